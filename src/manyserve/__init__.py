@@ -1,0 +1,1 @@
+"""Multi-model serving for Kubernetes: one InferenceService runs a server, TrainedModels place models on it."""

@@ -1,0 +1,55 @@
+"""What an agent tells the operator about its pod: the answer of its `/status`.
+
+`GET /status?after=REVISION&instance=ID&wait=SECONDS` answers at once when the agent's revision is not
+REVISION or its instance not ID, else when something changes or the wait is over. A new instance (the agent
+restarted) counts from 1 again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from manyserve.api.base import Wire
+
+AGENT_PORT = 9081
+
+
+class ModelState(StrEnum):
+    """How far a model is on one pod."""
+
+    PENDING = "Pending"
+    DOWNLOADING = "Downloading"
+    LOADING = "Loading"
+    LOADED = "Loaded"
+    DOWNLOAD_FAILED = "DownloadFailed"
+    LOAD_FAILED = "LoadFailed"
+
+
+class ModelReport(Wire):
+    """One model on one pod."""
+
+    state: ModelState
+    digest: Annotated[str, Field(description="SHA-256 of what was asked for (`Entry.digest`).")]
+    attempt: Annotated[int, Field(ge=0, description="Tries so far, counted from 1.")] = 0
+    message: Annotated[str, Field(description="The last error in one sentence, cut, without secrets.")] = ""
+    permanent: Annotated[bool, Field(description="A retry alone is not expected to help.")] = False
+    next_try: Annotated[str | None, Field(description="When it is tried again, RFC 3339.")] = None
+    download_seconds: float | None = None
+    load_seconds: float | None = None
+
+
+class AgentReport(Wire):
+    """Everything one agent knows."""
+
+    instance: Annotated[str, Field(description="Random, new at each start of the agent.")]
+    revision: Annotated[int, Field(ge=1, description="Counted up at each change of this report.")]
+    config: Annotated[str, Field(description="`content_hash` of the models.json in force, empty before the first.")] = (
+        ""
+    )
+    config_error: Annotated[str, Field(description="Why the models.json on disk is not in force.")] = ""
+    server_ready: Annotated[bool, Field(description="The model server answers.")] = False
+    settled: Annotated[bool, Field(description="The initial set is loaded, or failed and reported.")] = False
+    models: dict[str, ModelReport] = {}

@@ -1,0 +1,50 @@
+"""The base of every type that stands in a Kubernetes object.
+
+Fields are snake_case here and camelCase on the wire. Reading is lenient about fields we do not know (an
+object stored by a newer release must still parse); the API server is the one that refuses them.
+`Opaque` is a part of an object that we hand on without looking inside, such as an affinity.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+Opaque = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
+
+
+def cel(*rules: tuple[str, str]) -> dict[str, Any]:
+    """Return schema extras with CEL rules, each with the sentence that its violation gives the user."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+class Wire(BaseModel):
+    """A frozen part of an object, camelCase on the wire."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", serialize_by_alias=True
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form, without the fields that are unset."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_wire(cls, data: Any) -> Self:
+        """Parse the JSON form. Raises `pydantic.ValidationError`."""
+        return cls.model_validate(data)
+
+
+class Meta(Wire):
+    """The part of `metadata` that we read."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    owner_references: tuple[dict[str, Any], ...] = ()

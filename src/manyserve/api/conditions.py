@@ -1,0 +1,70 @@
+"""Conditions: their types, their reasons, and how one replaces another.
+
+A condition keeps its `lastTransitionTime` until its status flips, so that nothing is written when nothing
+changed and users can read since when something holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from manyserve.api.base import Wire
+
+Status = Literal["True", "False", "Unknown"]
+
+READY = "Ready"
+# of a host
+PREDICTOR_READY = "PredictorReady"
+INGRESS_READY = "IngressReady"
+# of a model
+FRAMEWORK_SUPPORTED = "FrameworkSupported"
+INFERENCE_SERVICE_READY = "InferenceServiceReady"
+IS_MMS_PREDICTOR = "IsMMSPredictor"
+LOADED = "Loaded"
+MEMORY_RESOURCE_AVAILABLE = "MemoryResourceAvailable"
+
+MESSAGE_LIMIT = 1024
+
+
+class Condition(Wire):
+    """One condition of an object's status."""
+
+    type: Annotated[str, Field(max_length=64, description="What this condition is about.")]
+    status: Annotated[Status, Field(description="Whether it holds.")]
+    reason: Annotated[str | None, Field(max_length=128, description="One word for why, for programs.")] = None
+    message: Annotated[str | None, Field(max_length=2048, description="One sentence for why, for people.")] = None
+    last_transition_time: Annotated[str | None, Field(max_length=64, description="When the status last flipped.")] = (
+        None
+    )
+
+
+def is_true(conditions: Iterable[Condition], kind: str) -> bool:
+    """Tell whether the condition of this type is there and True."""
+    return any(each.type == kind and each.status == "True" for each in conditions)
+
+
+def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """Return the condition of this type, if it is there."""
+    return next((each for each in conditions if each.type == kind), None)
+
+
+def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+    """Return the new conditions sorted by type, each with the time since which its status holds."""
+    before = {each.type: each for each in old}
+    return tuple(_timed(before.get(each.type), each, now) for each in sorted(new, key=lambda each: each.type))
+
+
+def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
+    unchanged = old is not None and old.status == new.status and old.last_transition_time
+    since = old.last_transition_time if old is not None and unchanged else timestamp(now)
+    message = new.message[:MESSAGE_LIMIT] if new.message else None
+    return new.model_copy(update={"last_transition_time": since, "message": message})
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as Kubernetes writes it, in UTC and whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,56 @@
+"""Names, labels and annotations of everything the operator makes for a host `H`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+GROUP = "serving.kserve.io"
+MANAGER = "manyserve"
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+HOST_LABEL = f"{GROUP}/inferenceservice"
+TEMPLATE_HASH = f"{GROUP}/template-hash"
+APPLIED_HASH = f"{GROUP}/applied-hash"
+REVISION = f"{GROUP}/revision"
+CONFIG_HASH = f"{GROUP}/model-config"
+
+SERVER_CONTAINER = "kserve-container"
+AGENT_CONTAINER = "agent"
+HTTP_PORT = 8080
+GRPC_PORT = 9000
+METRICS_PORT = 8002
+
+
+class Key(NamedTuple):
+    """Which host: everything is reconciled by host."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def deployment(host: str) -> str:
+    """Return the name of the host's Deployment; its HPA and PodDisruptionBudget share it."""
+    return f"{host}-predictor-default"
+
+
+def revision(host: str, number: int) -> str:
+    """Return the name of the host's nth revision."""
+    return f"{deployment(host)}-{number:05d}"
+
+
+def model_config(host: str, shard: int = 0) -> str:
+    """Return the name of the ConfigMap with the shard's `models.json`."""
+    return f"modelconfig-{host}-{shard}"
+
+
+def labels(host: str) -> dict[str, str]:
+    """Return the labels of everything that is made for the host."""
+    return {MANAGED_BY: MANAGER, HOST_LABEL: host}
+
+
+def selector(host: str) -> dict[str, str]:
+    """Return the labels that select the host's pods."""
+    return {HOST_LABEL: host, f"{GROUP}/component": "predictor"}

@@ -1,0 +1,99 @@
+"""The parts of a pod that a predictor may set: fields of the container and fields of the pod.
+
+Both are handed on to Kubernetes as they are. What Kubernetes itself checks deeply (an affinity, a volume)
+is opaque here: the API server judges it when the Deployment is written, and its sentence becomes the
+host's condition.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from manyserve.api.base import Opaque, Wire, cel
+from manyserve.api.quantity import Memory
+
+_IS_QUANTITY = ("type(self) == int || isQuantity(self)", "must be a quantity, such as 500m, 1 or 2Gi")
+
+Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Text = Annotated[str, Field(max_length=4096)]
+ResourceName = Annotated[str, Field(max_length=317)]
+Quantity = Annotated[Memory, Field(json_schema_extra={"maxLength": 64} | cel(_IS_QUANTITY))]
+Opaques = Annotated[tuple[Opaque, ...], Field(max_length=128)]
+
+
+class Resources(Wire):
+    """Requests and limits of a container."""
+
+    limits: Annotated[dict[ResourceName, Quantity] | None, Field(description="The most it may use.")] = None
+    requests: Annotated[dict[ResourceName, Quantity] | None, Field(description="What is set aside for it.")] = None
+    claims: Annotated[Opaques | None, Field(description="Resource claims of the pod that it uses.")] = None
+
+
+class EnvVar(Wire):
+    """One environment variable."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256, description="Name of the variable.")]
+    value: Annotated[str | None, Field(max_length=32768, description="Its value.")] = None
+    value_from: Annotated[Opaque | None, Field(description="Where its value comes from.")] = None
+
+
+class ContainerFields(Wire):
+    """The fields of a container that a predictor may set."""
+
+    image: Annotated[str | None, Field(max_length=1024, description="Image; unset: the configured one.")] = None
+    image_pull_policy: Annotated[str | None, Field(max_length=32, description="When the image is pulled.")] = None
+    command: Annotated[tuple[Text, ...] | None, Field(max_length=256, description="Entry point.")] = None
+    args: Annotated[
+        tuple[Text, ...] | None,
+        Field(max_length=256, description="Arguments, added to those that the operator gives."),
+    ] = None
+    env: Annotated[tuple[EnvVar, ...] | None, Field(max_length=256, description="Environment variables.")] = None
+    env_from: Annotated[Opaques | None, Field(description="Sources of environment variables.")] = None
+    working_dir: Annotated[str | None, Field(max_length=4096, description="Working directory.")] = None
+    ports: Annotated[Opaques | None, Field(description="Ports; the first is where HTTP is answered.")] = None
+    resources: Annotated[
+        Resources | None,
+        Field(description="Requests and limits; unset: cpu 1, memory 2Gi. limits.memory bounds the models' sum."),
+    ] = None
+    volume_mounts: Annotated[Opaques | None, Field(description="Volumes of the pod to mount.")] = None
+    liveness_probe: Annotated[Opaque | None, Field(description="When to restart the server.")] = None
+    readiness_probe: Annotated[Opaque | None, Field(description="When the server answers.")] = None
+    startup_probe: Annotated[Opaque | None, Field(description="When the server has started.")] = None
+    lifecycle: Annotated[Opaque | None, Field(description="Hooks after start and before stop.")] = None
+    security_context: Annotated[Opaque | None, Field(description="Security settings, laid over our strict ones.")] = (
+        None
+    )
+
+
+class Container(ContainerFields):
+    """A whole container, for a server of one's own."""
+
+    name: Annotated[Name | None, Field(description="Ignored: the server is always called kserve-container.")] = None
+
+
+class PodFields(Wire):
+    """The fields of a pod that a predictor may set."""
+
+    service_account_name: Annotated[str | None, Field(max_length=253, description="Service account of the pods.")] = (
+        None
+    )
+    node_selector: Annotated[
+        dict[ResourceName, Annotated[str, Field(max_length=63)]] | None,
+        Field(description="Labels that a node must have."),
+    ] = None
+    tolerations: Annotated[Opaques | None, Field(description="Taints that the pods tolerate.")] = None
+    affinity: Annotated[Opaque | None, Field(description="Where pods would rather run.")] = None
+    topology_spread_constraints: Annotated[Opaques | None, Field(description="How pods are spread.")] = None
+    image_pull_secrets: Annotated[Opaques | None, Field(description="Secrets for pulling images.")] = None
+    volumes: Annotated[Opaques | None, Field(description="Further volumes.")] = None
+    priority_class_name: Annotated[str | None, Field(max_length=253, description="Priority class.")] = None
+    runtime_class_name: Annotated[str | None, Field(max_length=253, description="Runtime class.")] = None
+    scheduler_name: Annotated[str | None, Field(max_length=253, description="Scheduler.")] = None
+    security_context: Annotated[
+        Opaque | None, Field(description="Security settings of the pod, laid over our strict ones.")
+    ] = None
+    termination_grace_period_seconds: Annotated[
+        int | None, Field(ge=0, le=86400, description="Seconds for a graceful stop.")
+    ] = None

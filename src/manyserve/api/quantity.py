@@ -1,0 +1,71 @@
+"""Memory as Kubernetes writes it, counted in whole bytes.
+
+Sums of declared memory decide what is placed, so they are exact integers, never floats. `1.5Gi` is a whole
+number of bytes and fine; `1.5` is not. The largest quantity is what 63 bits hold, as in Kubernetes.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
+
+LARGEST = 2**63 - 1
+EXAMPLE = "a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
+
+_SUFFIXES = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "k": Decimal(10**3),
+    **{letter: Decimal(10 ** (3 * power)) for power, letter in enumerate("MGTPE", start=2)},
+    **{f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
+}
+_NUMBER = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?"
+)
+
+Memory = Annotated[
+    str | int,
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+"""A quantity of memory as a user writes it: `1Gi`, `1500M`, or a number of bytes."""
+
+
+def parse_quantity(text: Any) -> Decimal:
+    """Return the number that a quantity stands for. Raises `ValueError` with a sentence."""
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        raise ValueError(f"{text!r} is not a quantity; it must be {EXAMPLE}")
+    match = _NUMBER.fullmatch(str(text)[:64])
+    if match is None or len(str(text)) > 64:
+        raise ValueError(f"{str(text)[:64]!r} is not a quantity; it must be {EXAMPLE}")
+    suffix = match["suffix"] or ""
+    if suffix in _SUFFIXES:
+        return Decimal(match["number"]) * _SUFFIXES[suffix]
+    return Decimal(match["number"]) * Decimal(f"1{suffix}")
+
+
+def parse_memory(text: Any) -> int:
+    """Return the bytes that a declared memory stands for. Raises `ValueError` with a sentence."""
+    number = parse_quantity(text)
+    if number <= 0:
+        raise ValueError(f"{str(text)!r} is not greater than 0; it must be {EXAMPLE}")
+    if number > LARGEST:
+        raise ValueError(f"{str(text)!r} is more than any machine has; it must be {EXAMPLE}")
+    if number != number.to_integral_value():
+        raise ValueError(f"{str(text)!r} is not a whole number of bytes; it must be {EXAMPLE}")
+    return int(number)
+
+
+def format_memory(count: int) -> str:
+    """Return bytes as a person reads them: exact where a binary suffix divides, else rounded to two digits."""
+    sign, count = ("-", -count) if count < 0 else ("", count)
+    for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
+        unit = 1024**power
+        if count >= unit:
+            whole, rest = divmod(count, unit)
+            return f"{sign}{whole}{letter}i" if rest == 0 else f"{sign}{count / unit:.2f}{letter}i"
+    return f"{sign}{count}"

@@ -1,0 +1,120 @@
+"""What a host can take: which frameworks, how much memory, and whether it takes several models at all.
+
+The webhook asks these questions for an early answer and the plan for the last word, so the answers and
+their sentences stand here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from manyserve.api.inferenceservice import SUPPORTED_PREDICTORS, InferenceService
+from manyserve.api.quantity import format_memory, parse_memory
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.trainedmodel import TrainedModel
+
+DEFAULT_MEMORY = "2Gi"
+DEFAULT_CPU = "1"
+_MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
+_LARGEST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One model's share of a host's memory, in bytes."""
+
+    model: str
+    memory: int
+
+
+def predictor_name(service: InferenceService) -> str:
+    """Return which predictor the host has: `triton`, or `containers` for one of the user's own."""
+    names = (name for name in SUPPORTED_PREDICTORS if getattr(service.spec.predictor, name) is not None)
+    return next(names, "no supported predictor")
+
+
+def memory_limit(service: InferenceService) -> int:
+    """Return the bytes that the host's models may declare in all: the server container's memory limit.
+
+    A limit that cannot be read is 0: nothing fits, and the API server's own sentence about the Deployment
+    tells why.
+    """
+    resources = service.spec.predictor.server.resources
+    limits = (resources.limits or {}) if resources else {}
+    requests = (resources.requests or {}) if resources else {}
+    try:
+        return parse_memory(limits.get("memory", requests.get("memory", DEFAULT_MEMORY)))
+    except ValueError:
+        return 0
+
+
+def declared_memory(model: TrainedModel) -> int:
+    """Return the bytes that the model declares. Raises `ValueError` with a sentence."""
+    return parse_memory(model.spec.model.memory)
+
+
+def takes_several_models(service: InferenceService, config: ServingConfig) -> bool:
+    """Tell whether the host's server is configured for multi-model serving."""
+    if service.spec.predictor.containers:
+        env = service.spec.predictor.containers[0].env or ()
+        return any(each.name == _MULTI_MODEL_ENV and each.value == "true" for each in env)
+    known = config.predictors.get(predictor_name(service))
+    return known is not None and known.multi_model_server
+
+
+def why_not_several(service: InferenceService, config: ServingConfig) -> str | None:
+    """Return the sentence for a host that takes no TrainedModels, or None when it does."""
+    if takes_several_models(service, config):
+        return None
+    if service.spec.predictor.containers:
+        return f"the container of {service.metadata.name} does not have {_MULTI_MODEL_ENV}=true in its env"
+    name = predictor_name(service)
+    return f"multi-model serving is off for {name}: predictors.{name}.multiModelServer in inferenceservice-config"
+
+
+def why_not_framework(service: InferenceService, framework: str, config: ServingConfig) -> str | None:
+    """Return the sentence for a framework that the host's server does not support, or None when it does."""
+    if service.spec.predictor.containers:
+        return None
+    name = predictor_name(service)
+    known = config.predictors.get(name)
+    supported = known.supported_frameworks if known else ()
+    if framework in supported:
+        return None
+    return (
+        f"{service.metadata.name} runs {name}, which does not support framework {framework}; "
+        f"it supports: {', '.join(supported) or 'none'}"
+    )
+
+
+def why_not_memory(host: str, limit: int, taken: Sequence[Taken], wanted: int) -> str | None:
+    """Return the sentence, with the figures, for a model that does not fit beside the others, or None."""
+    used = sum(each.memory for each in taken)
+    if used + wanted <= limit:
+        return None
+    return (
+        f"{format_memory(wanted)} do not fit on {host}: {format_memory(used)} of {format_memory(limit)} are taken "
+        f"by {_count(len(taken))}{_largest(taken)}, {format_memory(max(limit - used, 0))} are free"
+    )
+
+
+def why_not_shrink(host: str, limit: int, taken: Sequence[Taken]) -> str | None:
+    """Return the sentence for a limit below what is placed already, or None when all of it stays."""
+    used = sum(each.memory for each in taken)
+    if used <= limit:
+        return None
+    return (
+        f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} are taken "
+        f"by {_count(len(taken))}{_largest(taken)}; delete or move models first"
+    )
+
+
+def _count(number: int) -> str:
+    return "1 model" if number == 1 else f"{number} models"
+
+
+def _largest(taken: Sequence[Taken]) -> str:
+    biggest = sorted(taken, key=lambda each: (-each.memory, each.model))[:_LARGEST_SHOWN]
+    names = ", ".join(f"{each.model} {format_memory(each.memory)}" for each in biggest)
+    return f" (largest: {names})" if names else ""

@@ -1,0 +1,45 @@
+"""The frozen picture of one host: everything that a plan may know.
+
+`cluster.observe` fills it from synced caches, never from a partial one. Children and pods are raw objects
+as the API server gives them; hosts, models and agents' reports are parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.trainedmodel import TrainedModel
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Child:
+    """Which object of ours: kinds are unique among the kinds that we make."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One host, its models, its children, its pods, and what their agents say."""
+
+    key: Key
+    config: ServingConfig
+    service: InferenceService | None = None
+    models: tuple[TrainedModel, ...] = ()
+    children: Mapping[Child, Manifest] = field(default_factory=dict)
+    pods: tuple[Manifest, ...] = ()
+    agents: Mapping[str, AgentReport] = field(default_factory=dict)
+    """Reports by the uid of their pod; a pod whose agent cannot be reached has none."""
+
+    def child(self, kind: str, name: str) -> Manifest | None:
+        """Return the child, if it is there."""
+        return self.children.get(Child(kind, name))
