@@ -1,0 +1,7 @@
+"""`python -m localcluster`: see `cli`."""
+
+import sys
+
+from localcluster.cli import main
+
+sys.exit(main())

@@ -1,0 +1,91 @@
+"""Bring a cluster up, take it down, tell how it is.
+
+`up` is one straight line: what is there and healthy is left alone, what is left over is cleared,
+and then the parts start in the order in which they need each other. A cluster that could not be
+started whole keeps its logs until the next `up` or `down`.
+"""
+
+import json
+import socket
+from dataclasses import asdict
+
+from localcluster import api, controlplane, process, remains, tools
+from localcluster.lock import lock
+from localcluster.paths import Cluster
+from localcluster.say import Refusal, say
+
+
+def up(wanted: Cluster) -> None:
+    """Have a healthy cluster on this port."""
+    with lock(f"run-{wanted.port}"):
+        running = read(wanted.port)
+        if running and healthy(running):
+            _same_or_refuse(running, wanted)
+            say(f"a healthy cluster is already running on port {wanted.port}")
+            return
+        tools.ensure("kubernetes")
+        remains.clear(wanted)
+        _refuse_strangers(wanted)
+        _start(wanted)
+
+
+def down(port: int) -> None:
+    """Leave nothing of the cluster on this port."""
+    with lock(f"run-{port}"):
+        remains.clear(Cluster(port))
+
+
+def read(port: int) -> Cluster | None:
+    """Return the cluster that was started on this port, in whatever state it is now."""
+    try:
+        facts = json.loads((Cluster(port).folder / "cluster.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return Cluster(**facts)
+
+
+def healthy(cluster: Cluster) -> bool:
+    """Tell whether everything that was started lives and every node is ready."""
+    started = (cluster.folder / "complete").exists()
+    alive = all(process.find(cluster, name) for name in process.names(cluster))
+    return started and alive and api.ready(cluster) and all(map(api.node_ready, cluster.members))
+
+
+def _same_or_refuse(running: Cluster, wanted: Cluster) -> None:
+    if running != wanted:
+        have = "a control plane without nodes" if running.control_plane_only else f"{running.nodes} node(s)"
+        raise Refusal(f"a cluster with {have} runs on port {wanted.port}: take it down first, or choose another --port")
+
+
+def _refuse_strangers(cluster: Cluster) -> None:
+    """Refuse when a port that we need on the host is taken."""
+    count = 6 if cluster.control_plane_only else 2
+    for port in range(cluster.port, cluster.port + count):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise Refusal(f"port {port} is in use by another program: choose another with --port") from None
+
+
+def _start(cluster: Cluster) -> None:
+    cluster.folder.mkdir(parents=True)
+    (cluster.folder / "cluster.json").write_text(json.dumps(asdict(cluster)))
+    controlplane.start(cluster)
+    (cluster.folder / "complete").touch()
+
+
+def status(port: int) -> int:
+    """Print what runs on a port; 0 when it is a healthy cluster."""
+    running = read(port)
+    if not running:
+        say(f"no cluster on port {port}")
+        return 1
+    for name in process.names(running):
+        say(f"{name:24} {process.find(running, name) or 'ended'}")
+    for node in running.members:
+        say(f"{node.name:24} {'Ready' if api.node_ready(node) else 'not ready'}")
+    good = healthy(running)
+    say(f"the cluster on port {port} is {'healthy' if good else 'not healthy'}")
+    return 0 if good else 1

@@ -1,0 +1,41 @@
+"""Take a cluster away, whatever state it is in: running, half started, or killed.
+
+Its programs are found by their pid files, and also by its network namespaces and cgroups, in which
+nobody else's processes live, so that even a lost pid file leaves nothing behind. Only then go the
+mounts, the cgroups, the namespaces and the data.
+"""
+
+import shutil
+from pathlib import Path
+
+from localcluster import cgroups, network, process
+from localcluster.paths import Cluster, cache
+from localcluster.process import run
+
+
+def clear(cluster: Cluster) -> None:
+    """Leave nothing of a cluster behind; harmless when there is nothing."""
+    for name in process.names(cluster):
+        if pid := process.find(cluster, name):
+            process.kill(pid)
+    for pid in [*network.processes(cluster), *cgroups.processes(cluster)]:
+        process.kill(pid)
+    cgroups.remove(cluster)
+    network.remove(cluster)
+    _unmount(cluster.folder)
+    if cluster.folder.exists():
+        shutil.rmtree(cluster.folder)
+
+
+def all_ports() -> list[int]:
+    """Return the ports of the clusters that have a folder."""
+    runs = cache() / "run"
+    return sorted(int(folder.name) for folder in runs.iterdir()) if runs.is_dir() else []
+
+
+def _unmount(folder: Path) -> None:
+    """Unmount what lies below a folder, innermost first."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines]
+    for point in sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True):
+        run(["umount", "--lazy", point])

@@ -1,0 +1,149 @@
+"""The programs a cluster is made of, built from Go modules once and kept in the cache.
+
+Each folder under `tools/` is one Go module whose go.mod and go.sum pin every dependency. A program's
+key is a hash of those files and of the flags; when `$CACHE/tools/NAME-KEY` exists there is nothing
+to do. All of Kubernetes and etcd is one program, called by many names.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.lock import lock
+from localcluster.paths import HERE, cache
+from localcluster.process import run
+from localcluster.say import Failure, Refusal, step
+
+GO_ENV = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -modcacherw"}
+KUBERNETES = "v1.37.2"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One Go module and the program that it makes."""
+
+    name: str
+    package: str = "."
+    note: str = ""
+    flags: str = "-s -w"
+    links: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Path:
+        """Its module."""
+        return HERE / "tools" / self.name
+
+    @property
+    def key(self) -> str:
+        """A hash of all that decides what is built."""
+        digest = hashlib.sha256(repr(self).encode())
+        for file in sorted(self.source.iterdir()):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def home(self) -> Path:
+        """Where it lies in the cache."""
+        return cache() / "tools" / f"{self.name}-{self.key}"
+
+
+def _kubernetes_flags() -> str:
+    """Return linker flags that make `kubectl version` tell the truth."""
+    place = "k8s.io/component-base/version"
+    facts = {
+        "gitVersion": KUBERNETES,
+        "gitMajor": "1",
+        "gitMinor": KUBERNETES.split(".")[1],
+        "gitTreeState": "clean",
+    }
+    return " ".join(["-s -w", *(f"-X {place}.{name}={value}" for name, value in facts.items())])
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "kubernetes",
+            note="first time: about 10 minutes",
+            flags=_kubernetes_flags(),
+            links=(
+                "etcd",
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-proxy",
+                "kube-scheduler",
+                "kubectl",
+                "kubelet",
+            ),
+        ),
+        Tool("coredns", note="first time: 1 to 2 minutes"),
+        Tool(
+            "contour",
+            package="github.com/projectcontour/contour/cmd/contour",
+            note="first time: 2 to 4 minutes",
+            extras=("examples/contour/01-crds.yaml",),
+        ),
+        Tool("fake-gcs-server", package="github.com/fsouza/fake-gcs-server", note="first time: 1 to 3 minutes"),
+        Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
+        Tool("pause"),
+    )
+}
+
+
+def ensure(*names: str) -> None:
+    """Build what is missing and point the links in `$CACHE/bin` at it."""
+    for name in names or tuple(TOOLS):
+        tool = TOOLS[name]
+        if not tool.home.is_dir():
+            _ensure_built(tool)
+        for link in tool.links or (name,):
+            _link(tool.home / name, cache() / "bin" / link)
+
+
+def _ensure_built(tool: Tool) -> None:
+    """Build a tool, unless another run has just done so."""
+    with lock("tools"):
+        if tool.home.is_dir():
+            return
+        _check_go(tool)
+        with step(f"building {tool.name}", tool.note):
+            _build(tool)
+
+
+def _check_go(tool: Tool) -> None:
+    """Refuse without a Go that can build the tool (a newer one may be fetched by Go itself)."""
+    if not shutil.which("go"):
+        raise Refusal(f"Go is needed to build {tool.name}, and there is no `go` on PATH: install Go 1.26 or newer")
+    try:
+        run(["go", "env", "GOVERSION"], env=GO_ENV, cwd=tool.source)
+    except Failure as error:
+        last = str(error).splitlines()[-1]
+        raise Refusal(f"this Go cannot build {tool.name}: {last}; install Go 1.26 or newer") from None
+
+
+def _build(tool: Tool) -> None:
+    """Build into a folder beside the final one, and rename when all is there."""
+    tool.home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=tool.home.parent, prefix=".building-") as scratch:
+        made = Path(scratch) / "made"
+        command = ["go", "build", "-trimpath", "-ldflags", tool.flags, "-o", made / tool.name, tool.package]
+        run(command, env=GO_ENV, cwd=tool.source)
+        for extra in tool.extras:
+            module = tool.package.partition("/cmd/")[0]
+            folder = run(["go", "list", "-m", "-f", "{{.Dir}}", module], env=GO_ENV, cwd=tool.source).strip()
+            shutil.copy(Path(folder) / extra, made)
+        made.rename(tool.home)
+
+
+def _link(target: Path, link: Path) -> None:
+    """Make a link, or leave it when it is right."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
