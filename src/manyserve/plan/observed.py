@@ -40,6 +40,9 @@ class Observed:
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
     """Reports by the uid of their pod; a pod whose agent cannot be reached has none."""
 
+    failures: Mapping[Child, str] = field(default_factory=dict)
+    """What the API server said when a child was last written and refused, by child."""
+
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, if it is there."""
         return self.children.get(Child(kind, name))

@@ -1,0 +1,160 @@
+"""The status of a host: its conditions, its revisions and its addresses, as KServe lays them out.
+
+`PredictorReady` follows the Deployment and says in the Deployment's or the pod's own words why not;
+`IngressReady` follows the ingress or route; `Ready` is both.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from manyserve.api import conditions, names
+from manyserve.api.conditions import Condition
+from manyserve.api.inferenceservice import (
+    Components,
+    ComponentStatus,
+    InferenceService,
+    InferenceServiceStatus,
+    Traffic,
+)
+from manyserve.api.quantity import format_memory
+from manyserve.api.trainedmodel import Address
+from manyserve.plan import urls
+from manyserve.plan.capacity import predictor_name
+from manyserve.plan.deployment import revision_number
+from manyserve.plan.http_route import why_route_not_ready
+from manyserve.plan.ingress import why_ingress_not_ready
+from manyserve.plan.objects import belongs_to
+from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.placement import Placement
+from manyserve.plan.pod_template import server_image
+from manyserve.plan.pods import pod_trouble
+
+
+def host_status(
+    service: InferenceService, observed: Observed, placement: Placement, wanted: Manifest | None, now: datetime
+) -> InferenceServiceStatus:
+    """Return the host's status; `wanted` is the Deployment that we want, None when there can be none."""
+    url, address = urls.host_url(observed.key, observed.config.ingress), Address(url=urls.host_address(observed.key))
+    found = _conditions(service, observed)
+    return InferenceServiceStatus(
+        url=url,
+        address=address,
+        conditions=conditions.carry_over(service.status.conditions, found, now),
+        components=Components(predictor=_predictor(service, observed, wanted, url, address)),
+        models=f"{len(placement.placed)}/{len(observed.models)}",
+        memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",
+        observed_generation=service.metadata.generation,
+    )
+
+
+def _conditions(service: InferenceService, observed: Observed) -> tuple[Condition, ...]:
+    predictor = _predictor_ready(service, observed)
+    ingress = _ingress_ready(observed)
+    bad = next((each for each in (predictor, ingress) if each.status != "True"), None)
+    ready = Condition(
+        type=conditions.READY,
+        status="False" if bad else "True",
+        reason=bad.reason if bad else None,
+        message=bad.message if bad else None,
+    )
+    return (predictor, ingress, ready)
+
+
+def _predictor_ready(service: InferenceService, observed: Observed) -> Condition:
+    trouble = _trouble(service, observed)
+    if trouble is None:
+        return Condition(type=conditions.PREDICTOR_READY, status="True")
+    reason, message, down = trouble
+    return Condition(
+        type=conditions.PREDICTOR_READY, status="False" if down else "True", reason=reason, message=message
+    )
+
+
+def _trouble(service: InferenceService, observed: Observed) -> tuple[str, str, bool] | None:
+    """Return reason, sentence, and whether it keeps the host from answering; None when all is well."""
+    deployment = observed.child("Deployment", names.deployment(observed.key.name))
+    available = deployment is not None and _available(deployment) and belongs_to(deployment, service)
+    if server_image(service, observed.config) is None:
+        name = predictor_name(service)
+        return "PredictorNotConfigured", f"predictors.{name} is not in inferenceservice-config", not available
+    if observed.failures:
+        child, said = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
+        return "ApplyFailed", f"{child.kind} {child.name}: {said}", not available
+    if deployment is None:
+        return "DeploymentNotFound", "the Deployment does not exist yet", True
+    stuck = _stuck(deployment)
+    if available:
+        return (*stuck, False) if stuck else None
+    return (*(pod_trouble(observed.pods) or stuck or _waiting(deployment)), True)
+
+
+def _available(deployment: Manifest) -> bool:
+    return any(each["type"] == "Available" and each["status"] == "True" for each in _said(deployment))
+
+
+def _said(deployment: Manifest) -> list[dict[str, str]]:
+    return list(deployment.get("status", {}).get("conditions") or ())
+
+
+def _stuck(deployment: Manifest) -> tuple[str, str] | None:
+    """Return what the Deployment says when it cannot make its pods or does not get on."""
+    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
+        for each in _said(deployment):
+            if each["type"] == kind and each["status"] == bad:
+                return each.get("reason") or kind, each.get("message") or "the Deployment does not get on"
+    return None
+
+
+def _waiting(deployment: Manifest) -> tuple[str, str]:
+    ready = deployment.get("status", {}).get("readyReplicas", 0)
+    return "MinimumReplicasUnavailable", f"{ready} of {deployment['spec'].get('replicas', 1)} replicas are ready"
+
+
+def _ingress_ready(observed: Observed) -> Condition:
+    name, ingress = observed.key.name, observed.config.ingress
+    if ingress.disable_ingress_creation:
+        why, reason = None, "IngressDisabled"
+    elif ingress.gateway:
+        why, reason = why_route_not_ready(observed.child("HTTPRoute", name)), "RouteNotAccepted"
+    else:
+        why, reason = why_ingress_not_ready(observed.child("Ingress", name)), "IngressNotReady"
+    return Condition(
+        type=conditions.INGRESS_READY, status="False" if why else "True", reason=reason if why else None, message=why
+    )
+
+
+def _predictor(
+    service: InferenceService, observed: Observed, wanted: Manifest | None, url: str, address: Address
+) -> ComponentStatus:
+    components = service.status.components
+    old = (components and components.predictor) or ComponentStatus()
+    deployment = observed.child("Deployment", names.deployment(observed.key.name))
+    created = names.revision(observed.key.name, revision_number(wanted)) if wanted else old.latest_created_revision
+    rolled = bool(wanted and deployment and belongs_to(deployment, service) and _rolled_out(deployment, wanted))
+    ready = created if rolled else old.latest_ready_revision
+    before = old.latest_rolledout_revision
+    previous = before if rolled and before != created else old.previous_rolledout_revision
+    return ComponentStatus(
+        latest_created_revision=created,
+        latest_ready_revision=ready,
+        latest_rolledout_revision=created if rolled else before,
+        previous_rolledout_revision=previous,
+        traffic=(Traffic(revision_name=ready, latest_revision=True, percent=100),) if ready else None,
+        url=url,
+        address=address,
+    )
+
+
+def _rolled_out(deployment: Manifest, wanted: Manifest) -> bool:
+    """Tell whether every replica is of the wanted revision and available."""
+    if revision_number(deployment) != revision_number(wanted):
+        return False
+    status, count = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(
+        settled
+        and count
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
+        and status.get("availableReplicas", 0) == count
+    )

@@ -1,0 +1,37 @@
+"""The HTTPRoute of a host, where a Gateway is configured, and when the Gateway has taken it up."""
+
+from __future__ import annotations
+
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.objects import child
+from manyserve.plan.observed import Manifest
+from manyserve.plan.urls import host_name
+
+
+def build_http_route(service: InferenceService, config: ServingConfig) -> Manifest | None:
+    """Return the HTTPRoute, or None when no gateway is configured or ingresses are switched off."""
+    ingress = config.ingress
+    if not ingress.gateway or ingress.disable_ingress_creation:
+        return None
+    key = Key(service.metadata.namespace, service.metadata.name)
+    namespace, _, name = ingress.gateway.partition("/")
+    spec = {
+        "parentRefs": [{"namespace": namespace, "name": name}],
+        "hostnames": [host_name(key, ingress)],
+        "rules": [{"backendRefs": [{"name": key.name, "port": 80}]}],
+    }
+    return child(service, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
+
+
+def why_route_not_ready(route: Manifest | None) -> str | None:
+    """Return the sentence for an HTTPRoute that its Gateway has not accepted, or None."""
+    if route is None:
+        return "the HTTPRoute does not exist yet"
+    for parent in route.get("status", {}).get("parents", []):
+        for condition in parent.get("conditions", []):
+            if condition.get("type") == "Accepted":
+                accepted = condition.get("status") == "True"
+                return None if accepted else f"the Gateway refused the HTTPRoute: {condition.get('message', '')}"
+    return "no Gateway has accepted the HTTPRoute yet"

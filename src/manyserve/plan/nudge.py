@@ -1,0 +1,54 @@
+"""Nudges: touching an annotation of a pod, so that the kubelet remounts its ConfigMap at once.
+
+The kubelet's own look at a ConfigMap comes once a minute. An agent reports which `models.json` it acts on;
+while that is not the wanted one, its pod is touched: at once, then after 1, 2, 4 … 60 seconds, because the
+kubelet may have looked at its own cache a moment before the new ConfigMap reached it. The annotation holds
+what was asked for, how often, and when: `HASH.COUNT.SECONDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from manyserve.api.names import CONFIG_HASH
+from manyserve.plan.actions import Nudge
+from manyserve.plan.pods import Replica
+
+_LONGEST = 60
+
+
+def nudges(replicas: Sequence[Replica], wanted: str, now: datetime) -> tuple[tuple[Nudge, ...], float | None]:
+    """Return the pods to touch now, and after how many seconds to look again."""
+    due: list[Nudge] = []
+    waits: list[float] = []
+    for replica in replicas:
+        if not _is_behind(replica, wanted):
+            continue
+        count, left = _turn(replica.annotations.get(CONFIG_HASH, ""), wanted, now)
+        if left <= 0:
+            due.append(Nudge(replica.name, replica.uid, f"{wanted}.{count + 1}.{now.timestamp():.3f}"))
+            left = _pause(count + 1)
+        waits.append(left)
+    return tuple(due), min(waits, default=None)
+
+
+def _is_behind(replica: Replica, wanted: str) -> bool:
+    report = replica.report
+    return replica.running and report is not None and report.config != wanted and not report.config_error
+
+
+def _turn(annotation: str, wanted: str, now: datetime) -> tuple[int, float]:
+    """Return how often the pod was touched for this content, and the seconds until it is its turn again."""
+    content, _, rest = annotation.partition(".")
+    count, _, since = rest.partition(".")
+    if content != wanted or not count.isdecimal():
+        return 0, 0.0
+    try:
+        return int(count), float(since) + _pause(int(count)) - now.timestamp()
+    except ValueError:
+        return 0, 0.0
+
+
+def _pause(count: int) -> float:
+    return float(min(2 ** min(count - 1, 10), _LONGEST))

@@ -1,0 +1,165 @@
+"""From the picture of one host to everything that is to be done for it: the whole of the operator's mind.
+
+Read `plan` from top to bottom: place the models, say what each child must be, what of it differs, who is to
+be told. A plan of a picture in which the plan stands already is empty; that is tested, and it is what keeps
+a quiet cluster quiet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from manyserve.api import modelconfig, names
+from manyserve.api.base import Wire
+from manyserve.api.inferenceservice import InferenceService, InferenceServiceStatus
+from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
+from manyserve.plan.actions import Apply, Delete, Event, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.autoscaler import build_autoscaler
+from manyserve.plan.deployment import build_deployment
+from manyserve.plan.disruption_budget import build_disruption_budget
+from manyserve.plan.events import host_event, model_event
+from manyserve.plan.host_status import host_status
+from manyserve.plan.http_route import build_http_route
+from manyserve.plan.ingress import build_ingress
+from manyserve.plan.model_config import build_model_config, current_entries, is_written, text_of
+from manyserve.plan.model_status import model_status, waiting_status
+from manyserve.plan.nudge import nudges
+from manyserve.plan.objects import belongs_to, stamped, why_apply
+from manyserve.plan.observed import Child, Manifest, Observed
+from manyserve.plan.owners import set_owners
+from manyserve.plan.placement import Placement, place
+from manyserve.plan.pod_template import server_image
+from manyserve.plan.pods import replicas_of
+from manyserve.plan.service import build_service
+
+_LEFTOVER_WAIT = 1.0
+"""Seconds until another look at a child that still belongs to an earlier host of the same name."""
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Return what is to be done for the host now; nothing when everything stands as it should."""
+    service = observed.service
+    if service is None or service.metadata.deletion_timestamp:
+        return _without_host(observed, now)
+    config_name = names.model_config(observed.key.name)
+    config_map = observed.child("ConfigMap", config_name)
+    placement = place(service, observed.models, current_entries(service, config_map), observed.config)
+    wanted = _wanted(service, observed)
+    deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
+    status = host_status(service, observed, placement, deployment, now)
+    replicas = replicas_of(observed)
+    written = build_model_config(service, placement)
+    touched, wait = nudges(replicas, modelconfig.content_hash(text_of(written)), now)
+    models = [
+        (model, model_status(model, service, observed, placement, status.conditions, replicas, now))
+        for model in observed.models
+    ]
+    leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
+    return Plan(
+        applies=tuple(_applies(wanted, observed, service)),
+        deletes=tuple(_deletes(wanted, observed, service)),
+        config=_config(written, config_map, service),
+        nudges=touched,
+        owners=_owners(observed, placement),
+        statuses=(*_host_write(service, status), *_model_writes(models)),
+        events=(*_some(host_event(service, status)), *_model_events(models)),
+        look_again_after=min(filter(None, (wait, _LEFTOVER_WAIT if leftovers else None)), default=None),
+    )
+
+
+def _without_host(observed: Observed, now: datetime) -> Plan:
+    """Nothing is made or deleted: the children go with their owner; the models wait, or go with theirs."""
+    models = [(model, waiting_status(model, now)) for model in observed.models]
+    return Plan(
+        owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
+        statuses=tuple(_model_writes(models)),
+        events=tuple(_model_events(models)),
+    )
+
+
+def _wanted(service: InferenceService, observed: Observed) -> tuple[Manifest, ...]:
+    """Return every child but the ConfigMap, which is written with a precondition."""
+    config = observed.config
+    current = observed.child("Deployment", names.deployment(observed.key.name))
+    runs = server_image(service, config) is not None
+    found = (
+        build_deployment(service, config, current) if runs else None,
+        build_service(service),
+        build_autoscaler(service) if runs else None,
+        build_disruption_budget(service),
+        build_ingress(service, config),
+        build_http_route(service, config),
+    )
+    return tuple(stamped(each) for each in found if each is not None)
+
+
+def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:
+    for manifest in wanted:
+        current = observed.child(manifest["kind"], manifest["metadata"]["name"])
+        because = why_apply(manifest, current)
+        if because and (current is None or belongs_to(current, service)):
+            yield Apply(manifest, because)
+
+
+def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Delete]:
+    """Yield what we made once and do not want any more; never a Deployment or a ConfigMap, which hold the models."""
+    keep = {Child(each["kind"], each["metadata"]["name"]) for each in wanted}
+    optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute")
+    for child, manifest in observed.children.items():
+        if child.kind in optional and child not in keep and belongs_to(manifest, service):
+            yield Delete(child, manifest["metadata"]["uid"], "it is not wanted any more")
+
+
+def _config(written: Manifest, current: Manifest | None, service: InferenceService) -> WriteConfig | None:
+    if is_written(written, current) or (current is not None and not belongs_to(current, service)):
+        return None
+    return WriteConfig(written, current["metadata"]["resourceVersion"] if current else None)
+
+
+def _owners(observed: Observed, placement: Placement) -> tuple[SetOwners, ...]:
+    writes = (
+        set_owners(model, observed.service, placed=model.metadata.name in placement.placed) for model in observed.models
+    )
+    return tuple(filter(None, writes))
+
+
+def _host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
+    patch = _patch(service.status, status)
+    if patch:
+        yield SetStatus("InferenceService", service.metadata.name, service.metadata.uid, patch)
+
+
+def _model_writes(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[SetStatus]:
+    for model, status in models:
+        patch = _patch(model.status, status)
+        if patch and not model.metadata.deletion_timestamp:
+            yield SetStatus("TrainedModel", model.metadata.name, model.metadata.uid, patch)
+
+
+def _model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
+    for model, status in models:
+        if not model.metadata.deletion_timestamp:
+            yield from _some(model_event(model, status))
+
+
+def _some(event: Event | None) -> tuple[Event, ...]:
+    return (event,) if event else ()
+
+
+def _patch(old: Wire, new: Wire) -> dict[str, Any]:
+    """Return the merge patch from the old status to the new: what changed, and null for what went."""
+    return _merge_patch(old.to_wire(), new.to_wire())
+
+
+def _merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            inner = _merge_patch(old, value)
+            patch |= {key: inner} if inner else {}
+        elif old != value:
+            patch[key] = value
+    return patch

@@ -1,0 +1,111 @@
+"""The rules for the server's container: its resources, its ports and its arguments.
+
+CEL knows what a quantity is and no more. The rest here is what would otherwise show only later: as pods that
+Kubernetes refuses, or as a server that the agent cannot reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+from manyserve.api.agentreport import AGENT_PORT
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import GRPC_PORT, HTTP_PORT
+from manyserve.api.pod import Resources
+from manyserve.api.quantity import Memory, parse_memory, parse_quantity
+from manyserve.plan.problem import Problem, shown
+
+Rule = Callable[[InferenceService], Iterator[Problem]]
+
+QUANTITY_SENTENCE = "must be a quantity, such as 500m, 1 or 2Gi"
+
+_OURS = {
+    "--model-repository": "/mnt/models",
+    "--model-store": "/mnt/models",
+    "--model-control-mode": "explicit",
+    "--http-port": str(HTTP_PORT),
+    "--grpc-port": str(GRPC_PORT),
+}
+"""Arguments of Triton that the operator gives, with the only value that works."""
+
+
+def resources_are_quantities(service: InferenceService) -> Iterator[Problem]:
+    """Require quantities that are not negative, and memory in whole bytes."""
+    path, resources = _resources(service)
+    for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
+        for name, value in values.items():
+            where = f"{path}.{part}.{shown(name).strip(chr(39))}"
+            if _number(value) is None:
+                yield Problem(where, f"{shown(value)} is not a quantity; it {QUANTITY_SENTENCE}, and not negative")
+            elif name == "memory":
+                yield from _memory(where, value)
+
+
+def requests_stay_below_limits(service: InferenceService) -> Iterator[Problem]:
+    """Refuse a request above its limit, as Kubernetes would refuse every pod of the host."""
+    path, resources = _resources(service)
+    limits = resources.limits or {}
+    for name, value in (resources.requests or {}).items():
+        most, wanted = _number(limits.get(name)), _number(value)
+        if most is not None and wanted is not None and wanted > most:
+            where = f"{path}.requests.{shown(name).strip(chr(39))}"
+            yield Problem(where, f"{shown(value)} is more than the limit; it must be at most {shown(limits[name])}")
+
+
+def ports_can_be_opened(service: InferenceService) -> Iterator[Problem]:
+    """Require numbers from 1 to 65535, each once, none of them the agent's."""
+    seen: set[int] = {AGENT_PORT}
+    path = f"{_server_path(service)}.ports"
+    for index, each in enumerate(service.spec.predictor.server.ports or ()):
+        where, port = f"{path}[{index}].containerPort", each.get("containerPort")
+        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+            yield Problem(where, f"{shown(port)} is not a port; it must be a number from 1 to 65535")
+        elif port in seen:
+            taken = "the model agent's" if port == AGENT_PORT else "given twice"
+            yield Problem(where, f"{port} is {taken}; it must be another port")
+        else:
+            seen.add(port)
+
+
+def arguments_leave_ours_alone(service: InferenceService) -> Iterator[Problem]:
+    """Refuse to undo the mode, the folder and the ports with which the operator starts Triton."""
+    triton = service.spec.predictor.triton
+    arguments = (triton.args if triton else None) or ()
+    for index, each in enumerate(arguments):
+        name, separator, value = each.partition("=")
+        value = value if separator else next(iter(arguments[index + 1 : index + 2]), "")
+        if name in _OURS and value != _OURS[name]:
+            where = f"spec.predictor.triton.args[{index}]"
+            yield Problem(where, f"{shown(each)} undoes the operator's {name}={_OURS[name]}; it must be left out")
+
+
+def _server_path(service: InferenceService) -> str:
+    return "spec.predictor.containers[0]" if service.spec.predictor.containers else "spec.predictor.triton"
+
+
+def _resources(service: InferenceService) -> tuple[str, Resources]:
+    return f"{_server_path(service)}.resources", service.spec.predictor.server.resources or Resources()
+
+
+def _number(value: Memory | None) -> Decimal | None:
+    try:
+        number = parse_quantity(value)
+    except ValueError:
+        return None
+    return number if number >= 0 else None
+
+
+def _memory(where: str, value: Memory) -> Iterator[Problem]:
+    try:
+        parse_memory(value)
+    except ValueError as error:
+        yield Problem(where, str(error))
+
+
+RULES: tuple[Rule, ...] = (
+    resources_are_quantities,
+    requests_stay_below_limits,
+    ports_can_be_opened,
+    arguments_leave_ours_alone,
+)

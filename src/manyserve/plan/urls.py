@@ -1,0 +1,31 @@
+"""Where hosts and models answer, from outside and inside the cluster."""
+
+from __future__ import annotations
+
+import re
+
+from manyserve.api.names import Key
+from manyserve.api.servingconfig import IngressConfig
+
+_PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
+
+
+def host_name(key: Key, ingress: IngressConfig) -> str:
+    """Return the DNS name under which the host is reached from outside."""
+    values = {"Name": key.name, "Namespace": key.namespace, "IngressDomain": ingress.ingress_domain}
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
+
+
+def host_url(key: Key, ingress: IngressConfig) -> str:
+    """Return the URL of the host from outside."""
+    return f"{ingress.url_scheme}://{host_name(key, ingress)}"
+
+
+def host_address(key: Key) -> str:
+    """Return the URL of the host inside the cluster."""
+    return f"http://{key.name}.{key.namespace}.svc.cluster.local"
+
+
+def model_path(model: str) -> str:
+    """Return the path at which a model answers: the v2 protocol's infer."""
+    return f"/v2/models/{model}/infer"

@@ -1,0 +1,234 @@
+"""The whole plan: what one look at a host leads to, and that a settled host is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api import conditions, modelconfig, names
+from manyserve.api.agentreport import ModelState
+from manyserve.api.names import Key
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.observed import Child, Observed
+from manyserve.plan.placement import entry_of
+from manyserve.plan.plan import plan
+from tests.support import make, world
+
+KEY = Key("default", "triton-mms")
+
+
+def seen(*models: TrainedModel, **fields: object) -> Observed:
+    start = Observed(key=KEY, config=make.config(), service=make.host(), models=models, pods=(make.pod(),))
+    return replace(start, **fields)  # type: ignore[arg-type]
+
+
+def ready(model: TrainedModel) -> tuple[str, str | None, str | None]:
+    found = conditions.find(model.status.conditions, conditions.READY)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+def test_a_settled_host_with_its_models_is_left_alone() -> None:
+    settled = world.settle(seen(make.model("cifar10"), make.model("simple-string")))
+    assert plan(settled, make.NOW).empty
+    assert [ready(each)[0] for each in settled.models] == ["True", "True"]
+    assert [each.status.loaded for each in settled.models] == ["1/1", "1/1"]
+
+
+def test_a_host_is_ready_with_no_model_on_it() -> None:
+    settled = world.settle(seen())
+    assert settled.service is not None
+    assert conditions.is_true(settled.service.status.conditions, conditions.READY)
+    predictor = settled.service.status.components and settled.service.status.components.predictor
+    assert predictor
+    assert predictor.latest_ready_revision == "triton-mms-predictor-default-00001"
+    assert predictor.traffic
+    assert predictor.traffic[0].percent == 100
+
+
+def test_a_model_without_its_host_waits_and_says_for_what() -> None:
+    todo = plan(seen(make.model(), service=None, pods=()), make.NOW)
+    waiting = world.carry_out(seen(make.model(), service=None), todo).models[0]
+    status, reason, message = ready(waiting)
+    assert (status, reason) == ("False", "InferenceServiceNotFound")
+    assert message == "waiting for InferenceService triton-mms, which does not exist in namespace default"
+    assert not todo.applies
+    assert not todo.deletes
+
+
+def test_a_model_is_not_ready_before_its_agent_says_so() -> None:
+    settled = world.settle(seen(make.model()))
+    late = replace(settled, agents={"uid-pod-1": make.report()})
+    again = world.carry_out(late, plan(late, make.NOW)).models[0]
+    assert ready(again)[:2] == ("False", "Pending")
+    assert again.status.loaded == "0/1"
+
+
+def test_a_model_falls_when_the_server_stops_answering_and_rises_again() -> None:
+    settled = world.settle(seen(make.model()))
+    entry = entry_of(settled.models[0])
+    killed = replace(settled, agents={"uid-pod-1": make.report(entry, server=False)})
+    fallen = world.carry_out(killed, plan(killed, make.NOW))
+    assert ready(fallen.models[0])[0] == "False"
+    assert ready(world.settle(fallen).models[0])[0] == "True"
+
+
+def test_a_failed_download_is_told_in_the_status_and_in_one_event() -> None:
+    settled = world.settle(seen(make.model()))
+    entry = entry_of(settled.models[0])
+    said = make.report(
+        entry,
+        state=ModelState.DOWNLOAD_FAILED,
+        attempt=3,
+        message="gs://kfserving-examples/models/torchscript/cifar10 has no objects",
+        next_try="2026-01-01T00:00:09Z",
+    )
+    failing = replace(settled, agents={"uid-pod-1": said})
+    todo = plan(failing, make.NOW)
+    assert [(each.type, each.reason) for each in todo.events] == [("Warning", "DownloadFailed")]
+    after = world.carry_out(failing, todo)
+    assert ready(after.models[0]) == (
+        "False",
+        "DownloadFailed",
+        "pod-1: gs://kfserving-examples/models/torchscript/cifar10 has no objects "
+        "(attempt 3, next try at 2026-01-01T00:00:09Z)",
+    )
+    assert after.models[0].status.last_failure
+    later = replace(after, agents={"uid-pod-1": said.model_copy(update={"revision": 9})})
+    assert not plan(later, make.NOW).events
+    assert world.settle(after).models[0].status.last_failure is None
+
+
+def test_loaded_on_one_of_two_replicas_is_not_ready_and_says_where() -> None:
+    pods = (make.pod("pod-1"), make.pod("pod-2"))
+    settled = world.settle(seen(make.model(), pods=pods))
+    entry = entry_of(settled.models[0])
+    said = {
+        "uid-pod-1": make.report(entry),
+        "uid-pod-2": make.report(entry, state=ModelState.LOAD_FAILED, message="no memory", attempt=1),
+    }
+    half = replace(settled, agents=said)
+    model = world.carry_out(half, plan(half, make.NOW)).models[0]
+    assert model.status.loaded == "1/2"
+    assert ready(model) == ("False", "LoadFailed", "loaded on 1 of 2 replicas; pod-2: no memory (attempt 1)")
+
+
+def test_switching_multi_model_serving_off_says_so_and_unloads_nothing() -> None:
+    settled = world.settle(seen(make.model()))
+    off = replace(settled, config=make.config(multi_model=False))
+    todo = plan(off, make.NOW)
+    assert todo.config is None
+    assert not todo.applies
+    after = world.carry_out(off, todo)
+    assert ready(after.models[0])[:2] == ("False", "IsNotMMSPredictor")
+    healed = world.settle(replace(after, config=make.config()))
+    assert ready(healed.models[0])[0] == "True"
+
+
+def test_a_changed_uri_changes_the_config_and_the_model_is_not_ready_until_it_is_loaded() -> None:
+    settled = world.settle(seen(make.model()))
+    changed = make.model(uri="gs://elsewhere/cifar10").model_copy(update={"status": settled.models[0].status})
+    todo = plan(replace(settled, models=(changed,)), make.NOW)
+    assert todo.config is not None
+    after = world.carry_out(replace(settled, models=(changed,)), todo)
+    assert ready(after.models[0])[0] == "False"
+
+
+def test_a_deleted_model_leaves_the_config_and_its_neighbour_stays() -> None:
+    settled = world.settle(seen(make.model("a"), make.model("b")))
+    after = world.settle(replace(settled, models=settled.models[1:]))
+    assert world.placed(after) == {"b"}
+    assert ready(after.models[0])[0] == "True"
+
+
+def test_config_is_written_with_the_resource_version_that_was_seen() -> None:
+    settled = world.settle(seen(make.model("a")))
+    todo = plan(replace(settled, models=(*settled.models, make.model("b"))), make.NOW)
+    assert todo.config
+    assert todo.config.resource_version == "1"
+
+
+def test_pods_are_nudged_until_their_agent_has_the_config() -> None:
+    settled = world.settle(seen(make.model("a")))
+    behind = replace(settled, agents={"uid-pod-1": make.report(config="old")})
+    todo = plan(behind, make.NOW)
+    assert [each.pod for each in todo.nudges] == ["pod-1"]
+    wanted = modelconfig.content_hash(
+        settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]["models.json"]
+    )
+    assert todo.nudges[0].config_hash.startswith(f"{wanted}.1.")
+    touched = replace(behind, pods=(make.pod(annotations={names.CONFIG_HASH: todo.nudges[0].config_hash}),))
+    again = plan(touched, make.NOW)
+    assert not again.nudges
+    assert again.look_again_after == pytest.approx(1.0)
+
+
+def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
+    settled = world.settle(seen(make.model()))
+    assert settled.service
+    reborn = settled.service.model_copy(
+        update={"metadata": settled.service.metadata.model_copy(update={"uid": "another"})}
+    )
+    todo = plan(replace(settled, service=reborn), make.NOW)
+    assert not todo.applies
+    assert not todo.deletes
+    assert todo.config is None
+    assert todo.look_again_after == 1.0
+
+
+def test_a_moved_model_loses_its_old_owner_at_once_and_gains_the_new() -> None:
+    settled = world.settle(seen(make.model()))
+    owned = settled.models[0]
+    assert [each["uid"] for each in owned.metadata.owner_references] == ["uid-triton-mms"]
+    moved = owned.model_copy(update={"spec": make.model(host="other").spec})
+    nowhere = plan(Observed(key=Key("default", "other"), config=make.config(), models=(moved,)), make.NOW)
+    assert nowhere.owners[0].owners == ()
+    there = seen(moved, key=Key("default", "other"), service=make.host("other"))
+    assert [each["uid"] for each in plan(there, make.NOW).owners[0].owners] == ["uid-other"]
+
+
+def test_what_is_not_wanted_any_more_is_deleted() -> None:
+    scaled = world.settle(seen(service=make.host(minReplicas=2, maxReplicas=4)))
+    assert Child("HorizontalPodAutoscaler", "triton-mms-predictor-default") in scaled.children
+    assert Child("PodDisruptionBudget", "triton-mms-predictor-default") in scaled.children
+    after = world.settle(replace(scaled, service=make.host()))
+    kinds = {child.kind for child in after.children}
+    assert kinds == {"Deployment", "Service", "ConfigMap", "Ingress"}
+
+
+def test_a_change_of_the_pod_template_counts_a_revision_up() -> None:
+    settled = world.settle(seen())
+    assert settled.service
+    changed = make.host(memory="4Gi").model_copy(update={"status": settled.service.status})
+    after = world.settle(replace(settled, service=changed))
+    assert after.service
+    predictor = after.service.status.components and after.service.status.components.predictor
+    assert predictor
+    assert predictor.latest_ready_revision == "triton-mms-predictor-default-00002"
+    assert predictor.previous_rolledout_revision == "triton-mms-predictor-default-00001"
+
+
+def test_a_hand_on_the_deployment_is_noticed_with_what_differs() -> None:
+    settled = world.settle(seen())
+    child = Child("Deployment", "triton-mms-predictor-default")
+    edited = settled.children[child] | {"spec": settled.children[child]["spec"] | {"replicas": 0}}
+    todo = plan(replace(settled, children={**settled.children, child: edited}), make.NOW)
+    assert [each.because for each in todo.applies] == ["spec.replicas is 0, not 1"]
+
+
+memories = st.sampled_from(["1", "512Mi", "0.5Gi", "1Gi", "1500M", "3Gi"])
+
+
+@given(st.lists(memories, max_size=12), st.randoms())
+def test_whatever_comes_the_memory_is_never_above_the_limit_and_a_second_plan_is_empty(
+    wanted: list[str], random: object
+) -> None:
+    models = [make.model(f"m{index}", memory=memory) for index, memory in enumerate(wanted)]
+    settled = world.settle(seen(*models))
+    assert plan(settled, make.NOW).empty
+    shuffled = list(models)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert world.placed(world.settle(seen(*shuffled))) == world.placed(settled)

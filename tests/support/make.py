@@ -1,0 +1,101 @@
+"""Builders for the objects of tests: what is not said is as in the walkthrough."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from manyserve.api import names, servingconfig
+from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.modelconfig import Entry
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.trainedmodel import TrainedModel
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FRAMEWORKS = ["tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"]
+Manifest = dict[str, Any]
+
+
+def config(*, multi_model: bool = True, **sections: Any) -> ServingConfig:
+    """Return the configuration that the chart ships, with Triton."""
+    triton = {
+        "image": "example/tritonserver",
+        "defaultImageVersion": "1",
+        "supportedFrameworks": FRAMEWORKS,
+        "multiModelServer": multi_model,
+    }
+    texts = {"predictors": {"triton": triton}} | sections
+    return servingconfig.parse({key: json.dumps(value) for key, value in texts.items()})
+
+
+def host_object(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> Manifest:
+    """Return an InferenceService as a user applies it."""
+    limits = {"cpu": "1", "memory": memory}
+    spec = {"triton": {"resources": {"limits": limits, "requests": limits}}} | predictor
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", "generation": 1},
+        "spec": {"predictor": {key: value for key, value in spec.items() if value is not None}},
+    }
+
+
+def host(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> InferenceService:
+    """Return a host."""
+    return InferenceService.from_wire(host_object(name, memory=memory, **predictor))
+
+
+def model_object(
+    name: str = "cifar10",
+    *,
+    memory: str | int = "1Gi",
+    framework: str = "pytorch",
+    host: str = "triton-mms",
+    uri: str = "gs://kfserving-examples/models/torchscript/cifar10",
+    created: str = "2026-01-01T00:00:00Z",
+) -> Manifest:
+    """Return a TrainedModel as a user applies it."""
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "TrainedModel",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "resourceVersion": "1",
+            "creationTimestamp": created,
+        },
+        "spec": {
+            "inferenceService": host,
+            "model": {"framework": framework, "storageUri": uri, "memory": memory},
+        },
+    }
+
+
+def model(name: str = "cifar10", **fields: Any) -> TrainedModel:
+    """Return a model."""
+    return TrainedModel.from_wire(model_object(name, **fields))
+
+
+def pod(name: str = "pod-1", *, ready: bool = True, annotations: dict[str, str] | None = None) -> Manifest:
+    """Return a running pod of the host."""
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "labels": {names.HOST_LABEL: "triton-mms"},
+            "annotations": annotations or {},
+        },
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+    }
+
+
+def report(*entries: Entry, state: ModelState = ModelState.LOADED, server: bool = True, **fields: Any) -> AgentReport:
+    """Return the report of an agent on which each entry is in the same state."""
+    config_hash = fields.pop("config", "")
+    models = {each.model_name: ModelReport(state=state, digest=each.digest, **fields) for each in entries}
+    return AgentReport(instance="a", revision=1, config=config_hash, server_ready=server, settled=True, models=models)

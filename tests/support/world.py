@@ -1,0 +1,113 @@
+"""A world without a cluster: it carries out plans on the picture they were made from.
+
+It does what the API server, the deployment controller, the kubelet, the ingress controller and the agents
+would do, at once and without fail, so that a test can ask what the next plan is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from manyserve.api import modelconfig, names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.actions import Plan, SetStatus
+from manyserve.plan.observed import Child, Observed
+from manyserve.plan.plan import plan
+from tests.support import make
+
+Manifest = dict[str, Any]
+
+
+def merge(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a JSON merge patch."""
+    out = dict(target)
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, Mapping):
+            out[key] = merge(out.get(key) or {}, value)
+        else:
+            out[key] = value
+    return out
+
+
+def carry_out(observed: Observed, todo: Plan) -> Observed:
+    """Return the picture after the plan was carried out."""
+    children = dict(observed.children)
+    manifests = [each.manifest for each in todo.applies] + ([todo.config.manifest] if todo.config else [])
+    for manifest in manifests:
+        child = Child(manifest["kind"], manifest["metadata"]["name"])
+        children[child] = _stored(children.get(child), manifest)
+    for gone in todo.deletes:
+        del children[gone.child]
+    models = tuple(_model(each, todo) for each in observed.models)
+    return replace(observed, children=children, models=models, service=_host(observed.service, todo))
+
+
+def settle(observed: Observed) -> Observed:
+    """Return the picture when everyone has done their part: pods run, agents have loaded what is placed."""
+    for _ in range(4):
+        observed = carry_out(observed, plan(observed, make.NOW))
+        observed = _agents_follow(observed)
+    return observed
+
+
+def placed(observed: Observed) -> set[str]:
+    """Return the names of the placed models."""
+    manifest = observed.child("ConfigMap", names.model_config(observed.key.name))
+    assert manifest is not None
+    return {entry.model_name for entry in modelconfig.parse(manifest["data"][modelconfig.KEY])}
+
+
+def _stored(old: Manifest | None, manifest: Manifest) -> Manifest:
+    stored = deepcopy(manifest)
+    before = old["metadata"] if old else {}
+    stored["metadata"] |= {
+        "uid": before.get("uid", f"uid-{manifest['kind']}"),
+        "resourceVersion": str(int(before.get("resourceVersion", "0")) + 1),
+        "generation": 1,
+    }
+    if manifest["kind"] == "Deployment":
+        count = manifest["spec"].get("replicas", 1)
+        stored["status"] = {
+            "observedGeneration": 1,
+            "conditions": [{"type": "Available", "status": "True"}],
+        } | dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), count)
+    if manifest["kind"] == "Ingress":
+        stored["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    return stored
+
+
+def _host(service: InferenceService | None, todo: Plan) -> InferenceService | None:
+    patch = _patch_for("InferenceService", service.metadata.name, todo) if service else None
+    return InferenceService.from_wire(_patched(service, patch)) if service and patch else service
+
+
+def _model(model: TrainedModel, todo: Plan) -> TrainedModel:
+    wire = _patched(model, _patch_for("TrainedModel", model.metadata.name, todo))
+    for write in todo.owners:
+        if write.model == model.metadata.name:
+            wire["metadata"]["ownerReferences"] = list(write.owners)
+    return TrainedModel.from_wire(wire)
+
+
+def _patch_for(kind: str, name: str, todo: Plan) -> SetStatus | None:
+    return next((each for each in todo.statuses if (each.kind, each.name) == (kind, name)), None)
+
+
+def _patched(thing: InferenceService | TrainedModel, write: SetStatus | None) -> dict[str, Any]:
+    wire = thing.to_wire()
+    return wire | {"status": merge(wire.get("status") or {}, write.patch)} if write else wire
+
+
+def _agents_follow(observed: Observed) -> Observed:
+    manifest = observed.child("ConfigMap", names.model_config(observed.key.name))
+    if manifest is None:
+        return observed
+    text = manifest["data"][modelconfig.KEY]
+    said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
+    return replace(observed, agents={pod["metadata"]["uid"]: said for pod in observed.pods})
