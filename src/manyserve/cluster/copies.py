@@ -1,0 +1,114 @@
+"""The copy that an informer keeps, and the rules by which it changes. No I/O.
+
+What we wrote ourselves is put in at once with `wrote`, so that the next plan does not write it again while
+the echo is on its way. A resourceVersion tells which of two versions is newer (Kubernetes promises since
+1.35 that they compare as numbers, and they always have): older news about an object that we wrote is skipped
+until the watch has caught up with it, and an answer that arrives after its own echo changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from manyserve.api.names import Key
+
+Manifest = dict[str, Any]
+Change = Callable[[Manifest | None, Manifest | None], None]
+
+
+def _nobody(_old: Manifest | None, _new: Manifest | None) -> None:
+    """Nobody listens."""
+
+
+class Copy:
+    """All objects of a kind by namespace and name, as far as news about them has arrived.
+
+    Parameters
+    ----------
+    on_change
+        Called with the old and the new object; the old is None when it was added, the new when deleted.
+        Not called for what `wrote` put in, nor for its echo.
+    on_store
+        Called likewise, but for every change of the copy: for indexes over it.
+    """
+
+    def __init__(self, on_change: Change | None = None, on_store: Change | None = None) -> None:
+        self.objects: dict[Key, Manifest] = {}
+        self._on_change = on_change or _nobody
+        self._on_store = on_store or _nobody
+        self._seen = 0
+        self._written: dict[Key, int] = {}
+
+    def listed(self, items: Iterable[Manifest], version: str) -> None:
+        """Make the copy equal to a list of this version, but for what we wrote after it was made."""
+        at = _number(version)
+        if at < self._seen:  # the API server went back in time: it was restored from a backup
+            self._written.clear()
+        found = {key_of(item): item for item in items}
+        gone = [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]
+        for key in gone:
+            self._drop(key)
+        for key, item in found.items():
+            self._news(key, item)
+        self._seen = at
+
+    def happened(self, item: Manifest, *, deleted: bool = False) -> None:
+        """Take in an event of the watch."""
+        key = key_of(item)
+        if not deleted:
+            self._news(key, item)
+        elif _version_of(item) >= self._written.get(key, 0):
+            self._drop(key)
+        self.reached(item["metadata"]["resourceVersion"])
+
+    def reached(self, version: str) -> None:
+        """Take in that the watch has come to this version."""
+        self._seen = _number(version)
+
+    def wrote(self, item: Manifest) -> None:
+        """Take in an object as the API server returned it for our write."""
+        key, version = key_of(item), _version_of(item)
+        if version > self._seen and version > _version_of(self.objects.get(key)):
+            self._written[key] = version
+            self._put(key, item, self._on_store)
+
+    def _news(self, key: Key, item: Manifest) -> None:
+        if _version_of(item) < self._written.get(key, 0):
+            return
+        self._written.pop(key, None)
+        if not _same(self.objects.get(key), item):
+            self._put(key, item, self._on_store, self._on_change)
+
+    def _put(self, key: Key, item: Manifest, *listeners: Change) -> None:
+        item["metadata"].pop("managedFields", None)
+        old = self.objects.get(key)
+        self.objects[key] = item
+        for listener in listeners:
+            listener(old, item)
+
+    def _drop(self, key: Key) -> None:
+        self._written.pop(key, None)
+        old = self.objects.pop(key, None)
+        if old is not None:
+            self._on_store(old, None)
+            self._on_change(old, None)
+
+
+def key_of(manifest: Manifest) -> Key:
+    """Return the namespace and the name of an object."""
+    metadata = manifest["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def _version_of(manifest: Manifest | None) -> int:
+    return _number(manifest["metadata"].get("resourceVersion", "")) if manifest else 0
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
+
+
+def _same(old: Manifest | None, new: Manifest) -> bool:
+    names = ("uid", "resourceVersion")
+    return old is not None and all(old["metadata"].get(name) == new["metadata"].get(name) for name in names)

@@ -1,0 +1,164 @@
+"""A true copy of all objects of a kind, for as long as the program runs.
+
+List, compare with what we have, then watch. Comparing is what notices the objects that were deleted while
+nobody watched; a watch alone never tells. A stream that ends or breaks is taken up again at the last
+resourceVersion; when that is too old, when the API server sends an ERROR or something unknown, or when it
+fails three times in a row, all is listed again. `run` ends only when it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass
+
+from manyserve.api.names import Key
+from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
+from manyserve.cluster.copies import Change, Copy, Manifest, key_of
+from manyserve.cluster.errors import ClusterError, Expired, NotFound, Unavailable, from_status
+from manyserve.cluster.kinds import Kind
+
+__all__ = ["Informer", "key_of"]
+
+FAILURES_BEFORE_LIST = 3
+SHORTEST_STREAM = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an informer waits, in seconds."""
+
+    silence: float = 75.0
+    """The API server sends a bookmark each minute: a stream that is silent for longer is dead."""
+    first_wait: float = 0.2
+    """After the first failure; doubled at each further one."""
+    longest_wait: float = 30.0
+
+
+PATIENCE = Patience()
+
+
+class Informer:
+    """The copy of one kind, or of a selection of it.
+
+    Parameters
+    ----------
+    on_change, on_store
+        Told of changes, see `Copy`.
+    optional
+        The kind may not be served: then the copy is empty and synced, and looked for again now and then.
+    """
+
+    def __init__(
+        self,
+        client: KubeHttp,
+        kind: Kind,
+        *,
+        selection: Selection = EVERYTHING,
+        on_change: Change | None = None,
+        on_store: Change | None = None,
+        optional: bool = False,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        self.kind = kind
+        self.copy = Copy(on_change, on_store)
+        self.synced = asyncio.Event()
+        """Set when all objects have been listed once."""
+        self.last_heard = time.monotonic()
+        """When the API server last said anything: an event, a bookmark, an answer that is an error."""
+        self.last_turn = time.monotonic()
+        """When `run` last did anything at all, even if only to find that the API server is away."""
+        self._client = client
+        self._selection = selection
+        self._optional = optional
+        self._patience = patience
+        self._version = ""
+        self._failures = 0
+
+    @property
+    def store(self) -> dict[Key, Manifest]:
+        """The objects by namespace and name. Not to be changed."""
+        return self.copy.objects
+
+    def wrote(self, manifest: Manifest) -> None:
+        """Remember an object as the API server returned it for our write, until the watch has caught up."""
+        self.copy.wrote(manifest)
+
+    async def run(self) -> None:
+        """Keep the copy true until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except ClusterError as error:
+                self._failed(error)
+            except Exception:  # noqa: BLE001  a defect of ours in one object must not blind the program to all others
+                _log.exception("the copy of %s is made anew", self.kind.plural)
+                self._failures += 1
+                self._version = ""
+            await asyncio.sleep(self._wait())
+
+    async def _follow(self) -> None:
+        if not self._version or self._failures >= FAILURES_BEFORE_LIST:
+            await self._list()
+        await self._watch()
+
+    async def _list(self) -> None:
+        listing = await self._client.list(self.kind, self._selection)
+        self._heard()
+        self.copy.listed(listing.items, listing.resource_version)
+        self._version = listing.resource_version
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        began = time.monotonic()
+        stream = self._client.watch(self.kind, self._selection, version=self._version, silence=self._patience.silence)
+        async for event in stream:
+            self._heard()
+            self._event(event.get("type"), event.get("object") or {})
+            self._failures = 0
+        self._heard()
+        if self._failures and self.last_heard - began < SHORTEST_STREAM:
+            raise Unavailable("the watch ended at once")
+        self._failures = 1 if self.last_heard - began < SHORTEST_STREAM else 0
+
+    def _event(self, sort: str | None, item: Manifest) -> None:
+        if sort in ("ADDED", "MODIFIED", "DELETED"):
+            self.copy.happened(item, deleted=sort == "DELETED")
+        elif sort == "BOOKMARK":
+            self.copy.reached(item["metadata"]["resourceVersion"])
+        else:
+            self._version = ""
+            raise from_status(item) if sort == "ERROR" else Unavailable(f"the watch sent an unknown event: {sort!r}")
+        self._version = item["metadata"]["resourceVersion"]
+
+    def _heard(self) -> None:
+        self.last_heard = self.last_turn = time.monotonic()
+
+    def _failed(self, error: ClusterError) -> None:
+        self.last_turn = time.monotonic()
+        self.last_heard = self.last_turn if error.code else self.last_heard
+        self._failures += 1
+        if isinstance(error, NotFound) and self._optional:
+            self._absent()
+        elif isinstance(error, Expired):
+            self._version = ""
+            _log.info("%s are listed again: %s", self.kind.plural, error)
+        else:
+            _log.warning("%s: %s", self.kind.plural, error)
+
+    def _absent(self) -> None:
+        self.copy.listed([], "")
+        self._version = ""
+        self._failures = 16  # the longest wait
+        self.synced.set()
+
+    def _wait(self) -> float:
+        """Return the seconds until the next try: none after a stream that ended as it should."""
+        if not self._failures:
+            return 0.0
+        longest = min(self._patience.first_wait * 2.0 ** min(self._failures - 1, 16), self._patience.longest_wait)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  only spreads reconnections

@@ -1,0 +1,58 @@
+"""The kinds that we read or write, and the paths under which the API server has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manyserve.api.names import GROUP
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of object."""
+
+    name: str
+    api_version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the path of an object, or of all objects (of a namespace) when there is no name."""
+        root = "/api" if "/" not in self.api_version else "/apis"
+        scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        rest = "".join(f"/{part}" for part in (name, subresource) if part)
+        return f"{root}/{self.api_version}{scope}/{self.plural}{rest}"
+
+
+INFERENCE_SERVICE = Kind("InferenceService", f"{GROUP}/v1beta1", "inferenceservices")
+TRAINED_MODEL = Kind("TrainedModel", f"{GROUP}/v1alpha1", "trainedmodels")
+DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
+SERVICE = Kind("Service", "v1", "services")
+CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
+POD = Kind("Pod", "v1", "pods")
+AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
+DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
+INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
+HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
+EVENT = Kind("Event", "events.k8s.io/v1", "events")
+LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
+CUSTOM_RESOURCE_DEFINITION = Kind(
+    "CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
+)
+
+CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)
+"""The kinds that we make for a host."""
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        INFERENCE_SERVICE,
+        TRAINED_MODEL,
+        *CHILDREN,
+        POD,
+        EVENT,
+        LEASE,
+        CUSTOM_RESOURCE_DEFINITION,
+    )
+}
+"""Every kind by its name."""

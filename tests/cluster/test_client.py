@@ -1,0 +1,163 @@
+"""The client speaks the API server's verbs as it expects them, and turns its answers into one family of errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from manyserve.cluster import errors
+from manyserve.cluster.access import Access, Token
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, TRAINED_MODEL
+from tests.cluster.scripted import ScriptedServer, model, served
+
+
+def config_map(**metadata: str) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"} | metadata}
+
+
+def test_paths_are_those_of_the_api_server() -> None:
+    assert CONFIG_MAP.path("n", "c") == "/api/v1/namespaces/n/configmaps/c"
+    assert DEPLOYMENT.path() == "/apis/apps/v1/deployments"
+    assert TRAINED_MODEL.path("n", "m", "status") == (
+        "/apis/serving.kserve.io/v1alpha1/namespaces/n/trainedmodels/m/status"
+    )
+    assert CUSTOM_RESOURCE_DEFINITION.path("ignored", "x").endswith("/v1/customresourcedefinitions/x")
+
+
+async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
+    server = ScriptedServer()
+    async with served(server) as client:
+        await client.apply(CONFIG_MAP, config_map())
+    verb, path, query, headers, _ = server.requests[0]
+    assert (verb, path) == ("PATCH", "/api/v1/namespaces/n/configmaps/c")
+    assert query == {"fieldManager": "manyserve", "force": "true"}
+    assert headers["Content-Type"] == "application/apply-patch+yaml"
+
+
+async def test_a_status_is_merged_into_the_status_subresource() -> None:
+    server = ScriptedServer()
+    async with served(server) as client:
+        await client.patch_status(TRAINED_MODEL, "n", "m", {"loaded": "1/1"})
+    verb, path, _, headers, body = server.requests[0]
+    assert (verb, path.endswith("/trainedmodels/m/status")) == ("PATCH", True)
+    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert body == {"status": {"loaded": "1/1"}}
+
+
+async def test_delete_carries_its_preconditions() -> None:
+    server = ScriptedServer()
+    async with served(server) as client:
+        await client.delete(CONFIG_MAP, "n", "c", uid="u")
+    body = server.requests[0][4]
+    assert body is not None
+    assert body["preconditions"] == {"uid": "u"}
+
+
+async def test_a_list_is_read_in_pages_to_its_end() -> None:
+    server = ScriptedServer()
+    server.answers.append(
+        (200, {}, {"metadata": {"continue": "more", "resourceVersion": "7"}, "items": [model("a", 1)]})
+    )
+    server.items, server.version = [model("b", 2)], 7
+    async with served(server) as client:
+        listing = await client.list(TRAINED_MODEL, Selection(labels="x=y"))
+    assert [item["metadata"]["name"] for item in listing.items] == ["a", "b"]
+    assert [request[2].get("continue") for request in server.requests] == [None, "more"]
+    assert {request[2]["labelSelector"] for request in server.requests} == {"x=y"}
+
+
+async def test_a_page_token_that_expires_starts_the_list_again() -> None:
+    server = ScriptedServer()
+    page = {"metadata": {"continue": "more", "resourceVersion": "7"}, "items": [model("a", 1)]}
+    server.answers.extend([(200, {}, page), (410, {}, {"message": "expired"})])
+    server.items = [model("b", 2)]
+    async with served(server) as client:
+        listing = await client.list(TRAINED_MODEL)
+    assert [item["metadata"]["name"] for item in listing.items] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (400, "BadRequest", errors.Invalid),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (409, "Conflict", errors.Conflict),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (410, "Expired", errors.Expired),
+        (422, "Invalid", errors.Invalid),
+        (429, "TooManyRequests", errors.Throttled),
+        (500, "InternalError", errors.Unavailable),
+        (504, "Timeout", errors.Unavailable),
+    ],
+)
+async def test_each_answer_has_its_error_with_the_api_servers_own_sentence(
+    code: int, reason: str, kind: type[errors.ClusterError]
+) -> None:
+    server = ScriptedServer()
+    server.answers.append((code, {}, {"kind": "Status", "reason": reason, "message": "so it is " + "!" * 5000}))
+    async with served(server) as client:
+        with pytest.raises(errors.ClusterError, match=r"^so it is !") as caught:
+            await client.get(CONFIG_MAP, "n", "c")
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+    assert len(str(caught.value)) == 1024
+
+
+async def test_a_refused_request_waits_as_long_as_it_is_told_and_is_sent_again() -> None:
+    server = ScriptedServer()
+    server.answers.append((429, {"Retry-After": "0"}, {"message": "slowly"}))
+    async with served(server) as client:
+        await client.apply(CONFIG_MAP, config_map())
+    assert len(server.requests) == 2
+
+
+async def test_a_server_that_keeps_refusing_is_an_error_that_says_when_to_come_back() -> None:
+    server = ScriptedServer()
+    server.answers.extend([(429, {"Retry-After": "0"}, {"message": "slowly"})] * 9)
+    async with served(server) as client:
+        with pytest.raises(errors.Throttled) as caught:
+            await client.apply(CONFIG_MAP, config_map())
+    assert (len(server.requests), caught.value.retry_after) == (3, 0.0)
+
+
+async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
+    server = ScriptedServer()
+    server.answers.append((500, {}, {"message": "oh"}))
+    async with served(server) as client:
+        with pytest.raises(errors.Unavailable):
+            await client.create(CONFIG_MAP, config_map())
+    assert len(server.requests) == 1
+
+
+async def test_no_answer_is_unavailable() -> None:
+    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+        with pytest.raises(errors.Unavailable, match="had no answer"):
+            await client.get(CONFIG_MAP, "n", "c")
+
+
+async def test_a_token_that_is_refused_is_read_anew_and_the_request_sent_again(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    server = ScriptedServer()
+    async with served(server, Token(file.read_text)) as client:
+        file.write_text("new")
+        server.answers.append((401, {}, {"message": "Unauthorized"}))
+        await client.get(CONFIG_MAP, "n", "c")
+    assert [request[3]["Authorization"] for request in server.requests] == ["Bearer old", "Bearer new"]
+
+
+def test_a_token_is_read_again_after_a_minute(tmp_path: Path) -> None:
+    now = 0.0
+    file = tmp_path / "token"
+    file.write_text("old")
+    token = Token(file.read_text, clock=lambda: now)
+    file.write_text("new")
+    assert token() == "old"
+    now = 60.0
+    assert token() == "new"
+    file.unlink()
+    now = 120.0
+    assert token() == "new"

@@ -1,0 +1,84 @@
+"""The copy's rules: news in any order about what we wrote, and a server that goes back in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manyserve.cluster.copies import Copy
+from tests.cluster.scripted import model
+
+
+@pytest.fixture
+def told() -> list[tuple[Any, Any]]:
+    return []
+
+
+@pytest.fixture
+def copy(told: list[tuple[Any, Any]]) -> Copy:
+    copy = Copy(on_change=lambda old, new: told.append((old, new)))
+    copy.listed([model("a", 5)], "10")
+    told.clear()
+    return copy
+
+
+def version(copy: Copy, name: str) -> int | None:
+    found = copy.objects.get(("default", name))  # type: ignore[call-overload]
+    return int(found["metadata"]["resourceVersion"]) if found else None
+
+
+def test_older_news_about_what_we_wrote_is_skipped(copy: Copy, told: list[Any]) -> None:
+    copy.wrote(model("a", 20))
+    copy.happened(model("a", 15))
+    assert version(copy, "a") == 20
+    copy.happened(model("a", 20))
+    assert told == [], "neither the older news nor the echo is a change"
+
+
+def test_newer_news_about_what_we_wrote_counts(copy: Copy, told: list[Any]) -> None:
+    copy.wrote(model("a", 20))
+    copy.happened(model("a", 21))
+    assert version(copy, "a") == 21
+    assert len(told) == 1
+
+
+def test_an_answer_that_comes_after_its_echo_changes_nothing(copy: Copy) -> None:
+    copy.happened(model("a", 20))
+    copy.happened(model("a", 21), deleted=True)
+    copy.wrote(model("a", 20))
+    assert version(copy, "a") is None, "a deleted object must not come back"
+
+
+def test_an_old_delete_does_not_remove_what_we_created_since(copy: Copy) -> None:
+    copy.wrote(model("a", 20))
+    copy.happened(model("a", 18), deleted=True)
+    assert version(copy, "a") == 20
+
+
+def test_a_list_made_before_our_write_does_not_undo_it(copy: Copy) -> None:
+    copy.wrote(model("new", 20))
+    copy.listed([model("a", 5)], "19")
+    assert version(copy, "new") == 20
+    copy.listed([model("a", 5)], "21")
+    assert version(copy, "new") is None
+
+
+def test_a_server_restored_from_a_backup_is_believed(copy: Copy) -> None:
+    copy.wrote(model("a", 20))
+    copy.listed([model("a", 3)], "4")
+    assert version(copy, "a") == 3
+
+
+def test_an_object_deleted_and_made_anew_between_two_lists_is_told_as_a_change(copy: Copy, told: list[Any]) -> None:
+    again = model("a", 30)
+    again["metadata"]["uid"] = "another"
+    copy.listed([again], "31")
+    assert [(old["metadata"]["uid"], new["metadata"]["uid"]) for old, new in told] == [("uid-a", "another")]
+
+
+def test_managed_fields_are_not_kept(copy: Copy) -> None:
+    big = model("b", 11)
+    big["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    copy.happened(big)
+    assert "managedFields" not in copy.objects["default", "b"]["metadata"]  # type: ignore[index]
