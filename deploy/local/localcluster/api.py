@@ -29,7 +29,7 @@ def get(cluster: Cluster, path: str) -> Any:
 
 def ready(cluster: Cluster) -> bool:
     """Tell whether the API server answers and is ready."""
-    return get(cluster, "/readyz") == "ok"
+    return bool(get(cluster, "/readyz") == "ok")
 
 
 def node_ready(node: Node) -> bool:

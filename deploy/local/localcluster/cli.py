@@ -26,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
         words = verbs.add_parser(name, help=verb.__doc__)
         if verb is not _tools:
             words.add_argument("--port", type=int, default=22000, help="which cluster (default: 22000)")
+        if verb is _images:
+            words.add_argument("names", nargs="*", help="which images (default: all)")
         if verb is _up:
             words.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3, 4))
             words.add_argument("--control-plane-only", action="store_true", help="no nodes, no root")
@@ -47,6 +49,11 @@ def _down(arguments: argparse.Namespace) -> None:
     cluster.down(arguments.port)
 
 
+def _images(arguments: argparse.Namespace) -> None:
+    """Build images and load them into a cluster's nodes."""
+    cluster.load_images(arguments.port, arguments.names)
+
+
 def _status(arguments: argparse.Namespace) -> int:
     """Tell how a cluster is; 0 when it is healthy."""
     return cluster.status(arguments.port)
@@ -62,4 +69,11 @@ def _env(arguments: argparse.Namespace) -> None:
         print(f"export PATH={cache() / 'bin'}:$PATH")
 
 
-VERBS = {"tools": _tools, "up": _up, "down": _down, "status": _status, "env": _env}
+VERBS = {
+    "tools": _tools,
+    "up": _up,
+    "down": _down,
+    "images": _images,
+    "status": _status,
+    "env": _env,
+}

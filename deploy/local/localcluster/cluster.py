@@ -7,11 +7,28 @@ started whole keeps its logs until the next `up` or `down`.
 
 import json
 import socket
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
-from localcluster import api, controlplane, process, remains, tools
+from localcluster import (
+    api,
+    controlplane,
+    dns,
+    gateway,
+    helpers,
+    host,
+    network,
+    node,
+    process,
+    relay,
+    remains,
+    tools,
+)
+from localcluster.images.catalog import IMAGES, SMALL
+from localcluster.images.store import ensure, load
 from localcluster.lock import lock
-from localcluster.paths import Cluster
+from localcluster.paths import FABRIC, Cluster
 from localcluster.say import Refusal, say
 
 
@@ -23,7 +40,7 @@ def up(wanted: Cluster) -> None:
             _same_or_refuse(running, wanted)
             say(f"a healthy cluster is already running on port {wanted.port}")
             return
-        tools.ensure("kubernetes")
+        _ensure_parts(wanted)
         remains.clear(wanted)
         _refuse_strangers(wanted)
         _start(wanted)
@@ -33,6 +50,15 @@ def down(port: int) -> None:
     """Leave nothing of the cluster on this port."""
     with lock(f"run-{port}"):
         remains.clear(Cluster(port))
+
+
+def load_images(port: int, names: list[str]) -> None:
+    """Have images on the nodes of the cluster on this port."""
+    with lock(f"run-{port}"):
+        running = read(port)
+        if not running or not healthy(running):
+            raise Refusal(f"no healthy cluster runs on port {port}: start one with `up`")
+        load(running, names)
 
 
 def read(port: int) -> Cluster | None:
@@ -49,6 +75,17 @@ def healthy(cluster: Cluster) -> bool:
     started = (cluster.folder / "complete").exists()
     alive = all(process.find(cluster, name) for name in process.names(cluster))
     return started and alive and api.ready(cluster) and all(map(api.node_ready, cluster.members))
+
+
+def _ensure_parts(wanted: Cluster) -> None:
+    """Have the programs and images that it is made of, before anything is touched."""
+    tools.ensure("kubernetes")
+    if not wanted.control_plane_only:
+        host.check_for_nodes()
+        tools.ensure("coredns", "contour")
+        helpers.ensure()
+        for name in SMALL:
+            ensure(IMAGES[name])
 
 
 def _same_or_refuse(running: Cluster, wanted: Cluster) -> None:
@@ -72,8 +109,27 @@ def _refuse_strangers(cluster: Cluster) -> None:
 def _start(cluster: Cluster) -> None:
     cluster.folder.mkdir(parents=True)
     (cluster.folder / "cluster.json").write_text(json.dumps(asdict(cluster)))
+    if cluster.netns:
+        network.make(cluster)
+        _open_door(cluster, cluster.netns)
     controlplane.start(cluster)
+    if cluster.netns:
+        dns.start(cluster)
+        for member in cluster.members:
+            node.start(member)
+        gateway.start(cluster)
+        gateway.wait(cluster)
+        for member in cluster.members:
+            node.wait(member)
+        load(cluster, SMALL)
     (cluster.folder / "complete").touch()
+
+
+def _open_door(cluster: Cluster, netns: str) -> None:
+    """Let the host reach the API server and the gateway."""
+    routes = [f"{cluster.port}=127.0.0.1:{cluster.port}", f"{cluster.gateway_port}={FABRIC}:80"]
+    script = [sys.executable, "-P", Path(relay.__file__), network.NAMED / netns]
+    process.start(cluster, "relay", [*script, *routes])
 
 
 def status(port: int) -> int:
@@ -84,8 +140,8 @@ def status(port: int) -> int:
         return 1
     for name in process.names(running):
         say(f"{name:24} {process.find(running, name) or 'ended'}")
-    for node in running.members:
-        say(f"{node.name:24} {'Ready' if api.node_ready(node) else 'not ready'}")
+    for member in running.members:
+        say(f"{member.name:24} {'Ready' if api.node_ready(member) else 'not ready'}")
     good = healthy(running)
     say(f"the cluster on port {port} is {'healthy' if good else 'not healthy'}")
     return 0 if good else 1

@@ -36,7 +36,7 @@ def _ready(cluster: Cluster) -> bool:
 
 
 def _controllers_work(cluster: Cluster) -> bool:
-    """The default service account is the first thing that controllers make."""
+    """Look for the default service account, the first thing that controllers make."""
     process.must_live(cluster, "kube-controller-manager")
     process.must_live(cluster, "kube-scheduler")
     return bool(api.get(cluster, "/api/v1/namespaces/default/serviceaccounts/default"))

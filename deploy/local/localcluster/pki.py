@@ -34,7 +34,7 @@ def folder_of(cluster: Cluster) -> Path:
     return cluster.folder / "pki"
 
 
-def _new(folder: Path, name: str, subject: str) -> list[str | Path]:
+def _new(folder: Path, name: str, subject: str) -> list[object]:
     """Return the command that makes a key and a certificate for it."""
     files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256", "-days", "3650"]

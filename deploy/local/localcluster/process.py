@@ -18,7 +18,7 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/s
 
 
 def run(
-    command: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str = ""
+    command: Sequence[object], env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str = ""
 ) -> str:
     """Run a program to its end and return what it printed; fail with its last lines."""
     done = subprocess.run(
@@ -26,8 +26,7 @@ def run(
         env={**os.environ, "PATH": SEARCH, **(env or {})},
         cwd=cwd,
         input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
@@ -38,7 +37,7 @@ def run(
     return done.stdout
 
 
-def start(cluster: Cluster, name: str, command: Sequence[str | Path], netns: str | None = None) -> None:
+def start(cluster: Cluster, name: str, command: Sequence[object], netns: str | None = None) -> None:
     """Start one of a cluster's programs and remember it."""
     for folder in ("log", "pid"):
         (cluster.folder / folder).mkdir(parents=True, exist_ok=True)

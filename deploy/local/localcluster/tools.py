@@ -99,8 +99,8 @@ def ensure(*names: str) -> None:
         tool = TOOLS[name]
         if not tool.home.is_dir():
             _ensure_built(tool)
-        for link in tool.links or (name,):
-            _link(tool.home / name, cache() / "bin" / link)
+        for called in tool.links or (name,):
+            link(tool.home / name, cache() / "bin" / called)
 
 
 def _ensure_built(tool: Tool) -> None:
@@ -138,12 +138,12 @@ def _build(tool: Tool) -> None:
         made.rename(tool.home)
 
 
-def _link(target: Path, link: Path) -> None:
+def link(target: Path, place: Path) -> None:
     """Make a link, or leave it when it is right."""
-    if link.is_symlink() and link.readlink() == target:
+    if place.is_symlink() and place.readlink() == target:
         return
-    link.parent.mkdir(parents=True, exist_ok=True)
-    fresh = link.with_name(f".{link.name}.new")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
-    fresh.replace(link)
+    fresh.replace(place)

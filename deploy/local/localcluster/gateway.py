@@ -1,0 +1,88 @@
+"""The ingress gateway: Contour decides, Envoy carries; two processes in the cluster's namespace.
+
+Envoy listens on port 80 of the bridge, and `relay` brings the host's PORT+1 there. Contour watches
+Ingresses of the class `contour`, which is the default class here, and writes Envoy's address into
+their status. It needs its own kinds to be served before it starts.
+"""
+
+import socket
+
+from localcluster import api, process
+from localcluster.paths import FABRIC, HERE, Cluster, binary
+from localcluster.say import step
+from localcluster.tools import TOOLS
+from localcluster.wait import until
+
+CLASS = HERE / "manifests" / "ingressclass.yaml"
+KINDS = ("httpproxies", "tlscertificatedelegations", "extensionservices", "contourconfigurations")
+
+
+def start(cluster: Cluster) -> None:
+    """Start the gateway; `wait` waits for it."""
+    with step("starting the gateway"):
+        crds = TOOLS["contour"].home / "01-crds.yaml"
+        api.kubectl(cluster, "apply", "--server-side", "-f", str(crds), "-f", str(CLASS))
+        until("Contour's kinds", lambda: _kinds_served(cluster), limit=30)
+        process.start(cluster, "contour", _contour(cluster), netns=cluster.netns)
+        boot = cluster.folder / "envoy.json"
+        admin = ["--admin-address", str(cluster.folder / "envoy.sock")]
+        process.run([binary("contour"), "bootstrap", *admin, "--xds-address=127.0.0.1", "--xds-port=8001", boot])
+        process.start(cluster, "envoy", _envoy(cluster), netns=cluster.netns)
+
+
+def wait(cluster: Cluster) -> None:
+    """Wait until Envoy has what Contour tells it."""
+
+    def look() -> bool:
+        process.must_live(cluster, "contour")
+        process.must_live(cluster, "envoy")
+        return _live(cluster)
+
+    with step("waiting for the gateway"):
+        until("Envoy", look, limit=60)
+
+
+def _live(cluster: Cluster) -> bool:
+    """Ask Envoy's administration socket; it is live when it has a first configuration."""
+    try:
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(cluster.folder / "envoy.sock"))
+            admin.sendall(b"GET /ready HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n")
+            return b"LIVE" in admin.makefile("rb").read()
+    except OSError:
+        return False
+
+
+def _kinds_served(cluster: Cluster) -> bool:
+    group = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    found = [api.get(cluster, f"{group}/{kind}.projectcontour.io") or {} for kind in KINDS]
+    return all(_established(crd.get("status", {}).get("conditions", [])) for crd in found)
+
+
+def _established(conditions: list[dict[str, str]]) -> bool:
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def _contour(cluster: Cluster) -> list[str]:
+    return [
+        binary("contour"),
+        "serve",
+        f"--kubeconfig={cluster.folder / 'addons.kubeconfig'}",
+        "--insecure",  # between two processes on one loopback
+        "--disable-leader-election",
+        f"--ingress-status-address={FABRIC}",
+        f"--envoy-service-http-address={FABRIC}",
+        "--envoy-service-http-port=80",
+        "--envoy-http-access-log=/dev/null",
+    ]
+
+
+def _envoy(cluster: Cluster) -> list[str]:
+    return [
+        binary("envoy"),
+        *("--config-path", str(cluster.folder / "envoy.json")),
+        *("--service-cluster", "contour"),
+        *("--service-node", cluster.name),
+        *("--log-level", "warning"),
+        "--disable-hot-restart",  # its shared memory would be the whole host's
+    ]

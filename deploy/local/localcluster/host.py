@@ -1,0 +1,88 @@
+"""Whether this machine can carry nodes, and the Debian packages that they need.
+
+A cluster with nodes needs Linux, root, and a container runtime on the machine. What is missing is
+installed where apt can; otherwise the user gets one sentence with the ways out.
+"""
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from localcluster.process import SEARCH, run
+from localcluster.say import Failure, Refusal, step
+
+WAYS_OUT = "with Docker use `make demo CLUSTER=kind`, or for a cluster that you have `KUBECONFIG=... make demo`"
+NODE_PROGRAMS = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "nsenter": "util-linux",
+    "sysctl": "procps",
+    "openssl": "openssl",
+    "busybox": "busybox-static",
+}
+IMAGE_PROGRAMS = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
+CNI_PACKAGE = "containernetworking-plugins"
+CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+
+
+def check_for_nodes() -> None:
+    """Refuse where nodes cannot run, and install what they need."""
+    if sys.platform != "linux":
+        raise Refusal(f"the local cluster needs Linux, and this is {sys.platform}: {WAYS_OUT}")
+    if os.geteuid() != 0:
+        raise Refusal(f"the local cluster needs root, to make network namespaces and containers: {WAYS_OUT}")
+    wanted = _missing(NODE_PROGRAMS)
+    if cni_folder() is None:
+        wanted.append(CNI_PACKAGE)
+    _install(wanted)
+
+
+def check_for_images() -> None:
+    """Install what builds images."""
+    _install(_missing(IMAGE_PROGRAMS))
+
+
+def cni_folder() -> str | None:
+    """Return where the container network plugins lie."""
+    return next((folder for folder in CNI_FOLDERS if (Path(folder) / "bridge").exists()), None)
+
+
+def program(name: str) -> str | None:
+    """Return the path of a program on this machine."""
+    return shutil.which(name, path=SEARCH)
+
+
+def _missing(programs: dict[str, str]) -> list[str]:
+    return sorted({package for name, package in programs.items() if not program(name)})
+
+
+def _install(packages: list[str]) -> None:
+    """Install Debian packages, with a fresh list of them when the first try fails."""
+    if not packages:
+        return
+    names = " ".join(packages)
+    if not program("apt-get"):
+        raise Refusal(f"the local cluster needs {names}, and there is no apt-get to install them: {WAYS_OUT}")
+    apt = functools.partial(run, env={"DEBIAN_FRONTEND": "noninteractive"})
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    with step(f"installing {names}"):
+        try:
+            apt(install)
+        except Failure:
+            _update_and_install(apt, install, names)
+
+
+def _update_and_install(apt: functools.partial[str], install: list[str], names: str) -> None:
+    try:
+        apt(["apt-get", "update"])
+        apt(install)
+    except Failure as error:
+        reason = str(error).splitlines()[-1]
+        raise Refusal(f"apt-get could not install {names} ({reason}): {WAYS_OUT}") from None

@@ -1,0 +1,84 @@
+"""The list of images: what each is called, what makes it, and what its making depends on."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import helpers
+from localcluster.images import archive, builder, plain
+from localcluster.paths import HERE, PROJECT
+from localcluster.tools import TOOLS
+
+PRODUCT_FILES = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "requirements", "src")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: `make` writes it as a docker archive to a path under a reference."""
+
+    name: str
+    reference: str
+    make: Callable[[Path, str], None]
+    inputs: Callable[[], Iterable[Path | str]]
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """A hash of everything that it is made from."""
+        digest = hashlib.sha256(self.reference.encode())
+        for item in self.inputs():
+            for file in _files(item) if isinstance(item, Path) else ():
+                digest.update(file.name.encode() + b"\0" + file.read_bytes())
+            digest.update(str(item).encode() if isinstance(item, str) else b"\0")
+        return digest.hexdigest()[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+
+
+def _plain(*items: Path | str) -> Callable[[], Iterable[Path | str]]:
+    return lambda: (Path(archive.__file__), Path(plain.__file__), *items)
+
+
+IMAGES = {
+    image.name: image
+    for image in (
+        Image("pause", "docker.io/manyserve/pause:1", plain.pause, _plain(TOOLS["pause"].key)),
+        Image(
+            "busybox",
+            "docker.io/manyserve/busybox:1",
+            plain.busybox,
+            _plain(plain.BUSYBOX),
+        ),
+        Image(
+            "fake-gcs-server",
+            "docker.io/manyserve/fake-gcs-server:1",
+            plain.fake_gcs_server,
+            _plain(TOOLS["fake-gcs-server"].key, plain.MODELS, helpers.REQUIREMENTS),
+        ),
+        Image(
+            "vegeta",
+            "docker.io/manyserve/vegeta:12",
+            plain.vegeta,
+            _plain(TOOLS["vegeta"].key, plain.BUSYBOX),
+        ),
+        Image(
+            "tritonserver",
+            "docker.io/manyserve/tritonserver:2.51.0-cpu",
+            builder.making(HERE / "images" / "triton"),
+            lambda: [HERE / "images" / "triton"],
+            note="first time: 2 to 4 minutes",
+        ),
+        Image(
+            "manyserve",
+            "docker.io/manyserve/manyserve:dev",
+            builder.making(PROJECT),
+            lambda: [PROJECT / name for name in PRODUCT_FILES if (PROJECT / name).exists()],
+            note="first time: 1 to 3 minutes",
+        ),
+    )
+}
+SMALL = ("pause", "busybox")
