@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from manyserve.api.base import Wire
 
@@ -30,13 +30,21 @@ MEMORY_RESOURCE_AVAILABLE = "MemoryResourceAvailable"
 MESSAGE_LIMIT = 1024
 
 
+def _cut(text: object) -> object:
+    return text[:MESSAGE_LIMIT] if isinstance(text, str) else text
+
+
+Message = Annotated[str, Field(max_length=MESSAGE_LIMIT), BeforeValidator(_cut)]
+"""One sentence for people, cut when somebody else's error makes it too long."""
+
+
 class Condition(Wire):
     """One condition of an object's status."""
 
     type: Annotated[str, Field(max_length=64, description="What this condition is about.")]
     status: Annotated[Status, Field(description="Whether it holds.")]
     reason: Annotated[str | None, Field(max_length=128, description="One word for why, for programs.")] = None
-    message: Annotated[str | None, Field(max_length=2048, description="One sentence for why, for people.")] = None
+    message: Annotated[Message | None, Field(description="One sentence for why, for people.")] = None
     last_transition_time: Annotated[str | None, Field(max_length=64, description="When the status last flipped.")] = (
         None
     )
@@ -61,8 +69,7 @@ def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime
 def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
     unchanged = old is not None and old.status == new.status and old.last_transition_time
     since = old.last_transition_time if old is not None and unchanged else timestamp(now)
-    message = new.message[:MESSAGE_LIMIT] if new.message else None
-    return new.model_copy(update={"last_transition_time": since, "message": message})
+    return new.model_copy(update={"last_transition_time": since})
 
 
 def timestamp(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from manyserve.api.base import Meta, Wire, cel
-from manyserve.api.conditions import Condition
+from manyserve.api.conditions import Condition, Message
 from manyserve.api.quantity import EXAMPLE, Memory
 
 SCHEMES = ("gs",)
@@ -97,7 +97,7 @@ class Failure(Wire):
 
     pod: Annotated[str, Field(max_length=253, description="Pod on which it failed.")]
     reason: Annotated[str, Field(max_length=128, description="DownloadFailed or LoadFailed.")]
-    message: Annotated[str, Field(max_length=2048, description="The error, without secrets.")]
+    message: Annotated[Message, Field(description="The error, without secrets.")]
     attempt: Annotated[int, Field(ge=0, description="How many times it was tried.")] = 0
     next_try: Annotated[str | None, Field(max_length=64, description="When it is tried again.")] = None
 

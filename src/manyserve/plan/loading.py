@@ -86,7 +86,7 @@ def _failure(replica: Replica, report: ModelReport) -> Failure:
     return Failure(
         pod=replica.name,
         reason=report.state,
-        message=report.message[:1024],
+        message=report.message,
         attempt=report.attempt,
         next_try=report.next_try,
     )

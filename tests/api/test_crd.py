@@ -1,0 +1,61 @@
+"""The CRDs: structural, documented and bounded; whether the API server agrees is a contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from manyserve.api import crd
+
+DEFINITIONS = [crd.inference_services(), crd.trained_models()]
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, each in schema.get("properties", {}).items():
+        yield from nodes(each, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}.*")
+
+
+def all_nodes(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return list(nodes(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_every_field_is_documented(definition: dict[str, Any]) -> None:
+    missing = [path for path, node in all_nodes(definition) if not node.get("description")]
+    assert [path for path in missing if not path.endswith(("[]", ".*", ".metadata"))] == []
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_every_list_map_and_text_is_bounded(definition: dict[str, Any]) -> None:
+    for path, node in all_nodes(definition):
+        if path in (".apiVersion", ".kind"):
+            continue
+        if node.get("type") == "array":
+            assert "maxItems" in node, path
+        if node.get("type") == "string" and "enum" not in node:
+            assert "maxLength" in node, path
+        if "additionalProperties" in node:
+            assert "maxProperties" in node, path
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_no_reference_union_or_title_is_left(definition: dict[str, Any]) -> None:
+    for path, node in all_nodes(definition):
+        assert not {"$ref", "title", "default", "allOf", "oneOf", "const"} & set(node), path
+        assert "anyOf" not in node or node.get("x-kubernetes-int-or-string"), path
+
+
+def test_the_default_columns_are_the_walkthroughs_and_wide_has_more() -> None:
+    columns = [each["spec"]["versions"][0]["additionalPrinterColumns"] for each in DEFINITIONS]
+    default = [[each["name"].upper() for each in some if not each.get("priority")] for some in columns]
+    assert default[0] == ["URL", "READY", "PREV", "LATEST", "PREVROLLEDOUTREVISION", "LATESTREADYREVISION", "AGE"]
+    assert default[1] == ["URL", "READY", "AGE"]
+    wide = [each["name"].upper() for each in columns[1] if each.get("priority")]
+    assert wide == ["HOST", "FRAMEWORK", "MEMORY", "LOADED", "REASON"]

@@ -1,0 +1,29 @@
+"""What all tests share: the figures that a run takes are printed at its end and written to `reports/`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.figures import Figures
+
+_FIGURES = pytest.StashKey[Figures]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = Figures("walkthrough")
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Return where figures are recorded."""
+    return request.config.stash[_FIGURES]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    lines = config.stash[_FIGURES].write()
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,31 @@
+"""The comparison says what differs; more than wanted, or the same quantity in other words, is no difference."""
+
+from __future__ import annotations
+
+from manyserve.plan.objects import difference
+
+
+def test_more_than_wanted_is_no_difference() -> None:
+    assert (
+        difference(
+            {"a": 1, "b": [{"name": "x", "c": 1}]}, {"a": 1, "b": [{"name": "y"}, {"name": "x", "c": 1}], "z": 0}
+        )
+        is None
+    )
+
+
+def test_the_same_quantity_in_other_words_is_no_difference() -> None:
+    wanted = {"resources": {"limits": {"memory": "2048Mi", "cpu": "1000m"}}}
+    assert difference(wanted, {"resources": {"limits": {"memory": "2Gi", "cpu": "1"}}}) is None
+
+
+def test_what_is_empty_here_and_absent_there_is_no_difference() -> None:
+    assert difference({"env": [], "value": "", "on": False}, {}) is None
+
+
+def test_the_first_difference_is_named_with_its_path() -> None:
+    wanted = {"spec": {"containers": [{"name": "a", "image": "new"}]}}
+    seen = {"spec": {"containers": [{"name": "a", "image": "old"}]}}
+    assert difference(wanted, seen) == "spec.containers[a].image is 'old', not 'new'"
+    assert difference({"spec": {"args": ["x"]}}, {"spec": {"args": []}}) == "spec.args has 0 elements, not 1"
+    assert difference({"spec": {"replicas": 1}}, {"spec": {}}) == "spec.replicas is None, not 1"

@@ -1,0 +1,65 @@
+"""Figures: what a run measured, beside the goal and a peer or a floor, written to `reports/`.
+
+Absolute times mean little on shared machines, so every figure carries the machine's load when it was
+taken. A figure whose goal is missed is printed as missed; whether that fails the run is the test's matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value; `met` is None where there is no goal."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str = ""
+    met: bool | None = None
+    peer: str = ""
+    floor: str = ""
+    load: float = 0.0
+
+
+class Figures:
+    """The figures of one run, in the order in which they were taken."""
+
+    def __init__(self, report: str) -> None:
+        self.path = REPORTS / f"{report}.json"
+        self.taken: list[Figure] = []
+
+    def take(
+        self, name: str, value: float, unit: str, *, below: float | None = None, peer: str = "", floor: str = ""
+    ) -> None:
+        """Record a figure; `below` is its goal."""
+        goal = "" if below is None else f"< {below:g}"
+        met = None if below is None else value < below
+        load = round(os.getloadavg()[0], 2)
+        self.taken.append(Figure(name, round(value, 3), unit, goal, met, peer, floor, load))
+
+    def write(self) -> list[str]:
+        """Write the report and return its lines for people."""
+        if not self.taken:
+            return []
+        self.path.parent.mkdir(exist_ok=True)
+        figures = [
+            {key: each for key, each in asdict(figure).items() if each not in ("", None)} for figure in self.taken
+        ]
+        self.path.write_text(json.dumps({"figures": figures}, indent=1) + "\n")
+        return [_line(figure) for figure in self.taken]
+
+
+def _line(figure: Figure) -> str:
+    verdict = {None: "", True: "met", False: "MISSED"}[figure.met]
+    beside = figure.peer or figure.floor
+    return (
+        f"{figure.name:<58} {figure.value:>9g} {figure.unit:<8} {figure.goal:<10} {verdict:<7}"
+        f"{'(' + beside + ') ' if beside else ''}load {figure.load:g}"
+    )
