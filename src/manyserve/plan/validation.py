@@ -1,0 +1,81 @@
+"""What one object alone can tell: whether it is one that can be honoured at all.
+
+The API server asks first, by the schema and the CEL rules of the CRDs; the webhook asks again, because it can
+say more and say it better; the operator asks once more, because objects may have been stored before a rule
+was. All three give the same sentences. The rules themselves stand in `model_rules` and `service_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from manyserve.api.base import Meta, Wire
+from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
+from manyserve.api.quantity import EXAMPLE
+from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
+from manyserve.plan import model_rules, service_rules
+from manyserve.plan.problem import Problem, shape_problems, shown
+
+__all__ = ["Problem", "UnreadableError", "model_problems", "parse_model", "parse_service", "service_problems"]
+
+Raw = Mapping[str, Any]
+Part = TypeVar("Part", bound=Wire)
+
+
+class UnreadableError(ValueError):
+    """An object that is not even of its kind's shape."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def parse_model(raw: Raw) -> TrainedModel:
+    """Return the model, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
+    spec = raw.get("spec")
+    inner = spec.get("model") if isinstance(spec, Mapping) else None
+    memory = inner.get("memory", "") if isinstance(inner, Mapping) else ""
+    if isinstance(memory, bool) or not isinstance(memory, str | int):  # pydantic takes true for 1
+        raise UnreadableError(
+            [Problem("spec.model.memory", f"{shown(memory)} is not a quantity; it must be {EXAMPLE}")]
+        )
+    return TrainedModel(metadata=_meta(raw), spec=_part("spec", TrainedModelSpec, spec))
+
+
+def parse_service(raw: Raw) -> InferenceService:
+    """Return the host, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
+    return InferenceService(metadata=_meta(raw), spec=_part("spec", InferenceServiceSpec, raw.get("spec")))
+
+
+def model_problems(model: TrainedModel | Raw) -> list[Problem]:
+    """Return everything that is wrong with a model by itself."""
+    try:
+        parsed = model if isinstance(model, TrainedModel) else parse_model(model)
+    except UnreadableError as error:
+        return error.problems
+    return [problem for rule in model_rules.RULES for problem in rule(parsed)]
+
+
+def service_problems(service: InferenceService | Raw) -> list[Problem]:
+    """Return everything that is wrong with a host by itself."""
+    try:
+        parsed = service if isinstance(service, InferenceService) else parse_service(service)
+    except UnreadableError as error:
+        return error.problems
+    return [problem for rule in service_rules.RULES for problem in rule(parsed)]
+
+
+def _meta(raw: Raw) -> Meta:
+    return _part("metadata", Meta, raw.get("metadata"))
+
+
+def _part(path: str, model: type[Part], data: Any) -> Part:
+    if not isinstance(data, Mapping):
+        raise UnreadableError([Problem(path, f"{shown(data)} is not allowed; it must be an object")])
+    try:
+        return model.from_wire(data)
+    except ValidationError as error:
+        raise UnreadableError(shape_problems(path, error)) from None

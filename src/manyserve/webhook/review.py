@@ -1,0 +1,59 @@
+"""From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
+
+Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
+writes owner references, users write labels), and what was wrong in the same way before. So an object that was
+stored before a rule was made stays editable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.webhook.ledger import Share
+from manyserve.webhook.model_review import judge_model
+from manyserve.webhook.request import BadReviewError, Request, read
+from manyserve.webhook.service_review import judge_service
+from manyserve.webhook.verdict import ALLOWED, Verdict, answer
+from manyserve.webhook.view import View
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to send, and the memory to reserve for the object with this uid."""
+
+    answer: dict[str, Any]
+    kind: str
+    allowed: bool
+    object_uid: str = ""
+    reserve: Share | None = None
+
+
+def review(body: Any, view: View) -> Outcome:
+    """Answer a review. Raises `BadReviewError` when it has no uid to answer to."""
+    try:
+        request = read(body)
+    except BadReviewError as error:
+        if error.uid is None:
+            raise
+        verdict = Verdict(allowed=False, message=str(error), code=400, reason="BadRequest")
+        return Outcome(answer(error.uid, verdict), "", allowed=False)
+    verdict = judge(request, view)
+    reserve = None if request.dry_run else verdict.reserve
+    return Outcome(answer(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve)
+
+
+def judge(request: Request, view: View) -> Verdict:
+    """Return the verdict on a request."""
+    if request.subresource or _is_leaving(request) or _keeps_its_spec(request):
+        return ALLOWED
+    return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
+
+
+def _is_leaving(request: Request) -> bool:
+    metadata = request.object.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+
+
+def _keeps_its_spec(request: Request) -> bool:
+    return request.old is not None and request.old.get("spec") == request.object.get("spec")

@@ -1,0 +1,69 @@
+"""The verdict on an InferenceService: by itself, and for the models that are on it.
+
+A host may not lose what its models stand on: neither memory below what is taken, nor a server that supports
+their frameworks. A host that is over its limit already may still be raised, by little or by much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
+from manyserve.plan.capacity import (
+    memory_limit,
+    predictor_name,
+    takes_several_models,
+    why_not_framework,
+    why_not_several,
+    why_not_shrink,
+)
+from manyserve.plan.validation import UnreadableError, parse_service, service_problems
+from manyserve.webhook.ratchet import added
+from manyserve.webhook.request import Request
+from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
+from manyserve.webhook.view import View
+
+
+def judge_service(request: Request, view: View) -> Verdict:
+    """Return the verdict on a host that is created or whose spec changes."""
+    problems = added(service_problems, request)
+    if problems:
+        return invalid(problems)
+    try:
+        new = parse_service(request.object)
+        old = parse_service(request.old) if request.old else None
+    except UnreadableError:
+        return allowed()
+    host = request.host(new.metadata.name)
+    refusal = _judge_change(host, old, new, view) if old is not None else None
+    return refusal or allowed(*_hints(new))
+
+
+def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Verdict | None:
+    limit = memory_limit(new)
+    if limit < memory_limit(old) and view.used(host) > limit:
+        sentence = why_not_shrink(host.name, limit, view.taken(host))
+        return forbidden("spec.predictor", sentence or "too small")
+    sentence = next(_what_models_lose(host, old, new, view), None)
+    return forbidden("spec.predictor", f"{sentence}; delete or move its models first") if sentence else None
+
+
+def _what_models_lose(host: Key, old: InferenceService, new: InferenceService, view: View) -> Iterator[str]:
+    """Yield why models that are on the host could not stay; a host without models may become anything."""
+    frameworks = sorted(view.frameworks(host))
+    if frameworks and takes_several_models(old, view.config):
+        several = why_not_several(new, view.config)
+        if several:
+            yield several
+    if predictor_name(old) != predictor_name(new):
+        sentences = (why_not_framework(new, each, view.config) for each in frameworks)
+        yield from (each for each in sentences if each)
+
+
+def _hints(service: InferenceService) -> Iterator[str]:
+    resources = service.spec.predictor.server.resources
+    requests = (resources.requests if resources else None) or {}
+    limits = (resources.limits if resources else None) or {}
+    if "memory" in requests and "memory" not in limits:
+        yield f"limits.memory is not set, so requests.memory ({requests['memory']}) is the limit for the models' sum"

@@ -1,0 +1,63 @@
+"""A verdict, and the AdmissionReview that carries it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.plan.problem import Problem
+from manyserve.webhook.ledger import Share
+from manyserve.webhook.request import API_VERSION
+
+MESSAGE_LIMIT = 1024
+WARNING_LIMIT = 256
+"""The API server cuts longer ones."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """May the object be stored? `message` says why not; `warnings` are shown to the user in either case."""
+
+    allowed: bool
+    message: str = ""
+    code: int = 200
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    reserve: Share | None = None
+    """Memory to hold for the model until the informer shows it."""
+
+
+ALLOWED = Verdict(allowed=True)
+
+
+def allowed(*warnings: str, reserve: Share | None = None) -> Verdict:
+    """Return a yes, perhaps with words for the user."""
+    return Verdict(allowed=True, warnings=warnings, reserve=reserve)
+
+
+def invalid(problems: Sequence[Problem]) -> Verdict:
+    """Return a no because the object by itself is wrong."""
+    return Verdict(allowed=False, message="; ".join(map(str, problems)), code=422, reason="Invalid")
+
+
+def forbidden(path: str, sentence: str) -> Verdict:
+    """Return a no because of what else there is."""
+    return Verdict(allowed=False, message=f"{path}: {sentence}", code=403, reason="Forbidden")
+
+
+def answer(uid: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the AdmissionReview with the verdict on the request with this uid."""
+    response: dict[str, Any] = {"uid": uid, "allowed": verdict.allowed}
+    if not verdict.allowed:
+        message = cut(verdict.message, MESSAGE_LIMIT)
+        response["status"] = {"code": verdict.code, "reason": verdict.reason, "message": message}
+    if verdict.warnings:
+        response["warnings"] = [cut(each, WARNING_LIMIT) for each in verdict.warnings]
+    return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text of at most so many characters, all printable, with dots where some are left out."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -1,0 +1,116 @@
+"""What the webhook knows: the hosts, who takes how much of them, and the serving configuration.
+
+Informers tell `Cache` each change as `(old, new)`; it keeps sums and parsed hosts, not objects, so that a
+review costs a few look-ups. `View` is what a review may see: it can be read and not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.api.conditions import MEMORY_RESOURCE_AVAILABLE
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
+from manyserve.api.quantity import parse_memory
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.capacity import Taken
+from manyserve.plan.validation import UnreadableError, parse_service
+from manyserve.webhook.ledger import Ledger, Share
+from manyserve.webhook.reservations import Reservations
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """Hosts, taken memory and configuration, as of now."""
+
+    config: ServingConfig
+    hosts: Mapping[Key, InferenceService | None]
+    """None stands for a host that is there and cannot be read."""
+    placed: Ledger
+    reserved: Ledger
+
+    def used(self, host: Key, *, without: str = "") -> int:
+        """Return the bytes taken on a host, not counting the model with this uid."""
+        own = (ledger.get(without) for ledger in (self.placed, self.reserved))
+        mine = sum(share.memory for share in own if share and share.host == host)
+        return self.placed.total(host) + self.reserved.total(host) - mine
+
+    def taken(self, host: Key, *, without: str = "") -> list[Taken]:
+        """Return each model's share of a host, not counting the model with this uid, for a sentence."""
+        found: dict[str, Taken] = {}
+        for uid, share in (*self.placed.shares(host).items(), *self.reserved.shares(host).items()):
+            before = found[uid].memory if uid in found else 0
+            found[uid] = Taken(share.model, before + share.memory)
+        found.pop(without, None)
+        return list(found.values())
+
+    def frameworks(self, host: Key) -> set[str]:
+        """Return the frameworks of the models on a host."""
+        return {share.framework for share in self.placed.shares(host).values()}
+
+
+class Cache:
+    """Keeps what a view shows. Its methods are the callbacks of the informers."""
+
+    def __init__(self, reservations: Reservations, config: ServingConfig | None = None) -> None:
+        self.config = config or ServingConfig()
+        self.reservations = reservations
+        self._hosts: dict[Key, InferenceService | None] = {}
+        self._placed = Ledger()
+
+    def view(self) -> View:
+        """Return what is known now."""
+        self.reservations.expire()
+        return View(self.config, self._hosts, self._placed, self.reservations.ledger)
+
+    def host_changed(self, old: Raw | None, new: Raw | None) -> None:
+        """Take over a host that is new, changed or gone."""
+        if new is None:
+            self._hosts.pop(_key(old or {}), None)
+            return
+        try:
+            self._hosts[_key(new)] = parse_service(new)
+        except UnreadableError:
+            self._hosts[_key(new)] = None
+
+    def model_changed(self, old: Raw | None, new: Raw | None) -> None:
+        """Take over a model that is new, changed, moved or gone."""
+        for each in (old, new):
+            if each is not None:
+                self.reservations.seen(_uid(each))
+                self._placed.drop(_uid(each))
+        share = share_of(new) if new is not None else None
+        if new is not None and share is not None:
+            self._placed.put(_uid(new), share)
+
+
+def share_of(raw: Raw) -> Share | None:
+    """Return what a model takes of its host; None when it waits for memory, leaves, or cannot be read."""
+    try:
+        spec, metadata = raw["spec"], raw["metadata"]
+        model = spec["model"]
+        if metadata.get("deletionTimestamp") or _waits_for_memory(raw):
+            return None
+        host = Key(metadata["namespace"], spec["inferenceService"])
+        return Share(host, metadata["name"], model["framework"], parse_memory(model["memory"]))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
+
+
+def _waits_for_memory(raw: Raw) -> bool:
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == MEMORY_RESOURCE_AVAILABLE and each["status"] == "False" for each in conditions)
+
+
+def _key(raw: Raw) -> Key:
+    metadata = raw.get("metadata", {})
+    return Key(metadata.get("namespace", ""), metadata.get("name", ""))
+
+
+def _uid(raw: Raw) -> str:
+    metadata = raw.get("metadata", {})
+    return str(metadata.get("uid") or f"{metadata.get('namespace')}/{metadata.get('name')}")
