@@ -1,0 +1,131 @@
+"""The loop: look at the config, the server and the disk; decide; let workers do it; report. For ever.
+
+Looking is cheap and happens all the time; deciding happens when something changed, and at least every second.
+Nothing depends on having seen an event: a pass over an unchanged world does nothing, and a pass after any
+accident does what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from manyserve.agent import sync
+from manyserve.agent.config import ConfigFile
+from manyserve.agent.job import Job, Workshop
+from manyserve.agent.logs import LOGGER
+from manyserve.agent.report import Board, is_settled, model_report
+from manyserve.agent.repository import ServerGoneError
+from manyserve.agent.worker import work
+from manyserve.api.modelconfig import Entry
+
+log = logging.getLogger(LOGGER)
+
+_GATHER_SECONDS = 0.01  # what changes together is decided together
+_PASS_SECONDS = 1.0
+
+
+class Agent:
+    """The agent of one pod."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.board = Board()
+        self.beat = shop.clock()
+        self._shop = shop
+        self._world = shop.world
+        self._file = ConfigFile(shop.settings.config_file)
+        self._first: dict[str, Entry] | None = None
+        self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        await asyncio.to_thread(self._shop.store.open)
+        self._world.look_at_disk()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_config())
+                group.create_task(self._watch_server())
+                group.create_task(self._decide())
+        finally:
+            for _, task in self._jobs.values():
+                task.cancel()
+
+    async def _watch_config(self) -> None:
+        """Look at the config file; how late the look comes tells how busy the loop is."""
+        pause = self._shop.settings.config_poll_seconds
+        while True:
+            if self._file.look():
+                self._config_changed()
+            due = self._shop.clock() + pause
+            await asyncio.sleep(pause)
+            self._shop.metrics.lag.set(max(0.0, self._shop.clock() - due))
+
+    def _config_changed(self) -> None:
+        if self._file.error:
+            log.error("the config in force is kept: %s", self._file.error)
+        if config := self._file.config:
+            self._first = dict(config.entries) if self._first is None else self._first
+            self._world.want(config)
+        self._world.changed.set()
+
+    async def _watch_server(self) -> None:
+        """Look at the server's index and at the disk, whatever happens."""
+        while True:
+            try:
+                await self._world.look_at_server()
+                self._world.look_at_disk()
+            except ServerGoneError as error:
+                log.debug("%s", error)
+            except OSError:
+                log.exception("the volume cannot be listed")
+            await asyncio.sleep(self._shop.settings.index_poll_seconds)
+
+    async def _decide(self) -> None:
+        while True:
+            self._world.changed.clear()
+            self._pass()
+            self.beat = self._shop.clock()
+            try:
+                async with asyncio.timeout(min(_PASS_SECONDS, sync.next_look(self._world.seen, self.beat))):
+                    await self._world.changed.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(_GATHER_SECONDS)
+
+    def _pass(self) -> None:
+        """Stop what is not wanted any more, start what is missing, report."""
+        for job, task in self._jobs.values():
+            if job.superseded and job.may_stop:
+                task.cancel()
+        if self._file.config:
+            for name, steps in sync.plan(self._world.seen, self._shop.clock()).items():
+                if name not in self._jobs:
+                    self._start(name, steps)
+        self._report()
+
+    def _start(self, name: str, steps: tuple[sync.Step, ...]) -> None:
+        job = Job(self._shop, name, self._world.wanted.get(name))
+        task = asyncio.get_running_loop().create_task(work(job, steps))
+        self._jobs[name] = (job, task)
+        task.add_done_callback(lambda _: self._ended(job))
+
+    def _ended(self, job: Job) -> None:
+        del self._jobs[job.name]
+        log.info("completion event for model %s, in flight ops %d", job.name, job.superseded)
+        self._world.changed.set()
+
+    def _report(self) -> None:
+        world, config = self._world, self._file.config
+        seen, old = world.seen, self.board.report.models
+        stages = {name: job.stage for name, (job, _) in self._jobs.items()}
+        models = {name: model_report(name, entry, seen, stages.get(name)) for name, entry in world.wanted.items()}
+        settled = self.board.report.settled or (self._first is not None and is_settled(self._first, seen))
+        changed = self.board.post(
+            config=config.hash if config else "",
+            config_error=self._file.error,
+            server_ready=world.index is not None,
+            settled=settled,
+            models=old if old == models else models,
+        )
+        if changed:
+            self._shop.metrics.reported(self.board.report)

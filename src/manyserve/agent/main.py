@@ -1,0 +1,81 @@
+"""The program `manyserve agent`: put the parts together, run until told to stop, stop at once.
+
+Stopping unloads nothing and tidies nothing: the server goes on serving, and the next start finds its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+
+import uvloop
+from aiohttp import web
+
+from manyserve.agent import logs
+from manyserve.agent.download import downloaders
+from manyserve.agent.job import Workshop
+from manyserve.agent.loop import Agent
+from manyserve.agent.metrics import Metrics
+from manyserve.agent.repository import V2Repository
+from manyserve.agent.server import application
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.store import Store
+from manyserve.agent.world import World
+
+log = logging.getLogger(logs.LOGGER)
+
+UMASK = 0o027  # the server reads through the group that the volume's folders hand down; nobody else may
+
+
+def run(settings: AgentSettings) -> None:
+    """Run the agent until SIGTERM or SIGINT."""
+    os.umask(UMASK)
+    logs.set_up(settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: AgentSettings) -> None:
+    """Run the agent and its HTTP server in this event loop, until a signal comes."""
+    shop = build(settings, server := V2Repository(settings.server_url))
+    agent = Agent(shop)
+    runner = web.AppRunner(application(agent, shop), access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, port=settings.port).start()
+    log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)
+    try:
+        await _until_signal(asyncio.create_task(agent.run()))
+    finally:
+        await runner.cleanup()
+        await server.close()
+    log.info("agent is stopped")
+
+
+def build(settings: AgentSettings, server: V2Repository) -> Workshop:
+    """Return the parts, put together."""
+    store = Store(settings.store_dir)
+    return Workshop(
+        settings=settings,
+        world=World(store, server),
+        store=store,
+        server=server,
+        downloaders=downloaders(settings),
+        metrics=Metrics(),
+        clock=time.monotonic,
+        wall=time.time,
+        jitter=random.random,
+    )
+
+
+async def _until_signal(task: asyncio.Task[None]) -> None:
+    """Wait for a signal and cancel the task; if it ends by itself, it failed, and so does this."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("stopping")

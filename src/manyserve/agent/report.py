@@ -1,0 +1,96 @@
+"""What the agent tells about itself: each model's state as a pure function of what is seen, and the board.
+
+The board holds the report in force with its revision, and those who wait for the next one. A state that has
+failed stays so while it is tried again; it changes when the try gets further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from manyserve.agent.retry import Memory, Stage
+from manyserve.agent.sync import OnDisk, Seen, ServerState, Step, is_loaded
+from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+from manyserve.api.modelconfig import Entry
+
+_FAILED = {Stage.DOWNLOAD: ModelState.DOWNLOAD_FAILED, Stage.LOAD: ModelState.LOAD_FAILED}
+_BUSY = "the model server is still busy with an earlier load or unload of this model"
+
+
+def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> ModelState:
+    """Return how far a model is; `stage` is the step in work."""
+    if is_loaded(name, entry.digest, seen):
+        return ModelState.LOADED
+    memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
+    if memory.failed in _FAILED:
+        return _FAILED[memory.failed]
+    if seen.disk.get(name, OnDisk()).digest == entry.digest:
+        return ModelState.LOADING
+    return ModelState.DOWNLOADING if stage is Step.FETCH else ModelState.PENDING
+
+
+def model_report(name: str, entry: Entry, seen: Seen, stage: Step | None) -> ModelReport:
+    """Return what is told of one model."""
+    state = model_state(name, entry, seen, stage)
+    memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
+    failed = state in _FAILED.values()
+    trying = state is not ModelState.PENDING and (stage is not None or not failed)
+    in_transit = (seen.index or {}).get(name)
+    busy = in_transit and in_transit.state in {ServerState.LOADING, ServerState.UNLOADING} and stage is None
+    return ModelReport(
+        state=state,
+        digest=entry.digest,
+        attempt=memory.failures + trying,
+        message=memory.message if failed else (_BUSY if busy else ""),
+        permanent=memory.permanent and failed,
+        next_try=memory.next_try if failed and stage is None else None,
+        download_seconds=memory.download_seconds,
+        load_seconds=memory.load_seconds,
+    )
+
+
+def is_settled(initial: Mapping[str, Entry], seen: Seen) -> bool:
+    """Tell whether each model of the first config is loaded, has failed once, or is wanted no more."""
+    return all(
+        is_loaded(name, entry.digest, seen)
+        or seen.memory.get(name, Memory(entry.digest)).about(entry.digest).failures > 0
+        for name, entry in initial.items()
+        if seen.wanted.get(name, entry).digest == entry.digest and name in seen.wanted
+    )
+
+
+class Board:
+    """The report in force, and those who wait for the next."""
+
+    def __init__(self) -> None:
+        self.report = AgentReport(instance=secrets.token_hex(8), revision=1)
+        self._body = b""
+        self._changed = asyncio.Event()
+
+    def post(self, **parts: Any) -> bool:
+        """Put these fields in force. Tell whether that changed anything; those who wait are told then."""
+        if all(getattr(self.report, name) == value for name, value in parts.items()):
+            return False
+        self.report = self.report.model_copy(update={**parts, "revision": self.report.revision + 1})
+        self._body = b""
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return True
+
+    def body(self) -> bytes:
+        """Return the report as JSON; made once a revision, however many ask."""
+        self._body = self._body or self.report.model_dump_json(exclude_none=True).encode()
+        return self._body
+
+    async def wait(self, after: int | None, instance: str | None, seconds: float) -> None:
+        """Return when the report is another than the one the caller knows, or the time is over."""
+        if after != self.report.revision or (instance and instance != self.report.instance):
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return

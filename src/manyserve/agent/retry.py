@@ -1,0 +1,53 @@
+"""When a failed model is tried again: after one second, doubled each time, for ever, with jitter.
+
+Errors that a retry is not expected to cure are tried again too, and never later than half a minute, since
+files do appear under a URI that had none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+BASE = 1.0
+CAP = 60.0
+CAP_PERMANENT = 30.0
+_DOUBLINGS = 10  # far above the cap, far below what a float cannot hold
+
+
+class Stage(StrEnum):
+    """What failed."""
+
+    DOWNLOAD = "download"
+    LOAD = "load"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the agent remembers of its work for one model and one digest."""
+
+    digest: str
+    """What it is about; the empty string is the removal."""
+    failed: Stage | None = None
+    failures: int = 0
+    message: str = ""
+    permanent: bool = False
+    not_before: float = 0.0
+    """The monotonic time of the next try."""
+    next_try: str | None = None
+    """The same for people, RFC 3339."""
+    download_seconds: float | None = None
+    load_seconds: float | None = None
+
+    def about(self, digest: str) -> Self:
+        """Return the memory if it is about this digest, else an empty one."""
+        return self if self.digest == digest else type(self)(digest)
+
+
+def delay(failures: int, jitter: float, *, permanent: bool) -> float:
+    """Return the seconds to wait after so many failures; `jitter` in [0, 1) takes off up to half of it."""
+    cap = CAP_PERMANENT if permanent else CAP
+    full = min(cap, BASE * 2 ** min(max(failures - 1, 0), _DOUBLINGS))
+    return float(full * (1 - jitter / 2))

@@ -1,0 +1,77 @@
+"""The steps that the model server takes: load, unload. Its index has the last word on both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+
+from manyserve.agent.job import Job
+from manyserve.agent.logs import LOGGER
+from manyserve.agent.repository import ServerGoneError, ServerRefusedError
+from manyserve.agent.store import LOADED
+from manyserve.agent.sync import ABSENT, ServerModel, ServerState, Step
+
+log = logging.getLogger(LOGGER)
+_LOOK_SECONDS = 0.1
+
+
+async def load(job: Job) -> None:
+    """Load the model. Raises `ServerRefusedError`, `ServerGoneError`, `TimeoutError`."""
+    shop, name = job.shop, job.name
+    async with shop.loads.place():
+        if job.superseded:
+            return
+        job.enter(Step.LOAD, may_stop=False)
+        started = shop.clock()
+        try:
+            await _load_in_time(job)
+        except (ServerRefusedError, ServerGoneError, TimeoutError):
+            with suppress(ServerGoneError):
+                await shop.world.look_at_server()
+            raise
+        seconds = round(shop.clock() - started, 3)
+    await asyncio.to_thread(shop.store.mark, name, LOADED, job.digest)
+    shop.world.look_at_disk()
+    shop.metrics.load_seconds.observe(seconds)
+    memory = replace(job.memory, failed=None, failures=0, message="", permanent=False, next_try=None)
+    shop.world.remember(name, replace(memory, load_seconds=seconds, not_before=0.0))
+    log.info("Successfully loaded model %s", name)
+
+
+async def _load_in_time(job: Job) -> None:
+    limit = job.shop.settings.load_seconds
+    try:
+        async with asyncio.timeout(limit):
+            await job.shop.server.load(job.name)
+            found = await _settled(job)
+    except TimeoutError as error:
+        raise TimeoutError(f"the model server did not finish the load within {limit:g} s") from error
+    if found.state is not ServerState.READY:
+        state = found.state or "nothing"
+        raise ServerRefusedError(f"the load was answered with 200, but the server's index says {state}: {found.reason}")
+
+
+async def unload(job: Job) -> None:
+    """Unload the model and wait until the server let go of it. Raises as `load` does."""
+    limit = job.shop.settings.unload_seconds
+    job.enter(Step.UNLOAD, may_stop=False)
+    try:
+        async with asyncio.timeout(limit):
+            await job.shop.server.unload(job.name)
+            found = await _settled(job)
+    except TimeoutError as error:
+        raise TimeoutError(f"the model server did not finish the unload within {limit:g} s") from error
+    if found.state is ServerState.READY:
+        raise ServerRefusedError("the unload was answered with 200, but the server's index says READY")
+    log.info("Successfully unloaded model %s", job.name)
+
+
+async def _settled(job: Job) -> ServerModel:
+    """Return the model in the server's index, once it is neither LOADING nor UNLOADING."""
+    while True:
+        found = (await job.shop.world.look_at_server()).get(job.name, ABSENT)
+        if found.state not in {ServerState.LOADING, ServerState.UNLOADING}:
+            return found
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,92 @@
+"""Doing a job: its steps, one after the other, each only while it is still wanted.
+
+A worker owns its model while it runs: nobody else touches its files or calls the server for it. A step that
+fails ends the work, and the failure goes into the world's memory, from which `sync` decides on the next try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from manyserve.agent import fetching, serving
+from manyserve.agent.download import DownloadError
+from manyserve.agent.job import Job
+from manyserve.agent.logs import LOGGER, timestamp
+from manyserve.agent.repository import ServerGoneError, ServerRefusedError
+from manyserve.agent.retry import Stage, delay
+from manyserve.agent.sync import Step
+from manyserve.agent.text import one_line
+
+log = logging.getLogger(LOGGER)
+
+_STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage.REMOVE, Step.DELETE: Stage.REMOVE}
+
+
+async def work(job: Job, steps: tuple[Step, ...]) -> None:
+    """Take the steps, as far as they succeed and are wanted."""
+    log.info("Worker is started for %s", job.name)
+    for step in steps:
+        if job.superseded:
+            return
+        try:
+            await _take(job, step)
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with one model must not stop the others)
+            _failed(job, _STAGES[step], error)
+            return
+        finally:
+            job.stage, job.may_stop = None, True
+
+
+async def _take(job: Job, step: Step) -> None:
+    if step is Step.FETCH and job.entry:
+        await fetching.fetch(job, job.entry)
+    elif step is Step.LOAD:
+        await serving.load(job)
+    elif step is Step.UNLOAD:
+        await serving.unload(job)
+    else:
+        await _delete(job)
+
+
+async def _delete(job: Job) -> None:
+    job.enter(Step.DELETE, may_stop=False)
+    await asyncio.to_thread(job.shop.store.delete, job.name)
+    job.shop.world.look_at_disk()
+    job.shop.world.forget(job.name)
+    log.info("Successfully removed model %s", job.name)
+
+
+def judge(error: Exception) -> tuple[str, bool]:
+    """Return the reason of a failure for the metric, and whether a retry alone is not expected to help."""
+    match error:
+        case DownloadError():
+            return error.reason, error.permanent
+        case ServerRefusedError():
+            return "refused", True
+        case ServerGoneError():
+            return "server_gone", False
+        case TimeoutError():
+            return "timeout", False
+        case OSError():
+            return "disk", False
+    return "bug", False
+
+
+def _failed(job: Job, stage: Stage, error: Exception) -> None:
+    """Remember a failure and when to try again."""
+    shop, memory = job.shop, job.memory
+    reason, permanent = judge(error)
+    failures = memory.failures + 1
+    wait = delay(failures, shop.jitter(), permanent=permanent)
+    message = one_line(error) or type(error).__name__
+    log.error(
+        "Failed to %s model %s, try %d, next in %.1f s: %s",
+        *(stage.value, job.name, failures, wait, message),
+        exc_info=error if reason == "bug" else None,
+    )
+    shop.metrics.failures.labels(stage.value, reason).inc()
+    failed = replace(memory, failed=stage, failures=failures, message=message, permanent=permanent)
+    next_try = timestamp(shop.wall() + wait)
+    shop.world.remember(job.name, replace(failed, not_before=shop.clock() + wait, next_try=next_try))

@@ -1,0 +1,93 @@
+"""What the agent sees: the config in force, the disk, the server's index, and what it remembers of its failures.
+
+The index comes from more than one caller at once. An answer counts only if it was asked for after the one in
+force; else a slow old answer would hide a load that has just succeeded, and it would be done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from manyserve.agent.config import Config
+from manyserve.agent.logs import LOGGER
+from manyserve.agent.repository import ModelServer, ServerGoneError
+from manyserve.agent.retry import Memory
+from manyserve.agent.store import Store
+from manyserve.agent.sync import OnDisk, Seen, ServerModel
+from manyserve.api.modelconfig import Entry
+
+log = logging.getLogger(LOGGER)
+
+
+class World:
+    """The state of one agent. `changed` is set whenever something in it did."""
+
+    def __init__(self, store: Store, server: ModelServer) -> None:
+        self.changed = asyncio.Event()
+        self.wanted: Mapping[str, Entry] = {}
+        self.disk: Mapping[str, OnDisk] = {}
+        self.index: Mapping[str, ServerModel] | None = None
+        self.memory: dict[str, Memory] = {}
+        self._store = store
+        self._server = server
+        self._asked = 0
+        self._in_force = 0
+
+    @property
+    def seen(self) -> Seen:
+        """Return everything known now."""
+        return Seen(self.wanted, self.disk, self.index, self.memory)
+
+    def want(self, config: Config) -> None:
+        """Put a config in force, and log what it adds, changes and removes."""
+        for name, entry in config.entries.items():
+            old = self.wanted.get(name)
+            if old is None:
+                log.info("adding model %s", name)
+            elif old.digest != entry.digest:
+                log.info("updating model %s", name)
+        for name in self.wanted.keys() - config.entries.keys():
+            log.info("removing model %s", name)
+        self.wanted = config.entries
+        self.memory = {name: self.memory[name] for name in self.memory if name in self.wanted or name in self.disk}
+        self.changed.set()
+
+    def remember(self, name: str, memory: Memory) -> None:
+        """Keep a memory of the work for a model."""
+        self.memory[name] = memory
+        self.changed.set()
+
+    def forget(self, name: str) -> None:
+        """Drop the memory of a model that is gone."""
+        self.memory.pop(name, None)
+
+    def look_at_disk(self) -> None:
+        """List the volume again."""
+        disk = self._store.scan()
+        if disk != self.disk:
+            self.disk = disk
+            self.changed.set()
+
+    async def look_at_server(self) -> Mapping[str, ServerModel]:
+        """Ask the server for its index. Raises `ServerGoneError`, and knows then that nothing is loaded."""
+        self._asked += 1
+        ticket = self._asked
+        try:
+            index = await self._server.index()
+        except ServerGoneError as error:
+            self._take(ticket, None, str(error))
+            raise
+        self._take(ticket, index)
+        return index
+
+    def _take(self, ticket: int, index: Mapping[str, ServerModel] | None, why: str = "") -> None:
+        if ticket < self._in_force:
+            return
+        self._in_force = ticket
+        if (index is None) != (self.index is None):
+            log.info("model server is ready") if index is not None else log.error("model server is lost: %s", why)
+        if index != self.index:
+            self.index = index
+            self.changed.set()
