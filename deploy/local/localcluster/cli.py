@@ -54,6 +54,11 @@ def _images(arguments: argparse.Namespace) -> None:
     cluster.load_images(arguments.port, arguments.names)
 
 
+def _store(arguments: argparse.Namespace) -> None:
+    """Start an object store with the walkthrough's models."""
+    cluster.store(arguments.port)
+
+
 def _status(arguments: argparse.Namespace) -> int:
     """Tell how a cluster is; 0 when it is healthy."""
     return cluster.status(arguments.port)
@@ -74,6 +79,7 @@ VERBS = {
     "up": _up,
     "down": _down,
     "images": _images,
+    "store": _store,
     "status": _status,
     "env": _env,
 }
