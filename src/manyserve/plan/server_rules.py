@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import GRPC_PORT, HTTP_PORT
+from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import Memory, parse_memory, parse_quantity
 from manyserve.plan.problem import Problem, shown
@@ -24,10 +24,12 @@ _OURS = {
     "--model-repository": "/mnt/models",
     "--model-store": "/mnt/models",
     "--model-control-mode": "explicit",
-    "--http-port": str(HTTP_PORT),
+    "--http-port": "",
     "--grpc-port": str(GRPC_PORT),
+    "--metrics-port": str(METRICS_PORT),
 }
-"""Arguments of Triton that the operator gives, with the only value that works."""
+"""Arguments of Triton that the operator gives, with the only value that works; empty: none does."""
+_TAKEN_PORTS = {GRPC_PORT: "gRPC", METRICS_PORT: "the server's metrics", AGENT_PORT: "the model agent"}
 
 
 def resources_are_quantities(service: InferenceService) -> Iterator[Problem]:
@@ -53,19 +55,18 @@ def requests_stay_below_limits(service: InferenceService) -> Iterator[Problem]:
             yield Problem(where, f"{shown(value)} is more than the limit; it must be at most {shown(limits[name])}")
 
 
-def ports_can_be_opened(service: InferenceService) -> Iterator[Problem]:
-    """Require numbers from 1 to 65535, each once, none of them the agent's."""
-    seen: set[int] = {AGENT_PORT}
+def one_port_answers_http(service: InferenceService) -> Iterator[Problem]:
+    """Require at most one port, where HTTP is answered: the others are the operator's, and fixed."""
+    ports = service.spec.predictor.server.ports or ()
     path = f"{_server_path(service)}.ports"
-    for index, each in enumerate(service.spec.predictor.server.ports or ()):
+    if len(ports) > 1:
+        yield Problem(path, f"{len(ports)} are given; it must be one at most, where HTTP is answered")
+    for index, each in enumerate(ports):
         where, port = f"{path}[{index}].containerPort", each.get("containerPort")
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
             yield Problem(where, f"{shown(port)} is not a port; it must be a number from 1 to 65535")
-        elif port in seen:
-            taken = "the model agent's" if port == AGENT_PORT else "given twice"
-            yield Problem(where, f"{port} is {taken}; it must be another port")
-        else:
-            seen.add(port)
+        elif port in _TAKEN_PORTS:
+            yield Problem(where, f"{port} is taken for {_TAKEN_PORTS[port]}; it must be another port")
 
 
 def arguments_leave_ours_alone(service: InferenceService) -> Iterator[Problem]:
@@ -77,7 +78,8 @@ def arguments_leave_ours_alone(service: InferenceService) -> Iterator[Problem]:
         value = value if separator else next(iter(arguments[index + 1 : index + 2]), "")
         if name in _OURS and value != _OURS[name]:
             where = f"spec.predictor.triton.args[{index}]"
-            yield Problem(where, f"{shown(each)} undoes the operator's {name}={_OURS[name]}; it must be left out")
+            ours = f"{name}={_OURS[name]}" if _OURS[name] else f"{name}, which follows spec.predictor.triton.ports"
+            yield Problem(where, f"{shown(each)} undoes the operator's {ours}; it must be left out")
 
 
 def _server_path(service: InferenceService) -> str:
@@ -106,6 +108,6 @@ def _memory(where: str, value: Memory) -> Iterator[Problem]:
 RULES: tuple[Rule, ...] = (
     resources_are_quantities,
     requests_stay_below_limits,
-    ports_can_be_opened,
+    one_port_answers_http,
     arguments_leave_ours_alone,
 )
