@@ -45,3 +45,6 @@ class Reservations:
             end, uid = self._ends.popleft()
             if self._end_of.get(uid) == end:  # else it was renewed or seen meanwhile
                 self.seen(uid)
+
+    def __len__(self) -> int:
+        return len(self._ends)

@@ -1,0 +1,87 @@
+"""Builders for the webhook's tests: reviews, and caches with hosts and models in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manyserve.webhook.reservations import Reservations
+from manyserve.webhook.review import Outcome, review
+from manyserve.webhook.view import Cache
+from tests.support.make import Manifest, config, host_object, model_object
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def cache_of(*objects: Manifest, clock: Clock | None = None, **configuration: Any) -> Cache:
+    """Return a cache that has been told of these objects."""
+    cache = Cache(Reservations(clock or Clock()), config(**configuration))
+    for each in objects:
+        changed(cache, each)
+    return cache
+
+
+def changed(cache: Cache, new: Manifest | None, old: Manifest | None = None) -> None:
+    """Tell the cache what an informer would."""
+    kind = (new or old or {})["kind"]
+    (cache.host_changed if kind == "InferenceService" else cache.model_changed)(old, new)
+
+
+def review_of(new: Any, old: Any = None, *, uid: str = "review-1", **fields: Any) -> Manifest:
+    """Return the review of a CREATE, or of an UPDATE when there is an old object."""
+    kind = new["kind"]
+    version = "v1beta1" if kind == "InferenceService" else "v1alpha1"
+    return {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": uid,
+            "kind": {"group": "serving.kserve.io", "version": version, "kind": kind},
+            "operation": "CREATE" if old is None else "UPDATE",
+            "namespace": "default",
+            "name": new["metadata"]["name"],
+            "object": new,
+            "oldObject": old,
+            "dryRun": False,
+        }
+        | fields,
+    }
+
+
+def ask(cache: Cache, new: Manifest, old: Manifest | None = None, **fields: Any) -> Outcome:
+    """Return the outcome of a review, its reservation made as the server would."""
+    outcome = review(review_of(new, old, **fields), cache.view())
+    if outcome.reserve is not None:
+        cache.reservations.reserve(outcome.object_uid, outcome.reserve)
+    return outcome
+
+
+def message(outcome: Outcome) -> str:
+    """Return the sentence of a refusal."""
+    return str(outcome.answer["response"]["status"]["message"])
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    """Return the warnings that go with the answer."""
+    return list(outcome.answer["response"].get("warnings", []))
+
+
+def waiting(model: Manifest) -> Manifest:
+    """Return the model as it is when the operator found no room for it."""
+    condition = {"type": "MemoryResourceAvailable", "status": "False"}
+    return model | {"status": {"conditions": [condition]}}
+
+
+def leaving(thing: Manifest) -> Manifest:
+    """Return the object as it is while it is being deleted."""
+    return thing | {"metadata": thing["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+
+__all__ = ["host_object", "model_object"]

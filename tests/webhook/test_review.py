@@ -1,0 +1,116 @@
+"""Reviews that no API server sends, and the promise that nothing makes a review raise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.webhook.request import BadReviewError
+from manyserve.webhook.review import review
+from tests.support.make import host_object, model_object
+from tests.webhook.make import cache_of, message, review_of
+
+VIEW = cache_of(host_object(), model_object("first")).view()
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return review_of(model_object()) | fields
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (None, "the body is not an AdmissionReview"),
+        ([], "the body is not an AdmissionReview"),
+        ({}, "the body is not an AdmissionReview"),
+        (changed(kind="Pod"), "the body is not an AdmissionReview"),
+        (
+            changed(apiVersion="admission.k8s.io/v1beta1"),
+            "apiVersion 'admission.k8s.io/v1beta1' is not supported; it must be admission.k8s.io/v1",
+        ),
+        (changed(request=None), "the AdmissionReview has no request with a uid"),
+        (changed(request={}), "the AdmissionReview has no request with a uid"),
+        (review_of(model_object(), uid=""), "the AdmissionReview has no request with a uid"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here; only"),
+        (review_of(model_object(), operation="CONNECT"), "operation 'CONNECT' is not judged here; only"),
+        (review_of(model_object(), kind={"kind": "Pod"}), "kind 'Pod' is not judged here; only InferenceService"),
+        (review_of(model_object(), kind=None), "kind null is not judged here; only"),
+    ],
+)
+def test_what_is_not_for_us_is_a_bad_request_with_a_sentence(body: Any, sentence: str) -> None:
+    with pytest.raises(BadReviewError) as caught:
+        review(body, VIEW)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("thing", [None, 7, "x", []])
+def test_a_review_without_an_object_is_denied_under_its_own_uid(thing: Any) -> None:
+    outcome = review(review_of(model_object(), object=thing), VIEW)
+    assert not outcome.allowed
+    assert outcome.answer["response"]["uid"] == "review-1"
+    assert message(outcome).startswith("the request's object is ")
+
+
+def test_an_update_without_its_old_object_is_denied_under_its_own_uid() -> None:
+    outcome = review(review_of(model_object(), operation="UPDATE"), VIEW)
+    assert message(outcome) == "the request's oldObject is null; it must be an object"
+
+
+def test_a_write_of_the_status_passes_should_it_ever_come_here() -> None:
+    old = model_object(memory="1")
+    assert review(review_of(model_object(memory="0"), old, subResource="status"), VIEW).allowed
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_no_body_makes_a_review_raise_anything_but_a_sentence(body: Any) -> None:
+    with pytest.raises(BadReviewError):
+        review(body, VIEW)
+
+
+WORDS = st.sampled_from(
+    "spec metadata name predictor triton containers resources limits memory model framework storageUri "
+    "inferenceService env ports args status conditions".split()
+)
+OBJECTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["1Gi", "gs://bucket/x", "triton-mms"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(
+    uid=st.text(min_size=1),
+    thing=st.dictionaries(WORDS, OBJECTS),
+    old=st.none() | st.dictionaries(WORDS, OBJECTS),
+    model=st.booleans(),
+)
+def test_whatever_the_object_the_answer_has_the_same_uid(uid: str, thing: Any, old: Any, *, model: bool) -> None:
+    whole = review_of(model_object() if model else host_object(), uid=uid, object=thing, oldObject=old)
+    whole["request"]["operation"] = "CREATE" if old is None else "UPDATE"
+    response = review(whole, VIEW).answer["response"]
+    assert response["uid"] == uid
+    assert isinstance(response["allowed"], bool)
+    assert response["allowed"] or response["status"]["message"].isprintable()
+    json.dumps(response)
+
+
+@given(st.dictionaries(WORDS, OBJECTS), st.dictionaries(WORDS, OBJECTS))
+def test_whatever_an_informer_says_the_cache_takes_it(host: Any, model: Any) -> None:
+    cache = cache_of()
+    metadata = {"metadata": {"name": "x", "namespace": "default"}}
+    cache.host_changed(None, host | metadata)
+    cache.model_changed(None, model | metadata)
+    cache.model_changed(model | metadata, None)
+    cache.host_changed(host | metadata, None)
+    assert cache.view().hosts == {}

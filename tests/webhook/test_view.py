@@ -1,0 +1,106 @@
+"""The sums: always what counting anew would give, and never slower for many models."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api.names import Key
+from manyserve.webhook.ledger import Ledger, Share
+from manyserve.webhook.reservations import Reservations
+from tests.support.make import Manifest, host_object, model_object
+from tests.webhook.make import Clock, cache_of, changed, leaving, waiting
+
+HOST = Key("default", "triton-mms")
+GIB = 1024**3
+
+
+def share(memory: int, host: Key = HOST) -> Share:
+    return Share(host, "m", "onnx", memory)
+
+
+OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 2**63)))
+
+
+@given(OPERATIONS)
+def test_a_sum_is_what_counting_anew_would_give(operations: list[tuple[str, str | None, int]]) -> None:
+    ledger, expected = Ledger(), dict[str, Share]()
+    for uid, host, memory in operations:
+        if host is None:
+            ledger.drop(uid)
+            expected.pop(uid, None)
+        else:
+            expected[uid] = share(memory, Key("n", host))
+            ledger.put(uid, expected[uid])
+    for host in ("x", "y"):
+        mine = {uid: each for uid, each in expected.items() if each.host.name == host}
+        assert ledger.total(Key("n", host)) == sum(each.memory for each in mine.values())
+        assert dict(ledger.shares(Key("n", host))) == mine
+    assert len(ledger) == len(expected)
+
+
+def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> None:
+    cache, model = cache_of(host_object()), model_object()
+    steps: list[tuple[Manifest | None, int]] = [
+        (model, GIB),
+        (waiting(model), 0),
+        (model, GIB),
+        (leaving(model), 0),
+        (model_object(memory="512Mi"), GIB // 2),
+        (None, 0),
+    ]
+    old: Manifest | None = None
+    for new, expected in steps:
+        changed(cache, new, old)
+        assert cache.view().used(HOST) == expected
+        old = new
+
+
+def test_a_model_that_moves_takes_its_memory_along() -> None:
+    here, there = model_object(), model_object(host="other")
+    cache = cache_of(here)
+    changed(cache, there, here)
+    assert cache.view().used(HOST) == 0
+    assert cache.view().used(Key("default", "other")) == GIB
+
+
+def test_a_namesake_made_after_a_model_is_gone_is_counted_once() -> None:
+    old, new = model_object(), model_object()
+    new["metadata"] = new["metadata"] | {"uid": "another"}
+    cache = cache_of(old)
+    changed(cache, new, old)
+    assert cache.view().used(HOST) == GIB
+
+
+def test_a_replaced_host_keeps_the_models_that_name_it() -> None:
+    host = host_object()
+    cache = cache_of(host, model_object())
+    changed(cache, None, host)
+    assert cache.view().hosts == {}
+    changed(cache, host_object(memory="8Gi"))
+    assert cache.view().used(HOST) == GIB
+
+
+def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
+    clock = Clock()
+    reservations = Reservations(clock)
+    reservations.reserve("a", share(1))
+    clock.now += 6
+    reservations.reserve("a", share(2))
+    clock.now += 6
+    reservations.expire()
+    assert reservations.ledger.total(HOST) == 2
+    clock.now += 6
+    reservations.expire()
+    assert reservations.ledger.total(HOST) == 0
+
+
+def test_nothing_is_left_of_reservations_that_ended() -> None:
+    clock = Clock()
+    reservations = Reservations(clock)
+    for index in range(1000):
+        reservations.reserve(str(index), share(1))
+        reservations.seen(str(index))
+    clock.now += 11
+    reservations.expire()
+    assert len(reservations.ledger) == len(reservations) == 0
