@@ -1,0 +1,68 @@
+# make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
+# make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
+# make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
+# Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit contract walkthrough lint format clean cluster cluster-down tools crds webhooks
+
+CLUSTER ?= local
+PORT ?= 22000
+PYTHON ?= python3
+BIN := .venv/bin
+LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
+
+help: ## say what there is
+	@sed -n '1,5s/^# //p' Makefile
+
+.venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
+	@start=$$SECONDS; echo "==> installing the Python packages into .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "manyserve needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@; echo "    took $$((SECONDS - start)) s"
+
+demo: .venv/.installed
+	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
+
+test: lint unit contract walkthrough
+
+lint: .venv/.installed
+	@echo "==> lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/.installed
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+unit: .venv/.installed
+	@echo "==> unit tests"
+	@$(BIN)/pytest -q -m "not contract and not cluster"
+
+tools: .venv/.installed
+	@$(LOCAL) tools
+
+contract: tools
+	@echo "==> contract tests, against a real API server"
+	@$(BIN)/pytest -q -m contract
+
+walkthrough: tools
+	@echo "==> the walkthrough, on a real cluster"
+	@PORT=$(PORT) $(BIN)/pytest -q -m cluster
+
+cluster: .venv/.installed
+	@$(LOCAL) up --port $(PORT)
+
+cluster-down: .venv/.installed
+	@$(LOCAL) down --port $(PORT)
+
+crds: .venv/.installed
+	@$(BIN)/manyserve crds --dir crds
+	@cp crds/*.yaml deploy/chart/files/
+
+clean:
+	@rm -rf .venv reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -1,0 +1,78 @@
+"""kubectl as a user types it, for tests on a real cluster, and waiting for a state with a limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+Manifest = dict[str, Any]
+
+
+class Refused(AssertionError):
+    """kubectl ended with an error; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl against one cluster and namespace."""
+
+    env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    namespace: str = "default"
+
+    def __call__(self, *words: str, text: str | None = None, limit: float = 120) -> str:
+        """Run kubectl and return what it printed. Raises `Refused` with what it said."""
+        done = subprocess.run(
+            ["kubectl", "--namespace", self.namespace, *words],
+            input=text,
+            text=True,
+            capture_output=True,
+            timeout=limit,
+            env=self.env,
+            check=False,
+        )
+        if done.returncode:
+            raise Refused(done.stderr.strip() or done.stdout.strip())
+        return done.stdout
+
+    def apply(self, *manifests: Manifest) -> str:
+        """Apply objects."""
+        return self("apply", "-f", "-", text=yaml.safe_dump_all(manifests))
+
+    def get(self, kind: str, name: str) -> Manifest:
+        """Return an object. Raises `Refused` when it is not there."""
+        found: Manifest = json.loads(self("get", kind, name, "-o", "json"))
+        return found
+
+    def list(self, kind: str, *words: str) -> list[Manifest]:
+        """Return objects."""
+        return list(json.loads(self("get", kind, *words, "-o", "json"))["items"])
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Tell whether the object is there."""
+        return bool(self("get", kind, name, "--ignore-not-found", "-o", "name").strip())
+
+
+def eventually(look: Callable[[], T], what: str, limit: float = 60, pause: float = 0.1) -> T:
+    """Look until what is seen is truthy, and return it; fail with the last look when the limit is over."""
+    end = time.monotonic() + limit
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit:g} s: {what}; last seen: {seen!r}")
+        time.sleep(pause)
+
+
+def condition(thing: Manifest, kind: str = "Ready") -> Manifest:
+    """Return a condition of an object, empty when it is not there."""
+    found = thing.get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == kind), {})

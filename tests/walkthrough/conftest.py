@@ -1,0 +1,95 @@
+"""The real cluster of the walkthrough: `make demo` brings it up, and the tests go on from there.
+
+The demo runs once a session, timed, and its output is what `test_demo` reads. Every other test has a
+namespace of its own, in which pods must be as strict as Pod Security *restricted* asks. At the end the
+cluster is taken away; MANYSERVE_KEEP=1 keeps it, and MANYSERVE_REUSE=1 goes on with one that was kept.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl
+from tests.walkthrough import things
+from tests.walkthrough.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+DEMO_LOG = ROOT / "reports" / "demo.log"
+_NUMBERS = count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "walkthrough" in item.path.parts:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster(figures: Figures) -> Iterator[Cluster]:
+    """Return the cluster in which the demo has run."""
+    demo = DEMO_LOG.read_text() if os.environ.get("MANYSERVE_REUSE") else _run_demo(figures)
+    yield Cluster(_environment(), demo)
+    if not os.environ.get("MANYSERVE_KEEP"):
+        subprocess.run(["make", "cluster-down"], cwd=ROOT, check=True)
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
+    """Return kubectl in a namespace of the test's own."""
+    with _namespace(cluster) as own:
+        yield own
+
+
+@contextmanager
+def _namespace(cluster: Cluster) -> Iterator[Kubectl]:
+    name = f"walk-{os.getpid()}-{next(_NUMBERS)}"
+    everywhere = Kubectl(cluster.env)
+    everywhere("create", "namespace", name)
+    everywhere("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    yield Kubectl(cluster.env, name)
+    everywhere("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared_host(cluster: Cluster) -> Iterator[Kubectl]:
+    """Return kubectl in a namespace where a ready host `mms` of 1Gi stands, for tests that place nothing."""
+    with _namespace(cluster) as kubectl:
+        kubectl.apply(things.host())
+        things.wait_ready(kubectl, "isvc", "mms")
+        yield kubectl
+
+
+def _run_demo(figures: Figures) -> str:
+    """Run `make demo`, show its output as it comes, and keep it."""
+    DEMO_LOG.parent.mkdir(exist_ok=True)
+    start = time.monotonic()
+    with DEMO_LOG.open("w") as log:
+        demo = subprocess.Popen(["make", "demo"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            log.write(line)
+            sys.__stdout__.write(line)  # type: ignore[union-attr]
+    assert demo.wait() == 0, "make demo failed; its last lines:\n" + "\n".join(DEMO_LOG.read_text().splitlines()[-30:])
+    figures.take("make demo, from nothing to the end of the walk", time.monotonic() - start, "s", below=30 * 60)
+    return DEMO_LOG.read_text()
+
+
+def _environment() -> dict[str, str]:
+    port = os.environ.get("PORT", "22000")
+    words = [sys.executable, "-m", "localcluster", "env", "--port", port]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
+    printed = subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout
+    script = f"{printed}\nenv -0"
+    found = subprocess.run(["bash", "-c", script], env=env, check=True, capture_output=True, text=True).stdout
+    pairs = dict(each.split("=", 1) for each in found.split("\0") if "=" in each)
+    return pairs | {"PATH": f"{Path(sys.executable).parent}:{pairs['PATH']}"}

@@ -1,0 +1,92 @@
+"""What `make demo` printed is the walkthrough: the same columns, log lines, answers and refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.support.figures import Figures
+from tests.walkthrough.cluster import Cluster
+
+HOST_HEADER = "NAME URL READY PREV LATEST PREVROLLEDOUTREVISION LATESTREADYREVISION AGE"
+
+
+def rows(text: str, header: str) -> list[list[str]]:
+    """Return the table under a header, row by row."""
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if " ".join(line.split()) == header)
+    table = []
+    for line in lines[start + 1 :]:
+        if not line.strip() or line.startswith(("\x1b", "$")):
+            break
+        table.append(line.split())
+    return table
+
+
+def test_the_host_prints_exactly_the_walkthroughs_columns(cluster: Cluster) -> None:
+    (row,) = rows(cluster.demo, HOST_HEADER)
+    assert row[:-1] == [
+        "triton-mms",
+        "http://triton-mms.default.example.com",
+        "True",
+        "100",
+        "triton-mms-predictor-default-00001",
+    ]
+
+
+def test_the_first_model_prints_exactly_the_walkthroughs_columns(cluster: Cluster) -> None:
+    (row,) = rows(cluster.demo, "NAME URL READY AGE")
+    assert row[:-1] == ["cifar10", "http://triton-mms.default.example.com/v2/models/cifar10/infer", "True"]
+
+
+def test_the_agents_log_tells_the_walkthroughs_story_in_order(cluster: Cluster) -> None:
+    lines = [json.loads(line) for line in cluster.demo.splitlines() if line.startswith('{"level"')]
+    assert all(set(line) >= {"level", "ts", "logger", "caller", "msg"} for line in lines)
+    told = "\n".join(line["msg"] for line in lines)
+    story = (
+        r"adding model cifar10",
+        r"Worker is started for cifar10",
+        r"Downloading gs://kfserving-examples/models/torchscript/cifar10",
+        r"/mnt/models/cifar10",
+        r"SUCCESS\.[0-9a-f]{64}",
+        r"loaded model cifar10",
+        r"completion event for model cifar10, in flight ops 0",
+    )
+    assert re.search(".*".join(story), told, re.DOTALL), told
+
+
+def test_the_request_is_answered_with_the_walkthroughs_metadata(cluster: Cluster) -> None:
+    answers = [json.loads(line) for line in cluster.demo.splitlines() if line.startswith('{"name"')]
+    cifar = next(each for each in answers if each["name"] == "cifar10")
+    assert cifar["versions"] == ["1"]
+    assert cifar["inputs"] == [{"name": "INPUT__0", "datatype": "FP32", "shape": [-1, 3, 32, 32]}]
+    assert cifar["outputs"] == [{"name": "OUTPUT__0", "datatype": "FP32", "shape": [-1, 10]}]
+    strings = next(each for each in answers if each["name"] == "simple-string")
+    told = [(each["name"], each["datatype"], each["shape"]) for each in strings["inputs"] + strings["outputs"]]
+    assert told == [(name, "BYTES", [-1, 16]) for name in ("INPUT0", "INPUT1", "OUTPUT0", "OUTPUT1")]
+
+
+def test_a_real_infer_request_is_answered(cluster: Cluster) -> None:
+    line = next(line for line in cluster.demo.splitlines() if line.startswith('{"model_name":"simple-string"'))
+    sums = next(each["data"] for each in json.loads(line)["outputs"] if each["name"] == "OUTPUT0")
+    assert sums == [str(2 * number) for number in range(1, 17)]
+
+
+def test_a_third_gigabyte_is_refused_with_the_figures(cluster: Cluster) -> None:
+    said = next(line for line in cluster.demo.splitlines() if "1Gi do not fit on triton-mms" in line)
+    assert "2Gi of 2Gi are taken by 2 models (largest: cifar10 1Gi, simple-string 1Gi), 0 are free" in said
+
+
+def test_a_framework_that_triton_does_not_support_is_refused(cluster: Cluster) -> None:
+    said = next(line for line in cluster.demo.splitlines() if "does not support framework sklearn" in line)
+    assert "it supports: tensorrt, tensorflow, onnx, pytorch, caffe2" in said
+
+
+def test_the_load_test_succeeds_to_the_last_request(cluster: Cluster, figures: Figures) -> None:
+    assert re.search(r"Success\s+\[ratio\]\s+100\.00%", cluster.demo)
+    answered = re.search(r"Status Codes\s+\[code:count\]\s+200:(\d+)", cluster.demo)
+    assert answered
+    assert answered[1] == "600"
+    latencies = re.search(r"Latencies.*\]\s+(.*)", cluster.demo)
+    assert latencies
+    figures.take("perf Job: requests answered 200, of 600", int(answered[1]), "answers", peer="KFServing 600 of 600")

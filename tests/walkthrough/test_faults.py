@@ -1,0 +1,116 @@
+"""What breaks and comes back by itself: the server, the agent, the flag, the files."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.kubectl import Kubectl, eventually
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.things import (
+    answers,
+    download,
+    host,
+    kill,
+    model,
+    pod_of,
+    processes,
+    upload,
+    wait_not_ready,
+    wait_ready,
+)
+
+SYSTEM = "manyserve-system"
+
+
+def test_a_killed_server_is_told_and_its_models_come_back(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.apply(host(), model("a"), model("b"))
+    for name in ("a", "b"):
+        wait_ready(kubectl, "tm", name)
+    kill(pod_of(kubectl)["metadata"]["uid"], "tritonserver")
+    wait_not_ready(kubectl, "tm", "a")
+    for name in ("a", "b"):
+        wait_ready(kubectl, "tm", name)
+        assert eventually(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
+
+
+def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.apply(host(), model("a"))
+    wait_ready(kubectl, "tm", "a")
+    pod = pod_of(kubectl)
+    uid = pod["metadata"]["uid"]
+    before = processes(uid, "triton_python_backend_stub")
+    kill(uid, "manyserve agent")
+
+    def restarted() -> bool:
+        statuses = {each["name"]: each for each in pod_of(kubectl)["status"]["containerStatuses"]}
+        return bool(statuses["agent"]["restartCount"] == 1 and statuses["agent"]["ready"])
+
+    eventually(restarted, "the agent is back", 60)
+    wait_ready(kubectl, "tm", "a")
+    assert answers(cluster, kubectl, "a")
+    assert processes(uid, "triton_python_backend_stub") == before, "the model was loaded again"
+    kubectl("delete", "tm", "a")
+    eventually(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
+
+
+def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.apply(host(), model("a"))
+    wait_ready(kubectl, "tm", "a")
+    pod = pod_of(kubectl)["metadata"]["name"]
+    system = Kubectl(cluster.env, SYSTEM)
+
+    def flip(value: bool) -> None:
+        predictors = json.loads(system.get("configmap", "inferenceservice-config")["data"]["predictors"])
+        predictors["triton"]["multiModelServer"] = value
+        patch = {"data": {"predictors": json.dumps(predictors)}}
+        system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", json.dumps(patch))
+
+    try:
+        flip(False)
+        off = wait_not_ready(kubectl, "tm", "a", "IsNotMMSPredictor", 20)
+        assert "multi-model serving is off for triton" in off["message"]
+        assert answers(cluster, kubectl, "a")
+    finally:
+        flip(True)
+    wait_ready(kubectl, "tm", "a", 20)
+    assert pod_of(kubectl)["metadata"]["name"] == pod
+
+
+def test_a_broken_configuration_is_left_aside_and_said(cluster: Cluster, kubectl: Kubectl) -> None:
+    system = Kubectl(cluster.env, SYSTEM)
+    good = system.get("configmap", "inferenceservice-config")["data"]["ingress"]
+    kubectl.apply(host())
+    wait_ready(kubectl, "isvc", "mms")
+    try:
+        system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", '{"data":{"ingress":"{"}}')
+        eventually(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
+    finally:
+        system(
+            "patch",
+            "configmap",
+            "inferenceservice-config",
+            "--type=merge",
+            "-p",
+            json.dumps({"data": {"ingress": good}}),
+        )
+    wait_ready(kubectl, "isvc", "mms")
+
+
+def test_missing_files_are_said_in_wide_and_in_an_event_and_come_up_when_they_appear(
+    cluster: Cluster, kubectl: Kubectl
+) -> None:
+    place = f"late/{kubectl.namespace}"
+    kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{place}"))
+    said = wait_not_ready(kubectl, "tm", "late", "DownloadFailed", 120)
+    assert f"gs://kfserving-examples/{place}" in said["message"]
+    wide = kubectl("get", "tm", "-o", "wide")
+    assert "REASON" in wide
+    assert said["message"].split("(")[0].strip() in wide
+    events = kubectl("get", "events", "--field-selector", "involvedObject.name=late")
+    assert "DownloadFailed" in events
+    assert "DownloadFailed" in kubectl("describe", "tm", "late").partition("Events:")[2]
+    for name in ("config.pbtxt", "1/model.onnx"):
+        data = download(cluster, "kfserving-examples", f"models/torchscript/cifar10/{name}")
+        upload(cluster, "kfserving-examples", f"{place}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
+    wait_ready(kubectl, "tm", "late", 90)
+    assert answers(cluster, kubectl, "late")

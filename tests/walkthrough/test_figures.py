@@ -1,0 +1,80 @@
+"""The figures of the walkthrough: from apply to Ready, and what the parts cost.
+
+The way of a model is split by two clocks that are one, since everything runs on this machine: the test's
+own, and the times in the agent's log.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from datetime import datetime
+
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl, condition, eventually
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.things import host, model, pod_of, resident, wait_ready
+
+MODELS = 9
+PEER = "KServe's way 64 s, the kubelet's once a minute"
+
+
+def agent_times(kubectl: Kubectl, pod: str) -> dict[str, float]:
+    """Return when the agent said what, by message."""
+    lines = kubectl("logs", pod, "-c", "agent").splitlines()
+    said = (json.loads(line) for line in lines if line.startswith("{"))
+    return {line["msg"]: datetime.fromisoformat(line["ts"]).timestamp() for line in said}
+
+
+def first(times: dict[str, float], *words: str) -> float:
+    return min(when for message, when in times.items() if all(word in message for word in words))
+
+
+def test_config_and_status_of_a_new_model_take_less_than_a_second_together(kubectl: Kubectl, figures: Figures) -> None:
+    kubectl.apply(host(memory="2Gi"))
+    wait_ready(kubectl, "isvc", "mms")
+    pod = pod_of(kubectl)["metadata"]["name"]
+    splits: list[tuple[float, float, float, float, float]] = []
+    for number in range(MODELS):
+        name = f"m{number}"
+        start = time.time()
+        kubectl.apply(model(name))
+        applied = time.time()
+        eventually(
+            lambda name=name: condition(kubectl.get("tm", name)).get("status") == "True",  # type: ignore[misc]
+            f"{name} is Ready",
+            60,
+            pause=0.02,
+        )
+        ready = time.time()
+        times = agent_times(kubectl, pod)
+        added = first(times, f"adding model {name}")
+        arrived = first(times, "SUCCESS", f"{name}.")
+        loaded = first(times, f"loaded model {name}")
+        splits.append((added - applied, arrived - added, loaded - arrived, ready - loaded, ready - start))
+    config, fetched, load, status, whole = (statistics.median(each) for each in zip(*splits, strict=True))
+    figures.take("apply to models.json in the pod, median", config, "s")
+    figures.take("download, median", fetched, "s")
+    figures.take("load, median", load, "s")
+    figures.take("loaded to Ready, median", status, "s")
+    figures.take("apply to Ready, whole, median", whole, "s")
+    figures.take("config and status together, median", config + status, "s", below=1, peer=PEER)
+    assert config + status < 1
+
+
+def test_the_parts_are_small(cluster: Cluster, kubectl: Kubectl, figures: Figures) -> None:
+    kubectl.apply(host(), model("a"))
+    wait_ready(kubectl, "tm", "a")
+    system = Kubectl(cluster.env, "manyserve-system")
+    pods = system.list("pod")
+    operator = [each for each in pods if "operator" in each["metadata"]["name"]]
+    webhook = [each for each in pods if "webhook" in each["metadata"]["name"]]
+    sizes = {
+        "operator": (max(resident(each["metadata"]["uid"], "manyserve") for each in operator), 120),
+        "webhook": (max(resident(each["metadata"]["uid"], "manyserve") for each in webhook), 100),
+        "agent": (resident(pod_of(kubectl)["metadata"]["uid"], "manyserve"), 80),
+    }
+    for part, (size, goal) in sizes.items():
+        figures.take(f"resident memory of the {part}", size, "MB", below=goal)
+    assert all(size < goal for size, goal in sizes.values())

@@ -1,0 +1,117 @@
+"""Objects in any order, and places that are fewer than those who want them."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.kubectl import Kubectl, Refused, condition, eventually
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.things import answers, host, model, wait_not_ready, wait_ready
+
+NO_ROOM = "MemoryResourceNotAvailable"
+
+
+def by_reason(kubectl: Kubectl) -> dict[str, list[str]]:
+    """Return the names of the models by the reason of their Ready, '' when it is True."""
+    found: dict[str, list[str]] = {}
+    for each in kubectl.list("tm"):
+        found.setdefault(condition(each).get("reason", ""), []).append(each["metadata"]["name"])
+    return found
+
+
+def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.apply(model("early"))
+    waiting = wait_not_ready(kubectl, "tm", "early", "InferenceServiceNotFound")
+    assert "waiting for InferenceService mms" in waiting["message"]
+    kubectl.apply(host())
+    wait_ready(kubectl, "tm", "early")
+    assert answers(cluster, kubectl, "early")
+
+
+def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_deletion_lets_one_in(
+    kubectl: Kubectl,
+) -> None:
+    kubectl.apply(*(model(f"m{number:02}", memory="512Mi") for number in range(20)))
+    kubectl.apply(host(memory="1Gi"))
+    eventually(lambda: len(by_reason(kubectl).get("", [])) == 2, "2 models are Ready", 120)
+    waiting = by_reason(kubectl)[NO_ROOM]
+    assert len(waiting) == 18
+    said = condition(kubectl.get("tm", waiting[0]))["message"]
+    assert "512Mi do not fit on mms: 1Gi of 1Gi are taken by 2 models" in said
+    (gone, stays) = sorted(by_reason(kubectl)[""])
+    kubectl("delete", "tm", gone)
+    eventually(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next is let in", 60)
+    assert stays in by_reason(kubectl)[""]
+    assert len(by_reason(kubectl)[NO_ROOM]) == 17
+
+
+def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why(kubectl: Kubectl) -> None:
+    kubectl.apply(host(memory="1Gi"))
+    wait_ready(kubectl, "isvc", "mms")
+
+    def create(number: int) -> str:
+        try:
+            kubectl.apply(model(f"m{number:02}", memory="512Mi"))
+        except Refused as refused:
+            return str(refused)
+        return ""
+
+    with ThreadPoolExecutor(20) as pool:
+        refused = [said for said in pool.map(create, range(20)) if said]
+    assert all("512Mi do not fit on mms" in said for said in refused)
+
+    def everyone_knows() -> bool:
+        reasons = by_reason(kubectl)
+        return len(reasons.get("", [])) == 2 and len(reasons.get(NO_ROOM, [])) + len(refused) == 18
+
+    eventually(everyone_knows, "2 are Ready and 18 say why", 120)
+
+
+def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: Kubectl) -> None:
+    kubectl.apply(model("waits", memory="3Gi"))
+    kubectl.apply(host())
+    kubectl.apply(model("placed"))
+    wait_ready(kubectl, "tm", "placed")
+    kubectl("delete", "isvc", "mms")
+    eventually(lambda: not kubectl.exists("tm", "placed"), "the model is gone with its host", 90)
+    waiting = wait_not_ready(kubectl, "tm", "waits", "InferenceServiceNotFound")
+    assert waiting["status"] == "False"
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (model("m", memory="2Gi"), "2Gi do not fit on mms: 0 of 1Gi are taken by 0 models, 1Gi are free"),
+        (model("m", framework="sklearn"), "mms runs triton, which does not support framework sklearn"),
+        (model("m", framework="nonsense"), "does not support framework nonsense; it supports: tensorrt"),
+        (model("m", uri="nonsense"), "spec.model.storageUri"),
+        (model("m", uri="ftp://a/b"), "must start with one of: gs://"),
+        (model("m", memory="-1Gi"), "must be a quantity greater than 0"),
+        (model("m", memory="0"), "must be a quantity greater than 0"),
+        (model("m", memory="abc"), "must be a quantity greater than 0"),
+    ],
+)
+def test_bad_models_are_refused_with_a_sentence(shared_host: Kubectl, bad: dict[str, object], said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        shared_host.apply(bad)
+    assert said in str(refused.value)
+
+
+def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
+    kubectl.apply(host(memory="1Gi"))
+    wait_ready(kubectl, "isvc", "mms")
+    kubectl.apply(model("a", memory="900Mi"))
+    wait_ready(kubectl, "tm", "a")
+    with pytest.raises(Refused, match="cannot go down to 512Mi of memory: 900Mi are taken by 1 model"):
+        kubectl.apply(host(memory="512Mi"))
+
+
+def test_a_dry_run_gets_the_same_answer_and_reserves_nothing(shared_host: Kubectl) -> None:
+    whole = model("whole", memory="1Gi")
+    text = json.dumps(whole)
+    for _ in range(3):
+        shared_host("apply", "--dry-run=server", "-f", "-", text=text)
+    assert not shared_host.exists("tm", "whole")

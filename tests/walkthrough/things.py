@@ -1,0 +1,125 @@
+"""Hosts, models and processes of the walkthrough's tests, small enough for many on one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from tests.support.kubectl import Kubectl, Manifest, condition, eventually
+from tests.walkthrough.cluster import Cluster
+
+CIFAR = "gs://kfserving-examples/models/torchscript/cifar10"
+STRING = "gs://kfserving-examples/models/tensorrt/simple_string"
+
+
+def host(name: str = "mms", *, memory: str = "1Gi") -> Manifest:
+    """Return a host that asks the node for little."""
+    resources = {"limits": {"cpu": "1", "memory": memory}, "requests": {"cpu": "50m", "memory": "64Mi"}}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {"predictor": {"triton": {"resources": resources}}},
+    }
+
+
+def model(
+    name: str = "m", *, on: str = "mms", memory: str = "100Mi", uri: str = CIFAR, framework: str = "pytorch"
+) -> Manifest:
+    """Return a model."""
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "TrainedModel",
+        "metadata": {"name": name},
+        "spec": {"inferenceService": on, "model": {"framework": framework, "storageUri": uri, "memory": memory}},
+    }
+
+
+def wait_ready(kubectl: Kubectl, kind: str, name: str, limit: int = 120) -> Manifest:
+    """Wait until the object is Ready, and return it; fail with what it says."""
+    eventually(lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit)
+    return kubectl.get(kind, name)
+
+
+def wait_not_ready(kubectl: Kubectl, kind: str, name: str, reason: str = "", limit: int = 60) -> Manifest:
+    """Wait until the object is not Ready (for this reason), and return the condition."""
+
+    def look() -> Manifest | None:
+        seen = condition(kubectl.get(kind, name))
+        return seen if seen.get("status") == "False" and reason in ("", seen.get("reason")) else None
+
+    return eventually(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
+
+
+def pod_of(kubectl: Kubectl, name: str = "mms") -> Manifest:
+    """Return the one pod of a host."""
+    (pod,) = kubectl.list("pod", "-l", f"serving.kserve.io/inferenceservice={name}")
+    return pod
+
+
+def processes(pod_uid: str, program: str) -> list[int]:
+    """Return the processes of a pod, on this machine, whose command line has the program's name."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            groups = (folder / "cgroup").read_text()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"pod{pod_uid}" in groups and program in command:
+            found.append(int(folder.name))
+    return found
+
+
+def kill(pod_uid: str, program: str) -> None:
+    """End a program of a pod without any grace."""
+    found = processes(pod_uid, program)
+    assert found, f"no {program} in pod {pod_uid}"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+
+
+def resident(pod_uid: str, program: str) -> float:
+    """Return the resident memory of a pod's program, in MB."""
+    kilobytes = 0
+    for pid in processes(pod_uid, program):
+        status = Path(f"/proc/{pid}/status").read_text()
+        kilobytes += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return kilobytes / 1000
+
+
+def answers(cluster: Cluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
+    """Tell whether a model answers through the gateway, as a client asks."""
+    request = urllib.request.Request(
+        f"{cluster.gateway}/v2/models/{name}/ready", headers={"Host": f"{on}.{kubectl.namespace}.example.com"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def upload(cluster: Cluster, bucket: str, name: str, data: bytes) -> None:
+    """Put an object into the object store."""
+    query = urllib.parse.urlencode({"uploadType": "media", "name": name})
+    request = urllib.request.Request(
+        f"{cluster.gateway}/upload/storage/v1/b/{bucket}/o?{query}",
+        data=data,
+        headers={"Host": "gcs.example.com", "Content-Type": "application/octet-stream"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def download(cluster: Cluster, bucket: str, name: str) -> bytes:
+    """Get an object from the object store."""
+    path = f"/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
+    request = urllib.request.Request(f"{cluster.gateway}{path}", headers={"Host": "gcs.example.com"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return bytes(answer.read())
