@@ -79,8 +79,26 @@ def test_no_body_makes_a_review_raise_anything_but_a_sentence(body: Any) -> None
 
 
 WORDS = st.sampled_from(
-    "spec metadata name predictor triton containers resources limits memory model framework storageUri "
-    "inferenceService env ports args status conditions".split()
+    [
+        "spec",
+        "metadata",
+        "name",
+        "predictor",
+        "triton",
+        "containers",
+        "resources",
+        "limits",
+        "memory",
+        "model",
+        "framework",
+        "storageUri",
+        "inferenceService",
+        "env",
+        "ports",
+        "args",
+        "status",
+        "conditions",
+    ]
 )
 OBJECTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["1Gi", "gs://bucket/x", "triton-mms"]),
