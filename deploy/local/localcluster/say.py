@@ -32,14 +32,25 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class _Open:
+    """The steps that have begun: whether the last thing printed is a step without its end."""
+
+    depth = 0
+    line = False
+
+
 @contextlib.contextmanager
 def step(what: str, note: str = "") -> Iterator[None]:
-    """Print `what`, and when the block ends how long it took."""
+    """Print `what`, and when the block ends how long it took; steps within it are indented."""
     start = time.monotonic()
-    print(f"{what}{f' ({note})' if note else ''} ... ", end="", file=sys.stderr, flush=True)
+    break_line = "\n" if _Open.line else ""
+    title = f"{'  ' * _Open.depth}{what}"
+    print(f"{break_line}{title}{f' ({note})' if note else ''} ... ", end="", file=sys.stderr, flush=True)
+    _Open.depth, _Open.line = _Open.depth + 1, True
+    end = "failed"
     try:
         yield
-    except BaseException:
-        say("failed")
-        raise
-    say(f"{time.monotonic() - start:.1f} s")
+        end = f"{time.monotonic() - start:.1f} s"
+    finally:
+        say(end if _Open.line else f"{title} ... {end}")
+        _Open.depth, _Open.line = _Open.depth - 1, False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import helpers
-from localcluster.images import archive, builder, plain
+from localcluster.images import archive, base, builder, plain
 from localcluster.paths import HERE, PROJECT
 from localcluster.tools import TOOLS
 
@@ -69,14 +69,14 @@ IMAGES = {
             "tritonserver",
             "docker.io/manyserve/tritonserver:2.51.0-cpu",
             builder.making(HERE / "images" / "triton"),
-            lambda: [HERE / "images" / "triton"],
+            lambda: [Path(base.__file__), HERE / "images" / "triton"],
             note="first time: 2 to 4 minutes",
         ),
         Image(
             "manyserve",
             "docker.io/manyserve/manyserve:dev",
             builder.making(PROJECT),
-            lambda: [PROJECT / name for name in PRODUCT_FILES if (PROJECT / name).exists()],
+            lambda: [Path(base.__file__), *(PROJECT / name for name in PRODUCT_FILES)],
             note="first time: 1 to 3 minutes",
         ),
     )
