@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from manyserve.api.names import Key
 from manyserve.cluster.copies import Copy
 from tests.cluster.scripted import model
 
@@ -24,7 +25,7 @@ def copy(told: list[tuple[Any, Any]]) -> Copy:
 
 
 def version(copy: Copy, name: str) -> int | None:
-    found = copy.objects.get(("default", name))  # type: ignore[call-overload]
+    found = copy.objects.get(Key("default", name))
     return int(found["metadata"]["resourceVersion"]) if found else None
 
 
@@ -81,4 +82,4 @@ def test_managed_fields_are_not_kept(copy: Copy) -> None:
     big = model("b", 11)
     big["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     copy.happened(big)
-    assert "managedFields" not in copy.objects["default", "b"]["metadata"]  # type: ignore[index]
+    assert "managedFields" not in copy.objects[Key("default", "b")]["metadata"]

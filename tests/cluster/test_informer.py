@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from manyserve.api.names import Key
 from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.informer import Informer, Patience
@@ -177,9 +178,10 @@ async def test_what_we_wrote_is_in_the_copy_before_the_watch_brings_it(server: S
         server, on_change=lambda *change: told.append(change), on_store=lambda *change: stored.append(change)
     ) as informer:
         await informer.synced.wait()
-        told.clear(), stored.clear()
+        told.clear()
+        stored.clear()
         informer.wrote(model("a", 7, memory="2Gi"))
-        assert informer.store["default", "a"]["spec"] == {"memory": "2Gi"}
+        assert informer.store[Key("default", "a")]["spec"] == {"memory": "2Gi"}
         assert (len(told), len(stored)) == (0, 1)
 
 

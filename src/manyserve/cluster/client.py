@@ -166,7 +166,7 @@ class KubeHttp:
         items: list[Manifest] = []
         while True:
             page = await self._send("GET", kind.path(selection.namespace), params=params)
-            items += page.get("items") or []
+            items += (_named(kind, item) for item in page.get("items") or [])
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
                 return Listing(items, metadata.get("resourceVersion", ""))
@@ -222,3 +222,8 @@ class KubeHttp:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
             self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._open
+
+
+def _named(kind: Kind, item: Manifest) -> Manifest:
+    """Return an item of a list with its kind, which the API server leaves out of the items of its own kinds."""
+    return {"apiVersion": kind.api_version, "kind": kind.name} | item

@@ -4,7 +4,6 @@ The API server answers an error with a Status object whose message is written fo
 a length that fits into a condition, so that a user reads the API's own sentence and not our guess.
 """
 
-# ruff: noqa: N818  named as the API server names its answers
 from __future__ import annotations
 
 import json
@@ -62,6 +61,10 @@ class Unavailable(ClusterError):
 
 class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
+
+
+class Refused(ClusterError):
+    """A part of a plan was refused for good; it is to be tried again much later, or when something changes."""
 
 
 _BY_CODE: dict[int, type[ClusterError]] = {

@@ -1,0 +1,139 @@
+"""Carries out a plan, in the order of its fields.
+
+The children first, then `models.json`, and only then what is told to users, so that no status speaks of a
+config that was not written. A child that is refused for good (forbidden, invalid, over quota, its name taken
+by a stranger's object) is remembered with the API's own sentence for the next plan, and keeps no other from
+being written. A conflict on `models.json` means that the plan was made from an old picture: the rest of it
+is dropped. Whatever is written goes into our copies at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from manyserve.api.names import CONFIG_HASH, Key
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.copies import key_of
+from manyserve.cluster.errors import Conflict, Forbidden, Invalid, NameTaken, NotFound, Refused
+from manyserve.cluster.events import Recorder
+from manyserve.cluster.informer import Informer
+from manyserve.cluster.kinds import Kind
+from manyserve.cluster.known import Known, child_of
+from manyserve.cluster.slots import Slots
+from manyserve.cluster.strangers import claim
+from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.observed import Child
+
+Action = TypeVar("Action")
+
+_REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
+_log = logging.getLogger(__name__)
+
+
+class Applier:
+    """Carries out plans with one client.
+
+    Parameters
+    ----------
+    copies
+        The informers by the name of their kind.
+    on_write
+        Told of each write that succeeded: the kind, and the verb.
+    """
+
+    def __init__(
+        self,
+        client: KubeHttp,
+        known: Known,
+        copies: Mapping[str, Informer],
+        recorder: Recorder,
+        on_write: Callable[[str, str], None],
+    ) -> None:
+        self._client = client
+        self._known = known
+        self._copies = copies
+        self._recorder = recorder
+        self._on_write = on_write
+        self._slots = Slots()
+
+    async def carry_out(self, key: Key, todo: Plan) -> None:
+        """Do all that the plan says. Raises `ClusterError` when it is to be planned again."""
+        refused: dict[Child, str] = {}
+        applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
+        await self._slots.do([*applies, *(partial(self._delete, key, each) for each in todo.deletes)])
+        if todo.config:
+            await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
+        try:
+            await self._slots.do([partial(self._nudge, key, each) for each in todo.nudges])
+            await self._slots.do([partial(self._set_owners, key, each) for each in todo.owners])
+            await self._slots.do([partial(self._set_status, key, each) for each in todo.statuses])
+        finally:
+            for event in todo.events:
+                self._recorder.record(key.namespace, event)
+        self._remember(key, refused)
+
+    def _remember(self, key: Key, refused: dict[Child, str]) -> None:
+        self._known.failures.pop(key, None)
+        if refused:
+            self._known.failures[key] = refused
+            raise Refused("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
+
+    async def _child(
+        self, child: Child, refused: dict[Child, str], write: Callable[[Action], Awaitable[None]], action: Action
+    ) -> None:
+        """Write a child, or note what the API server says against it."""
+        try:
+            await write(action)
+        except _REFUSALS as error:
+            refused[child] = str(error)
+
+    async def _apply(self, action: Apply) -> None:
+        kind = kinds.KINDS[action.manifest["kind"]]
+        await claim(self._client, self._copies[kind.name], action.manifest)
+        _log.info("apply %s %s: %s", kind.name, key_of(action.manifest), action.because)
+        self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
+
+    async def _delete(self, key: Key, action: Delete) -> None:
+        kind = kinds.KINDS[action.child.kind]
+        _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.because)
+        try:
+            await self._client.delete(kind, key.namespace, action.child.name, uid=action.uid)
+        except (NotFound, Conflict):  # it is gone, or another one has its name
+            return
+        self._on_write(kind.name, "delete")
+
+    async def _write_config(self, action: WriteConfig) -> None:
+        if action.resource_version is None:
+            await claim(self._client, self._copies[kinds.CONFIG_MAP.name], action.manifest)
+            stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
+        else:
+            metadata = action.manifest["metadata"] | {"resourceVersion": action.resource_version}
+            stored = await self._client.replace(kinds.CONFIG_MAP, action.manifest | {"metadata": metadata})
+        self._wrote(kinds.CONFIG_MAP, "write", stored)
+
+    async def _nudge(self, key: Key, action: Nudge) -> None:
+        metadata = {"uid": action.uid, "annotations": {CONFIG_HASH: action.config_hash}}
+        await self._patch(kinds.POD, Key(key.namespace, action.pod), {"metadata": metadata})
+
+    async def _set_owners(self, key: Key, action: SetOwners) -> None:
+        metadata = {"resourceVersion": action.resource_version, "ownerReferences": list(action.owners) or None}
+        await self._patch(kinds.TRAINED_MODEL, Key(key.namespace, action.model), {"metadata": metadata})
+
+    async def _set_status(self, key: Key, action: SetStatus) -> None:
+        patch = {"metadata": {"uid": action.uid}, "status": action.patch}
+        await self._patch(kinds.KINDS[action.kind], Key(key.namespace, action.name), patch, subresource="status")
+
+    async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
+        try:
+            stored = await self._client.merge_patch(kind, key.namespace, key.name, patch, subresource=subresource)
+        except NotFound:  # deleted since; the watch will tell
+            return
+        self._wrote(kind, subresource or "patch", stored)
+
+    def _wrote(self, kind: Kind, verb: str, stored: Manifest) -> None:
+        self._copies[kind.name].wrote(stored)
+        self._on_write(kind.name, verb)

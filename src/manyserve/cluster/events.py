@@ -1,0 +1,166 @@
+"""Events: what `kubectl describe` shows, told without flooding.
+
+They are sent in the background, two at a time, and never hold up what matters. The same thing said again of
+the same object counts up the Event that is there, at most once a minute; one object has at most 25 new ones
+in five minutes. What does not fit is dropped and logged: the conditions have the truth, Events are its story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from manyserve.api.conditions import timestamp
+from manyserve.api.names import GROUP, MANAGER, Key
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.errors import ClusterError, NotFound
+
+MESSAGE_LIMIT = 1024
+WAITING = 2000
+REMEMBERED = 4096
+REPEAT_SECONDS = 60.0
+BURST, BURST_SECONDS = 25, 300.0
+
+_VERSIONS = {"InferenceService": f"{GROUP}/v1beta1", "TrainedModel": f"{GROUP}/v1alpha1", "ConfigMap": "v1"}
+_log = logging.getLogger(__name__)
+
+
+class Event(Protocol):
+    """What is said of which object: an event of a plan, or one of the operator's own."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the object."""
+
+    @property
+    def name(self) -> str:
+        """Name of the object."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+
+    @property
+    def type(self) -> str:
+        """Normal or Warning."""
+
+    @property
+    def reason(self) -> str:
+        """One word for programs."""
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+
+
+@dataclass
+class _Told:
+    """An Event that was sent."""
+
+    key: Key
+    count: int
+    at: float
+
+
+class Recorder:
+    """Sends Events in the background, while `run` runs."""
+
+    def __init__(self, client: KubeHttp, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._waiting: asyncio.Queue[tuple[str, Event]] = asyncio.Queue(WAITING)
+        self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
+        self._recent: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def record(self, namespace: str, event: Event) -> None:
+        """Have an event sent soon."""
+        try:
+            self._waiting.put_nowait((namespace, event))
+        except asyncio.QueueFull:
+            _log.warning("event dropped: %s %s/%s: %s", event.kind, namespace, event.name, event.message)
+
+    async def run(self) -> None:
+        """Send what is recorded until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            namespace, event = await self._waiting.get()
+            try:
+                await self._send(namespace, event)
+            except ClusterError as error:
+                _log.warning("event not sent: %s %s/%s: %s", event.kind, namespace, event.name, error)
+
+    async def _send(self, namespace: str, event: Event) -> None:
+        same = (event.uid, event.type, event.reason, event.message)
+        told = self._told.get(same)
+        now = self._clock()
+        if told is None:
+            if self._may_tell(event.uid, now):
+                await self._create(namespace, event, same)
+        elif now - told.at >= REPEAT_SECONDS:
+            told.count, told.at = told.count + 1, now
+            await self._count_up(event, same, told)
+
+    async def _create(self, namespace: str, event: Event, same: tuple[str, ...]) -> None:
+        manifest = build_event(namespace, event, datetime.now(UTC))
+        self._told[same] = _Told(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        await self._client.create_event(manifest)
+
+    async def _count_up(self, event: Event, same: tuple[str, ...], told: _Told) -> None:
+        patch = {"count": told.count, "lastTimestamp": timestamp(datetime.now(UTC))}
+        try:
+            await self._client.merge_patch(kinds.EVENT, *told.key, patch)
+        except NotFound:  # Events are kept for an hour
+            await self._create(told.key.namespace, event, same)
+
+    def _may_tell(self, uid: str, now: float) -> bool:
+        """Tell whether the object has not had too many new events lately."""
+        recent = self._recent.setdefault(uid, deque())
+        self._recent.move_to_end(uid)
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+        while recent and now - recent[0] > BURST_SECONDS:
+            recent.popleft()
+        if len(recent) >= BURST:
+            return False
+        recent.append(now)
+        return True
+
+
+def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
+    """Return the Event as the API server takes it."""
+    moment = timestamp(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{event.name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": _VERSIONS[event.kind],
+            "kind": event.kind,
+            "name": event.name,
+            "namespace": namespace,
+            "uid": event.uid,
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:MESSAGE_LIMIT],
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "reportingInstance": MANAGER,
+    }

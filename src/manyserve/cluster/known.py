@@ -1,0 +1,141 @@
+"""Everything that is known of the cluster, sorted by host, so that one host can be looked at without the rest.
+
+The informers' changes flow in here one object at a time; each is parsed once, when it changes. Ten thousand
+models on a hundred hosts then cost a look at one host no more than that host's hundred. What is not an
+object flows in here too: the configuration, the agents' reports, and what the API server refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.base import Wire
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import HOST_LABEL, Key
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.cluster.copies import Manifest, key_of
+from manyserve.plan.observed import Child
+
+Name = TypeVar("Name")
+Value = TypeVar("Value")
+Parsed = TypeVar("Parsed", bound=Wire)
+
+_log = logging.getLogger(__name__)
+
+
+class Known:
+    """Hosts, and by host: models, children, pods, agents' reports and failures.
+
+    Parameters
+    ----------
+    touch
+        Called with each host that needs another look because something of it changed.
+    """
+
+    def __init__(self, touch: Callable[[Key], None]) -> None:
+        self.config: ServingConfig | None = None
+        """None until there is one that can be used."""
+        self.hosts: dict[Key, InferenceService] = {}
+        self.unreadable: set[Key] = set()
+        """Hosts that are there and do not parse: they are left as they are."""
+        self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
+        self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
+        self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
+        self.reports: dict[str, AgentReport] = {}
+        """By the uid of the agent's pod."""
+        self.failures: dict[Key, dict[Child, str]] = {}
+        self._touch = touch
+
+    def touch_all(self) -> None:
+        """Have another look at every host, also at those that are only named by a model."""
+        for key in {*self.hosts, *self.models}:
+            self._touch(key)
+
+    def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Take in a change of a host."""
+        key = _either(old, new)
+        self.hosts.pop(key, None)
+        self.unreadable.discard(key)
+        if new is None:
+            self.failures.pop(key, None)
+            return
+        host = _parse(InferenceService, new)
+        if host is None:
+            self.unreadable.add(key)
+        else:
+            self.hosts[key] = host
+
+    def model_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Take in a change of a model."""
+        if old is not None:
+            _remove(self.models, model_host(old), old["metadata"]["name"])
+        model = _parse(TrainedModel, new) if new is not None else None
+        if model is not None and new is not None:
+            self.models[model_host(new)][model.metadata.name] = model
+
+    def child_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Take in a change of an object that we made."""
+        if old is not None:
+            _remove(self.children, labelled_host(old), child_of(old))
+        if new is not None:
+            self.children[labelled_host(new)][child_of(new)] = new
+
+    def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Take in a change of a pod."""
+        if old is not None:
+            _remove(self.pods, labelled_host(old), old["metadata"]["name"])
+        if new is not None:
+            self.pods[labelled_host(new)][new["metadata"]["name"]] = new
+
+    def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
+        """Touch the host that an object belongs to, and the one that it belonged to before."""
+        for key in {host(each) for each in (old, new) if each is not None}:
+            self._touch(key)
+
+
+def model_host(manifest: Manifest) -> Key:
+    """Return the host that a TrainedModel names."""
+    return Key(manifest["metadata"].get("namespace", ""), (manifest.get("spec") or {}).get("inferenceService", ""))
+
+
+def labelled_host(manifest: Manifest) -> Key:
+    """Return the host that an object of ours is labelled with."""
+    metadata = manifest["metadata"]
+    return Key(metadata.get("namespace", ""), (metadata.get("labels") or {}).get(HOST_LABEL, ""))
+
+
+def child_of(manifest: Manifest) -> Child:
+    """Return which child an object is."""
+    return Child(manifest["kind"], manifest["metadata"]["name"])
+
+
+def _either(old: Manifest | None, new: Manifest | None) -> Key:
+    manifest = new if new is not None else old
+    if manifest is None:
+        raise ValueError("a change has an old or a new object")
+    return key_of(manifest)
+
+
+def _remove(index: defaultdict[Key, dict[Name, Value]], host: Key, name: Name) -> None:
+    index[host].pop(name, None)
+    if not index[host]:
+        del index[host]
+
+
+def _parse(kind: type[Parsed], manifest: Manifest) -> Parsed | None:
+    try:
+        return kind.from_wire(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        _log.error(
+            "%s %s cannot be read and is left alone: %s: %s", kind.__name__, key_of(manifest), path, first["msg"]
+        )
+        return None

@@ -1,0 +1,29 @@
+"""The frozen picture of one host, from what is known. No I/O: nothing is asked of the API server here."""
+
+from __future__ import annotations
+
+from manyserve.api.names import Key
+from manyserve.cluster.known import Known
+from manyserve.plan.observed import Observed
+
+
+def observe(known: Known, key: Key) -> Observed | None:
+    """Return the picture of the host, or None when there can be none and the host is to be left as it is.
+
+    That is so before there is a configuration that can be used, and for a host that does not parse: to take
+    it for absent would take its models away.
+    """
+    if known.config is None or key in known.unreadable:
+        return None
+    pods = tuple(known.pods.get(key, {}).values())
+    uids = (pod["metadata"]["uid"] for pod in pods)
+    return Observed(
+        key=key,
+        config=known.config,
+        service=known.hosts.get(key),
+        models=tuple(known.models.get(key, {}).values()),
+        children=dict(known.children.get(key, {})),
+        pods=pods,
+        agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
+        failures=dict(known.failures.get(key, {})),
+    )

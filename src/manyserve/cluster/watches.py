@@ -1,0 +1,72 @@
+"""Which kinds we watch, and where their changes go: into what is known, and to the host that they touch.
+
+TrainedModels and InferenceServices are watched whole, what we make by our label, pods by the label that names
+their host. HTTPRoutes may not be served; then there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.copies import Change, Manifest, key_of
+from manyserve.cluster.informer import Informer
+from manyserve.cluster.kinds import Kind
+from manyserve.cluster.known import Known, labelled_host, model_host
+
+OURS = f"{MANAGED_BY}={MANAGER}"
+HostOf = Callable[[Manifest], Key]
+
+
+class Watches:
+    """The informers by the name of their kind.
+
+    Parameters
+    ----------
+    namespace
+        The one namespace to look at; None for all.
+    on_pod
+        Told of every change of a pod of a host.
+    """
+
+    def __init__(self, client: KubeHttp, known: Known, namespace: str | None, on_pod: Change) -> None:
+        def informer(kind: Kind, labels: str | None, stored: Change, host_of: HostOf) -> Informer:
+            return Informer(
+                client,
+                kind,
+                selection=Selection(namespace, labels),
+                on_store=stored,
+                on_change=lambda old, new: known.changed(old, new, host_of),
+                optional=kind is kinds.HTTP_ROUTE,
+            )
+
+        found = (
+            informer(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
+            informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host),
+            informer(kinds.POD, HOST_LABEL, _both(known.pod_stored, on_pod), labelled_host),
+            *(informer(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
+        )
+        self.by_kind = {each.kind.name: each for each in found}
+
+    def __iter__(self) -> Iterator[Informer]:
+        return iter(self.by_kind.values())
+
+    async def synced(self) -> None:
+        """Wait until every kind has been listed once."""
+        await asyncio.gather(*(informer.synced.wait() for informer in self))
+
+    @property
+    def are_synced(self) -> bool:
+        """Every kind has been listed once."""
+        return all(informer.synced.is_set() for informer in self)
+
+
+def _both(first: Change, second: Change) -> Change:
+    def both(old: Manifest | None, new: Manifest | None) -> None:
+        first(old, new)
+        second(old, new)
+
+    return both

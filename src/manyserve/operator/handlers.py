@@ -1,0 +1,43 @@
+"""The operator's life, carried by kopf: start, stop, signals. Each handler is a door, not a room.
+
+kopf's own watches are not used, for three measured reasons: they can end while the process lives on, they
+miss what was deleted across a 410, and they have no moment at which everything is known. So there are no
+handlers of objects here, and kopf writes nothing to the cluster: no finalizers, annotations or events.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from manyserve.cluster.access import Access
+from manyserve.operator.operator import Operator
+
+
+def lifecycle(operator: Operator, access: Access) -> kopf.OperatorRegistry:
+    """Return the handlers that start and stop the operator."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def who_we_are(**_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=access.server, token=access.token(), insecure=access.tls is None)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await operator.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await operator.stop()
+
+    return registry
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: alone, silent, and quick to end."""
+    found = kopf.OperatorSettings()
+    found.peering.standalone = True
+    found.scanning.disabled = True
+    found.posting.enabled = False
+    return found

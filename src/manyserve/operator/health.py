@@ -1,0 +1,88 @@
+"""Whether the operator is alive, whether it is ready, and its metrics, over HTTP.
+
+Alive: every informer has turned within 90 seconds (a stream that is silent for 75 is given up, so one that
+has not is stuck), and no task has ended. An API server that is away is no reason to be restarted. Ready:
+everything has been listed once and there is a configuration; a standby is ready as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from manyserve.api.errors import StartupError
+from manyserve.cluster.informer import Informer
+from manyserve.operator import metrics
+
+STALE = 90.0
+LOOK = 1.0
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+Check = Callable[[], str | None]
+"""Returns the sentence for what is wrong, or None."""
+
+
+def stale_watches(informers: Iterable[Informer], clock: Callable[[], float] = time.monotonic) -> str | None:
+    """Return which watches are stuck."""
+    stuck = [each.kind.plural for each in informers if clock() - each.last_turn > STALE]
+    return f"watches that are stuck: {', '.join(stuck)}" if stuck else None
+
+
+def unsynced(informers: Iterable[Informer]) -> str | None:
+    """Return which kinds have not been listed yet."""
+    missing = [each.kind.plural for each in informers if not each.synced.is_set()]
+    return f"not listed yet: {', '.join(missing)}" if missing else None
+
+
+class HealthServer:
+    """Serves /healthz and /readyz on one port and /metrics on another."""
+
+    def __init__(self, alive: Check, ready: Check) -> None:
+        self._alive = alive
+        self._ready = ready
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self, health_port: int, metrics_port: int) -> None:
+        """Listen. Raises `StartupError` when a port is in use."""
+        await self._listen(health_port, {"/healthz": _answer(self._alive), "/readyz": _answer(self._ready)})
+        await self._listen(metrics_port, {"/metrics": _metrics})
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _listen(self, port: int, routes: dict[str, _Handler]) -> None:
+        app = web.Application()
+        for path, handler in routes.items():
+            app.router.add_get(path, handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        self._runners.append(runner)
+        try:
+            await web.TCPSite(runner, port=port).start()
+        except OSError as error:
+            raise StartupError(f"port {port} cannot be listened on: {error.strerror or error}") from error
+
+
+async def watch_lag() -> None:
+    """Measure how late the event loop is, until cancelled."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(LOOK)
+        metrics.LOOP_LAG.set(max(time.monotonic() - began - LOOK, 0.0))
+
+
+def _answer(check: Check) -> _Handler:
+    async def handle(_request: web.Request) -> web.Response:
+        wrong = check()
+        return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+
+    return handle
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,0 +1,33 @@
+"""The operator's entry point."""
+
+from __future__ import annotations
+
+import gc
+
+import kopf
+import uvloop
+
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator import handlers, logs, start
+from manyserve.operator.operator import Operator
+from manyserve.operator.settings import OperatorSettings
+
+
+def run(settings: OperatorSettings) -> None:
+    """Run the operator until SIGTERM or SIGINT. Raises `StartupError` when it cannot start."""
+    logs.set_up(settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: OperatorSettings) -> None:
+    """Run the operator in this event loop."""
+    access = find_access()
+    async with KubeHttp(access) as client:
+        await start.check(client)
+        operator = Operator(client, settings)
+        await operator.listen()
+        gc.freeze()  # what was imported stays
+        await kopf.operator(
+            registry=handlers.lifecycle(operator, access), settings=handlers.settings(), clusterwide=True
+        )

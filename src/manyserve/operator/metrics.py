@@ -1,0 +1,17 @@
+"""What the operator counts."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RUNS = Counter("manyserve_reconcile_runs", "Runs of one host, by how they ended", ["result"])
+RUN_SECONDS = Histogram(
+    "manyserve_reconcile_seconds", "Seconds of one run", buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
+)
+WRITES = Counter("manyserve_writes", "Writes to the API server that succeeded", ["kind", "verb"])
+QUEUE = Gauge("manyserve_queue_depth", "Hosts that wait for a run")
+OBJECTS = Gauge("manyserve_objects", "Objects in the operator's copies", ["kind"])
+AGENTS = Gauge("manyserve_agents_reporting", "Pods whose agent can be reached")
+CONFIG_ERRORS = Counter("manyserve_config_errors", "Edits of inferenceservice-config that cannot be used")
+CONFIG_BROKEN = Gauge("manyserve_config_broken", "1 while inferenceservice-config cannot be used")
+LOOP_LAG = Gauge("manyserve_event_loop_lag_seconds", "How late the event loop was when last looked at")

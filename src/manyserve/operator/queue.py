@@ -1,0 +1,101 @@
+"""The queue: several hosts at a time, each host one run at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from manyserve.api.names import Key
+from manyserve.cluster.errors import ClusterError
+from manyserve.operator import metrics
+from manyserve.operator.schedule import Schedule
+
+WORKERS = 8
+Run = Callable[[Key], Awaitable[float | None]]
+"""Reconciles one host, and returns the seconds after which to look again, if time alone may change it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Queue:
+    """Runs what is touched.
+
+    Parameters
+    ----------
+    clock
+        Seconds of a clock that only goes forward.
+    """
+
+    def __init__(
+        self,
+        workers: int = WORKERS,
+        schedule: Schedule | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._workers = workers
+        self._schedule = schedule or Schedule()
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self.alive = 0
+        """How many workers there are."""
+
+    def __len__(self) -> int:
+        """Return how many hosts wait for a run."""
+        return len(self._schedule)
+
+    def touch(self, key: Key) -> None:
+        """Have a host run soon."""
+        self._schedule.touch(key, self._clock())
+        self._changed.set()
+
+    def forget_idle(self) -> None:
+        """Forget hosts that have long had nothing to do."""
+        self._schedule.forget_idle(self._clock())
+
+    async def serve(self, run: Run) -> None:
+        """Run what is due until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work(run))
+
+    async def _work(self, run: Run) -> None:
+        self.alive += 1
+        try:
+            while True:
+                await self._one(run, await self._next())
+        finally:
+            self.alive -= 1
+
+    async def _next(self) -> Key:
+        """Wait until a host is due."""
+        while (key := self._schedule.take(self._clock())) is None:
+            self._changed.clear()
+            due = self._schedule.next_due()
+            wait = None if due is None else max(due - self._clock(), 0.0)
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                continue
+        self._changed.set()  # the others may wait for a time that was theirs before this one cleared the event
+        return key
+
+    async def _one(self, run: Run, key: Key) -> None:
+        began = self._clock()
+        try:
+            again = await run(key)
+        except ClusterError as error:
+            wait = self._schedule.failed(key, self._clock(), error.retry_after)
+            _log.warning("%s: %s; again in %.1f s", key, error, wait)
+            metrics.RUNS.labels("failed").inc()
+        except Exception:  # noqa: BLE001  a defect in the plan of one host must not stop the others
+            wait = self._schedule.failed(key, self._clock())
+            _log.exception("%s: a defect; again in %.1f s", key, wait)
+            metrics.RUNS.labels("defect").inc()
+        else:
+            self._schedule.done(key, self._clock(), again)
+            metrics.RUNS.labels("done").inc()
+        finally:
+            metrics.RUN_SECONDS.observe(self._clock() - began)
+            self._changed.set()

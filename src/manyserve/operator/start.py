@@ -1,0 +1,24 @@
+"""What must be there before the operator starts, or it ends with one line that says what to do."""
+
+from __future__ import annotations
+
+from manyserve.api.errors import StartupError
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError, NotFound
+
+
+async def check(client: KubeHttp) -> None:
+    """Return when the API server answers and serves our kinds. Raises `StartupError`."""
+    for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
+        try:
+            served = await client.read(f"/apis/{kind.api_version}")
+        except NotFound:
+            served = {}
+        except ClusterError as error:
+            raise StartupError(f"the API server does not answer as it should: {error}") from error
+        if kind.plural not in {each.get("name") for each in served.get("resources", ())}:
+            raise StartupError(
+                f"{kind.plural}.{kind.api_version.partition('/')[0]} is not installed in the cluster; "
+                "install it with: manyserve crds | kubectl apply --server-side -f -"
+            )

@@ -1,0 +1,30 @@
+"""The operator's long-running tasks: all of them run, or the operator is not alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+class Tasks:
+    """Tasks that end only when they are stopped."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start one."""
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    @property
+    def ended(self) -> list[str]:
+        """The names of those that ended although they must not."""
+        return [task.get_name() for task in self._tasks if task.done()]
+
+    async def stop(self) -> None:
+        """Cancel all, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
