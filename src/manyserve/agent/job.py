@@ -48,6 +48,8 @@ class Job:
     entry: Entry | None
     stage: Step | None = None
     """The step in work; None while it waits for its turn."""
+    note: str = ""
+    """What it waits for, for the report."""
     fingerprint: str = ""
     """What the source looked like when it was downloaded."""
     may_stop: bool = True
@@ -71,5 +73,5 @@ class Job:
 
     def enter(self, stage: Step, *, may_stop: bool) -> None:
         """Tell the world what is being done."""
-        self.stage, self.may_stop = stage, may_stop
+        self.stage, self.may_stop, self.note = stage, may_stop, ""
         self.shop.world.changed.set()

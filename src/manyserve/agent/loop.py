@@ -83,8 +83,8 @@ class Agent:
     async def _decide(self) -> None:
         while True:
             self._world.changed.clear()
-            self._pass()
             self.beat = self._shop.clock()
+            self._pass(self.beat)
             try:
                 async with asyncio.timeout(min(_PASS_SECONDS, sync.next_look(self._world.seen, self.beat))):
                     await self._world.changed.wait()
@@ -92,13 +92,13 @@ class Agent:
                 continue
             await asyncio.sleep(_GATHER_SECONDS)
 
-    def _pass(self) -> None:
+    def _pass(self, now: float) -> None:
         """Stop what is not wanted any more, start what is missing, report."""
         for job, task in self._jobs.values():
             if job.superseded and job.may_stop:
                 task.cancel()
         if self._file.config:
-            for name, steps in sync.plan(self._world.seen, self._shop.clock()).items():
+            for name, steps in sync.plan(self._world.seen, now).items():
                 if name not in self._jobs:
                     self._start(name, steps)
         self._report()
@@ -117,8 +117,10 @@ class Agent:
     def _report(self) -> None:
         world, config = self._world, self._file.config
         seen, old = world.seen, self.board.report.models
-        stages = {name: job.stage for name, (job, _) in self._jobs.items()}
-        models = {name: model_report(name, entry, seen, stages.get(name)) for name, entry in world.wanted.items()}
+        work = {name: (job.stage, job.note) for name, (job, _) in self._jobs.items()}
+        models = {
+            name: model_report(name, entry, seen, *work.get(name, (None, ""))) for name, entry in world.wanted.items()
+        }
         settled = self.board.report.settled or (self._first is not None and is_settled(self._first, seen))
         changed = self.board.post(
             config=config.hash if config else "",

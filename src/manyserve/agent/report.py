@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from manyserve.agent.retry import Memory, Stage
-from manyserve.agent.sync import OnDisk, Seen, ServerState, Step, is_loaded
+from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerState, Step, is_loaded
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.modelconfig import Entry
 
@@ -32,21 +32,21 @@ def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> Mode
     return ModelState.DOWNLOADING if stage is Step.FETCH else ModelState.PENDING
 
 
-def model_report(name: str, entry: Entry, seen: Seen, stage: Step | None) -> ModelReport:
-    """Return what is told of one model."""
+def model_report(name: str, entry: Entry, seen: Seen, stage: Step | None, note: str = "") -> ModelReport:
+    """Return what is told of one model; `note` says what the work for it waits for."""
     state = model_state(name, entry, seen, stage)
     memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
     failed = state in _FAILED.values()
     trying = state is not ModelState.PENDING and (stage is not None or not failed)
-    in_transit = (seen.index or {}).get(name)
-    busy = in_transit and in_transit.state in {ServerState.LOADING, ServerState.UNLOADING} and stage is None
+    server = (seen.index or {}).get(name, ABSENT)
+    busy = stage is None and server.state in {ServerState.LOADING, ServerState.UNLOADING}
     return ModelReport(
         state=state,
         digest=entry.digest,
         attempt=memory.failures + trying,
-        message=memory.message if failed else (_BUSY if busy else ""),
+        message=memory.message if failed else note or (_BUSY if busy else ""),
         permanent=memory.permanent and failed,
-        next_try=memory.next_try if failed and stage is None else None,
+        next_try=memory.next_try if failed and stage is None and not busy else None,
         download_seconds=memory.download_seconds,
         load_seconds=memory.load_seconds,
     )

@@ -21,16 +21,12 @@ async def load(job: Job) -> None:
     """Load the model. Raises `ServerRefusedError`, `ServerGoneError`, `TimeoutError`."""
     shop, name = job.shop, job.name
     async with shop.loads.place():
-        if job.superseded:
+        await _room(job)
+        if job.superseded or shop.world.index is None:
             return
         job.enter(Step.LOAD, may_stop=False)
         started = shop.clock()
-        try:
-            await _load_in_time(job)
-        except (ServerRefusedError, ServerGoneError, TimeoutError):
-            with suppress(ServerGoneError):
-                await shop.world.look_at_server()
-            raise
+        await _load_alone(job)
         seconds = round(shop.clock() - started, 3)
     await asyncio.to_thread(shop.store.mark, name, LOADED, job.digest)
     shop.world.look_at_disk()
@@ -38,6 +34,32 @@ async def load(job: Job) -> None:
     memory = replace(job.memory, failed=None, failures=0, message="", permanent=False, next_try=None)
     shop.world.remember(name, replace(memory, load_seconds=seconds, not_before=0.0))
     log.info("Successfully loaded model %s", name)
+
+
+async def _room(job: Job) -> None:
+    """Wait until not too many loads hang in the server, no longer than a load may take."""
+    world, settings = job.shop.world, job.shop.settings
+    last = job.shop.clock() + settings.load_seconds
+    while world.unfinished_loads >= settings.unfinished_loads and not job.superseded:
+        job.note = f"waits for one of {world.unfinished_loads} loads that the model server has not finished"
+        world.changed.set()
+        if job.shop.clock() > last:
+            raise TimeoutError(f"the model server has {world.unfinished_loads} loads that it does not finish")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _load_alone(job: Job) -> None:
+    """Load, counted among the loads under way; after a failure, see what the index makes of it."""
+    world = job.shop.world
+    world.loading.add(job.name)
+    try:
+        await _load_in_time(job)
+    except (ServerRefusedError, ServerGoneError, TimeoutError):
+        with suppress(ServerGoneError):
+            await world.look_at_server()
+        raise
+    finally:
+        world.loading.discard(job.name)
 
 
 async def _load_in_time(job: Job) -> None:

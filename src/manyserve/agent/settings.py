@@ -81,6 +81,9 @@ class AgentSettings:
     """How long a load may take before it counts as failed."""
     load_slot_seconds: float = field(default=30.0, metadata=_env("MANYSERVE_LOAD_SLOT_SECONDS", _seconds))
     """How long a load keeps its place among the parallel loads, so that hanging ones do not stop the others."""
+    unfinished_loads: int = field(default=4, metadata=_env("MANYSERVE_UNFINISHED_LOADS", _count))
+    """No load is begun while so many are not finished. Each hanging one blocks a thread of the server: Triton has
+    eight for HTTP, and answers nobody once all of them hang."""
     unload_seconds: float = field(default=60.0, metadata=_env("MANYSERVE_UNLOAD_SECONDS", _seconds))
     download_seconds: float = field(default=3600.0, metadata=_env("MANYSERVE_DOWNLOAD_SECONDS", _seconds))
     stall_seconds: float = field(default=30.0, metadata=_env("MANYSERVE_STALL_SECONDS", _seconds))

@@ -36,7 +36,7 @@ async def work(job: Job, steps: tuple[Step, ...]) -> None:
             _failed(job, _STAGES[step], error)
             return
         finally:
-            job.stage, job.may_stop = None, True
+            job.stage, job.may_stop, job.note = None, True, ""
 
 
 async def _take(job: Job, step: Step) -> None:

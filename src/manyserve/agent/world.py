@@ -15,7 +15,7 @@ from manyserve.agent.logs import LOGGER
 from manyserve.agent.repository import ModelServer, ServerGoneError
 from manyserve.agent.retry import Memory
 from manyserve.agent.store import Store
-from manyserve.agent.sync import OnDisk, Seen, ServerModel
+from manyserve.agent.sync import OnDisk, Seen, ServerModel, ServerState
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger(LOGGER)
@@ -30,6 +30,8 @@ class World:
         self.disk: Mapping[str, OnDisk] = {}
         self.index: Mapping[str, ServerModel] | None = None
         self.memory: dict[str, Memory] = {}
+        self.loading: set[str] = set()
+        """The models of which a load is under way, whether or not the index says so yet."""
         self._store = store
         self._server = server
         self._asked = 0
@@ -40,6 +42,12 @@ class World:
         """Return everything known now."""
         return Seen(self.wanted, self.disk, self.index, self.memory)
 
+    @property
+    def unfinished_loads(self) -> int:
+        """Return how many loads the server has begun, by us or before us, and not finished."""
+        listed = {name for name, model in (self.index or {}).items() if model.state is ServerState.LOADING}
+        return len(self.loading | listed)
+
     def want(self, config: Config) -> None:
         """Put a config in force, and log what it adds, changes and removes."""
         for name, entry in config.entries.items():
@@ -48,7 +56,7 @@ class World:
                 log.info("adding model %s", name)
             elif old.digest != entry.digest:
                 log.info("updating model %s", name)
-        for name in self.wanted.keys() - config.entries.keys():
+        for name in sorted(self.wanted.keys() - config.entries.keys()):
             log.info("removing model %s", name)
         self.wanted = config.entries
         self.memory = {name: self.memory[name] for name in self.memory if name in self.wanted or name in self.disk}
