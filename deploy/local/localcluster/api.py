@@ -34,9 +34,13 @@ def ready(cluster: Cluster) -> bool:
 
 def node_ready(node: Node) -> bool:
     """Tell whether Kubernetes calls a node ready."""
-    found = get(node.cluster, f"/api/v1/nodes/{node.name}") or {}
-    conditions = found.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return holds(get(node.cluster, f"/api/v1/nodes/{node.name}"), "Ready")
+
+
+def holds(thing: Any, condition: str) -> bool:
+    """Tell whether an object exists and one of its conditions is true."""
+    conditions = ((thing or {}).get("status") or {}).get("conditions") or []
+    return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 
 
 def kubectl(cluster: Cluster, *words: str, text: str = "") -> str:

@@ -81,7 +81,7 @@ def read(port: int) -> Cluster | None:
 
 def healthy(cluster: Cluster) -> bool:
     """Tell whether everything that was started lives and every node is ready."""
-    started = (cluster.folder / "complete").exists()
+    started = (cluster.folder / "complete").exists() and bool(process.names(cluster))
     alive = all(process.find(cluster, name) for name in process.names(cluster))
     return started and alive and api.ready(cluster) and all(map(api.node_ready, cluster.members))
 

@@ -55,12 +55,7 @@ def _live(cluster: Cluster) -> bool:
 
 def _kinds_served(cluster: Cluster) -> bool:
     group = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    found = [api.get(cluster, f"{group}/{kind}.projectcontour.io") or {} for kind in KINDS]
-    return all(_established(crd.get("status", {}).get("conditions", [])) for crd in found)
-
-
-def _established(conditions: list[dict[str, str]]) -> bool:
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+    return all(api.holds(api.get(cluster, f"{group}/{kind}.projectcontour.io"), "Established") for kind in KINDS)
 
 
 def _contour(cluster: Cluster) -> list[str]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 
-class Sentence(Exception):  # noqa: N818 - it is what the user reads, not an error of ours
+class Sentence(Exception):
     """Ends the program with a text for the user."""
 
     code = 1
