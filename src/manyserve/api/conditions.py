@@ -67,8 +67,11 @@ def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime
 
 
 def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
-    unchanged = old is not None and old.status == new.status and old.last_transition_time
-    since = old.last_transition_time if old is not None and unchanged else timestamp(now)
+    since = timestamp(now)
+    if old is not None and old.status == new.status and old.last_transition_time:
+        if (old.reason, old.message) == (new.reason, new.message):
+            return old
+        since = old.last_transition_time
     return new.model_copy(update={"last_transition_time": since})
 
 

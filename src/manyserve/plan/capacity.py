@@ -6,6 +6,7 @@ their sentences stand here once.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,9 +94,14 @@ def why_not_memory(host: str, limit: int, taken: Sequence[Taken], wanted: int) -
     used = sum(each.memory for each in taken)
     if used + wanted <= limit:
         return None
+    return no_room(host, limit, used, in_words(taken), wanted)
+
+
+def no_room(host: str, limit: int, used: int, by: str, wanted: int) -> str:
+    """Return the sentence for a model that does not fit; `by` says who takes what is used."""
     return (
         f"{format_memory(wanted)} do not fit on {host}: {format_memory(used)} of {format_memory(limit)} are taken "
-        f"by {_count(len(taken))}{_largest(taken)}, {format_memory(max(limit - used, 0))} are free"
+        f"by {by}, {format_memory(max(limit - used, 0))} are free"
     )
 
 
@@ -106,15 +112,13 @@ def why_not_shrink(host: str, limit: int, taken: Sequence[Taken]) -> str | None:
         return None
     return (
         f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} are taken "
-        f"by {_count(len(taken))}{_largest(taken)}; delete or move models first"
+        f"by {in_words(taken)}; delete or move models first"
     )
 
 
-def _count(number: int) -> str:
-    return "1 model" if number == 1 else f"{number} models"
-
-
-def _largest(taken: Sequence[Taken]) -> str:
-    biggest = sorted(taken, key=lambda each: (-each.memory, each.model))[:_LARGEST_SHOWN]
+def in_words(taken: Sequence[Taken]) -> str:
+    """Return how many models take something, and who takes most."""
+    biggest = heapq.nsmallest(_LARGEST_SHOWN, taken, key=lambda each: (-each.memory, each.model))
     names = ", ".join(f"{each.model} {format_memory(each.memory)}" for each in biggest)
-    return f" (largest: {names})" if names else ""
+    count = "1 model" if len(taken) == 1 else f"{len(taken)} models"
+    return f"{count} (largest: {names})" if names else count

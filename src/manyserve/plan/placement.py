@@ -21,10 +21,11 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import (
     Taken,
     declared_memory,
+    in_words,
     memory_limit,
+    no_room,
     takes_several_models,
     why_not_framework,
-    why_not_memory,
 )
 
 
@@ -56,7 +57,8 @@ def place(
     limit = memory_limit(service)
     takers = [model for model in models if _may_be_placed(service, model, held, config)]
     placed: dict[str, Entry] = {}
-    no_room: dict[str, str] = {}
+    over: dict[str, int] = {}
+    unread: dict[str, str] = {}
     taken: list[Taken] = []
     used = 0
     for model in sorted(takers, key=lambda each: _turn(each, held)):
@@ -64,15 +66,17 @@ def place(
         try:
             wanted = declared_memory(model)
         except ValueError as error:
-            no_room[name] = f"spec.model.memory: {error}"
+            unread[name] = f"spec.model.memory: {error}"
             continue
         if used + wanted <= limit:
             used += wanted
             taken.append(Taken(name, wanted))
             placed[name] = entry_of(model)
         else:
-            no_room[name] = why_not_memory(service.metadata.name, limit, taken, wanted) or ""
-    return Placement(placed, no_room, used, limit)
+            over[name] = wanted
+    by = in_words(taken)
+    waiting = {name: no_room(service.metadata.name, limit, used, by, wanted) for name, wanted in over.items()}
+    return Placement(placed, unread | waiting, used, limit)
 
 
 def _may_be_placed(
