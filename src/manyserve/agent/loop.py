@@ -111,7 +111,8 @@ class Agent:
 
     def _ended(self, job: Job) -> None:
         del self._jobs[job.name]
-        log.info("completion event for model %s, in flight ops %d", job.name, job.superseded)
+        left = sync.steps_for(job.name, self._world.seen, self._shop.clock())
+        log.info("completion event for model %s, in flight ops %d", job.name, len(left))
         self._world.changed.set()
 
     def _report(self) -> None:

@@ -99,8 +99,8 @@ def steps_for(name: str, seen: Seen, now: float) -> tuple[Step, ...]:
 def _bring(digest: str, disk: OnDisk | None, server: ServerModel | None, memory: Memory) -> tuple[Step, ...]:
     """Return the steps towards a wanted model."""
     have = disk is not None and disk.digest == digest
-    if server is None:
-        return () if have else (Step.FETCH,)
+    if server is None:  # it may answer by the time the files are here; if not, the load is left out
+        return () if have else (Step.FETCH, Step.LOAD)
     if have and disk == OnDisk(digest, loaded=True) and server.state is ServerState.READY:
         return ()
     if have and memory.failed is not Stage.LOAD:

@@ -1,0 +1,263 @@
+"""A pod without a cluster: a scripted model server, a small object store, a ConfigMap's folder, the agent between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from manyserve.agent.job import Workshop
+from manyserve.agent.loop import Agent
+from manyserve.agent.main import build
+from manyserve.agent.repository import V2Repository
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.store import Store
+from manyserve.api.agentreport import ModelReport
+from manyserve.api.modelconfig import Entry, dump
+
+
+def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi") -> Entry:
+    spec = {"storageUri": uri or f"gs://bucket/models/{name}", "framework": framework, "memory": memory}
+    return Entry.from_wire({"modelName": name, "modelSpec": spec})
+
+
+async def eventually(truth: Callable[[], object], limit: float = 5.0) -> None:
+    """Wait until it holds; fail when it does not within the limit."""
+    end = time.monotonic() + limit
+    while not truth():
+        assert time.monotonic() < end, "it did not come true"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class FakeTriton:
+    """A server of the v2 repository API that does what the test says to each model."""
+
+    models: Path
+    states: dict[str, tuple[str, str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    hanging: set[str] = field(default_factory=set)
+    refusing: dict[str, str] = field(default_factory=dict)
+    lying: set[str] = field(default_factory=set)
+    lagging: set[str] = field(default_factory=set)
+    """Models whose unload is answered at once and takes its time, during which their files are still needed."""
+    torn: list[str] = field(default_factory=list)
+    """Models that were seen half there, or went away while the server held them."""
+    served: dict[str, str] = field(default_factory=dict)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v2/repository/index", self.index)
+        app.router.add_post("/v2/repository/models/{name}/load", self.load)
+        app.router.add_post("/v2/repository/models/{name}/unload", self.unload)
+        return app
+
+    def forget(self) -> None:
+        """What a restart does."""
+        self.states.clear()
+        self.served.clear()
+
+    def loads(self, name: str) -> int:
+        return self.calls.count(f"load {name}")
+
+    async def index(self, _: web.Request) -> web.Response:
+        rows = [
+            {"name": name, "version": "1", "state": state, "reason": why} for name, (state, why) in self.states.items()
+        ]
+        return web.json_response(rows)
+
+    async def load(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        self.calls.append(f"load {name}")
+        self._work = asyncio.create_task(self._load(name))
+        return await asyncio.shield(self._work)  # goes on when the caller hangs up
+
+    async def _load(self, name: str) -> web.Response:
+        before = self.states.get(name)
+        if name in self.hanging:
+            self.states[name] = ("LOADING", "")
+            await self.release.wait()
+        if name in self.refusing:
+            self.states[name] = before if before and before[0] == "READY" else ("UNAVAILABLE", self.refusing[name])
+            return web.json_response({"error": self.refusing[name]}, status=400)
+        if name in self.lying:
+            self.states[name] = ("UNAVAILABLE", "it only said so")
+            return web.Response()
+        try:
+            self.served[name] = (self.models / name / "content").read_text()
+        except OSError:
+            self.torn.append(name)
+            return web.json_response({"error": "failed to poll from model repository"}, status=500)
+        self.states[name] = ("READY", "")
+        return web.Response()
+
+    async def unload(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        self.calls.append(f"unload {name}")
+        if name in self.lagging:
+            self.states[name] = ("UNLOADING", "")
+            self._ending = asyncio.create_task(self._end(name))
+        else:
+            self.states[name] = ("UNAVAILABLE", "unloaded")
+        self.served.pop(name, None)
+        return web.Response()
+
+    async def _end(self, name: str) -> None:
+        await asyncio.sleep(0.2)
+        if not (self.models / name).exists():
+            self.torn.append(name)
+        self.states[name] = ("UNAVAILABLE", "unloaded")
+
+
+@dataclass
+class FakeBucket:
+    """The two calls of Google's storage that obstore makes, for one bucket, with faults."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    fault: str = ""
+    gets: list[str] = field(default_factory=list)
+    lists: int = 0
+    during: Callable[[], None] | None = None
+    """Done once, while an object is read."""
+
+    def put(self, name: str, content: str = "", **files: str) -> None:
+        self.objects[f"models/{name}/content"] = content.encode()
+        self.objects[f"models/{name}/1/model.bin"] = b"weights"
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/bucket", self.list)
+        app.router.add_get("/bucket/{key:.*}", self.get)
+        return app
+
+    async def list(self, request: web.Request) -> web.Response:
+        self.lists += 1
+        if answer := await self._fault("list"):
+            return answer
+        prefix = request.query.get("prefix", "")
+        found = {key: data for key, data in sorted(self.objects.items()) if key.startswith(prefix)}
+        rows = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>"
+            f'<ETag>"{hash(data)}"</ETag><Size>{len(data)}</Size></Contents>'
+            for key, data in found.items()
+        )
+        return web.Response(text=f"<ListBucketResult>{rows}</ListBucketResult>", content_type="application/xml")
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        self.gets.append(key)
+        if answer := await self._fault("get"):
+            return answer
+        if key not in self.objects:
+            return web.Response(status=404)
+        data = self.objects[key]
+        if self.during:
+            during, self.during = self.during, None
+            during()
+        if self.fault == "longer":
+            data += b"more"
+        headers = {"ETag": f'"{hash(data)}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        if self.fault == "drip":
+            return await self._drip(request, headers, data)
+        return web.Response(body=data, headers=headers)
+
+    async def _fault(self, call: str) -> web.Response | None:
+        if self.fault == f"hang {call}":
+            await asyncio.sleep(60)
+        words = self.fault.split()
+        return web.Response(status=int(words[1]), text="no") if words[:1] == ["status"] else None
+
+    async def _drip(self, request: web.Request, headers: dict[str, str], data: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers | {"Content-Length": str(len(data))})
+        await response.prepare(request)
+        for byte in data:
+            await response.write(bytes([byte]))
+            await asyncio.sleep(0.1)
+        return response
+
+
+class ConfigMount:
+    """A ConfigMap's folder as the kubelet keeps it: the content changes by the swap of one link."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "models.json"
+        self._count = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, *entries: Entry) -> None:
+        self.write_text(dump(entries))
+
+    def write_text(self, text: str | bytes, name: str = "models.json") -> None:
+        self._count += 1
+        version = self.folder / f"..{self._count}"
+        version.mkdir()
+        (version / name).write_bytes(text.encode() if isinstance(text, str) else text)
+        link = self.folder / "..new"
+        link.symlink_to(version.name)
+        link.rename(self.folder / "..data")
+        if not (self.folder / name).is_symlink():
+            (self.folder / name).symlink_to(f"..data/{name}")
+
+
+@dataclass
+class Pod:
+    """Everything in one pod. `start` starts the agent, again too; `stop` kills it without any goodbye."""
+
+    root: Path
+    triton: FakeTriton
+    bucket: FakeBucket
+    config: ConfigMount
+    settings: AgentSettings
+    servers: list[TestServer] = field(default_factory=list)
+    agent: Any = None
+    shop: Any = None
+    store: Store | None = None
+    _task: asyncio.Task[None] | None = None
+    _port: int | None = None
+
+    async def start(self) -> None:
+        repository = V2Repository(self.settings.server_url)
+        shop: Workshop = build(self.settings, repository)
+        shop.jitter = lambda: 0.99
+        if self.store:
+            shop.store = shop.world._store = self.store
+        self.shop, self.agent = shop, Agent(shop)
+        self._task = asyncio.create_task(self.agent.run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            await self.shop.server.close()
+        self._task = None
+
+    async def server_stops(self) -> None:
+        self._port = self.servers[0].port
+        await self.servers.pop(0).close()
+
+    async def server_starts(self) -> None:
+        self.triton.forget()
+        server = TestServer(self.triton.app(), port=self._port)
+        await server.start_server()
+        self.servers.insert(0, server)
+
+    def model(self, name: str) -> ModelReport:
+        report: ModelReport = self.agent.board.report.models[name]
+        return report
+
+    def states(self) -> dict[str, str]:
+        return {name: model.state.value for name, model in self.agent.board.report.models.items()}
+
+    async def shows(self, limit: float = 5.0, **states: str) -> None:
+        await eventually(lambda: self.states() == {name.replace("_", "-"): state for name, state in states.items()}, limit)
+
+    def files(self) -> Iterator[str]:
+        return (str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
