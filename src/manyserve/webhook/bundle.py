@@ -1,0 +1,43 @@
+"""The caBundle in the ValidatingWebhookConfiguration: by it the API server knows that we are who we are.
+
+The chart leaves it out, and an upgrade or a hand may reset it; so it is compared every few seconds, and
+patched only when it differs. The resourceVersion in the patch lets nobody's edit be lost.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.kinds import Kind
+
+CONFIGURATION = Kind(
+    "ValidatingWebhookConfiguration",
+    "admissionregistration.k8s.io/v1",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
+
+
+async def ensure_bundle(client: KubeHttp, name: str, bundle: bytes) -> bool:
+    """Put the bundle into every webhook of the configuration, and tell whether it was missing.
+
+    Raises `ClusterError`.
+    """
+    found = await client.get(CONFIGURATION, "", name)
+    patch = bundle_patch(found, bundle)
+    if patch is None:
+        return False
+    await client.merge_patch(CONFIGURATION, "", name, patch)
+    return True
+
+
+def bundle_patch(configuration: dict[str, Any], bundle: bytes) -> dict[str, Any] | None:
+    """Return the merge patch that puts the bundle in, or None when it is there."""
+    wanted = base64.b64encode(bundle).decode()
+    webhooks = configuration.get("webhooks") or []
+    if all(each.get("clientConfig", {}).get("caBundle") == wanted for each in webhooks):
+        return None
+    new = [each | {"clientConfig": each.get("clientConfig", {}) | {"caBundle": wanted}} for each in webhooks]
+    return {"metadata": {"resourceVersion": configuration["metadata"]["resourceVersion"]}, "webhooks": new}

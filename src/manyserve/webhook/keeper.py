@@ -1,0 +1,107 @@
+"""Who keeps the certificate: ourselves, by a Secret that we fill, or somebody else, by a folder that is mounted.
+
+Either looks every ten seconds and gives the server a new pair when there is one. Trouble is logged and counted
+and never ends the watch: the pair that is served stays, and the next look may find better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from manyserve.api.errors import StartupError
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError, NotFound
+from manyserve.webhook.bundle import ensure_bundle
+from manyserve.webhook.certificates import Pair
+from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.secret import ensure_issued
+from manyserve.webhook.tls import BadPairError, LiveTls
+
+SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """Gives the server its certificate."""
+
+    async def look(self) -> None:
+        """Look once. Raises `ClusterError`, `BadPairError` or `OSError`."""
+
+
+@dataclass(frozen=True)
+class FolderKeeper:
+    """Takes `tls.crt` and `tls.key` from a folder that somebody else renews."""
+
+    tls: LiveTls
+    folder: Path
+
+    async def look(self) -> None:
+        """Load the pair, if it is another one."""
+        pair = Pair((self.folder / "tls.crt").read_bytes(), (self.folder / "tls.key").read_bytes())
+        if self.tls.load(pair):
+            _log.info("a new certificate was loaded from %s", self.folder)
+
+
+@dataclass(frozen=True)
+class SecretKeeper:
+    """Issues the certificate, shares it by a Secret, and registers its CA."""
+
+    tls: LiveTls
+    client: KubeHttp
+    namespace: str
+    secret: str
+    configuration: str
+    names: Sequence[str]
+    clock: Callable[[], datetime]
+
+    async def look(self) -> None:
+        """Renew, register and load, in this order: no leaf is served before its CA is trusted."""
+        issued, wrote = await ensure_issued(self.client, self.namespace, self.secret, self.names, self.clock())
+        if wrote:
+            _log.info("a new certificate was written to Secret %s", self.secret)
+        registered = await self._register(issued.bundle)
+        if registered and self.tls.pair is not None:
+            return  # API servers hear of the new CA in a moment; the new leaf is served from the next look on
+        if self.tls.load(issued.leaf):
+            _log.info("a new certificate was loaded from Secret %s", self.secret)
+
+    async def _register(self, bundle: bytes) -> bool:
+        try:
+            changed = await ensure_bundle(self.client, self.configuration, bundle)
+        except NotFound:
+            _log.warning("ValidatingWebhookConfiguration %s is missing: nobody asks this webhook", self.configuration)
+            return False
+        if changed:
+            _log.info("the CA was written to ValidatingWebhookConfiguration %s", self.configuration)
+        return changed
+
+
+async def first_look(keeper: Keeper) -> None:
+    """Look for the first time. Raises `StartupError`: without a certificate there is nothing to serve."""
+    try:
+        await keeper.look()
+    except NotFound as error:
+        raise StartupError(
+            f"the webhook has no Secret to keep its certificate in; install the chart: {error}"
+        ) from error
+    except (ClusterError, BadPairError, OSError) as error:
+        raise StartupError(f"the webhook has no certificate: {error}") from error
+
+
+async def keep(keeper: Keeper, metrics: Metrics, tls: LiveTls) -> None:
+    """Look every ten seconds, until cancelled."""
+    while True:
+        metrics.certificate(tls.pair)
+        await asyncio.sleep(SECONDS)
+        try:
+            await keeper.look()
+        except (ClusterError, BadPairError, OSError) as error:
+            metrics.certificate_errors.inc()
+            _log.warning("the certificate stays as it is: %s", error)

@@ -1,0 +1,107 @@
+"""The life of the webhook: a certificate first, then the doors, then the caches; and a graceful end.
+
+The doors open before the caches are filled, so that probes are answered; `/readyz` says no until then, and a
+review that comes too early gets an answer from what is known, which only ever lets too much in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from datetime import UTC, datetime
+
+import uvloop
+
+from manyserve.api.errors import StartupError
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError
+from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
+from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.reservations import Reservations
+from manyserve.webhook.server import Doors, Health, Listener, plain_app, secure_app
+from manyserve.webhook.settings import WebhookSettings
+from manyserve.webhook.tls import LiveTls
+from manyserve.webhook.view import Cache
+from manyserve.webhook.watching import Watching
+
+DRAIN_SECONDS = 3.0
+"""After the signal to stop, requests are still answered until every API server knows that we are going."""
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: WebhookSettings) -> None:
+    """Run until told to stop. Raises `StartupError`."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    uvloop.run(_main(settings))
+
+
+async def _main(settings: WebhookSettings) -> None:
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    async with KubeHttp(find_access()) as client:
+        await serve(settings, client, stop)
+
+
+async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises `StartupError`."""
+    await _reach(client)
+    metrics, cache, tls = Metrics(), Cache(Reservations(time.monotonic)), LiveTls()
+    keeper = _keeper(settings, client, tls)
+    await first_look(keeper)
+    watching = Watching(client, settings.namespace, cache, metrics)
+    health = Health(watching.why_not_alive, lambda: "stopping" if stop.is_set() else watching.why_not_synced())
+    doors = Doors(cache, metrics, health)
+    listeners = (
+        Listener(secure_app(doors), settings.port, tls.context),
+        Listener(plain_app(doors), settings.metrics_port, None),
+    )
+    tasks = [asyncio.create_task(keep(keeper, metrics, tls)), asyncio.create_task(_freeze_when_synced(watching))]
+    watching.start()
+    try:
+        for each in listeners:
+            await each.start()
+        _log.info("listening on ports %d (TLS) and %d", settings.port, settings.metrics_port)
+        await stop.wait()
+        _log.info("stopping")
+        await asyncio.sleep(DRAIN_SECONDS)
+    finally:
+        await asyncio.gather(*(each.stop() for each in listeners))
+        await watching.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _reach(client: KubeHttp) -> None:
+    try:
+        await client.read("/version")
+    except ClusterError as error:
+        raise StartupError(f"the API server cannot be reached: {error}") from error
+
+
+def _keeper(settings: WebhookSettings, client: KubeHttp, tls: LiveTls) -> Keeper:
+    if settings.certificate_folder is not None:
+        return FolderKeeper(tls, settings.certificate_folder)
+    return SecretKeeper(
+        tls,
+        client,
+        settings.namespace,
+        settings.secret,
+        settings.configuration,
+        settings.names,
+        lambda: datetime.now(UTC),
+    )
+
+
+async def _freeze_when_synced(watching: Watching) -> None:
+    """Keep the collector away from what stays: a full collection over thousands of objects takes long."""
+    await watching.synced()
+    gc.collect()
+    gc.freeze()
+    _log.info("ready: %d objects known", sum(len(each.store) for each in watching.informers))

@@ -1,0 +1,86 @@
+"""The informers that fill the cache: hosts, models, and the serving configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from manyserve.api import servingconfig
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.informer import Informer
+from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL
+from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.view import Cache
+
+STALE_SECONDS = 300.0
+"""An informer does something, if only to fail, every half minute at least."""
+
+Raw = Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
+
+
+class ConfigWatch:
+    """Takes over the serving configuration, whole or not at all."""
+
+    def __init__(self, cache: Cache, metrics: Metrics) -> None:
+        self._cache = cache
+        self._metrics = metrics
+
+    def changed(self, _old: Raw | None, new: Raw | None) -> None:
+        """Take over an edit; a broken one and a missing ConfigMap leave the last good one in force."""
+        if new is None:
+            _log.warning("%s is gone; the last good one stays in force", servingconfig.NAME)
+            return
+        try:
+            self._cache.config = servingconfig.parse(new.get("data") or {})
+        except servingconfig.ConfigError as error:
+            self._metrics.config_errors.inc()
+            _log.warning("the last good configuration stays in force: %s", error)
+
+
+class Watching:
+    """The informers and their tasks."""
+
+    def __init__(self, client: KubeHttp, namespace: str, cache: Cache, metrics: Metrics) -> None:
+        config = ConfigWatch(cache, metrics)
+        named = Selection(namespace=namespace, fields=f"metadata.name={servingconfig.NAME}")
+        self.informers = (
+            Informer(client, CONFIG_MAP, selection=named, on_store=config.changed),
+            Informer(client, INFERENCE_SERVICE, on_store=cache.host_changed),
+            Informer(client, TRAINED_MODEL, on_store=cache.model_changed),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._tasks = [asyncio.create_task(each.run(), name=each.kind.plural) for each in self.informers]
+
+    async def synced(self) -> None:
+        """Wait until everything has been listed once."""
+        for each in self.informers:
+            await each.synced.wait()
+
+    async def stop(self) -> None:
+        """End the watches."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def why_not_alive(self) -> str | None:
+        """Return which watch has stopped or hangs, or None."""
+        for task in self._tasks:
+            if task.done():
+                return f"the watch of {task.get_name()} has ended"
+        for each in self.informers:
+            if self._tasks and time.monotonic() - each.last_turn > STALE_SECONDS:
+                return f"the watch of {each.kind.plural} hangs"
+        return None
+
+    def why_not_synced(self) -> str | None:
+        """Return what has not been listed yet, or None."""
+        missing = [each.kind.plural for each in self.informers if not each.synced.is_set()]
+        return f"not listed yet: {', '.join(missing)}" if missing else None
