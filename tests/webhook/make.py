@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.review import Outcome, review
 from manyserve.webhook.view import Cache
-from tests.support.make import Manifest, config, host_object, model_object
+from tests.support.make import Manifest, config
 
 
 class Clock:
@@ -84,4 +86,8 @@ def leaving(thing: Manifest) -> Manifest:
     return thing | {"metadata": thing["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
 
 
-__all__ = ["host_object", "model_object"]
+async def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  what is waited for is another program's doing
+            await asyncio.sleep(0.01)

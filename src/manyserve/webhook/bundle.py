@@ -10,6 +10,7 @@ import base64
 from typing import Any
 
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import Conflict
 from manyserve.cluster.kinds import Kind
 
 CONFIGURATION = Kind(
@@ -18,6 +19,7 @@ CONFIGURATION = Kind(
     "validatingwebhookconfigurations",
     namespaced=False,
 )
+_TRIES = 3
 
 
 async def ensure_bundle(client: KubeHttp, name: str, bundle: bytes) -> bool:
@@ -25,12 +27,18 @@ async def ensure_bundle(client: KubeHttp, name: str, bundle: bytes) -> bool:
 
     Raises `ClusterError`.
     """
-    found = await client.get(CONFIGURATION, "", name)
-    patch = bundle_patch(found, bundle)
-    if patch is None:
-        return False
-    await client.merge_patch(CONFIGURATION, "", name, patch)
-    return True
+    for left in reversed(range(_TRIES)):
+        patch = bundle_patch(await client.get(CONFIGURATION, "", name), bundle)
+        if patch is None:
+            return False
+        try:
+            await client.merge_patch(CONFIGURATION, "", name, patch)
+        except Conflict:  # the other replica, most likely
+            if not left:
+                raise
+            continue
+        return True
+    raise AssertionError("the last try returns or raises")
 
 
 def bundle_patch(configuration: dict[str, Any], bundle: bytes) -> dict[str, Any] | None:

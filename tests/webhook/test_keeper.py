@@ -1,0 +1,179 @@
+"""The certificate in the cluster: shared by replicas, registered, healed, and rotated without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from manyserve.api.errors import StartupError
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError
+from manyserve.webhook import keeper as keeper_module
+from manyserve.webhook.certificates import CA_LIFE, Pair, ensure
+from manyserve.webhook.keeper import FolderKeeper, SecretKeeper, first_look, keep
+from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.secret import write
+from manyserve.webhook.tls import BadPairError, LiveTls
+from tests.support.make import Manifest
+from tests.webhook.fake_api import FakeApi
+from tests.webhook.make import eventually
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = ("w.system.svc",)
+SECRET = "/api/v1/namespaces/system/secrets/w-certificate"
+CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/w"
+
+
+def api() -> FakeApi:
+    """Return an API server with what the chart makes."""
+    found = FakeApi()
+    found.put(SECRET, {"metadata": {"name": "w-certificate", "namespace": "system"}})
+    service = {"service": {"name": "w", "path": "/validate"}}
+    found.put(CONFIGURATION, {"metadata": {"name": "w"}, "webhooks": [{"name": "validate", "clientConfig": service}]})
+    return found
+
+
+def keeper(client: KubeHttp, now: Callable[[], datetime] = lambda: NOW) -> SecretKeeper:
+    return SecretKeeper(LiveTls(), client, "system", "w-certificate", "w", NAMES, now)
+
+
+def bundle_in(server: FakeApi) -> bytes:
+    return base64.b64decode(server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"])
+
+
+async def test_an_empty_secret_is_filled_and_the_authority_is_registered() -> None:
+    server = api()
+    async with server as client:
+        first = keeper(client)
+        await first_look(first)
+        assert first.tls.pair is not None
+        assert base64.b64decode(server.objects[SECRET]["data"]["bundle.crt"]) == bundle_in(server)
+        assert server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["service"]["name"] == "w"
+
+
+async def test_nothing_is_written_while_all_is_well() -> None:
+    server = api()
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        before = list(server.writes)
+        await first.look()
+        await keeper(client).look()
+        assert server.writes == before
+
+
+async def test_two_replicas_that_start_together_end_with_one_certificate() -> None:
+    server = api()
+    async with server as client:
+        both = keeper(client), keeper(client)
+        await asyncio.gather(*(each.look() for each in both))
+        for each in both:
+            await each.look()
+        assert both[0].tls.pair == both[1].tls.pair
+        assert server.writes.count(f"PUT {SECRET}") == 1
+
+
+async def test_whoever_writes_second_takes_what_the_first_wrote() -> None:
+    server = api()
+    theirs = ensure(None, NAMES, NOW)
+    secret = server.objects[SECRET] | {"data": write(theirs)}
+    async with server as client:
+        server.before_put.append(secret)
+        late = keeper(client)
+        await late.look()
+        assert late.tls.pair == theirs.leaf
+
+
+@pytest.mark.parametrize("reset", ["", "AAAA"])
+async def test_a_bundle_that_an_upgrade_has_reset_comes_back(reset: str) -> None:
+    server = api()
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        registered = bundle_in(server)
+        configuration: Manifest = server.objects[CONFIGURATION]
+        configuration["webhooks"][0]["clientConfig"]["caBundle"] = reset
+        server.put(CONFIGURATION, configuration)
+        await first.look()
+        assert bundle_in(server) == registered
+
+
+async def test_a_new_authority_is_registered_one_look_before_its_leaf_is_served() -> None:
+    server, now = api(), [NOW]
+    async with server as client:
+        first = keeper(client, lambda: now[0])
+        await first.look()
+        old, registered = first.tls.pair, bundle_in(server)
+        now[0] = NOW + CA_LIFE * 2 / 3 + timedelta(days=1)
+        await first.look()
+        assert registered in bundle_in(server)
+        assert bundle_in(server) != registered
+        assert first.tls.pair == old
+        await first.look()
+        assert first.tls.pair != old
+
+
+async def test_a_missing_registration_is_no_reason_to_stop() -> None:
+    server = api()
+    del server.objects[CONFIGURATION]
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        assert first.tls.pair is not None
+
+
+async def test_a_missing_secret_keeps_the_webhook_from_starting_with_a_sentence() -> None:
+    server = api()
+    del server.objects[SECRET]
+    async with server as client:
+        with pytest.raises(StartupError, match="no Secret to keep its certificate in; install the chart"):
+            await first_look(keeper(client))
+
+
+async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    server, metrics = api(), Metrics()
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        server.broken = True
+        with pytest.raises(ClusterError):
+            await first.look()
+        task = asyncio.create_task(keep(first, metrics, first.tls))
+        await eventually(lambda: b"certificate_errors_total 0.0" not in metrics.text())
+        assert first.tls.pair is not None
+        server.broken = False
+        del server.objects[SECRET]["data"]
+        await eventually(lambda: "data" in server.objects[SECRET])
+        task.cancel()
+    assert b"expiry_timestamp_seconds 1.7" in metrics.text()
+
+
+def put(folder: Path, pair: Pair) -> None:
+    (folder / "tls.crt").write_bytes(pair.certificate)
+    (folder / "tls.key").write_bytes(pair.key)
+
+
+async def test_a_folder_renewed_halfway_leaves_the_old_pair_until_it_is_whole(tmp_path: Path) -> None:
+    old, new = ensure(None, NAMES, NOW).leaf, ensure(None, NAMES, NOW).leaf
+    put(tmp_path, old)
+    tls = LiveTls()
+    folder = FolderKeeper(tls, tmp_path)
+    await folder.look()
+    (tmp_path / "tls.crt").write_bytes(new.certificate)
+    with pytest.raises(BadPairError, match="the certificate and its key cannot be used"):
+        await folder.look()
+    assert tls.pair == old
+    put(tmp_path, new)
+    await folder.look()
+    assert tls.pair == new
+
+
+async def test_an_empty_folder_keeps_the_webhook_from_starting_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"the webhook has no certificate: .*tls\.crt"):
+        await first_look(FolderKeeper(LiveTls(), tmp_path))
