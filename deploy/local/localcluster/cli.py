@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from localcluster import cluster, tools
+from localcluster import cluster, store, tools
 from localcluster.paths import Cluster, cache
 from localcluster.say import Sentence
 
@@ -56,7 +56,7 @@ def _images(arguments: argparse.Namespace) -> None:
 
 def _store(arguments: argparse.Namespace) -> None:
     """Start an object store with the walkthrough's models."""
-    cluster.store(arguments.port)
+    store.start(arguments.port)
 
 
 def _status(arguments: argparse.Namespace) -> int:

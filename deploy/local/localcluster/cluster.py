@@ -28,8 +28,8 @@ from localcluster import (
 from localcluster.images.catalog import IMAGES, SMALL
 from localcluster.images.store import ensure, load
 from localcluster.lock import lock
-from localcluster.paths import FABRIC, HERE, Cluster
-from localcluster.say import Refusal, say, step
+from localcluster.paths import FABRIC, Cluster
+from localcluster.say import Refusal, say
 
 
 def up(wanted: Cluster) -> None:
@@ -59,15 +59,6 @@ def load_images(port: int, names: list[str]) -> None:
         if not running or not healthy(running):
             raise Refusal(f"no healthy cluster runs on port {port}: start one with `up`")
         load(running, names)
-
-
-def store(port: int) -> None:
-    """Have the object store with the models of the walkthrough in the cluster on this port."""
-    load_images(port, ["fake-gcs-server"])
-    here = Cluster(port)
-    with step("starting the object store"):
-        api.kubectl(here, "apply", "-f", str(HERE / "manifests" / "store.yaml"))
-        api.kubectl(here, "-n", "manyserve-store", "rollout", "status", "deployment/gcs", "--timeout=60s")
 
 
 def read(port: int) -> Cluster | None:

@@ -1,0 +1,108 @@
+"""The local cluster, for real: it comes up, does what pods need, is told apart from strangers, and goes.
+
+A cluster of this module's own, on a port of its own, so that it can be broken.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster.paths import Cluster, binary
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "deploy" / "local" / "manifests"
+HERE = Cluster(port=22300)
+
+
+def localcluster(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "localcluster", *words, "--port", str(HERE.port)]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def kubectl(*words: str) -> str:
+    command = [binary("kubectl"), "--kubeconfig", str(HERE.kubeconfig), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running() -> Iterator[None]:
+    up = localcluster("up")
+    assert up.returncode == 0, up.stderr
+    yield
+    assert localcluster("down").returncode == 0
+    assert remains() == []
+
+
+def remains() -> list[str]:
+    """Return what is left of the cluster on this machine."""
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if HERE.name in line]
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{HERE.name}")]
+    namespaces = [str(path) for path in Path("/run/netns").glob(f"{HERE.name}*")]
+    folders = [str(HERE.folder)] if HERE.folder.exists() else []
+    return [*mounts, *cgroups, *namespaces, *folders, *processes()]
+
+
+def processes() -> list[str]:
+    """Return the command lines that name the cluster's folder."""
+    lines = (file.read_bytes() for file in _command_lines() if file.exists())
+    return [line.decode().replace("\0", " ") for line in lines if str(HERE.folder).encode() in line]
+
+
+def _command_lines() -> Iterator[Path]:
+    return Path("/proc").glob("[0-9]*/cmdline")
+
+
+def test_a_second_up_finds_it_healthy() -> None:
+    again = localcluster("up")
+    assert (again.returncode, "already running" in again.stderr) == (0, True)
+
+
+def test_a_restricted_pod_resolves_services_and_reaches_the_store() -> None:
+    assert localcluster("store").returncode == 0
+    kubectl("create", "namespace", "strict")
+    kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
+    kubectl("-n", "strict", "apply", "-f", str(MANIFESTS / "client.yaml"))
+    kubectl("-n", "strict", "wait", "--for=condition=Ready", "pod/client", "--timeout=30s")
+    url = "http://gcs.manyserve-store.svc.cluster.local/storage/v1/b/kfserving-examples/o"
+    listed = json.loads(kubectl("-n", "strict", "exec", "client", "--", "wget", "-qO-", url))
+    names = {item["name"] for item in listed["items"]}
+    assert "models/torchscript/cifar10/1/model.onnx" in names
+    assert "models/tensorrt/simple_string/config.pbtxt" in names
+
+
+def test_the_host_reaches_an_ingress_and_can_upload_to_the_store() -> None:
+    assert localcluster("store").returncode == 0
+    gateway = f"http://127.0.0.1:{HERE.gateway_port}"
+    upload = f"{gateway}/upload/storage/v1/b/kfserving-examples/o?uploadType=media&name=new/file"
+    request = urllib.request.Request(upload, data=b"new", headers={"Host": "gcs.example.com"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["size"] == "3"
+
+
+def test_a_port_of_a_stranger_is_refused_in_one_sentence() -> None:
+    stranger = Cluster(port=22350)
+    command = [sys.executable, "-m", "localcluster", "up", "--control-plane-only", "--port", str(stranger.port)]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
+    with socket.create_server(("127.0.0.1", stranger.port)):
+        refused = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == "port 22350 is in use by another program: choose another with --port\n"
+
+
+def test_after_everything_was_killed_up_starts_afresh() -> None:
+    for file in (HERE.folder / "pid").iterdir():
+        os.kill(int(file.read_text().split()[0]), 9)
+    assert localcluster("status").returncode == 1
+    up = localcluster("up")
+    assert up.returncode == 0, up.stderr
+    assert "node1" in kubectl("get", "nodes")
