@@ -20,7 +20,6 @@ from aiohttp import web
 
 from manyserve.api.errors import StartupError
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.quiet import QuietGuard
 from manyserve.webhook.request import BadReviewError
 from manyserve.webhook.review import Outcome, review
 from manyserve.webhook.view import Cache
@@ -29,8 +28,8 @@ BODY_LIMIT = 7 * 1024**2
 """As controller-runtime allows: an update carries the object twice."""
 BODY_SECONDS = 10.0
 HANDSHAKE_SECONDS = 5.0
-KEEPALIVE_SECONDS = 120.0
-STOP_SECONDS = 10.0
+IDLE_SECONDS = 120.0
+STOP_SECONDS = 2.0
 BACKLOG = 1024
 
 _log = logging.getLogger(__name__)
@@ -122,12 +121,22 @@ def plain_app(doors: Doors) -> web.Application:
 
 
 class Listener:
-    """One port that is listened on, until `stop`."""
+    """One port that is listened on, until `stop`.
 
-    def __init__(self, app: web.Application, port: int, tls: ssl.SSLContext | None, host: str | None = None) -> None:
-        self._guard = QuietGuard()
-        app.middlewares.append(self._guard.middleware)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
+    A connection that says nothing for `idle` seconds is closed; it is more than the idle time of an API
+    server's client, so that none sends a request into a connection that we are about to close.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        host: str | None = None,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=idle, shutdown_timeout=STOP_SECONDS)
         self._address = (host, port)
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -135,7 +144,9 @@ class Listener:
     async def start(self) -> int:
         """Listen, and return the port. Raises `StartupError`."""
         await self._runner.setup()
-        accept = self._guard.watching(self._runner)
+        accept = self._runner.server
+        if accept is None:
+            raise AssertionError("a runner that is set up has a server")
         host, port = self._address
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -155,9 +166,4 @@ class Listener:
         """Take no new connections, let running requests end, and close."""
         if self._server is not None:
             self._server.close()
-        self._guard.stop()
-        await self._runner.shutdown()
-        server = self._runner.server
-        if server is not None:
-            await server.shutdown(STOP_SECONDS)
         await self._runner.cleanup()

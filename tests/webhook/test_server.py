@@ -1,0 +1,245 @@
+"""The doors over real TLS: good reviews, bad ones, rotations under load, and connections that say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from manyserve.api.errors import StartupError
+from manyserve.webhook import server as server_module
+from manyserve.webhook.certificates import Issued, Pair, ensure, issue_leaf
+from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.server import BODY_LIMIT, Doors, Health, Listener, plain_app, secure_app
+from manyserve.webhook.tls import BadPairError, LiveTls
+from tests.support.make import host_object, model_object
+from tests.webhook.make import cache_of, eventually, review_of
+
+NAMES = ("localhost",)
+ISSUED = ensure(None, NAMES, datetime.now(UTC))
+
+
+@dataclass
+class Running:
+    """A webhook that listens, and what a client needs to reach it."""
+
+    port: int
+    tls: LiveTls
+    doors: Doors
+    metrics: Metrics
+    client: aiohttp.ClientSession
+    not_ready: list[str]
+
+    def url(self, path: str = "/validate") -> str:
+        return f"https://localhost:{self.port}{path}"
+
+    async def post(self, body: Any, **options: Any) -> tuple[int, str]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.client.post(self.url(), data=io.BytesIO(data), **options) as answer:
+            return answer.status, await answer.text()
+
+
+def trusting(issued: Issued) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=issued.bundle.decode())
+
+
+@pytest_asyncio.fixture
+async def running() -> AsyncIterator[Running]:
+    tls, metrics, not_ready = LiveTls(), Metrics(), list[str]()
+    tls.load(ISSUED.leaf)
+    health = Health(lambda: None, lambda: next(iter(not_ready), None))
+    doors = Doors(cache_of(host_object(), model_object("first")), metrics, health)
+    listener = Listener(secure_app(doors), 0, tls.context, host="localhost")
+    port = await listener.start()
+    connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
+    async with aiohttp.ClientSession(connector=connector) as client:
+        yield Running(port, tls, doors, metrics, client, not_ready)
+    await listener.stop()
+
+
+async def test_a_review_is_answered(running: Running) -> None:
+    status, text = await running.post(review_of(model_object("second")))
+    assert status == 200
+    assert json.loads(text)["response"] == {"uid": "review-1", "allowed": True}
+    assert b'reviews_total{kind="TrainedModel",verdict="allowed"} 1.0' in running.metrics.text()
+
+
+async def test_what_was_just_admitted_counts_at_once(running: Running) -> None:
+    answers = await asyncio.gather(*(running.post(review_of(model_object(f"m{index}"))) for index in range(20)))
+    allowed = [json.loads(text)["response"]["allowed"] for _, text in answers]
+    assert sum(allowed) == 1
+
+
+async def test_five_hundred_reviews_at_once_are_all_answered(running: Running) -> None:
+    reviews = [review_of(model_object(f"m{index}", memory=1), uid=f"u{index}") for index in range(500)]
+    answers = await asyncio.gather(*map(running.post, reviews))
+    assert [json.loads(text)["response"]["uid"] for _, text in answers] == [f"u{index}" for index in range(500)]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "the body is empty"),
+        (b"<html>", "the body is not JSON"),
+        (b"\xff\xfe", "the body is not JSON"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+        ({"kind": "Pod"}, "the body is not an AdmissionReview"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here"),
+    ],
+)
+async def test_a_bad_review_is_a_bad_request_with_one_line(running: Running, body: Any, sentence: str) -> None:
+    status, text = await running.post(body)
+    assert status == 400
+    assert text.startswith(sentence)
+    assert text.count("\n") == 1
+
+
+async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: Running) -> None:
+    heavy = model_object("second")
+    heavy["metadata"]["annotations"] = {"a": "x" * 1_500_000}
+    new = heavy | {"spec": heavy["spec"] | {"model": heavy["spec"]["model"] | {"memory": "512Mi"}}}
+    status, text = await running.post(review_of(new, heavy))
+    assert status == 200
+    assert json.loads(text)["response"]["allowed"]
+
+
+async def test_a_body_beyond_the_limit_is_refused(running: Running) -> None:
+    status, text = await running.post(b" " * (BODY_LIMIT + 1))
+    assert status == 413
+    assert "Traceback" not in text
+
+
+async def test_only_reviews_are_posted_and_nothing_else_is_there(running: Running) -> None:
+    for method, path, expected in (("GET", "/validate", 405), ("POST", "/metrics", 404), ("GET", "/../etc", 404)):
+        async with running.client.request(method, running.url(path)) as answer:
+            assert answer.status == expected
+
+
+async def test_probes_tell_alive_from_ready(running: Running) -> None:
+    running.not_ready.append("not listed yet: trainedmodels")
+    async with running.client.get(running.url("/healthz")) as answer:
+        assert answer.status == 200
+    async with running.client.get(running.url("/readyz")) as answer:
+        assert (answer.status, await answer.text()) == (503, "not listed yet: trainedmodels\n")
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "BODY_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
+    writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_a_good_rotation_under_load_refuses_nobody(running: Running) -> None:
+    stop = asyncio.Event()
+    answered = 0
+
+    async def load() -> None:
+        nonlocal answered
+        while not stop.is_set():
+            status, _ = await running.post(review_of(model_object("x", memory=1)), headers={"Connection": "close"})
+            assert status == 200
+            answered += 1
+
+    tasks = [asyncio.create_task(load()) for _ in range(4)]
+    served = set()
+    for _ in range(10):
+        running.tls.load(issue_leaf(ISSUED.authority, NAMES, datetime.now(UTC)))
+        await asyncio.sleep(0.05)
+        served.add(await served_certificate(running.port))
+    stop.set()
+    await asyncio.gather(*tasks)
+    assert len(served) == 10
+    assert answered > 50
+
+
+async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: Running) -> None:
+    before = await served_certificate(running.port)
+    other = issue_leaf(ISSUED.authority, NAMES, datetime.now(UTC))
+    for torn in (Pair(other.certificate, ISSUED.leaf.key), Pair(b"", b""), Pair(ISSUED.leaf.certificate, b"junk")):
+        with pytest.raises(BadPairError):
+            running.tls.load(torn)
+        assert await served_certificate(running.port) == before
+    running.tls.load(other)
+    assert await served_certificate(running.port) != before
+
+
+async def served_certificate(port: int) -> bytes:
+    _, writer = await asyncio.open_connection("localhost", port, ssl=trusting(ISSUED))
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return found
+
+
+async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Running) -> None:
+    old = trusting(ISSUED)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("localhost", running.port, ssl=old)
+    reader, writer = await asyncio.open_connection("localhost", running.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"200" not in await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert (await running.post(review_of(model_object())))[0] == 200
+
+
+async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "HANDSHAKE_SECONDS", 0.5)
+    listener = Listener(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
+    port = await listener.start()
+    assert (await running.post(review_of(model_object())))[0] == 200
+    tasks_before = len(asyncio.all_tasks())
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
+    await asyncio.sleep(0.2)
+    assert (await running.post(review_of(model_object())))[0] == 200
+    await eventually(lambda: all(map(closed_by_peer, connections)))
+    assert len(asyncio.all_tasks()) <= tasks_before
+    for each in connections:
+        each.close()
+    await listener.stop()
+
+
+def closed_by_peer(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: Running) -> None:
+    listener = Listener(plain_app(running.doors), 0, None, host="127.0.0.1", idle=0.5)
+    port = await listener.start()
+    silent, quiet = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await reader.readline()
+        assert await reader.readuntil(b"ok\n")
+        await asyncio.sleep(0.35)
+    assert silent.at_eof()
+    for each in (quiet, writer):
+        each.close()
+        await each.wait_closed()
+    await listener.stop()
+
+
+async def test_a_port_in_use_is_a_sentence(running: Running) -> None:
+    with pytest.raises(StartupError, match=f"port {running.port} cannot be listened on: "):
+        await Listener(plain_app(running.doors), running.port, None, host="localhost").start()
