@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import kopf
 
 from manyserve.cluster.access import Access
@@ -20,8 +21,8 @@ def lifecycle(operator: Operator, access: Access) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    def who_we_are(**_: Any) -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(server=access.server, token=access.token(), insecure=access.tls is None)
+    async def who_we_are(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=access.server, aiohttp_session=_session(access))
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
@@ -32,6 +33,15 @@ def lifecycle(operator: Operator, access: Access) -> kopf.OperatorRegistry:
         await operator.stop()
 
     return registry
+
+
+def _session(access: Access) -> aiohttp.ClientSession:
+    """Return a session for the two reads of what the API server serves that kopf insists on at its start."""
+    token = access.token()
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=2, ssl=access.tls or True),
+        headers={"Authorization": f"Bearer {token}"} if token else None,
+    )
 
 
 def settings() -> kopf.OperatorSettings:

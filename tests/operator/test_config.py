@@ -1,0 +1,97 @@
+"""The configuration: a broken edit keeps the last good one, and never takes models off their hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.api.servingconfig import NAME, ServingConfig
+from manyserve.cluster.access import Access
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.events import Recorder
+from manyserve.cluster.known import Known
+from manyserve.operator.config import ConfigEvent, ConfigWatch
+
+
+class Told(Recorder):
+    """Keeps what is told."""
+
+    def __init__(self, client: KubeHttp) -> None:
+        super().__init__(client)
+        self.events: list[Any] = []
+
+    def record(self, namespace: str, event: Any) -> None:
+        self.events.append((namespace, event))
+
+
+def config_map(domain: str) -> dict[str, Any]:
+    data = {"ingress": json.dumps({"ingressDomain": domain})}
+    return {"metadata": {"name": NAME, "namespace": "system", "uid": "u"}, "data": data}
+
+
+@pytest.fixture
+def touched() -> list[Key]:
+    return []
+
+
+@asynccontextmanager
+async def watching(touched: list[Key]) -> AsyncIterator[tuple[ConfigWatch, Known, Told]]:
+    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+        known, told = Known(touched.append), Told(client)
+        known.models[Key("default", "h")] = {}
+        yield ConfigWatch(client, known, told, "system"), known, told
+
+
+async def test_a_change_touches_every_host(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, known, _):
+        watch.changed(None, config_map("one.example"))
+        assert known.config is not None
+        assert known.config.ingress.ingress_domain == "one.example"
+        assert touched == [Key("default", "h")]
+
+
+async def test_an_edit_that_changes_nothing_touches_nothing(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, _, _):
+        watch.changed(None, config_map("one.example"))
+        watch.changed(None, config_map("one.example"))
+        assert len(touched) == 1
+
+
+async def test_a_broken_edit_keeps_the_last_good_one_and_says_so_on_the_config_map(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, known, told):
+        watch.changed(None, config_map("one.example"))
+        watch.changed(None, config_map("NOT A DOMAIN"))
+        assert known.config is not None
+        assert known.config.ingress.ingress_domain == "one.example"
+        [(namespace, event)] = told.events
+        assert (namespace, event.uid, event.type) == ("system", "u", "Warning")
+        assert "ingress.ingressDomain" in event.message
+        assert event.message.endswith("the last good configuration holds")
+
+
+async def test_broken_from_the_start_means_that_nothing_is_done(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, known, told):
+        watch.changed(None, config_map("NOT A DOMAIN"))
+        assert known.config is None
+        assert isinstance(told.events[0][1], ConfigEvent)
+        assert "nothing is done until it is mended" in told.events[0][1].message
+
+
+async def test_absent_from_the_start_means_the_defaults(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, known, _):
+        watch.informer.synced.set()
+        await watch.ready()
+        assert known.config == ServingConfig()
+
+
+async def test_deleted_keeps_what_it_said_last(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, known, _):
+        watch.changed(None, config_map("one.example"))
+        watch.changed(config_map("one.example"), None)
+        assert known.config is not None
+        assert known.config.ingress.ingress_domain == "one.example"

@@ -1,0 +1,94 @@
+"""The queue runs several hosts at a time, each one at a time, and survives what a run throws."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from manyserve.api.names import Key
+from manyserve.cluster.errors import Conflict
+from manyserve.operator.queue import Queue
+from manyserve.operator.schedule import Pace, Schedule
+from tests.cluster.waiting import until
+
+FAST = Pace(debounce=0.001, gap=0.002, first_backoff=0.002, longest_backoff=0.01, longest_when_touched=0.01)
+
+
+def key(name: str) -> Key:
+    return Key("default", name)
+
+
+@asynccontextmanager
+async def serving(run: Callable[[Key], Awaitable[float | None]], workers: int = 4) -> AsyncIterator[Queue]:
+    queue = Queue(workers=workers, schedule=Schedule(FAST))
+    task = asyncio.create_task(queue.serve(run))
+    yield queue
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_burst_of_touches_is_few_runs() -> None:
+    runs: Counter[Key] = Counter()
+
+    async def run(host: Key) -> None:
+        runs[host] += 1
+
+    async with serving(run) as queue:
+        for _ in range(1000):
+            queue.touch(key("a"))
+        await until(lambda: runs[key("a")] and not len(queue))
+    assert runs[key("a")] == 1
+
+
+async def test_one_host_never_runs_twice_at_once_and_several_hosts_do() -> None:
+    running: Counter[Key] = Counter()
+    most_of_one = most_of_all = runs = 0
+
+    async def run(host: Key) -> None:
+        nonlocal most_of_one, most_of_all, runs
+        running[host] += 1
+        most_of_one, most_of_all = max(most_of_one, running[host]), max(most_of_all, running.total())
+        await asyncio.sleep(0.01)
+        running[host] -= 1
+        runs += 1
+
+    async with serving(run) as queue:
+        for number in range(60):
+            queue.touch(key(str(number % 6)))
+            await asyncio.sleep(0.001)
+        await until(lambda: runs >= 12 and not len(queue) and not running.total())
+    assert most_of_one == 1
+    assert most_of_all == 4
+
+
+async def test_a_run_that_fails_is_tried_again_and_does_not_keep_others_from_running() -> None:
+    tries: Counter[str] = Counter()
+
+    async def run(host: Key) -> None:
+        tries[host.name] += 1
+        if host.name == "conflict" and tries[host.name] < 3:
+            raise Conflict("it has changed")
+        if host.name == "defect":
+            raise RuntimeError("a defect")
+
+    async with serving(run, workers=1) as queue:
+        for name in ("conflict", "defect", "fine"):
+            queue.touch(key(name))
+        await until(lambda: tries["conflict"] == 3 and tries["defect"] > 3 and tries["fine"] == 1)
+        assert queue.alive == 1
+
+
+async def test_the_plan_says_when_to_look_again() -> None:
+    runs = 0
+
+    async def run(_host: Key) -> float | None:
+        nonlocal runs
+        runs += 1
+        return 0.01 if runs < 4 else None
+
+    async with serving(run) as queue:
+        queue.touch(key("a"))
+        await until(lambda: runs == 4)
+        assert len(queue) == 0

@@ -1,0 +1,164 @@
+"""What the agents say reaches what is known, and goes when they cannot be reached."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.names import HOST_LABEL, Key
+from manyserve.cluster.known import Known
+from manyserve.operator import replicas
+from manyserve.operator.replicas import Replicas, Rhythm
+from tests.cluster.waiting import until
+
+QUICK = Rhythm(wait=1, pause=0.001, first_retry=0.01, longest_retry=0.02, unheard=0.1)
+HOST = Key("default", "triton-mms")
+
+
+class Agent:
+    """Answers as an agent does."""
+
+    def __init__(self) -> None:
+        self.report: Any = {"instance": "a", "revision": 1, "serverReady": True}
+        self.asked: list[dict[str, str]] = []
+        self.changed = asyncio.Event()
+        self.broken = False
+
+    def says(self, **fields: Any) -> None:
+        self.report = self.report | {"revision": self.report["revision"] + 1} | fields
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def status(self, request: web.Request) -> web.Response:
+        self.asked.append(dict(request.query))
+        if self.broken:
+            return web.Response(status=500)
+        if request.query.get("after") == str(self.report["revision"]) and "instance" in request.query:
+            await self.changed.wait()
+        return web.json_response(self.report)
+
+
+def pod(
+    uid: str = "u1", *, phase: str = "Running", address: str | None = "127.0.0.1", **metadata: Any
+) -> dict[str, Any]:
+    labels = {HOST_LABEL: HOST.name}
+    return {
+        "metadata": {"name": "p", "namespace": HOST.namespace, "uid": uid, "labels": labels} | metadata,
+        "status": {"phase": phase, "podIP": address},
+    }
+
+
+class Seen:
+    """What the tests look at."""
+
+    def __init__(self, agent: Agent, known: Known, asking: Replicas, touched: list[Key]) -> None:
+        self.agent, self.known, self.asking, self.touched = agent, known, asking, touched
+
+    @property
+    def report(self) -> AgentReport | None:
+        return self.known.reports.get("u1")
+
+
+@pytest.fixture
+async def seen() -> AsyncIterator[Seen]:
+    async with _seen() as found:
+        yield found
+
+
+@asynccontextmanager
+async def _seen() -> AsyncIterator[Seen]:
+    agent, touched = Agent(), list[Key]()
+    app = web.Application()
+    app.router.add_get("/status", agent.status)
+    server = TestServer(app)
+    await server.start_server(shutdown_timeout=0.01)
+    known = Known(touched.append)
+    asking = Replicas(known, touched.append, QUICK, port=server.port or 0)
+    await asking.open()
+    yield Seen(agent, known, asking, touched)
+    assert asking.healthy
+    await asking.close()
+    await server.close()
+
+
+async def test_a_running_pod_is_asked_and_its_host_touched(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: seen.report)
+    assert seen.touched == [HOST]
+
+
+async def test_an_agent_is_asked_for_what_is_newer_than_what_it_said(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: len(seen.agent.asked) == 2)
+    assert seen.agent.asked[1] == {"after": "1", "instance": "a", "wait": "1"}
+    seen.agent.says(config="new")
+    await until(lambda: seen.report and seen.report.config == "new")
+    assert seen.touched == [HOST, HOST]
+
+
+async def test_the_same_report_again_touches_nothing(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: len(seen.agent.asked) == 2)
+    seen.agent.changed.set()
+    await until(lambda: len(seen.agent.asked) > 3)
+    assert seen.touched == [HOST]
+
+
+@pytest.mark.parametrize("trouble", ["an error", "no report", "too much"])
+async def test_the_report_of_an_agent_that_answers_nonsense_is_dropped(
+    seen: Seen, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: seen.report)
+    if trouble == "an error":
+        seen.agent.broken = True
+        seen.agent.says()
+    elif trouble == "no report":
+        seen.agent.says(models="none")
+    else:
+        monkeypatch.setattr(replicas, "LARGEST_REPORT", 1000)
+        seen.agent.says(config="x" * 2000)
+    await until(lambda: not seen.report)
+    assert seen.touched[-1] == HOST
+
+
+async def test_an_agent_that_is_away_for_a_moment_keeps_its_report(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: len(seen.agent.asked) == 2)
+    seen.agent.broken = True
+    seen.agent.says(config="new")
+    await until(lambda: len(seen.agent.asked) == 4)
+    assert seen.report
+    seen.agent.broken = False
+    await until(lambda: seen.report and seen.report.config == "new")
+
+
+async def test_a_pod_on_its_way_out_is_asked_no_more(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: seen.report)
+    seen.asking.pod_stored(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert seen.report is None
+
+
+async def test_a_pod_of_the_same_name_is_another_pod(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: seen.report)
+    seen.asking.pod_stored(pod(), pod("u2"))
+    await until(lambda: "u2" in seen.known.reports)
+    assert seen.report is None
+
+
+@pytest.mark.parametrize("waiting", [pod(phase="Pending"), pod(address=None)], ids=["pending", "without an address"])
+async def test_a_pod_that_does_not_run_is_not_asked(seen: Seen, waiting: dict[str, Any]) -> None:
+    seen.asking.pod_stored(None, waiting)
+    seen.asking.pod_stored(waiting, pod())
+    await until(lambda: seen.report)
+    seen.asking.pod_stored(pod(), waiting)
+    assert seen.report is None

@@ -1,0 +1,111 @@
+"""When a host is due: coalesced, never twice at once, backing off, and brought forward by a change."""
+
+from __future__ import annotations
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.operator.schedule import Pace, Schedule
+
+A, B = Key("default", "a"), Key("default", "b")
+PACE = Pace(debounce=0.03, gap=0.2, first_backoff=1.0, longest_backoff=60.0, longest_when_touched=5.0)
+
+
+@pytest.fixture
+def schedule() -> Schedule:
+    return Schedule(PACE, jitter=lambda: 1.0)
+
+
+def test_many_touches_are_one_run_a_moment_after_the_first(schedule: Schedule) -> None:
+    for moment in (0.0, 0.01, 0.02):
+        schedule.touch(A, moment)
+    assert schedule.take(0.029) is None
+    assert schedule.take(0.03) == A
+    assert schedule.take(0.03) is None
+
+
+def test_a_host_that_runs_is_not_taken_again(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.touch(A, 2)
+    assert schedule.take(10) is None
+
+
+def test_what_is_touched_while_it_runs_runs_once_more_after(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.touch(A, 1.01)
+    schedule.touch(A, 1.02)
+    schedule.done(A, 1.1)
+    assert schedule.take(1.19) is None, "not before the gap"
+    assert schedule.take(1.2) == A
+    schedule.done(A, 1.3)
+    assert schedule.next_due() is None
+
+
+def test_two_runs_of_a_host_are_a_gap_apart_but_two_hosts_are_not(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    assert schedule.take(0.03) == A
+    schedule.done(A, 0.04)
+    schedule.touch(A, 0.05)
+    schedule.touch(B, 0.05)
+    assert schedule.take(0.1) == B
+    assert schedule.take(0.1) is None
+    assert schedule.take(0.24) == A
+
+
+def test_time_alone_brings_a_host_back_when_the_plan_says_so(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.done(A, 1.5, look_again_after=4)
+    assert schedule.next_due() == 5.5
+    schedule.touch(A, 2)
+    assert schedule.take(2.03) == A, "a touch comes first"
+
+
+def test_failures_back_off_up_to_a_limit(schedule: Schedule) -> None:
+    now, pauses = 0.0, []
+    schedule.touch(A, now)
+    for _ in range(8):
+        due = schedule.next_due()
+        assert due is not None
+        now = due
+        schedule.take(now)
+        pauses.append(schedule.failed(A, now))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_change_brings_a_failing_host_forward_but_not_into_a_storm(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    for now in (1, 10, 20, 30, 40):
+        schedule.take(now)
+        schedule.failed(A, now)
+        schedule.touch(A, now + 0.5)
+    assert schedule.next_due() == 45, "5 seconds after the last failure, not 16, and not at once"
+
+
+def test_success_ends_the_backoff(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.failed(A, 1)
+    schedule.take(2)
+    schedule.done(A, 2)
+    schedule.touch(A, 3)
+    assert schedule.take(3.03) == A
+
+
+def test_the_api_servers_wish_to_wait_is_kept_even_when_touched(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.failed(A, 1, retry_after=30)
+    schedule.touch(A, 2)
+    assert schedule.next_due() == 31
+
+
+def test_idle_hosts_are_forgotten_and_waiting_ones_are_not(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.done(A, 1)
+    schedule.touch(B, 99)
+    schedule.forget_idle(100)
+    assert list(schedule._entries) == [B]
