@@ -29,5 +29,8 @@ async def serve(settings: OperatorSettings) -> None:
         await operator.listen()
         gc.freeze()  # what was imported stays
         await kopf.operator(
-            registry=handlers.lifecycle(operator, access), settings=handlers.settings(), clusterwide=True
+            registry=handlers.lifecycle(operator, access),
+            settings=handlers.settings(),
+            clusterwide=True,
+            identity="manyserve",  # kopf would ask for the user's name, and a container's user has none
         )
