@@ -15,7 +15,7 @@ from localcluster.process import run
 from localcluster.say import Failure, step
 
 NAME = "docker.io/library/python:3.11-slim"
-PACKAGES = "python3,python3-venv,libpython3.11,ca-certificates,usr-is-merged"
+PACKAGES = "python3,python3-venv,libpython3.11,ca-certificates"
 COMMANDS = {"python": "python3", "python3": "python3", "python3.11": "python3.11"}
 UNNEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 LABEL = "io.manyserve.stand-in"
