@@ -257,7 +257,9 @@ class Pod:
         return {name: model.state.value for name, model in self.agent.board.report.models.items()}
 
     async def shows(self, limit: float = 5.0, **states: str) -> None:
-        await eventually(lambda: self.states() == {name.replace("_", "-"): state for name, state in states.items()}, limit)
+        await eventually(
+            lambda: self.states() == {name.replace("_", "-"): state for name, state in states.items()}, limit
+        )
 
     def files(self) -> Iterator[str]:
         return (str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())

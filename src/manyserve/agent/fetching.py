@@ -16,7 +16,7 @@ from manyserve.agent.job import Job
 from manyserve.agent.logs import LOGGER
 from manyserve.agent.retry import Stage
 from manyserve.agent.store import SUCCESS
-from manyserve.agent.sync import Step
+from manyserve.agent.sync import OnDisk, Step
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger(LOGGER)
@@ -89,4 +89,4 @@ async def _put_in_place(job: Job, entry: Entry) -> None:
     log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, shop.settings.server_models_dir / name)
     log.info("Creating successFile %s", store.marker(name, SUCCESS, job.digest))
     await asyncio.to_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
-    shop.world.look_at_disk()
+    shop.world.on_disk(name, OnDisk(job.digest))

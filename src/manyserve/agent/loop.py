@@ -14,7 +14,7 @@ from manyserve.agent import sync
 from manyserve.agent.config import ConfigFile
 from manyserve.agent.job import Job, Workshop
 from manyserve.agent.logs import LOGGER
-from manyserve.agent.report import Board, is_settled, model_report
+from manyserve.agent.report import Board, Reports, is_settled
 from manyserve.agent.repository import ServerGoneError
 from manyserve.agent.worker import work
 from manyserve.api.modelconfig import Entry
@@ -34,6 +34,7 @@ class Agent:
         self._shop = shop
         self._world = shop.world
         self._file = ConfigFile(shop.settings.config_file)
+        self._reports = Reports()
         self._first: dict[str, Entry] | None = None
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
@@ -119,9 +120,7 @@ class Agent:
         world, config = self._world, self._file.config
         seen, old = world.seen, self.board.report.models
         work = {name: (job.stage, job.note) for name, (job, _) in self._jobs.items()}
-        models = {
-            name: model_report(name, entry, seen, *work.get(name, (None, ""))) for name, entry in world.wanted.items()
-        }
+        models = self._reports.of(seen, work)
         settled = self.board.report.settled or (self._first is not None and is_settled(self._first, seen))
         changed = self.board.post(
             config=config.hash if config else "",

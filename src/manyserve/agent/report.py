@@ -52,6 +52,25 @@ def model_report(name: str, entry: Entry, seen: Seen, stage: Step | None, note: 
     )
 
 
+class Reports:
+    """The reports of all models, made anew only for those that changed."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
+
+    def of(self, seen: Seen, work: Mapping[str, tuple[Step | None, str]]) -> dict[str, ModelReport]:
+        """Return the report of each wanted model; `work` has the step and the note of those in work."""
+        index = seen.index or {}
+        made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
+        for name, entry in seen.wanted.items():
+            doing = work.get(name, (None, ""))
+            key = (entry.digest, seen.disk.get(name), index.get(name), seen.memory.get(name), doing)
+            old = self._made.get(name)
+            made[name] = old if old and old[0] == key else (key, model_report(name, entry, seen, *doing))
+        self._made = made
+        return {name: report for name, (_, report) in made.items()}
+
+
 def is_settled(initial: Mapping[str, Entry], seen: Seen) -> bool:
     """Tell whether each model of the first config is loaded, has failed once, or is wanted no more."""
     return all(

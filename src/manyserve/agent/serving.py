@@ -11,7 +11,7 @@ from manyserve.agent.job import Job
 from manyserve.agent.logs import LOGGER
 from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.store import LOADED
-from manyserve.agent.sync import ABSENT, ServerModel, ServerState, Step
+from manyserve.agent.sync import ABSENT, OnDisk, ServerModel, ServerState, Step
 
 log = logging.getLogger(LOGGER)
 _LOOK_SECONDS = 0.1
@@ -29,7 +29,7 @@ async def load(job: Job) -> None:
         await _load_alone(job)
         seconds = round(shop.clock() - started, 3)
     await asyncio.to_thread(shop.store.mark, name, LOADED, job.digest)
-    shop.world.look_at_disk()
+    shop.world.on_disk(name, OnDisk(job.digest, loaded=True))
     shop.metrics.load_seconds.observe(seconds)
     memory = replace(job.memory, failed=None, failures=0, message="", permanent=False, next_try=None)
     shop.world.remember(name, replace(memory, load_seconds=seconds, not_before=0.0))

@@ -53,7 +53,7 @@ async def _take(job: Job, step: Step) -> None:
 async def _delete(job: Job) -> None:
     job.enter(Step.DELETE, may_stop=False)
     await asyncio.to_thread(job.shop.store.delete, job.name)
-    job.shop.world.look_at_disk()
+    job.shop.world.on_disk(job.name, None)
     job.shop.world.forget(job.name)
     log.info("Successfully removed model %s", job.name)
 

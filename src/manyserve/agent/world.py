@@ -78,6 +78,12 @@ class World:
             self.disk = disk
             self.changed.set()
 
+    def on_disk(self, name: str, found: OnDisk | None) -> None:
+        """Note what was just done to one model's folder."""
+        others = {other: disk for other, disk in self.disk.items() if other != name}
+        self.disk = others if found is None else {**others, name: found}
+        self.changed.set()
+
     async def look_at_server(self) -> Mapping[str, ServerModel]:
         """Ask the server for its index. Raises `ServerGoneError`, and knows then that nothing is loaded."""
         self._asked += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
@@ -34,7 +35,7 @@ class Entry(Wire):
     model_name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     model_spec: EntrySpec
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of what decides the files: a change of declared memory alone reloads nothing."""
         parts = {"framework": self.model_spec.framework, "storageUri": self.model_spec.storage_uri}
