@@ -19,6 +19,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
+from manyserve.webhook import logs
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.reservations import Reservations
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 def run(settings: WebhookSettings) -> None:
     """Run until told to stop. Raises `StartupError`."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up(settings.log_level)
     uvloop.run(_main(settings))
 
 

@@ -1,0 +1,50 @@
+"""What helm makes of the chart with some values."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+from webhooks.render import CHART, helm
+
+Manifest = dict[str, Any]
+
+VARIANTS = (
+    (),
+    ("webhook.certificate.certManager.enabled=true",),
+    ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=QUFB"),
+    ("networkPolicy.enabled=true", "gateway.enabled=true", "config.ingress.gateway=infra/gateway"),
+    ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
+    ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
+)
+
+
+@cache
+def text(*values: str) -> str:
+    """Return what helm prints."""
+    settings = [part for value in values for part in ("--set", value)]
+    return helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system", *settings)
+
+
+def objects(*values: str) -> list[Manifest]:
+    """Return all objects."""
+    return [each for each in yaml.safe_load_all(text(*values)) if each]
+
+
+def the(kind: str, name: str, *values: str) -> Manifest:
+    """Return the one object of this kind and name."""
+    (found,) = (each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name)
+    return found
+
+
+def pods(*values: str) -> list[tuple[str, Manifest]]:
+    """Return the name and the pod spec of each Deployment."""
+    deployments = (each for each in objects(*values) if each["kind"] == "Deployment")
+    return [(each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in deployments]
+
+
+def environment(pod: Manifest) -> dict[str, str]:
+    """Return the environment of the pod's only container, with its namespace filled in."""
+    (container,) = pod["containers"]
+    return {each["name"]: each.get("value", "manyserve-system") for each in container["env"]}

@@ -1,0 +1,178 @@
+"""The chart: it lints, what is generated is up to date, and the programs get what they read."""
+
+from __future__ import annotations
+
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from webhooks.render import CHART, ROOT, helm, rendered
+
+from manyserve.api import servingconfig
+from manyserve.operator.settings import OperatorSettings
+from manyserve.webhook.settings import from_env
+from tests.chart.rendering import VARIANTS, environment, objects, pods, the
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_helm_finds_nothing_wrong(values: tuple[str, ...]) -> None:
+    settings = [part for value in values for part in ("--set", value)]
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), *settings)
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    stale = [str(path.relative_to(ROOT)) for path, expected in rendered().items() if path.read_text() != expected]
+    assert stale == [], "run: make webhooks"
+
+
+def test_the_chart_has_the_same_crds_as_the_repository() -> None:
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        assert (CHART / "files" / path.name).read_text() == path.read_text()
+
+
+@pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
+def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str) -> None:
+    source = yaml.safe_load((CHART / "files" / f"{name}.yaml").read_text())
+    found = the("CustomResourceDefinition", source["metadata"]["name"])
+    assert found["spec"] == source["spec"]
+    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+@pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
+def test_a_template_holds_one_object(template: Path) -> None:
+    assert template.read_text().count("\nkind: ") + template.read_text().count('"manyserve.crd"') == 1
+
+
+def paths(node: Any, prefix: str = "") -> set[str]:
+    """Return the path of every value, with the freely shaped ones left closed."""
+    if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".triton", "issuerRef")):
+        return {prefix}
+    return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
+
+
+def test_the_schema_and_the_values_name_the_same_values() -> None:
+    def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
+        inner = {} if prefix.endswith("resources") else node.get("properties", {})
+        return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
+
+    values = paths(yaml.safe_load((CHART / "values.yaml").read_text()))
+    schema = of_schema(yaml.safe_load((CHART / "values.schema.json").read_text()))
+    assert {each.replace(".triton", "") for each in values} == schema - {".global"}
+
+
+def test_every_value_has_a_comment() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    freely = ("requests:", "limits:", "cpu:", "memory:")
+    bare = [
+        line
+        for before, line in pairwise(lines)
+        if line.strip() and not line.strip().startswith(("#", *freely)) and not before.strip().startswith("#")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["webhook.failurePolicy=Perhaps", "image.digest=latest", "config.ingress.gateway=a", "operator.replicas=2", "x=1"],
+)
+def test_a_value_that_makes_no_sense_is_refused(value: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        helm("template", str(CHART), "--set", value)
+    assert "values don't meet the specifications" in caught.value.stderr
+
+
+def test_the_configuration_is_the_one_of_the_walkthrough() -> None:
+    config = servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])
+    triton = config.predictors["triton"]
+    assert triton.multi_model_server
+    assert {"tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"} <= set(triton.supported_frameworks)
+    assert config.ingress == servingconfig.IngressConfig()
+    assert config.agent.image == "manyserve/manyserve:0.1.0"
+    assert config.deploy.progress_deadline == 600
+    assert config.credentials == servingconfig.Credentials()
+
+
+def test_the_configuration_takes_over_what_is_set() -> None:
+    values = (
+        "config.ingress.ingressClassName=contour",
+        "config.ingress.gateway=infra/gateway",
+        "config.agent.image=other:1",
+        "config.credentials.gcs.endpoint=http://gcs",
+        "config.predictors.own.image=own",
+    )
+    config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
+    assert config.ingress.ingress_class_name == "contour"
+    assert config.ingress.gateway == "infra/gateway"
+    assert config.agent.image == "other:1"
+    assert config.credentials.gcs.endpoint == "http://gcs"
+    assert set(config.predictors) == {"triton", "own"}
+
+
+def test_the_operator_reads_what_its_pod_gives() -> None:
+    ((_, pod),) = (each for each in pods() if each[0] == "manyserve-operator")
+    settings = OperatorSettings.from_env(environment(pod))
+    ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
+    assert settings.namespace == "manyserve-system"
+    assert ports == {"health": settings.health_port, "metrics": settings.metrics_port}
+
+
+@pytest.mark.parametrize("name", ["manyserve", "other"])
+def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
+    values = (f"fullnameOverride={name}",)
+    ((_, pod),) = (each for each in pods(*values) if each[0] == f"{name}-webhook")
+    settings = from_env(environment(pod))
+    ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
+    assert ports == {"https": settings.port, "metrics": settings.metrics_port}
+    assert the("Secret", settings.secret, *values).get("data") is None
+    registration = the("ValidatingWebhookConfiguration", settings.configuration, *values)
+    asked = registration["webhooks"][0]["clientConfig"]["service"]
+    assert asked == {"name": settings.service, "namespace": "manyserve-system", "path": "/validate", "port": 443}
+    assert f"{asked['name']}.{asked['namespace']}.svc" in settings.names
+
+
+def test_a_mounted_certificate_is_read_from_where_it_is_mounted() -> None:
+    values = VARIANTS[2]
+    ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
+    mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert environment(pod)["MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER"] == mounts["certificate"]
+    assert volumes["certificate"]["secret"]["secretName"] == "mine"
+    assert not [each for each in objects(*values) if each["kind"] == "Secret"]
+
+
+def test_the_webhook_is_asked_about_two_kinds_and_never_about_status_or_deletion() -> None:
+    (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook")["webhooks"]
+    asked = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
+    assert asked == [
+        (["v1beta1"], ["inferenceservices"], ["CREATE", "UPDATE"]),
+        (["v1alpha1"], ["trainedmodels"], ["CREATE", "UPDATE"]),
+    ]
+    assert hook["failurePolicy"] == "Ignore"
+    assert hook["matchPolicy"] == "Equivalent"
+    assert hook["sideEffects"] == "NoneOnDryRun"
+    assert hook["timeoutSeconds"] == 5
+    assert hook["admissionReviewVersions"] == ["v1"]
+    assert "caBundle" not in hook["clientConfig"]
+
+
+SELECTORS = {
+    "Service": ["selector"],
+    "PodDisruptionBudget": ["selector", "matchLabels"],
+    "NetworkPolicy": ["podSelector", "matchLabels"],
+}
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_what_a_policy_or_a_service_names_exists(values: tuple[str, ...]) -> None:
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"] for each in objects(*values) if each["kind"] == "Deployment"
+    ]
+    for each in objects(*values):
+        if each["kind"] in SELECTORS:
+            wanted: Any = each["spec"]
+            for part in SELECTORS[each["kind"]]:
+                wanted = wanted[part]
+            assert sum(wanted.items() <= found.items() for found in labels) == 1, each["metadata"]["name"]

@@ -1,0 +1,130 @@
+"""The chart's rights and its pods: no wildcard, nothing that is not needed, everything as strict as it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chart.rendering import VARIANTS, Manifest, objects, pods, the
+
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+def rules(*values: str) -> Iterator[tuple[str, Manifest]]:
+    for each in objects(*values):
+        if each["kind"] in ("Role", "ClusterRole"):
+            yield from ((each["metadata"]["name"], rule) for rule in each["rules"])
+
+
+def rights(name: str, *values: str) -> dict[str, set[str]]:
+    """Return the verbs by resource of everything that this role and its namesake give."""
+    found: dict[str, set[str]] = {}
+    for role, rule in rules(*values):
+        for resource in rule["resources"] if role == name else ():
+            found.setdefault(resource, set()).update(rule["verbs"])
+    return found
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_no_right_has_a_wildcard(values: tuple[str, ...]) -> None:
+    for role, rule in rules(*values):
+        words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ())]
+        assert not any("*" in word for word in words), role
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), role
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_the_operator_sees_no_secret(values: tuple[str, ...]) -> None:
+    assert "secrets" not in rights("manyserve-operator", *values)
+    assert "secrets" not in rights("other-operator", *values)
+
+
+def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
+    verbs = {name: each & WRITES for name, each in rights("manyserve-operator").items()}
+    made = {"create", "patch", "delete"}
+    assert verbs == {
+        "inferenceservices": set(),
+        "trainedmodels": {"patch"},
+        "inferenceservices/status": {"patch"},
+        "trainedmodels/status": {"patch"},
+        "inferenceservices/finalizers": {"update"},
+        "deployments": made,
+        "services": made,
+        "configmaps": made | {"update"},
+        "horizontalpodautoscalers": made,
+        "poddisruptionbudgets": made,
+        "ingresses": made,
+        "httproutes": set(),
+        "pods": {"patch"},
+        "events": {"create", "patch"},
+    }
+    assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == made
+
+
+def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> None:
+    writing = [rule for name, rule in rules() if name == "manyserve-webhook" and WRITES & set(rule["verbs"])]
+    assert [(rule["resources"], rule["resourceNames"], rule["verbs"]) for rule in writing] == [
+        (["validatingwebhookconfigurations"], ["manyserve-webhook"], ["get", "patch"]),
+        (["secrets"], ["manyserve-webhook-certificate"], ["get", "update"]),
+    ]
+
+
+@pytest.mark.parametrize("values", VARIANTS[1:3])
+def test_the_webhook_may_write_nothing_when_somebody_else_keeps_its_certificate(values: tuple[str, ...]) -> None:
+    assert not any(WRITES & verbs for verbs in rights("manyserve-webhook", *values).values())
+    assert set(rights("manyserve-webhook", *values)) == {"inferenceservices", "trainedmodels", "configmaps"}
+
+
+def test_people_get_the_two_kinds_and_not_their_status() -> None:
+    for name in ("manyserve-view", "manyserve-edit"):
+        assert set(rights(name)) == {"inferenceservices", "trainedmodels"}
+    assert not rights("manyserve-view")["trainedmodels"] & WRITES
+
+
+@pytest.mark.parametrize("values", VARIANTS)
+def test_every_pod_is_let_into_a_restricted_namespace(values: tuple[str, ...]) -> None:
+    for name, pod in pods(*values):
+        assert why_not_restricted(pod) == [], name
+
+
+def why_not_restricted(pod: Manifest) -> list[str]:
+    """Return what the Pod Security Standard "restricted" would say, and what we ask for beyond it."""
+    found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    volumes = {key for each in pod.get("volumes", ()) for key in each if key != "name"}
+    found += sorted(volumes - {"emptyDir", "secret", "configMap", "projected", "downwardAPI"})
+    context = pod["securityContext"]
+    for each in [*pod["containers"], *pod.get("initContainers", ())]:
+        own = each["securityContext"]
+        checks = {
+            "escalation": own["allowPrivilegeEscalation"] is False,
+            "capabilities": own["capabilities"] == {"drop": ["ALL"]},
+            "non-root": own["runAsNonRoot"] is True and context["runAsUser"] == 65532,
+            "seccomp": own["seccompProfile"]["type"] == "RuntimeDefault" == context["seccompProfile"]["type"],
+            "read-only": own["readOnlyRootFilesystem"] is True,
+            "privileged": not own.get("privileged"),
+            "host ports": not any(port.get("hostPort") for port in each["ports"]),
+            "memory limit": "memory" in each["resources"]["limits"],
+            "probes": {"livenessProbe", "readinessProbe"} <= each.keys(),
+        }
+        found += [f"{each['name']}: {check}" for check, holds in checks.items() if not holds]
+    return found
+
+
+def test_the_function_above_finds_what_is_wrong() -> None:
+    ((_, pod), *_) = pods()
+    (container,) = pod["containers"]
+    loose = container | {"securityContext": container["securityContext"] | {"readOnlyRootFilesystem": False}}
+    assert why_not_restricted(pod | {"containers": [loose], "hostNetwork": True}) == [
+        "hostNetwork",
+        f"{container['name']}: read-only",
+    ]
+
+
+def test_network_policies_let_in_the_api_server_and_out_to_it() -> None:
+    values = VARIANTS[3]
+    webhook = the("NetworkPolicy", "manyserve-webhook", *values)["spec"]
+    assert [port["port"] for rule in webhook["ingress"] for port in rule["ports"]] == ["https"]
+    operator = the("NetworkPolicy", "manyserve-operator", *values)["spec"]
+    assert "ingress" not in operator
+    assert {port["port"] for rule in operator["egress"] for port in rule["ports"]} == {443, 6443, 53, 9081}

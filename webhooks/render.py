@@ -1,0 +1,47 @@
+"""Write what is generated from elsewhere: `python webhooks/render.py`, from the repository's root.
+
+The chart's copies of the CRDs come from `manyserve.api`, and the YAML in this folder from the chart, so that a
+reader can see and apply both without Helm. Tests compare the bytes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from manyserve.cli import crd_documents
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "deploy" / "chart"
+_HEAD = "# GENERATED from deploy/chart by webhooks/render.py. Do not edit.\n"
+
+
+def helm(*arguments: str) -> str:
+    """Return what helm prints; it is the one beside this Python."""
+    program = Path(sys.executable).with_name("helm")
+    done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)  # noqa: S603
+    return done.stdout
+
+
+def rendered() -> dict[Path, str]:
+    """Return the text of every generated file by its path."""
+    files = {CHART / "files" / name: text for name, text in crd_documents().items()}
+    everything = helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system")
+    for each in everything.split("---\n# Source: "):
+        source, _, text = each.partition("\n")
+        name = source.rpartition("/templates/webhook-")[2]
+        if name != source:
+            files[ROOT / "webhooks" / name] = _HEAD + text
+    return files
+
+
+def main() -> None:
+    """Write them."""
+    for path, text in rendered().items():
+        path.write_text(text)
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
