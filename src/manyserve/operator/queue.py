@@ -35,7 +35,7 @@ class Queue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workers = workers
-        self._schedule = schedule or Schedule()
+        self._schedule = Schedule() if schedule is None else schedule  # an empty one is false
         self._clock = clock
         self._changed = asyncio.Event()
         self.alive = 0

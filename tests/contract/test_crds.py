@@ -1,0 +1,145 @@
+"""What a user meets at the API server: the kinds, their columns, their fields, and every refusal's sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import make
+from tests.support.kubectl import Kubectl, Refused
+
+WALKTHROUGH = Path(__file__).parents[1] / "data" / "walkthrough"
+Manifest = dict[str, Any]
+
+HOST_HEADER = "NAME URL READY PREV LATEST PREVROLLEDOUTREVISION LATESTREADYREVISION AGE"
+MODEL_HEADER = "NAME URL READY AGE"
+
+
+def header(kubectl: Kubectl, *words: str) -> str:
+    return " ".join(kubectl("get", *words).splitlines()[0].split())
+
+
+def here(kubectl: Kubectl, manifest: Manifest) -> Manifest:
+    metadata = {key: manifest["metadata"][key] for key in ("name",)}
+    return manifest | {"metadata": metadata | {"namespace": kubectl.namespace}}
+
+
+def try_out(kubectl: Kubectl, manifest: Manifest) -> str:
+    """Create an object without keeping it. Raises `Refused`."""
+    return kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(here(kubectl, manifest)))
+
+
+@pytest.mark.parametrize("name", ["multi_model_triton", "trained_model", "simple_string"])
+def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubectl: Kubectl, name: str) -> None:
+    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
+    assert "created (server dry run)" in said
+
+
+@pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
+def test_the_definitions_are_structural(kubectl: Kubectl, name: str) -> None:
+    found = kubectl.get("crd", f"{name}.serving.kserve.io")
+    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+    assert conditions["Established"] == "True"
+    assert conditions.get("NonStructuralSchema", "False") == "False"
+
+
+def test_the_columns_are_those_of_the_walkthrough_and_wide_shows_more(kubectl: Kubectl) -> None:
+    kubectl.apply(here(kubectl, make.host_object()), here(kubectl, make.model_object()))
+    assert header(kubectl, "isvc") == HOST_HEADER
+    assert header(kubectl, "tm") == MODEL_HEADER
+    assert header(kubectl, "isvc", "-o", "wide") == f"{HOST_HEADER} MODELS MEMORY REASON"
+    assert header(kubectl, "tm", "-o", "wide") == f"{MODEL_HEADER} HOST FRAMEWORK MEMORY LOADED REASON"
+
+
+def test_every_field_is_explained(kubectl: Kubectl) -> None:
+    assert "Memory that the model needs when loaded" in kubectl("explain", "tm.spec.model.memory")
+    assert "Fewest replicas" in kubectl("explain", "isvc.spec.predictor.minReplicas")
+
+
+def test_models_are_selected_by_their_host(kubectl: Kubectl) -> None:
+    kubectl.apply(here(kubectl, make.model_object("one", host="a")), here(kubectl, make.model_object("two", host="b")))
+    found = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
+    assert found.split() == ["trainedmodel.serving.kserve.io/one"]
+
+
+def test_a_status_in_the_manifest_is_ignored(kubectl: Kubectl) -> None:
+    forged = make.model_object() | {"status": {"url": "http://evil.example"}}
+    kubectl.apply(here(kubectl, forged))
+    assert "status" not in kubectl.get("tm", "cifar10")
+
+
+MODELS = {
+    "scheme": ({"uri": "ftp://bucket/model"}, "storageUri", "must start with one of: gs://"),
+    "scheme of later": ({"uri": "s3://bucket/model"}, "storageUri", "must start with one of: gs://"),
+    "uri with a way up": ({"uri": "gs://bucket/../secret"}, "storageUri", "without spaces, user names"),
+    "uri with a user": ({"uri": "gs://me@bucket/model"}, "storageUri", "without spaces, user names"),
+    "memory 0": ({"memory": "0"}, "memory", "must be a quantity greater than 0"),
+    "memory 0 as a number": ({"memory": 0}, "memory", "must be a quantity greater than 0"),
+    "memory -1Gi": ({"memory": "-1Gi"}, "memory", "must be a quantity greater than 0"),
+    "memory abc": ({"memory": "abc"}, "memory", "must be a quantity greater than 0"),
+    "memory 1gi": ({"memory": "1gi"}, "memory", "must be a quantity greater than 0"),
+    "framework": ({"framework": "Py Torch"}, "framework", "must be one word in lower case"),
+    "host": ({"host": "Not_A_Name"}, "inferenceService", "must be letters, digits and '-'"),
+    "name with a dot": ({"name": "a.b"}, "", "metadata.name is the model's name in its URL"),
+    "name too long": ({"name": "a" * 201}, "", "metadata.name is the model's name in its URL"),
+}
+
+
+@pytest.mark.parametrize(("fields", "path", "sentence"), MODELS.values(), ids=MODELS)
+def test_a_model_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, path: str, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        try_out(kubectl, make.model_object(**fields))
+    assert sentence in str(refused.value)
+    assert path in str(refused.value)
+
+
+@pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])
+def test_a_model_may_declare_its_memory_in_any_quantity(kubectl: Kubectl, memory: str | int) -> None:
+    try_out(kubectl, make.model_object(memory=memory))
+
+
+HOSTS = {
+    "two predictors": ({"sklearn": {}}, "exactly one predictor must be given"),
+    "no predictor": ({"triton": None}, "exactly one predictor must be given"),
+    "another server": ({"triton": None, "sklearn": {}}, "sklearn is not supported yet"),
+    "canary": ({"canaryTrafficPercent": 10}, "canaryTrafficPercent is not supported yet"),
+    "concurrency": ({"containerConcurrency": 1}, "containerConcurrency is not supported yet"),
+    "timeout": ({"timeout": 1}, "timeout is not supported yet"),
+    "batcher": ({"batcher": {}}, "batcher is not supported yet"),
+    "logger": ({"logger": {}}, "logger is not supported yet"),
+    "replicas": ({"minReplicas": 3, "maxReplicas": 2}, "maxReplicas must not be below minReplicas"),
+    "no replicas": ({"minReplicas": 0}, "should be greater than or equal to 1"),
+    "storage": ({"triton": {"storageUri": "gs://b/m"}}, "storageUri is not supported on a multi-model host"),
+    "protocol": ({"triton": {"protocolVersion": "v1"}}, 'Unsupported value: "v1"'),
+    "two containers": ({"triton": None, "containers": [{}, {}]}, "must have at most 1 item"),
+}
+
+
+@pytest.mark.parametrize(("fields", "sentence"), HOSTS.values(), ids=HOSTS)
+def test_a_host_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        try_out(kubectl, make.host_object(**fields))
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("part", ["transformer", "explainer"])
+def test_a_component_that_is_not_done_yet_is_refused(kubectl: Kubectl, part: str) -> None:
+    host = make.host_object()
+    with pytest.raises(Refused, match=f"spec.{part} is not supported yet"):
+        try_out(kubectl, host | {"spec": host["spec"] | {part: {"containers": []}}})
+
+
+@pytest.mark.parametrize("name", ["a" * 46, "1a", "a.b"])
+def test_a_hosts_name_leaves_room_for_its_childrens(kubectl: Kubectl, name: str) -> None:
+    with pytest.raises(Refused, match=r"metadata\.name must be a DNS label"):
+        try_out(kubectl, make.host_object(name))
+
+
+def test_a_misspelt_field_is_refused_by_strict_validation(kubectl: Kubectl) -> None:
+    model = make.model_object()
+    model["spec"]["model"]["storageURI"] = "gs://b/m"
+    with pytest.raises(Refused, match=r'unknown field "spec\.model\.storageURI"'):
+        kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(here(kubectl, model)))
