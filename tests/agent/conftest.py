@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
-from manyserve.agent.settings import AgentSettings
 
+from manyserve.agent.settings import AgentSettings
 from tests.agent.support import ConfigMount, FakeBucket, FakeTriton, Pod
 
 

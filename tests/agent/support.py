@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build

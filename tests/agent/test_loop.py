@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from manyserve.agent import retry
 from manyserve.api.modelconfig import content_hash
-
 from tests.agent.support import Pod, entry, eventually
 
 

@@ -21,7 +21,7 @@ from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger(LOGGER)
 
-_GATHER_SECONDS = 0.01  # what changes together is decided together
+_GATHER_SECONDS = 0.01  # what changes together is decided together; deciding never takes more than half the time
 _PASS_SECONDS = 1.0
 
 
@@ -86,12 +86,13 @@ class Agent:
             self._world.changed.clear()
             self.beat = self._shop.clock()
             self._pass(self.beat)
+            took = self._shop.clock() - self.beat
             try:
                 async with asyncio.timeout(min(_PASS_SECONDS, sync.next_look(self._world.seen, self.beat))):
                     await self._world.changed.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(_GATHER_SECONDS)
+            await asyncio.sleep(max(_GATHER_SECONDS, took))
 
     def _pass(self, now: float) -> None:
         """Stop what is not wanted any more, start what is missing, report."""

@@ -22,6 +22,9 @@ _CONNECT_SECONDS = 5.0
 # With several versions of a model in the index, the one that decides what may be done with it.
 _PRECEDENCE = (ServerState.LOADING, ServerState.READY, ServerState.UNLOADING, ServerState.UNAVAILABLE)
 
+_STATES = {state.value: state for state in ServerState}
+_WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
+
 
 class ServerGoneError(Exception):
     """The server does not answer, or answers nothing that makes sense."""
@@ -115,16 +118,16 @@ def read_index(body: bytes) -> dict[str, ServerModel]:
         models: dict[str, ServerModel] = {}
         for row in rows:
             name, found = str(row["name"]), _server_model(row)
-            models[name] = min(models.get(name, found), found, key=_rank)
+            models[name] = min(models[name], found, key=_rank) if name in models else found
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ServerGoneError(f"the server's index cannot be read: {one_line(error)}") from error
     return models
 
 
 def _server_model(row: Mapping[str, Any]) -> ServerModel:
-    state = str(row.get("state") or "")
-    known = ServerState(state) if state in set(ServerState) else ServerState.UNAVAILABLE
-    return ServerModel(known, one_line(row.get("reason") or ""))
+    state, reason = row.get("state"), row.get("reason")
+    known = _STATES.get(state or "", ServerState.UNAVAILABLE)
+    return ServerModel(known, one_line(reason)) if reason else _WITHOUT_REASON[known]
 
 
 def _rank(model: ServerModel) -> int:
