@@ -29,7 +29,7 @@ def ensure(buildah: Buildah) -> None:
     if _found(buildah, f"{LABEL}={ours}") or (_found(buildah) and not _found(buildah, LABEL)):
         return
     try:
-        buildah("pull", "--quiet", NAME)
+        buildah("pull", "--quiet", "--policy=always", NAME)
     except Failure:
         _stand_in(buildah, f"{LABEL}={ours}")
 

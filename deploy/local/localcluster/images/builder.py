@@ -15,6 +15,7 @@ from localcluster.process import run
 from localcluster.say import Refusal
 
 CERTIFICATES = Path("/etc/ssl/certs")
+MANY = 60
 
 
 def making(context: Path) -> Callable[[Path, str], None]:
@@ -29,8 +30,15 @@ def making(context: Path) -> Callable[[Path, str], None]:
         options = ["--isolation=chroot", "--network=host", "--pull=never", "--layers", *trust]
         buildah("build", *options, "--tag", reference, str(context))
         buildah("push", reference, f"docker-archive:{path}:{reference}")
+        _prune()
 
     return make
+
+
+def _prune() -> None:
+    """Drop the layers of earlier builds when there are many; they are what makes the next build quick."""
+    if len(buildah("images", "--all", "--quiet").split()) > MANY:
+        buildah("rmi", "--prune")
 
 
 def buildah(*words: str) -> str:
