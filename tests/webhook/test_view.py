@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.api.names import Key
+from manyserve.plan.capacity import Taken
 from manyserve.webhook.ledger import Ledger, Share
 from manyserve.webhook.reservations import Reservations
 from tests.support.make import Manifest, host_object, model_object
@@ -16,7 +17,7 @@ GIB = 1024**3
 
 
 def share(memory: int, host: Key = HOST) -> Share:
-    return Share(host, "m", "onnx", memory)
+    return Share(host, "onnx", Taken("m", memory))
 
 
 OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 2**63)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from manyserve.api.names import Key
+from manyserve.plan.capacity import Taken
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,13 @@ class Share:
     """One model's share of its host."""
 
     host: Key
-    model: str
     framework: str
-    memory: int
+    taken: Taken
+
+    @property
+    def memory(self) -> int:
+        """The bytes."""
+        return self.taken.memory
 
 
 _NOBODY: Mapping[str, Share] = MappingProxyType({})

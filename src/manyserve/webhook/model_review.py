@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.capacity import declared_memory, memory_limit, why_not_framework, why_not_memory, why_not_several
+from manyserve.plan.capacity import (
+    Taken,
+    declared_memory,
+    memory_limit,
+    why_not_framework,
+    why_not_memory,
+    why_not_several,
+)
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
 from manyserve.webhook.ledger import Share
 from manyserve.webhook.ratchet import added
@@ -97,8 +104,8 @@ def _judge_on_host(change: Change, service: InferenceService, view: View) -> Ver
     if view.used(change.host, without=change.uid) + wanted > limit:
         taken = view.taken(change.host, without=change.uid)
         return forbidden("spec.model.memory", why_not_memory(change.host.name, limit, taken, wanted) or "no room")
-    share = Share(change.host, change.model.metadata.name, framework, max(wanted - _shown(change, view), 0))
-    return allowed(reserve=share)
+    more = Taken(change.model.metadata.name, max(wanted - _shown(change, view), 0))
+    return allowed(reserve=Share(change.host, framework, more))
 
 
 def _shown(change: Change, view: View) -> int:

@@ -41,10 +41,11 @@ class View:
 
     def taken(self, host: Key, *, without: str = "") -> list[Taken]:
         """Return each model's share of a host, not counting the model with this uid, for a sentence."""
-        found: dict[str, Taken] = {}
-        for uid, share in (*self.placed.shares(host).items(), *self.reserved.shares(host).items()):
-            before = found[uid].memory if uid in found else 0
-            found[uid] = Taken(share.model, before + share.memory)
+        found = {uid: share.taken for uid, share in self.placed.shares(host).items()}
+        for uid, share in self.reserved.shares(host).items():
+            before = found.get(uid)
+            more = before.memory if before else 0
+            found[uid] = Taken(share.taken.model, share.memory + more)
         found.pop(without, None)
         return list(found.values())
 
@@ -96,7 +97,7 @@ def share_of(raw: Raw) -> Share | None:
         if metadata.get("deletionTimestamp") or _waits_for_memory(raw):
             return None
         host = Key(metadata["namespace"], spec["inferenceService"])
-        return Share(host, metadata["name"], model["framework"], parse_memory(model["memory"]))
+        return Share(host, model["framework"], Taken(metadata["name"], parse_memory(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
