@@ -124,8 +124,12 @@ class Applier:
         await self._patch(kinds.TRAINED_MODEL, Key(key.namespace, action.model), {"metadata": metadata})
 
     async def _set_status(self, key: Key, action: SetStatus) -> None:
-        patch = {"metadata": {"uid": action.uid}, "status": action.patch}
-        await self._patch(kinds.KINDS[action.kind], Key(key.namespace, action.name), patch, subresource="status")
+        """Write a status, if the object is still the one that we know: a uid alone is no precondition there."""
+        kind, subject = kinds.KINDS[action.kind], Key(key.namespace, action.name)
+        known = self._copies[kind.name].store.get(subject)
+        if known is not None and known["metadata"]["uid"] == action.uid:
+            metadata = {"resourceVersion": known["metadata"]["resourceVersion"]}
+            await self._patch(kind, subject, {"metadata": metadata, "status": action.patch}, subresource="status")
 
     async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
         try:

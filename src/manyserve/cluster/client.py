@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -143,7 +143,7 @@ class KubeHttp:
 
     async def watch(
         self, kind: Kind, selection: Selection = EVERYTHING, *, version: str, silence: float
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest, None]:
         """Yield the events after a resourceVersion, until the API server ends the stream.
 
         A stream that is silent for too long, breaks, or is cut within a line raises `Unavailable`.
@@ -156,8 +156,11 @@ class KubeHttp:
             async with self._session().get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
                 if answer.status != 200:
                     raise await self._error(answer)
-                async for line in lines(answer.content):
-                    yield json.loads(line)
+                try:
+                    async for line in lines(answer.content):
+                        yield json.loads(line)
+                finally:
+                    _hang_up(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"the watch broke: {error!r}") from error
 
@@ -222,6 +225,12 @@ class KubeHttp:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
             self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._open
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """End a stream that is given up before its end: a polite end of TLS would wait for an answer to it."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 def _named(kind: Kind, item: Manifest) -> Manifest:

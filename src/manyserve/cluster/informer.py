@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from manyserve.api.names import Key
@@ -115,11 +116,13 @@ class Informer:
 
     async def _watch(self) -> None:
         began = time.monotonic()
-        stream = self._client.watch(self.kind, self._selection, version=self._version, silence=self._patience.silence)
-        async for event in stream:
-            self._heard()
-            self._event(event.get("type"), event.get("object") or {})
-            self._failures = 0
+        patience = self._patience.silence
+        watch = self._client.watch(self.kind, self._selection, version=self._version, silence=patience)
+        async with aclosing(watch) as events:
+            async for event in events:
+                self._heard()
+                self._event(event.get("type"), event.get("object") or {})
+                self._failures = 0
         self._heard()
         if self._failures and self.last_heard - began < SHORTEST_STREAM:
             raise Unavailable("the watch ended at once")

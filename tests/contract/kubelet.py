@@ -1,0 +1,119 @@
+"""A kubelet and a gateway that are only as much as the operator can see of them.
+
+Pods run and are ready at once, at one address, where an agent answers that loads whatever `models.json` of
+the newest ConfigMap asks for, when its pod is nudged. Ingresses have an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.api import modelconfig, names
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.errors import ClusterError
+from manyserve.cluster.informer import Informer
+
+Manifest = dict[str, Any]
+
+
+class Kubelet:
+    """Runs the pods of one host in one namespace."""
+
+    def __init__(self, client: KubeHttp, namespace: str, host: str) -> None:
+        self.fails: set[str] = set()
+        """Models that cannot be loaded."""
+        self.configs: list[tuple[str, ...]] = []
+        """The models of each ConfigMap that was seen."""
+        self._client = client
+        self._namespace = namespace
+        self._host = host
+        self._report: Manifest = {"instance": "a", "revision": 1, "serverReady": True, "settled": True}
+        self._changed = asyncio.Event()
+        self._text = ""
+        self._works: set[asyncio.Task[Any]] = set()
+        self.config = self._informer(kinds.CONFIG_MAP, self._config)
+        self.pods = self._informer(kinds.POD, self._pod)
+        self.ingresses = self._informer(kinds.INGRESS, self._ingress)
+
+    def say(self, **fields: Any) -> None:
+        """Change the agent's report."""
+        self._report = self._report | fields | {"revision": self._report["revision"] + 1}
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Answer as an agent does."""
+        if request.query.get("after") == str(self._report["revision"]):
+            await self._changed.wait()
+        return web.json_response(self._report)
+
+    def _informer(self, kind: kinds.Kind, told: Any) -> Informer:
+        selection = Selection(self._namespace, labels=f"{names.HOST_LABEL}={self._host}")
+        return Informer(self._client, kind, selection=selection, on_change=told)
+
+    def _config(self, _old: Manifest | None, new: Manifest | None) -> None:
+        if new is not None and new["data"][modelconfig.KEY] != self._text:
+            self._text = new["data"][modelconfig.KEY]
+            self.configs.append(tuple(each.model_name for each in modelconfig.parse(self._text)))
+
+    def _pod(self, old: Manifest | None, new: Manifest | None) -> None:
+        if new is None or new["metadata"].get("deletionTimestamp"):
+            return
+        if new["status"].get("phase") == "Pending":
+            self._do(self._run(new))
+        elif names.CONFIG_HASH in (new["metadata"].get("annotations") or {}):
+            self._load()
+
+    def _load(self) -> None:
+        models = {
+            each.model_name: {
+                "state": "LoadFailed" if each.model_name in self.fails else "Loaded",
+                "digest": each.digest,
+                "message": "it is broken" if each.model_name in self.fails else "",
+            }
+            for each in modelconfig.parse(self._text)
+        }
+        self.say(config=modelconfig.content_hash(self._text), models=models)
+
+    async def _run(self, pod: Manifest) -> None:
+        ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
+        status = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}], "conditions": ready}
+        await self._client.patch_status(kinds.POD, self._namespace, pod["metadata"]["name"], status)
+
+    def _ingress(self, old: Manifest | None, new: Manifest | None) -> None:
+        if new is not None and not new.get("status", {}).get("loadBalancer"):
+            status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+            self._do(self._client.patch_status(kinds.INGRESS, self._namespace, new["metadata"]["name"], status))
+
+    def _do(self, work: Any) -> None:
+        async def quietly() -> None:
+            try:
+                await work
+            except ClusterError:
+                return  # the next change brings it again
+
+        task = asyncio.create_task(quietly())
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+
+
+@asynccontextmanager
+async def kubelet(client: KubeHttp, namespace: str, host: str) -> AsyncIterator[tuple[Kubelet, int]]:
+    """Run pods, and yield the kubelet and the port at which its agents answer."""
+    one = Kubelet(client, namespace, host)
+    app = web.Application()
+    app.router.add_get("/status", one.status)
+    server = TestServer(app)
+    await server.start_server(shutdown_timeout=0.01)
+    tasks = [asyncio.create_task(each.run()) for each in (one.config, one.pods, one.ingresses)]
+    yield one, server.port or 0
+    for task in tasks:
+        task.cancel()
+    await server.close()

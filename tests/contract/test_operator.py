@@ -1,0 +1,211 @@
+"""The whole operator against a real API server and its controllers; only the kubelet and the agents are played."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from manyserve.api import names
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator.operator import Operator
+from manyserve.operator.settings import OperatorSettings
+from tests.cluster.waiting import until
+from tests.contract.kubelet import Kubelet, kubelet
+from tests.support import make
+from tests.support.kubectl import Kubectl, condition, eventually
+
+Manifest = dict[str, Any]
+HOST = "triton-mms"
+
+
+@dataclass
+class Stage:
+    """A namespace in which the operator runs."""
+
+    kubectl: Kubectl
+    kubelet: Kubelet
+    operator: Operator
+
+    def apply(self, *manifests: Manifest) -> None:
+        for each in manifests:
+            metadata = {"name": each["metadata"]["name"], "namespace": self.kubectl.namespace}
+            self.kubectl.apply(each | {"metadata": metadata})
+
+    def ready(self, kind: str, name: str) -> Manifest:
+        return condition(self.kubectl.get(kind, name))
+
+    def placed(self) -> list[str]:
+        if not self.kubectl.exists("configmap", names.model_config(HOST)):
+            return []
+        data = self.kubectl.get("configmap", names.model_config(HOST))["data"]
+        return [each["modelName"] for each in json.loads(data["models.json"])]
+
+
+async def soon(look: Callable[[], object], what: str, limit: float = 20) -> None:
+    await asyncio.to_thread(eventually, look, what, limit)
+
+
+@pytest.fixture
+async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+    triton = {
+        "image": "example/tritonserver",
+        "defaultImageVersion": "1",
+        "supportedFrameworks": make.FRAMEWORKS,
+        "multiModelServer": True,
+    }
+    kubectl(
+        "create", "configmap", "inferenceservice-config", f"--from-literal=predictors={json.dumps({'triton': triton})}"
+    )
+    async with kubelet(client, kubectl.namespace, HOST) as (one, port), running(client, kubectl, port) as operator:
+        yield Stage(kubectl, one, operator)
+
+
+@asynccontextmanager
+async def running(client: KubeHttp, kubectl: Kubectl, agent_port: int) -> AsyncIterator[Operator]:
+    settings = OperatorSettings(namespace=kubectl.namespace, watch_namespace=kubectl.namespace, agent_port=agent_port)
+    operator = Operator(client, settings)
+    await operator.start()
+    await until(lambda: not operator.why_not_ready(), 10)
+    yield operator
+    assert operator.why_not_alive() is None
+    await operator.stop()
+
+
+async def test_the_walkthrough(stage: Stage) -> None:
+    stage.apply(make.model_object(), make.host_object(), make.model_object("simple-string"))
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    await soon(lambda: stage.ready("tm", "simple-string").get("status") == "True", "the second too")
+    columns = stage.kubectl("get", "isvc").splitlines()[1].split()
+    assert columns[:5] == [
+        HOST,
+        f"http://{HOST}.{stage.kubectl.namespace}.example.com",
+        "True",
+        "100",
+        f"{HOST}-predictor-default-00001",
+    ]
+    await soon(lambda: "answers at" in stage.kubectl("describe", "tm", "cifar10"), "describe shows the event")
+
+    stage.apply(make.model_object("third"))
+    await soon(
+        lambda: stage.ready("tm", "third").get("reason") == "MemoryResourceNotAvailable", "the third does not fit"
+    )
+    assert stage.placed() == ["cifar10", "simple-string"]
+
+    stage.kubectl("delete", "tm", "cifar10")
+    await soon(lambda: stage.placed() == ["simple-string", "third"], "the third takes its place")
+    stage.kubelet.fails.add("simple-string")
+    stage.kubelet._load()
+    await soon(
+        lambda: stage.ready("tm", "simple-string").get("reason") == "LoadFailed", "Ready falls when loading fails"
+    )
+    assert "it is broken" in stage.ready("tm", "simple-string")["message"]
+
+
+async def test_a_folder_of_models_is_a_handful_of_config_writes(stage: Stage) -> None:
+    stage.apply(make.host_object(memory="64Gi"))
+    count = 200
+    text = "\n---\n".join(
+        json.dumps(each | {"metadata": {"name": each["metadata"]["name"], "namespace": stage.kubectl.namespace}})
+        for each in (make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(count))
+    )
+    await asyncio.to_thread(stage.kubectl, "apply", "-f", "-", text=text)
+    await soon(lambda: len(stage.placed()) == count, "all are placed")
+    await soon(
+        lambda: all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm")), "all are ready", 60
+    )
+    assert len(stage.kubelet.configs) < count / 4
+    for before, after in zip(stage.kubelet.configs, stage.kubelet.configs[1:], strict=False):
+        assert set(before) <= set(after), "a placed model is never dropped"
+
+
+async def test_a_quiet_cluster_sees_no_writes(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+
+    def versions() -> list[str]:
+        everything = stage.kubectl.list("isvc,tm,deployment,service,configmap,ingress,pod")
+        return [each["metadata"]["resourceVersion"] for each in everything]
+
+    await asyncio.sleep(2)
+    before = versions()
+    stage.operator._known.touch_all()
+    await asyncio.sleep(3)
+    assert versions() == before
+
+
+async def test_what_somebody_else_changed_is_put_back(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await soon(lambda: stage.placed() == ["cifar10"], "the model is placed")
+    config = names.model_config(HOST)
+    stage.kubectl("patch", "configmap", config, "-p", json.dumps({"data": {"models.json": "[]"}}))
+    await soon(lambda: stage.placed() == ["cifar10"], "models.json is put back")
+    stage.kubectl("label", "configmap", config, f"{names.MANAGED_BY}-")
+    await soon(
+        lambda: names.MANAGED_BY in stage.kubectl.get("configmap", config)["metadata"]["labels"],
+        "the label is put back",
+    )
+    assert stage.placed() == ["cifar10"]
+    stage.kubectl("delete", "service", HOST)
+    await soon(lambda: stage.kubectl.exists("service", HOST), "the Service is made again")
+
+
+async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) -> None:
+    stage.kubectl("create", "service", "clusterip", HOST, "--tcp=80:80")
+    before = stage.kubectl.get("service", HOST)
+    stage.apply(make.host_object())
+    await soon(
+        lambda: (
+            "does not belong to the InferenceService"
+            in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
+        ),
+        "the host says whose name it is",
+    )
+    assert stage.kubectl.get("service", HOST) == before
+    assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the others are made"
+    stage.kubectl("delete", "service", HOST)
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40)
+
+
+async def test_over_quota_the_host_says_so_in_the_api_servers_words(stage: Stage) -> None:
+    stage.kubectl("create", "quota", "tight", "--hard=services=0")
+    stage.apply(make.host_object())
+    await soon(
+        lambda: (
+            "exceeded quota: tight" in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
+        ),
+        "the quota's sentence",
+    )
+
+
+async def test_a_host_deleted_and_made_again_at_once_has_children_of_its_own(stage: Stage) -> None:
+    stage.apply(make.host_object())
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    stage.kubectl("delete", "isvc", HOST)
+    stage.apply(make.host_object())
+    uid = stage.kubectl.get("isvc", HOST)["metadata"]["uid"]
+
+    def owners() -> set[str]:
+        found = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
+        return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
+
+    await soon(lambda: owners() == {uid}, "all children belong to the new host", 90)
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the new host is ready", 60)
+
+
+async def test_a_broken_configuration_keeps_the_last_and_says_so(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", '{"data": {"ingress": "not json"}}')
+    await soon(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event says so")
+    assert stage.placed() == ["cifar10"]
+    off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
+    patch = {"data": {"ingress": None, "predictors": json.dumps(off)}}
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", json.dumps(patch))
+    await soon(lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the flag off is seen")

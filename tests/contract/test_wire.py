@@ -1,0 +1,180 @@
+"""Our client, our informer and our writes against a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve.api import names
+from manyserve.api.names import Key
+from manyserve.cluster import errors, kinds
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.informer import Informer, Patience
+from manyserve.cluster.strangers import claim
+from tests.cluster.waiting import until
+from tests.support import make
+from tests.support.kubectl import Kubectl, eventually
+
+Manifest = dict[str, Any]
+
+
+def config_map(namespace: str, name: str = "c", **fields: Any) -> Manifest:
+    metadata = {"name": name, "namespace": namespace} | fields.pop("metadata", {})
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": fields}
+
+
+def host(namespace: str, name: str = "triton-mms") -> Manifest:
+    manifest = make.host_object(name)
+    return manifest | {"metadata": {"name": name, "namespace": namespace}}
+
+
+def owned(owner: Manifest, **metadata: Any) -> Manifest:
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+    }
+    return {"ownerReferences": [reference], "labels": names.labels(owner["metadata"]["name"])} | metadata
+
+
+@asynccontextmanager
+async def informed(client: KubeHttp, kind: kinds.Kind, selection: Selection, **options: Any) -> AsyncIterator[Informer]:
+    informer = Informer(client, kind, selection=selection, **options)
+    task = asyncio.create_task(informer.run())
+    await asyncio.wait_for(informer.synced.wait(), 10)
+    yield informer
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl, client: KubeHttp) -> None:
+    first = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, key="1"))
+    second = await client.replace(kinds.CONFIG_MAP, first | {"data": {"key": "2"}})
+    with pytest.raises(errors.Conflict, match="the object has been modified"):
+        await client.replace(kinds.CONFIG_MAP, first | {"data": {"key": "3"}})
+    assert second["data"] == {"key": "2"}
+    with pytest.raises(errors.AlreadyExists):
+        await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
+
+
+async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubectl, client: KubeHttp) -> None:
+    kubectl.apply(host(kubectl.namespace))
+    old = kubectl.get("isvc", "triton-mms")["metadata"]["resourceVersion"]
+    kubectl("delete", "isvc", "triton-mms")
+    kubectl.apply(host(kubectl.namespace))
+    patch = {"metadata": {"resourceVersion": old}, "status": {"models": "1/1"}}
+    with pytest.raises(errors.Conflict):
+        await client.merge_patch(kinds.INFERENCE_SERVICE, kubectl.namespace, "triton-mms", patch, subresource="status")
+    assert "status" not in kubectl.get("isvc", "triton-mms")
+
+
+async def test_applying_twice_drops_what_is_no_longer_wanted_and_leaves_what_others_own(
+    kubectl: Kubectl, client: KubeHttp
+) -> None:
+    await client.apply(kinds.CONFIG_MAP, config_map(kubectl.namespace, old="1", kept="1"))
+    kubectl("patch", "configmap", "c", "--type=merge", "-p", '{"data": {"theirs": "1"}}')
+    await client.apply(kinds.CONFIG_MAP, config_map(kubectl.namespace, kept="2"))
+    assert kubectl.get("configmap", "c")["data"] == {"kept": "2", "theirs": "1"}
+
+
+async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
+    kubectl: Kubectl, client: KubeHttp
+) -> None:
+    await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
+    with pytest.raises(errors.Conflict):
+        await client.delete(kinds.CONFIG_MAP, kubectl.namespace, "c", uid="somebody-else")
+    assert kubectl.exists("configmap", "c")
+
+
+async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeHttp) -> None:
+    service = make.host_object(minReplicas=0)
+    service["metadata"] = {"name": "h", "namespace": kubectl.namespace}
+    with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*greater than or equal to 1"):
+        await client.create(kinds.INFERENCE_SERVICE, service)
+
+
+async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(kubectl: Kubectl, client: KubeHttp) -> None:
+    for name in ("a", "b"):
+        await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, name, metadata={"labels": {"x": "y"}}))
+    selection = Selection(kubectl.namespace, labels="x=y")
+    patience = Patience(silence=0.5, first_wait=0.01)
+    async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
+        assert {key.name for key in informer.store} == {"a", "b"}
+        kubectl("label", "configmap", "b", "x-")
+        await until(lambda: {key.name for key in informer.store} == {"a"})
+        kubectl("delete", "configmap", "a")
+        await until(lambda: not informer.store)
+        await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "c", metadata={"labels": {"x": "y"}}))
+        await until(lambda: {key.name for key in informer.store} == {"c"})
+
+
+async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeHttp) -> None:
+    selection = Selection(kubectl.namespace)
+    patience = Patience(silence=0.3, first_wait=0.01)
+    async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
+        informer._version = "1"
+        await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
+        await until(lambda: Key(kubectl.namespace, "c") in informer.store)
+        assert int(informer._version) > 1
+
+
+async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: Kubectl, client: KubeHttp) -> None:
+    news: list[str] = []
+    async with informed(
+        client,
+        kinds.CONFIG_MAP,
+        Selection(kubectl.namespace),
+        on_change=lambda old, new: news.append((new or old or {})["metadata"]["name"]),
+    ) as informer:
+        stored = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
+        informer.wrote(stored)
+        assert Key(kubectl.namespace, "c") in informer.store
+        changed = await client.replace(kinds.CONFIG_MAP, stored | {"data": {"a": "b"}})
+        informer.wrote(changed)
+        await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "last"))
+        await until(lambda: "last" in news)
+        assert informer.store[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
+
+
+async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: KubeHttp) -> None:
+    kubectl.apply(host(kubectl.namespace))
+    owner = kubectl.get("isvc", "triton-mms")
+    kubectl("create", "configmap", "c", "--from-literal=a=theirs")
+    copies = Informer(client, kinds.CONFIG_MAP)
+    with pytest.raises(errors.NameTaken, match="c is there already and does not belong to"):
+        await claim(client, copies, config_map(kubectl.namespace, metadata=owned(owner)))
+    await claim(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
+
+
+async def test_our_config_without_its_labels_gets_them_back_before_anything_is_planned(
+    kubectl: Kubectl, client: KubeHttp
+) -> None:
+    kubectl.apply(host(kubectl.namespace))
+    owner = kubectl.get("isvc", "triton-mms")
+    ours = config_map(kubectl.namespace, metadata=owned(owner))
+    await client.create(kinds.CONFIG_MAP, ours)
+    kubectl("label", "configmap", "c", f"{names.MANAGED_BY}-", f"{names.HOST_LABEL}-")
+    with pytest.raises(errors.Conflict, match="has not been read yet"):
+        await claim(client, Informer(client, kinds.CONFIG_MAP), ours)
+    assert kubectl.get("configmap", "c")["metadata"]["labels"] == names.labels("triton-mms")
+
+
+async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeHttp) -> None:
+    kubectl.apply(host(kubectl.namespace))
+    await client.apply(
+        kinds.CONFIG_MAP, config_map(kubectl.namespace, metadata=owned(kubectl.get("isvc", "triton-mms")))
+    )
+    model = make.model_object()
+    model["metadata"] = {"name": "m", "namespace": kubectl.namespace, **owned(kubectl.get("isvc", "triton-mms"))}
+    kubectl.apply(model)
+    kubectl("delete", "isvc", "triton-mms")
+    # the garbage collector learns of a new kind only now and then
+    await asyncio.to_thread(
+        eventually, lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"), "all is gone"
+    )
