@@ -4,6 +4,7 @@
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit contract walkthrough lint format clean cluster cluster-down tools crds webhooks
 

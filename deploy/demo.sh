@@ -30,6 +30,7 @@ elif [ "$CLUSTER" = kind ]; then
 else
   say "a local cluster"
   local_cluster up
+  say "the cluster is ready; now its images and its object store"
   local_cluster images
   local_cluster store
   eval "$(local_cluster env)"
