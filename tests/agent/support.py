@@ -125,10 +125,11 @@ class FakeBucket:
     fault: str = ""
     gets: list[str] = field(default_factory=list)
     lists: int = 0
+    url: str = ""
     during: Callable[[], None] | None = None
     """Done once, while an object is read."""
 
-    def put(self, name: str, content: str = "", **files: str) -> None:
+    def put(self, name: str, content: str = "") -> None:
         self.objects[f"models/{name}/content"] = content.encode()
         self.objects[f"models/{name}/1/model.bin"] = b"weights"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from manyserve.agent import retry
-from manyserve.api.modelconfig import content_hash
+from manyserve.api.modelconfig import Entry, content_hash
 from tests.agent.support import Pod, entry, eventually
 
 
@@ -176,7 +176,12 @@ async def test_a_thousand_flaps_end_with_the_last_config(pod: Pod) -> None:
     await running(pod, "a", "b")
     pod.bucket.put("c", "c")
     for turn in range(300):
-        choices = ([], [entry("a")], [entry("a", "gs://bucket/models/b"), entry("b")], [entry("b"), entry("c")])
+        choices: tuple[list[Entry], ...] = (
+            [],
+            [entry("a")],
+            [entry("a", "gs://bucket/models/b"), entry("b")],
+            [entry("b"), entry("c")],
+        )
         pod.config.write(*choices[turn % 4])
         await asyncio.sleep(0)
     pod.config.write(entry("a", "gs://bucket/models/c"), entry("b"))

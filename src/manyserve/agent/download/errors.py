@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.text import one_line
+
+NOT_FOUND = ("was not found", "not_found", True)
+OTHER = ("could not be read", "unavailable", False)
+FORBIDDEN = ("may not be read", "forbidden", True)
+_STATUS = re.compile(r"status code: (?P<code>\d{3})")
+_STATUSES = {"401": FORBIDDEN, "403": FORBIDDEN, "404": NOT_FOUND}
 
 
 def explained(error: BaseException, uri: str) -> DownloadError:
@@ -12,26 +20,34 @@ def explained(error: BaseException, uri: str) -> DownloadError:
         return explained(error.exceptions[0], uri)
     if isinstance(error, DownloadError):
         return error
-    says, reason, permanent = _judge(error)
-    # What follows obstore's first paragraph is for its programmers.
-    words = one_line(str(error).partition("\n\nDebug source")[0])
+    words = shortened(str(error))
+    says, reason, permanent = _judge(error, words)
     return DownloadError(f"{uri} {says}: {words}" if words else f"{uri} {says}", reason=reason, permanent=permanent)
 
 
-def _judge(error: BaseException) -> tuple[str, str, bool]:
+def shortened(text: str) -> str:
+    """Return what is worth reading of an error of obstore.
+
+    The paragraphs after the first are for its programmers, and the request with its duration, before the
+    dash, would make each try's message another one.
+    """
+    head, dash, tail = text.partition("\n\nDebug source")[0].partition(" - ")
+    return one_line(tail if dash and "Error performing" in head else head)
+
+
+def _judge(error: BaseException, words: str) -> tuple[str, str, bool]:
     """Return what happened, the word for the metric, and whether a retry alone is not expected to help."""
     from obstore import exceptions  # noqa: PLC0415 (only when needed: it is large)
 
-    match error:
-        case TimeoutError():
-            return "could not be read: it stalled", "stalled", False
-        case FileNotFoundError() if error.errno is None:
-            return "was not found", "not_found", True
-        case exceptions.PermissionDeniedError() | exceptions.UnauthenticatedError():
-            return "may not be read", "forbidden", True
-        case exceptions.InvalidPathError():
-            return "has an object with a name that is refused", "bad_name", True
-        case OSError():
-            return "could not be written to the volume", "disk", False
-        case _:
-            return "could not be read", "unavailable", False
+    status = _STATUS.search(words)  # listings fail with one type of error whatever the reason
+    if status and status["code"] in _STATUSES:
+        return _STATUSES[status["code"]]
+    kinds: dict[type[BaseException] | tuple[type[BaseException], ...], tuple[str, str, bool]] = {
+        TimeoutError: ("could not be read: it stalled", "stalled", False),
+        (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError): FORBIDDEN,
+        exceptions.InvalidPathError: ("has an object with a name that is refused", "bad_name", True),
+        OSError: ("could not be written to the volume", "disk", False),
+    }
+    if isinstance(error, FileNotFoundError) and error.errno is None:  # obstore's, not the volume's
+        return NOT_FOUND
+    return next((told for kind, told in kinds.items() if isinstance(error, kind)), OTHER)

@@ -96,12 +96,17 @@ class ObjectStoreDownloader:
                     raise
                 await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
                 return
-            await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
             chunks = paced(result.stream(min_chunk_size=CHUNK), self._stall)
-            with await asyncio.to_thread(target.open, "wb") as output:
+            with _created(target) as output:
                 written = await _pour(chunks, output, file.size, progress)
         if written != file.size:
             raise DownloadError(f"{file.key} has {file.size} bytes, but {written} came", reason="short")
+
+
+def _created(path: Path) -> BinaryIO:
+    """Open a new file. Not in a thread: a download that is dropped meanwhile would leave it open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
 
 
 async def paced(chunks: BytesStream, stall: float) -> AsyncIterator[bytes]:

@@ -1,0 +1,134 @@
+"""What the agent tells: states, the board and its waiters, the HTTP answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from manyserve.agent.report import Board, is_settled, model_report
+from manyserve.agent.retry import Memory, Stage
+from manyserve.agent.server import application
+from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
+from manyserve.api.agentreport import AgentReport, ModelState
+from tests.agent.support import Pod, entry, eventually
+
+A = entry("a")
+READY = ServerModel(ServerState.READY)
+FAILED = Memory(A.digest, Stage.DOWNLOAD, 2, "no objects", permanent=True, next_try="soon")
+
+
+def seen(disk: OnDisk | None = None, server: ServerModel = ABSENT, memory: Memory | None = None) -> Seen:
+    return Seen({"a": A}, {"a": disk} if disk else {}, {"a": server}, {"a": memory} if memory else {})
+
+
+@pytest.mark.parametrize(
+    ("world", "stage", "state", "attempt"),
+    [
+        (seen(), None, ModelState.PENDING, 0),
+        (seen(), Step.FETCH, ModelState.DOWNLOADING, 1),
+        (seen(OnDisk(A.digest)), Step.LOAD, ModelState.LOADING, 1),
+        (seen(OnDisk(A.digest, loaded=True), READY), None, ModelState.LOADED, 1),
+        (seen(OnDisk(A.digest, loaded=True), ABSENT), None, ModelState.LOADING, 1),
+        (seen(OnDisk("b" * 64, loaded=True), READY), Step.FETCH, ModelState.DOWNLOADING, 1),
+        (seen(memory=FAILED), None, ModelState.DOWNLOAD_FAILED, 2),
+        (seen(memory=FAILED), Step.FETCH, ModelState.DOWNLOAD_FAILED, 3),
+    ],
+)
+def test_a_state_follows_from_what_is_seen(world: Seen, stage: Step | None, state: ModelState, attempt: int) -> None:
+    report = model_report("a", A, world, stage)
+    assert (report.state, report.attempt) == (state, attempt)
+
+
+def test_a_failure_says_why_and_when_it_is_tried_again() -> None:
+    report = model_report("a", A, seen(memory=FAILED), None)
+    assert (report.message, report.permanent, report.next_try) == ("no objects", True, "soon")
+
+
+def test_the_first_models_are_settled_when_loaded_failed_or_wanted_no_more() -> None:
+    assert not is_settled({"a": A}, seen())
+    assert is_settled({"a": A}, seen(memory=FAILED))
+    assert is_settled({"a": A}, seen(OnDisk(A.digest, loaded=True), READY))
+    assert is_settled({"a": A, "b": entry("b")}, seen(memory=FAILED))
+    assert is_settled({"a": entry("a", "gs://b/other")}, seen())
+
+
+async def test_the_board_counts_changes_and_only_those() -> None:
+    board = Board()
+    assert board.post(config="x")
+    assert not board.post(config="x", config_error="")
+    assert board.report.revision == 2
+    assert AgentReport.model_validate_json(board.body()) == board.report
+
+
+async def test_who_waits_is_told_at_once_and_who_is_behind_does_not_wait() -> None:
+    board = Board()
+    waiting = asyncio.create_task(board.wait(1, board.report.instance, 30))
+    await asyncio.sleep(0)
+    board.post(settled=True)
+    async with asyncio.timeout(1):
+        await waiting
+        await board.wait(1, board.report.instance, 30)
+        await board.wait(2, "another", 30)
+        await board.wait(None, None, 30)
+        await board.wait(2, board.report.instance, 0.01)
+
+
+@pytest.fixture
+async def client(pod: Pod) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
+    await pod.start()
+    async with TestClient(TestServer(application(pod.agent, pod.shop))) as client:
+        yield client
+
+
+async def test_the_pod_is_ready_when_the_first_models_are_settled_and_the_server_answers(
+    pod: Pod,
+    client: TestClient,  # type: ignore[type-arg]
+) -> None:
+    await eventually(lambda: pod.agent.board.report.server_ready)
+    answer = await client.get("/readyz")
+    assert (answer.status, await answer.text()) == (503, "there is no models.json yet\n")
+    pod.config.write()
+    await eventually(lambda: pod.agent.board.report.settled)
+    assert (await client.get("/readyz")).status == 200
+    await pod.server_stops()
+    await eventually(lambda: not pod.agent.board.report.server_ready)
+    answer = await client.get("/readyz")
+    assert (answer.status, await answer.text()) == (503, "the model server does not answer\n")
+
+
+async def test_status_answers_a_long_poll_with_the_change(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
+    await eventually(lambda: pod.agent.board.report.server_ready)
+    first = AgentReport.from_wire(await (await client.get("/status")).json())
+    query = {"after": str(first.revision), "instance": first.instance, "wait": "20"}
+    poll = asyncio.create_task(client.get("/status", params=query))
+    pod.config.write()
+    async with asyncio.timeout(2):
+        second = AgentReport.from_wire(await (await poll).json())
+    assert second.revision > first.revision
+    assert second.instance == first.instance
+
+
+async def test_status_refuses_what_is_not_a_number(client: TestClient) -> None:  # type: ignore[type-arg]
+    for query in ("after=x", "wait=long"):
+        assert (await client.get(f"/status?{query}")).status == 400
+
+
+async def test_the_agent_is_alive_while_its_loop_turns(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
+    assert (await client.get("/healthz")).status == 200
+    await pod.stop()
+    pod.agent.beat -= 61
+    answer = await client.get("/healthz")
+    assert answer.status == 503
+    assert "has not turned" in await answer.text()
+
+
+async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
+    pod.bucket.put("a", "12345")
+    pod.config.write(entry("a"), entry("missing"))
+    await pod.shows(a="Loaded", missing="DownloadFailed")
+    text = await (await client.get("/metrics")).text()
+    assert 'manyserve_agent_models{state="Loaded"} 1.0' in text
+    assert 'manyserve_agent_failures_total{reason="not_found",stage="download"} 1.0' in text
+    assert "manyserve_agent_download_bytes_total 12.0" in text
+    assert "manyserve_agent_load_seconds_count 1.0" in text

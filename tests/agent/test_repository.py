@@ -1,0 +1,138 @@
+"""The client of the v2 repository API, and the program as a whole."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.agent.repository import ServerGoneError, ServerRefusedError, V2Repository, read_index
+from manyserve.agent.sync import ServerModel, ServerState
+from tests.agent.support import Pod, entry, eventually
+
+
+class Scripted:
+    """A server with one answer for everything."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.hang = 200, b"", False
+        self.url = ""
+
+    async def answer(self, _: web.Request) -> web.Response:
+        if self.hang:
+            await asyncio.sleep(60)
+        return web.Response(status=self.status, body=self.body)
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Scripted]:
+    script = Scripted()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", script.answer)
+    async with TestServer(app) as server:
+        script.url = str(server.make_url("")).rstrip("/")
+        yield script
+
+
+@pytest.fixture
+async def client(scripted: Scripted) -> AsyncIterator[V2Repository]:
+    client = V2Repository(scripted.url, index_seconds=0.2)
+    yield client
+    await client.close()
+
+
+def test_of_several_versions_the_one_that_decides_counts() -> None:
+    rows = [("a", "UNAVAILABLE"), ("a", "READY"), ("b", "READY"), ("b", "LOADING"), ("c", None), ("d", "NEW STATE")]
+    body = json.dumps([{"name": name, "state": state} for name, state in rows]).encode()
+    assert {name: model.state for name, model in read_index(body).items()} == {
+        "a": ServerState.READY,
+        "b": ServerState.LOADING,
+        "c": ServerState.ABSENT,
+        "d": ServerState.UNAVAILABLE,
+    }
+
+
+def test_a_reason_comes_along_on_one_line() -> None:
+    body = b'[{"name": "a", "state": "UNAVAILABLE", "reason": "bad\\nfile"}]'
+    assert read_index(body) == {"a": ServerModel(ServerState.UNAVAILABLE, "bad file")}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"[{}]", b'[{"name": "a", "state": [1]}]'])
+def test_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
+    with pytest.raises(ServerGoneError):
+        read_index(body)
+
+
+async def test_an_index_that_does_not_come_means_the_server_is_gone(scripted: Scripted, client: V2Repository) -> None:
+    scripted.hang = True
+    with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
+        await client.index()
+    scripted.hang, scripted.status = False, 503
+    with pytest.raises(ServerGoneError, match="answered 503"):
+        await client.index()
+
+
+async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, client: V2Repository) -> None:
+    scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
+    with pytest.raises(ServerRefusedError, match=r"^no such backend$"):
+        await client.load("a")
+    scripted.body = b"x" * 10_000_000
+    with pytest.raises(ServerRefusedError) as caught:
+        async with asyncio.timeout(2):
+            await client.load("a")
+    assert len(str(caught.value)) <= 512
+    scripted.body = b""
+    with pytest.raises(ServerRefusedError, match="answered with 400"):
+        await client.load("a")
+
+
+async def test_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Repository) -> None:
+    scripted.status = 404
+    await client.unload("a")
+    scripted.status = 500
+    with pytest.raises(ServerRefusedError):
+        await client.unload("a")
+
+
+async def test_a_server_that_is_not_there_is_gone() -> None:
+    client = V2Repository("http://127.0.0.1:1")
+    with pytest.raises(ServerGoneError, match="does not answer"):
+        await client.load("a")
+    await client.close()
+
+
+PROGRAM = """
+import os
+from manyserve.agent.main import run
+from manyserve.agent.settings import AgentSettings
+run(AgentSettings.from_env(os.environ))
+"""
+
+
+async def test_the_program_serves_stops_at_sigterm_and_unloads_nothing(pod: Pod, unused_tcp_port: int) -> None:
+    pod.bucket.put("a")
+    pod.config.write(entry("a"))
+    settings = {
+        "MANYSERVE_STORE_DIR": str(pod.root),
+        "MANYSERVE_CONFIG_FILE": str(pod.config.path),
+        "MANYSERVE_SERVER_URL": pod.settings.server_url,
+        "MANYSERVE_GCS_ENDPOINT": pod.settings.gcs_endpoint or "",
+        "MANYSERVE_AGENT_PORT": str(unused_tcp_port),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    pipe = asyncio.subprocess.PIPE
+    agent = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, env=os.environ | settings, stdout=pipe)
+    await eventually(lambda: pod.triton.served == {"a": ""}, limit=20)
+    agent.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        output, _ = await agent.communicate()
+    assert agent.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert lines[-1]["msg"] == "agent is stopped"
+    assert pod.triton.calls == ["load a"]
+    assert (pod.root / "models" / "a" / "content").stat().st_mode & 0o777 == 0o640
