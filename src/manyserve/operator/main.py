@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from typing import Any, cast
 
 import kopf
 import uvloop
 
+from manyserve.api.names import MANAGER
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator import handlers, logs, start
@@ -32,5 +34,5 @@ async def serve(settings: OperatorSettings) -> None:
             registry=handlers.lifecycle(operator, access),
             settings=handlers.settings(),
             clusterwide=True,
-            identity="manyserve",  # kopf would ask for the user's name, and a container's user has none
+            identity=cast("Any", MANAGER),  # kopf would ask for the user's name, and a container's user has none
         )

@@ -1,0 +1,214 @@
+"""A plan is carried out in its order; what is refused is remembered and stops nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.cluster import errors
+from manyserve.cluster.apply import Applier
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.copies import Manifest
+from manyserve.cluster.events import Recorder
+from manyserve.cluster.known import Known
+from manyserve.cluster.slots import Slots
+from manyserve.cluster.watches import Watches
+from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.observed import Child
+from tests.cluster.scripted import ScriptedServer, served
+from tests.support import make
+
+HOST = Key("default", "h")
+OWNER = {"uid": "uid-of-h"}
+
+
+class Cluster(ScriptedServer):
+    """Keeps objects by path, and refuses what it is told to refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects: dict[str, Manifest] = {}
+        self.reply = lambda _verb, path, _body: stored(path)
+        self.refuse: dict[tuple[str, str], tuple[int, str]] = {}
+
+    async def handle(self, request: Any) -> Any:
+        refusal = self.refuse.get((request.method, request.path.rpartition("/")[2]))
+        if refusal:
+            self.answers.append((refusal[0], {}, {"code": refusal[0], "message": refusal[1]}))
+        elif request.method == "GET":
+            found = self.objects.get(request.path)
+            self.answers.append((200, {}, found) if found else (404, {}, {"message": "not found"}))
+        return await super().handle(request)
+
+    def written(self) -> list[str]:
+        return [
+            f"{verb} {path.rpartition('namespaces/default/')[2]}" for verb, path, *_ in self.requests if verb != "GET"
+        ]
+
+
+def stored(path: str) -> Manifest:
+    """Return what the API server answers to a write at a path."""
+    name = path.removesuffix("/status").rpartition("/")[2]
+    return {"kind": "Any", "metadata": {"name": name, "namespace": "default", "uid": "u", "labels": {}}}
+
+
+class Carried:
+    """An applier with what it needs."""
+
+    def __init__(self, client: KubeHttp) -> None:
+        self.known = Known(lambda _key: None)
+        self.watches = Watches(client, self.known, None, lambda _old, _new: None)
+        self.recorder = Recorder(client)
+        self.writes: list[tuple[str, str]] = []
+        self.applier = Applier(
+            client, self.known, self.watches.by_kind, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
+        )
+
+    def has(self, *manifests: Manifest) -> None:
+        for each in manifests:
+            each["metadata"].setdefault("resourceVersion", "5")
+            self.watches.by_kind[each["kind"]].copy.happened(each)
+
+
+@asynccontextmanager
+async def carrying(server: ScriptedServer) -> AsyncIterator[Carried]:
+    async with served(server) as client:
+        yield Carried(client)
+
+
+def thing(kind: str, name: str = "h", version: str = "9") -> Manifest:
+    metadata = {"name": name, "namespace": "default", "ownerReferences": [OWNER], "resourceVersion": version}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
+
+
+def whole_plan() -> Plan:
+    return Plan(
+        applies=(Apply(thing("Deployment"), "it does not exist"),),
+        deletes=(Delete(Child("Ingress", "h"), "u", "it is not wanted any more"),),
+        config=WriteConfig(thing("ConfigMap", "modelconfig-h-0"), "7"),
+        nudges=(Nudge("p", "u", "hash"),),
+        owners=(SetOwners("cifar10", (OWNER,), "5"),),
+        statuses=(SetStatus("TrainedModel", "cifar10", "uid-cifar10", {"loaded": "1/1"}),),
+        events=(Event("TrainedModel", "cifar10", "uid-cifar10", "Normal", "Ready", "it answers"),),
+    )
+
+
+async def test_the_order_is_children_then_config_then_what_is_told() -> None:
+    server = Cluster()
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        await carried.applier.carry_out(HOST, whole_plan())
+    written = server.written()
+    assert set(written[:2]) == {"PATCH deployments/h", "DELETE ingresses/h"}
+    assert written[2:] == [
+        "PUT configmaps/modelconfig-h-0",
+        "PATCH pods/p",
+        "PATCH trainedmodels/cifar10",
+        "PATCH trainedmodels/cifar10/status",
+    ]
+    assert len(carried.writes) == 6
+
+
+async def test_the_config_is_written_for_the_version_that_was_planned_for() -> None:
+    server = Cluster()
+    async with carrying(server) as carried:
+        await carried.applier.carry_out(HOST, Plan(config=whole_plan().config))
+    body = server.requests[-1][4]
+    assert body is not None
+    assert body["metadata"]["resourceVersion"] == "7"
+
+
+async def test_a_conflict_on_the_config_drops_the_rest() -> None:
+    server = Cluster()
+    server.refuse["PUT", "modelconfig-h-0"] = (409, "the object has been modified")
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        with pytest.raises(errors.Conflict):
+            await carried.applier.carry_out(HOST, whole_plan())
+    assert server.written()[-1] == "PUT configmaps/modelconfig-h-0"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [(403, "exceeded quota: tight"), (422, "spec.replicas is invalid"), (404, "namespaces default not found")],
+)
+async def test_a_refused_child_is_remembered_with_the_sentence_and_stops_no_other(code: int, sentence: str) -> None:
+    server = Cluster()
+    server.refuse["PATCH", "h"] = (code, sentence)
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        with pytest.raises(errors.Refused, match=sentence):
+            await carried.applier.carry_out(HOST, whole_plan())
+        assert carried.known.failures == {HOST: {Child("Deployment", "h"): sentence}}
+        assert server.written()[-1] == "PATCH trainedmodels/cifar10/status"
+        server.refuse.clear()
+        await carried.applier.carry_out(HOST, whole_plan())
+        assert carried.known.failures == {}
+
+
+async def test_a_strangers_object_is_not_touched() -> None:
+    server = Cluster()
+    stranger = thing("Service") | {"metadata": {"name": "h", "namespace": "default"}}
+    server.objects["/api/v1/namespaces/default/services/h"] = stranger
+    async with carrying(server) as carried:
+        with pytest.raises(errors.Refused, match="Service h is there already and does not belong"):
+            await carried.applier.carry_out(HOST, Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
+    assert server.written() == []
+
+
+async def test_a_status_is_only_written_to_the_object_that_was_planned_for() -> None:
+    server = Cluster()
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        status = SetStatus("TrainedModel", "cifar10", "an-earlier-one", {"loaded": "1/1"})
+        gone = SetStatus("TrainedModel", "gone", "u", {"loaded": "1/1"})
+        await carried.applier.carry_out(HOST, Plan(statuses=(status, gone)))
+    assert server.written() == []
+
+
+async def test_what_is_gone_meanwhile_is_no_error() -> None:
+    server = Cluster()
+    for name in ("p", "cifar10", "status"):
+        server.refuse["PATCH", name] = (404, "not found")
+    server.refuse["DELETE", "h"] = (409, "the uid in the precondition does not match")
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        await carried.applier.carry_out(HOST, whole_plan())
+
+
+async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
+    server = Cluster()
+    server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
+    async with carrying(server) as carried:
+        await carried.applier.carry_out(HOST, Plan(applies=whole_plan().applies))
+        assert carried.watches.by_kind["Deployment"].store[HOST]["metadata"]["resourceVersion"] == "12"
+
+
+async def test_writes_that_have_not_begun_are_left_when_the_api_server_is_away() -> None:
+    begun = 0
+
+    async def write() -> None:
+        nonlocal begun
+        begun += 1
+        raise errors.Unavailable("no answer")
+
+    with pytest.raises(errors.Unavailable):
+        await Slots(at_once=4).do([write] * 1000)
+    assert begun <= 4
+
+
+async def test_one_write_that_fails_for_itself_leaves_the_others() -> None:
+    done: list[int] = []
+
+    async def write(number: int) -> None:
+        if number == 3:
+            raise errors.Conflict("changed")
+        done.append(number)
+
+    with pytest.raises(errors.Conflict):
+        await Slots(at_once=2).do([lambda number=number: write(number) for number in range(8)])  # type: ignore[misc]
+    assert done == [0, 1, 2, 4, 5, 6, 7]

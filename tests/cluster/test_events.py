@@ -1,0 +1,97 @@
+"""Events reach the API server without flooding it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from manyserve.cluster.events import BURST, Recorder, build_event
+from manyserve.plan.actions import Event
+from tests.cluster.scripted import ScriptedServer, served
+from tests.cluster.waiting import until
+
+MINUTE = 60.0
+
+
+def event(message: str = "it answers", uid: str = "u") -> Event:
+    return Event("TrainedModel", "m", uid, "Normal", "Ready", message)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def recording(server: ScriptedServer, clock: Clock) -> AsyncIterator[Recorder]:
+    async with served(server) as client:
+        recorder = Recorder(client, clock)
+        task = asyncio.create_task(recorder.run())
+        yield recorder
+        assert not task.done()
+        task.cancel()
+
+
+async def drained(recorder: Recorder, server: ScriptedServer, count: int) -> None:
+    await until(lambda: recorder._waiting.empty() and len(server.requests) >= count)
+
+
+def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
+    built = build_event("n", event(), datetime(2026, 1, 1, tzinfo=UTC))
+    assert built["involvedObject"] == {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "TrainedModel",
+        "name": "m",
+        "namespace": "n",
+        "uid": "u",
+    }
+    assert (built["reason"], built["message"], built["count"]) == ("Ready", "it answers", 1)
+
+
+async def test_the_same_again_counts_up_at_most_once_a_minute() -> None:
+    server, clock = ScriptedServer(), Clock()
+    async with recording(server, clock) as recorder:
+        for _ in range(10):
+            recorder.record("n", event())
+        await drained(recorder, server, 1)
+        clock.now = MINUTE
+        recorder.record("n", event())
+        await drained(recorder, server, 2)
+    assert [request[0] for request in server.requests] == ["POST", "PATCH"]
+    assert server.requests[1][4] is not None
+    assert server.requests[1][4]["count"] == 2
+
+
+async def test_an_event_that_is_gone_is_made_again() -> None:
+    server, clock = ScriptedServer(), Clock()
+    async with recording(server, clock) as recorder:
+        recorder.record("n", event())
+        await drained(recorder, server, 1)
+        clock.now = MINUTE
+        server.answers.append((404, {}, {"message": "not found"}))
+        recorder.record("n", event())
+        await drained(recorder, server, 3)
+    assert [request[0] for request in server.requests] == ["POST", "PATCH", "POST"]
+
+
+async def test_one_object_has_at_most_a_burst_of_new_events() -> None:
+    server, clock = ScriptedServer(), Clock()
+    async with recording(server, clock) as recorder:
+        for number in range(100):
+            recorder.record("n", event(f"number {number}"))
+        recorder.record("n", event(uid="another"))
+        await drained(recorder, server, BURST + 1)
+    assert len(server.requests) == BURST + 1
+
+
+async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
+    server, clock = ScriptedServer(), Clock()
+    server.answers.append((500, {}, {"message": "oh"}))
+    async with recording(server, clock) as recorder:
+        recorder.record("n", event("one"))
+        recorder.record("n", event("two"))
+        await drained(recorder, server, 2)
