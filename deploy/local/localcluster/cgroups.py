@@ -1,6 +1,6 @@
 """One cgroup per node in every hierarchy, under a common parent for the cluster.
 
-The kubelet keeps its pods below `/manyserve-PORT/nodeI`, so limits hold and the host's own cgroups
+The kubelet keeps its pods below `/manyserve-PORT-x/nodeI`, so limits hold and the host's own cgroups
 stay untouched. With cgroup v1 each controller is a hierarchy of its own, and a new cpuset needs its
 masks copied down; with v2 there is one hierarchy, whose controllers must be handed down.
 """

@@ -17,6 +17,8 @@ def main() -> int:
     except Sentence as sentence:
         print(sentence, file=sys.stderr)
         return sentence.code
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

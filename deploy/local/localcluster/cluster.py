@@ -29,14 +29,15 @@ from localcluster.images.catalog import IMAGES, SMALL
 from localcluster.images.store import ensure, load
 from localcluster.lock import lock
 from localcluster.paths import FABRIC, Cluster
-from localcluster.say import Refusal, say
+from localcluster.say import Failure, Refusal, say
+from localcluster.wait import until
 
 
 def up(wanted: Cluster) -> None:
     """Have a healthy cluster on this port."""
     with lock(f"run-{wanted.port}"):
         running = read(wanted.port)
-        if running and healthy(running):
+        if running and _becomes_healthy(running):
             _same_or_refuse(running, wanted)
             say(f"a healthy cluster is already running on port {wanted.port}")
             return
@@ -56,7 +57,7 @@ def load_images(port: int, names: list[str]) -> None:
     """Have images on the nodes of the cluster on this port."""
     with lock(f"run-{port}"):
         running = read(port)
-        if not running or not healthy(running):
+        if not running or not _becomes_healthy(running):
             raise Refusal(f"no healthy cluster runs on port {port}: start one with `up`")
         load(running, names)
 
@@ -72,9 +73,21 @@ def read(port: int) -> Cluster | None:
 
 def healthy(cluster: Cluster) -> bool:
     """Tell whether everything that was started lives and every node is ready."""
-    started = (cluster.folder / "complete").exists() and bool(process.names(cluster))
-    alive = all(process.find(cluster, name) for name in process.names(cluster))
-    return started and alive and api.ready(cluster) and all(map(api.node_ready, cluster.members))
+    return _alive(cluster) and api.ready(cluster) and all(map(api.node_ready, cluster.members))
+
+
+def _alive(cluster: Cluster) -> bool:
+    names = process.names(cluster)
+    whole = bool(names) and (cluster.folder / "complete").exists()
+    return whole and all(process.find(cluster, name) for name in names)
+
+
+def _becomes_healthy(cluster: Cluster) -> bool:
+    """Give a cluster whose processes live the time to answer, on a machine that is busy."""
+    try:
+        return _alive(cluster) and until("the cluster", lambda: healthy(cluster), limit=30)
+    except Failure:
+        return False
 
 
 def _ensure_parts(wanted: Cluster) -> None:
@@ -143,5 +156,6 @@ def status(port: int) -> int:
     for member in running.members:
         say(f"{member.name:24} {'Ready' if api.node_ready(member) else 'not ready'}")
     good = healthy(running)
+    say(f"{'network namespace':24} {running.netns or 'of the host'}")
     say(f"the cluster on port {port} is {'healthy' if good else 'not healthy'}")
     return 0 if good else 1

@@ -1,6 +1,6 @@
 """The network of a cluster: namespaces, a bridge and routes, apart from the host's.
 
-    host ── relay ──▶ [ manyserve-PORT: br0 10.99.0.1, control plane, DNS, gateway ]
+    host ── relay ──▶ [ manyserve-PORT-x: br0 10.99.0.1, control plane, DNS, gateway ]
                           │ veth              │ veth
                       [ -node1: 10.99.0.11 ]  [ -node2: 10.99.0.12 ]   pods 10.244.I.0/24
 
@@ -55,7 +55,7 @@ def remove(cluster: Cluster) -> None:
 def _names(cluster: Cluster) -> list[str]:
     if not NAMED.is_dir():
         return []
-    return [p.name for p in NAMED.iterdir() if p.name == cluster.name or p.name.startswith(f"{cluster.name}-")]
+    return [p.name for p in NAMED.iterdir() if p.name == cluster.name or p.name.startswith(f"{cluster.name}-node")]
 
 
 def _ip(netns: str, words: str) -> None:

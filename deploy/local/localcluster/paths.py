@@ -10,6 +10,7 @@ PORT+1 the gateway (port 80 inside), and PORT+2 to PORT+5 etcd and the controlle
 host only for a control plane without nodes.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,9 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """Its name in lists of namespaces and cgroups."""
-        return f"manyserve-{self.port}"
+        """Its name in lists of namespaces and cgroups: by port and cache, so that nobody ends another's."""
+        owner = hashlib.sha256(str(cache().resolve()).encode()).hexdigest()[:4]
+        return f"manyserve-{self.port}-{owner}"
 
     @property
     def netns(self) -> str | None:
