@@ -1,4 +1,4 @@
-"""Figures: what a run measured, beside the goal and a peer or a floor, written to `reports/`.
+"""Figures: what a run measured, beside the goal and a peer, written to `reports/`.
 
 Absolute times mean little on shared machines, so every figure carries the machine's load when it was
 taken. A figure whose goal is missed is printed as missed; whether that fails the run is the test's matter.
@@ -24,7 +24,6 @@ class Figure:
     goal: str = ""
     met: bool | None = None
     peer: str = ""
-    floor: str = ""
     load: float = 0.0
 
 
@@ -36,13 +35,20 @@ class Figures:
         self.taken: list[Figure] = []
 
     def take(
-        self, name: str, value: float, unit: str, *, below: float | None = None, peer: str = "", floor: str = ""
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        below: float | None = None,
+        exactly: float | None = None,
+        peer: str = "",
     ) -> None:
-        """Record a figure; `below` is its goal."""
-        goal = "" if below is None else f"< {below:g}"
-        met = None if below is None else value < below
+        """Record a figure; `below` or `exactly` is its goal, `peer` what another one takes in the same run."""
+        goal = f"< {below:g}" if below is not None else f"= {exactly:g}" if exactly is not None else ""
+        met = value < below if below is not None else value == exactly if exactly is not None else None
         load = round(os.getloadavg()[0], 2)
-        self.taken.append(Figure(name, round(value, 3), unit, goal, met, peer, floor, load))
+        self.taken.append(Figure(name, round(value, 3), unit, goal, met, peer, load))
 
     def write(self) -> list[str]:
         """Write the report and return its lines for people."""
@@ -58,8 +64,7 @@ class Figures:
 
 def _line(figure: Figure) -> str:
     verdict = {None: "", True: "met", False: "MISSED"}[figure.met]
-    beside = figure.peer or figure.floor
     return (
         f"{figure.name:<58} {figure.value:>9g} {figure.unit:<8} {figure.goal:<10} {verdict:<7}"
-        f"{'(' + beside + ') ' if beside else ''}load {figure.load:g}"
+        f"{'(' + figure.peer + ') ' if figure.peer else ''}load {figure.load:g}"
     )

@@ -48,12 +48,13 @@ def cluster(figures: Figures) -> Iterator[Cluster]:
 @pytest.fixture
 def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
     """Return kubectl in a namespace of the test's own."""
-    with _namespace(cluster) as own:
+    with namespace(cluster) as own:
         yield own
 
 
 @contextmanager
-def _namespace(cluster: Cluster) -> Iterator[Kubectl]:
+def namespace(cluster: Cluster) -> Iterator[Kubectl]:
+    """Make a namespace that goes at the end, and return kubectl in it."""
     name = f"walk-{os.getpid()}-{next(_NUMBERS)}"
     everywhere = Kubectl(cluster.env)
     everywhere("create", "namespace", name)
@@ -65,7 +66,7 @@ def _namespace(cluster: Cluster) -> Iterator[Kubectl]:
 @pytest.fixture(scope="module")
 def shared_host(cluster: Cluster) -> Iterator[Kubectl]:
     """Return kubectl in a namespace where a ready host `mms` of 1Gi stands, for tests that place nothing."""
-    with _namespace(cluster) as kubectl:
+    with namespace(cluster) as kubectl:
         kubectl.apply(things.host())
         things.wait_ready(kubectl, "isvc", "mms")
         yield kubectl

@@ -89,4 +89,6 @@ def test_the_load_test_succeeds_to_the_last_request(cluster: Cluster, figures: F
     assert answered[1] == "600"
     latencies = re.search(r"Latencies.*\]\s+(.*)", cluster.demo)
     assert latencies
-    figures.take("perf Job: requests answered 200, of 600", int(answered[1]), "answers", peer="KFServing 600 of 600")
+    figures.take(
+        "perf Job: requests answered 200, of 600", int(answered[1]), "answers", exactly=600, peer="KFServing: 600"
+    )

@@ -9,15 +9,46 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+
+import pytest
+import yaml
 
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, condition, eventually
 from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.conftest import ROOT, namespace
 from tests.walkthrough.things import host, model, pod_of, resident, wait_ready
 
 MODELS = 9
-PEER = "KServe's way 64 s, the kubelet's once a minute"
+
+
+@pytest.fixture(scope="module")
+def kubelets_way(cluster: Cluster) -> Iterator[Future[float]]:
+    """Return the seconds, measured meanwhile, until the kubelet by itself shows a changed ConfigMap to a pod.
+
+    That is how a model reaches KServe's agent: nobody touches the pod, and the kubelet looks once a minute.
+    """
+    with namespace(cluster) as kubectl, ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_remount, kubectl)
+
+
+def _remount(kubectl: Kubectl) -> float:
+    kubectl("create", "configmap", "page", "--from-literal=text=old")
+    pod = next(yaml.safe_load_all((ROOT / "deploy" / "local" / "manifests" / "client.yaml").read_text()))
+    pod["metadata"].pop("namespace", None)
+    pod["spec"]["volumes"] = [*pod["spec"].get("volumes", []), {"name": "page", "configMap": {"name": "page"}}]
+    mounts = pod["spec"]["containers"][0].setdefault("volumeMounts", [])
+    mounts.append({"name": "page", "mountPath": "/page"})
+    kubectl.apply(pod)
+    name = pod["metadata"]["name"]
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    kubectl("patch", "configmap", "page", "--type=merge", "-p", '{"data":{"text":"new"}}')
+    start = time.monotonic()
+    eventually(lambda: "new" in kubectl("exec", name, "--", "cat", "/page/text"), "the file changes", 150, pause=0.5)
+    return time.monotonic() - start
 
 
 def agent_times(kubectl: Kubectl, pod: str) -> dict[str, float]:
@@ -31,7 +62,9 @@ def first(times: dict[str, float], *words: str) -> float:
     return min(when for message, when in times.items() if all(word in message for word in words))
 
 
-def test_config_and_status_of_a_new_model_take_less_than_a_second_together(kubectl: Kubectl, figures: Figures) -> None:
+def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
+    kubectl: Kubectl, figures: Figures, kubelets_way: Future[float]
+) -> None:
     kubectl.apply(host(memory="2Gi"))
     wait_ready(kubectl, "isvc", "mms")
     pod = pod_of(kubectl)["metadata"]["name"]
@@ -54,12 +87,14 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(kubec
         loaded = first(times, f"loaded model {name}")
         splits.append((added - applied, arrived - added, loaded - arrived, ready - loaded, ready - start))
     config, fetched, load, status, whole = (statistics.median(each) for each in zip(*splits, strict=True))
-    figures.take("apply to models.json in the pod, median", config, "s")
+    peer = kubelets_way.result(timeout=180)
+    figures.take("apply to models.json in the pod, median", config, "s", peer=f"the kubelet by itself: {peer:.0f} s")
     figures.take("download, median", fetched, "s")
     figures.take("load, median", load, "s")
     figures.take("loaded to Ready, median", status, "s")
     figures.take("apply to Ready, whole, median", whole, "s")
-    figures.take("config and status together, median", config + status, "s", below=1, peer=PEER)
+    figures.take("config and status together, median", config + status, "s", below=1)
+    assert config < peer
     assert config + status < 1
 
 
