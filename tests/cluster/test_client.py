@@ -68,16 +68,6 @@ async def test_a_list_is_read_in_pages_to_its_end() -> None:
     assert {request[2]["labelSelector"] for request in server.requests} == {"x=y"}
 
 
-async def test_a_page_token_that_expires_starts_the_list_again() -> None:
-    server = ScriptedServer()
-    page = {"metadata": {"continue": "more", "resourceVersion": "7"}, "items": [model("a", 1)]}
-    server.answers.extend([(200, {}, page), (410, {}, {"message": "expired"})])
-    server.items = [model("b", 2)]
-    async with served(server) as client:
-        listing = await client.list(TRAINED_MODEL)
-    assert [item["metadata"]["name"] for item in listing.items] == ["b"]
-
-
 @pytest.mark.parametrize(
     ("code", "reason", "kind"),
     [

@@ -126,6 +126,16 @@ async def test_a_list_that_is_unavailable_is_tried_until_it_answers(server: Scri
         assert names(informer) == "ab"
 
 
+async def test_a_list_whose_page_token_expires_begins_again_and_loses_nothing(server: ScriptedServer) -> None:
+    gone: list[Any] = []
+    page = {"metadata": {"continue": "more", "resourceVersion": "2"}, "items": [model("a", 1), model("old", 1)]}
+    server.answers.extend([(200, {}, page), (410, {}, {"code": 410, "message": "expired"})])
+    async with informed(server, on_change=lambda old, new: gone.append(old) if new is None else None) as informer:
+        await until(informer.synced.is_set)
+        assert names(informer) == "ab"
+    assert [old["metadata"]["name"] for old in gone] == ["old"]
+
+
 async def test_not_synced_before_the_first_list_has_answered(server: ScriptedServer) -> None:
     server.answers.extend([(503, {}, {})] * 1000)
     async with informed(server) as informer:

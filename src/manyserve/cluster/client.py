@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from pydantic_core import from_json
 
 from manyserve.api.names import MANAGER
 from manyserve.cluster.access import Access
-from manyserve.cluster.errors import ClusterError, Expired, Unauthorized, Unavailable, from_answer
+from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
 from manyserve.cluster.kinds import EVENT, Kind
 from manyserve.cluster.lines import lines
 
@@ -40,7 +41,7 @@ _APPLY = "application/apply-patch+yaml"
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, and the resourceVersion from which a watch goes on."""
+    """Objects of a kind, and the resourceVersion from which a watch goes on."""
 
     items: list[Manifest]
     resource_version: str
@@ -92,11 +93,21 @@ class KubeHttp:
         return await self._send("GET", kind.path(namespace, name))
 
     async def list(self, kind: Kind, selection: Selection = EVERYTHING) -> Listing:
-        """Return all objects, read in pages. A page token that expires starts the list again, once."""
-        try:
-            return await self._list(kind, selection)
-        except Expired:
-            return await self._list(kind, selection)
+        """Return all objects."""
+        pages = [page async for page in self.pages(kind, selection)]
+        return Listing([item for page in pages for item in page.items], pages[-1].resource_version)
+
+    async def pages(self, kind: Kind, selection: Selection = EVERYTHING) -> AsyncGenerator[Listing, None]:
+        """Yield all objects, 500 at a time. `Expired` means: begin again."""
+        params = selection.params | {"limit": str(PAGE)}
+        more = True
+        while more:
+            page = await self._send("GET", kind.path(selection.namespace), params=params)
+            metadata = page.get("metadata") or {}
+            items = [_named(kind, item) for item in page.get("items") or []]
+            yield Listing(items, metadata.get("resourceVersion", ""))
+            more = bool(metadata.get("continue"))
+            params["continue"] = metadata.get("continue", "")
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Create an object, and return it as stored."""
@@ -146,7 +157,8 @@ class KubeHttp:
     ) -> AsyncGenerator[Manifest, None]:
         """Yield the events after a resourceVersion, until the API server ends the stream.
 
-        A stream that is silent for too long, breaks, or is cut within a line raises `Unavailable`.
+        A stream that breaks or is cut within a line raises `Unavailable`, one that says nothing for `silence`
+        seconds `Silent`.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=silence)
         seconds = str(random.randint(240, 360))  # noqa: S311  only spreads reconnections
@@ -158,22 +170,13 @@ class KubeHttp:
                     raise await self._error(answer)
                 try:
                     async for line in lines(answer.content):
-                        yield json.loads(line)
+                        yield from_json(line)
                 finally:
                     _hang_up(answer)
+        except aiohttp.SocketTimeoutError as error:
+            raise Silent(f"the watch said nothing for {silence:g} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"the watch broke: {error!r}") from error
-
-    async def _list(self, kind: Kind, selection: Selection) -> Listing:
-        params = selection.params | {"limit": str(PAGE)}
-        items: list[Manifest] = []
-        while True:
-            page = await self._send("GET", kind.path(selection.namespace), params=params)
-            items += (_named(kind, item) for item in page.get("items") or [])
-            metadata = page.get("metadata") or {}
-            if not metadata.get("continue"):
-                return Listing(items, metadata.get("resourceVersion", ""))
-            params["continue"] = metadata["continue"]
 
     async def _send(
         self,
@@ -206,7 +209,7 @@ class KubeHttp:
             async with self._session().request(verb, url, data=data, params=params, headers=headers) as answer:
                 if answer.status >= 300:
                     raise await self._error(answer)
-                found: Manifest = json.loads(await answer.read())
+                found: Manifest = from_json(await answer.read())
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"{verb} {path} had no answer: {error!r}") from error

@@ -21,6 +21,10 @@ def _nobody(_old: Manifest | None, _new: Manifest | None) -> None:
     """Nobody listens."""
 
 
+def _whole(item: Manifest) -> Manifest:
+    return item
+
+
 class Copy:
     """All objects of a kind by namespace and name, as far as news about them has arrived.
 
@@ -31,10 +35,18 @@ class Copy:
         Not called for what `wrote` put in, nor for its echo.
     on_store
         Called likewise, but for every change of the copy: for indexes over it.
+    keep
+        What of an object is kept, if not all of it; listeners get the new object whole and the old as kept.
     """
 
-    def __init__(self, on_change: Change | None = None, on_store: Change | None = None) -> None:
+    def __init__(
+        self,
+        on_change: Change | None = None,
+        on_store: Change | None = None,
+        keep: Callable[[Manifest], Manifest] | None = None,
+    ) -> None:
         self.objects: dict[Key, Manifest] = {}
+        self._keep = keep or _whole
         self._on_change = on_change or _nobody
         self._on_store = on_store or _nobody
         self._seen = 0
@@ -42,15 +54,26 @@ class Copy:
 
     def listed(self, items: Iterable[Manifest], version: str) -> None:
         """Make the copy equal to a list of this version, but for what we wrote after it was made."""
-        at = _number(version)
-        if at < self._seen:  # the API server went back in time: it was restored from a backup
+        self.list_begins(version)
+        self.list_ends(self.list_goes_on(items), version)
+
+    def list_begins(self, version: str) -> None:
+        """Take in that a list of this version comes."""
+        if _number(version) < self._seen:  # the API server went back in time: it was restored from a backup
             self._written.clear()
+
+    def list_goes_on(self, items: Iterable[Manifest]) -> set[Key]:
+        """Take in a page of a list, and return what is in it."""
         found = {key_of(item): item for item in items}
-        gone = [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]
-        for key in gone:
-            self._drop(key)
         for key, item in found.items():
             self._news(key, item)
+        return set(found)
+
+    def list_ends(self, found: set[Key], version: str) -> None:
+        """Drop what was in no page, but for what we wrote after the list was made."""
+        at = _number(version)
+        for key in [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]:
+            self._drop(key)
         self._seen = at
 
     def happened(self, item: Manifest, *, deleted: bool = False) -> None:
@@ -83,7 +106,7 @@ class Copy:
     def _put(self, key: Key, item: Manifest, *listeners: Change) -> None:
         item["metadata"].pop("managedFields", None)
         old = self.objects.get(key)
-        self.objects[key] = item
+        self.objects[key] = self._keep(item)
         for listener in listeners:
             listener(old, item)
 

@@ -59,6 +59,10 @@ class Unavailable(ClusterError):
     """5xx, no connection, no answer in time, or an answer that cannot be read."""
 
 
+class Silent(ClusterError):
+    """A watch said nothing, not even a bookmark: it is dead, or its kind has not changed for long."""
+
+
 class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 

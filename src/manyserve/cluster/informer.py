@@ -12,13 +12,14 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
 from manyserve.cluster.copies import Change, Copy, Manifest, key_of
-from manyserve.cluster.errors import ClusterError, Expired, NotFound, Unavailable, from_status
+from manyserve.cluster.errors import ClusterError, Expired, NotFound, Silent, Unavailable, from_status
 from manyserve.cluster.kinds import Kind
 
 __all__ = ["Informer", "key_of"]
@@ -48,13 +49,13 @@ class Informer:
 
     Parameters
     ----------
-    on_change, on_store
-        Told of changes, see `Copy`.
+    on_change, on_store, keep
+        Who is told of changes and what is kept, see `Copy`.
     optional
         The kind may not be served: then the copy is empty and synced, and looked for again now and then.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is named where it is given
         self,
         client: KubeHttp,
         kind: Kind,
@@ -62,11 +63,12 @@ class Informer:
         selection: Selection = EVERYTHING,
         on_change: Change | None = None,
         on_store: Change | None = None,
+        keep: Callable[[Manifest], Manifest] | None = None,
         optional: bool = False,
         patience: Patience = PATIENCE,
     ) -> None:
         self.kind = kind
-        self.copy = Copy(on_change, on_store)
+        self.copy = Copy(on_change, on_store, keep)
         self.synced = asyncio.Event()
         """Set when all objects have been listed once."""
         self.last_heard = time.monotonic()
@@ -94,6 +96,8 @@ class Informer:
         while True:
             try:
                 await self._follow()
+            except Silent:
+                self.last_turn = time.monotonic()
             except ClusterError as error:
                 self._failed(error)
             except Exception:  # noqa: BLE001  a defect of ours in one object must not blind the program to all others
@@ -108,10 +112,16 @@ class Informer:
         await self._watch()
 
     async def _list(self) -> None:
-        listing = await self._client.list(self.kind, self._selection)
-        self._heard()
-        self.copy.listed(listing.items, listing.resource_version)
-        self._version = listing.resource_version
+        found: set[Key] = set()
+        version = ""
+        async with aclosing(self._client.pages(self.kind, self._selection)) as pages:
+            async for page in pages:
+                self._heard()
+                if not version:
+                    self.copy.list_begins(version := page.resource_version)
+                found |= self.copy.list_goes_on(page.items)
+        self.copy.list_ends(found, version)
+        self._version = version
         self.synced.set()
 
     async def _watch(self) -> None:

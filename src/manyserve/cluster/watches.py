@@ -40,6 +40,7 @@ class Watches:
                 selection=Selection(namespace, labels),
                 on_store=stored,
                 on_change=lambda old, new: known.changed(old, new, host_of),
+                keep=_name_of_model if kind is kinds.TRAINED_MODEL else None,
                 optional=kind is kinds.HTTP_ROUTE,
             )
 
@@ -62,6 +63,13 @@ class Watches:
     def are_synced(self) -> bool:
         """Every kind has been listed once."""
         return all(informer.synced.is_set() for informer in self)
+
+
+def _name_of_model(manifest: Manifest) -> Manifest:
+    """Return what identifies a model: the rest is known parsed, and thousands of them need not be kept twice."""
+    metadata = manifest["metadata"]
+    kept = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
+    return {"metadata": kept, "spec": {"inferenceService": model_host(manifest).name}}
 
 
 def _both(first: Change, second: Change) -> Change:
