@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -21,6 +22,11 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.api.agentreport import ModelReport
 from manyserve.api.modelconfig import Entry, dump
+
+# obstore panics now and then, without effect, when a stream that was cancelled is collected outside its runtime.
+DROPPED_STREAMS = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi") -> Entry:

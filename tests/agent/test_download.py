@@ -10,7 +10,9 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import AgentSettings
-from tests.agent.support import FakeBucket
+from tests.agent.support import DROPPED_STREAMS, FakeBucket
+
+pytestmark = DROPPED_STREAMS
 
 URI = "gs://bucket/models/a"
 

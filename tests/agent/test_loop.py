@@ -1,14 +1,18 @@
 """The agent in its pod: what comes true without anybody asking twice."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from manyserve.agent import retry
+from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import Entry, content_hash
-from tests.agent.support import Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
 
 
 @pytest.fixture(autouse=True)
@@ -311,3 +315,28 @@ async def test_limits_on_size_and_number_hold(pod: Pod) -> None:
     await pod.shows(a="DownloadFailed")
     assert pod.model("a").message == "gs://bucket/models/a has more than 1 files"
     assert not pod.bucket.gets
+
+
+async def test_a_dropped_download_ends_only_after_its_threads() -> None:
+    ended: list[str] = []
+
+    def work() -> None:
+        time.sleep(0.1)
+        ended.append("thread")
+
+    task = asyncio.create_task(in_thread(work))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["thread"]
+
+
+async def test_what_changes_while_it_is_read_is_read_again(pod: Pod) -> None:
+    pod.bucket.put("a", "old")
+    pod.bucket.during = lambda: pod.bucket.objects.update({"models/a/zz": b"new file"})
+    pod.config.write(entry("a"))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    assert (pod.root / "models/a/zz").read_bytes() == b"new file"
+    assert pod.bucket.lists >= 4

@@ -11,7 +11,9 @@ from manyserve.agent.retry import Memory, Stage
 from manyserve.agent.server import application
 from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
 from manyserve.api.agentreport import AgentReport, ModelState
-from tests.agent.support import Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
 
 A = entry("a")
 READY = ServerModel(ServerState.READY)

@@ -13,7 +13,9 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.repository import ServerGoneError, ServerRefusedError, V2Repository, read_index
 from manyserve.agent.sync import ServerModel, ServerState
-from tests.agent.support import Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
 
 
 class Scripted:

@@ -9,7 +9,9 @@ import pytest
 from manyserve.agent.files import FileSystem
 from manyserve.agent.store import LOADED, SUCCESS, Store
 from manyserve.agent.sync import OnDisk
-from tests.agent.support import Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
 
 A, B = "a" * 64, "b" * 64
 

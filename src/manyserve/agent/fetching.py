@@ -10,6 +10,7 @@ import asyncio
 import logging
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.job import Job
@@ -17,6 +18,7 @@ from manyserve.agent.logs import LOGGER
 from manyserve.agent.retry import Stage
 from manyserve.agent.store import SUCCESS
 from manyserve.agent.sync import OnDisk, Step
+from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger(LOGGER)
@@ -68,12 +70,13 @@ async def _fill(job: Job, source: Downloader, listing: Listing) -> None:
     free = shutil.disk_usage(store.staging).free
     if listing.size > free:
         raise DownloadError(f"{listing.uri} has {listing.size} bytes, the volume has {free} free", reason="disk")
-    folder = await asyncio.to_thread(store.stage, job.name, job.digest)
+    folder = await in_thread(store.stage, job.name, job.digest)
     try:
         await source.fetch(listing, folder, job.shop.metrics.bytes.inc)
         _same(listing, await source.find(listing.uri))
+        await in_thread(_all_there, listing, folder)
     except BaseException:
-        await asyncio.to_thread(store.discard, job.name, job.digest)
+        await in_thread(store.discard, job.name, job.digest)
         raise
 
 
@@ -82,11 +85,19 @@ def _same(before: Listing, after: Listing) -> None:
         raise DownloadError(f"{before.uri} changed while it was downloaded", reason="changed")
 
 
+def _all_there(listing: Listing, folder: Path) -> None:
+    """Look at every file once more before it is called a success."""
+    for file in listing.files:
+        path = folder / file.path
+        if not path.exists() or (path.is_file() and path.stat().st_size != file.size):
+            raise DownloadError(f"{file.path} of {listing.uri} did not arrive whole", reason="short")
+
+
 async def _put_in_place(job: Job, entry: Entry) -> None:
     shop, store, name = job.shop, job.shop.store, job.name
     job.enter(Step.FETCH, may_stop=False)
-    await asyncio.to_thread(store.swap_in, name, job.digest)
+    await in_thread(store.swap_in, name, job.digest)
     log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, shop.settings.server_models_dir / name)
     log.info("Creating successFile %s", store.marker(name, SUCCESS, job.digest))
-    await asyncio.to_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
+    await in_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
     shop.world.on_disk(name, OnDisk(job.digest))

@@ -48,8 +48,14 @@ class Agent:
                 group.create_task(self._watch_server())
                 group.create_task(self._decide())
         finally:
-            for _, task in self._jobs.values():
-                task.cancel()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        """End all work; only threads that write to the volume are waited for."""
+        tasks = [task for _, task in self._jobs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch_config(self) -> None:
         """Look at the config file; how late the look comes tells how busy the loop is."""
@@ -98,6 +104,7 @@ class Agent:
         """Stop what is not wanted any more, start what is missing, report."""
         for job, task in self._jobs.values():
             if job.superseded and job.may_stop:
+                job.may_stop = False  # once: a second time would interrupt the tidying up
                 task.cancel()
         if self._file.config:
             for name, steps in sync.plan(self._world.seen, now).items():

@@ -12,6 +12,7 @@ from manyserve.agent.logs import LOGGER
 from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.store import LOADED
 from manyserve.agent.sync import ABSENT, OnDisk, ServerModel, ServerState, Step
+from manyserve.agent.threads import in_thread
 
 log = logging.getLogger(LOGGER)
 _LOOK_SECONDS = 0.1
@@ -28,7 +29,7 @@ async def load(job: Job) -> None:
         started = shop.clock()
         await _load_alone(job)
         seconds = round(shop.clock() - started, 3)
-    await asyncio.to_thread(shop.store.mark, name, LOADED, job.digest)
+    await in_thread(shop.store.mark, name, LOADED, job.digest)
     shop.world.on_disk(name, OnDisk(job.digest, loaded=True))
     shop.metrics.load_seconds.observe(seconds)
     memory = replace(job.memory, failed=None, failures=0, message="", permanent=False, next_try=None)

@@ -18,6 +18,7 @@ from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.retry import Stage, delay
 from manyserve.agent.sync import Step
 from manyserve.agent.text import one_line
+from manyserve.agent.threads import in_thread
 
 log = logging.getLogger(LOGGER)
 
@@ -32,7 +33,9 @@ async def work(job: Job, steps: tuple[Step, ...]) -> None:
             return
         try:
             await _take(job, step)
-        except Exception as error:  # noqa: BLE001 (whatever is wrong with one model must not stop the others)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (also a panic in obstore's Rust; the others must go on)
             _failed(job, _STAGES[step], error)
             return
         finally:
@@ -52,13 +55,13 @@ async def _take(job: Job, step: Step) -> None:
 
 async def _delete(job: Job) -> None:
     job.enter(Step.DELETE, may_stop=False)
-    await asyncio.to_thread(job.shop.store.delete, job.name)
+    await in_thread(job.shop.store.delete, job.name)
     job.shop.world.on_disk(job.name, None)
     job.shop.world.forget(job.name)
     log.info("Successfully removed model %s", job.name)
 
 
-def judge(error: Exception) -> tuple[str, bool]:
+def judge(error: BaseException) -> tuple[str, bool]:
     """Return the reason of a failure for the metric, and whether a retry alone is not expected to help."""
     match error:
         case DownloadError():
@@ -74,7 +77,7 @@ def judge(error: Exception) -> tuple[str, bool]:
     return "bug", False
 
 
-def _failed(job: Job, stage: Stage, error: Exception) -> None:
+def _failed(job: Job, stage: Stage, error: BaseException) -> None:
     """Remember a failure and when to try again."""
     shop, memory = job.shop, job.memory
     reason, permanent = judge(error)
