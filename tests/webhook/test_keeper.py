@@ -14,7 +14,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
 from manyserve.webhook import keeper as keeper_module
-from manyserve.webhook.certificates import CA_LIFE, Pair, ensure
+from manyserve.webhook.certificates import CA_LIFE, Pair, ensure, is_trusted
 from manyserve.webhook.keeper import FolderKeeper, SecretKeeper, first_look, keep
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import write
@@ -116,6 +116,19 @@ async def test_a_new_authority_is_registered_one_look_before_its_leaf_is_served(
         assert first.tls.pair == old
         await first.look()
         assert first.tls.pair != old
+
+
+async def test_a_secret_that_was_emptied_is_filled_and_served_at_once() -> None:
+    server = api()
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        old = first.tls.pair
+        del server.objects[SECRET]["data"]
+        await first.look()
+        assert first.tls.pair != old
+        assert first.tls.pair is not None
+        assert is_trusted(first.tls.pair, bundle_in(server))
 
 
 async def test_a_missing_registration_is_no_reason_to_stop() -> None:

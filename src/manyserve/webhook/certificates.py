@@ -84,6 +84,15 @@ def why_not_leaf(issued: Issued, names: Sequence[str], now: datetime) -> str | N
     return _why_worn(certificate, now)
 
 
+def is_trusted(leaf: Pair, bundle: bytes) -> bool:
+    """Tell whether one of a bundle's authorities signed a certificate."""
+    try:
+        certificate, authorities = _certificate(leaf.certificate), x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return False
+    return any(_signed(certificate, each) for each in authorities)
+
+
 def expiry(pair: Pair) -> datetime:
     """Return when a pair's certificate ends. Raises `ValueError`."""
     return _certificate(pair.certificate).not_valid_after_utc
@@ -153,6 +162,14 @@ def _key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("the key is not one of ours")
     return key
+
+
+def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _why_worn(certificate: x509.Certificate, now: datetime) -> str | None:

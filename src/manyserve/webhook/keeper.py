@@ -18,7 +18,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.webhook.bundle import ensure_bundle
-from manyserve.webhook.certificates import Pair
+from manyserve.webhook.certificates import Pair, is_trusted
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import ensure_issued
 from manyserve.webhook.tls import BadPairError, LiveTls
@@ -67,7 +67,7 @@ class SecretKeeper:
         if wrote:
             _log.info("a new certificate was written to Secret %s", self.secret)
         registered = await self._register(issued.bundle)
-        if registered and self.tls.pair is not None:
+        if registered and self.tls.pair is not None and is_trusted(self.tls.pair, issued.bundle):
             return  # API servers hear of the new CA in a moment; the new leaf is served from the next look on
         if self.tls.load(issued.leaf):
             _log.info("a new certificate was loaded from Secret %s", self.secret)
