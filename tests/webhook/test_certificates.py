@@ -9,18 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from manyserve.webhook.certificates import (
-    CA_LIFE,
-    LEAF_LIFE,
-    Issued,
-    Pair,
-    ensure,
-    expiry,
-    issue_authority,
-    issue_leaf,
-    why_not_authority,
-    why_not_leaf,
-)
+from manyserve.webhook.certificates import Issued, ensure, expiry, why_not_authority, why_not_leaf
+from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_authority, issue_leaf
 from manyserve.webhook.secret import read, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

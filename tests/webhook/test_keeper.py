@@ -14,7 +14,8 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
 from manyserve.webhook import keeper as keeper_module
-from manyserve.webhook.certificates import CA_LIFE, Pair, ensure, is_trusted
+from manyserve.webhook.certificates import ensure, is_trusted
+from manyserve.webhook.issuing import CA_LIFE, Pair
 from manyserve.webhook.keeper import FolderKeeper, SecretKeeper, first_look, keep
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import write

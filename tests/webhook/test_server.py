@@ -17,10 +17,13 @@ import pytest
 import pytest_asyncio
 
 from manyserve.api.errors import StartupError
+from manyserve.webhook import listener as listener_module
 from manyserve.webhook import server as server_module
-from manyserve.webhook.certificates import Issued, Pair, ensure, issue_leaf
+from manyserve.webhook.certificates import Issued, ensure
+from manyserve.webhook.issuing import Pair, issue_leaf
+from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.server import BODY_LIMIT, Doors, Health, Listener, plain_app, secure_app
+from manyserve.webhook.server import BODY_LIMIT, Doors, Health, plain_app, secure_app
 from manyserve.webhook.tls import BadPairError, LiveTls
 from tests.support.make import host_object, model_object
 from tests.webhook.make import cache_of, eventually, review_of
@@ -198,7 +201,7 @@ async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Ru
 async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "HANDSHAKE_SECONDS", 0.5)
+    monkeypatch.setattr(listener_module, "HANDSHAKE_SECONDS", 0.5)
     listener = Listener(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
     port = await listener.start()
     assert (await running.post(review_of(model_object())))[0] == 200

@@ -18,7 +18,8 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.webhook.bundle import ensure_bundle
-from manyserve.webhook.certificates import Pair, is_trusted
+from manyserve.webhook.certificates import is_trusted
+from manyserve.webhook.issuing import Pair
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import ensure_issued
 from manyserve.webhook.tls import BadPairError, LiveTls

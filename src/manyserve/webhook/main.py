@@ -21,9 +21,10 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
 from manyserve.webhook import logs
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
+from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.reservations import Reservations
-from manyserve.webhook.server import Doors, Health, Listener, plain_app, secure_app
+from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.settings import WebhookSettings
 from manyserve.webhook.tls import LiveTls
 from manyserve.webhook.view import Cache

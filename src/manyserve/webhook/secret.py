@@ -16,7 +16,8 @@ from typing import Any
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.kinds import Kind
-from manyserve.webhook.certificates import Issued, Pair, ensure
+from manyserve.webhook.certificates import Issued, ensure
+from manyserve.webhook.issuing import Pair
 
 SECRET = Kind("Secret", "v1", "secrets")
 _KEYS = ("ca.crt", "ca.key", "bundle.crt", "tls.crt", "tls.key")

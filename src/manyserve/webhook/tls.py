@@ -11,7 +11,7 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from manyserve.webhook.certificates import Pair
+from manyserve.webhook.issuing import Pair
 
 
 class BadPairError(ValueError):
