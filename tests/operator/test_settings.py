@@ -32,7 +32,6 @@ def test_the_defaults_are_those_of_the_chart() -> None:
         ("MANYSERVE_METRICS_PORT", "99999", "must be a port"),
         ("MANYSERVE_AGENT_PORT", "http", "must be a port"),
         ("MANYSERVE_LOG_LEVEL", "loud", "must be one of DEBUG"),
-        ("MANYSERVE_LEADER_ELECTION", "maybe", "must be true or false"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, sentence: str) -> None:

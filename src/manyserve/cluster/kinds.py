@@ -35,7 +35,6 @@ DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudge
 INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 EVENT = Kind("Event", "v1", "events")
-LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 CUSTOM_RESOURCE_DEFINITION = Kind(
     "CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
 )
@@ -51,7 +50,6 @@ KINDS = {
         *CHILDREN,
         POD,
         EVENT,
-        LEASE,
         CUSTOM_RESOURCE_DEFINITION,
     )
 }

@@ -17,13 +17,9 @@ class OperatorSettings:
     """Everything that can be set."""
 
     namespace: str = "manyserve-system"
-    """`POD_NAMESPACE`: where the operator runs and its ConfigMap and Lease are."""
+    """`POD_NAMESPACE`: where the operator runs and its ConfigMap is."""
     watch_namespace: str | None = None
     """`MANYSERVE_WATCH_NAMESPACE`: the one namespace to look after; unset: all."""
-    identity: str = "manyserve"
-    """`POD_NAME`: who we are among several operators."""
-    leader_election: bool = False
-    """`MANYSERVE_LEADER_ELECTION`: `true` when more than one operator runs."""
     health_port: int = 8090
     """`MANYSERVE_HEALTH_PORT`: /healthz and /readyz."""
     metrics_port: int = 9090
@@ -39,8 +35,6 @@ class OperatorSettings:
         return cls(
             namespace=env.get("POD_NAMESPACE") or cls.namespace,
             watch_namespace=env.get("MANYSERVE_WATCH_NAMESPACE") or None,
-            identity=env.get("POD_NAME") or env.get("HOSTNAME") or cls.identity,
-            leader_election=_flag(env, "MANYSERVE_LEADER_ELECTION"),
             health_port=_port(env, "MANYSERVE_HEALTH_PORT", cls.health_port),
             metrics_port=_port(env, "MANYSERVE_METRICS_PORT", cls.metrics_port),
             agent_port=_port(env, "MANYSERVE_AGENT_PORT", cls.agent_port),
@@ -53,13 +47,6 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
         raise StartupError(f"{name} must be a port, 1 to 65535, and is {text!r}")
     return int(text)
-
-
-def _flag(env: Mapping[str, str], name: str) -> bool:
-    text = env.get(name) or "false"
-    if text not in ("true", "false"):
-        raise StartupError(f"{name} must be true or false, and is {text!r}")
-    return text == "true"
 
 
 def _level(env: Mapping[str, str], name: str) -> str:

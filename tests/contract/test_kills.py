@@ -1,0 +1,99 @@
+"""A kill at any moment loses nothing: the operator dies after its nth write, or loses that write's answer.
+
+For each n a new host with three models of which two fit; the next operator starts with an empty memory. What
+must hold in every version of `models.json`: never more than fits, and nothing placed is ever dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve.api import names
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import Unavailable
+from manyserve.operator.operator import Operator
+from manyserve.operator.settings import OperatorSettings
+from tests.cluster.waiting import until
+from tests.contract.kubelet import kubelet
+from tests.support import make
+from tests.support.kubectl import Kubectl, condition, eventually
+
+HOST = "triton-mms"
+WRITES = 12
+"""As many as it takes from nothing to a host with two models placed, and a little more."""
+
+
+class Mortal(KubeHttp):
+    """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
+
+    def __init__(self, client: KubeHttp, nth: int, *, dies: bool) -> None:
+        super().__init__(client._access)
+        self.dead = asyncio.Event()
+        self._left = nth
+        self._dies = dies
+
+    async def _once(self, verb: str, *rest: Any) -> dict[str, Any]:
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+        answer = await super()._once(verb, *rest)
+        self._left -= verb != "GET"
+        if verb != "GET" and self._left == 0:
+            if not self._dies:
+                raise Unavailable("the answer was lost")
+            self.dead.set()
+            await asyncio.Event().wait()
+        return answer
+
+
+@asynccontextmanager
+async def running(client: KubeHttp, namespace: str, port: int) -> AsyncIterator[Operator]:
+    operator = Operator(client, OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=port))
+    await operator.start()
+    yield operator
+    await operator.stop()
+
+
+def objects(namespace: str) -> list[dict[str, Any]]:
+    found = [make.host_object(), *(make.model_object(name) for name in ("one", "two", "three"))]
+    return [each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in found]
+
+
+def is_settled(kubectl: Kubectl) -> bool:
+    ready = [condition(each) for each in kubectl.list("tm")]
+    answers = [each.get("status") for each in ready].count("True")
+    return answers == 2 and any(each.get("reason") == "MemoryResourceNotAvailable" for each in ready)
+
+
+@pytest.mark.parametrize("nth", range(1, WRITES + 1))
+@pytest.mark.parametrize("dies", [True, False], ids=["killed", "answer lost"])
+async def test_after_the_nth_write(kubectl: Kubectl, client: KubeHttp, nth: int, dies: bool) -> None:
+    triton = {
+        "image": "example/tritonserver",
+        "defaultImageVersion": "1",
+        "supportedFrameworks": make.FRAMEWORKS,
+        "multiModelServer": True,
+    }
+    literal = f"--from-literal=predictors={json.dumps({'triton': triton})}"
+    await asyncio.to_thread(kubectl, "create", "configmap", "inferenceservice-config", literal)
+    async with kubelet(client, kubectl.namespace, HOST) as (one, port):
+        await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))
+        async with Mortal(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
+            if dies:
+                await until(mortal.dead.is_set, 20)
+            else:
+                await asyncio.to_thread(eventually, lambda: is_settled(kubectl), "all is well again", 30)
+        async with running(client, kubectl.namespace, port):
+            await asyncio.to_thread(eventually, lambda: is_settled(kubectl), "all is well again", 30)
+        assert one.configs
+        assert all(len(placed) <= 2 for placed in one.configs), "never more than fits"
+        for before, after in zip(one.configs, one.configs[1:], strict=False):
+            assert set(before) <= set(after), "what is placed stays"
+        kinds = "deployment,service,configmap,ingress"
+        ours = await asyncio.to_thread(kubectl.list, kinds, "-l", f"{names.HOST_LABEL}={HOST}")
+        assert len(ours) == 4
