@@ -22,10 +22,10 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
         gcs_endpoint=str(servers[1].make_url("")).rstrip("/"),
         config_poll_seconds=0.01,
         index_poll_seconds=0.05,
-        load_seconds=0.5,
+        load_seconds=1.0,
         load_slot_seconds=0.1,
         unload_seconds=2.0,
-        stall_seconds=0.4,
+        stall_seconds=10.0,
     )
     pod = Pod(volume, triton, bucket, config, settings, servers)
     yield pod

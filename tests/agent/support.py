@@ -34,7 +34,7 @@ def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi"
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
 
 
-async def eventually(truth: Callable[[], object], limit: float = 5.0) -> None:
+async def eventually(truth: Callable[[], object], limit: float = 30.0) -> None:
     """Wait until it holds; fail when it does not within the limit."""
     end = time.monotonic() + limit
     while not truth():

@@ -29,8 +29,11 @@ async def bucket() -> AsyncIterator[FakeBucket]:
 
 @pytest.fixture
 def source(bucket: FakeBucket) -> Downloader:
-    settings = AgentSettings(gcs_endpoint=bucket.url, stall_seconds=0.3)
-    return choose(URI, downloaders(settings))
+    return reader(bucket, stall_seconds=10)
+
+
+def reader(bucket: FakeBucket, stall_seconds: float) -> Downloader:
+    return choose(URI, downloaders(AgentSettings(gcs_endpoint=bucket.url, stall_seconds=stall_seconds)))
 
 
 async def fetched(source: Downloader, folder: Path, uri: str = URI) -> dict[str, bytes]:
@@ -87,11 +90,12 @@ async def test_objects_that_stand_for_folders_become_folders(
     ],
 )
 async def test_a_fault_is_named_in_bounded_time(
-    bucket: FakeBucket, source: Downloader, tmp_path: Path, fault: str, words: str, permanent: bool
+    bucket: FakeBucket, tmp_path: Path, fault: str, words: str, permanent: bool
 ) -> None:
+    source = reader(bucket, stall_seconds=0.5 if words == "stalled" else 10)
     bucket.objects = {"models/a/x": b"0123456789"}
     bucket.fault = fault
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(DownloadError, match=words) as caught:
             await fetched(source, tmp_path)
     assert caught.value.permanent is permanent

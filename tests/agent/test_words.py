@@ -78,7 +78,7 @@ def test_long_texts_take_no_time() -> None:
     for text in ("x" * 1_000_000, "a://" * 250_000, "a://b" + "?" * 1_000_000):
         without_secrets(text[:65536])
         one_line(text)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 @given(st.text())
