@@ -10,6 +10,7 @@ from typing import Any
 
 from manyserve.api import servingconfig
 from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.copies import Manifest
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.webhook.metrics import Metrics
@@ -19,6 +20,7 @@ STALE_SECONDS = 300.0
 """An informer does something, if only to fail, every half minute at least."""
 
 Raw = Mapping[str, Any]
+_IDENTITY = ("namespace", "name", "uid", "resourceVersion")
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,11 @@ class ConfigWatch:
             _log.warning("the last good configuration stays in force: %s", error)
 
 
+def identity(item: Manifest) -> Manifest:
+    """Return what tells an object from another; the rest of it is in our cache, in fewer bytes."""
+    return {"metadata": {key: item["metadata"][key] for key in _IDENTITY if key in item["metadata"]}}
+
+
 class Watching:
     """The informers and their tasks."""
 
@@ -50,8 +57,8 @@ class Watching:
         named = Selection(namespace=namespace, fields=f"metadata.name={servingconfig.NAME}")
         self.informers = (
             Informer(client, CONFIG_MAP, selection=named, on_store=config.changed),
-            Informer(client, INFERENCE_SERVICE, on_store=cache.host_changed),
-            Informer(client, TRAINED_MODEL, on_store=cache.model_changed),
+            Informer(client, INFERENCE_SERVICE, on_store=cache.host_changed, keep=identity),
+            Informer(client, TRAINED_MODEL, on_store=cache.model_changed, keep=identity),
         )
         self._tasks: list[asyncio.Task[None]] = []
 
