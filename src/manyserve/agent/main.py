@@ -49,6 +49,7 @@ async def serve(settings: AgentSettings) -> None:
     try:
         await _until_signal(asyncio.create_task(agent.run()))
     finally:
+        agent.board.release()
         await runner.cleanup()
         await server.close()
     log.info("agent is stopped")

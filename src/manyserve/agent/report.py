@@ -104,6 +104,10 @@ class Board:
         self._body = self._body or self.report.model_dump_json(exclude_none=True).encode()
         return self._body
 
+    def release(self) -> None:
+        """Let go of all who wait: the agent stops."""
+        self._changed.set()
+
     async def wait(self, after: int | None, instance: str | None, seconds: float) -> None:
         """Return when the report is another than the one the caller knows, or the time is over."""
         if after != self.report.revision or (instance and instance != self.report.instance):
