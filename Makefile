@@ -1,12 +1,13 @@
 # make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
+# make generate   crds/ and webhooks/ from their sources
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract walkthrough lint format clean cluster cluster-down tools crds webhooks
+.PHONY: help demo test unit contract walkthrough lint format clean cluster cluster-down tools generate
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -15,7 +16,7 @@ BIN := .venv/bin
 LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
 
 help: ## say what there is
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 .venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
 	@start=$$SECONDS; echo "==> installing the Python packages into .venv"
@@ -61,9 +62,9 @@ cluster: .venv/.installed
 cluster-down: .venv/.installed
 	@$(LOCAL) down --port $(PORT)
 
-crds: .venv/.installed
+generate: .venv/.installed ## crds/, webhooks/ and the chart's copies, from their sources
 	@$(BIN)/manyserve crds --dir crds
-	@cp crds/*.yaml deploy/chart/files/
+	@$(BIN)/python webhooks/render.py
 
 clean:
 	@rm -rf .venv reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

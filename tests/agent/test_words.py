@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.agent.config import ConfigFile, unpack
-from manyserve.agent.logs import JsonLines, timestamp
 from manyserve.agent.retry import CAP, CAP_PERMANENT, Memory, Stage, delay
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import LIMIT, one_line, without_secrets
 from manyserve.api.modelconfig import content_hash, dump
+from manyserve.logs import JsonLines, timestamp
 from tests.agent.support import ConfigMount, entry
 
 
@@ -90,7 +90,7 @@ def test_any_message_is_one_printable_line_of_bounded_length(text: str) -> None:
 
 def test_a_log_line_is_json_with_the_agents_keys() -> None:
     record = logging.LogRecord("manyserve.agent", logging.INFO, "/x/agent/loop.py", 7, "hi %s", ("gs://b/k?s=1",), None)
-    line = json.loads(JsonLines().format(record))
+    line = json.loads(JsonLines(without_secrets).format(record))
     assert list(line) == ["level", "ts", "logger", "caller", "msg"]
     assert line["level"] == "info"
     assert line["caller"] == "agent/loop.py:7"

@@ -25,7 +25,7 @@ def test_helm_finds_nothing_wrong(values: tuple[str, ...]) -> None:
 
 def test_what_is_generated_is_up_to_date() -> None:
     stale = [str(path.relative_to(ROOT)) for path, expected in rendered().items() if path.read_text() != expected]
-    assert stale == [], "run: make webhooks"
+    assert stale == [], "run: make generate"
 
 
 def test_the_chart_has_the_same_crds_as_the_repository() -> None:

@@ -134,7 +134,7 @@ def test_a_host_is_named_in_the_same_namespace(name: str) -> None:
 @pytest.mark.parametrize("name", ["Cifar", "a.b", "a" * 201, "emoji😀"])
 def test_a_model_name_can_stand_in_a_url(name: str) -> None:
     (problem,) = model_problems(model_with("metadata.name", name))
-    assert "letters, digits and - only, at most 200" in problem.message
+    assert "letters, digits and - only, at most 128" in problem.message
 
 
 def test_a_host_name_leaves_room_for_its_children() -> None:

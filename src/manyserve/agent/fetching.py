@@ -14,14 +14,13 @@ from pathlib import Path
 
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.job import Job
-from manyserve.agent.logs import LOGGER
 from manyserve.agent.retry import Stage
 from manyserve.agent.store import SUCCESS
 from manyserve.agent.sync import OnDisk, Step
 from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import Entry
 
-log = logging.getLogger(LOGGER)
+log = logging.getLogger("manyserve.agent")
 
 
 async def fetch(job: Job, entry: Entry) -> None:

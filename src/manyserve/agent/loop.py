@@ -13,13 +13,12 @@ import logging
 from manyserve.agent import sync
 from manyserve.agent.config import ConfigFile
 from manyserve.agent.job import Job, Workshop
-from manyserve.agent.logs import LOGGER
 from manyserve.agent.report import Board, Reports, is_settled
 from manyserve.agent.repository import ServerGoneError
 from manyserve.agent.worker import work
 from manyserve.api.modelconfig import Entry
 
-log = logging.getLogger(LOGGER)
+log = logging.getLogger("manyserve.agent")
 
 _GATHER_SECONDS = 0.01  # what changes together is decided together; deciding never takes more than half the time
 _PASS_SECONDS = 1.0

@@ -15,7 +15,7 @@ import time
 import uvloop
 from aiohttp import web
 
-from manyserve.agent import logs
+from manyserve import logs
 from manyserve.agent.download import downloaders
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
@@ -24,9 +24,10 @@ from manyserve.agent.repository import V2Repository
 from manyserve.agent.server import application
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
+from manyserve.agent.text import without_secrets
 from manyserve.agent.world import World
 
-log = logging.getLogger(logs.LOGGER)
+log = logging.getLogger("manyserve.agent")
 
 UMASK = 0o027  # the server reads through the group that the volume's folders hand down; nobody else may
 
@@ -34,7 +35,7 @@ UMASK = 0o027  # the server reads through the group that the volume's folders ha
 def run(settings: AgentSettings) -> None:
     """Run the agent until SIGTERM or SIGINT."""
     os.umask(UMASK)
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, clean=without_secrets)
     uvloop.run(serve(settings))
 
 

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from manyserve.agent.job import Job
-from manyserve.agent.logs import LOGGER
 from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.store import LOADED
 from manyserve.agent.sync import ABSENT, OnDisk, ServerModel, ServerState, Step
 from manyserve.agent.threads import in_thread
 
-log = logging.getLogger(LOGGER)
+log = logging.getLogger("manyserve.agent")
 _LOOK_SECONDS = 0.1
 
 

@@ -13,14 +13,14 @@ from dataclasses import replace
 from manyserve.agent import fetching, serving
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import Job
-from manyserve.agent.logs import LOGGER, timestamp
 from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.retry import Stage, delay
 from manyserve.agent.sync import Step
 from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_thread
+from manyserve.logs import timestamp
 
-log = logging.getLogger(LOGGER)
+log = logging.getLogger("manyserve.agent")
 
 _STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage.REMOVE, Step.DELETE: Stage.REMOVE}
 

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Mapping
 
 from manyserve.agent.config import Config
-from manyserve.agent.logs import LOGGER
 from manyserve.agent.repository import ModelServer, ServerGoneError
 from manyserve.agent.retry import Memory
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk, Seen, ServerModel, ServerState
 from manyserve.api.modelconfig import Entry
 
-log = logging.getLogger(LOGGER)
+log = logging.getLogger("manyserve.agent")
 
 
 class World:

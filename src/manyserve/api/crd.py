@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from manyserve.api import trainedmodel
 from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import NAME_LIMIT, InferenceService
 from manyserve.api.names import GROUP
@@ -122,8 +123,9 @@ _HOST_RULES = [
 ]
 _MODEL_RULES = [
     {
-        "rule": "size(self.metadata.name) <= 200 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "message": "metadata.name is the model's name in its URL: letters, digits and - only, at most 200",
+        "rule": f"size(self.metadata.name) <= {trainedmodel.NAME_LIMIT} && "
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "message": trainedmodel.MODEL_NAME_SENTENCE,
     },
 ]
 

@@ -21,6 +21,9 @@ LATER_SCHEMES = ("s3", "https", "http", "az", "abfss", "pvc", "hf")
 
 SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in SCHEMES)
 URI_SENTENCE = "must be scheme://bucket/path, without spaces, user names, queries or '..'"
+NAME_LIMIT = 128
+"""An agent makes file names of the model's name and a digest, and those end at 255."""
+MODEL_NAME_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {NAME_LIMIT}"
 NAME_SENTENCE = "must be letters, digits and '-' and start with a letter"
 FRAMEWORK_SENTENCE = "must be one word in lower case, such as pytorch, tensorflow or onnx"
 

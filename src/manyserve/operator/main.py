@@ -8,17 +8,18 @@ from typing import Any, cast
 import kopf
 import uvloop
 
+from manyserve import logs
 from manyserve.api.names import MANAGER
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
-from manyserve.operator import handlers, logs, start
+from manyserve.operator import handlers, start
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 
 
 def run(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises `StartupError` when it cannot start."""
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, quiet=("kopf", "aiohttp.access"))
     uvloop.run(serve(settings))
 
 

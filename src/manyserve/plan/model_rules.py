@@ -13,6 +13,8 @@ from manyserve.api.quantity import parse_memory
 from manyserve.api.trainedmodel import (
     FRAMEWORK_SENTENCE,
     LATER_SCHEMES,
+    MODEL_NAME_SENTENCE,
+    NAME_LIMIT,
     NAME_SENTENCE,
     SCHEME_SENTENCE,
     SCHEMES,
@@ -23,10 +25,9 @@ from manyserve.plan.problem import Problem, shown, shown_uri
 
 Rule = Callable[[TrainedModel], Iterator[Problem]]
 
-MODEL_NAME_SENTENCE = "metadata.name is the model's name in its URL: letters, digits and - only, at most 200"
 BUCKET_SENTENCE = "it must be 3 to 222 small letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 
-_MODEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,198}[a-z0-9])?")
+_MODEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _FRAMEWORK = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 # the host may not have ':' or '@', so neither a password nor a port
@@ -36,7 +37,7 @@ _BUCKET = re.compile(r"[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]")
 
 def name_fits_into_a_url(model: TrainedModel) -> Iterator[Problem]:
     """Require a name that can stand in a URL: it is the model's name on the server."""
-    if not _MODEL_NAME.fullmatch(model.metadata.name):
+    if len(model.metadata.name) > NAME_LIMIT or not _MODEL_NAME.fullmatch(model.metadata.name):
         yield Problem("metadata.name", f"{shown(model.metadata.name)} is not allowed; {MODEL_NAME_SENTENCE}")
 
 

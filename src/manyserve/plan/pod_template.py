@@ -115,6 +115,7 @@ def _arguments(service: InferenceService, port: int) -> list[str]:
         "--model-control-mode=explicit",
         "--strict-readiness=false",
         f"--http-port={port}",
+        "--http-thread-count=16",  # a load holds one while it lasts, and a hanging one for ever
         f"--grpc-port={names.GRPC_PORT}",
         f"--metrics-port={names.METRICS_PORT}",
     ]

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 
 import uvloop
 
+from manyserve import logs
 from manyserve.api.errors import StartupError
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
-from manyserve.webhook import logs
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
 from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics

@@ -1,16 +1,13 @@
-"""The agent's log: one JSON object a line on standard output, with the keys of KFServing's agent."""
+"""The log of every program: one JSON object a line on standard output, with the keys of KFServing's agent."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePath
-
-from manyserve.agent.text import without_secrets
-
-LOGGER = "manyserve.agent"
 
 
 def timestamp(seconds: float) -> str:
@@ -19,7 +16,17 @@ def timestamp(seconds: float) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line."""
+    """Formats a record as one line.
+
+    Parameters
+    ----------
+    clean
+        Takes out of a text what must not stand in a log.
+    """
+
+    def __init__(self, clean: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._clean = clean
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a traceback goes into `stacktrace`."""
@@ -29,15 +36,17 @@ class JsonLines(logging.Formatter):
             "ts": timestamp(record.created),
             "logger": record.name,
             "caller": f"{path.parent.name}/{path.name}:{record.lineno}",
-            "msg": without_secrets(record.getMessage()),
+            "msg": self._clean(record.getMessage()),
         }
         if record.exc_info:
-            line["stacktrace"] = without_secrets(self.formatException(record.exc_info))
+            line["stacktrace"] = self._clean(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(level: str) -> None:
-    """Send the log of everything in this process to standard output."""
+def set_up(level: str, clean: Callable[[str], str] = str, quiet: tuple[str, ...] = ()) -> None:
+    """Send the log of everything in this process to standard output; of the quiet ones only warnings."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(clean))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
