@@ -16,6 +16,7 @@ from localcluster.paths import Cluster, cache
 from localcluster.tools import TOOLS
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
+from tests.contract.stage import Stage, staged
 from tests.support.kubectl import Kubectl, eventually
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -79,3 +80,10 @@ async def client(api_server: Cluster) -> AsyncIterator[KubeHttp]:
     """Our own client."""
     async with KubeHttp(find_access({"KUBECONFIG": str(api_server.kubeconfig)})) as client:
         yield client
+
+
+@pytest.fixture
+async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+    """An operator and a kubelet in the test's own namespace."""
+    async with staged(kubectl, client) as found:
+        yield found

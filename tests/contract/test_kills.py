@@ -7,9 +7,6 @@ must hold in every version of `models.json`: never more than fits, and nothing p
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,14 +14,12 @@ import pytest
 from manyserve.api import names
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import Unavailable
-from manyserve.operator.operator import Operator
-from manyserve.operator.settings import OperatorSettings
 from tests.cluster.waiting import until
 from tests.contract.kubelet import kubelet
+from tests.contract.stage import HOST, configure, running
 from tests.support import make
 from tests.support.kubectl import Kubectl, condition, eventually
 
-HOST = "triton-mms"
 WRITES = 12
 """As many as it takes from nothing to a host with two models placed, and a little more."""
 
@@ -51,14 +46,6 @@ class Mortal(KubeHttp):
         return answer
 
 
-@asynccontextmanager
-async def running(client: KubeHttp, namespace: str, port: int) -> AsyncIterator[Operator]:
-    operator = Operator(client, OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=port))
-    await operator.start()
-    yield operator
-    await operator.stop()
-
-
 def objects(namespace: str) -> list[dict[str, Any]]:
     found = [make.host_object(), *(make.model_object(name) for name in ("one", "two", "three"))]
     return [each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in found]
@@ -73,14 +60,7 @@ def is_settled(kubectl: Kubectl) -> bool:
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 @pytest.mark.parametrize("dies", [True, False], ids=["killed", "answer lost"])
 async def test_after_the_nth_write(kubectl: Kubectl, client: KubeHttp, nth: int, dies: bool) -> None:
-    triton = {
-        "image": "example/tritonserver",
-        "defaultImageVersion": "1",
-        "supportedFrameworks": make.FRAMEWORKS,
-        "multiModelServer": True,
-    }
-    literal = f"--from-literal=predictors={json.dumps({'triton': triton})}"
-    await asyncio.to_thread(kubectl, "create", "configmap", "inferenceservice-config", literal)
+    await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))
         async with Mortal(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):

@@ -4,77 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import pytest
 
 from manyserve.api import names
-from manyserve.cluster.client import KubeHttp
-from manyserve.operator.operator import Operator
-from manyserve.operator.settings import OperatorSettings
-from tests.cluster.waiting import until
-from tests.contract.kubelet import Kubelet, kubelet
+from tests.contract.stage import HOST, Stage, soon
 from tests.support import make
-from tests.support.kubectl import Kubectl, condition, eventually
-
-Manifest = dict[str, Any]
-HOST = "triton-mms"
-
-
-@dataclass
-class Stage:
-    """A namespace in which the operator runs."""
-
-    kubectl: Kubectl
-    kubelet: Kubelet
-    operator: Operator
-
-    def apply(self, *manifests: Manifest) -> None:
-        for each in manifests:
-            metadata = {"name": each["metadata"]["name"], "namespace": self.kubectl.namespace}
-            self.kubectl.apply(each | {"metadata": metadata})
-
-    def ready(self, kind: str, name: str) -> Manifest:
-        return condition(self.kubectl.get(kind, name))
-
-    def placed(self) -> list[str]:
-        if not self.kubectl.exists("configmap", names.model_config(HOST)):
-            return []
-        data = self.kubectl.get("configmap", names.model_config(HOST))["data"]
-        return [each["modelName"] for each in json.loads(data["models.json"])]
-
-
-async def soon(look: Callable[[], object], what: str, limit: float = 20) -> None:
-    await asyncio.to_thread(eventually, look, what, limit)
-
-
-@pytest.fixture
-async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
-    triton = {
-        "image": "example/tritonserver",
-        "defaultImageVersion": "1",
-        "supportedFrameworks": make.FRAMEWORKS,
-        "multiModelServer": True,
-    }
-    kubectl(
-        "create", "configmap", "inferenceservice-config", f"--from-literal=predictors={json.dumps({'triton': triton})}"
-    )
-    async with kubelet(client, kubectl.namespace, HOST) as (one, port), running(client, kubectl, port) as operator:
-        yield Stage(kubectl, one, operator)
-
-
-@asynccontextmanager
-async def running(client: KubeHttp, kubectl: Kubectl, agent_port: int) -> AsyncIterator[Operator]:
-    settings = OperatorSettings(namespace=kubectl.namespace, watch_namespace=kubectl.namespace, agent_port=agent_port)
-    operator = Operator(client, settings)
-    await operator.start()
-    await until(lambda: not operator.why_not_ready(), 10)
-    yield operator
-    assert operator.why_not_alive() is None
-    await operator.stop()
+from tests.support.kubectl import condition
 
 
 async def test_the_walkthrough(stage: Stage) -> None:

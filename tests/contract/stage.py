@@ -1,0 +1,89 @@
+"""A namespace with an operator in it, a kubelet that is played, and what a test asks of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.api import names
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator.operator import Operator
+from manyserve.operator.settings import OperatorSettings
+from tests.cluster.waiting import until
+from tests.contract.kubelet import Kubelet, kubelet
+from tests.support import make
+from tests.support.kubectl import Kubectl, condition, eventually
+
+Manifest = dict[str, Any]
+HOST = "triton-mms"
+
+
+@dataclass
+class Stage:
+    """A namespace in which the operator runs."""
+
+    kubectl: Kubectl
+    kubelet: Kubelet
+    operator: Operator
+    agent_port: int
+
+    def apply(self, *manifests: Manifest) -> None:
+        """Apply objects into the namespace."""
+        for each in manifests:
+            metadata = {"name": each["metadata"]["name"], "namespace": self.kubectl.namespace}
+            self.kubectl.apply(each | {"metadata": metadata})
+
+    def ready(self, kind: str, name: str) -> Manifest:
+        """Return the condition Ready."""
+        return condition(self.kubectl.get(kind, name))
+
+    def placed(self) -> list[str]:
+        """Return the models in `models.json`."""
+        if not self.kubectl.exists("configmap", names.model_config(HOST)):
+            return []
+        data = self.kubectl.get("configmap", names.model_config(HOST))["data"]
+        return [each["modelName"] for each in json.loads(data["models.json"])]
+
+
+async def soon(look: Callable[[], object], what: str, limit: float = 20) -> None:
+    """Wait for something that kubectl sees."""
+    await asyncio.to_thread(eventually, look, what, limit)
+
+
+def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
+    """Have a configuration with Triton in it."""
+    triton = {
+        "image": "example/tritonserver",
+        "defaultImageVersion": "1",
+        "supportedFrameworks": make.FRAMEWORKS,
+        "multiModelServer": multi_model,
+    }
+    literal = f"--from-literal=predictors={json.dumps({'triton': triton})}"
+    kubectl("create", "configmap", "inferenceservice-config", literal)
+
+
+@asynccontextmanager
+async def running(client: KubeHttp, namespace: str, agent_port: int) -> AsyncIterator[Operator]:
+    """Run an operator that looks after one namespace."""
+    settings = OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=agent_port)
+    operator = Operator(client, settings)
+    await operator.start()
+    yield operator
+    assert operator.why_not_alive() is None
+    await operator.stop()
+
+
+@asynccontextmanager
+async def staged(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+    """Run an operator and a kubelet in the namespace."""
+    await asyncio.to_thread(configure, kubectl)
+    async with (
+        kubelet(client, kubectl.namespace, HOST) as (one, port),
+        running(client, kubectl.namespace, port) as operator,
+    ):
+        await until(lambda: not operator.why_not_ready(), 10)
+        yield Stage(kubectl, one, operator, port)

@@ -1,0 +1,114 @@
+"""What a cluster does to an operator: a second one, a storm of conflicts, a namespace that goes, an API server
+that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+
+from localcluster import process
+from localcluster.paths import Cluster
+from manyserve.api import names
+from manyserve.cluster import kinds
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator import metrics
+from tests.cluster.waiting import until
+from tests.contract.stage import HOST, Stage, running, soon
+from tests.support import make
+
+CONFIG = names.model_config(HOST)
+
+
+def runs(result: str) -> float:
+    return float(metrics.RUNS.labels(result)._value.get())
+
+
+async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stage, api_server: Cluster) -> None:
+    async with (
+        KubeHttp(find_access({"KUBECONFIG": str(api_server.kubeconfig)})) as client,
+        running(client, stage.kubectl.namespace, stage.agent_port),
+    ):
+        stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
+        await soon(lambda: len(stage.placed()) == 4, "what fits is placed")
+        await soon(
+            lambda: sum(stage.ready("tm", f"m-{number}").get("status") == "True" for number in range(8)) == 4,
+            "the four that fit answer",
+        )
+        await asyncio.sleep(3)
+        before = [each["metadata"]["resourceVersion"] for each in stage.kubectl.list("tm,isvc,configmap,deployment")]
+        await asyncio.sleep(3)
+        after = [each["metadata"]["resourceVersion"] for each in stage.kubectl.list("tm,isvc,configmap,deployment")]
+    assert before == after, "two operators that agree write nothing"
+    assert all(len(placed) <= 4 for placed in stage.kubelet.configs)
+    for earlier, later in zip(stage.kubelet.configs, stage.kubelet.configs[1:], strict=False):
+        assert set(earlier) <= set(later)
+
+
+async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeHttp) -> None:
+    stage.apply(make.host_object(memory="64Gi"), make.model_object())
+    await soon(lambda: stage.placed() == ["cifar10"], "the model is placed")
+    failed = runs("failed")
+
+    async def storm() -> None:
+        count = 0
+        while True:
+            count += 1
+            patch = {"metadata": {"annotations": {"example.com/storm": str(count)}}}
+            await client.merge_patch(kinds.CONFIG_MAP, stage.kubectl.namespace, CONFIG, patch)
+            await asyncio.sleep(0.01)
+
+    storming = asyncio.create_task(storm())
+    for number in range(10):
+        await asyncio.to_thread(stage.apply, make.model_object(f"m-{number}", memory="1Mi"))
+    await asyncio.sleep(3)
+    storming.cancel()
+    await soon(lambda: len(stage.placed()) == 11, "all are placed")
+    assert runs("failed") - failed < 30
+    assert stage.kubectl.get("configmap", CONFIG)["metadata"]["annotations"]["example.com/storm"]
+
+
+async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
+    host = make.host_object(memory="64Gi")
+    stage.apply(host, *(make.model_object(f"m-{number}", memory="1Mi") for number in range(20)))
+    stage.kubectl("delete", "namespace", stage.kubectl.namespace, "--wait=false")
+    await soon(lambda: not stage.kubectl.exists("namespace", stage.kubectl.namespace), "the namespace is gone", 90)
+    await until(lambda: not len(stage.operator._queue), 70)
+    failed = runs("failed") + runs("defect")
+    await asyncio.sleep(3)
+    assert runs("failed") + runs("defect") == failed, "no loop of errors"
+    stage.kubectl("create", "namespace", stage.kubectl.namespace)
+
+
+async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(stage: Stage, api_server: Cluster) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    pid = process.find(api_server, "kube-apiserver")
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stage.operator._known.touch_all()
+        await asyncio.sleep(5)
+        assert stage.operator.why_not_alive() is None
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    stage.apply(make.model_object("simple-string"))
+    await soon(lambda: stage.placed() == ["cifar10", "simple-string"], "the next is placed", 60)
+
+
+async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage) -> None:
+    stage.apply(make.host_object(minReplicas=1, maxReplicas=3))
+    deployment = names.deployment(HOST)
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    stage.kubectl("scale", "deployment", deployment, "--replicas=2")
+    stage.operator._known.touch_all()
+    await asyncio.sleep(2)
+    assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
+    stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))
+    await soon(
+        lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600,
+        "what is ours is put back",
+    )
+    assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
