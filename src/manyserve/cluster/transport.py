@@ -1,0 +1,132 @@
+"""Requests to the API server and their answers: connections, tokens, waiting when told to, errors.
+
+One pool of at most 32 connections: more than that only adds latency, and a burst of hundreds is refused by
+the API server's fair queuing (both measured). Every answer that is no success becomes a `ClusterError`.
+A 429 or 503 with Retry-After was not processed, so it is sent again after that time; a 401 is sent again
+once with the token read anew. Nothing else is repeated here: whoever plans, plans again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from pydantic_core import from_json
+
+from manyserve.cluster.access import Access
+from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
+from manyserve.cluster.lines import lines
+
+Manifest = dict[str, Any]
+
+CONNECTIONS = 32
+REQUEST_SECONDS = 10.0
+TRIES = 3
+LONGEST_RETRY_AFTER = 30.0
+JSON = "application/json"
+
+
+class Transport:
+    """A pool of connections to one API server. Use it as an asynchronous context manager, or call `close`."""
+
+    def __init__(self, access: Access, *, connections: int = CONNECTIONS, seconds: float = REQUEST_SECONDS) -> None:
+        self._access = access
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(total=seconds)
+        self._open: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._open is not None:
+            await self._open.close()
+            self._open = None
+
+    async def _send(
+        self,
+        verb: str,
+        path: str,
+        *,
+        body: Manifest | None = None,
+        content: str = JSON,
+        params: Mapping[str, str] | None = None,
+    ) -> Manifest:
+        data = None if body is None else json.dumps(body).encode()
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._once(verb, path, data, content, params)
+            except Unauthorized:
+                if left < TRIES - 1:
+                    raise
+            except ClusterError as error:
+                if error.retry_after is None or not left:
+                    raise
+                await asyncio.sleep(min(error.retry_after, LONGEST_RETRY_AFTER))
+        raise AssertionError("the last try returns or raises")
+
+    async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:
+        """Yield the JSON lines of a stream until its end."""
+        url, timeout = self._access.server + path, _patient(silence)
+        try:
+            async with self._session().get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise await self._error(answer)
+                try:
+                    async for line in lines(answer.content):
+                        yield from_json(line)
+                finally:
+                    _hang_up(answer)
+        except aiohttp.SocketTimeoutError as error:
+            raise Silent(f"the watch said nothing for {silence:g} s") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unavailable(f"the watch broke: {error!r}") from error
+
+    async def _once(
+        self, verb: str, path: str, data: bytes | None, content: str, params: Mapping[str, str] | None
+    ) -> Manifest:
+        headers = self._headers() | ({"Content-Type": content} if data is not None else {})
+        url = self._access.server + path
+        try:
+            async with self._session().request(verb, url, data=data, params=params, headers=headers) as answer:
+                if answer.status >= 300:
+                    raise await self._error(answer)
+                found: Manifest = from_json(await answer.read())
+                return found
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unavailable(f"{verb} {path} had no answer: {error!r}") from error
+
+    async def _error(self, answer: aiohttp.ClientResponse) -> ClusterError:
+        if answer.status == 401:
+            self._access.token.refresh()
+        return from_answer(answer.status, await answer.read(), answer.headers.get("Retry-After"))
+
+    def _headers(self) -> dict[str, str]:
+        token = self._access.token()
+        return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
+            self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        return self._open
+
+
+def _patient(silence: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=silence)
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """End a stream that is given up before its end: a polite end of TLS would wait for an answer to it."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
