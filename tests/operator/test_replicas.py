@@ -162,3 +162,17 @@ async def test_a_pod_that_does_not_run_is_not_asked(seen: Seen, waiting: dict[st
     await until(lambda: seen.report)
     seen.asking.pod_stored(pod(), waiting)
     assert seen.report is None
+
+
+async def test_planning_waits_until_every_pod_has_answered_or_is_away(seen: Seen) -> None:
+    seen.asking.pod_stored(None, pod())
+    seen.asking.pod_stored(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
+    await seen.asking.heard()
+    assert seen.report
+
+
+async def test_planning_does_not_wait_for_ever_for_an_agent_that_is_broken(seen: Seen) -> None:
+    seen.agent.broken = True
+    seen.asking.pod_stored(None, pod())
+    await asyncio.wait_for(seen.asking.heard(), 5)
+    assert not seen.report

@@ -20,6 +20,7 @@ from tests.walkthrough.things import (
 )
 
 SYSTEM = "manyserve-system"
+SETTLED = (("tm", "a"), ("deployment", "mms-predictor-default"), ("service", "mms"), ("ingress", "mms"))
 
 
 def test_a_killed_server_is_told_and_its_models_come_back(cluster: Cluster, kubectl: Kubectl) -> None:
@@ -114,3 +115,16 @@ def test_missing_files_are_said_in_wide_and_in_an_event_and_come_up_when_they_ap
         upload(cluster, "kfserving-examples", f"{place}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
     wait_ready(kubectl, "tm", "late", 90)
     assert answers(cluster, kubectl, "late")
+
+
+def test_a_restarted_operator_writes_nothing_about_what_is_settled(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.apply(host(), model("a"))
+    wait_ready(kubectl, "tm", "a")
+    before = {kind: kubectl.get(kind, name)["metadata"]["resourceVersion"] for kind, name in SETTLED}
+    system = Kubectl(cluster.env, SYSTEM)
+    system("rollout", "restart", "deployment/manyserve-operator")
+    system("rollout", "status", "deployment/manyserve-operator", "--timeout=60s")
+    kubectl.apply(model("b"))
+    wait_ready(kubectl, "tm", "b")
+    after = {kind: kubectl.get(kind, name)["metadata"]["resourceVersion"] for kind, name in SETTLED}
+    assert after == before

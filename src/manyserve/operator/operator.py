@@ -73,9 +73,10 @@ class Operator:
         return (self._config.informer, *self._watches)
 
     async def _reconcile(self) -> None:
-        """Reconcile for ever; never from a picture that is not whole yet."""
+        """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._config.ready()
         await self._watches.synced()
+        await self._replicas.heard()
         self._known.touch_all()
         self._tasks.start("resync", resync(self._known, self._queue))
         await self._queue.serve(reconciler(self._known, self._applier))

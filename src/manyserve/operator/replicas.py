@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from pydantic import ValidationError
@@ -56,6 +56,8 @@ class _Where:
     uid: str
     host: Key
     address: str
+    settled: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    """Set when it is known what the pod says, or that it cannot be reached."""
 
 
 class Replicas:
@@ -91,6 +93,19 @@ class Replicas:
             self._stop(uid)
         if self._session is not None:
             await self._session.close()
+
+    async def heard(self) -> None:
+        """Wait until every pod that is asked now has answered, or could not be reached for as long as counts.
+
+        A plan made before that would take models for lost that only have not been asked about: after each
+        restart of the operator every `Ready` would fall and rise again. One that accepts and then is silent
+        is waited for only as long as it takes to call two others away.
+        """
+        asked = [asyncio.create_task(where.settled.wait()) for where, _ in self._tasks.values()]
+        if asked:
+            _, silent = await asyncio.wait(asked, timeout=2 * self._rhythm.unheard)
+            for task in silent:
+                task.cancel()
 
     @property
     def healthy(self) -> bool:
@@ -150,11 +165,13 @@ class Replicas:
             raise _BadReport(f"{url} answered what is no report: {error.errors()[0]['msg']}") from None
 
     def _keep(self, where: _Where, report: AgentReport) -> None:
+        where.settled.set()
         if self._known.reports.get(where.uid) != report:
             self._known.reports[where.uid] = report
             self._changed(where)
 
     def _drop(self, where: _Where, error: Exception | None = None) -> None:
+        where.settled.set()
         if self._known.reports.pop(where.uid, None) is not None:
             _log.warning("%s: the agent at %s is not reached: %s", where.host, where.address, error or "the pod ends")
             self._changed(where)
