@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.plan.pod_template import build_pod_template, server_image
+from manyserve.plan.pod_template import build_pod_template
+from manyserve.plan.server_container import server_image
 from tests.support import make
 
 

@@ -1,9 +1,7 @@
-"""CRDs printed from the pydantic types, as structural schemas.
+"""CRDs printed from the pydantic types.
 
-pydantic speaks JSON Schema 2020; Kubernetes wants OpenAPI v3 without references, unions or titles. The
-converter below inlines references, takes the one real type out of `X | null`, and keeps descriptions,
-bounds, patterns and CEL rules. Printer columns stand beside the kinds, so that `kubectl get` is designed
-and not left over.
+Printer columns and the rules that a whole object must keep stand beside the kinds, so that `kubectl get` is
+designed and not left over.
 """
 
 from __future__ import annotations
@@ -14,60 +12,8 @@ from manyserve.api import trainedmodel
 from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import NAME_LIMIT, InferenceService
 from manyserve.api.names import GROUP
+from manyserve.api.structural import structural
 from manyserve.api.trainedmodel import TrainedModel
-
-_KEPT = (
-    "type",
-    "description",
-    "enum",
-    "pattern",
-    "minLength",
-    "maxLength",
-    "minimum",
-    "maximum",
-    "minItems",
-    "maxItems",
-    "required",
-    "format",
-)
-
-
-def structural(model: type[Wire]) -> dict[str, Any]:
-    """Return the structural schema of a type."""
-    schema = model.model_json_schema(by_alias=True, mode="validation")
-    return _convert(schema, schema.get("$defs", {}))
-
-
-def _convert(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    node = _resolved(node, defs)
-    out = {key: node[key] for key in _KEPT if key in node}
-    out |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
-    if "const" in node:
-        out["enum"] = [node["const"]]
-    if "x-kubernetes-int-or-string" in out:
-        out.pop("type", None)
-        out["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-    if "properties" in node:
-        out["properties"] = {key: _convert(each, defs) for key, each in node["properties"].items()}
-    if isinstance(node.get("additionalProperties"), dict):
-        out["additionalProperties"] = _convert(node["additionalProperties"], defs)
-        out["maxProperties"] = 64
-    if "items" in node:
-        out["items"] = _convert(node["items"], defs)
-    return out
-
-
-def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference and leave `null` out of a union; what stands beside them wins."""
-    beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf")}
-    if "$ref" in node:
-        return _resolved(defs[node["$ref"].rpartition("/")[2]], defs) | beside
-    options = [each for each in node.get("anyOf", []) if each.get("type") != "null"]
-    if options and "x-kubernetes-int-or-string" not in node:
-        if len(options) > 1:
-            raise TypeError(f"no structural schema for a union of {options}")
-        return _resolved(options[0], defs) | beside
-    return node
 
 
 def _column(name: str, path: str, *, kind: str = "string", wide: bool = False) -> dict[str, Any]:

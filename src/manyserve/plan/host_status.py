@@ -10,13 +10,8 @@ from datetime import datetime
 
 from manyserve.api import conditions, names
 from manyserve.api.conditions import Condition
-from manyserve.api.inferenceservice import (
-    Components,
-    ComponentStatus,
-    InferenceService,
-    InferenceServiceStatus,
-    Traffic,
-)
+from manyserve.api.hoststatus import Components, ComponentStatus, InferenceServiceStatus, Traffic
+from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
 from manyserve.plan import urls
@@ -27,8 +22,8 @@ from manyserve.plan.ingress import why_ingress_not_ready
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pod_template import server_image
 from manyserve.plan.pods import pod_trouble
+from manyserve.plan.server_container import server_image
 
 
 def host_status(

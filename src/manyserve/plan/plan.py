@@ -13,7 +13,8 @@ from typing import Any
 
 from manyserve.api import modelconfig, names
 from manyserve.api.base import Wire
-from manyserve.api.inferenceservice import InferenceService, InferenceServiceStatus
+from manyserve.api.hoststatus import InferenceServiceStatus
+from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Apply, Delete, Event, Plan, SetOwners, SetStatus, WriteConfig
 from manyserve.plan.autoscaler import build_autoscaler
@@ -30,8 +31,8 @@ from manyserve.plan.objects import belongs_to, stamped, why_apply
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.owners import set_owners
 from manyserve.plan.placement import Placement, place
-from manyserve.plan.pod_template import server_image
 from manyserve.plan.pods import replicas_of
+from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
 
 _LEFTOVER_WAIT = 1.0

@@ -1,0 +1,52 @@
+"""The agent's container: it sees the whole shared volume, so that it can rename from one folder to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manyserve.api import names
+from manyserve.api.agentreport import AGENT_PORT
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.restricted import GROUP_ID, STRICT
+from manyserve.plan.server_container import http_port
+
+STORE_DIR = "/mnt/manyserve"
+CONFIG_DIR = "/mnt/configs"
+
+
+def build_agent(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
+    """Return the container of the agent."""
+    agent = config.agent
+    env = {
+        "MANYSERVE_STORE_DIR": STORE_DIR,
+        "MANYSERVE_CONFIG_FILE": f"{CONFIG_DIR}/models.json",
+        "MANYSERVE_SERVER_URL": f"http://localhost:{http_port(service)}",
+    }
+    if config.credentials.gcs.endpoint:
+        env["MANYSERVE_GCS_ENDPOINT"] = config.credentials.gcs.endpoint
+    pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
+    return pull | {
+        "name": names.AGENT_CONTAINER,
+        "image": agent.image,
+        "args": ["agent"],
+        "env": [{"name": name, "value": value} for name, value in env.items()],
+        "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
+        "resources": {
+            "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit},
+            "requests": {"cpu": agent.cpu_request, "memory": agent.memory_request},
+        },
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "agent"}, "periodSeconds": 1},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "agent"},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
+        "securityContext": STRICT | {"runAsUser": GROUP_ID},
+        "volumeMounts": [
+            {"name": "models", "mountPath": STORE_DIR},
+            {"name": "models-config", "mountPath": CONFIG_DIR, "readOnly": True},
+            {"name": "agent-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
+        ],
+    }
