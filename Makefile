@@ -19,12 +19,19 @@ help: ## say what there is
 	@sed -n '1,6s/^# //p' Makefile
 
 .venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
-	@start=$$SECONDS; echo "==> installing the Python packages into .venv"
+	@echo "==> installing the Python packages into .venv"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "manyserve needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@has_pip() { $(PYTHON) -c 'import ensurepip' 2>/dev/null; }
+	@apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$$@" >/dev/null; }
+	@if ! has_pip && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	@	echo "    $(PYTHON) has no ensurepip: installing the package python3-venv"
+	@	apt install -y python3-venv || { apt update && apt install -y python3-venv; } || true
+	@fi
+	@has_pip || { echo "$(PYTHON) has no ensurepip: install it (on Debian, as root: apt-get install python3-venv)" >&2; exit 2; }
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@; echo "    took $$((SECONDS - start)) s"
+	@touch $@; echo "    took $$SECONDS s"
 
 demo: .venv/.installed
 	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
@@ -37,6 +44,7 @@ lint: .venv/.installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@echo "    took $$SECONDS s"
 
 format: .venv/.installed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -44,6 +52,7 @@ format: .venv/.installed
 unit: .venv/.installed
 	@echo "==> unit tests"
 	@$(BIN)/pytest -q -m "not contract and not cluster"
+	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
 	@$(LOCAL) tools
@@ -51,16 +60,18 @@ tools: .venv/.installed
 contract: tools
 	@echo "==> contract tests, against a real API server"
 	@$(BIN)/pytest -q -m contract
+	@echo "    took $$SECONDS s"
 
 walkthrough: tools
 	@echo "==> the walkthrough, on a real cluster"
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster
+	@echo "    took $$SECONDS s"
 
 cluster: .venv/.installed
-	@$(LOCAL) up --port $(PORT)
+	@if [ "$(CLUSTER)" = kind ]; then deploy/local/kind.sh up; else $(LOCAL) up --port $(PORT); fi
 
 cluster-down: .venv/.installed
-	@$(LOCAL) down --port $(PORT)
+	@if [ "$(CLUSTER)" = kind ]; then deploy/local/kind.sh down; else $(LOCAL) down --port $(PORT); fi
 
 generate: .venv/.installed ## crds/, webhooks/ and the chart's copies, from their sources
 	@$(BIN)/manyserve crds --dir crds

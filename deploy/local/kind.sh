@@ -28,14 +28,15 @@ up() {
   kubectl -n manyserve-store rollout status deployment/gcs --timeout=3m
 }
 
-case ${1:-} in
-up)
-  for program in docker kind kubectl; do
+need() { # PROGRAM ...
+  for program; do
     command -v "$program" >/dev/null || { echo "CLUSTER=kind needs $program on PATH" >&2; exit 2; }
   done
-  up >&2
-  ;;
+}
+
+case ${1:-} in
+up) need docker kind kubectl; up >&2 ;;
 env) printf 'export KUBECONFIG=%q INGRESS_HOST=127.0.0.1 INGRESS_PORT=22001\n' "$kubeconfig" ;;
-down) kind delete cluster --name "$name" && rm -f "$kubeconfig" ;;
+down) need docker kind; kind delete cluster --name "$name" && rm -f "$kubeconfig" ;;
 *) echo "usage: kind.sh up|env|down" >&2; exit 2 ;;
 esac

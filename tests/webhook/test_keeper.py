@@ -168,6 +168,40 @@ async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest
     assert b"expiry_timestamp_seconds 1.7" in metrics.text()
 
 
+async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    looks: list[str] = []
+
+    class Broken:
+        async def look(self) -> None:
+            looks.append("look")
+            raise KeyError("defect")
+
+    metrics = Metrics()
+    task = asyncio.create_task(keep(Broken(), metrics, LiveTls()))
+    await eventually(lambda: len(looks) > 2)
+    assert not task.done()
+    task.cancel()
+    assert b"certificate_errors_total 0.0" not in metrics.text()
+    assert "KeyError: 'defect'" in caplog.text
+
+
+async def test_an_expiry_that_cannot_be_shown_does_not_end_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    server, metrics = api(), Metrics()
+    async with server as client:
+        first = keeper(client)
+        await first.look()
+        monkeypatch.setattr(metrics, "certificate", lambda pair: pair.defect)
+        task = asyncio.create_task(keep(first, metrics, first.tls))
+        await eventually(lambda: b"certificate_errors_total 0.0" not in metrics.text())
+        del server.objects[SECRET]["data"]
+        await eventually(lambda: "data" in server.objects[SECRET])
+        task.cancel()
+
+
 def put(folder: Path, pair: Pair) -> None:
     (folder / "tls.crt").write_bytes(pair.certificate)
     (folder / "tls.key").write_bytes(pair.key)

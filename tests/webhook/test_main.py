@@ -114,6 +114,19 @@ async def whole(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Whole]:
         await task
 
 
+@pytest.fixture
+def renewal_ends(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let the certificate's task end when this is set."""
+    end = asyncio.Event()
+
+    async def keep(*_: object) -> None:
+        await end.wait()
+        raise ValueError
+
+    monkeypatch.setattr(main, "keep", keep)
+    return end
+
+
 async def test_it_answers_by_what_the_cluster_holds_and_by_its_changes(whole: Whole) -> None:
     assert (await whole.ask(model_object("a", memory="3Gi")))["allowed"] is False
     whole.server.put(path_of(host_object()), host_object(memory="4Gi"))
@@ -140,7 +153,20 @@ async def test_the_api_servers_absence_changes_nothing_for_those_who_ask(whole: 
     assert await whole.status("/healthz") == 200
 
 
-async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(whole: Whole) -> None:
+async def test_it_is_not_alive_when_nobody_renews_its_certificate_any_more(
+    renewal_ends: asyncio.Event, whole: Whole
+) -> None:
+    assert await whole.status("/healthz") == 200
+    renewal_ends.set()
+    async with asyncio.timeout(10):
+        while await whole.status("/healthz") != 503:  # noqa: ASYNC110  the answer comes from outside
+            await asyncio.sleep(0.02)
+
+
+async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "DRAIN_SECONDS", 3)
     whole.stop.set()
     await asyncio.sleep(0.1)
     assert await whole.status("/readyz") == 503

@@ -227,7 +227,7 @@ def closed_by_peer(connection: socket.socket) -> bool:
 
 
 async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: Running) -> None:
-    listener = Listener(plain_app(running.doors), 0, None, host="127.0.0.1", idle=0.5)
+    listener = Listener(plain_app(running.doors), 0, None, host="127.0.0.1", idle=2)
     port = await listener.start()
     silent, quiet = await asyncio.open_connection("127.0.0.1", port)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -235,7 +235,7 @@ async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(r
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" in await reader.readline()
         assert await reader.readuntil(b"ok\n")
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.2)
     assert silent.at_eof()
     for each in (quiet, writer):
         each.close()

@@ -92,13 +92,15 @@ def _becomes_healthy(cluster: Cluster) -> bool:
 
 def _ensure_parts(wanted: Cluster) -> None:
     """Have the programs and images that it is made of, before anything is touched."""
-    tools.ensure("kubernetes")
-    if not wanted.control_plane_only:
-        host.check_for_nodes()
-        tools.ensure("coredns", "contour")
-        helpers.ensure()
-        for name in SMALL:
-            ensure(IMAGES[name])
+    if wanted.control_plane_only:
+        host.check_for_control_plane()
+        tools.ensure("kubernetes")
+        return
+    host.check_for_nodes()
+    tools.ensure("kubernetes", "coredns", "contour")
+    helpers.ensure()
+    for name in SMALL:
+        ensure(IMAGES[name])
 
 
 def _same_or_refuse(running: Cluster, wanted: Cluster) -> None:

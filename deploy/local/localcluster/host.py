@@ -1,7 +1,7 @@
-"""Whether this machine can carry nodes, and the Debian packages that they need.
+"""Whether this machine can carry a cluster, and the Debian packages that it needs.
 
-A cluster with nodes needs Linux, root, and a container runtime on the machine. What is missing is
-installed where apt can; otherwise the user gets one sentence with the ways out.
+A cluster with nodes needs Linux, root, and a container runtime on the machine; a control plane alone
+needs openssl. What is missing is installed where apt can; otherwise the user gets one sentence.
 """
 
 import functools
@@ -14,7 +14,9 @@ from localcluster.process import SEARCH, run
 from localcluster.say import Failure, Refusal, step
 
 WAYS_OUT = "with Docker use `make demo CLUSTER=kind`, or for a cluster that you have `KUBECONFIG=... make demo`"
+CONTROL_PLANE_PROGRAMS = {"openssl": "openssl"}
 NODE_PROGRAMS = {
+    **CONTROL_PLANE_PROGRAMS,
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",
@@ -24,12 +26,22 @@ NODE_PROGRAMS = {
     "conntrack": "conntrack",
     "nsenter": "util-linux",
     "sysctl": "procps",
-    "openssl": "openssl",
     "busybox": "busybox-static",
+    "curl": "curl",
 }
 IMAGE_PROGRAMS = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+
+
+def check_for_control_plane() -> None:
+    """Install what a control plane without nodes needs, or say what is to be installed."""
+    wanted = _missing(CONTROL_PLANE_PROGRAMS)
+    if wanted and not (os.geteuid() == 0 and program("apt-get")):
+        raise Refusal(
+            f"the control plane needs {' '.join(wanted)}, which only root can install with apt-get: install it"
+        )
+    _install(wanted)
 
 
 def check_for_nodes() -> None:

@@ -21,15 +21,18 @@ def run(
     command: Sequence[object], env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str = ""
 ) -> str:
     """Run a program to its end and return what it printed; fail with its last lines."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        env={**os.environ, "PATH": SEARCH, **(env or {})},
-        cwd=cwd,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            env={**os.environ, "PATH": SEARCH, **(env or {})},
+            cwd=cwd,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Failure(f"`{error.filename}` is needed, and this machine does not have it") from None
     if done.returncode:
         words = " ".join(str(word) for word in command[:6])
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from localcluster import cgroups, network, process
-from localcluster.paths import Cluster, cache
+from localcluster.paths import Cluster
 from localcluster.process import run
 
 
@@ -25,12 +25,6 @@ def clear(cluster: Cluster) -> None:
     _unmount(cluster.folder)
     if cluster.folder.exists():
         shutil.rmtree(cluster.folder)
-
-
-def all_ports() -> list[int]:
-    """Return the ports of the clusters that have a folder."""
-    runs = cache() / "run"
-    return sorted(int(folder.name) for folder in runs.iterdir()) if runs.is_dir() else []
 
 
 def _unmount(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Who keeps the certificate: ourselves, by a Secret that we fill, or somebody else, by a folder that is mounted.
 
-Either looks every ten seconds and gives the server a new pair when there is one. Trouble is logged and counted
-and never ends the watch: the pair that is served stays, and the next look may find better.
+Either looks every ten seconds and gives the server a new pair when there is one. Trouble of any kind is logged
+and counted and never ends the watch: the pair that is served stays, and the next look may find better.
 """
 
 from __future__ import annotations
@@ -99,10 +99,19 @@ async def first_look(keeper: Keeper) -> None:
 async def keep(keeper: Keeper, metrics: Metrics, tls: LiveTls) -> None:
     """Look every ten seconds, until cancelled."""
     while True:
-        metrics.certificate(tls.pair)
+        await _turn(keeper, metrics, tls)
         await asyncio.sleep(SECONDS)
+
+
+async def _turn(keeper: Keeper, metrics: Metrics, tls: LiveTls) -> None:
+    try:
         try:
             await keeper.look()
-        except (ClusterError, BadPairError, OSError) as error:
-            metrics.certificate_errors.inc()
-            _log.warning("the certificate stays as it is: %s", error)
+        finally:
+            metrics.certificate(tls.pair)
+    except (ClusterError, BadPairError, OSError) as error:
+        metrics.certificate_errors.inc()
+        _log.warning("the certificate stays as it is: %s", error)
+    except Exception:  # noqa: BLE001  a defect of ours in one look must not end renewal: the leaf would expire
+        metrics.certificate_errors.inc()
+        _log.exception("the certificate stays as it is")

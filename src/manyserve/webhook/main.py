@@ -57,27 +57,35 @@ async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event
     keeper = _keeper(settings, client, tls)
     await first_look(keeper)
     watching = Watching(client, settings.namespace, cache, metrics)
-    health = Health(watching.why_not_alive, lambda: "stopping" if stop.is_set() else watching.why_not_synced())
+    renewal = asyncio.create_task(keep(keeper, metrics, tls))
+    health = Health(
+        lambda: "the certificate is not renewed any more" if renewal.done() else watching.why_not_alive(),
+        lambda: "stopping" if stop.is_set() else watching.why_not_synced(),
+    )
     doors = Doors(cache, metrics, health)
     listeners = (
         Listener(secure_app(doors), settings.port, tls.context),
         Listener(plain_app(doors), settings.metrics_port, None),
     )
-    tasks = [asyncio.create_task(keep(keeper, metrics, tls)), asyncio.create_task(_freeze_when_synced(watching))]
+    tasks = [renewal, asyncio.create_task(_freeze_when_synced(watching))]
     watching.start()
     try:
         for each in listeners:
             await each.start()
         _log.info("listening on ports %d (TLS) and %d", settings.port, settings.metrics_port)
-        await stop.wait()
-        _log.info("stopping")
-        await asyncio.sleep(DRAIN_SECONDS)
+        await _told_to_stop(stop)
     finally:
         await asyncio.gather(*(each.stop() for each in listeners))
         await watching.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _told_to_stop(stop: asyncio.Event) -> None:
+    await stop.wait()
+    _log.info("stopping")
+    await asyncio.sleep(DRAIN_SECONDS)
 
 
 async def _reach(client: KubeHttp) -> None:
