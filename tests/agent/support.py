@@ -270,4 +270,6 @@ class Pod:
         )
 
     def files(self) -> Iterator[str]:
-        return (str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+        """What is there of any model."""
+        found = (path for path in self.root.rglob("*") if path.is_file() and path.name != "SETTLED")
+        return (str(path.relative_to(self.root)) for path in found)

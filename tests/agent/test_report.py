@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from manyserve.agent.report import Board, is_settled, model_report
+from manyserve.agent.report import Board, model_report
 from manyserve.agent.retry import Memory, Stage
 from manyserve.agent.server import application
+from manyserve.agent.settling import is_settled
 from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
 from manyserve.api.agentreport import AgentReport, ModelState
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually

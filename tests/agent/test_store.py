@@ -96,6 +96,14 @@ def test_a_start_clears_staging_and_markers_without_a_folder(tmp_path: Path) -> 
     assert (tmp_path / "models" / "lost+found").exists(), "what is not ours stays"
 
 
+def test_a_start_keeps_the_word_that_the_pod_was_settled(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    assert not store.was_settled()
+    store.settle()
+    assert opened(tmp_path).was_settled()
+    assert store.scan() == {}
+
+
 def test_names_that_begin_alike_are_not_confused(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
@@ -117,10 +125,11 @@ CHANGES: list[Callable[[Store], object]] = [
     lambda store: put(store, "m", B, "two"),
     lambda store: store.delete("m"),
     lambda store: put(store, "m", A, "one"),
+    lambda store: store.settle(),
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again"])
+@pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle"])
 def test_after_a_kill_at_any_step_what_is_marked_is_whole(tmp_path: Path, change: Callable[[Store], object]) -> None:
     whole = {A: "one", B: "two"}
     for step in range(40):

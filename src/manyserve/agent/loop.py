@@ -13,10 +13,10 @@ import logging
 from manyserve.agent import sync
 from manyserve.agent.config import ConfigFile
 from manyserve.agent.job import Job, Workshop
-from manyserve.agent.report import Board, Reports, is_settled
+from manyserve.agent.report import Board, Reports
 from manyserve.agent.repository import ServerGoneError
+from manyserve.agent.settling import Settling
 from manyserve.agent.worker import work
-from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger("manyserve.agent")
 
@@ -34,18 +34,20 @@ class Agent:
         self._world = shop.world
         self._file = ConfigFile(shop.settings.config_file)
         self._reports = Reports()
-        self._first: dict[str, Entry] | None = None
+        self._settling = Settling(shop.store)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
         """Run until cancelled."""
         await asyncio.to_thread(self._shop.store.open)
+        await self._settling.open()
         self._world.look_at_disk()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_config())
                 group.create_task(self._watch_server())
                 group.create_task(self._decide())
+                group.create_task(self._settling.write_down())
         finally:
             await self._stop()
 
@@ -70,7 +72,6 @@ class Agent:
         if self._file.error:
             log.error("the config in force is kept: %s", self._file.error)
         if config := self._file.config:
-            self._first = dict(config.entries) if self._first is None else self._first
             self._world.want(config)
         self._world.changed.set()
 
@@ -128,12 +129,11 @@ class Agent:
         seen, old = world.seen, self.board.report.models
         work = {name: (job.stage, job.note) for name, (job, _) in self._jobs.items()}
         models = self._reports.of(seen, work)
-        settled = self.board.report.settled or (self._first is not None and is_settled(self._first, seen))
         changed = self.board.post(
             config=config.hash if config else "",
             config_error=self._file.error,
             server_ready=world.index is not None,
-            settled=settled,
+            settled=self._settling.is_over(config.entries if config else None, seen),
             models=old if old == models else models,
         )
         if changed:

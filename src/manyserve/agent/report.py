@@ -71,16 +71,6 @@ class Reports:
         return {name: report for name, (_, report) in made.items()}
 
 
-def is_settled(initial: Mapping[str, Entry], seen: Seen) -> bool:
-    """Tell whether each model of the first config is loaded, has failed once, or is wanted no more."""
-    return all(
-        is_loaded(name, entry.digest, seen)
-        or seen.memory.get(name, Memory(entry.digest)).about(entry.digest).failures > 0
-        for name, entry in initial.items()
-        if seen.wanted.get(name, entry).digest == entry.digest and name in seen.wanted
-    )
-
-
 class Board:
     """The report in force, and those who wait for the next."""
 

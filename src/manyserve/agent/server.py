@@ -42,7 +42,7 @@ class Answers:
         return web.Response(body=self._agent.board.body(), content_type="application/json")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Answer 200 when the first models are settled and the server answers."""
+        """Answer 200 when the pod is settled, by this agent or one before it, and the server answers."""
         report = self._agent.board.report
         if not report.server_ready:
             return web.Response(status=503, text="the model server does not answer\n")

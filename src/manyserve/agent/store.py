@@ -5,6 +5,8 @@ marker `markers/<name>.SUCCESS.<digest>` says that the folder is what was asked 
 took it, `markers/<name>.LOADED.<digest>`. Markers lie outside the model's folder, where nothing that is
 downloaded can forge them, and are removed before the folder they speak of is touched: whatever the moment of
 a kill, a folder without its marker is just not there yet. The server sees `models/` only, and only reads it.
+
+One more marker, `markers/SETTLED`, speaks of the pod: an agent has seen it settled.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ SUCCESS, LOADED = "SUCCESS", "LOADED"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MARKER = re.compile(rf"(?P<name>[-a-z0-9]+)\.(?P<kind>{SUCCESS}|{LOADED})\.(?P<digest>[0-9a-f]{{64}})")
 _OLD = "old"
+_SETTLED = "SETTLED"  # no model has capitals in its name
 
 
 class Store:
@@ -41,7 +44,7 @@ class Store:
         present = set(self._names())
         for marker in self.markers.iterdir():
             found = _MARKER.fullmatch(marker.name)
-            if not found or found["name"] not in present:
+            if marker.name != _SETTLED and (not found or found["name"] not in present):
                 self._files.remove_tree(marker)
 
     def scan(self) -> dict[str, OnDisk]:
@@ -90,6 +93,14 @@ class Store:
     def mark(self, name: str, kind: str, digest: str, fingerprint: str = "") -> None:
         """Write a marker."""
         self._files.write(self.marker(name, kind, digest), json.dumps({"fingerprint": fingerprint}) + "\n")
+
+    def settle(self) -> None:
+        """Write down, for the agents that follow in this pod, that it was settled."""
+        self._files.write(self.markers / _SETTLED, "")
+
+    def was_settled(self) -> bool:
+        """Tell whether an agent of this pod saw it settled."""
+        return (self.markers / _SETTLED).exists()
 
     def delete(self, name: str) -> None:
         """Remove a model: its markers, then its folder, which leaves the server's sight in one step."""
