@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.api.conditions import MESSAGE_LIMIT, Condition, carry_over, find, is_true
+from manyserve.api.conditions import MESSAGE_LIMIT, Condition, carry_over, find
 from tests.support.make import NOW
 
 LATER = NOW + timedelta(seconds=5)
@@ -27,8 +27,7 @@ def test_the_time_stays_while_the_status_stays_and_moves_when_it_flips() -> None
 def test_conditions_are_sorted_by_type_and_found() -> None:
     both = carry_over((), (Condition(type="Ready", status="True"), Condition(type="Loaded", status="False")), NOW)
     assert [each.type for each in both] == ["Loaded", "Ready"]
-    assert is_true(both, "Ready")
-    assert not is_true(both, "Loaded")
+    assert find(both, "Ready") == both[1]
     assert find(both, "Nothing") is None
 
 

@@ -42,20 +42,20 @@ def test_the_operator_sees_no_secret(values: tuple[str, ...]) -> None:
 
 def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
     verbs = {name: each & WRITES for name, each in rights("manyserve-operator").items()}
-    made = {"create", "patch", "delete"}
+    kept = {"create", "patch"}
+    made = kept | {"delete"}
     assert verbs == {
         "inferenceservices": set(),
         "trainedmodels": {"patch"},
         "inferenceservices/status": {"patch"},
         "trainedmodels/status": {"patch"},
-        "inferenceservices/finalizers": {"update"},
-        "deployments": made,
-        "services": made,
-        "configmaps": made | {"update"},
+        "deployments": kept,
+        "services": kept,
+        "configmaps": kept | {"update"},
         "horizontalpodautoscalers": made,
         "poddisruptionbudgets": made,
         "ingresses": made,
-        "httproutes": set(),
+        "httproutes": {"delete"},
         "pods": {"patch"},
         "events": {"create", "patch"},
     }

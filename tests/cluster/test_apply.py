@@ -212,3 +212,28 @@ async def test_one_write_that_fails_for_itself_leaves_the_others() -> None:
     with pytest.raises(errors.Conflict):
         await Slots(at_once=2).do([lambda number=number: write(number) for number in range(8)])  # type: ignore[misc]
     assert done == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "code"),
+    [("DELETE", "h", 403), ("PATCH", "h", 500), ("PATCH", "p", 403), ("PATCH", "cifar10", 422)],
+    ids=["a delete", "a child, by a webhook that is away", "a nudge", "an owner"],
+)
+async def test_whatever_is_refused_the_config_and_the_status_are_written(verb: str, name: str, code: int) -> None:
+    server = Cluster()
+    server.refuse[verb, name] = (code, "no")
+    async with carrying(server) as carried:
+        carried.has(make.model_object())
+        with pytest.raises(errors.ClusterError, match="no"):
+            await carried.applier.carry_out(HOST, whole_plan())
+    assert {"PUT configmaps/modelconfig-h-0", "PATCH trainedmodels/cifar10/status"} <= set(server.written())
+
+
+async def test_a_child_that_is_not_refused_any_more_has_its_host_looked_at_again() -> None:
+    async with carrying(Cluster()) as carried:
+        touched: list[Key] = []
+        carried.known._touch = touched.append
+        carried.known.failures[HOST] = {Child("Deployment", "h"): "no"}
+        await carried.applier.carry_out(HOST, Plan())
+    assert touched == [HOST]
+    assert not carried.known.failures

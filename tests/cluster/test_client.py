@@ -9,7 +9,7 @@ import pytest
 from manyserve.cluster import errors
 from manyserve.cluster.access import Access, Token
 from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, TRAINED_MODEL
+from manyserve.cluster.kinds import CONFIG_MAP, DEPLOYMENT, TRAINED_MODEL
 from tests.cluster.scripted import ScriptedServer, model, served
 
 
@@ -23,7 +23,6 @@ def test_paths_are_those_of_the_api_server() -> None:
     assert TRAINED_MODEL.path("n", "m", "status") == (
         "/apis/serving.kserve.io/v1alpha1/namespaces/n/trainedmodels/m/status"
     )
-    assert CUSTOM_RESOURCE_DEFINITION.path("ignored", "x").endswith("/v1/customresourcedefinitions/x")
 
 
 async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
@@ -39,7 +38,7 @@ async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
 async def test_a_status_is_merged_into_the_status_subresource() -> None:
     server = ScriptedServer()
     async with served(server) as client:
-        await client.patch_status(TRAINED_MODEL, "n", "m", {"loaded": "1/1"})
+        await client.merge_patch(TRAINED_MODEL, "n", "m", {"status": {"loaded": "1/1"}}, subresource="status")
     verb, path, _, headers, body = server.requests[0]
     assert (verb, path.endswith("/trainedmodels/m/status")) == ("PATCH", True)
     assert headers["Content-Type"] == "application/merge-patch+json"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -51,7 +51,8 @@ class Kubelet:
     async def status(self, request: web.Request) -> web.Response:
         """Answer as an agent does."""
         if request.query.get("after") == str(self._report["revision"]):
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), float(request.query["wait"]))
         return web.json_response(self._report)
 
     def _informer(self, kind: kinds.Kind, told: Any) -> Informer:
@@ -85,12 +86,16 @@ class Kubelet:
     async def _run(self, pod: Manifest) -> None:
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
         status = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}], "conditions": ready}
-        await self._client.patch_status(kinds.POD, self._namespace, pod["metadata"]["name"], status)
+        await self._patch_status(kinds.POD, pod, status)
+
+    async def _patch_status(self, kind: kinds.Kind, thing: Manifest, status: Manifest) -> None:
+        name = thing["metadata"]["name"]
+        await self._client.merge_patch(kind, self._namespace, name, {"status": status}, subresource="status")
 
     def _ingress(self, old: Manifest | None, new: Manifest | None) -> None:
         if new is not None and not new.get("status", {}).get("loadBalancer"):
             status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
-            self._do(self._client.patch_status(kinds.INGRESS, self._namespace, new["metadata"]["name"], status))
+            self._do(self._patch_status(kinds.INGRESS, new, status))
 
     def _do(self, work: Any) -> None:
         async def quietly() -> None:

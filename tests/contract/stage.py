@@ -72,9 +72,11 @@ async def running(client: KubeHttp, namespace: str, agent_port: int) -> AsyncIte
     settings = OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=agent_port)
     operator = Operator(client, settings)
     await operator.start()
-    yield operator
-    assert operator.why_not_alive() is None
-    await operator.stop()
+    try:
+        yield operator
+        assert operator.why_not_alive() is None
+    finally:
+        await operator.stop()
 
 
 @asynccontextmanager

@@ -103,6 +103,7 @@ async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) 
     )
     assert stage.kubectl.get("service", HOST) == before
     assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the others are made"
+    assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to a stranger"
     stage.kubectl("delete", "service", HOST)
     await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -41,7 +41,8 @@ class Agent:
         if self.broken:
             return web.Response(status=500)
         if request.query.get("after") == str(self.report["revision"]) and "instance" in request.query:
-            await self.changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), float(request.query["wait"]))
         return web.json_response(self.report)
 
 

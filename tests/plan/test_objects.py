@@ -19,6 +19,10 @@ def test_the_same_quantity_in_other_words_is_no_difference() -> None:
     assert difference(wanted, {"resources": {"limits": {"memory": "2Gi", "cpu": "1"}}}) is None
 
 
+def test_a_size_limit_is_a_quantity_too() -> None:
+    assert difference({"emptyDir": {"sizeLimit": "1024Mi"}}, {"emptyDir": {"sizeLimit": "1Gi"}}) is None
+
+
 def test_what_is_empty_here_and_absent_there_is_no_difference() -> None:
     assert difference({"env": [], "value": "", "on": False}, {}) is None
 

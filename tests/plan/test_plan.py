@@ -41,7 +41,9 @@ def test_a_settled_host_with_its_models_is_left_alone() -> None:
 def test_a_host_is_ready_with_no_model_on_it() -> None:
     settled = world.settle(seen())
     assert settled.service is not None
-    assert conditions.is_true(settled.service.status.conditions, conditions.READY)
+    found = conditions.find(settled.service.status.conditions, conditions.READY)
+    assert found
+    assert found.status == "True"
     predictor = settled.service.status.components and settled.service.status.components.predictor
     assert predictor
     assert predictor.latest_ready_revision == "triton-mms-predictor-default-00001"
@@ -217,6 +219,34 @@ def test_a_hand_on_the_deployment_is_noticed_with_what_differs() -> None:
     edited = settled.children[child] | {"spec": settled.children[child]["spec"] | {"replicas": 0}}
     todo = plan(replace(settled, children={**settled.children, child: edited}), make.NOW)
     assert [each.because for each in todo.applies] == ["spec.replicas is 0, not 1"]
+
+
+def test_a_host_whose_service_is_a_strangers_is_not_ready_though_its_pods_are() -> None:
+    settled = world.settle(seen(make.model()))
+    service = Child("Service", "triton-mms")
+    taken = {child: each for child, each in settled.children.items() if child != service}
+    refused = replace(settled, children=taken, failures={service: "it belongs to somebody else"})
+    after = world.carry_out(refused, replace(plan(refused, make.NOW), applies=()))
+    assert after.service
+    found = conditions.find(after.service.status.conditions, conditions.READY)
+    assert found
+    assert (found.status, found.reason) == ("False", "ApplyFailed")
+    assert ready(after.models[0])[:2] == ("False", "InferenceServiceNotReady")
+
+
+def test_a_host_that_only_the_webhook_would_have_refused_gets_no_deployment_and_the_sentence() -> None:
+    todo = plan(seen(service=make.host(triton={"args": ["--model-control-mode=poll"]})), make.NOW)
+    assert "Deployment" not in {each.manifest["kind"] for each in todo.applies}
+    (write,) = todo.statuses
+    (found,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]
+    assert found["reason"] == "InvalidSpec"
+    assert "--model-control-mode" in found["message"]
+
+
+def test_what_is_placed_of_a_model_that_cannot_be_read_stays_and_counts() -> None:
+    settled = world.settle(seen(make.model("a"), make.model("b")))
+    blind = replace(settled, models=(settled.models[1], make.model("c")), unreadable=frozenset({"a"}))
+    assert world.placed(world.settle(blind)) == {"a", "b"}
 
 
 memories = st.sampled_from(["1", "512Mi", "0.5Gi", "1Gi", "1500M", "3Gi"])

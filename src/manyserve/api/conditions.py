@@ -50,11 +50,6 @@ class Condition(Wire):
     )
 
 
-def is_true(conditions: Iterable[Condition], kind: str) -> bool:
-    """Tell whether the condition of this type is there and True."""
-    return any(each.type == kind and each.status == "True" for each in conditions)
-
-
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """Return the condition of this type, if it is there."""
     return next((each for each in conditions if each.type == kind), None)

@@ -8,6 +8,8 @@ GROUP = "serving.kserve.io"
 MANAGER = "manyserve"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT_LABEL = f"{GROUP}/component"
+PREDICTOR = "predictor"
 HOST_LABEL = f"{GROUP}/inferenceservice"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
@@ -53,4 +55,4 @@ def labels(host: str) -> dict[str, str]:
 
 def selector(host: str) -> dict[str, str]:
     """Return the labels that select the host's pods."""
-    return {HOST_LABEL: host, f"{GROUP}/component": "predictor"}
+    return {HOST_LABEL: host, COMPONENT_LABEL: PREDICTOR}

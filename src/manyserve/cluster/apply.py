@@ -18,7 +18,16 @@ from manyserve.api.names import CONFIG_HASH, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.copies import key_of
-from manyserve.cluster.errors import Conflict, Forbidden, Invalid, NameTaken, NotFound, Refused
+from manyserve.cluster.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NameTaken,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
@@ -63,21 +72,38 @@ class Applier:
     async def carry_out(self, key: Key, todo: Plan) -> None:
         """Do all that the plan says. Raises `ClusterError` when it is to be planned again."""
         refused: dict[Child, str] = {}
+        delete = partial(self._delete, key)
         applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
-        await self._slots.do([*applies, *(partial(self._delete, key, each) for each in todo.deletes)])
+        deletes = (partial(self._child, each.child, refused, delete, each) for each in todo.deletes)
+        await self._slots.do([*applies, *deletes])
         if todo.config:
             await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
-        try:
-            await self._slots.do([partial(self._nudge, key, each) for each in todo.nudges])
-            await self._slots.do([partial(self._set_owners, key, each) for each in todo.owners])
-            await self._slots.do([partial(self._set_status, key, each) for each in todo.statuses])
-        finally:
-            for event in todo.events:
-                self._recorder.record(key.namespace, event)
+        failed = await self._tell(key, todo)
         self._remember(key, refused)
+        if failed:
+            raise failed[0]
+
+    async def _tell(self, key: Key, todo: Plan) -> list[ClusterError]:
+        """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
+        stages = (
+            [partial(self._nudge, key, each) for each in todo.nudges],
+            [partial(self._set_owners, key, each) for each in todo.owners],
+            [partial(self._set_status, key, each) for each in todo.statuses],
+        )
+        failed: list[ClusterError] = []
+        for writes in stages:
+            try:
+                await self._slots.do(writes)
+            except ClusterError as error:
+                failed.append(error)
+        for event in todo.events:
+            self._recorder.record(key.namespace, event)
+        return failed
 
     def _remember(self, key: Key, refused: dict[Child, str]) -> None:
-        self._known.failures.pop(key, None)
+        """Keep what was refused for the next plan; when it has healed, have the host told so at once."""
+        if self._known.failures.pop(key, None) and not refused:
+            self._known.touch(key)
         if refused:
             self._known.failures[key] = refused
             raise Refused("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
@@ -90,6 +116,10 @@ class Applier:
             await write(action)
         except _REFUSALS as error:
             refused[child] = str(error)
+        except Unavailable as error:
+            if error.code != 500:
+                raise
+            refused[child] = str(error)  # the API server is there: an admission webhook of somebody's is not
 
     async def _apply(self, action: Apply) -> None:
         kind = kinds.KINDS[action.manifest["kind"]]

@@ -92,16 +92,9 @@ class KubeHttp(Transport):
         path = kind.path(namespace, name, subresource)
         return await self._send("PATCH", path, body=patch, content=_MERGE, params=_MANAGED)
 
-    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
-        """Merge a patch into an object's status."""
-        return await self.merge_patch(kind, namespace, name, {"status": status}, subresource="status")
-
-    async def delete(
-        self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, resource_version: str | None = None
-    ) -> None:
-        """Delete an object; with a uid or a resourceVersion only if it still has them."""
-        wanted = {"uid": uid, "resourceVersion": resource_version}
-        preconditions = {key: value for key, value in wanted.items() if value}
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Delete an object; with a uid only if it still has it."""
+        preconditions = {"uid": uid} if uid else {}
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._send("DELETE", kind.path(namespace, name), body=body | {"preconditions": preconditions})
 

@@ -35,9 +35,6 @@ DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudge
 INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 EVENT = Kind("Event", "v1", "events")
-CUSTOM_RESOURCE_DEFINITION = Kind(
-    "CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
-)
 
 CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)
 """The kinds that we make for a host."""
@@ -50,7 +47,6 @@ KINDS = {
         *CHILDREN,
         POD,
         EVENT,
-        CUSTOM_RESOURCE_DEFINITION,
     )
 }
 """Every kind by its name."""

@@ -46,12 +46,18 @@ class Known:
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
+        self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+        """Models that are there and do not parse: what is placed of them stays."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
         self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.failures: dict[Key, dict[Child, str]] = {}
         self._touch = touch
+
+    def touch(self, key: Key) -> None:
+        """Have another look at a host."""
+        self._touch(key)
 
     def touch_all(self) -> None:
         """Have another look at every host, also at those that are only named by a model."""
@@ -76,8 +82,13 @@ class Known:
         """Take in a change of a model."""
         if old is not None:
             _remove(self.models, model_host(old), old["metadata"]["name"])
-        model = _parse(TrainedModel, new) if new is not None else None
-        if model is not None and new is not None:
+            _remove(self.unreadable_models, model_host(old), old["metadata"]["name"])
+        if new is None:
+            return
+        model = _parse(TrainedModel, new)
+        if model is None:
+            self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None
+        else:
             self.models[model_host(new)][model.metadata.name] = model
 
     def child_stored(self, old: Manifest | None, new: Manifest | None) -> None:

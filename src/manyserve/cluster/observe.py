@@ -22,6 +22,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         config=known.config,
         service=known.hosts.get(key),
         models=tuple(known.models.get(key, {}).values()),
+        unreadable=frozenset(known.unreadable_models.get(key, ())),
         children=dict(known.children.get(key, {})),
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},

@@ -1,7 +1,7 @@
 """Which kinds we watch, and where their changes go: into what is known, and to the host that they touch.
 
-TrainedModels and InferenceServices are watched whole, what we make by our label, pods by the label that names
-their host. HTTPRoutes may not be served; then there are none.
+TrainedModels and InferenceServices are watched whole, what we make by our label, pods as
+the hosts' Services select them. HTTPRoutes may not be served; then there are none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key
+from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.copies import Change, Manifest, key_of
@@ -18,6 +18,8 @@ from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
 
 OURS = f"{MANAGED_BY}={MANAGER}"
+SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
+"""As the hosts' Services select them: a client's pod may well name the host in a label, too."""
 HostOf = Callable[[Manifest], Key]
 
 
@@ -47,7 +49,7 @@ class Watches:
         found = (
             informer(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
             informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host),
-            informer(kinds.POD, HOST_LABEL, _both(known.pod_stored, on_pod), labelled_host),
+            informer(kinds.POD, SERVING_PODS, _both(known.pod_stored, on_pod), labelled_host),
             *(informer(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
         )
         self.by_kind = {each.kind.name: each for each in found}

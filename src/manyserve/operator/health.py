@@ -2,7 +2,7 @@
 
 Alive: every informer has turned within 90 seconds (a stream that is silent for 75 is given up, so one that
 has not is stuck), and no task has ended. An API server that is away is no reason to be restarted. Ready:
-everything has been listed once and there is a configuration; a standby is ready as well.
+everything has been listed once and there is a configuration.
 """
 
 from __future__ import annotations

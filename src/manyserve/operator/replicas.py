@@ -1,9 +1,9 @@
 """What the agents say: one long poll for each running pod of a host.
 
-An agent answers when its report changes, or after 25 seconds. The report is kept by the uid of its pod, and
-the host is touched. When an agent has not been reached for three seconds its report is dropped, so that
-`Ready` falls: nobody knows any more what answers there. These connections are our own, beside the 32 to the
-API server, and what a pod sends is bounded.
+An agent answers when its report changes, or after 5 seconds. The report is kept by the uid of its pod, and
+the host is touched. When an agent refuses connections for three seconds, or is silent for three more than it
+may be, its report is dropped, so that `Ready` falls: nobody knows any more what answers there. These
+connections are our own, beside the 32 to the API server, and what a pod sends is bounded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _BadReport(Exception):
 class Rhythm:
     """How agents are asked, in seconds."""
 
-    wait: int = 25
+    wait: int = 5
     """How long an agent may hold back its answer."""
     pause: float = 0.2
     """Between two answers: an agent that loads a hundred models need not be asked a hundred times."""
@@ -83,7 +83,9 @@ class Replicas:
         """Have connections to the pods."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=2),
-            timeout=aiohttp.ClientTimeout(total=self._rhythm.wait + 5.0, sock_connect=self._rhythm.unheard),
+            timeout=aiohttp.ClientTimeout(
+                total=self._rhythm.wait + self._rhythm.unheard, sock_connect=self._rhythm.unheard
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -144,7 +146,8 @@ class Replicas:
                 await asyncio.sleep(self._rhythm.pause)
             except (aiohttp.ClientError, TimeoutError, OSError, _BadReport) as error:
                 failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since >= self._rhythm.unheard:
+                silent = isinstance(error, TimeoutError)  # for longer than an agent may be: its node may be gone
+                if silent or time.monotonic() - failing_since >= self._rhythm.unheard:
                     self._drop(where, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._rhythm.longest_retry)

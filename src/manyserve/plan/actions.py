@@ -18,7 +18,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete a child of ours that is no longer wanted. `uid` and `resource_version` are preconditions."""
+    """Delete a child of ours that is no longer wanted. `uid` is a precondition."""
 
     child: Child
     uid: str

@@ -1,7 +1,6 @@
 """The status of a host: its conditions, its revisions and its addresses, as KServe lays them out.
 
-`PredictorReady` follows the Deployment and says in the Deployment's or the pod's own words why not;
-`IngressReady` follows the ingress or route; `Ready` is both.
+`PredictorReady` is judged in a file of its own; `IngressReady` follows the ingress or route; `Ready` is both.
 """
 
 from __future__ import annotations
@@ -15,15 +14,13 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
 from manyserve.plan import urls
-from manyserve.plan.capacity import predictor_name
 from manyserve.plan.deployment import revision_number
 from manyserve.plan.http_route import why_route_not_ready
 from manyserve.plan.ingress import why_ingress_not_ready
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import pod_trouble
-from manyserve.plan.server_container import server_image
+from manyserve.plan.predictor_ready import predictor_ready
 
 
 def host_status(
@@ -44,7 +41,7 @@ def host_status(
 
 
 def _conditions(service: InferenceService, observed: Observed) -> tuple[Condition, ...]:
-    predictor = _predictor_ready(service, observed)
+    predictor = predictor_ready(service, observed)
     ingress = _ingress_ready(observed)
     bad = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
@@ -54,56 +51,6 @@ def _conditions(service: InferenceService, observed: Observed) -> tuple[Conditio
         message=bad.message if bad else None,
     )
     return (predictor, ingress, ready)
-
-
-def _predictor_ready(service: InferenceService, observed: Observed) -> Condition:
-    trouble = _trouble(service, observed)
-    if trouble is None:
-        return Condition(type=conditions.PREDICTOR_READY, status="True")
-    reason, message, down = trouble
-    return Condition(
-        type=conditions.PREDICTOR_READY, status="False" if down else "True", reason=reason, message=message
-    )
-
-
-def _trouble(service: InferenceService, observed: Observed) -> tuple[str, str, bool] | None:
-    """Return reason, sentence, and whether it keeps the host from answering; None when all is well."""
-    deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    available = deployment is not None and _available(deployment) and belongs_to(deployment, service)
-    if server_image(service, observed.config) is None:
-        name = predictor_name(service)
-        return "PredictorNotConfigured", f"predictors.{name} is not in inferenceservice-config", not available
-    if observed.failures:
-        child, said = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
-        return "ApplyFailed", f"{child.kind} {child.name}: {said}", not available
-    if deployment is None:
-        return "DeploymentNotFound", "the Deployment does not exist yet", True
-    stuck = _stuck(deployment)
-    if available:
-        return (*stuck, False) if stuck else None
-    return (*(pod_trouble(observed.pods) or stuck or _waiting(deployment)), True)
-
-
-def _available(deployment: Manifest) -> bool:
-    return any(each["type"] == "Available" and each["status"] == "True" for each in _said(deployment))
-
-
-def _said(deployment: Manifest) -> list[dict[str, str]]:
-    return list(deployment.get("status", {}).get("conditions") or ())
-
-
-def _stuck(deployment: Manifest) -> tuple[str, str] | None:
-    """Return what the Deployment says when it cannot make its pods or does not get on."""
-    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
-        for each in _said(deployment):
-            if each["type"] == kind and each["status"] == bad:
-                return each.get("reason") or kind, each.get("message") or "the Deployment does not get on"
-    return None
-
-
-def _waiting(deployment: Manifest) -> tuple[str, str]:
-    ready = deployment.get("status", {}).get("readyReplicas", 0)
-    return "MinimumReplicasUnavailable", f"{ready} of {deployment['spec'].get('replicas', 1)} replicas are ready"
 
 
 def _ingress_ready(observed: Observed) -> Condition:

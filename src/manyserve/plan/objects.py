@@ -17,7 +17,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.quantity import parse_quantity
 from manyserve.plan.observed import Manifest
 
-_QUANTITIES = ("limits", "requests")
+_QUANTITIES = ("limits", "requests", "sizeLimit")
 
 
 def owner_reference(service: InferenceService, *, controller: bool) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _list_difference(wanted: list[Any] | tuple[Any, ...], observed: Any, path: s
 def _same(wanted: Any, observed: Any, path: str) -> bool:
     if wanted == observed:
         return True
-    if not any(f".{part}." in path for part in _QUANTITIES) or observed is None:
+    if not any(f".{part}." in f"{path}." for part in _QUANTITIES) or observed is None:
         return False
     try:
         return parse_quantity(wanted) == parse_quantity(observed)

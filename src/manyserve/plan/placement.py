@@ -10,7 +10,7 @@ Today a host has one shard. The shard stands in the placement all the same, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from manyserve.api.inferenceservice import InferenceService
@@ -50,17 +50,24 @@ def entry_of(model: TrainedModel) -> Entry:
 
 
 def place(
-    service: InferenceService, models: Iterable[TrainedModel], current: Sequence[Entry], config: ServingConfig
+    service: InferenceService,
+    models: Iterable[TrainedModel],
+    current: Sequence[Entry],
+    config: ServingConfig,
+    unreadable: Collection[str] = (),
 ) -> Placement:
-    """Return what is to be placed on the host, given what `models.json` holds now."""
+    """Return what is to be placed on the host, given what `models.json` holds now.
+
+    `unreadable` names models that are there and do not parse: their entries stay as they are.
+    """
     held = {entry.model_name: entry for entry in current}
     limit = memory_limit(service)
     takers = [model for model in models if _may_be_placed(service, model, held, config)]
-    placed: dict[str, Entry] = {}
+    placed = {name: entry for name, entry in held.items() if name in unreadable}
+    taken = [Taken(name, parse_memory(entry.model_spec.memory)) for name, entry in placed.items()]
+    used = sum(each.memory for each in taken)
     over: dict[str, int] = {}
     unread: dict[str, str] = {}
-    taken: list[Taken] = []
-    used = 0
     for model in sorted(takers, key=lambda each: _turn(each, held)):
         name = model.metadata.name
         try:

@@ -34,6 +34,7 @@ from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
+from manyserve.plan.validation import service_problems
 
 _LEFTOVER_WAIT = 1.0
 """Seconds until another look at a child that still belongs to an earlier host of the same name."""
@@ -46,7 +47,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return _without_host(observed, now)
     config_name = names.model_config(observed.key.name)
     config_map = observed.child("ConfigMap", config_name)
-    placement = place(service, observed.models, current_entries(service, config_map), observed.config)
+    current = current_entries(service, config_map)
+    placement = place(service, observed.models, current, observed.config, observed.unreadable)
     wanted = _wanted(service, observed)
     deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
     status = host_status(service, observed, placement, deployment, now)
@@ -84,7 +86,7 @@ def _wanted(service: InferenceService, observed: Observed) -> tuple[Manifest, ..
     """Return every child but the ConfigMap, which is written with a precondition."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    runs = server_image(service, config) is not None
+    runs = server_image(service, config) is not None and not service_problems(service)
     found = (
         build_deployment(service, config, current) if runs else None,
         build_service(service),

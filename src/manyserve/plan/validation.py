@@ -1,8 +1,9 @@
 """What one object alone can tell: whether it is one that can be honoured at all.
 
 The API server asks first, by the schema and the CEL rules of the CRDs; the webhook asks again, because it can
-say more and say it better; the operator asks once more, because objects may have been stored before a rule
-was. All three give the same sentences. The rules themselves stand in `model_rules` and `service_rules`.
+say more and say it better; the operator asks once more about hosts, because objects may have been stored
+before a rule was, or past a webhook that was down. All give the same sentences. The rules themselves stand in
+`model_rules` and `service_rules`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,108 @@
+"""Whether a host's predictor answers, and in one sentence why not or what else is wrong.
+
+It answers while its Deployment is available and its Service is its own. The list of checks is what can be
+wrong besides; a host that answers all the same stays ready and carries the sentence. One that does not says
+why in the pod's or the Deployment's own words.
+"""
+
+from __future__ import annotations
+
+from manyserve.api import conditions, names
+from manyserve.api.conditions import Condition
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.plan.capacity import predictor_name
+from manyserve.plan.objects import belongs_to
+from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.pods import pod_trouble
+from manyserve.plan.server_container import server_image
+from manyserve.plan.validation import service_problems
+
+Trouble = tuple[str, str]
+"""A reason and a sentence."""
+
+
+def predictor_ready(service: InferenceService, observed: Observed) -> Condition:
+    """Return the condition `PredictorReady`."""
+    answers = _answers(service, observed)
+    trouble = next(filter(None, (check(service, observed) for check in CHECKS)), None)
+    if trouble is None:
+        trouble = _stuck(service, observed) if answers else _why_not_available(service, observed)
+    reason, message = trouble or (None, None)
+    status: conditions.Status = "True" if answers else "False"
+    return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
+
+
+def _answers(service: InferenceService, observed: Observed) -> bool:
+    deployment = _deployment(service, observed)
+    available = deployment is not None and any(
+        each["type"] == "Available" and each["status"] == "True" for each in _said(deployment)
+    )
+    return available and _service_is_there(service, observed) is None
+
+
+def _spec_is_valid(service: InferenceService, _: Observed) -> Trouble | None:
+    problems = service_problems(service)
+    return ("InvalidSpec", "; ".join(map(str, problems))) if problems else None
+
+
+def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:
+    if server_image(service, observed.config) is not None:
+        return None
+    return "PredictorNotConfigured", f"predictors.{predictor_name(service)} is not in inferenceservice-config"
+
+
+def _nothing_was_refused(_: InferenceService, observed: Observed) -> Trouble | None:
+    if not observed.failures:
+        return None
+    child, said = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
+    return "ApplyFailed", f"{child.kind} {child.name}: {said}"
+
+
+def _deployment_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
+    there = _deployment(service, observed) is not None
+    return None if there else ("DeploymentNotFound", "the Deployment does not exist yet")
+
+
+def _service_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
+    found = observed.child("Service", observed.key.name)
+    there = found is not None and belongs_to(found, service)
+    return None if there else ("ServiceNotFound", "the Service does not exist yet")
+
+
+CHECKS = (
+    _spec_is_valid,
+    _server_is_configured,
+    _nothing_was_refused,
+    _deployment_is_there,
+    _service_is_there,
+)
+
+
+def _why_not_available(service: InferenceService, observed: Observed) -> Trouble:
+    return pod_trouble(observed.pods) or _stuck(service, observed) or _waiting(service, observed)
+
+
+def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
+    """Return what the Deployment says when it cannot make its pods or does not get on."""
+    deployment = _deployment(service, observed) or {}
+    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
+        for each in _said(deployment):
+            if each["type"] == kind and each["status"] == bad:
+                return each.get("reason") or kind, each.get("message") or "the Deployment does not get on"
+    return None
+
+
+def _waiting(service: InferenceService, observed: Observed) -> Trouble:
+    deployment = _deployment(service, observed) or {}
+    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), deployment.get("spec", {}).get("replicas", 1)
+    return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
+
+
+def _deployment(service: InferenceService, observed: Observed) -> Manifest | None:
+    """Return the host's own Deployment, not an earlier host's of the same name."""
+    found = observed.child("Deployment", names.deployment(observed.key.name))
+    return found if found is not None and belongs_to(found, service) else None
+
+
+def _said(deployment: Manifest) -> list[dict[str, str]]:
+    return list(deployment.get("status", {}).get("conditions") or ())
