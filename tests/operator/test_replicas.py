@@ -14,8 +14,9 @@ from aiohttp.test_utils import TestServer
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.known import Known
-from manyserve.operator import replicas
-from manyserve.operator.replicas import Replicas, Rhythm
+from manyserve.operator import asking
+from manyserve.operator.asking import Rhythm
+from manyserve.operator.replicas import Replicas
 from tests.cluster.waiting import until
 
 QUICK = Rhythm(wait=1, pause=0.001, first_retry=0.01, longest_retry=0.02, unheard=0.1)
@@ -124,7 +125,7 @@ async def test_the_report_of_an_agent_that_answers_nonsense_is_dropped(
     elif trouble == "no report":
         seen.agent.says(models="none")
     else:
-        monkeypatch.setattr(replicas, "LARGEST_REPORT", 1000)
+        monkeypatch.setattr(asking, "LARGEST_REPORT", 1000)
         seen.agent.says(config="x" * 2000)
     await until(lambda: not seen.report)
     assert seen.touched[-1] == HOST

@@ -12,52 +12,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import aiohttp
-from pydantic import ValidationError
 
 from manyserve.api.agentreport import AGENT_PORT, AgentReport
 from manyserve.api.names import Key
 from manyserve.cluster.copies import Manifest
-from manyserve.cluster.known import Known, labelled_host
+from manyserve.cluster.known import Known
 from manyserve.operator import metrics
-
-LARGEST_REPORT = 16 * 2**20
+from manyserve.operator.asking import RHYTHM, BadReport, Rhythm, Where, ask, running_pod
 
 _log = logging.getLogger(__name__)
-
-
-class _BadReport(Exception):
-    """A pod answered, but not with a report."""
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """How agents are asked, in seconds."""
-
-    wait: int = 5
-    """How long an agent may hold back its answer."""
-    pause: float = 0.2
-    """Between two answers: an agent that loads a hundred models need not be asked a hundred times."""
-    first_retry: float = 0.2
-    longest_retry: float = 1.0
-    unheard: float = 3.0
-    """After this long without an answer the report is dropped."""
-
-
-RHYTHM = Rhythm()
-
-
-@dataclass(frozen=True)
-class _Where:
-    """A pod to be asked."""
-
-    uid: str
-    host: Key
-    address: str
-    settled: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
-    """Set when it is known what the pod says, or that it cannot be reached."""
 
 
 class Replicas:
@@ -76,7 +41,7 @@ class Replicas:
         self._touch = touch
         self._rhythm = rhythm
         self._port = port
-        self._tasks: dict[str, tuple[_Where, asyncio.Task[None]]] = {}
+        self._tasks: dict[str, tuple[Where, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -117,13 +82,13 @@ class Replicas:
     def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Ask a pod from when it runs until it is on its way out."""
         before = old["metadata"]["uid"] if old else None
-        where = _where(new) if new else None
+        where = running_pod(new) if new else None
         if before and (where is None or where.uid != before):
             self._stop(before)
         if where is not None:
             self._start(where)
 
-    def _start(self, where: _Where) -> None:
+    def _start(self, where: Where) -> None:
         asked = self._tasks.get(where.uid)
         if asked and asked[0] == where:
             return
@@ -136,7 +101,7 @@ class Replicas:
             asked[1].cancel()
             self._drop(asked[0])
 
-    async def _ask_on(self, where: _Where) -> None:
+    async def _ask_on(self, where: Where) -> None:
         """Ask one pod again and again."""
         failing_since, pause = None, self._rhythm.first_retry
         while True:
@@ -144,7 +109,7 @@ class Replicas:
                 self._keep(where, await self._ask(where))
                 failing_since, pause = None, self._rhythm.first_retry
                 await asyncio.sleep(self._rhythm.pause)
-            except (aiohttp.ClientError, TimeoutError, OSError, _BadReport) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, BadReport) as error:
                 failing_since = failing_since or time.monotonic()
                 silent = isinstance(error, TimeoutError)  # for longer than an agent may be: its node may be gone
                 if silent or time.monotonic() - failing_since >= self._rhythm.unheard:
@@ -152,54 +117,24 @@ class Replicas:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._rhythm.longest_retry)
 
-    async def _ask(self, where: _Where) -> AgentReport:
+    async def _ask(self, where: Where) -> AgentReport:
         if self._session is None:
             raise RuntimeError("agents are asked only after `open`")
-        last = self._known.reports.get(where.uid)
-        params = (
-            {"after": str(last.revision), "instance": last.instance, "wait": str(self._rhythm.wait)} if last else {}
-        )
         url = f"http://{where.address}:{self._port}/status"
-        async with self._session.get(url, params=params, allow_redirects=False) as answer:
-            body = await _bounded(answer)
-        try:
-            return AgentReport.model_validate_json(body)
-        except ValidationError as error:
-            raise _BadReport(f"{url} answered what is no report: {error.errors()[0]['msg']}") from None
+        return await ask(self._session, url, self._known.reports.get(where.uid), self._rhythm.wait)
 
-    def _keep(self, where: _Where, report: AgentReport) -> None:
+    def _keep(self, where: Where, report: AgentReport) -> None:
         where.settled.set()
         if self._known.reports.get(where.uid) != report:
             self._known.reports[where.uid] = report
             self._changed(where)
 
-    def _drop(self, where: _Where, error: Exception | None = None) -> None:
+    def _drop(self, where: Where, error: Exception | None = None) -> None:
         where.settled.set()
         if self._known.reports.pop(where.uid, None) is not None:
             _log.warning("%s: the agent at %s is not reached: %s", where.host, where.address, error or "the pod ends")
             self._changed(where)
 
-    def _changed(self, where: _Where) -> None:
+    def _changed(self, where: Where) -> None:
         metrics.AGENTS.set(len(self._known.reports))
         self._touch(where.host)
-
-
-def _where(pod: Manifest) -> _Where | None:
-    """Return where to ask a pod, or None when it does not run."""
-    status, metadata = pod.get("status") or {}, pod["metadata"]
-    address = status.get("podIP")
-    if not address or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
-        return None
-    return _Where(metadata["uid"], labelled_host(pod), f"[{address}]" if ":" in address else address)
-
-
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-    """Return the body of a good answer that is not too long."""
-    if answer.status != 200:
-        raise _BadReport(f"{answer.url} answered {answer.status}")
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_REPORT:
-            raise _BadReport(f"{answer.url} answered more than {LARGEST_REPORT} bytes")
-    return bytes(body)

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from manyserve.api import modelconfig, names
-from manyserve.api.base import Wire
-from manyserve.api.hoststatus import InferenceServiceStatus
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
-from manyserve.plan.actions import Apply, Delete, Event, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.actions import Apply, Delete, Plan, SetOwners, WriteConfig
 from manyserve.plan.autoscaler import build_autoscaler
 from manyserve.plan.deployment import build_deployment
 from manyserve.plan.disruption_budget import build_disruption_budget
-from manyserve.plan.events import host_event, model_event
+from manyserve.plan.events import host_event
 from manyserve.plan.host_status import host_status
 from manyserve.plan.http_route import build_http_route
 from manyserve.plan.ingress import build_ingress
@@ -34,6 +30,7 @@ from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
+from manyserve.plan.telling import host_write, model_events, model_writes
 from manyserve.plan.validation import service_problems
 
 _LEFTOVER_WAIT = 1.0
@@ -66,8 +63,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
         config=_config(written, config_map, service),
         nudges=touched,
         owners=_owners(observed, placement),
-        statuses=(*_host_write(service, status), *_model_writes(models)),
-        events=(*_some(host_event(service, status)), *_model_events(models)),
+        statuses=(*host_write(service, status), *model_writes(models)),
+        events=(*filter(None, (host_event(service, status),)), *model_events(models)),
         look_again_after=min(filter(None, (wait, _LEFTOVER_WAIT if leftovers else None)), default=None),
     )
 
@@ -77,8 +74,8 @@ def _without_host(observed: Observed, now: datetime) -> Plan:
     models = [(model, waiting_status(model, now)) for model in observed.models]
     return Plan(
         owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
-        statuses=tuple(_model_writes(models)),
-        events=tuple(_model_events(models)),
+        statuses=tuple(model_writes(models)),
+        events=tuple(model_events(models)),
     )
 
 
@@ -126,43 +123,3 @@ def _owners(observed: Observed, placement: Placement) -> tuple[SetOwners, ...]:
         set_owners(model, observed.service, placed=model.metadata.name in placement.placed) for model in observed.models
     )
     return tuple(filter(None, writes))
-
-
-def _host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
-    patch = _patch(service.status, status)
-    if patch:
-        yield SetStatus("InferenceService", service.metadata.name, service.metadata.uid, patch)
-
-
-def _model_writes(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[SetStatus]:
-    for model, status in models:
-        patch = _patch(model.status, status)
-        if patch and not model.metadata.deletion_timestamp:
-            yield SetStatus("TrainedModel", model.metadata.name, model.metadata.uid, patch)
-
-
-def _model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
-    for model, status in models:
-        if not model.metadata.deletion_timestamp:
-            yield from _some(model_event(model, status))
-
-
-def _some(event: Event | None) -> tuple[Event, ...]:
-    return (event,) if event else ()
-
-
-def _patch(old: Wire, new: Wire) -> dict[str, Any]:
-    """Return the merge patch from the old status to the new: what changed, and null for what went."""
-    return _merge_patch(old.to_wire(), new.to_wire())
-
-
-def _merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    patch: dict[str, Any] = {key: None for key in before if key not in after}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            inner = _merge_patch(old, value)
-            patch |= {key: inner} if inner else {}
-        elif old != value:
-            patch[key] = value
-    return patch

@@ -1,0 +1,88 @@
+"""One question to one agent: where it is, how long it may take, and an answer that is a report or an error."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiohttp
+from pydantic import ValidationError
+
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.names import Key
+from manyserve.cluster.copies import Manifest
+from manyserve.cluster.known import labelled_host
+
+LARGEST_REPORT = 16 * 2**20
+
+
+class BadReport(Exception):
+    """A pod answered, but not with a report."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How agents are asked, in seconds."""
+
+    wait: int = 5
+    """How long an agent may hold back its answer."""
+    pause: float = 0.2
+    """Between two answers: an agent that loads a hundred models need not be asked a hundred times."""
+    first_retry: float = 0.2
+    longest_retry: float = 1.0
+    unheard: float = 3.0
+    """After this long without an answer the report is dropped."""
+
+
+RHYTHM = Rhythm()
+
+
+@dataclass(frozen=True)
+class Where:
+    """A pod to be asked."""
+
+    uid: str
+    host: Key
+    address: str
+    settled: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    """Set when it is known what the pod says, or that it cannot be reached."""
+
+
+def running_pod(pod: Manifest) -> Where | None:
+    """Return where to ask a pod, or None when it does not run."""
+    status, metadata = pod.get("status") or {}, pod["metadata"]
+    address = status.get("podIP")
+    if not address or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
+        return None
+    return Where(metadata["uid"], labelled_host(pod), f"[{address}]" if ":" in address else address)
+
+
+async def ask(session: aiohttp.ClientSession, url: str, last: AgentReport | None, wait: int) -> AgentReport:
+    """Return the agent's report, as soon as it is another than the last one, or after `wait` seconds.
+
+    Raises
+    ------
+    BadReport
+        If what answers is no agent.
+    aiohttp.ClientError, TimeoutError, OSError
+        If nothing answers.
+    """
+    params = {"after": str(last.revision), "instance": last.instance, "wait": str(wait)} if last else {}
+    async with session.get(url, params=params, allow_redirects=False) as answer:
+        body = await _bounded(answer)
+    try:
+        return AgentReport.model_validate_json(body)
+    except ValidationError as error:
+        raise BadReport(f"{url} answered what is no report: {error.errors()[0]['msg']}") from None
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a good answer that is not too long."""
+    if answer.status != 200:
+        raise BadReport(f"{answer.url} answered {answer.status}")
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_REPORT:
+            raise BadReport(f"{answer.url} answered more than {LARGEST_REPORT} bytes")
+    return bytes(body)
