@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from manyserve import environment
 from manyserve.api.agentreport import AGENT_PORT
 
 GIB = 1024**3
@@ -46,19 +47,6 @@ def _count(text: str) -> int:
     return value
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 < value < 65536:
-        raise ValueError("must be a port, 1 to 65535")
-    return value
-
-
-def _level(text: str) -> str:
-    if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR")
-    return text.upper()
-
-
 def _env(variables: str, parse: Callable[[str], Any]) -> dict[str, Any]:
     """Return how a field is read: from the first of the variables, separated by spaces, that is set."""
     return {"variables": variables.split(), "parse": parse}
@@ -73,8 +61,8 @@ class AgentSettings:
     server_url: str = field(default="http://localhost:8080", metadata=_env("MANYSERVE_SERVER_URL", _url))
     server_models_dir: Path = field(default=Path("/mnt/models"), metadata=_env("MANYSERVE_SERVER_MODELS_DIR", _path))
     """Where the server sees the models; only the log speaks of it."""
-    port: int = field(default=AGENT_PORT, metadata=_env("MANYSERVE_AGENT_PORT", _port))
-    log_level: str = field(default="INFO", metadata=_env("MANYSERVE_LOG_LEVEL", _level))
+    port: int = field(default=AGENT_PORT, metadata=_env("MANYSERVE_AGENT_PORT", environment.port))
+    log_level: str = field(default="INFO", metadata=_env("MANYSERVE_LOG_LEVEL", environment.level))
     config_poll_seconds: float = field(default=0.1, metadata=_env("MANYSERVE_CONFIG_POLL_SECONDS", _seconds))
     index_poll_seconds: float = field(default=1.0, metadata=_env("MANYSERVE_INDEX_POLL_SECONDS", _seconds))
     load_seconds: float = field(default=300.0, metadata=_env("MANYSERVE_LOAD_SECONDS", _seconds))

@@ -61,11 +61,6 @@ class Watches:
         """Wait until every kind has been listed once."""
         await asyncio.gather(*(informer.synced.wait() for informer in self))
 
-    @property
-    def are_synced(self) -> bool:
-        """Every kind has been listed once."""
-        return all(informer.synced.is_set() for informer in self)
-
 
 def _name_of_model(manifest: Manifest) -> Manifest:
     """Return what identifies a model: the rest is known parsed, and thousands of them need not be kept twice."""

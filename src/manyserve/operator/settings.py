@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
+from manyserve import environment
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.errors import StartupError
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+Value = TypeVar("Value", int, str)
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,16 @@ class OperatorSettings:
         return cls(
             namespace=env.get("POD_NAMESPACE") or cls.namespace,
             watch_namespace=env.get("MANYSERVE_WATCH_NAMESPACE") or None,
-            health_port=_port(env, "MANYSERVE_HEALTH_PORT", cls.health_port),
-            metrics_port=_port(env, "MANYSERVE_METRICS_PORT", cls.metrics_port),
-            agent_port=_port(env, "MANYSERVE_AGENT_PORT", cls.agent_port),
-            log_level=_level(env, "MANYSERVE_LOG_LEVEL"),
+            health_port=_read(env, "MANYSERVE_HEALTH_PORT", environment.port, cls.health_port),
+            metrics_port=_read(env, "MANYSERVE_METRICS_PORT", environment.port, cls.metrics_port),
+            agent_port=_read(env, "MANYSERVE_AGENT_PORT", environment.port, cls.agent_port),
+            log_level=_read(env, "MANYSERVE_LOG_LEVEL", environment.level, cls.log_level),
         )
 
 
-def _port(env: Mapping[str, str], name: str, default: int) -> int:
+def _read(env: Mapping[str, str], name: str, parse: Callable[[str], Value], default: Value) -> Value:
     text = env.get(name) or str(default)
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
-        raise StartupError(f"{name} must be a port, 1 to 65535, and is {text!r}")
-    return int(text)
-
-
-def _level(env: Mapping[str, str], name: str) -> str:
-    text = env.get(name) or "INFO"
-    if text.upper() not in LEVELS:
-        raise StartupError(f"{name} must be one of {', '.join(LEVELS)}, and is {text!r}")
-    return text.upper()
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise StartupError(f"{name} {error}, and is {text!r}") from None

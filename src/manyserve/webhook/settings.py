@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from manyserve import environment
 from manyserve.api.errors import StartupError
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+Value = TypeVar("Value", int, str)
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ def from_env(environ: Mapping[str, str]) -> WebhookSettings:
         secret=environ.get("MANYSERVE_WEBHOOK_SECRET") or defaults.secret,
         configuration=environ.get("MANYSERVE_WEBHOOK_CONFIGURATION") or defaults.configuration,
         certificate_folder=_folder(folder) if folder else None,
-        port=_port(environ, "MANYSERVE_WEBHOOK_PORT", defaults.port),
-        metrics_port=_port(environ, "MANYSERVE_METRICS_PORT", defaults.metrics_port),
-        log_level=_level(environ.get("MANYSERVE_LOG_LEVEL") or defaults.log_level),
+        port=_read(environ, "MANYSERVE_WEBHOOK_PORT", environment.port, defaults.port),
+        metrics_port=_read(environ, "MANYSERVE_METRICS_PORT", environment.port, defaults.metrics_port),
+        log_level=_read(environ, "MANYSERVE_LOG_LEVEL", environment.level, defaults.log_level),
     )
 
 
@@ -67,14 +69,9 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
+def _read(environ: Mapping[str, str], variable: str, parse: Callable[[str], Value], default: Value) -> Value:
     text = environ.get(variable) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise StartupError(f"{variable}={text!r} is not valid; it must be a port, 1 to 65535")
-    return int(text)
-
-
-def _level(text: str) -> str:
-    if text.upper() not in LEVELS:
-        raise StartupError(f"MANYSERVE_LOG_LEVEL={text!r} is not valid; it must be one of {', '.join(LEVELS)}")
-    return text.upper()
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise StartupError(f"{variable}={text!r} is not valid; it {error}") from None

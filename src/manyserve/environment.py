@@ -1,0 +1,22 @@
+"""Reading values that every program takes from its environment.
+
+Each reader raises `ValueError` with what the value must be; the caller adds the variable's name.
+"""
+
+from __future__ import annotations
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def port(text: str) -> int:
+    """Return a port."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError("must be a port, 1 to 65535")
+    return int(text)
+
+
+def level(text: str) -> str:
+    """Return a log level, in capitals."""
+    if text.upper() not in LEVELS:
+        raise ValueError(f"must be one of {', '.join(LEVELS)}")
+    return text.upper()
