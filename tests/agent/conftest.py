@@ -5,6 +5,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent.settings import AgentSettings
+from manyserve.agent.sources import SourceSettings
 from tests.agent.support import ConfigMount, FakeBucket, FakeTriton, Pod
 
 
@@ -19,7 +20,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
         store_dir=volume,
         config_file=config.path,
         server_url=str(servers[0].make_url("")).rstrip("/"),
-        gcs_endpoint=str(servers[1].make_url("")).rstrip("/"),
+        sources=SourceSettings(gcs_endpoint=str(servers[1].make_url("")).rstrip("/")),
         config_poll_seconds=0.01,
         index_poll_seconds=0.05,
         load_seconds=1.0,

@@ -34,6 +34,20 @@ def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi"
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
 
 
+class Counted:
+    """Counts what a download tells."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.lies = 0
+
+    def arrived(self, count: int) -> None:
+        self.came += count
+
+    def stored(self, count: int) -> None:
+        self.lies += count
+
+
 async def eventually(truth: Callable[[], object], limit: float = 30.0) -> None:
     """Wait until it holds; fail when it does not within the limit."""
     end = time.monotonic() + limit

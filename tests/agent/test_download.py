@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import AgentSettings
-from tests.agent.support import DROPPED_STREAMS, FakeBucket
+from manyserve.agent.sources import SourceSettings
+from tests.agent.support import DROPPED_STREAMS, Counted, FakeBucket
 
 pytestmark = DROPPED_STREAMS
 
@@ -33,14 +34,15 @@ def source(bucket: FakeBucket) -> Downloader:
 
 
 def reader(bucket: FakeBucket, stall_seconds: float) -> Downloader:
-    return choose(URI, downloaders(AgentSettings(gcs_endpoint=bucket.url, stall_seconds=stall_seconds)))
+    sources = SourceSettings(gcs_endpoint=bucket.url)
+    return choose(URI, downloaders(AgentSettings(sources=sources, stall_seconds=stall_seconds)))
 
 
 async def fetched(source: Downloader, folder: Path, uri: str = URI) -> dict[str, bytes]:
-    counted: list[int] = []
-    await source.fetch(await source.find(uri), folder, counted.append)
+    counted = Counted()
+    await source.fetch(await source.find(uri), folder, counted)
     files = contents(folder)
-    assert sum(counted) == sum(map(len, files.values()))
+    assert counted.came == counted.lies == sum(map(len, files.values()))
     return files
 
 

@@ -123,7 +123,7 @@ async def test_the_program_serves_stops_at_sigterm_and_unloads_nothing(pod: Pod,
         "MANYSERVE_STORE_DIR": str(pod.root),
         "MANYSERVE_CONFIG_FILE": str(pod.config.path),
         "MANYSERVE_SERVER_URL": pod.settings.server_url,
-        "MANYSERVE_GCS_ENDPOINT": pod.settings.gcs_endpoint or "",
+        "MANYSERVE_GCS_ENDPOINT": pod.settings.sources.gcs_endpoint or "",
         "MANYSERVE_AGENT_PORT": str(unused_tcp_port),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }

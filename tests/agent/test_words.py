@@ -27,9 +27,9 @@ def test_settings_come_from_the_environment() -> None:
 
 
 def test_our_own_variable_goes_before_the_emulators_which_may_lack_a_scheme() -> None:
-    assert AgentSettings.from_env({"STORAGE_EMULATOR_HOST": "gcs:4443"}).gcs_endpoint == "http://gcs:4443"
+    assert AgentSettings.from_env({"STORAGE_EMULATOR_HOST": "gcs:4443"}).sources.gcs_endpoint == "http://gcs:4443"
     both = {"STORAGE_EMULATOR_HOST": "gcs:4443", "MANYSERVE_GCS_ENDPOINT": "https://own"}
-    assert AgentSettings.from_env(both).gcs_endpoint == "https://own"
+    assert AgentSettings.from_env(both).sources.gcs_endpoint == "https://own"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,20 @@ from manyserve.api.modelconfig import Entry
 log = logging.getLogger("manyserve.agent")
 
 
+class _Told:
+    """Counts what a download brings."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def arrived(self, count: int) -> None:
+        """Count bytes of the network."""
+        self._job.shop.metrics.bytes.inc(count)
+
+    def stored(self, count: int) -> None:
+        """Count bytes of the volume."""
+
+
 async def fetch(job: Job, entry: Entry) -> None:
     """Bring the files. Raises `DownloadError`, `OSError`; may be cancelled until the swap."""
     shop, name, digest = job.shop, job.name, job.digest
@@ -71,7 +85,7 @@ async def _fill(job: Job, source: Downloader, listing: Listing) -> None:
         raise DownloadError(f"{listing.uri} has {listing.size} bytes, the volume has {free} free", reason="disk")
     folder = await in_thread(store.stage, job.name, job.digest)
     try:
-        await source.fetch(listing, folder, job.shop.metrics.bytes.inc)
+        await source.fetch(listing, folder, _Told(job))
         _same(listing, await source.find(listing.uri))
         await in_thread(_all_there, listing, folder)
     except BaseException:

@@ -37,6 +37,9 @@ class ModelReport(Wire):
     message: Annotated[str, Field(description="The last error in one sentence, cut, without secrets.")] = ""
     permanent: Annotated[bool, Field(description="A retry alone is not expected to help.")] = False
     next_try: Annotated[str | None, Field(description="When it is tried again, RFC 3339.")] = None
+    bytes: Annotated[int | None, Field(description="Bytes downloaded, while a download is under way.")] = None
+    bytes_total: Annotated[int | None, Field(description="Bytes of the whole download, where the store tells.")] = None
+    serving: Annotated[bool, Field(description="Another version of the model, from before, still answers.")] = False
     download_seconds: float | None = None
     load_seconds: float | None = None
 

@@ -1,8 +1,9 @@
 """`models.json`: the contract between the operator and the agents.
 
-A JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}` in the ConfigMap of a
-host's shard, sorted by name, so that equal contents are equal bytes. Reading is strict: a file that is not
-exactly such a list is an error, because agents must never unload anything over a file they cannot read.
+A JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}`, with `digest` and
+`refreshInterval` in the spec of the models that have them, in the ConfigMap of a host's shard, sorted by
+name, so that equal contents are equal bytes. Reading is strict: a file that is not exactly such a list is an
+error, because agents must never unload anything over a file they cannot read.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class EntrySpec(Wire):
     storage_uri: Annotated[str, Field(min_length=1, max_length=2048)]
     framework: Annotated[str, Field(min_length=1, max_length=63)]
     memory: Memory
+    digest: Annotated[str | None, Field(max_length=128)] = None
+    refresh_interval: Annotated[str | None, Field(max_length=32)] = None
 
 
 class Entry(Wire):
@@ -38,7 +41,9 @@ class Entry(Wire):
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of what decides the files: a change of declared memory alone reloads nothing."""
-        parts = {"framework": self.model_spec.framework, "storageUri": self.model_spec.storage_uri}
+        spec = self.model_spec
+        parts = {"framework": spec.framework, "storageUri": spec.storage_uri}
+        parts |= {"digest": spec.digest} if spec.digest else {}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-Progress = Callable[[int], None]
-"""Told the number of bytes, whenever some arrived."""
+
+class Progress(Protocol):
+    """Who is told how a download gets on. Both raise `DownloadError` when the volume has no more room."""
+
+    def arrived(self, count: int) -> None:
+        """So many bytes came over the network."""
+
+    def stored(self, count: int) -> None:
+        """So many bytes go to the volume; of a file that is unpacked, the unpacked."""
 
 
 class DownloadError(Exception):
@@ -45,7 +52,7 @@ class Listing:
 
     @property
     def size(self) -> int:
-        """All bytes together."""
+        """All bytes together; 0 where the source does not tell before."""
         return sum(file.size for file in self.files)
 
     @property
@@ -79,4 +86,4 @@ class Downloader(Protocol):
         """Return what is there: at least one file, or an error."""
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Write the files below the folder, whole and of the listed size."""
+        """Write the files below the folder. Returns when all are whole, of the listed size and checksum."""

@@ -28,12 +28,12 @@ class BucketOpener:
         return GCSStore(bucket, config=self._config(), client_options=self._client(), retry_config=RETRIES)
 
     def _config(self) -> GCSConfig:
-        credentials, endpoint = self._settings.gcs_credentials, self._settings.gcs_endpoint
+        credentials, endpoint = self._settings.sources.gcs_credentials, self._settings.sources.gcs_endpoint
         config: GCSConfig = {"application_credentials": credentials} if credentials else {"skip_signature": True}
         return config | {"base_url": endpoint} if endpoint else config
 
     def _client(self) -> ClientConfig:
-        endpoint = self._settings.gcs_endpoint or ""
+        endpoint = self._settings.sources.gcs_endpoint or ""
         return {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=5),

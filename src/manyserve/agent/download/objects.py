@@ -129,7 +129,8 @@ async def _pour(chunks: AsyncIterator[bytes], output: BinaryIO, size: int, progr
         if written > size:
             break
         await asyncio.to_thread(output.write, chunk)
-        progress(len(chunk))
+        progress.arrived(len(chunk))
+        progress.stored(len(chunk))
     return written
 
 
