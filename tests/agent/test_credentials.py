@@ -1,0 +1,78 @@
+"""Secrets as the kubelet mounts them: read when they change, one version at a time, never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from manyserve.agent.download.credentials import Secrets
+
+
+class SecretMount:
+    """The folder of one secret as the kubelet keeps it: the content changes by the swap of one link."""
+
+    def __init__(self, root: Path, name: str, **keys: str | bytes) -> None:
+        self.folder = root / name
+        self._count = 0
+        self.folder.mkdir(parents=True)
+        self.write(**keys)
+
+    def write(self, **keys: str | bytes) -> None:
+        self._count += 1
+        version = self.folder / f"..{self._count}"
+        version.mkdir()
+        for key, value in keys.items():
+            (version / key).write_bytes(value.encode() if isinstance(value, str) else value)
+        link = self.folder / "..new"
+        link.symlink_to(version.name)
+        link.rename(self.folder / "..data")
+        for key in keys:
+            if not (self.folder / key).is_symlink():
+                (self.folder / key).symlink_to(f"..data/{key}")
+
+
+def test_no_folder_means_no_secrets(tmp_path: Path) -> None:
+    assert Secrets(tmp_path / "none").folders() == {}
+    assert Secrets(tmp_path / "none").get("HF_TOKEN") is None
+
+
+def test_each_folder_is_a_secret_and_each_file_a_key(tmp_path: Path) -> None:
+    SecretMount(tmp_path, "b", HF_TOKEN="two\n", empty="")
+    SecretMount(tmp_path, "a", user="one")
+    secrets = Secrets(tmp_path)
+    assert secrets.folders() == {"a": {"user": "one"}, "b": {"HF_TOKEN": "two", "empty": ""}}
+    assert secrets.get("HF_TOKEN") == "two"
+    assert secrets.get("empty") is None
+
+
+def test_what_is_no_text_is_no_value(tmp_path: Path) -> None:
+    SecretMount(tmp_path, "a", store=b"\xff\xfe\x00", large="x" * 2_000_000, key="1")
+    assert Secrets(tmp_path).folders() == {"a": {"key": "1"}}
+
+
+def test_a_swapped_folder_is_read_again(tmp_path: Path) -> None:
+    mount = SecretMount(tmp_path, "a", key="1")
+    secrets = Secrets(tmp_path)
+    before = secrets.folders()
+    assert secrets.folders() is before
+    mount.write(key="2", more="3")
+    assert secrets.folders() == {"a": {"key": "2", "more": "3"}}
+    SecretMount(tmp_path, "late", key="4")
+    assert list(secrets.folders()) == ["a", "late"]
+
+
+def test_a_plain_file_that_is_written_over_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "key").write_text("1")
+    secrets = Secrets(tmp_path)
+    assert secrets.get("key") == "1"
+    (tmp_path / "a" / "key").write_text("22")
+    assert secrets.get("key") == "22"
+
+
+@pytest.mark.parametrize("show", [repr, str, "{!r:}".format])
+def test_secrets_are_not_shown(tmp_path: Path, show: object) -> None:
+    SecretMount(tmp_path, "a", key="hush")
+    secrets = Secrets(tmp_path)
+    assert secrets.get("key") == "hush"
+    assert callable(show)
+    assert "hush" not in show(secrets)
