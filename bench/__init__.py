@@ -1,0 +1,1 @@
+"""Measurements of the real programs, against stand-ins that cost them nothing."""

@@ -1,0 +1,1 @@
+"""What the agent takes and holds: `python -m bench.agent`, or `make agent-bench`."""

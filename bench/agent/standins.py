@@ -1,0 +1,111 @@
+"""The model server and the object store of the measurements: they answer at once, from memory.
+
+Each runs in a process of its own, so that the time and the memory of the agent are its own. The server speaks
+what the agent needs of the v2 repository protocol, the store what obstore asks of Google's. `GET /-/counts`
+tells what was asked of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+import uvloop
+from aiohttp import web
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
+_DATE = "2026-01-01T00:00:00Z"
+_WEIGHTS = b"weights\n"
+_CONFIG = b'platform: "onnxruntime_onnx"\n'
+
+
+class Server:
+    """Loads and unloads at once."""
+
+    def __init__(self) -> None:
+        self.ready: set[str] = set()
+        self.calls: Counter[str] = Counter()
+        self._index: bytes | None = None
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Answer any request."""
+        words = request.path.strip("/").split("/")
+        call = words[-1]
+        self.calls[call] += 1
+        if call == "counts":
+            return web.json_response({"calls": self.calls, "ready": len(self.ready)})
+        if call in {"load", "unload"}:
+            (self.ready.add if call == "load" else self.ready.discard)(words[-2])
+            self._index = None
+            return web.Response()
+        if call == "forget":
+            self.ready.clear()
+            self._index = None
+        return web.Response(body=self._listed(), content_type="application/json")
+
+    def _listed(self) -> bytes:
+        if self._index is None:
+            rows = [{"name": name, "version": "1", "state": "READY"} for name in sorted(self.ready)]
+            self._index = json.dumps(rows).encode()
+        return self._index
+
+
+class Bucket:
+    """Holds every model one asks for: a configuration and a file of weights, a few bytes each."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Answer any request."""
+        if request.path == "/-/counts":
+            return web.json_response({"calls": self.calls})
+        if "list-type" in request.query:
+            self.calls["list"] += 1
+            return web.Response(text=_listing(request.query.get("prefix", "")), content_type="application/xml")
+        self.calls["get"] += 1
+        key = unquote(request.path)
+        body = _CONFIG if key.endswith("config.pbtxt") else _WEIGHTS
+        headers = {"ETag": _etag(key), "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        return web.Response(body=body, headers=headers)
+
+
+def _listing(prefix: str) -> str:
+    sizes = {f"{prefix}1/model.onnx": len(_WEIGHTS), f"{prefix}config.pbtxt": len(_CONFIG)}
+    rows = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>{_DATE}</LastModified><ETag>{_etag(key)}</ETag>"
+        f"<Size>{size}</Size></Contents>"
+        for key, size in sizes.items()
+    )
+    return f"<ListBucketResult>{rows}</ListBucketResult>"
+
+
+def _etag(key: str) -> str:
+    return f'"{abs(hash(key.rpartition("/")[2])):x}-1"'
+
+
+async def serve(answer: Answer) -> None:
+    """Serve on a port of the system's choice, which is printed, until killed."""
+    server = web.Server(answer)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["server", "bucket"])
+    what = parser.parse_args().what
+    uvloop.run(serve(Server().answer if what == "server" else Bucket().answer))
+
+
+if __name__ == "__main__":
+    main()
