@@ -1,0 +1,139 @@
+"""The processes of one measurement: the stand-ins, the real program `manyserve agent`, and the files between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.request import urlopen
+
+from manyserve.api.modelconfig import Entry, dump
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_MIB = 1024**2
+AGENT = (str(Path(sys.executable).with_name("manyserve")), "agent")
+
+
+def entry(name: str, version: int = 0) -> Entry:
+    """Return a model as the config names it; another version lies under another URI."""
+    spec = {"storageUri": f"gs://bucket/{name}/{version}", "framework": "onnx", "memory": "1Mi"}
+    return Entry.from_wire({"modelName": name, "modelSpec": spec})
+
+
+def until(truth: Callable[[], object], limit: float, pause: float = 0.02) -> float:
+    """Wait until it holds; return the seconds it took. Raises `TimeoutError`."""
+    start = time.monotonic()
+    while not truth():
+        if time.monotonic() - start > limit:
+            raise TimeoutError(f"it did not come true within {limit:g} s")
+        time.sleep(pause)
+    return time.monotonic() - start
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has had."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / _TICKS
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process ever had resident, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / _MIB
+
+
+@dataclass
+class Stage:
+    """Stand-ins that run, and a folder for one agent."""
+
+    root: Path
+    server: str
+    bucket: str
+    port: int
+    agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Put a config in the place of the one before."""
+        path = self.root / "models.json"
+        new = path.with_suffix(".new")
+        new.write_text(dump(entries))
+        new.rename(path)
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings of the agent."""
+        return os.environ | {
+            "MANYSERVE_STORE_DIR": str(self.root / "volume"),
+            "MANYSERVE_CONFIG_FILE": str(self.root / "models.json"),
+            "MANYSERVE_SERVER_URL": self.server,
+            "MANYSERVE_GCS_ENDPOINT": self.bucket,
+            "MANYSERVE_AGENT_PORT": str(self.port),
+        }
+
+    def start(self, *command: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start an agent, or another program in its place; its log goes to `agent.log`."""
+        with (self.root / "agent.log").open("ab") as log:
+            agent = subprocess.Popen(command or AGENT, env=self.environment() | settings, stdout=log, stderr=log)
+        self.agents.append(agent)
+        return agent
+
+    def calls(self) -> dict[str, int]:
+        """Return how often the server was called for what."""
+        return dict(_asked(self.server)["calls"])
+
+    def ready(self) -> int:
+        """Return how many models the server has."""
+        return int(_asked(self.server)["ready"])
+
+    def loaded(self) -> int:
+        """Return how many models the agent reports as loaded."""
+        with urlopen(f"http://127.0.0.1:{self.port}/status", timeout=30) as answer:
+            return sum(model["state"] == "Loaded" for model in json.load(answer)["models"].values())
+
+
+def _asked(url: str) -> dict[str, Any]:
+    with urlopen(f"{url}/-/counts", timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Start stand-ins of one's own, and end everything afterwards."""
+    folder = tempfile.TemporaryDirectory(prefix="manyserve-bench-", ignore_cleanup_errors=True)
+    with folder as root, _standin("server") as server, _standin("bucket") as bucket:
+        found = Stage(Path(root), server, bucket, free_port())
+        try:
+            yield found
+        finally:
+            for agent in found.agents:
+                agent.kill()
+                agent.wait()
+
+
+@contextmanager
+def _standin(what: str) -> Iterator[str]:
+    process = subprocess.Popen((sys.executable, "-m", "bench.agent.standins", what), stdout=subprocess.PIPE)
+    output: IO[bytes] | None = process.stdout
+    try:
+        port = int(output.readline()) if output else 0
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+        if output:
+            output.close()
