@@ -1,0 +1,108 @@
+"""Updates under load: the model is asked all the time while its files are swapped twenty times.
+
+Two models on one host get 50 requests a second each, from vegeta, through the gateway; one of them is given
+another version after another. Each version carries its number in its configuration, so that the server itself
+tells which one it serves. Of 20 swaps nobody may notice anything: neither who asks the swapped model, nor who
+asks its neighbour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from localcluster.paths import binary
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl, eventually
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.things import CIFAR, download, host, model, pod_of, upload, wait_ready
+
+SWAPS = 20
+RATE = 50
+BUCKET = "kfserving-examples"
+TENSOR = {"name": "INPUT__0", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0.5] * 3072}
+
+
+def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbour(
+    cluster: Cluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
+) -> None:
+    places = [_version(cluster, kubectl, number) for number in range(SWAPS + 1)]
+    kubectl.apply(host(), model("a", uri=places[0]), model("b"))
+    for name in ("a", "b"):
+        wait_ready(kubectl, "tm", name)
+    with _attack(cluster, kubectl, "a", tmp_path) as swapped, _attack(cluster, kubectl, "b", tmp_path) as neighbour:
+        start = time.monotonic()
+        for number, place in enumerate(places[1:], 1):
+            kubectl.apply(model("a", uri=place))
+            eventually(lambda n=number: _served(cluster, kubectl) == n, f"version {number} is served", 60)  # type: ignore[misc]
+        seconds = time.monotonic() - start
+    wait_ready(kubectl, "tm", "a")
+    figures.take("swap_seconds: from apply to the new version, mean of 20", seconds / SWAPS, "s")
+    for who, report in (("swapped", swapped), ("neighbour", neighbour)):
+        _judge(figures, who, report)
+    log = kubectl("logs", pod_of(kubectl)["metadata"]["name"], "-c", "agent")
+    assert log.count("Successfully loaded model a") == SWAPS + 1
+    assert log.count("Successfully loaded model b") == 1
+
+
+def _judge(figures: Figures, who: str, report: dict[str, Any]) -> None:
+    """Take the figures of one attack: none may have failed."""
+    asked = report["requests"]
+    peer = f"{asked} requests at {RATE}/s, p99 {report['latencies']['99th'] / 1e6:.0f} ms"
+    figures.take(
+        f"swap_success_{who}: answered while 20 versions came", 100 * report["success"], "%", exactly=100, peer=peer
+    )
+    assert report["success"] == 1, report["errors"]
+    assert asked > 10 * RATE, "the attack was over too soon to tell anything"
+
+
+def _version(cluster: Cluster, kubectl: Kubectl, number: int) -> str:
+    """Put a version of the cifar10 model that tells its number into the store, and return its URI."""
+    source, place = CIFAR.removeprefix(f"gs://{BUCKET}/"), f"swaps/{kubectl.namespace}/{number}"
+    for name in ("config.pbtxt", "1/model.onnx"):
+        data = download(cluster, BUCKET, f"{source}/{name}")
+        if name == "config.pbtxt":
+            mark = f'\nparameters {{ key: "number" value {{ string_value: "{number}" }} }}\n'
+            data = data.replace(b'name: "cifar10"', b'name: "a"') + mark.encode()
+        upload(cluster, BUCKET, f"{place}/{name}", data)
+    return f"gs://{BUCKET}/{place}"
+
+
+def _served(cluster: Cluster, kubectl: Kubectl) -> int:
+    """Return the number of the version that the server says it serves."""
+    headers = {"Host": f"mms.{kubectl.namespace}.example.com"}
+    request = urllib.request.Request(f"{cluster.gateway}/v2/models/a/config", headers=headers)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return int(json.load(answer)["parameters"]["number"]["string_value"])
+
+
+@contextmanager
+def _attack(cluster: Cluster, kubectl: Kubectl, name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Ask a model all through the block; the report is filled in at its end."""
+    report: dict[str, Any] = {}
+    body, results = folder / "body.json", folder / f"{name}.bin"
+    body.write_text(json.dumps({"inputs": [TENSOR]}))
+    target = (
+        f"POST {cluster.gateway}/v2/models/{name}/infer\nHost: mms.{kubectl.namespace}.example.com\n"
+        f"Content-Type: application/json\n@{body}\n"
+    )
+    words = [str(binary("vegeta")), "attack", f"-rate={RATE}/1s", "-duration=0", f"-output={results}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, text=True) as attack:
+        assert attack.stdin is not None
+        attack.stdin.write(target)
+        attack.stdin.close()
+        try:
+            eventually(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
+            yield report
+        finally:
+            os.kill(attack.pid, signal.SIGINT)
+    words = [str(binary("vegeta")), "report", "-type=json", str(results)]
+    report.update(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
