@@ -23,6 +23,7 @@ from tests.walkthrough.conftest import ROOT, namespace
 from tests.walkthrough.things import host, model, pod_of, resident, wait_ready
 
 MODELS = 9
+MANY = 25
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,23 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
     figures.take("apply to Ready, whole, median", whole, "s")
     figures.take("config and status together, median", config + status, "s", below=1)
     assert config + status < peer / 10
+
+
+def test_many_models_of_a_new_host_are_all_loaded_by_the_real_server(kubectl: Kubectl, figures: Figures) -> None:
+    kubectl.apply(host(memory="4Gi"), *(model(f"m{number}") for number in range(MANY)))
+    wait_ready(kubectl, "isvc", "mms")
+    start = time.monotonic()
+    eventually(lambda: _ready_models(kubectl) == MANY, f"{MANY} models are Ready", 200)
+    times = agent_times(kubectl, pod_of(kubectl)["metadata"]["name"])
+    loads = sorted(when for message, when in times.items() if message.startswith("Successfully loaded model"))
+    assert len(loads) == MANY
+    rate = (MANY - 1) / (loads[-1] - loads[0])
+    figures.take(f"models a second, {MANY} at once on the real server", rate, "1/s", peer="two loads at once")
+    figures.take("all Ready after the host was", time.monotonic() - start, "s")
+
+
+def _ready_models(kubectl: Kubectl) -> int:
+    return sum(condition(each).get("status") == "True" for each in kubectl.list("tm"))
 
 
 def test_the_parts_are_small(cluster: Cluster, kubectl: Kubectl, figures: Figures) -> None:
