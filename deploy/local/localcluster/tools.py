@@ -87,6 +87,7 @@ TOOLS = {
             extras=("examples/contour/01-crds.yaml",),
         ),
         Tool("fake-gcs-server", package="github.com/fsouza/fake-gcs-server", note="first time: 1 to 3 minutes"),
+        Tool("versitygw", package="github.com/versity/versitygw/cmd/versitygw", note="first time: about 3 minutes"),
         Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
         Tool("pause"),
     )
