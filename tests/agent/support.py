@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build
-from manyserve.agent.repository import V2Repository
+from manyserve.agent.servers import V2Server
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.api.agentreport import ModelReport
@@ -246,7 +246,7 @@ class Pod:
     _port: int | None = None
 
     async def start(self) -> None:
-        repository = V2Repository(self.settings.server_url)
+        repository = V2Server(self.settings.server_url)
         shop: Workshop = build(self.settings, repository)
         shop.jitter = lambda: 0.99
         if self.store:

@@ -88,6 +88,7 @@ async def _fill(job: Job, source: Downloader, listing: Listing) -> None:
         await source.fetch(listing, folder, _Told(job))
         _same(listing, await source.find(listing.uri))
         await in_thread(_all_there, listing, folder)
+        await in_thread(job.shop.server.prepare, job.name, folder)
     except BaseException:
         await in_thread(store.discard, job.name, job.digest)
         raise

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from manyserve.agent.download import Downloaders
 from manyserve.agent.gates import Gate
 from manyserve.agent.metrics import Metrics
-from manyserve.agent.repository import ModelServer
 from manyserve.agent.retry import Memory
+from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.agent.sync import Step

@@ -14,7 +14,7 @@ from manyserve.agent import sync
 from manyserve.agent.config import ConfigFile
 from manyserve.agent.job import Job, Workshop
 from manyserve.agent.report import Board, Reports
-from manyserve.agent.repository import ServerGoneError
+from manyserve.agent.servers import ServerGoneError
 from manyserve.agent.settling import Settling
 from manyserve.agent.worker import work
 

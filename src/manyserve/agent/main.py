@@ -20,8 +20,8 @@ from manyserve.agent.download import downloaders
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
-from manyserve.agent.repository import V2Repository
 from manyserve.agent.server import application
+from manyserve.agent.servers import ModelServer, model_server
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.agent.text import without_secrets
@@ -41,7 +41,7 @@ def run(settings: AgentSettings) -> None:
 
 async def serve(settings: AgentSettings) -> None:
     """Run the agent and its HTTP server in this event loop, until a signal comes."""
-    shop = build(settings, server := V2Repository(settings.server_url))
+    shop = build(settings, server := model_server(settings))
     agent = Agent(shop)
     runner = web.AppRunner(application(agent, shop), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
@@ -56,7 +56,7 @@ async def serve(settings: AgentSettings) -> None:
     log.info("agent is stopped")
 
 
-def build(settings: AgentSettings, server: V2Repository) -> Workshop:
+def build(settings: AgentSettings, server: ModelServer) -> Workshop:
     """Return the parts, put together."""
     store = Store(settings.store_dir)
     return Workshop(

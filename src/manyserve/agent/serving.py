@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from manyserve.agent.job import Job
-from manyserve.agent.repository import ServerGoneError, ServerRefusedError
+from manyserve.agent.servers import ServerGoneError, ServerRefusedError
 from manyserve.agent.store import LOADED
 from manyserve.agent.sync import ABSENT, OnDisk, ServerModel, ServerState, Step
 from manyserve.agent.threads import in_thread

@@ -13,7 +13,7 @@ from manyserve.agent.variables import count, env, path, seconds, url, values
 from manyserve.api.agentreport import AGENT_PORT
 
 GIB = 1024 * MIB
-DIALECTS = ("v2", "v1")
+DIALECTS = ("v2", "mlserver", "v1")
 
 
 def _dialect(text: str) -> str:
@@ -59,7 +59,7 @@ class AgentSettings:
     disk_reserve: int = field(default=64 * MIB, metadata=env("MANYSERVE_DISK_RESERVE", count))
     """Bytes of the volume that downloads leave free."""
     server_dialect: str = field(default="v2", metadata=env("MANYSERVE_SERVER_DIALECT", _dialect))
-    """How the model server is spoken to: `v2`, or `v1` as KServe's own servers speak it."""
+    """How the model server is spoken to: `v2` as Triton does, `mlserver`, or `v1` as KServe's own servers do."""
     server_key: str | None = field(default=None, metadata=env("MANYSERVE_SERVER_KEY", str), repr=False)
     """What the server asks of those who load and unload; sent as a header."""
     sources: SourceSettings = field(default_factory=SourceSettings)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from manyserve.agent import fetching, serving
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import Job
-from manyserve.agent.repository import ServerGoneError, ServerRefusedError
 from manyserve.agent.retry import Stage, delay
+from manyserve.agent.servers import ServerGoneError, ServerRefusedError
 from manyserve.agent.sync import Step
 from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_thread

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Mapping
 
 from manyserve.agent.config import Config
-from manyserve.agent.repository import ModelServer, ServerGoneError
 from manyserve.agent.retry import Memory
+from manyserve.agent.servers import ModelServer, ServerGoneError
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk, Seen, ServerModel, ServerState
 from manyserve.api.modelconfig import Entry
@@ -101,6 +101,6 @@ class World:
         self._in_force = ticket
         if (index is None) != (self.index is None):
             log.info("model server is ready") if index is not None else log.error("model server is lost: %s", why)
-        if index != self.index:
+        if index is not self.index and index != self.index:
             self.index = index
             self.changed.set()

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from manyserve.agent.servers import ServerGoneError, ServerRefusedError, V2Server
+from manyserve.agent.servers.v2 import read_index
 
-from manyserve.agent.repository import ServerGoneError, ServerRefusedError, V2Repository, read_index
 from manyserve.agent.sync import ServerModel, ServerState
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
@@ -42,8 +43,8 @@ async def scripted() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def client(scripted: Scripted) -> AsyncIterator[V2Repository]:
-    client = V2Repository(scripted.url, index_seconds=0.2)
+async def client(scripted: Scripted) -> AsyncIterator[V2Server]:
+    client = V2Server(scripted.url, index_seconds=0.2)
     yield client
     await client.close()
 
@@ -70,7 +71,7 @@ def test_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
         read_index(body)
 
 
-async def test_an_index_that_does_not_come_means_the_server_is_gone(scripted: Scripted, client: V2Repository) -> None:
+async def test_an_index_that_does_not_come_means_the_server_is_gone(scripted: Scripted, client: V2Server) -> None:
     scripted.hang = True
     with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
         await client.index()
@@ -79,7 +80,7 @@ async def test_an_index_that_does_not_come_means_the_server_is_gone(scripted: Sc
         await client.index()
 
 
-async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, client: V2Repository) -> None:
+async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, client: V2Server) -> None:
     scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
     with pytest.raises(ServerRefusedError, match=r"^no such backend$"):
         await client.load("a")
@@ -93,7 +94,7 @@ async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, clien
         await client.load("a")
 
 
-async def test_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Repository) -> None:
+async def test_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Server) -> None:
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500
@@ -102,7 +103,7 @@ async def test_what_the_server_does_not_know_is_unloaded(scripted: Scripted, cli
 
 
 async def test_a_server_that_is_not_there_is_gone() -> None:
-    client = V2Repository("http://127.0.0.1:1")
+    client = V2Server("http://127.0.0.1:1")
     with pytest.raises(ServerGoneError, match="does not answer"):
         await client.load("a")
     await client.close()

@@ -1,0 +1,113 @@
+"""What the agent asks of a model server, whichever dialect it speaks, and the connection over which it asks.
+
+A server's answers are not trusted further than they deserve: a load may never return, a 200 may stand for a
+load that failed, an error may be megabytes of traceback. Every call opens its own connection, because a server
+that works through a load blocks the thread that other requests on a kept-alive connection would wait for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+
+from manyserve.agent.sync import ServerModel
+from manyserve.agent.text import READ_LIMIT, one_line
+
+_CONNECT_SECONDS = 5.0
+
+
+class ServerGoneError(Exception):
+    """The server does not answer, or answers nothing that makes sense."""
+
+
+class ServerRefusedError(Exception):
+    """The server answered that it did not do it."""
+
+
+class ModelServer(Protocol):
+    """What the agent needs of a model server."""
+
+    async def index(self) -> Mapping[str, ServerModel]:
+        """Return the state of every model; the same object while nothing changed. Raises `ServerGoneError`."""
+
+    async def load(self, name: str) -> None:
+        """Load a model, or load it again. Raises `ServerGoneError`, `ServerRefusedError`. May never return."""
+
+    async def unload(self, name: str) -> None:
+        """Ask the server to let go of a model, loaded or not. Raises `ServerGoneError`, `ServerRefusedError`."""
+
+    def prepare(self, name: str, folder: Path) -> None:
+        """Add to a downloaded folder what the server wants beside the model's files. Blocks on the disk.
+
+        Raises `OSError`.
+        """
+
+    async def close(self) -> None:
+        """Close what is open."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the server, its body cut at the limit."""
+
+    status: int
+    body: bytes
+    phrase: str = ""
+    """The words beside the status, in which some servers put their reason."""
+
+    @property
+    def reason(self) -> str:
+        """The sentence of an error: the `error` of a JSON object, else the text; on one line."""
+        text = self.body.decode(errors="replace")
+        try:
+            return one_line(json.loads(text)["error"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return one_line(self.phrase if text.lstrip().startswith("<") else text)
+
+
+class Connection:
+    """Requests to one server."""
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        self._url = url
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Answer:
+        """Return the server's answer. Raises `ServerGoneError` when none comes; sets no time limit."""
+        try:
+            async with self._opened().request(
+                method, f"{self._url}{path}", data=body, headers=self._headers, allow_redirects=False
+            ) as answer:
+                return Answer(answer.status, await _read(answer, limit), answer.reason or "")
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerGoneError(
+                f"the model server does not answer: {one_line(error) or type(error).__name__}"
+            ) from error
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        return self._session
+
+
+async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the body, up to the limit."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) >= limit:
+            break
+    return bytes(body[:limit])

@@ -1,0 +1,111 @@
+"""The v1 protocol with the repository calls of KServe's own servers (sklearn, xgboost, lightgbm).
+
+They list names, and say of one model at a time whether it is ready. A model that is new in the list, or was
+just loaded, is asked for; those that are ready are asked again in turn, a few each time, so that a thousand
+models are not a thousand requests a second. The servers do one thing after the other: while one loads, the list
+comes late, and is waited for longer than from others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+from manyserve.agent.servers.base import Answer, Connection, ServerGoneError, ServerRefusedError
+from manyserve.agent.sync import ServerModel, ServerState
+from manyserve.agent.text import one_line
+
+_LIST_LIMIT = 32 * 1024 * 1024
+_AGAIN = 4
+_READY = ServerModel(ServerState.READY)
+
+
+class V1Server:
+    """A server that speaks v1."""
+
+    def __init__(self, url: str, *, index_seconds: float = 30.0) -> None:
+        self._connection = Connection(url)
+        self._index_seconds = index_seconds
+        self._known: dict[str, ServerModel] = {}
+        """What was said last of each, the one that was asked longest ago first."""
+        self._last: Mapping[str, ServerModel] = {}
+
+    async def index(self) -> Mapping[str, ServerModel]:
+        """Return the state of every model that the server lists."""
+        try:
+            async with asyncio.timeout(self._index_seconds):
+                listed = await self._listed()
+                await self._ask_again(listed)
+        except TimeoutError as error:
+            raise ServerGoneError(f"the server's list did not come within {self._index_seconds:g} s") from error
+        found = {name: self._known[name] for name in listed if name in self._known}
+        if found != self._last:
+            self._last = found
+        return self._last
+
+    async def load(self, name: str) -> None:
+        """Load a model; the caller sets the time limit."""
+        answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/load", body=b"{}")
+        self._known.pop(name, None)
+        if answer.status != 200:
+            raise ServerRefusedError(answer.reason or f"the load was answered with {answer.status}")
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; one that the server does not know is unloaded already."""
+        answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/unload", body=b"{}")
+        self._known.pop(name, None)
+        if answer.status not in {200, 404}:
+            raise ServerRefusedError(answer.reason or f"the unload was answered with {answer.status}")
+
+    def prepare(self, name: str, folder: Path) -> None:
+        """Do nothing: the files are enough."""
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._connection.close()
+
+    async def _listed(self) -> list[str]:
+        answer = await self._connection.ask("GET", "/v1/models", limit=_LIST_LIMIT)
+        if answer.status != 200:
+            raise ServerGoneError(f"the server's list answered {answer.status}: {answer.reason}")
+        return read_list(answer.body)
+
+    async def _ask_again(self, listed: list[str]) -> None:
+        """Ask for those that are not known to be ready, and for a few of the others."""
+        there = set(listed)
+        self._known = {name: state for name, state in self._known.items() if name in there}
+        unsure = [name for name in listed if self._known.get(name) != _READY]
+        others = islice((name for name, state in self._known.items() if state == _READY), _AGAIN)
+        for name in [*unsure, *others]:
+            state = read_ready(await self._connection.ask("GET", f"/v1/models/{name}"))
+            self._known.pop(name, None)
+            if state:
+                self._known[name] = state
+
+
+def read_list(body: bytes) -> list[str]:
+    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerGoneError` when it is none."""
+    try:
+        found = json.loads(body)
+        names = found["models"] if isinstance(found, dict) else found
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    except (ValueError, KeyError, RecursionError):
+        pass
+    raise ServerGoneError(f"the server's list cannot be read: {one_line(body[:256].decode(errors='replace'))}")
+
+
+def read_ready(answer: Answer) -> ServerModel | None:
+    """Return what an answer says of a model, None when the server does not know it (any more)."""
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        return ServerModel(ServerState.UNAVAILABLE, answer.reason)
+    try:
+        ready = str(json.loads(answer.body)["ready"]).lower()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        ready = ""
+    return _READY if ready == "true" else ServerModel(ServerState.UNAVAILABLE, answer.reason)

@@ -1,0 +1,92 @@
+"""The repository extension of the v2 protocol, as Triton speaks it.
+
+The index is asked for every second, and hardly ever differs: an answer of the same bytes as the last is the
+last mapping again, not read a second time. Where the load API is closed, every call carries the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manyserve.agent.servers.base import Answer, Connection, ServerGoneError, ServerRefusedError
+from manyserve.agent.sync import ServerModel, ServerState
+from manyserve.agent.text import READ_LIMIT, one_line
+
+KEY_HEADER = "manyserve-key"
+_INDEX_LIMIT = 32 * 1024 * 1024
+# With several versions of a model in the index, the one that decides what may be done with it.
+_PRECEDENCE = (ServerState.LOADING, ServerState.READY, ServerState.UNLOADING, ServerState.UNAVAILABLE)
+
+_STATES = {state.value: state for state in ServerState}
+_WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
+
+
+class V2Server:
+    """A server that speaks v2."""
+
+    def __init__(self, url: str, *, key: str | None = None, index_seconds: float = 5.0) -> None:
+        self._connection = Connection(url, {KEY_HEADER: key} if key else None)
+        self._index_seconds = index_seconds
+        self._last: tuple[bytes, Mapping[str, ServerModel]] = (b"[]", {})
+
+    async def index(self) -> Mapping[str, ServerModel]:
+        """Return the state of every model in the server's index."""
+        try:
+            async with asyncio.timeout(self._index_seconds):
+                answer = await self._post("index", b'{"ready": false}', _INDEX_LIMIT)
+        except TimeoutError as error:
+            raise ServerGoneError(f"the server's index did not come within {self._index_seconds:g} s") from error
+        if answer.status != 200:
+            raise ServerGoneError(f"the server's index answered {answer.status}: {answer.reason}")
+        if answer.body != self._last[0]:
+            self._last = (answer.body, read_index(answer.body))
+        return self._last[1]
+
+    async def load(self, name: str) -> None:
+        """Load a model; the caller sets the time limit."""
+        answer = await self._post(f"models/{name}/load", b"{}")
+        if answer.status != 200:
+            raise ServerRefusedError(answer.reason or f"the load was answered with {answer.status}")
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; one that the server does not know is unloaded already."""
+        answer = await self._post(f"models/{name}/unload", b"{}")
+        if answer.status not in {200, 404}:
+            raise ServerRefusedError(answer.reason or f"the unload was answered with {answer.status}")
+
+    def prepare(self, name: str, folder: Path) -> None:
+        """Do nothing: the files are enough."""
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._connection.close()
+
+    async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Answer:
+        return await self._connection.ask("POST", f"/v2/repository/{path}", body=body, limit=limit)
+
+
+def read_index(body: bytes) -> dict[str, ServerModel]:
+    """Return the models of an index. Raises `ServerGoneError` when it is not one."""
+    try:
+        rows: list[Any] = json.loads(body)
+        models: dict[str, ServerModel] = {}
+        for row in rows:
+            name, found = str(row["name"]), _server_model(row)
+            models[name] = min(models[name], found, key=_rank) if name in models else found
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ServerGoneError(f"the server's index cannot be read: {one_line(error)}") from error
+    return models
+
+
+def _server_model(row: Mapping[str, Any]) -> ServerModel:
+    state, reason = row.get("state"), row.get("reason")
+    known = _STATES.get(state or "", ServerState.UNAVAILABLE)
+    return ServerModel(known, one_line(reason)) if reason else _WITHOUT_REASON[known]
+
+
+def _rank(model: ServerModel) -> int:
+    return _PRECEDENCE.index(model.state) if model.state in _PRECEDENCE else len(_PRECEDENCE)
