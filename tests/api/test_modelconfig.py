@@ -28,6 +28,12 @@ def test_it_is_a_sorted_list_with_kserves_keys() -> None:
     assert [each["modelName"] for each in json.loads(text)] == ["a", "b"]
 
 
+def test_a_digest_and_a_refresh_interval_stand_there_only_where_the_user_gave_them() -> None:
+    entry = entry_of(make.model(digest="sha256:" + "0" * 64, refreshInterval="10m"))
+    (found,) = json.loads(modelconfig.dump([entry]))
+    assert found["modelSpec"].items() >= {"digest": "sha256:" + "0" * 64, "refreshInterval": "10m"}.items()
+
+
 @given(st.lists(names, unique=True, max_size=10), st.randoms())
 def test_the_order_of_the_input_does_not_matter(found: list[str], random: object) -> None:
     entries = [entry_of(make.model(name)) for name in found]

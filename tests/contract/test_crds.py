@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import make
+from tests.support import make, uris
 from tests.support.kubectl import Kubectl, Refused
 
 WALKTHROUGH = Path(__file__).parents[1] / "data" / "walkthrough"
@@ -72,10 +72,9 @@ def test_a_status_in_the_manifest_is_ignored(kubectl: Kubectl) -> None:
 
 
 MODELS = {
-    "scheme": ({"uri": "ftp://bucket/model"}, "storageUri", "must start with one of: gs://"),
-    "scheme of later": ({"uri": "s3://bucket/model"}, "storageUri", "must start with one of: gs://"),
-    "uri with a way up": ({"uri": "gs://bucket/../secret"}, "storageUri", "without spaces, user names"),
-    "uri with a user": ({"uri": "gs://me@bucket/model"}, "storageUri", "without spaces, user names"),
+    "digest": ({"digest": "sha256:abc"}, "digest", "must be sha256: and 64 small hexadecimal digits"),
+    "refresh too often": ({"refreshInterval": "9.9s"}, "refreshInterval", "must be a duration of at least 10s"),
+    "refresh in words": ({"refreshInterval": "daily"}, "refreshInterval", "must be a duration of at least 10s"),
     "memory 0": ({"memory": "0"}, "memory", "must be a quantity greater than 0"),
     "memory 0 as a number": ({"memory": 0}, "memory", "must be a quantity greater than 0"),
     "memory -1Gi": ({"memory": "-1Gi"}, "memory", "must be a quantity greater than 0"),
@@ -94,6 +93,31 @@ def test_a_model_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, 
         try_out(kubectl, make.model_object(**fields))
     assert sentence in str(refused.value)
     assert path in str(refused.value)
+
+
+@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+def test_input_07_a_uri_that_is_none_is_refused_by_the_api_server_alone(
+    kubectl: Kubectl, uri: str, sentence: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        try_out(kubectl, make.model_object(uri=uri))
+    assert "spec.model.storageUri" in str(refused.value)
+    assert sentence in str(refused.value)
+
+
+def test_input_07_a_uri_of_64_kib_is_refused_by_the_api_server_alone(kubectl: Kubectl) -> None:
+    with pytest.raises(Refused, match=r"spec\.model\.storageUri: Too long: may not be more than 2048"):
+        try_out(kubectl, make.model_object(uri=uris.TOO_LONG))
+
+
+def test_every_form_of_uri_is_let_in(kubectl: Kubectl) -> None:
+    for uri in [*uris.GOOD, "http://example.com/m.tar"]:
+        try_out(kubectl, make.model_object(uri=uri))
+
+
+def test_a_model_may_have_a_digest_and_a_refresh_interval(kubectl: Kubectl) -> None:
+    for interval in ("10s", "90s", "1h30m", "1.5h", "10000ms"):
+        try_out(kubectl, make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])

@@ -59,6 +59,18 @@ def test_memory_that_cannot_be_read_is_said_and_takes_nothing() -> None:
     assert placement.no_room["a"].startswith("spec.model.memory: 'abc' is not a quantity")
 
 
+def test_an_unreadable_model_with_an_unreadable_entry_stays_and_stops_nothing() -> None:
+    broken = entry_of(make.model("a", memory="abc"))
+    placement = place(make.host(), [make.model("b")], [broken], CONFIG, unreadable={"a"})
+    assert placement.placed == {"a": broken, "b": entry_of(make.model("b"))}
+    assert not placement.no_room
+
+
+def test_an_entry_edited_into_nonsense_is_written_anew() -> None:
+    broken = entry_of(make.model("a", memory="abc"))
+    assert place(make.host(), [make.model("a")], [broken], CONFIG).placed == {"a": entry_of(make.model("a"))}
+
+
 def test_a_lowered_limit_lets_the_youngest_go() -> None:
     models = [make.model("a"), make.model("b")]
     placement = place(make.host(memory="1Gi"), models, [entry_of(each) for each in models], CONFIG)

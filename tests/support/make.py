@@ -55,8 +55,9 @@ def model_object(
     host: str = "triton-mms",
     uri: str = "gs://kfserving-examples/models/torchscript/cifar10",
     created: str = "2026-01-01T00:00:00Z",
+    **fields: str,
 ) -> Manifest:
-    """Return a TrainedModel as a user applies it."""
+    """Return a TrainedModel as a user applies it; `fields` are further ones of `spec.model`."""
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "TrainedModel",
@@ -70,7 +71,7 @@ def model_object(
         },
         "spec": {
             "inferenceService": host,
-            "model": {"framework": framework, "storageUri": uri, "memory": memory},
+            "model": {"framework": framework, "storageUri": uri, "memory": memory} | fields,
         },
     }
 

@@ -41,10 +41,10 @@ def test_an_unsupported_framework_is_refused_with_those_that_are_supported() -> 
 
 
 def test_wrong_fields_are_refused_all_at_once() -> None:
-    outcome = ask(cache_of(HOST), model_object(memory="0", uri="s3://b/x"))
+    outcome = ask(cache_of(HOST), model_object(memory="0", uri="ftp://b/x"))
     assert outcome.answer["response"]["status"]["code"] == 422
     assert "spec.model.memory: '0' is not greater than 0" in message(outcome)
-    assert "the scheme s3:// is not supported yet" in message(outcome)
+    assert "'ftp://b/x' has an unknown scheme" in message(outcome)
 
 
 def test_a_model_may_come_before_its_host_and_is_told_that_it_waits() -> None:
@@ -121,9 +121,9 @@ def test_what_is_being_deleted_may_change_in_any_way() -> None:
 
 
 def test_an_object_that_was_wrong_before_may_be_changed_elsewhere() -> None:
-    old = model_object(uri="s3://bucket/x")
-    assert ask(cache_of(HOST), model_object(uri="s3://bucket/x", memory="512Mi"), old).allowed
-    assert not ask(cache_of(HOST), model_object(uri="s3://bucket/x", memory="0"), old).allowed
+    old = model_object(uri="ftp://bucket/x")
+    assert ask(cache_of(HOST), model_object(uri="ftp://bucket/x", memory="512Mi"), old).allowed
+    assert not ask(cache_of(HOST), model_object(uri="ftp://bucket/x", memory="0"), old).allowed
 
 
 def test_an_old_object_of_another_shape_does_not_stop_its_correction() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from manyserve.api.base import Wire
+from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.quantity import Memory
 
 NAME = "inferenceservice-config"
@@ -60,18 +61,6 @@ class DeployConfig(Wire):
     progress_deadline: Annotated[int, Field(ge=1, le=86400, description="Seconds.")] = 600
 
 
-class GcsCredentials(Wire):
-    """Google Cloud Storage."""
-
-    endpoint: str | None = None
-
-
-class Credentials(Wire):
-    """Where object stores are, and how agents prove themselves there."""
-
-    gcs: GcsCredentials = GcsCredentials()
-
-
 class ServingConfig(Wire):
     """The whole configuration."""
 
@@ -90,7 +79,7 @@ def parse(data: Mapping[str, str]) -> ServingConfig:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{NAME}: {path}: {first['msg']}") from None
+        raise ConfigError(f"{NAME}: {path}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _section(key: str, text: str) -> Any:

@@ -10,21 +10,18 @@ from typing import Annotated
 
 from pydantic import Field
 
+from manyserve.api import storageuri
 from manyserve.api.base import Meta, Wire, cel
 from manyserve.api.conditions import Condition, Message
+from manyserve.api.duration import DURATION, REFRESH_SENTENCE
 from manyserve.api.quantity import EXAMPLE, Memory
 
-SCHEMES = ("gs",)
-"""The schemes of `storageUri` that agents can download."""
-LATER_SCHEMES = ("s3", "https", "http", "az", "abfss", "pvc", "hf")
-"""Schemes that users of KServe know and that are refused with a sentence until agents can download them."""
-
-SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in SCHEMES)
-URI_SENTENCE = "must be scheme://bucket/path, without spaces, user names, queries or '..'"
 NAME_LIMIT = 128
 """An agent makes file names of the model's name and a digest, and those end at 255."""
 MODEL_NAME_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {NAME_LIMIT}"
 NAME_SENTENCE = "must be letters, digits and '-' and start with a letter"
+DIGEST = "^sha256:[0-9a-f]{64}$"
+DIGEST_SENTENCE = "must be sha256: and 64 small hexadecimal digits"
 FRAMEWORK_SENTENCE = "must be one word in lower case, such as pytorch, tensorflow or onnx"
 
 
@@ -46,14 +43,12 @@ class ModelSpec(Wire):
         Field(
             min_length=1,
             max_length=2048,
-            json_schema_extra=cel(
-                (f"self.matches('^({'|'.join(SCHEMES)})://')", SCHEME_SENTENCE),
-                (
-                    r"self.matches('^[a-z0-9]+://[^\\s/?#@:]+(/[^\\s?#]*)?$') && !self.contains('..')",
-                    URI_SENTENCE,
-                ),
-            ),
-            description="Where the model's folder is stored: gs://bucket/path. For Triton the folder has "
+            json_schema_extra=cel(*storageuri.rules()),
+            description="Where the model is stored: a folder, as gs://bucket/path, s3://bucket/path, "
+            "https://account.blob.core.windows.net/container/path, az://container/path, "
+            "abfss://container@account.dfs.core.windows.net/path, pvc://claim/path or "
+            "hf://organisation/model[:revision]; or a file or an archive (tar, tar.gz, zip) at https://host/path. "
+            "http:// needs credentials.https.allowHttp in inferenceservice-config. For Triton the folder has "
             "config.pbtxt and one folder a version.",
         ),
     ]
@@ -71,6 +66,30 @@ class ModelSpec(Wire):
             ),
         ),
     ]
+    digest: Annotated[
+        str | None,
+        Field(
+            max_length=71,
+            json_schema_extra=cel((f"self.matches('{DIGEST}')", DIGEST_SENTENCE)),
+            description="SHA-256 of the model's content, sha256:HEX, checked after each download; another one has the "
+            "model fetched again. Computed in the model's folder: find . -type f -printf '%P\\n' | LC_ALL=C sort | "
+            'while read -r f; do sha256sum "$f"; done | sha256sum',
+        ),
+    ] = None
+    refresh_interval: Annotated[
+        str | None,
+        Field(
+            max_length=32,
+            json_schema_extra=cel(
+                (
+                    f"self.matches('{DURATION.replace(chr(92), chr(92) * 2)}') && duration(self) >= duration('10s')",
+                    REFRESH_SENTENCE,
+                )
+            ),
+            description="How often the place is looked at again for other content, such as 10m; at least 10s. "
+            "Unset: never, a new version is another storageUri or digest.",
+        ),
+    ] = None
 
 
 class TrainedModelSpec(Wire):

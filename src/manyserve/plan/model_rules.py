@@ -1,7 +1,8 @@
 """The rules for one TrainedModel, whatever its host.
 
 Each takes the model and yields what is wrong. The CRD holds most of them as CEL too; the sentences are the
-same constants, so that a user reads the same whichever of the two answers. `RULES` is the specification.
+same constants, so that a user reads the same whichever of the two answers. `RULES` is the specification;
+those for where the model is stored stand in `source_rules`.
 """
 
 from __future__ import annotations
@@ -9,30 +10,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from manyserve.api.duration import REFRESH_SENTENCE, SHORTEST_REFRESH, parse_duration
 from manyserve.api.quantity import parse_memory
 from manyserve.api.trainedmodel import (
+    DIGEST,
+    DIGEST_SENTENCE,
     FRAMEWORK_SENTENCE,
-    LATER_SCHEMES,
     MODEL_NAME_SENTENCE,
     NAME_LIMIT,
     NAME_SENTENCE,
-    SCHEME_SENTENCE,
-    SCHEMES,
-    URI_SENTENCE,
     TrainedModel,
 )
-from manyserve.plan.problem import Problem, shown, shown_uri
+from manyserve.plan import source_rules
+from manyserve.plan.problem import Problem, shown
 
 Rule = Callable[[TrainedModel], Iterator[Problem]]
-
-BUCKET_SENTENCE = "it must be 3 to 222 small letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 
 _MODEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _FRAMEWORK = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
-# the host may not have ':' or '@', so neither a password nor a port
-_URI = re.compile(r"(?P<scheme>[a-z0-9]+)://(?P<bucket>[^\s/?#@:]+)(/[^\s?#]*)?", re.ASCII)
-_BUCKET = re.compile(r"[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]")
 
 
 def name_fits_into_a_url(model: TrainedModel) -> Iterator[Problem]:
@@ -63,33 +59,22 @@ def memory_is_a_positive_quantity(model: TrainedModel) -> Iterator[Problem]:
         yield Problem("spec.model.memory", str(error))
 
 
-def scheme_can_be_downloaded(model: TrainedModel) -> Iterator[Problem]:
-    """Require a scheme that agents can download; those that are planned are named as such."""
-    uri = model.spec.model.storage_uri
-    scheme, separator, _ = uri.partition("://")
-    if separator and scheme in SCHEMES:
-        return
-    if separator and scheme in LATER_SCHEMES:
-        found = f"the scheme {scheme}:// is not supported yet"
-    elif separator:
-        found = f"{shown_uri(uri)} has an unknown scheme"
-    else:
-        found = f"{shown_uri(uri)} has no scheme"
-    yield Problem("spec.model.storageUri", f"{found}; it {SCHEME_SENTENCE}")
+def content_has_a_digest(model: TrainedModel) -> Iterator[Problem]:
+    """Require of a digest, where there is one, the form that agents compare with."""
+    found = model.spec.model.digest
+    if found is not None and not re.fullmatch(DIGEST, found):
+        yield Problem("spec.model.digest", f"{shown(found)} is not a digest; it {DIGEST_SENTENCE}")
 
 
-def uri_is_plain(model: TrainedModel) -> Iterator[Problem]:
-    """Require a bucket and a path, and nothing that could be a secret or lead elsewhere."""
-    uri = model.spec.model.storage_uri
-    if "://" in uri and (not _URI.fullmatch(uri) or ".." in uri or not uri.isprintable()):
-        yield Problem("spec.model.storageUri", f"{shown_uri(uri)} is not a plain URI; it {URI_SENTENCE}")
-
-
-def bucket_can_exist(model: TrainedModel) -> Iterator[Problem]:
-    """Require a bucket name that the object store could have given."""
-    found = _URI.fullmatch(model.spec.model.storage_uri)
-    if found and found["scheme"] in SCHEMES and not _BUCKET.fullmatch(found["bucket"]):
-        yield Problem("spec.model.storageUri", f"{shown(found['bucket'])} is not a bucket's name; {BUCKET_SENTENCE}")
+def refresh_is_not_too_often(model: TrainedModel) -> Iterator[Problem]:
+    """Require of a refresh interval, where there is one, that stores are not asked without end."""
+    found = model.spec.model.refresh_interval
+    try:
+        enough = found is None or parse_duration(found) >= SHORTEST_REFRESH
+    except ValueError:
+        enough = False
+    if not enough:
+        yield Problem("spec.model.refreshInterval", f"{shown(found)} is not allowed; it {REFRESH_SENTENCE}")
 
 
 RULES: tuple[Rule, ...] = (
@@ -97,7 +82,7 @@ RULES: tuple[Rule, ...] = (
     host_is_a_name,
     framework_is_a_word,
     memory_is_a_positive_quantity,
-    scheme_can_be_downloaded,
-    uri_is_plain,
-    bucket_can_exist,
+    *source_rules.RULES,
+    content_has_a_digest,
+    refresh_is_not_too_often,
 )

@@ -45,7 +45,13 @@ def entry_of(model: TrainedModel) -> Entry:
     spec = model.spec.model
     return Entry(
         model_name=model.metadata.name,
-        model_spec=EntrySpec(storage_uri=spec.storage_uri, framework=spec.framework, memory=spec.memory),
+        model_spec=EntrySpec(
+            storage_uri=spec.storage_uri,
+            framework=spec.framework,
+            memory=spec.memory,
+            digest=spec.digest,
+            refresh_interval=spec.refresh_interval,
+        ),
     )
 
 
@@ -64,7 +70,7 @@ def place(
     limit = memory_limit(service)
     takers = [model for model in models if _may_be_placed(service, model, held, config)]
     placed = {name: entry for name, entry in held.items() if name in unreadable}
-    taken = [Taken(name, parse_memory(entry.model_spec.memory)) for name, entry in placed.items()]
+    taken = [Taken(name, _memory_of(entry)) for name, entry in placed.items()]
     used = sum(each.memory for each in taken)
     over: dict[str, int] = {}
     unread: dict[str, str] = {}
@@ -84,6 +90,14 @@ def place(
     by = in_words(taken)
     waiting = {name: no_room(service.metadata.name, limit, used, by, wanted) for name, wanted in over.items()}
     return Placement(placed, unread | waiting, used, limit)
+
+
+def _memory_of(entry: Entry) -> int:
+    """Return the bytes of an entry that stays as it is; none when somebody wrote there what nobody can read."""
+    try:
+        return parse_memory(entry.model_spec.memory)
+    except ValueError:
+        return 0
 
 
 def _may_be_placed(

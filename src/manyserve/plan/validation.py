@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from manyserve.api.base import Meta, Wire
+from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
 from manyserve.api.quantity import EXAMPLE
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
 from manyserve.plan import model_rules, service_rules
 from manyserve.plan.problem import Problem, shape_problems, shown
+from manyserve.plan.source_rules import STORAGE_URI, why_not_source
 
 __all__ = ["Problem", "UnreadableError", "model_problems", "parse_model", "parse_service", "service_problems"]
 
@@ -51,13 +53,15 @@ def parse_service(raw: Raw) -> InferenceService:
     return InferenceService(metadata=_meta(raw), spec=_part("spec", InferenceServiceSpec, raw.get("spec")))
 
 
-def model_problems(model: TrainedModel | Raw) -> list[Problem]:
-    """Return everything that is wrong with a model by itself."""
+def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = None) -> list[Problem]:
+    """Return everything that is wrong with a model by itself; with a configuration, what that forbids, too."""
     try:
         parsed = model if isinstance(model, TrainedModel) else parse_model(model)
     except UnreadableError as error:
         return error.problems
-    return [problem for rule in model_rules.RULES for problem in rule(parsed)]
+    found = [problem for rule in model_rules.RULES for problem in rule(parsed)]
+    forbidden = why_not_source(parsed.spec.model.storage_uri, https) if https is not None and not found else None
+    return [*found, Problem(STORAGE_URI, forbidden)] if forbidden else found
 
 
 def service_problems(service: InferenceService | Raw) -> list[Problem]:

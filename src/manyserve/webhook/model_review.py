@@ -8,6 +8,7 @@ not fit now is refused with the figures. On an update only what the update chang
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
@@ -53,7 +54,7 @@ class Change:
 
 def judge_model(request: Request, view: View) -> Verdict:
     """Return the verdict on a model that is created or whose spec changes."""
-    problems = added(model_problems, request)
+    problems = added(partial(model_problems, https=view.config.credentials.https), request)
     if problems:
         return invalid(problems)
     change = _change(request)

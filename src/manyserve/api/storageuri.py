@@ -1,0 +1,119 @@
+"""Where a model may be stored: each scheme of `storageUri`, the form that its URIs have, and its sentence.
+
+`FORMS` is the specification. Its patterns mean the same in CEL (the CRD holds them as rules) and in Python
+(the webhook and the plan ask again), so that a user reads the same sentence from whichever answers first. A
+URI never holds a secret: user names, passwords and queries, such as those of signed URLs, are refused, and
+what proves who asks comes from the secrets of the host's ServiceAccount.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"  # 1 to 65535
+_HOST = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+_WORD = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,95}"
+
+_USER = "^[^/]*//[^/]*@"  # what stands before an @ in the place; abfss:// has its container there
+_PLAIN = r"^[^\p{C}\p{Z}?#]+$"  # as CEL reads it; Python has no such classes
+PLAIN_SENTENCE = (
+    "must be scheme://place/path, without spaces, user names, queries, fragments or '..': a URI is no place for "
+    "secrets, the host's ServiceAccount lists those"
+)
+
+
+class Form(NamedTuple):
+    """What the URIs of a scheme look like: a pattern of the whole URI, and the sentence for those that do not."""
+
+    pattern: str
+    sentence: str
+
+
+def _web(scheme: str) -> Form:
+    return Form(
+        rf"^{scheme}://{_HOST}{_PORT}/.+$",
+        f"must be {scheme}://host[:port]/path, the host in ASCII (xn-- for other letters) without a dot at its end, "
+        "the port from 1 to 65535",
+    )
+
+
+FORMS = {
+    "gs": Form(
+        r"^gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9](/.*)?$",
+        "must be gs://bucket/path, the bucket 3 to 222 small letters, digits, '-', '_' and '.', "
+        "with a letter or digit at both ends",
+    ),
+    "s3": Form(
+        r"^s3://[A-Za-z0-9][-A-Za-z0-9_.]{1,253}[A-Za-z0-9](/.*)?$",
+        "must be s3://bucket/path, the bucket 3 to 255 letters, digits, '-', '_' and '.', "
+        "with a letter or digit at both ends",
+    ),
+    "https": _web("https"),
+    "http": _web("http"),
+    "az": Form(
+        r"^az://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9](/.*)?$",
+        "must be az://container/path, the container 3 to 63 small letters, digits and '-'; "
+        "the account comes from the credentials",
+    ),
+    "abfss": Form(
+        r"^abfss://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]@[a-z0-9]{3,24}\.dfs\.core\.windows\.net(/.*)?$",
+        "must be abfss://container@account.dfs.core.windows.net/path",
+    ),
+    "pvc": Form(
+        r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$",
+        "must be pvc://claim/path, the name of a PersistentVolumeClaim in the model's namespace",
+    ),
+    "hf": Form(
+        rf"^hf://{_WORD}/{_WORD}(:[A-Za-z0-9_][-A-Za-z0-9_./]{{0,127}})?$",
+        "must be hf://organisation/model or hf://organisation/model:revision",
+    ),
+}
+"""Every scheme that agents can download."""
+
+SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in FORMS)
+
+_CLAIM = re.compile(r"pvc://([a-z0-9][-a-z0-9.]*)(/.*)?")
+
+
+def rules() -> tuple[tuple[str, str], ...]:
+    """Return the CEL rules of a URI, each with its sentence."""
+    return (
+        (f"self.matches('^({'|'.join(FORMS)})://')", SCHEME_SENTENCE),
+        (
+            f"self.matches('{_cel(_PLAIN)}') && !self.contains('..') && "
+            f"(!self.matches('{_USER}') || self.startsWith('abfss://'))",
+            PLAIN_SENTENCE,
+        ),
+        *(
+            (f"!self.startsWith('{scheme}://') || self.matches('{_cel(form.pattern)}')", form.sentence)
+            for scheme, form in FORMS.items()
+        ),
+    )
+
+
+def scheme_of(uri: str) -> str | None:
+    """Return the scheme as it stands there, whether we know it or not; None when there is none."""
+    scheme, separator, _ = uri.partition("://")
+    return scheme if separator else None
+
+
+def is_plain(uri: str) -> bool:
+    """Tell whether a URI has nothing in it that could be a secret, lead elsewhere, or break a line."""
+    has_user = re.search(_USER, uri) is not None and not uri.startswith("abfss://")
+    return uri.isprintable() and not has_user and not any(each in uri for each in (" ", "?", "#", ".."))
+
+
+def has_form(uri: str, form: Form) -> bool:
+    """Tell whether a URI looks as those of its scheme do."""
+    return re.search(form.pattern, uri, re.ASCII) is not None and not uri.endswith("\n")
+
+
+def claim_of(uri: str) -> str | None:
+    """Return the PersistentVolumeClaim that a URI names, None when it is none of pvc://."""
+    found = _CLAIM.fullmatch(uri)
+    return found[1] if found else None
+
+
+def _cel(pattern: str) -> str:
+    return pattern.replace("\\", "\\\\")

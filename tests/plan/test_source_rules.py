@@ -1,0 +1,98 @@
+"""Where a model may be stored: each scheme's form, and what the configuration allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api.credentialsconfig import HttpsCredentials
+from manyserve.api.storageuri import claim_of
+from manyserve.plan.source_rules import HTTP_SENTENCE, why_not_source
+from manyserve.plan.validation import model_problems
+from tests.support import uris
+from tests.support.make import model_object
+
+NOTHING = HttpsCredentials()
+
+
+def sentences(uri: Any) -> list[str]:
+    return [str(each) for each in model_problems(model_object(uri=uri), NOTHING)]
+
+
+@pytest.mark.parametrize("uri", uris.GOOD)
+def test_every_scheme_has_its_form(uri: str) -> None:
+    assert sentences(uri) == []
+
+
+@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+def test_input_07_a_uri_that_is_none_is_refused_with_what_is_allowed(uri: str, sentence: str) -> None:
+    (found,) = sentences(uri)
+    assert found.startswith("spec.model.storageUri: ")
+    assert f"; it {sentence}" in found
+    assert "pw" not in found, "what may be a secret is never echoed"
+
+
+def test_input_07_a_uri_of_64_kib_is_not_even_looked_at() -> None:
+    (found,) = sentences(uris.TOO_LONG)
+    assert found == (
+        "spec.model.storageUri: a text of 65548 characters is not allowed; it must have at most 2048 characters"
+    )
+
+
+def test_input_07_what_is_no_text_is_refused() -> None:
+    assert sentences(7) == ["spec.model.storageUri: 7 is not allowed; it must be a valid string"]
+
+
+@pytest.mark.parametrize("uri", ["me:pw@bucket/x", "ftp://me:pw@bucket/x", "pw@gs://bucket/x"])
+def test_input_07_a_secret_before_the_place_is_never_echoed(uri: str) -> None:
+    assert sentences(uri)
+    assert all("pw" not in each for each in sentences(uri))
+
+
+@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_8.items())
+def test_input_08_a_host_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
+    (found,) = sentences(uri)
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("uri", "network"),
+    [
+        ("https://10.1.2.3/m", "10.0.0.0/8"),
+        ("https://[::ffff:10.1.2.3]/m", "10.0.0.0/8"),
+        ("https://localhost/m", "127.0.0.0/8"),
+        ("https://[fd00::1]/m", "fd00::/8"),
+        ("https://minio.storage.svc.cluster.local/m", "10.0.0.0/8"),
+    ],
+)
+def test_what_the_administrator_allows_is_let_through(uri: str, network: str) -> None:
+    assert why_not_source(uri, HttpsCredentials.from_wire({"allowedNetworks": [network]})) is None
+
+
+def test_a_network_that_is_allowed_lets_no_other_through() -> None:
+    allowed = HttpsCredentials.from_wire({"allowedNetworks": ["10.0.0.0/8"]})
+    for uri in ("https://169.254.169.254/m", "https://localhost/m", "https://0x7f.1/m"):
+        assert why_not_source(uri, allowed)
+
+
+def test_http_is_read_only_where_the_administrator_allows_it() -> None:
+    assert sentences("http://example.com/m.tar") == [f"spec.model.storageUri: {HTTP_SENTENCE}"]
+    assert why_not_source("http://example.com/m.tar", HttpsCredentials.from_wire({"allowHttp": True})) is None
+    assert why_not_source("http://10.0.0.1/m.tar", HttpsCredentials.from_wire({"allowHttp": True}))
+
+
+def test_a_claim_is_what_stands_first() -> None:
+    assert claim_of("pvc://claim.of-mine/a/b") == "claim.of-mine"
+    assert claim_of("pvc://claim") == "claim"
+    assert claim_of("gs://claim/a") is None
+
+
+@given(
+    st.text() | st.sampled_from(["https://", "http://", "pvc://", "hf://"]).flatmap(lambda s: st.text().map(s.__add__))
+)
+def test_no_text_makes_the_rules_raise(uri: str) -> None:
+    assert all(each.isprintable() for each in sentences(uri))
+    why_not_source(uri, NOTHING)
