@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.download.gcs import BucketOpener
+from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.objects import ObjectStoreDownloader
+from manyserve.agent.download.places import is_azure
+from manyserve.agent.download.stores import Stores
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import one_line
 
@@ -30,14 +32,15 @@ Downloaders = Mapping[str, Downloader]
 
 def downloaders(settings: AgentSettings) -> Downloaders:
     """Return a downloader for every scheme that the agent reads."""
-    limits = Limits(settings.max_files, settings.max_bytes)
     streams = asyncio.Semaphore(settings.parallel_files)
-    return {"gs": ObjectStoreDownloader(BucketOpener(settings).open, limits, streams, settings.stall_seconds)}
+    secrets = Secrets(settings.sources.credentials_dir)
+    objects = ObjectStoreDownloader(Stores(settings, secrets), settings, streams)
+    return dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
 
 
 def choose(uri: str, known: Downloaders) -> Downloader:
     """Return the downloader for a URI. Raises `DownloadError`."""
-    scheme = urlsplit(uri).scheme
+    scheme = "az" if is_azure(uri) else urlsplit(uri).scheme
     if scheme not in known:
         schemes = ", ".join(f"{each}://" for each in sorted(known))
         sentence = f"the agent cannot read {one_line(uri)}: it knows {schemes}"

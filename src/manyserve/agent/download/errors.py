@@ -45,6 +45,7 @@ def _judge(error: BaseException, words: str) -> tuple[str, str, bool]:
     kinds: dict[type[BaseException] | tuple[type[BaseException], ...], tuple[str, str, bool]] = {
         TimeoutError: ("could not be read: it stalled", "stalled", False),
         (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError): FORBIDDEN,
+        exceptions.PreconditionError: ("changed while it was downloaded", "changed", False),
         exceptions.InvalidPathError: ("has an object with a name that is refused", "bad_name", True),
         OSError: ("could not be written to the volume", "disk", False),
     }

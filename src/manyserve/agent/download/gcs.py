@@ -1,42 +1,56 @@
-"""Google Cloud Storage, `gs://bucket/path`: with a credentials file if one is given, else anonymously."""
+"""Google Cloud Storage: what the agent's settings, the secrets and the cloud say, as options.
+
+A secret's key file goes before the one that the settings name; without either, the identity of the pod that
+the metadata server gives out; without that server, nobody.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING
+import json
 
-from manyserve.agent.settings import AgentSettings
+from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.credentials import Folders
+from manyserve.agent.download.options import StoreOptions
+from manyserve.agent.download.places import GCS, Place
+from manyserve.agent.sources import SourceSettings
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, GCSConfig, GCSStore, RetryConfig
-
-# Short: the agent tries again itself, with its own clock, and can say meanwhile what is wrong.
-RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_ENDPOINT = "https://storage.googleapis.com"
 
 
-class BucketOpener:
-    """Opens buckets and keeps them, with their connections."""
+def gcs_options(
+    place: Place, sources: SourceSettings, secrets: Folders, certificates: str = "", *, identity: bool = False
+) -> StoreOptions:
+    """Return how a bucket is opened; `identity` tells that a metadata server gives out the pod's."""
+    config: dict[str, str | bool | None] = {"base_url": sources.gcs_endpoint or _ENDPOINT}  # never a key file's
+    if key := key_file(sources, secrets):
+        config["service_account_key"] = key
+    elif sources.gcs_credentials:
+        config["application_credentials"] = sources.gcs_credentials
+    elif not identity:
+        config["skip_signature"] = True
+    return StoreOptions.of(GCS, place.bucket, config, endpoint=sources.gcs_endpoint or "", certificates=certificates)
 
-    def __init__(self, settings: AgentSettings) -> None:
-        self._settings = settings
-        self.open = lru_cache(maxsize=64)(self._open)
 
-    def _open(self, bucket: str) -> GCSStore:
-        from obstore.store import GCSStore  # noqa: PLC0415 (only when needed: it is large)
+def wants_identity(sources: SourceSettings, secrets: Folders) -> bool:
+    """Tell whether the metadata server is to be asked: nothing else proves anything, and it is Google's storage."""
+    return not (key_file(sources, secrets) or sources.gcs_credentials or sources.gcs_endpoint)
 
-        return GCSStore(bucket, config=self._config(), client_options=self._client(), retry_config=RETRIES)
 
-    def _config(self) -> GCSConfig:
-        credentials, endpoint = self._settings.sources.gcs_credentials, self._settings.sources.gcs_endpoint
-        config: GCSConfig = {"application_credentials": credentials} if credentials else {"skip_signature": True}
-        return config | {"base_url": endpoint} if endpoint else config
+def key_file(sources: SourceSettings, secrets: Folders) -> str:
+    """Return the key file of the first secret, by name, that has one. Raises `DownloadError` if it is none."""
+    name, text = next(
+        ((name, secret[sources.gcs_key_name]) for name, secret in secrets.items() if secret.get(sources.gcs_key_name)),
+        ("", ""),
+    )
+    if text and not _is_service_account(text):
+        sentence = f"the key {sources.gcs_key_name} of the secret {name} is not the key file of a service account"
+        raise DownloadError(sentence, reason="credentials", permanent=True)
+    return text
 
-    def _client(self) -> ClientConfig:
-        endpoint = self._settings.sources.gcs_endpoint or ""
-        return {
-            "allow_http": endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=5),
-            "read_timeout": timedelta(seconds=self._settings.stall_seconds),
-            "timeout": timedelta(seconds=self._settings.download_seconds),
-        }
+
+def _is_service_account(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {"client_email", "private_key"} <= found.keys()

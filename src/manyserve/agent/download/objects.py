@@ -1,153 +1,137 @@
-"""Reading models from object stores through obstore: list the prefix, stream the objects, check their sizes.
+"""Reading models from object stores through obstore: list the prefix, stream the objects, check what came.
 
 `gs://bucket/models/a` means the objects below `models/a/`, never those of `models/a-other/`; each is named by
 what follows the prefix. When there are none, but an object has exactly that name, the model is this one file.
-Stores have no folders, but tools leave empty objects behind that stand for some: they become folders.
+Large objects are read in pieces, several at once, all of the version that was listed.
+
+A download is done by a few workers, not by a task for each piece: downloads take turns at the streams that all
+share, and one of a thousand pieces would stand before a small one with all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.checksums import Proofs, ReadAgain, e_tag, version
 from manyserve.agent.download.errors import explained
+from manyserve.agent.download.listing import listed
+from manyserve.agent.download.places import Place, place
+from manyserve.agent.download.ranges import Piece, opened, paced, pieces, pour
+from manyserve.agent.download.stores import Stores
+from manyserve.agent.settings import AgentSettings
 
 if TYPE_CHECKING:
-    from obstore import BytesStream, ObjectMeta
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
 CHUNK = 256 * 1024
 
 
-def address(uri: str) -> tuple[str, str]:
-    """Return bucket and prefix of a URI. Raises `DownloadError`."""
-    parts = urlsplit(uri)
-    prefix = parts.path.strip("/")
-    if not parts.netloc or not prefix:
-        raise DownloadError(f"{uri} does not name a bucket and a path in it", reason="bad_uri", permanent=True)
-    return parts.netloc, prefix
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One download."""
+
+    store: ObjectStore
+    place: Place
+    folder: Path
+    progress: Progress
 
 
 class ObjectStoreDownloader:
-    """A downloader over any store that obstore knows.
+    """A downloader over any store that obstore knows. `streams` bounds what is read at once, over all models."""
 
-    `streams` bounds the files read at once, over all models; `stall` is how many seconds one chunk may take.
-    """
-
-    def __init__(
-        self, opened: Callable[[str], ObjectStore], limits: Limits, streams: asyncio.Semaphore, stall: float
-    ) -> None:
-        self._opened = opened
-        self._limits = limits
+    def __init__(self, stores: Stores, settings: AgentSettings, streams: asyncio.Semaphore) -> None:
+        self._stores = stores
+        self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._stall = settings.stall_seconds
+        self._workers = settings.parallel_files
+        self._step = settings.sources.range_bytes
         self._streams = streams
-        self._stall = stall
+        self._proofs = Proofs()
 
     async def find(self, uri: str) -> Listing:
         """List the objects under the URI."""
-        bucket, prefix = address(uri)
+        where = place(uri)
         try:
+            store = await self._stores.open(where)
             async with asyncio.timeout(self._stall):
-                found = await self._list(self._opened(bucket), uri, prefix)
+                found = await listed(store, uri, where.prefix, self._limits)
         except Exception as error:
             raise explained(error, uri) from error
         if not found:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
         return Listing(uri, tuple(found))
 
-    async def _list(self, store: ObjectStore, uri: str, prefix: str) -> list[RemoteFile]:
-        metas: list[ObjectMeta] = []
-        async for some in store.list(prefix, chunk_size=1000):
-            metas += some
-            self._limits.check(uri, [_remote(meta, meta["path"]) for meta in metas])
-        if not metas:
-            return await self._single(store, prefix)
-        return named(metas, prefix)
-
-    async def _single(self, store: ObjectStore, key: str) -> list[RemoteFile]:
-        try:
-            meta = await store.head_async(key)
-        except FileNotFoundError:
-            return []
-        return [_remote(meta, PurePosixPath(key).name)]
-
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
         """Stream all files, several at once; the first failure ends them all."""
-        bucket, _ = address(listing.uri)
+        where = place(listing.uri)
+        todo = (piece for file in listing.files for piece in pieces(file, self._step))
         try:
-            store = self._opened(bucket)
+            work = _Work(await self._stores.open(where), where, folder, progress)
             async with asyncio.TaskGroup() as group:
-                for file in listing.files:
-                    group.create_task(self._copy(store, file, folder, progress))
+                for _ in range(self._workers):
+                    group.create_task(self._some(work, todo))
         except* Exception as errors:
             raise explained(errors, listing.uri) from errors
 
-    async def _copy(self, store: ObjectStore, file: RemoteFile, folder: Path, progress: Progress) -> None:
+    async def _some(self, work: _Work, todo: Iterator[Piece]) -> None:
+        """Do one piece after the other, of those that nobody has begun."""
+        for piece in todo:
+            md5 = self._proofs.md5(work.place.root, piece.file) if piece.is_all else None
+            came = await self._copy(work, piece, work.progress, hashed=md5 is not None)
+            if md5 and came != md5:
+                await self._copy_again(work, piece, md5, came)
+
+    async def _copy_again(self, work: _Work, piece: Piece, md5: str, first: str) -> None:
+        """Tell a line that alters bytes from a store whose ETags are no checksums."""
+        second = await self._copy(work, piece, ReadAgain(work.progress), hashed=True)
+        if second not in (md5, first):
+            raise DownloadError(f"{piece.file.key} did not arrive as its checksum says", reason="checksum")
+        if second != md5:
+            self._proofs.are_none(work.place.root)
+
+    async def _copy(self, work: _Work, piece: Piece, progress: Progress, *, hashed: bool) -> str:
+        """Bring a piece to its place; return the MD5 of what came, if it is wanted."""
+        file, target, size = piece.file, work.folder / piece.file.path, piece.end - piece.start
         async with self._streams:
-            target = folder / file.path
             try:
                 async with asyncio.timeout(self._stall):
-                    result = await store.get_async(file.key)
+                    result = await work.store.get_async(file.key, options=_options(piece))
             except FileNotFoundError:
                 if file.size:
-                    raise
+                    raise _gone(file) from None
                 await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
-                return
-            chunks = paced(result.stream(min_chunk_size=CHUNK), self._stall)
-            with _created(target) as output:
-                written = await _pour(chunks, output, file.size, progress)
-        if written != file.size:
-            raise DownloadError(f"{file.key} has {file.size} bytes, but {written} came", reason="short")
+                return ""
+            _same_version(file, result.meta)
+            with opened(target, piece, hashed=hashed) as output:
+                came = await pour(paced(result.stream(min_chunk_size=CHUNK), self._stall), output, size, progress)
+        if came != size:
+            asked = "has" if piece.is_all else "was asked for"
+            raise DownloadError(f"{file.key} {asked} {size} bytes, but {came} came", reason="checksum")
+        return output.md5
 
 
-def _created(path: Path) -> BinaryIO:
-    """Open a new file. Not in a thread: a download that is dropped meanwhile would leave it open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+def _options(piece: Piece) -> GetOptions:
+    """Return what is asked for: a piece of the version that was listed, or the whole, whose version is looked at."""
+    if piece.is_all:
+        return {}
+    known = e_tag(piece.file)
+    return {"range": (piece.start, piece.end), "if_match": f'"{known}"' if known else None}
 
 
-async def paced(chunks: BytesStream, stall: float) -> AsyncIterator[bytes]:
-    """Yield the chunks. Raises `TimeoutError` when one takes longer: a source that drips is one that hangs."""
-    source = aiter(chunks)
-    while True:
-        try:
-            async with asyncio.timeout(stall):
-                chunk = await anext(source)
-        except StopAsyncIteration:
-            return
-        yield chunk
+def _gone(file: RemoteFile) -> DownloadError:
+    """Return why a listed file cannot be had; obstore leaves out the slash that a name ends with."""
+    sentence = f"{file.key} has {file.size} bytes, but is not there by this name: is it gone, or does it end with a /?"
+    return DownloadError(sentence, reason="not_found", permanent=True)
 
 
-async def _pour(chunks: AsyncIterator[bytes], output: BinaryIO, size: int, progress: Progress) -> int:
-    """Write the chunks and return the bytes written; stop as soon as they are more than was said."""
-    written = 0
-    async for chunk in chunks:
-        written += len(chunk)
-        if written > size:
-            break
-        await asyncio.to_thread(output.write, chunk)
-        progress.arrived(len(chunk))
-        progress.stored(len(chunk))
-    return written
-
-
-def named(metas: list[ObjectMeta], prefix: str) -> list[RemoteFile]:
-    """Return the objects as files relative to the prefix, without those that only stand for a folder."""
-    paths = {meta["path"]: meta["path"].removeprefix(prefix).strip("/") for meta in metas}
-    folders = {str(parent) for path in paths.values() for parent in PurePosixPath(path).parents}
-    files = [_remote(meta, paths[meta["path"]]) for meta in metas]
-    return [_safe(file) for file in files if file.path not in folders and file.path]
-
-
-def _safe(file: RemoteFile) -> RemoteFile:
-    if {"..", ".", ""} & set(file.path.split("/")) or "\0" in file.path:
-        raise DownloadError(f"the object name {file.key!r} is refused", reason="bad_name", permanent=True)
-    return file
-
-
-def _remote(meta: ObjectMeta, path: str) -> RemoteFile:
-    version = f"{meta['e_tag'] or ''} {meta['last_modified'].isoformat()}"
-    return RemoteFile(key=meta["path"], path=path, size=meta["size"], version=version)
+def _same_version(file: RemoteFile, meta: ObjectMeta) -> None:
+    """Compare what comes with what was listed: not every store heeds the condition of a request."""
+    known, found = e_tag(file), version(meta["e_tag"])
+    if known and found and known != found:
+        raise DownloadError(f"{file.key} changed while it was downloaded", reason="changed")

@@ -1,0 +1,99 @@
+"""Opening stores: the options of the moment in, one store for equal options out, kept with its connections.
+
+The secrets are looked at before every use. When one was changed, the options are others, and so is the store:
+who reads with the old one meanwhile goes on with it to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manyserve.agent.download.azure import azure_options
+from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.gcs import gcs_options, wants_identity
+from manyserve.agent.download.metadata import MetadataServer
+from manyserve.agent.download.options import StoreOptions
+from manyserve.agent.download.places import AZURE, GCS, S3, Place
+from manyserve.agent.download.s3 import CA_BUNDLE, s3_options, s3_secret
+from manyserve.agent.settings import AgentSettings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+# Short: the agent tries again itself, with its own clock, and can say meanwhile what is wrong.
+RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_BEGIN = "-----BEGIN"
+
+
+class Stores:
+    """Opens stores. Raises `DownloadError` when what the settings or secrets say cannot be used."""
+
+    def __init__(self, settings: AgentSettings, secrets: Secrets) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._metadata = MetadataServer(os.environ)
+        self._opened = lru_cache(maxsize=64)(self._open)
+
+    async def open(self, place: Place) -> ObjectStore:
+        """Return the store of a place, as the secrets are now."""
+        options = await self._options(place)
+        try:
+            return self._opened(options)
+        except Exception as error:  # noqa: BLE001 (of obstore, of many kinds; their words may hold keys)
+            kind = type(error).__name__
+            sentence = f"{place.root} cannot be opened with these credentials and settings ({kind})"
+            raise DownloadError(sentence, reason="credentials", permanent=True) from None
+
+    async def _options(self, place: Place) -> StoreOptions:
+        sources, secrets = self._settings.sources, await asyncio.to_thread(self._secrets.folders)
+        if place.kind == S3:
+            bundle = s3_secret(sources, secrets).get(CA_BUNDLE, "")
+            certificates = _pem(bundle, sources.s3_ca_file or sources.ca_file)
+            return s3_options(place, sources, secrets, os.environ, certificates)
+        certificates = _pem("", sources.ca_file)
+        if place.kind == AZURE:
+            return azure_options(place, sources, secrets, os.environ, certificates)
+        identity = wants_identity(sources, secrets) and await self._metadata.answers()
+        return gcs_options(place, sources, secrets, certificates, identity=identity)
+
+    def _open(self, options: StoreOptions) -> ObjectStore:
+        from obstore import store  # noqa: PLC0415 (only when needed: it is large)
+
+        kinds: dict[str, Any] = {GCS: store.GCSStore, S3: store.S3Store, AZURE: store.AzureStore}
+        opened: ObjectStore = kinds[options.kind](
+            options.bucket,
+            config=dict(options.config),
+            client_options=self._client(options),
+            retry_config=RETRIES,
+        )
+        return opened
+
+    def _client(self, options: StoreOptions) -> ClientConfig:
+        client: ClientConfig = {
+            "allow_http": options.endpoint.startswith("http://"),
+            "allow_invalid_certificates": not options.verify_tls,
+            "connect_timeout": timedelta(seconds=5),
+            "read_timeout": timedelta(seconds=self._settings.stall_seconds),
+            "timeout": timedelta(seconds=self._settings.download_seconds),
+        }
+        return client | {"root_certificate": options.certificates} if options.certificates else client
+
+
+def _pem(said: str, file: Path | None) -> str:
+    """Return certificates: what a secret says, itself or by the path of a file, else those of the settings' file."""
+    if said.startswith(_BEGIN):
+        return said
+    path = Path(said) if said else file
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        sentence = f"the certificates in {path} cannot be read"
+        raise DownloadError(sentence, reason="credentials", permanent=True) from error
