@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -16,3 +22,9 @@ class Cluster:
     def gateway(self) -> str:
         """The URL of the gateway."""
         return f"http://{self.env['INGRESS_HOST']}:{self.env['INGRESS_PORT']}"
+
+    def load(self, image: str) -> None:
+        """Have one of the local images on the nodes that the demo does without."""
+        words = [sys.executable, "-m", "localcluster", "images", image, "--port", os.environ.get("PORT", "22000")]
+        env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
+        subprocess.run(words, env=env, check=True, capture_output=True)

@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb is not _tools:
             words.add_argument("--port", type=int, default=22000, help="which cluster (default: 22000)")
         if verb is _images:
-            words.add_argument("names", nargs="*", help="which images (default: all)")
+            words.add_argument("names", nargs="*", help="which images (default: those of the demo)")
         if verb is _up:
             words.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3, 4))
             words.add_argument("--control-plane-only", action="store_true", help="no nodes, no root")

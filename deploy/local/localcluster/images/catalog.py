@@ -22,6 +22,8 @@ class Image:
     make: Callable[[Path, str], None]
     inputs: Callable[[], Iterable[Path | str]]
     note: str = ""
+    asked_for: bool = False
+    """Loaded only when it is named: the demo does without it."""
 
     @property
     def key(self) -> str:
@@ -64,6 +66,13 @@ IMAGES = {
             "docker.io/manyserve/vegeta:12",
             plain.vegeta,
             _plain(TOOLS["vegeta"].key, plain.BUSYBOX),
+        ),
+        Image(
+            "versitygw",
+            "docker.io/manyserve/versitygw:1",
+            plain.versitygw,
+            _plain(TOOLS["versitygw"].key, plain.BUSYBOX),
+            asked_for=True,
         ),
         Image(
             "tritonserver",

@@ -53,6 +53,14 @@ def fake_gcs_server(path: Path, reference: str) -> None:
     write(path, reference, layer, {"Entrypoint": command, "User": USER})
 
 
+def versitygw(path: Path, reference: str) -> None:
+    """Hold an S3 server over the folder /data, with a shell to put files there."""
+    layer = _shell()
+    layer.folder("/data")
+    layer.file("/usr/bin/versitygw", tool("versitygw"), 0o755)
+    write(path, reference, layer, {"Entrypoint": ["/usr/bin/versitygw", "posix", "/data"], "User": USER})
+
+
 def tool(name: str) -> bytes:
     """Return one of our Go programs."""
     ensure(name)

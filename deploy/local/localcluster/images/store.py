@@ -40,7 +40,7 @@ def _make(image: Image, path: Path) -> None:
 
 def load(cluster: Cluster, names: Iterable[str] = ()) -> None:
     """Have the named images, or all, on every node of a cluster."""
-    for name in names or IMAGES:
+    for name in names or [name for name, image in IMAGES.items() if not image.asked_for]:
         if name not in IMAGES:
             raise Refusal(f"there is no image {name}: the images are {', '.join(IMAGES)}")
         path = ensure(IMAGES[name])
