@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.http import HttpDownloader
 from manyserve.agent.download.objects import ObjectStoreDownloader
 from manyserve.agent.download.places import is_azure
 from manyserve.agent.download.stores import Stores
@@ -35,7 +36,8 @@ def downloaders(settings: AgentSettings) -> Downloaders:
     streams = asyncio.Semaphore(settings.parallel_files)
     secrets = Secrets(settings.sources.credentials_dir)
     objects = ObjectStoreDownloader(Stores(settings, secrets), settings, streams)
-    return dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
+    web = HttpDownloader(settings, secrets, streams)
+    return {**dict.fromkeys(("gs", "s3", "az", "abfss"), objects), **dict.fromkeys(("https", "http"), web)}
 
 
 def choose(uri: str, known: Downloaders) -> Downloader:

@@ -16,7 +16,7 @@ class Progress(Protocol):
         """So many bytes came over the network."""
 
     def stored(self, count: int) -> None:
-        """So many bytes go to the volume; of a file that is unpacked, the unpacked."""
+        """So many bytes go to the volume: of an archive its own, then those that it unpacks to."""
 
 
 class DownloadError(Exception):
@@ -37,7 +37,7 @@ class RemoteFile:
     key: str
     """Its name at the source."""
     path: str
-    """Its name below the model's folder, parts separated by slashes."""
+    """Its name below the model's folder, parts separated by slashes; empty while only its content can tell."""
     size: int
     version: str = ""
     """Whatever the source tells that changes with the content."""

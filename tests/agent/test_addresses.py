@@ -1,0 +1,118 @@
+"""Which hosts may be read from."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from manyserve.agent.download.addresses import Allowed, CheckedResolver, RefusedError, literal
+
+
+class Names(AbstractResolver):
+    """A DNS that gives each name the next of its addresses, the last one for ever."""
+
+    def __init__(self, **names: list[list[str]]) -> None:
+        self.names = names
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        self.asked.append(host)
+        answers = self.names[host.partition(".")[0]]
+        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [
+            {"hostname": host, "host": each, "port": port, "family": 10 if ":" in each else 2, "proto": 6, "flags": 0}
+            for each in found
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("127.8.8.8", "loopback"),
+        ("::1", "loopback"),
+        ("0.0.0.0", "private"),
+        ("::", "private"),
+        ("10.0.0.5", "private"),
+        ("172.16.0.1", "private"),
+        ("192.168.1.1", "private"),
+        ("fd12::1", "private"),
+        ("fec0::1", "private"),
+        ("169.254.1.1", "link-local"),
+        ("fe80::1", "link-local"),
+        ("169.254.169.254", "cloud"),
+        ("fd00:ec2::254", "cloud"),
+        ("100.100.100.200", "cloud"),
+        ("168.63.129.16", "cloud"),
+        ("100.64.0.1", "public"),
+        ("224.0.1.1", "multicast"),
+        ("ff0e::1", "multicast"),
+        ("240.0.0.1", "private"),
+        ("255.255.255.255", "private"),
+        ("::ffff:169.254.169.254", "cloud"),
+        ("::ffff:10.0.0.1", "private"),
+        ("2002:7f00:1::", "loopback"),
+        ("64:ff9b::a9fe:a9fe", "cloud"),
+        ("64:ff9b:1::a00:1", "public"),
+        ("::127.0.0.1", "public"),
+        ("2001:db8::1", "private"),
+    ],
+)
+def test_an_address_that_is_not_public_is_refused_and_named_for_what_it_is(address: str, kind: str) -> None:
+    assert kind in Allowed().refusal(ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_a_public_address_is_read_from(address: str) -> None:
+    assert Allowed().refusal(ip_address(address)) == ""
+
+
+def test_a_network_that_the_settings_allow_is_read_from_in_every_spelling() -> None:
+    allowed = Allowed((ip_network("10.1.0.0/16"), ip_network("fd12::/64")))
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd12::5"):
+        assert allowed.refusal(ip_address(address)) == ""
+    assert allowed.refusal(ip_address("10.2.0.1")) == "a private address"
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "0x7f000001", "1.2.3.4.5", "999.1.1.1"]
+)
+def test_an_odd_spelling_of_an_address_is_refused(host: str) -> None:
+    with pytest.raises(RefusedError, match="odd spelling"):
+        literal(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "a.0x7f.com", "1a", "host-1", "xn--bcher-kva.example."])
+def test_a_name_is_no_address(host: str) -> None:
+    assert literal(host) is None
+
+
+def test_a_trailing_dot_and_a_zone_do_not_hide_an_address() -> None:
+    assert literal("127.0.0.1.") == ip_address("127.0.0.1")
+    assert literal("fe80::1%eth0") == ip_address("fe80::1")
+
+
+async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling_which() -> None:
+    resolver = CheckedResolver(Allowed(), Names(inner=[["10.3.2.1"]]))
+    with pytest.raises(RefusedError) as caught:
+        await resolver.resolve("inner.example", 443)
+    assert str(caught.value) == (
+        "inner.example leads to a private address; allowed are public addresses and those in MANYSERVE_ALLOWED_NETWORKS"
+    )
+
+
+async def test_of_several_addresses_only_those_that_may_be_read_from_are_given() -> None:
+    resolver = CheckedResolver(Allowed(), Names(mixed=[["10.3.2.1", "8.8.8.8", "::1"]]))
+    assert [each["host"] for each in await resolver.resolve("mixed")] == ["8.8.8.8"]
+
+
+async def test_a_host_that_the_settings_name_is_trusted() -> None:
+    allowed = Allowed(hosts=frozenset({"hub.internal", "10.0.0.7"}))
+    found = await CheckedResolver(allowed, Names(hub=[["10.3.2.1"]])).resolve("hub.internal")
+    assert [each["host"] for each in found] == ["10.3.2.1"]
+    allowed.check_literal("10.0.0.7")
+    with pytest.raises(RefusedError):
+        allowed.check_literal("10.0.0.8")
