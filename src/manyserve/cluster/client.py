@@ -17,6 +17,7 @@ PAGE = 500
 _MANAGED = {"fieldManager": MANAGER}
 _WATCH = {"watch": "true", "allowWatchBookmarks": "true"}
 _MERGE = "application/merge-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml"
 
 
@@ -52,6 +53,10 @@ class KubeHttp(Transport):
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         """Return one object."""
         return await self._send("GET", kind.path(namespace, name))
+
+    async def get_metadata(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        """Return the metadata of one object, and nothing of what is in it: the rest never leaves the API server."""
+        return await self._send("GET", kind.path(namespace, name), accept=_METADATA)
 
     async def list(self, kind: Kind, selection: Selection = EVERYTHING) -> Listing:
         """Return all objects."""

@@ -34,6 +34,9 @@ AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodaut
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
 INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
+SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
+CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
+SECRET = Kind("Secret", "v1", "secrets")
 EVENT = Kind("Event", "v1", "events")
 
 CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)

@@ -20,10 +20,12 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.copies import Manifest, key_of
+from manyserve.cluster.lookups import Looked, Name
 from manyserve.plan.observed import Child
 
-Name = TypeVar("Name")
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 Parsed = TypeVar("Parsed", bound=Wire)
 
@@ -53,6 +55,9 @@ class Known:
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.failures: dict[Key, dict[Child, str]] = {}
+        self.accounts = Accounts()
+        self.looked: dict[Name, Looked] = {}
+        """What was looked up by name."""
         self._touch = touch
 
     def touch(self, key: Key) -> None:
@@ -105,6 +110,11 @@ class Known:
         if new is not None:
             self.pods[labelled_host(new)][new["metadata"]["name"]] = new
 
+    def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Touch the hosts whose pods have this ServiceAccount."""
+        for key in list(hosts_with(_either(old, new), self.hosts)):
+            self._touch(key)
+
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
         """Touch the host that an object belongs to, and the one that it belonged to before."""
         for key in {host(each) for each in (old, new) if each is not None}:
@@ -134,7 +144,7 @@ def _either(old: Manifest | None, new: Manifest | None) -> Key:
     return key_of(manifest)
 
 
-def _remove(index: defaultdict[Key, dict[Name, Value]], host: Key, name: Name) -> None:
+def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> None:
     index[host].pop(name, None)
     if not index[host]:
         del index[host]

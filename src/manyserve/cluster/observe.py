@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manyserve.api.names import Key
+from manyserve.cluster import surroundings
 from manyserve.cluster.known import Known
 from manyserve.plan.observed import Observed
 
@@ -27,4 +28,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
         failures=dict(known.failures.get(key, {})),
+        account=surroundings.account(known, key),
+        claims=surroundings.claims(known, key),
+        pending=not surroundings.needed(known, key) <= known.looked.keys(),
     )

@@ -61,11 +61,13 @@ class Transport:
         body: Manifest | None = None,
         content: str = JSON,
         params: Mapping[str, str] | None = None,
+        accept: str = JSON,
     ) -> Manifest:
         data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept} | ({"Content-Type": content} if data is not None else {})
         for left in reversed(range(TRIES)):
             try:
-                return await self._once(verb, path, data, content, params)
+                return await self._once(verb, path, data, headers, params)
             except Unauthorized:
                 if left < TRIES - 1:
                     raise
@@ -93,9 +95,9 @@ class Transport:
             raise Unavailable(f"the watch broke: {error!r}") from error
 
     async def _once(
-        self, verb: str, path: str, data: bytes | None, content: str, params: Mapping[str, str] | None
+        self, verb: str, path: str, data: bytes | None, headers: dict[str, str], params: Mapping[str, str] | None
     ) -> Manifest:
-        headers = self._headers() | ({"Content-Type": content} if data is not None else {})
+        headers = self._headers() | headers
         url = self._access.server + path
         try:
             async with self._session().request(verb, url, data=data, params=params, headers=headers) as answer:

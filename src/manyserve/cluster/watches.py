@@ -1,7 +1,8 @@
 """Which kinds we watch, and where their changes go: into what is known, and to the host that they touch.
 
 TrainedModels and InferenceServices are watched whole, what we make by our label, pods as
-the hosts' Services select them. HTTPRoutes may not be served; then there are none.
+the hosts' Services select them, and all ServiceAccounts, which no label tells apart. HTTPRoutes may not be
+served; then there are none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
 from manyserve.cluster import kinds
+from manyserve.cluster.accounts import identity
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.copies import Change, Manifest, key_of
 from manyserve.cluster.informer import Informer
@@ -46,7 +48,16 @@ class Watches:
                 optional=kind is kinds.HTTP_ROUTE,
             )
 
+        accounts = Informer(
+            client,
+            kinds.SERVICE_ACCOUNT,
+            selection=Selection(namespace),
+            on_store=known.accounts.stored,
+            on_change=known.account_changed,
+            keep=identity,
+        )
         found = (
+            accounts,
             informer(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
             informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host),
             informer(kinds.POD, SERVING_PODS, _both(known.pod_stored, on_pod), labelled_host),

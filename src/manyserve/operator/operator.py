@@ -7,6 +7,7 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.known import Known
+from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.watches import Watches
 from manyserve.operator import metrics
 from manyserve.operator.config import ConfigWatch
@@ -30,6 +31,7 @@ class Operator:
         self._recorder = Recorder(client)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
         self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
+        self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
         self._applier = Applier(client, known, self._watches.by_kind, self._recorder, _count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
@@ -46,6 +48,7 @@ class Operator:
         await self._replicas.open()
         for informer in self._informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
+        self._tasks.start("lookups", self._lookups.run())
         self._tasks.start("events", self._recorder.run())
         self._tasks.start("event loop", watch_lag())
         self._tasks.start("reconcile", self._reconcile())
@@ -79,7 +82,7 @@ class Operator:
         await self._replicas.heard()
         self._known.touch_all()
         self._tasks.start("resync", resync(self._known, self._queue))
-        await self._queue.serve(reconciler(self._known, self._applier))
+        await self._queue.serve(reconciler(self._known, self._applier, self._lookups))
 
 
 def _count_write(kind: str, verb: str) -> None:

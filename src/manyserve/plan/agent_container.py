@@ -10,12 +10,13 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.restricted import GROUP_ID, STRICT
 from manyserve.plan.server_container import http_port
+from manyserve.plan.sources import Sources
 
 STORE_DIR = "/mnt/manyserve"
 CONFIG_DIR = "/mnt/configs"
 
 
-def build_agent(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
+def build_agent(service: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
     """Return the container of the agent."""
     agent = config.agent
     env = {
@@ -23,8 +24,7 @@ def build_agent(service: InferenceService, config: ServingConfig) -> dict[str, A
         "MANYSERVE_CONFIG_FILE": f"{CONFIG_DIR}/models.json",
         "MANYSERVE_SERVER_URL": f"http://localhost:{http_port(service)}",
     }
-    if config.credentials.gcs.endpoint:
-        env["MANYSERVE_GCS_ENDPOINT"] = config.credentials.gcs.endpoint
+    env |= sources.env
     pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
     return pull | {
         "name": names.AGENT_CONTAINER,
@@ -48,5 +48,6 @@ def build_agent(service: InferenceService, config: ServingConfig) -> dict[str, A
             {"name": "models", "mountPath": STORE_DIR},
             {"name": "models-config", "mountPath": CONFIG_DIR, "readOnly": True},
             {"name": "agent-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
+            *({"name": each.name, "mountPath": each.path, "readOnly": True} for each in sources.folders),
         ],
     }

@@ -12,13 +12,16 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.autoscaler import is_autoscaled
 from manyserve.plan.objects import child, digest
 from manyserve.plan.observed import Manifest
-from manyserve.plan.pod_template import build_pod_template
+from manyserve.plan.pod_template import NO_SOURCES, build_pod_template
+from manyserve.plan.sources import Sources
 
 
-def build_deployment(service: InferenceService, config: ServingConfig, observed: Manifest | None) -> Manifest:
+def build_deployment(
+    service: InferenceService, config: ServingConfig, observed: Manifest | None, sources: Sources = NO_SOURCES
+) -> Manifest:
     """Return the Deployment. `replicas` is left to the autoscaler where there is one."""
     host, predictor = service.metadata.name, service.spec.predictor
-    template = build_pod_template(service, config)
+    template = build_pod_template(service, config, sources)
     template_hash = digest(template)
     replicas = {} if is_autoscaled(service) else {"replicas": predictor.min_replicas or 1}
     manifest = child(

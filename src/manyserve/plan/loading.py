@@ -1,7 +1,8 @@
 """How far a placed model is: what the agents of all replicas say, rolled up into one condition.
 
 `Loaded` is True when every ready replica, and at least one, has the model loaded. Else the worst that any
-replica says is told: a failure before a download, a download before a wait.
+replica says is told: a failure before a download, a download before a wait; of equal ones the first by name,
+so that the progress of many replicas is the news of one. While an earlier version answers, that is said too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import Failure
 from manyserve.plan.pods import Replica
 
+_MIB = 1024**2
 _FAILED = (ModelState.DOWNLOAD_FAILED, ModelState.LOAD_FAILED)
 _WORST_FIRST = (*_FAILED, ModelState.DOWNLOADING, ModelState.LOADING, ModelState.PENDING, ModelState.LOADED)
 
@@ -42,7 +44,8 @@ def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     said = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*said) if said and said[1].state in _FAILED else None
     if ready and loaded == len(ready):
-        return Loading(Condition(type=LOADED, status="True"), len(ready), loaded, None)
+        note = next(filter(None, (_note(entry, replica) for replica in ready)), None)
+        return Loading(Condition(type=LOADED, status="True", message=note), len(ready), loaded, None)
     reason, message = _why(host, entry, replicas, said)
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"
@@ -76,10 +79,28 @@ def _why(
 
 
 def _sentence(replica: Replica, report: ModelReport) -> str:
-    if report.state not in _FAILED:
-        return f"{replica.name}: {report.state.lower()}"
-    again = f", next try at {report.next_try}" if report.next_try else ""
-    return f"{replica.name}: {report.message} (attempt {report.attempt}{again})"
+    before = "; the version before still answers" if report.serving else ""
+    if report.state in _FAILED:
+        again = f", next try at {report.next_try}" if report.next_try else ""
+        return f"{replica.name}: {report.message} (attempt {report.attempt}{again}){before}"
+    waits = f": {report.message}" if report.message else ""
+    return f"{replica.name}: {report.state.lower()}{_progress(report)}{waits}{before}"
+
+
+def _progress(report: ModelReport) -> str:
+    """Return how far a download is, as far as the agent says."""
+    if report.state != ModelState.DOWNLOADING or report.bytes is None:
+        return ""
+    if not report.bytes_total:
+        return f" ({report.bytes // _MIB:,} MiB so far)"
+    percent = min(100 * report.bytes // report.bytes_total, 100)
+    return f" {percent} % ({report.bytes // _MIB:,} of {-(-report.bytes_total // _MIB):,} MiB)"
+
+
+def _note(entry: Entry, replica: Replica) -> str | None:
+    """Return what an agent has to say of a model that is loaded, such as a store that was not there to be asked."""
+    said = replica.model(entry.model_name, entry.digest)
+    return f"{replica.name}: {said.message}" if said is not None and said.message else None
 
 
 def _failure(replica: Replica, report: ModelReport) -> Failure:

@@ -15,16 +15,19 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, TrainedModel, TrainedModelStatus
 from manyserve.plan import urls
 from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.claims import claim_told
 from manyserve.plan.loading import Loading, not_placed, roll_up
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
+from manyserve.plan.source_rules import STORAGE_URI, why_not_source
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
 HOST_NOT_READY = "InferenceServiceNotReady"
 NOT_MMS = "IsNotMMSPredictor"
 NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
+NOT_ALLOWED = "StorageUriNotAllowed"
 _ORDER = (
     conditions.IS_MMS_PREDICTOR,
     conditions.FRAMEWORK_SUPPORTED,
@@ -73,7 +76,8 @@ def model_status(
     name, key = model.metadata.name, observed.key
     entry = placement.placed.get(name)
     loading = roll_up(key.name, entry, replicas) if entry else not_placed(replicas, f"not placed on {key.name}")
-    judged = (*_judge(model, service, observed, placement, host_conditions), loading.condition)
+    loaded = claim_told(loading.condition, entry, observed, replicas) if entry else _not_taken(loading, model, observed)
+    judged = (*_judge(model, service, observed, placement, host_conditions), loaded)
     return TrainedModelStatus(
         url=f"{urls.host_url(key, observed.config.ingress)}{urls.model_path(name)}",
         address=Address(url=f"{urls.host_address(key)}{urls.model_path(name)}"),
@@ -81,6 +85,15 @@ def model_status(
         **_counts(loading),
         observed_generation=model.metadata.generation,
     )
+
+
+def _not_taken(loading: Loading, model: TrainedModel, observed: Observed) -> Condition:
+    """Return the condition `Loaded` of a model that is not placed: its place may be one that is not allowed."""
+    why = why_not_source(model.spec.model.storage_uri, observed.config.credentials.https)
+    if why is None:
+        return loading.condition
+    message = f"{loading.condition.message}: {STORAGE_URI}: {why}"
+    return loading.condition.model_copy(update={"reason": NOT_ALLOWED, "message": message})
 
 
 def _counts(loading: Loading) -> dict[str, object]:
@@ -133,7 +146,7 @@ def _condition(kind: str, reason: str, why: str | None) -> Condition:
 
 def _ready(judged: Sequence[Condition]) -> Condition:
     by_type = {each.type: each for each in judged}
-    bad = next((by_type[kind] for kind in _ORDER if by_type[kind].status != "True"), None)
+    bad = next((by_type[kind] for kind in _ORDER if by_type[kind].status == "False"), None)
     if bad is None:
-        return Condition(type=conditions.READY, status="True")
+        return Condition(type=conditions.READY, status="True", message=by_type[conditions.LOADED].message)
     return Condition(type=conditions.READY, status="False", reason=bad.reason, message=bad.message)

@@ -12,11 +12,26 @@ from typing import Any
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import Key
+from manyserve.api.names import GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 
 Manifest = dict[str, Any]
+
+
+S3_ANNOTATION = f"{GROUP}/s3-"
+"""How the annotations begin that say, as in KServe, where S3 is."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The ServiceAccount of the host's pods, as far as stores go: secrets by name, never what is in them."""
+
+    name: str
+    secrets: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those about S3, its secrets' laid over its own."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,13 @@ class Observed:
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """What the API server said when a child was last written and refused, by child."""
+
+    account: Account | None = None
+    """None when the ServiceAccount does not exist."""
+    claims: Mapping[str, str | None] = field(default_factory=dict)
+    """The claims that models name: None when one exists, else why not in a sentence."""
+    pending: bool = False
+    """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, if it is there."""

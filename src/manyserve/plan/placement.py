@@ -3,7 +3,7 @@
 What is placed stays placed while it fits; a model that grew is judged after those that did not; the rest
 are tried by creation time, then uid, whenever room appears. The sum of declared memory is never above the
 host's limit. Switching multi-model serving off places nothing new but unloads nothing either: a slip in
-the configuration must not empty a thousand servers.
+the configuration must not empty a thousand servers. The same goes for a store that is not to be read any more.
 
 Today a host has one shard. The shard stands in the placement all the same, so that more can come.
 """
@@ -27,6 +27,7 @@ from manyserve.plan.capacity import (
     takes_several_models,
     why_not_framework,
 )
+from manyserve.plan.source_rules import why_not_source
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ def _may_be_placed(
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
+    allowed = why_not_source(model.spec.model.storage_uri, config.credentials.https) is None
     supported = why_not_framework(service, model.spec.model.framework, config) is None
-    return supported and takes_several_models(service, config)
+    return allowed and supported and takes_several_models(service, config)
 
 
 def _turn(model: TrainedModel, held: Mapping[str, Entry]) -> tuple[int, str, str]:

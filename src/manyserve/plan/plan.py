@@ -30,6 +30,7 @@ from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
+from manyserve.plan.sources import sources_of
 from manyserve.plan.telling import host_write, model_events, model_writes
 from manyserve.plan.validation import service_problems
 
@@ -46,7 +47,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     config_map = observed.child("ConfigMap", config_name)
     current = current_entries(service, config_map)
     placement = place(service, observed.models, current, observed.config, observed.unreadable)
-    wanted = _wanted(service, observed)
+    wanted = _wanted(service, observed, placement)
     deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
     status = host_status(service, observed, placement, deployment, now)
     replicas = replicas_of(observed)
@@ -79,13 +80,14 @@ def _without_host(observed: Observed, now: datetime) -> Plan:
     )
 
 
-def _wanted(service: InferenceService, observed: Observed) -> tuple[Manifest, ...]:
-    """Return every child but the ConfigMap, which is written with a precondition."""
+def _wanted(service: InferenceService, observed: Observed, placement: Placement) -> tuple[Manifest, ...]:
+    """Return every child but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
     runs = server_image(service, config) is not None and not service_problems(service)
+    known = not observed.pending
     found = (
-        build_deployment(service, config, current) if runs else None,
+        build_deployment(service, config, current, sources_of(observed, placement)) if runs and known else None,
         build_service(service),
         build_autoscaler(service) if runs else None,
         build_disruption_budget(service),

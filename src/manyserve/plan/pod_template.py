@@ -16,9 +16,14 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan import restricted
 from manyserve.plan.agent_container import build_agent
 from manyserve.plan.server_container import build_server
+from manyserve.plan.sources import Sources
+
+NO_SOURCES = Sources()
 
 
-def build_pod_template(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
+def build_pod_template(
+    service: InferenceService, config: ServingConfig, sources: Sources = NO_SOURCES
+) -> dict[str, Any]:
     """Return the pod template of the host's Deployment."""
     host, predictor = service.metadata.name, service.spec.predictor
     given = {key: each for key, each in predictor.to_wire().items() if key in _pod_fields()}
@@ -26,14 +31,18 @@ def build_pod_template(service: InferenceService, config: ServingConfig) -> dict
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": restricted.POD | given.get("securityContext", {}),
-        "containers": [build_server(service, config), build_agent(service, config)],
-        "volumes": [*_volumes(host), *given.get("volumes", [])],
+        "containers": [build_server(service, config), build_agent(service, config, sources)],
+        "volumes": [*_volumes(host), *_folders(sources), *given.get("volumes", [])],
     }
     return {"metadata": {"labels": names.labels(host) | names.selector(host)}, "spec": spec}
 
 
 def _pod_fields() -> set[str]:
     return {field.alias or name for name, field in PodFields.model_fields.items()}
+
+
+def _folders(sources: Sources) -> list[dict[str, Any]]:
+    return [{"name": each.name} | each.volume for each in sources.folders]
 
 
 def _volumes(host: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ so for exactly what is asked for now, and the server behind the agent answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
@@ -25,6 +25,8 @@ class Replica:
     running: bool
     annotations: dict[str, str]
     report: AgentReport | None
+    claims: frozenset[str] = frozenset()
+    """The PersistentVolumeClaims that the pod mounts."""
 
     def model(self, name: str, digest: str) -> ModelReport | None:
         """Return what the agent says of the model, if it speaks of what is asked for now."""
@@ -54,7 +56,14 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         running=status.get("phase") == "Running",
         annotations=metadata.get("annotations") or {},
         report=report,
+        claims=frozenset(_claims(pod)),
     )
+
+
+def _claims(pod: Manifest) -> Iterator[str]:
+    for volume in pod.get("spec", {}).get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            yield volume["persistentVolumeClaim"]["claimName"]
 
 
 def pod_trouble(pods: Sequence[Manifest]) -> tuple[str, str] | None:

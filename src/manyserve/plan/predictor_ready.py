@@ -15,6 +15,7 @@ from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
+from manyserve.plan.store_env import annotated
 from manyserve.plan.validation import service_problems
 
 Trouble = tuple[str, str]
@@ -58,6 +59,13 @@ def _nothing_was_refused(_: InferenceService, observed: Observed) -> Trouble | N
     return "ApplyFailed", f"{child.kind} {child.name}: {said}"
 
 
+def _stores_are_understood(_: InferenceService, observed: Observed) -> Trouble | None:
+    problems = annotated(observed.account).problems
+    if not problems or observed.account is None:
+        return None
+    return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
+
+
 def _deployment_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
     there = _deployment(service, observed) is not None
     return None if there else ("DeploymentNotFound", "the Deployment does not exist yet")
@@ -73,6 +81,7 @@ CHECKS = (
     _spec_is_valid,
     _server_is_configured,
     _nothing_was_refused,
+    _stores_are_understood,
     _deployment_is_there,
     _service_is_there,
 )

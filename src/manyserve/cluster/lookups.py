@@ -1,0 +1,126 @@
+"""Objects that are asked for one by one, by name: claims of models, and secrets whose annotations say where S3 is.
+
+To watch them would take the right to list all of a kind, and with it all secrets of a cluster. So each that a
+host needs is looked at when it is first named, and again now and then: soon when it is missing, since
+somebody may be about to make it, seldom when it is there. Only its metadata is asked for. A look that fails
+leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from manyserve.api.names import Key
+from manyserve.cluster.accounts import s3_annotations
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
+from manyserve.cluster.kinds import Kind
+from manyserve.cluster.slots import Slots
+
+_log = logging.getLogger(__name__)
+
+
+class Name(NamedTuple):
+    """Which object."""
+
+    kind: Kind
+    key: Key
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look found: the annotations about S3, and in a sentence why there is nothing."""
+
+    annotations: tuple[tuple[str, str], ...] = ()
+    why_not: str | None = None
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """After how many seconds an object is looked at again."""
+
+    there: float = 60.0
+    missing: float = 3.0
+    failed: float = 2.0
+
+
+class Lookups:
+    """Keeps `known` what the last looks found, while `run` runs.
+
+    Parameters
+    ----------
+    touch
+        Called with each host for which a look found something new.
+    """
+
+    def __init__(
+        self, client: KubeHttp, known: dict[Name, Looked], touch: Callable[[Key], None], rhythm: Rhythm | None = None
+    ) -> None:
+        self._client = client
+        self._known = known
+        self._touch = touch
+        self._rhythm = rhythm or Rhythm()
+        self._wanted: dict[Key, frozenset[Name]] = {}
+        self._due: dict[Name, float] = {}
+        self._called = asyncio.Event()
+        self._slots = Slots()
+
+    def want(self, host: Key, names: frozenset[Name]) -> None:
+        """Look after the names that a host needs now, and no more after those that no host needs."""
+        if self._wanted.get(host, frozenset()) == names:
+            return
+        self._wanted[host] = names
+        if not names:
+            del self._wanted[host]
+        needed = frozenset().union(*self._wanted.values())
+        for gone in self._due.keys() - needed:
+            self._known.pop(gone, None)
+            del self._due[gone]
+        self._due |= dict.fromkeys(needed - self._due.keys(), 0.0)
+        self._called.set()
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            self._called.clear()
+            now = time.monotonic()
+            await self._slots.do([partial(self._look, name) for name, due in self._due.items() if due <= now])
+            left = min(self._due.values(), default=now + self._rhythm.there) - time.monotonic()
+            try:
+                await asyncio.wait_for(self._called.wait(), max(left, 0.05))
+            except TimeoutError:
+                continue
+
+    async def _look(self, name: Name) -> None:
+        pause = self._rhythm.there
+        found: Looked | None
+        try:
+            found = Looked(tuple(sorted(s3_annotations(await self._get(name)).items())))
+        except NotFound:
+            found = Looked(why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}")
+            pause = self._rhythm.missing
+        except Forbidden as error:
+            found = Looked(why_not=f"{name.kind.name} {name.key.name} may not be looked at: {error}")
+        except ClusterError as error:
+            _log.warning("%s %s could not be looked at: %s", name.kind.name, name.key, error)
+            found, pause = self._known.get(name), self._rhythm.failed
+        if name in self._due:  # else nobody needs it any more
+            self._due[name] = time.monotonic() + pause
+            self._keep(name, found)
+
+    async def _get(self, name: Name) -> dict[str, object]:
+        return await self._client.get_metadata(name.kind, *name.key)
+
+    def _keep(self, name: Name, found: Looked | None) -> None:
+        if found is None or self._known.get(name) == found:
+            return
+        self._known[name] = found
+        for host, names in self._wanted.items():
+            if name in names:
+                self._touch(host)

@@ -1,0 +1,51 @@
+"""What of a host's namespace its pods depend on: their ServiceAccount, its secrets, and the models' claims.
+
+`needed` says which of them are to be looked up by name; the rest put together what is known of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from manyserve.api.names import Key
+from manyserve.api.storageuri import claim_of
+from manyserve.cluster.kinds import CLAIM, SECRET
+from manyserve.cluster.known import Known
+from manyserve.cluster.lookups import Name
+from manyserve.plan.credentials import mounted_secrets
+from manyserve.plan.observed import Account
+
+
+def needed(known: Known, host: Key) -> frozenset[Name]:
+    """Return what must have been looked at before the host's pods can be planned."""
+    if host not in known.hosts:
+        return frozenset()
+    return frozenset((*_claims(known, host), *_secrets(known, host)))
+
+
+def account(known: Known, host: Key) -> Account | None:
+    """Return the host's ServiceAccount, with what its secrets' annotations say laid over its own."""
+    found = known.accounts.of(host, known.hosts.get(host))
+    if found is None:
+        return None
+    annotations = dict(found.annotations)
+    for name in sorted(_secrets(known, host)):
+        annotations |= dict(known.looked[name].annotations) if name in known.looked else {}
+    return replace(found, annotations=annotations)
+
+
+def claims(known: Known, host: Key) -> dict[str, str | None]:
+    """Return the claims that were looked at: None where one exists, else why not."""
+    return {name.key.name: known.looked[name].why_not for name in _claims(known, host) if name in known.looked}
+
+
+def _claims(known: Known, host: Key) -> set[Name]:
+    found = {claim_of(model.spec.model.storage_uri) for model in known.models.get(host, {}).values()}
+    return {Name(CLAIM, Key(host.namespace, each)) for each in found if each is not None}
+
+
+def _secrets(known: Known, host: Key) -> set[Name]:
+    if known.config is None or not known.config.credentials.read_secret_annotations:
+        return set()
+    found = mounted_secrets(known.accounts.of(host, known.hosts.get(host)))
+    return {Name(SECRET, Key(host.namespace, each)) for each in found}

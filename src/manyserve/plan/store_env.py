@@ -1,0 +1,109 @@
+"""The stores' settings as the agent reads them: from `inferenceservice-config`, and from KServe's annotations.
+
+Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may
+read those, go before the configuration. One that cannot be understood is left out and said, since an agent
+would not start with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+from manyserve.api.credentialsconfig import Credentials, read_endpoint, read_switch
+from manyserve.plan.observed import S3_ANNOTATION, Account
+
+Value = TypeVar("Value")
+
+S3_CA_DIR = "/mnt/s3-ca"
+_CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
+
+
+class S3Settings(NamedTuple):
+    """What annotations say: environment, a ConfigMap with certificates, and what cannot be understood."""
+
+    env: dict[str, str]
+    config_map: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+def configured(credentials: Credentials) -> dict[str, str]:
+    """Return the environment that the configuration asks for; what is unset is left to the agent's defaults."""
+    gcs, s3, https = credentials.gcs, credentials.s3, credentials.https
+    networks = ",".join(map(str, https.allowed_networks))
+    found = {
+        "MANYSERVE_GCS_ENDPOINT": gcs.endpoint,
+        "MANYSERVE_GCS_KEY_NAME": gcs.gcs_credential_file_name,
+        "MANYSERVE_S3_ENDPOINT": _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
+        "MANYSERVE_S3_REGION": s3.s3_region,
+        "MANYSERVE_S3_VERIFY_TLS": _word(s3.s3_verify_ssl),
+        "MANYSERVE_S3_VIRTUAL_HOST": _word(s3.s3_use_virtual_bucket),
+        "MANYSERVE_S3_ANONYMOUS": _word(s3.s3_use_anonymous_credential),
+        "MANYSERVE_S3_CA_FILE": s3.s3_ca_bundle,
+        "MANYSERVE_S3_ACCESS_KEY_NAME": s3.s3_access_key_id_name,
+        "MANYSERVE_S3_SECRET_KEY_NAME": s3.s3_secret_access_key_name,
+        "MANYSERVE_AZURE_ENDPOINT": credentials.azure.endpoint,
+        "MANYSERVE_HF_ENDPOINT": credentials.hf.endpoint,
+        "MANYSERVE_ALLOW_HTTP": _word(https.allow_http or None),
+        "MANYSERVE_ALLOWED_NETWORKS": networks or None,
+        "MANYSERVE_CA_FILE": https.ca_bundle,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def annotated(account: Account | None) -> S3Settings:
+    """Return what the annotations of a ServiceAccount and its secrets say."""
+    notes = dict(account.annotations) if account else {}
+    problems: list[str] = []
+    endpoint = _read(notes, "endpoint", read_endpoint, problems)
+    secure = _read(notes, "usehttps", read_switch, problems)
+    config_map = _read(notes, "cabundle-configmap", _config_map, problems)
+    ca_file = _read(notes, "cabundle", _absolute, problems)
+    found = {
+        "MANYSERVE_S3_ENDPOINT": _endpoint(endpoint, secure=secure is not False),
+        "MANYSERVE_S3_REGION": _read(notes, "region", _region, problems),
+        "MANYSERVE_S3_VERIFY_TLS": _word(_read(notes, "verifyssl", read_switch, problems)),
+        "MANYSERVE_S3_VIRTUAL_HOST": _word(_read(notes, "usevirtualbucket", read_switch, problems)),
+        "MANYSERVE_S3_ANONYMOUS": _word(_read(notes, "useanoncredential", read_switch, problems)),
+        "MANYSERVE_S3_CA_FILE": f"{S3_CA_DIR}/{_CA_KEY}" if config_map else ca_file,
+    }
+    env = {name: value for name, value in found.items() if value is not None}
+    return S3Settings(env, config_map, tuple(problems))
+
+
+def _read(notes: Mapping[str, str], name: str, parse: Callable[[str], Value], problems: list[str]) -> Value | None:
+    text = notes.get(f"{S3_ANNOTATION}{name}")
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        problems.append(f"the annotation {S3_ANNOTATION}{name} {error}")
+        return None
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[-A-Za-z0-9]{1,63}", text):
+        raise ValueError("must be letters, digits and '-'")
+    return text
+
+
+def _config_map(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
+        raise ValueError("must be the name of a ConfigMap")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("must be an absolute path in the agent's container")
+    return text
+
+
+def _endpoint(place: str | None, *, secure: bool) -> str | None:
+    return place and f"{'https' if secure else 'http'}://{place}"
+
+
+def _word(switch: bool | None) -> str | None:  # noqa: FBT001  it is the value itself
+    return None if switch is None else str(switch).lower()

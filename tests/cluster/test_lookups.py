@@ -1,0 +1,155 @@
+"""What is asked for by name: ServiceAccounts and what they list, claims, and when a host's pods may be planned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from manyserve.api.names import Key
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.kinds import CLAIM, SECRET
+from manyserve.cluster.known import Known
+from manyserve.cluster.lookups import Lookups, Name, Rhythm
+from manyserve.cluster.observe import observe
+from manyserve.cluster.surroundings import needed
+from manyserve.plan.observed import Account
+from tests.cluster.scripted import ScriptedServer, served
+from tests.cluster.waiting import until
+from tests.support import make
+
+HOST = Key("default", "triton-mms")
+MINE = Name(CLAIM, Key("default", "mine"))
+REGION = "serving.kserve.io/s3-region"
+GONE = {"kind": "Status", "code": 404, "message": 'persistentvolumeclaims "mine" not found'}
+
+
+def account(name: str = "default", **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "default", "uid": "u", "resourceVersion": "1"}
+    return {"kind": "ServiceAccount", "metadata": metadata | fields.pop("metadata", {}), **fields}
+
+
+def known_with(*models: str, read_secrets: bool = False, touched: list[Key] | None = None) -> Known:
+    known = Known((touched if touched is not None else []).append)
+    known.config = make.config(credentials={"readSecretAnnotations": read_secrets})
+    known.host_stored(None, make.host_object())
+    for index, uri in enumerate(models):
+        known.model_stored(None, make.model_object(f"m{index}", uri=uri))
+    return known
+
+
+@asynccontextmanager
+async def looking(client: KubeHttp, known: Known, rhythm: Rhythm | None = None) -> AsyncIterator[Lookups]:
+    lookups = Lookups(client, known.looked, known.touch, rhythm)
+    task = asyncio.create_task(lookups.run())
+    yield lookups
+    assert not task.done()
+    task.cancel()
+
+
+def test_a_hosts_account_is_the_one_it_names_or_the_default_one() -> None:
+    known = known_with()
+    known.accounts.stored(None, account(secrets=[{"name": "s3"}, {}], imagePullSecrets=[{"name": "pull"}]))
+    known.accounts.stored(None, account("other", metadata={"annotations": {REGION: "eu", "other": "x"}}))
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.account == Account("default", ("s3",), ("pull",))
+    known.host_stored(None, make.host_object(serviceAccountName="other"))
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.account == Account("other", annotations={REGION: "eu"})
+    known.accounts.stored(account("other"), None)
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.account is None
+
+
+def test_a_change_of_an_account_touches_the_hosts_that_have_it_and_no_other() -> None:
+    touched: list[Key] = []
+    known = known_with(touched=touched)
+    known.account_changed(None, account("other"))
+    assert touched == []
+    known.account_changed(None, account())
+    assert touched == [HOST]
+
+
+def test_a_host_is_pending_until_what_its_pods_need_has_been_looked_at() -> None:
+    known = known_with("pvc://mine/a", "pvc://mine/b", "gs://bucket/c")
+    assert needed(known, HOST) == {MINE}
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.pending
+
+
+def test_no_secret_is_asked_for_unless_the_configuration_says_so() -> None:
+    known = known_with()
+    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
+    assert needed(known, HOST) == frozenset()
+    known = known_with(read_secrets=True)
+    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
+    assert needed(known, HOST) == {Name(SECRET, Key("default", "s3"))}
+
+
+async def test_only_the_metadata_of_a_secret_is_asked_for_and_its_annotations_go_before_the_accounts() -> None:
+    server = ScriptedServer()
+    server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1", "other": "x"}}}))
+    known = known_with(read_secrets=True)
+    known.accounts.stored(None, account(secrets=[{"name": "s3"}], metadata={"annotations": {REGION: "us-1"}}))
+    async with served(server) as client, looking(client, known) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: bool(known.looked))
+    ((_, path, _, headers, _),) = server.requests
+    assert path == "/api/v1/namespaces/default/secrets/s3"
+    assert headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    seen = observe(known, HOST)
+    assert seen
+    assert not seen.pending
+    assert seen.account == Account("default", ("s3",), annotations={REGION: "eu-1"})
+
+
+async def test_a_claim_that_is_missing_is_looked_for_until_it_comes_and_its_host_is_told() -> None:
+    server = ScriptedServer()
+    server.answers.extend([(404, {}, GONE), (404, {}, GONE)])
+    touched: list[Key] = []
+    known = known_with("pvc://mine/a", touched=touched)
+    async with served(server) as client, looking(client, known, Rhythm(missing=0.2)) as lookups:
+        server.items = []
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: MINE in known.looked)
+        seen = observe(known, HOST)
+        assert seen
+        assert seen.claims == {"mine": "PersistentVolumeClaim mine does not exist in namespace default"}
+        await until(lambda: known.looked[MINE].why_not is None)
+    assert touched == [HOST, HOST], "the second look found nothing new"
+    assert len(server.requests) == 3
+
+
+async def test_a_look_that_fails_leaves_what_was_known_and_is_repeated() -> None:
+    server = ScriptedServer()
+    server.answers.extend([(200, {}, {"metadata": {"name": "mine"}}), (500, {}, {}), (500, {}, {})])
+    known = known_with("pvc://mine/a")
+    async with served(server) as client, looking(client, known, Rhythm(there=0.1, failed=0.1)) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: len(server.requests) >= 4)
+    assert known.looked[MINE].why_not is None
+
+
+async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> None:
+    server = ScriptedServer()
+    server.answers.append((403, {}, {"kind": "Status", "code": 403, "message": "claims are forbidden"}))
+    known = known_with("pvc://mine/a")
+    async with served(server) as client, looking(client, known) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: MINE in known.looked)
+    assert known.looked[MINE].why_not == "PersistentVolumeClaim mine may not be looked at: claims are forbidden"
+
+
+async def test_what_no_host_needs_any_more_is_forgotten() -> None:
+    server = ScriptedServer()
+    known = known_with("pvc://mine/a")
+    async with served(server) as client, looking(client, known) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: MINE in known.looked)
+        lookups.want(HOST, frozenset())
+    assert not known.looked
