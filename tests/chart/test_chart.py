@@ -12,6 +12,7 @@ import yaml
 from webhooks.render import CHART, ROOT, helm, rendered
 
 from manyserve.api import servingconfig
+from manyserve.api.credentialsconfig import Credentials
 from manyserve.operator.settings import OperatorSettings
 from manyserve.webhook.settings import from_env
 from tests.chart.rendering import VARIANTS, environment, objects, pods, the
@@ -48,7 +49,7 @@ def test_a_template_holds_one_object(template: Path) -> None:
 
 def paths(node: Any, prefix: str = "") -> set[str]:
     """Return the path of every value, with the freely shaped ones left closed."""
-    if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".triton", "issuerRef")):
+    if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".predictors", "issuerRef")):
         return {prefix}
     return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
 
@@ -60,12 +61,12 @@ def test_the_schema_and_the_values_name_the_same_values() -> None:
 
     values = paths(yaml.safe_load((CHART / "values.yaml").read_text()))
     schema = of_schema(yaml.safe_load((CHART / "values.schema.json").read_text()))
-    assert {each.replace(".triton", "") for each in values} == schema - {".global"}
+    assert values == schema - {".global"}
 
 
 def test_every_value_has_a_comment() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
-    freely = ("requests:", "limits:", "cpu:", "memory:")
+    freely = ("requests:", "limits:", "cpu:", "memory:", "{")
     bare = [
         line
         for before, line in pairwise(lines)
@@ -89,10 +90,15 @@ def test_the_configuration_is_the_one_of_the_walkthrough() -> None:
     triton = config.predictors["triton"]
     assert triton.multi_model_server
     assert {"tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"} <= set(triton.supported_frameworks)
+    for name in ("sklearn", "xgboost", "lightgbm"):
+        for protocol in ("v1", "v2"):
+            known = config.predictors[f"{name}.{protocol}"]
+            assert known.multi_model_server
+            assert known.supported_frameworks == (name,)
     assert config.ingress == servingconfig.IngressConfig()
     assert config.agent.image == "manyserve/manyserve:0.1.0"
     assert config.deploy.progress_deadline == 600
-    assert config.credentials == servingconfig.Credentials()
+    assert config.credentials == Credentials()
 
 
 def test_the_configuration_takes_over_what_is_set() -> None:
@@ -108,7 +114,33 @@ def test_the_configuration_takes_over_what_is_set() -> None:
     assert config.ingress.gateway == "infra/gateway"
     assert config.agent.image == "other:1"
     assert config.credentials.gcs.endpoint == "http://gcs"
-    assert set(config.predictors) == {"triton", "own"}
+    assert config.predictors["own"].image == "own"
+
+
+def test_the_configuration_takes_over_where_object_stores_are() -> None:
+    values = (
+        "config.credentials.readSecretAnnotations=true",
+        "config.credentials.gcs.gcsCredentialFileName=key.json",
+        "config.credentials.s3.s3AccessKeyIDName=id",
+        "config.credentials.s3.s3SecretAccessKeyName=key",
+        "config.credentials.s3.s3Endpoint=minio:9000",
+        "config.credentials.s3.s3UseHttps=false",
+        "config.credentials.s3.s3Region=eu-1",
+        "config.credentials.s3.s3VerifySSL=0",
+        "config.credentials.s3.s3UseVirtualBucket=true",
+        "config.credentials.s3.s3UseAnonymousCredential=false",
+        "config.credentials.s3.s3CABundle=/ca",
+        "config.credentials.azure.endpoint=http://azurite",
+        "config.credentials.hf.endpoint=http://hub",
+        "config.credentials.https.allowHttp=true",
+        "config.credentials.https.allowedNetworks={10.0.0.0/8,fd00::/8}",
+        "config.credentials.https.caBundle=/roots",
+    )
+    found = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).credentials
+    for store in (found, found.gcs, found.s3, found.azure, found.hf, found.https):
+        assert type(store).model_fields.keys() - store.model_fields_set <= {"endpoint"}
+    assert found.s3.s3_use_anonymous_credential is False
+    assert found.s3.s3_verify_ssl is False
 
 
 def test_the_operator_reads_what_its_pod_gives() -> None:

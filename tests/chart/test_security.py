@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from manyserve.cluster import kinds
 from tests.chart.rendering import VARIANTS, Manifest, objects, pods, the
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -40,6 +41,24 @@ def test_the_operator_sees_no_secret(values: tuple[str, ...]) -> None:
     assert "secrets" not in rights("other-operator", *values)
 
 
+def test_the_operator_may_get_secrets_by_name_only_where_their_annotations_are_to_be_read() -> None:
+    assert rights("manyserve-operator", "config.credentials.readSecretAnnotations=true")["secrets"] == {"get"}
+
+
+def test_the_operator_may_read_accounts_and_claims_by_name_and_change_neither() -> None:
+    found = rights("manyserve-operator")
+    assert found["serviceaccounts"] == {"get", "list", "watch"}
+    assert found["persistentvolumeclaims"] == {"get"}
+
+
+def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else() -> None:
+    watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD)}
+    watched |= {kind.plural for kind in (*kinds.CHILDREN, kinds.SERVICE_ACCOUNT)}
+    found = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
+    assert {name for name, verbs in found.items() if {"list", "watch"} & verbs} == watched
+    assert all({"get", "list", "watch"} <= found[each] for each in watched)
+
+
 def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
     verbs = {name: each & WRITES for name, each in rights("manyserve-operator").items()}
     kept = {"create", "patch"}
@@ -58,6 +77,8 @@ def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
         "httproutes": {"delete"},
         "pods": {"patch"},
         "events": {"create", "patch"},
+        "serviceaccounts": set(),
+        "persistentvolumeclaims": set(),
     }
     assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == made
 
