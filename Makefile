@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract walkthrough lint format clean cluster cluster-down tools generate
+.PHONY: help demo test unit contract stores walkthrough lint format clean cluster cluster-down tools generate
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -36,7 +36,7 @@ help: ## say what there is
 demo: .venv/.installed
 	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
 
-test: lint unit contract walkthrough
+test: lint unit contract stores walkthrough
 
 lint: .venv/.installed
 	@echo "==> lint"
@@ -51,7 +51,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -m "not contract and not cluster"
+	@$(BIN)/pytest -q -m "not contract and not cluster and not stores"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -60,6 +60,17 @@ tools: .venv/.installed
 contract: tools
 	@echo "==> contract tests, against a real API server"
 	@$(BIN)/pytest -q -m contract
+	@echo "    took $$SECONDS s"
+
+stores: tools
+	@echo "==> tests against emulators of the object stores"
+	@apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$$@" >/dev/null; }
+	@if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	@	echo "    there is no npm: installing the packages nodejs and npm"
+	@	apt install -y nodejs npm || { apt update && apt install -y nodejs npm; } || true
+	@fi
+	@command -v npm >/dev/null || { echo "Azurite needs Node and npm: install them (on Debian, as root: apt-get install nodejs npm)" >&2; exit 2; }
+	@$(BIN)/pytest -q -m stores
 	@echo "    took $$SECONDS s"
 
 walkthrough: tools

@@ -10,6 +10,12 @@ from manyserve.agent.text import one_line
 NOT_FOUND = ("was not found", "not_found", True)
 OTHER = ("could not be read", "unavailable", False)
 FORBIDDEN = ("may not be read", "forbidden", True)
+_ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>.*?<Message>(?P<message>[^<]*)", re.DOTALL)
+_CAUSES = (
+    re.compile(r"InvalidCertificate\(\s*(?P<why>\w+)"),
+    re.compile(r'"dns error".{0,200}?error: "(?P<why>[^"]*)', re.DOTALL),
+    re.compile(r'Os \{\s*code: \d+,\s*kind: \w+,\s*message: "(?P<why>[^"]*)'),
+)
 _STATUS = re.compile(r"status code: (?P<code>\d{3})")
 _STATUSES = {"401": FORBIDDEN, "403": FORBIDDEN, "404": NOT_FOUND}
 
@@ -28,11 +34,18 @@ def explained(error: BaseException, uri: str) -> DownloadError:
 def shortened(text: str) -> str:
     """Return what is worth reading of an error of obstore.
 
-    The paragraphs after the first are for its programmers, and the request with its duration, before the
-    dash, would make each try's message another one.
+    Of a store's XML that is the code and the first line of the message: what follows are signatures, and numbers
+    that would make each try's message another one, as would the request with its duration, before the dash. The
+    paragraphs after the first are for obstore's programmers, and may know why there was no connection.
     """
-    head, dash, tail = text.partition("\n\nDebug source")[0].partition(" - ")
-    return one_line(tail if dash and "Error performing" in head else head)
+    told, _, source = text.partition("\n\nDebug source")
+    head, dash, tail = told.partition(" - ")
+    words = tail if dash and "Error performing" in head else head
+    if answer := _ANSWER.search(words):
+        status, message = words[: answer.start()].partition("<")[0], answer["message"].strip().partition("\n")[0]
+        words = f"{status.rstrip(': ')}: {answer['code']}: {message}"
+    why = next((found["why"] for cause in _CAUSES if (found := cause.search(source))), "")
+    return one_line(f"{words}: {why}" if why else words)
 
 
 def _judge(error: BaseException, words: str) -> tuple[str, str, bool]:

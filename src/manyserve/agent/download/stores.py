@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from manyserve.agent.download.azure import azure_options
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.endpoints import check_endpoint
 from manyserve.agent.download.gcs import gcs_options, wants_identity
 from manyserve.agent.download.metadata import MetadataServer
 from manyserve.agent.download.options import StoreOptions
@@ -43,6 +44,8 @@ class Stores:
     async def open(self, place: Place) -> ObjectStore:
         """Return the store of a place, as the secrets are now."""
         options = await self._options(place)
+        if options.foreign:
+            await check_endpoint(options.endpoint, self._settings.sources.allowed_networks)
         try:
             return self._opened(options)
         except Exception as error:  # noqa: BLE001 (of obstore, of many kinds; their words may hold keys)

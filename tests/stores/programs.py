@@ -1,0 +1,113 @@
+"""The stores themselves, on loopback: versitygw speaks S3, fake-gcs-server Google's API, Azurite Azure's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from localcluster.lock import lock
+from localcluster.paths import HERE, binary, cache
+from localcluster.tools import TOOLS
+from tests.support.kubectl import eventually
+
+AZURITE = HERE / "tools" / "azurite"
+KEY, SECRET = "test-key", "test-secret"
+ACCOUNT, ACCOUNT_KEY = "modelstore", "bW9kZWxzdG9yZSBtb2RlbHN0b3Jl"
+BUCKET = "bucket"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A store that answers."""
+
+    url: str
+    folder: Path
+
+
+@contextmanager
+def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[Running]:
+    """Run an S3 gateway over a folder; each folder in it is a bucket."""
+    root = folder / "root"
+    (root / BUCKET).mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    words = [_built("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
+    with _running([*words, "--keep-alive", *options, "posix", str(root)], port, folder):
+        yield Running(f"{scheme}://localhost:{port}", root)
+
+
+@contextmanager
+def gcs(folder: Path) -> Iterator[Running]:
+    """Run a Google storage over a folder; each folder in it is a bucket."""
+    root = folder / "root"
+    (root / BUCKET).mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    words = [_built("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    places = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
+    with _running([*words, *places, "-log-level", "error"], port, folder):
+        yield Running(f"http://127.0.0.1:{port}", root)
+
+
+@contextmanager
+def azure(folder: Path) -> Iterator[Running]:
+    """Run an Azure blob storage with one account, whose URL is given."""
+    port = _free_port()
+    program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+    env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
+    with _running([*words, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
+        yield Running(f"http://127.0.0.1:{port}/{ACCOUNT}", folder)
+
+
+@contextmanager
+def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
+    with (folder / "log").open("wb") as log:
+        program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
+    try:
+        eventually(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
+        assert program.poll() is None, (folder / "log").read_text()
+        yield
+    finally:
+        program.kill()
+        program.wait()
+
+
+def _built(name: str) -> str:
+    if not TOOLS[name].home.is_dir():
+        pytest.fail(f"there is no {name} to test against: run make tools", pytrace=False)
+    return binary(name)
+
+
+def _azurite() -> Path:
+    """Return the folder where Azurite is installed: once for each lock file, into the cache."""
+    if not shutil.which("npm"):
+        pytest.fail("there is no npm to install Azurite with: run make stores as root, or install it", pytrace=False)
+    pinned = (AZURITE / "package-lock.json").read_bytes()
+    home = cache() / "tools" / f"azurite-{hashlib.sha256(pinned).hexdigest()[:16]}"
+    with lock("azurite"):
+        if not (home / "complete").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(AZURITE, home)
+            options = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error"]
+            subprocess.run(["npm", "ci", *options], cwd=home, check=True)
+            (home / "complete").touch()
+    return home
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

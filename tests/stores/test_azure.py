@@ -1,0 +1,112 @@
+"""Reading from an emulator of Azure's blob storage, by each of the URIs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import urllib.request
+from email.utils import formatdate
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from obstore.store import AzureStore
+
+from manyserve.agent.download import DownloadError, choose, downloaders
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.sources import SourceSettings
+from tests.agent.mounts import SecretMount
+from tests.stores.conftest import FILES, RANGE, fetched, read, seed
+from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, Running
+
+CONTAINER = "container"
+URIS = (
+    f"https://{ACCOUNT}.blob.core.windows.net/{CONTAINER}/models/a",
+    f"abfss://{CONTAINER}@{ACCOUNT}.dfs.core.windows.net/models/a",
+    f"az://{CONTAINER}/models/a",
+)
+"""Of one model."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _seeded(azure: Running) -> None:
+    create_container(azure)
+    seed(writer(azure), "a")
+
+
+def writer(running: Running) -> AzureStore:
+    config = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY, "endpoint": running.url}
+    return AzureStore(CONTAINER, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]
+
+
+def shared_access(permissions: str) -> str:
+    """Return a token of the account for reading and listing blobs, as the portal makes them."""
+    asked = {"sv": "2021-12-02", "ss": "b", "srt": "sco", "sp": permissions, "se": "2099-01-01T00:00:00Z"}
+    words = [ACCOUNT, permissions, "b", "sco", "", asked["se"], "", "", asked["sv"], "", ""]
+    return urlencode(asked | {"sig": signature("\n".join(words))})
+
+
+def signature(words: str) -> str:
+    key = base64.b64decode(ACCOUNT_KEY)
+    return base64.b64encode(hmac.new(key, words.encode(), hashlib.sha256).digest()).decode()
+
+
+def create_container(running: Running) -> None:
+    """Make the container, which obstore has no call for."""
+    date, version = formatdate(usegmt=True), "2021-12-02"
+    headers = {"x-ms-date": date, "x-ms-version": version}
+    said = f"x-ms-date:{date}\nx-ms-version:{version}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+    headers["Authorization"] = f"SharedKey {ACCOUNT}:{signature('PUT' + 12 * chr(10) + said)}"
+    url = f"{running.url}/{CONTAINER}?restype=container"
+    with urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers)) as answer:
+        assert answer.status == 201
+
+
+def sources(running: Running, folder: Path) -> SourceSettings:
+    return SourceSettings(credentials_dir=folder, azure_endpoint=running.url, range_bytes=RANGE)
+
+
+@pytest.mark.parametrize("uri", URIS)
+async def test_a_model_is_read_with_the_account_key_of_a_secret(azure: Running, tmp_path: Path, uri: str) -> None:
+    keys = {"AZURE_STORAGE_ACCOUNT": ACCOUNT, "AZURE_STORAGE_ACCESS_KEY": ACCOUNT_KEY}
+    SecretMount(tmp_path / "secrets", "azure", **keys)
+    assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
+
+
+@pytest.mark.parametrize("uri", URIS)
+async def test_a_signature_of_shared_access_is_enough(azure: Running, tmp_path: Path, uri: str) -> None:
+    token = shared_access("rl")
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCOUNT=ACCOUNT, AZURE_STORAGE_SAS_TOKEN=f"?{token}")
+    assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
+
+
+async def test_a_single_object_is_the_one_file_of_the_model(azure: Running, tmp_path: Path) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    found = await fetched(f"{URIS[0]}/config.pbtxt", tmp_path / "a", sources(azure, tmp_path / "secrets"))
+    assert found == {"config.pbtxt": FILES["config.pbtxt"]}
+
+
+@pytest.mark.parametrize(("path", "words"), [("container/none", "has no objects"), ("none/models/a", "ContainerNotF")])
+async def test_what_is_not_there_is_named(azure: Running, tmp_path: Path, path: str, words: str) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    uri = f"https://{ACCOUNT}.blob.core.windows.net/{path}"
+    with pytest.raises(DownloadError, match=words) as caught:
+        await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets"))
+    assert (caught.value.reason, caught.value.permanent) == ("not_found", True)
+
+
+async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: Running, tmp_path: Path) -> None:
+    old = base64.b64encode(b"an old key").decode()
+    mount = SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=old)
+    source = choose(URIS[0], downloaders(AgentSettings(sources=sources(azure, tmp_path / "secrets"))))
+    with pytest.raises(DownloadError, match=r"may not be read: .*AuthorizationFailure") as caught:
+        await source.find(URIS[0])
+    assert old not in str(caught.value)
+    mount.write(AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    assert await read(source, URIS[0], tmp_path / "a") == FILES
+
+
+async def test_an_account_that_nobody_names_is_asked_for(azure: Running, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"neither the URI nor a secret.s AZURE_STORAGE_ACCOUNT names one"):
+        await fetched(URIS[2], tmp_path / "a", sources(azure, tmp_path / "secrets"))
