@@ -27,6 +27,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
         load_slot_seconds=0.1,
         unload_seconds=2.0,
         stall_seconds=10.0,
+        disk_reserve=1,
     )
     pod = Pod(volume, triton, bucket, config, settings, servers)
     yield pod

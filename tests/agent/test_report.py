@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from manyserve.agent.job import Doing
 from manyserve.agent.report import Board, model_report
 from manyserve.agent.retry import Memory, Stage
 from manyserve.agent.server import application
@@ -39,12 +40,12 @@ def seen(disk: OnDisk | None = None, server: ServerModel = ABSENT, memory: Memor
     ],
 )
 def test_a_state_follows_from_what_is_seen(world: Seen, stage: Step | None, state: ModelState, attempt: int) -> None:
-    report = model_report("a", A, world, stage)
+    report = model_report("a", A, world, Doing(stage))
     assert (report.state, report.attempt) == (state, attempt)
 
 
 def test_a_failure_says_why_and_when_it_is_tried_again() -> None:
-    report = model_report("a", A, seen(memory=FAILED), None)
+    report = model_report("a", A, seen(memory=FAILED))
     assert (report.message, report.permanent, report.next_try) == ("no objects", True, "soon")
 
 

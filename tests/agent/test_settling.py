@@ -166,10 +166,10 @@ async def test_the_marker_is_written_however_often_the_volume_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settling, "_AGAIN_SECONDS", 0.01)
-    store, way = Store(tmp_path), Settling(Store(tmp_path))
+    store, way = Store(tmp_path), Settling(Store(tmp_path), 60)
     writing = asyncio.create_task(way.write_down())
     await way.open()
-    assert way.is_over({}, Seen({}, {}, {}))
+    assert way.is_over({}, Seen({}, {}, {}), 0)
     await asyncio.sleep(0.05)
     assert not writing.done(), "there is no folder to write to"
     store.open()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.files import FileSystem
-from manyserve.agent.store import LOADED, SUCCESS, Store
+from manyserve.agent.marks import LOADED, SUCCESS
+from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
@@ -65,7 +66,7 @@ def test_a_swap_forgets_that_the_old_files_were_loaded(tmp_path: Path) -> None:
     store.mark("m", LOADED, A)
     put(store, "m", B, "two")
     put(store, "m", A, "one")
-    assert store.scan() == {"m": OnDisk(A)}
+    assert store.scan() == {"m": OnDisk(A, kept=A)}
 
 
 def test_a_forged_marker_inside_the_model_proves_nothing(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -
         await pod.start()
         await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"})
         await pod.stop()
-        files = Fragile(step + 3)  # the three folders are there
+        files = Fragile(step + 4)  # the four folders are there
         pod.store = Store(pod.root, files)
         pod.config.write(entry("a", "gs://bucket/models/b"))
         await pod.start()

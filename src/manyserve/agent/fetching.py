@@ -1,58 +1,52 @@
 """The step that brings a model's files: into staging, checked, flushed, swapped in, marked.
 
-The source is listed before and after: what changed while it was read is read again later, never used. When
-the files on disk are those of the source already, as before most repeated loads, nothing is downloaded.
+When the files on disk are those of the source already, as before most repeated loads, nothing is downloaded;
+nor when they wait in staging since the server did not take them, nor when another model has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
+from manyserve.agent import filling
+from manyserve.agent.budget import full, is_full
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.job import Job
+from manyserve.agent.marks import SUCCESS
 from manyserve.agent.retry import Stage
-from manyserve.agent.store import SUCCESS
-from manyserve.agent.sync import OnDisk, Step
+from manyserve.agent.sync import NOTHING, OnDisk, Step
 from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger("manyserve.agent")
 
 
-class _Told:
-    """Counts what a download brings."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-
-    def arrived(self, count: int) -> None:
-        """Count bytes of the network."""
-        self._job.shop.metrics.bytes.inc(count)
-
-    def stored(self, count: int) -> None:
-        """Count bytes of the volume."""
-
-
 async def fetch(job: Job, entry: Entry) -> None:
     """Bring the files. Raises `DownloadError`, `OSError`; may be cancelled until the swap."""
-    shop, name, digest = job.shop, job.name, job.digest
-    async with shop.downloads:
+    shop = job.shop
+    turn = shop.sharing.turn(entry.model_spec.storage_uri)
+    if turn.locked():
+        job.wait("waits for another model that is read from the same place")
+    async with turn, shop.downloads.place() as let_go:
         job.enter(Step.FETCH, may_stop=True)
         started = shop.clock()
-        if not await _download(job, entry):
-            return
-        await _put_in_place(job, entry)
-        seconds = round(shop.clock() - started, 3)
-    shop.metrics.download_seconds.observe(seconds)
-    memory = job.memory if job.memory.failed is Stage.LOAD else type(job.memory)(digest)
-    shop.world.remember(name, replace(memory, download_seconds=seconds, not_before=0.0))
+        brought = await _bring(job, entry, let_go)
+        if brought:
+            await _put_in_place(job, entry)
+        now = shop.clock()
+    memory = job.memory if job.memory.failed is Stage.LOAD else job.memory.cured()
+    memory = replace(memory, looked=now, not_before=0.0)
+    if brought:
+        seconds = round(now - started, 3)
+        shop.metrics.download_seconds.observe(seconds)
+        memory = replace(memory, download_seconds=seconds, staged="", refused=False)
+    shop.world.remember(job.name, memory)
 
 
-async def _download(job: Job, entry: Entry) -> bool:
+async def _bring(job: Job, entry: Entry, let_go: Callable[[], None]) -> bool:
     """Fill the staging folder; tell whether there was anything to do. `job.fingerprint` then says what it was."""
     shop, uri = job.shop, entry.model_spec.storage_uri
     source = choose(uri, shop.downloaders)
@@ -60,58 +54,46 @@ async def _download(job: Job, entry: Entry) -> bool:
         async with asyncio.timeout(shop.settings.download_seconds):
             listing = await source.find(uri)
             if _is_here(job, listing):
-                log.info("%s has not changed since it was copied", uri)
+                log.log(job.level, "%s has not changed since it was copied", uri)
                 return False
-            log.info("Downloading %s to model dir %s", uri, shop.settings.server_models_dir)
-            await _fill(job, source, listing)
+            await _fill(job, entry, source, listing, let_go)
     except TimeoutError as error:
         sentence = f"{uri} did not arrive within {shop.settings.download_seconds:g} s"
         raise DownloadError(sentence, reason="timeout") from error
-    job.fingerprint = listing.fingerprint
+    except Exception as error:
+        if is_full(error):
+            raise full(uri, 0, shop.budget.room(job.name, shop.store.staging)) from error
+        raise
     return True
 
 
 def _is_here(job: Job, listing: Listing) -> bool:
-    disk = job.shop.world.disk.get(job.name)
-    return bool(
-        disk and disk.digest == job.digest and job.shop.store.fingerprint(job.name, job.digest) == listing.fingerprint
-    )
+    disk = job.shop.world.disk.get(job.name, NOTHING)
+    return disk.digest == job.digest and job.shop.store.fingerprint(job.name, job.digest) == listing.fingerprint
 
 
-async def _fill(job: Job, source: Downloader, listing: Listing) -> None:
-    store = job.shop.store
-    free = shutil.disk_usage(store.staging).free
-    if listing.size > free:
-        raise DownloadError(f"{listing.uri} has {listing.size} bytes, the volume has {free} free", reason="disk")
-    folder = await in_thread(store.stage, job.name, job.digest)
-    try:
-        await source.fetch(listing, folder, _Told(job))
-        _same(listing, await source.find(listing.uri))
-        await in_thread(_all_there, listing, folder)
-        await in_thread(job.shop.server.prepare, job.name, folder)
-    except BaseException:
-        await in_thread(store.discard, job.name, job.digest)
-        raise
-
-
-def _same(before: Listing, after: Listing) -> None:
-    if before.fingerprint != after.fingerprint:
-        raise DownloadError(f"{before.uri} changed while it was downloaded", reason="changed")
-
-
-def _all_there(listing: Listing, folder: Path) -> None:
-    """Look at every file once more before it is called a success."""
-    for file in listing.files:
-        path = folder / file.path
-        if not path.exists() or (path.is_file() and path.stat().st_size != file.size):
-            raise DownloadError(f"{file.path} of {listing.uri} did not arrive whole", reason="short")
+async def _fill(job: Job, entry: Entry, source: Downloader, listing: Listing, let_go: Callable[[], None]) -> None:
+    """Bring the files into staging, by the shortest way."""
+    job.fingerprint, memory = listing.fingerprint, job.memory
+    if memory.unfit and memory.unfit[0] == listing.fingerprint:
+        raise DownloadError(memory.unfit[1], reason="digest", permanent=True)
+    if memory.staged == listing.fingerprint and job.shop.store.staged(job.name, job.digest).exists():
+        log.info("%s has not changed since the model server did not take it", listing.uri)
+    elif not await filling.link(job, entry, listing):
+        await filling.download(job, entry, source, listing, let_go)
 
 
 async def _put_in_place(job: Job, entry: Entry) -> None:
     shop, store, name = job.shop, job.shop.store, job.name
     job.enter(Step.FETCH, may_stop=False)
-    await in_thread(store.swap_in, name, job.digest)
-    log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, shop.settings.server_models_dir / name)
-    log.info("Creating successFile %s", store.marker(name, SUCCESS, job.digest))
-    await in_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
-    shop.world.on_disk(name, OnDisk(job.digest))
+    job.quiet = False
+    try:
+        await in_thread(store.swap_in, name, job.digest)
+        log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, shop.settings.server_models_dir / name)
+        log.info("Creating successFile %s", store.marker(name, SUCCESS, job.digest))
+        await in_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
+        kept = await in_thread(store.kept_digest, name)
+    except OSError:
+        shop.world.look_at_disk()
+        raise
+    shop.world.on_disk(name, OnDisk(job.digest, kept=kept))

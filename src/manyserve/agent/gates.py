@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
@@ -15,8 +15,8 @@ class Gate:
         self._seconds = seconds
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the time of the block, or until it took too long."""
+    async def place(self) -> AsyncIterator[Callable[[], None]]:
+        """Hold a place for the time of the block, until what this yields is called, or until it took too long."""
         await self._places.acquire()
         released = False
 
@@ -28,7 +28,7 @@ class Gate:
 
         timer = asyncio.get_running_loop().call_later(self._seconds, release)
         try:
-            yield
+            yield release
         finally:
             timer.cancel()
             release()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from manyserve.agent.budget import Budget
 from manyserve.agent.download import Downloaders
 from manyserve.agent.gates import Gate
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.retry import Memory
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
+from manyserve.agent.sharing import Sharing
 from manyserve.agent.store import Store
 from manyserve.agent.sync import Step
 from manyserve.agent.world import World
@@ -31,12 +34,32 @@ class Workshop:
     clock: Callable[[], float]
     wall: Callable[[], float]
     jitter: Callable[[], float]
-    downloads: asyncio.Semaphore = field(init=False)
+    downloads: Gate = field(init=False)
     loads: Gate = field(init=False)
+    sharing: Sharing = field(init=False)
+    budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.downloads = asyncio.Semaphore(self.settings.parallel_downloads)
+        self.sharing = Sharing()
+        self.budget = Budget(self.settings.disk_reserve)
+        self.downloads = Gate(self.settings.parallel_downloads, self.settings.download_slot_seconds)
         self.loads = Gate(self.settings.parallel_loads, self.settings.load_slot_seconds)
+
+
+class Doing(NamedTuple):
+    """What is being done for a model, as far as the report tells it."""
+
+    stage: Step | None = None
+    """The step in work; None while it waits for its turn."""
+    note: str = ""
+    """What it waits for."""
+    arrived: int | None = None
+    """The bytes of a download that came."""
+    total: int | None = None
+    """The bytes of a download, where the source tells."""
+
+
+IDLE = Doing()
 
 
 @dataclass
@@ -46,10 +69,15 @@ class Job:
     shop: Workshop
     name: str
     entry: Entry | None
-    stage: Step | None = None
-    """The step in work; None while it waits for its turn."""
-    note: str = ""
-    """What it waits for, for the report."""
+    doing: Doing = IDLE
+    quiet: bool = False
+    """All is as wanted when it begins, so that the log needs no word of it."""
+    slow: bool = False
+    """Its load takes so long that the pod does not wait for it."""
+    refused: bool = False
+    """The server refused the files for certain, and has those from before."""
+    unfit: tuple[str, str] | None = None
+    """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
     fingerprint: str = ""
     """What the source looked like when it was downloaded."""
     may_stop: bool = True
@@ -71,7 +99,22 @@ class Job:
         """What is remembered of earlier work towards the same."""
         return self.shop.world.memory.get(self.name, Memory(self.digest)).about(self.digest)
 
+    @property
+    def level(self) -> int:
+        """The level of log lines that tell no news when nothing was to be done."""
+        return logging.DEBUG if self.quiet else logging.INFO
+
     def enter(self, stage: Step, *, may_stop: bool) -> None:
         """Tell the world what is being done."""
-        self.stage, self.may_stop, self.note = stage, may_stop, ""
-        self.shop.world.changed.set()
+        self.may_stop = may_stop
+        self.tell(Doing(stage))
+
+    def wait(self, note: str) -> None:
+        """Tell the world what is waited for."""
+        self.tell(self.doing._replace(note=note))
+
+    def tell(self, doing: Doing) -> None:
+        """Tell the world what is being done, if that is new."""
+        if doing != self.doing:
+            self.doing = doing
+            self.shop.world.changed.set()

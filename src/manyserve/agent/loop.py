@@ -34,7 +34,7 @@ class Agent:
         self._world = shop.world
         self._file = ConfigFile(shop.settings.config_file)
         self._reports = Reports()
-        self._settling = Settling(shop.store)
+        self._settling = Settling(shop.store, shop.settings.settle_seconds)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -121,19 +121,20 @@ class Agent:
     def _ended(self, job: Job) -> None:
         del self._jobs[job.name]
         left = sync.steps_for(job.name, self._world.seen, self._shop.clock())
-        log.info("completion event for model %s, in flight ops %d", job.name, len(left))
+        log.log(job.level, "completion event for model %s, in flight ops %d", job.name, len(left))
         self._world.changed.set()
 
     def _report(self) -> None:
         world, config = self._world, self._file.config
         seen, old = world.seen, self.board.report.models
-        work = {name: (job.stage, job.note) for name, (job, _) in self._jobs.items()}
+        work = {name: job.doing for name, (job, _) in self._jobs.items()}
+        slow = [name for name, (job, _) in self._jobs.items() if job.slow]
         models = self._reports.of(seen, work)
         changed = self.board.post(
             config=config.hash if config else "",
             config_error=self._file.error,
             server_ready=world.index is not None,
-            settled=self._settling.is_over(config.entries if config else None, seen),
+            settled=self._settling.is_over(config.entries if config else None, seen, self._shop.clock(), slow),
             models=old if old == models else models,
         )
         if changed:

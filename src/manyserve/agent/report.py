@@ -11,13 +11,17 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from manyserve.agent.job import IDLE, Doing
 from manyserve.agent.retry import Memory, Stage
-from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerState, Step, is_loaded
+from manyserve.agent.sync import ABSENT, NOTHING, Seen, ServerState, Step, is_loaded, is_ready
+from manyserve.agent.text import one_line
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.modelconfig import Entry
 
 _FAILED = {Stage.DOWNLOAD: ModelState.DOWNLOAD_FAILED, Stage.LOAD: ModelState.LOAD_FAILED}
+_AGAIN = {Stage.DOWNLOAD: "no newer files could be read", Stage.LOAD: "newer files could not be loaded"}
 _BUSY = "the model server is still busy with an earlier load or unload of this model"
+_TRIES = {Step.FETCH, Step.LOAD}
 
 
 def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> ModelState:
@@ -27,29 +31,46 @@ def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> Mode
     memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
     if memory.failed in _FAILED:
         return _FAILED[memory.failed]
-    if seen.disk.get(name, OnDisk()).digest == entry.digest:
+    if seen.disk.get(name, NOTHING).digest == entry.digest:
         return ModelState.LOADING
     return ModelState.DOWNLOADING if stage is Step.FETCH else ModelState.PENDING
 
 
-def model_report(name: str, entry: Entry, seen: Seen, stage: Step | None, note: str = "") -> ModelReport:
-    """Return what is told of one model; `note` says what the work for it waits for."""
-    state = model_state(name, entry, seen, stage)
+def serves_another(name: str, entry: Entry, seen: Seen) -> bool:
+    """Tell whether the server answers for the model with an earlier version of its files."""
+    disk = seen.disk.get(name, NOTHING)
+    earlier = bool(disk.kept) or (disk.loaded and disk.digest != entry.digest)
+    return earlier and is_ready(name, seen) and not is_loaded(name, entry.digest, seen)
+
+
+def model_report(name: str, entry: Entry, seen: Seen, doing: Doing = IDLE) -> ModelReport:
+    """Return what is told of one model."""
+    state = model_state(name, entry, seen, doing.stage)
     memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
     failed = state in _FAILED.values()
-    trying = state is not ModelState.PENDING and (stage is not None or not failed)
+    trying = state is not ModelState.PENDING and (doing.stage in _TRIES or not failed)
     server = (seen.index or {}).get(name, ABSENT)
-    busy = stage is None and server.state in {ServerState.LOADING, ServerState.UNLOADING}
+    busy = doing.stage is None and server.state in {ServerState.LOADING, ServerState.UNLOADING}
     return ModelReport(
         state=state,
         digest=entry.digest,
         attempt=memory.failures + trying,
-        message=memory.message if failed else note or (_BUSY if busy else ""),
+        message=_message(memory, state) or doing.note or (_BUSY if busy else ""),
         permanent=memory.permanent and failed,
-        next_try=memory.next_try if failed and stage is None and not busy else None,
+        next_try=memory.next_try if doing.stage not in _TRIES and not busy else None,
+        bytes=doing.arrived,
+        bytes_total=doing.total,
+        serving=serves_another(name, entry, seen),
         download_seconds=memory.download_seconds,
         load_seconds=memory.load_seconds,
     )
+
+
+def _message(memory: Memory, state: ModelState) -> str:
+    """Return the last error; of a loaded model it is about the look for newer files."""
+    if memory.failed in _AGAIN and state is ModelState.LOADED:
+        return one_line(f"{_AGAIN[memory.failed]}: {memory.message}")
+    return memory.message if state in _FAILED.values() else ""
 
 
 class Reports:
@@ -58,15 +79,15 @@ class Reports:
     def __init__(self) -> None:
         self._made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
 
-    def of(self, seen: Seen, work: Mapping[str, tuple[Step | None, str]]) -> dict[str, ModelReport]:
-        """Return the report of each wanted model; `work` has the step and the note of those in work."""
+    def of(self, seen: Seen, work: Mapping[str, Doing]) -> dict[str, ModelReport]:
+        """Return the report of each wanted model; `work` has what is being done for those in work."""
         index = seen.index or {}
         made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
         for name, entry in seen.wanted.items():
-            doing = work.get(name, (None, ""))
+            doing = work.get(name, IDLE)
             key = (entry.digest, seen.disk.get(name), index.get(name), seen.memory.get(name), doing)
             old = self._made.get(name)
-            made[name] = old if old and old[0] == key else (key, model_report(name, entry, seen, *doing))
+            made[name] = old if old and old[0] == key else (key, model_report(name, entry, seen, doing))
         self._made = made
         return {name: report for name, (_, report) in made.items()}
 

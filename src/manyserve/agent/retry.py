@@ -6,7 +6,7 @@ files do appear under a URI that had none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
@@ -34,16 +34,32 @@ class Memory:
     failures: int = 0
     message: str = ""
     permanent: bool = False
+    refused: bool = False
+    """The server refused the new files, and answers with those from before for certain, if it answers."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
     """The same for people, RFC 3339."""
+    mend_after: float = 0.0
+    """The monotonic time before which putting back, reviving and tidying up are not tried again."""
+    staged: str = ""
+    """The fingerprint of new files that wait in staging since the server did not take them."""
+    unfit: tuple[str, str] | None = None
+    """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
+    looked: float | None = None
+    """The monotonic time of the last look at the source."""
     download_seconds: float | None = None
     load_seconds: float | None = None
 
     def about(self, digest: str) -> Self:
         """Return the memory if it is about this digest, else an empty one."""
         return self if self.digest == digest else type(self)(digest)
+
+    def cured(self) -> Self:
+        """Return the memory without the failure."""
+        return replace(
+            self, failed=None, failures=0, message="", permanent=False, refused=False, not_before=0.0, next_try=None
+        )
 
 
 def delay(failures: int, jitter: float, *, permanent: bool) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from manyserve.agent.job import Job
+from manyserve.agent.marks import LOADED
 from manyserve.agent.servers import ServerGoneError, ServerRefusedError
-from manyserve.agent.store import LOADED
-from manyserve.agent.sync import ABSENT, OnDisk, ServerModel, ServerState, Step
+from manyserve.agent.sync import ABSENT, NOTHING, OnDisk, ServerModel, ServerState, Step, is_ready
 from manyserve.agent.threads import in_thread
 
 log = logging.getLogger("manyserve.agent")
@@ -19,21 +20,51 @@ _LOOK_SECONDS = 0.1
 
 async def load(job: Job) -> None:
     """Load the model. Raises `ServerRefusedError`, `ServerGoneError`, `TimeoutError`."""
-    shop, name = job.shop, job.name
-    async with shop.loads.place():
-        await _room(job)
-        if job.superseded or shop.world.index is None:
+    shop, name, kept = job.shop, job.name, job.shop.world.disk.get(job.name, NOTHING).kept
+    if shop.world.disk.get(name) == OnDisk(job.digest, loaded=True, kept=kept) and is_ready(name, shop.world.seen):
+        shop.world.remember(name, job.memory.cured())
+        return
+    async with _place(job) as free:
+        if not free:
             return
         job.enter(Step.LOAD, may_stop=False)
         started = shop.clock()
-        await _load_alone(job)
+        await _load_over_kept(job) if kept else await _load_alone(job)
         seconds = round(shop.clock() - started, 3)
     await in_thread(shop.store.mark, name, LOADED, job.digest)
-    shop.world.on_disk(name, OnDisk(job.digest, loaded=True))
+    shop.world.on_disk(name, OnDisk(job.digest, loaded=True, kept=kept))
     shop.metrics.load_seconds.observe(seconds)
-    memory = replace(job.memory, failed=None, failures=0, message="", permanent=False, next_try=None)
-    shop.world.remember(name, replace(memory, load_seconds=seconds, not_before=0.0))
+    shop.world.remember(name, replace(job.memory.cured(), load_seconds=seconds))
     log.info("Successfully loaded model %s", name)
+
+
+async def revive(job: Job) -> None:
+    """Load the version before again, which the server lost. Raises as `load` does."""
+    async with _place(job) as free:
+        if free:
+            job.enter(Step.REVIVE, may_stop=False)
+            await _load_alone(job)
+            log.info("Successfully loaded model %s as it was before", job.name)
+
+
+@asynccontextmanager
+async def _place(job: Job) -> AsyncIterator[bool]:
+    """Hold a place among the loads; yields whether the load is still to be done."""
+    async with job.shop.loads.place():
+        await _room(job)
+        yield not job.superseded and job.shop.world.index is not None
+
+
+async def _load_over_kept(job: Job) -> None:
+    """Load a new version; after a refusal it is known whether the server still has the one before."""
+    store = job.shop.store
+    sure = await in_thread(store.is_sure, job.name)
+    await in_thread(store.doubt, job.name)
+    try:
+        await _load_alone(job)
+    except ServerRefusedError:
+        job.refused = sure
+        raise
 
 
 async def _room(job: Job) -> None:
@@ -41,8 +72,7 @@ async def _room(job: Job) -> None:
     world, settings = job.shop.world, job.shop.settings
     last = job.shop.clock() + settings.load_seconds
     while world.unfinished_loads >= settings.unfinished_loads and not job.superseded:
-        job.note = f"waits for one of {world.unfinished_loads} loads that the model server has not finished"
-        world.changed.set()
+        job.wait(f"waits for one of {world.unfinished_loads} loads that the model server has not finished")
         if job.shop.clock() > last:
             raise TimeoutError(f"the model server has {world.unfinished_loads} loads that it does not finish")
         await asyncio.sleep(_LOOK_SECONDS)
@@ -52,6 +82,7 @@ async def _load_alone(job: Job) -> None:
     """Load, counted among the loads under way; after a failure, see what the index makes of it."""
     world = job.shop.world
     world.loading.add(job.name)
+    slow = asyncio.get_running_loop().call_later(job.shop.settings.load_slot_seconds, _is_slow, job)
     try:
         await _load_in_time(job)
     except (ServerRefusedError, ServerGoneError, TimeoutError):
@@ -59,7 +90,14 @@ async def _load_alone(job: Job) -> None:
             await world.look_at_server()
         raise
     finally:
+        slow.cancel()
         world.loading.discard(job.name)
+
+
+def _is_slow(job: Job) -> None:
+    """Say that a load takes long; the pod does not wait for it any more."""
+    job.slow = True
+    job.wait(f"the model server has not finished the load after {job.shop.settings.load_slot_seconds:g} s")
 
 
 async def _load_in_time(job: Job) -> None:

@@ -47,6 +47,8 @@ class AgentSettings:
     stall_seconds: float = field(default=30.0, metadata=env("MANYSERVE_STALL_SECONDS", seconds))
     """A download that brings next to nothing for so long is given up and tried again."""
     parallel_downloads: int = field(default=4, metadata=env("MANYSERVE_PARALLEL_DOWNLOADS", count))
+    download_slot_seconds: float = field(default=30.0, metadata=env("MANYSERVE_DOWNLOAD_SLOT_SECONDS", seconds))
+    """How long a download keeps its place among the parallel ones, so that huge ones do not stop the others."""
     parallel_loads: int = field(default=2, metadata=env("MANYSERVE_PARALLEL_LOADS", count))
     parallel_files: int = field(default=4, metadata=env("MANYSERVE_PARALLEL_FILES", count))
     """Files read at once, over all downloads: it bounds the memory."""

@@ -1,4 +1,4 @@
-"""The models on the volume: `staging/` for what arrives, `models/` for the server, `markers/` for what is true.
+"""The models on the volume: `staging/` for what arrives, `models/` for the server, `kept/` for the version before.
 
 A model arrives in `staging/<name>.<digest>`, is flushed, and is renamed into `models/<name>` whole. Then a
 marker `markers/<name>.SUCCESS.<digest>` says that the folder is what was asked for, and, after the server
@@ -6,22 +6,22 @@ took it, `markers/<name>.LOADED.<digest>`. Markers lie outside the model's folde
 downloaded can forge them, and are removed before the folder they speak of is touched: whatever the moment of
 a kill, a folder without its marker is just not there yet. The server sees `models/` only, and only reads it.
 
+A version that the server took is not removed by the next one: it waits in `kept/<name>` until the server took
+that one too, and comes back if the server refuses it. Its marker `<name>.KEPT.<digest>` is written before the
+folder moves out and removed after it moved back. So it speaks of `kept/<name>`, or, where that is missing, of
+a `models/<name>` without markers: at any moment of a kill it is known where the version before lies.
+
 One more marker, `markers/SETTLED`, speaks of the pod: an agent has seen it settled.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from pathlib import Path
 
 from manyserve.agent.files import FileSystem
+from manyserve.agent.marks import KEPT, LOADED, MARKER, NAME, SUCCESS, Mark, Markers, listing
 from manyserve.agent.sync import OnDisk
 
-SUCCESS, LOADED = "SUCCESS", "LOADED"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_MARKER = re.compile(rf"(?P<name>[-a-z0-9]+)\.(?P<kind>{SUCCESS}|{LOADED})\.(?P<digest>[0-9a-f]{{64}})")
 _OLD = "old"
 _SETTLED = "SETTLED"  # no model has capitals in its name
 
@@ -32,67 +32,120 @@ class Store:
     def __init__(self, root: Path, files: FileSystem | None = None) -> None:
         self.models = root / "models"
         self.staging = root / "staging"
+        self.kept = root / "kept"
         self.markers = root / "markers"
         self._files = files or FileSystem()
+        self._marks = Markers(self.markers, self._files)
 
     def open(self) -> None:
         """Create what is missing and clear away what an earlier run left half done."""
-        for folder in (self.models, self.staging, self.markers):
+        for folder in (self.models, self.staging, self.kept, self.markers):
             self._files.make_folder(folder)
         for leftover in self.staging.iterdir():
             self._files.remove_tree(leftover)
-        present = set(self._names())
+        kept, present = set(listing(self.kept)), set(self._names())
         for marker in self.markers.iterdir():
-            found = _MARKER.fullmatch(marker.name)
-            if marker.name != _SETTLED and (not found or found["name"] not in present):
+            found = MARKER.fullmatch(marker.name)
+            there = kept | present if found and found["kind"] == KEPT else present
+            if marker.name != _SETTLED and (not found or found["name"] not in there):
                 self._files.remove_tree(marker)
+        for name in kept:
+            if not self._marks.of(name, KEPT):
+                self._files.remove_tree(self.kept / name)
 
     def scan(self) -> dict[str, OnDisk]:
         """Return what is on disk. Two listings: quick, and right again after anything was done by hand."""
         found: dict[str, dict[str, set[str]]] = {}
-        for marker in _listing(self.markers):
-            if match := _MARKER.fullmatch(marker):
+        for marker in listing(self.markers):
+            if match := MARKER.fullmatch(marker):
                 found.setdefault(match["name"], {}).setdefault(match["kind"], set()).add(match["digest"])
-        return {name: _judge(found.get(name, {})) for name in self._names()}
+        names = {*self._names(), *(name for name, kinds in found.items() if KEPT in kinds)}
+        return {name: _judge(found.get(name, {})) for name in names}
 
     def marker(self, name: str, kind: str, digest: str) -> Path:
         """Return the path of a marker."""
-        return self.markers / f"{name}.{kind}.{digest}"
+        return self._marks.path(name, kind, digest)
 
     def fingerprint(self, name: str, digest: str) -> str:
         """Return what the source looked like when these files were read; empty when that is not known."""
-        try:
-            text = self.marker(name, SUCCESS, digest).read_text(encoding="utf-8")
-            return str(json.loads(text)["fingerprint"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return ""
+        return self._marks.read(name, SUCCESS, digest).fingerprint
 
     def stage(self, name: str, digest: str) -> Path:
         """Return a new empty folder to download into."""
-        folder = self._staged(name, digest)
-        self._files.remove_tree(folder)
+        self.discard(name)
+        folder = self.staged(name, digest)
         self._files.make_folder(folder)
         return folder
 
-    def discard(self, name: str, digest: str) -> None:
-        """Remove what was downloaded and is not wanted any more."""
-        self._files.remove_tree(self._staged(name, digest))
+    def discard(self, name: str) -> None:
+        """Remove what was downloaded for a model and is not wanted any more."""
+        for folder in listing(self.staging):
+            if folder.startswith(f"{name}."):
+                self._files.remove_tree(self.staging / folder)
 
     def swap_in(self, name: str, digest: str) -> None:
-        """Put the staged folder in the place of the model's, whose markers go first."""
-        staged, old = self._staged(name, digest), self.staging / f"{name}.{_OLD}"
+        """Put the staged folder in the place of the model's; that one is kept if the server took it, else removed."""
+        staged, live = self.staged(name, digest), self.models / name
         self._files.flush_tree(staged)
-        self._remove_markers(name)
-        self._files.remove_tree(old)
-        target = self.models / name
-        if target.exists():
-            self._files.rename(target, old)
-        self._files.rename(staged, target)
-        self._files.remove_tree(old)
+        if self._is_proven(name):
+            self._keep(name)
+        else:
+            if not (self.kept / name).exists():
+                self._marks.remove(name, KEPT)
+            self._clear(name)
+        self._files.renew(staged)
+        self._files.rename(staged, live)
 
     def mark(self, name: str, kind: str, digest: str, fingerprint: str = "") -> None:
         """Write a marker."""
-        self._files.write(self.marker(name, kind, digest), json.dumps({"fingerprint": fingerprint}) + "\n")
+        self._marks.write(name, Mark(kind, digest, fingerprint))
+
+    def doubt(self, name: str) -> None:
+        """Write down that the server is asked to take other files than the kept ones, which it may do unseen."""
+        if (kept := self._marks.of(name, KEPT)) and kept.sure:
+            self._marks.write(name, Mark(KEPT, kept.digest, kept.fingerprint))
+
+    def kept_digest(self, name: str) -> str:
+        """Return the digest of the version that is kept; empty for none."""
+        kept = self._marks.of(name, KEPT)
+        return kept.digest if kept else ""
+
+    def is_sure(self, name: str) -> bool:
+        """Tell whether the server, while it answers for the model, does so with the kept files."""
+        kept = self._marks.of(name, KEPT)
+        return kept is not None and kept.sure
+
+    def put_back(self, name: str, *, loaded: bool, renewed: bool) -> str:
+        """Put the kept version in its place again, and what is there into staging.
+
+        `loaded`: the server has the kept files, or nothing of this model; `renewed`: it must read them again even
+        if it believes to know them. Returns the fingerprint of what is in staging now, empty if nothing is.
+        """
+        kept, folder = self._marks.of(name, KEPT), self.kept / name
+        if kept is None or not (folder.exists() or (self.models / name).exists()):
+            self._marks.remove(name, KEPT)
+            return ""
+        fingerprint = self._unmark_and_stage(name) if folder.exists() else ""
+        if folder.exists():
+            self._files.rename(folder, self.models / name)
+        if renewed:
+            self._files.renew(self.models / name)
+        self._marks.write(name, Mark(SUCCESS, kept.digest, kept.fingerprint))
+        if loaded:
+            self._marks.write(name, Mark(LOADED, kept.digest))
+        self._marks.remove(name, KEPT)
+        return fingerprint
+
+    def drop_kept(self, name: str) -> None:
+        """Remove the version before."""
+        self._marks.remove(name, KEPT)
+        self._files.remove_tree(self.kept / name)
+
+    def delete(self, name: str) -> None:
+        """Remove a model: its markers, then its folder, which leaves the server's sight in one step."""
+        self._clear(name)
+        self.drop_kept(name)
+        self.discard(name)
 
     def settle(self) -> None:
         """Write down, for the agents that follow in this pod, that it was settled."""
@@ -102,39 +155,52 @@ class Store:
         """Tell whether an agent of this pod saw it settled."""
         return (self.markers / _SETTLED).exists()
 
-    def delete(self, name: str) -> None:
-        """Remove a model: its markers, then its folder, which leaves the server's sight in one step."""
-        self._remove_markers(name)
+    def staged(self, name: str, digest: str) -> Path:
+        """Return the path of what is downloaded."""
+        return self.staging / f"{name}.{digest[:16]}"
+
+    def _names(self) -> list[str]:
+        """Return the models on disk; anything else there, such as lost+found, is not ours."""
+        return [name for name in listing(self.models) if NAME.fullmatch(name)]
+
+    def _is_proven(self, name: str) -> bool:
+        success, loaded = self._marks.of(name, SUCCESS), self._marks.of(name, LOADED)
+        return bool(success and loaded and success.digest == loaded.digest and (self.models / name).exists())
+
+    def _keep(self, name: str) -> None:
+        """Move the model's folder to where the version before waits."""
+        self.drop_kept(name)
+        if success := self._marks.of(name, SUCCESS):
+            self._marks.write(name, Mark(KEPT, success.digest, success.fingerprint, sure=True))
+        self._marks.remove(name, LOADED, SUCCESS)
+        self._files.rename(self.models / name, self.kept / name)
+
+    def _unmark_and_stage(self, name: str) -> str:
+        """Move the model's folder into staging, if it is whole, and return its fingerprint."""
+        success = self._marks.of(name, SUCCESS)
+        if not success or not (self.models / name).exists():
+            self._clear(name)
+            return ""
+        self._marks.remove(name, LOADED, SUCCESS)
+        self._files.remove_tree(self.staged(name, success.digest))
+        self._files.rename(self.models / name, self.staged(name, success.digest))
+        return success.fingerprint
+
+    def _clear(self, name: str) -> None:
+        """Remove the model's markers and folder."""
+        self._marks.remove(name, LOADED, SUCCESS)
         old = self.staging / f"{name}.{_OLD}"
         self._files.remove_tree(old)
         if (self.models / name).exists():
             self._files.rename(self.models / name, old)
         self._files.remove_tree(old)
 
-    def _names(self) -> list[str]:
-        """Return the models on disk; anything else there, such as lost+found, is not ours."""
-        return [name for name in _listing(self.models) if _NAME.fullmatch(name)]
-
-    def _staged(self, name: str, digest: str) -> Path:
-        return self.staging / f"{name}.{digest[:16]}"
-
-    def _remove_markers(self, name: str) -> None:
-        for kind in (LOADED, SUCCESS):
-            for marker in _listing(self.markers):
-                if marker.startswith(f"{name}.{kind}."):
-                    self._files.remove_file(self.markers / marker)
-
-
-def _listing(folder: Path) -> list[str]:
-    """Return the names in a folder; ten times as fast as with `Path` objects, and this is done all the time."""
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]
-
 
 def _judge(markers: dict[str, set[str]]) -> OnDisk:
     """Return what a model's markers prove. Two successes prove nothing."""
-    digests = markers.get(SUCCESS, set())
+    digests, kept = markers.get(SUCCESS, set()), markers.get(KEPT, set())
+    before = next(iter(kept)) if len(kept) == 1 else ""
     if len(digests) != 1:
-        return OnDisk()
+        return OnDisk(kept=before)
     (digest,) = digests
-    return OnDisk(digest, loaded=markers.get(LOADED) == {digest})
+    return OnDisk(digest, loaded=markers.get(LOADED) == {digest}, kept=before)

@@ -6,6 +6,7 @@ says what is still missing; when all is as wanted, it says nothing. The rules th
 - a model counts as loaded if the server's index says READY *and* the disk remembers a load of these files;
 - files are never touched while the server is reading them (LOADING, UNLOADING);
 - files are deleted after the server let go of them, and nothing is deleted while the server does not answer;
+- the version before stays until the server took the new one; it is put back when the server refuses that;
 - after a failed load the source is looked at again, since repaired files may lie there.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from manyserve.agent import refreshing
 from manyserve.agent.retry import Memory, Stage
 from manyserve.api.modelconfig import Entry
 
@@ -36,6 +38,12 @@ class Step(StrEnum):
     LOAD = "load"
     UNLOAD = "unload"
     DELETE = "delete"
+    PUT_BACK = "put back"
+    """Put the files of the version before in their place again."""
+    REVIVE = "revive"
+    """Load the version before, which the server lost, while the new one fails: it is better than nothing."""
+    TIDY = "tidy"
+    """Remove what an update left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,14 @@ class ServerModel:
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """A model's folder. Without a digest it is not known to be whole; `loaded`: the server has taken these files."""
+    """A model's folder. Without a digest it is not known to be whole; `loaded`: the server has taken these files.
+
+    `kept` is the digest of the version before, if its files are kept: they are until the server has taken these.
+    """
 
     digest: str = ""
     loaded: bool = False
+    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,14 +77,21 @@ class Seen:
 
 
 ABSENT = ServerModel()
+NOTHING = OnDisk()
 GONE = ServerModel(ServerState.UNAVAILABLE, "unloaded")
+_EMPTY = Memory("")
 _IN_TRANSIT = {ServerState.LOADING, ServerState.UNLOADING}
 
 
 def is_loaded(name: str, digest: str, seen: Seen) -> bool:
-    """Tell whether the server answers for the model with the files of this digest."""
-    server = (seen.index or {}).get(name, ABSENT)
-    return server.state is ServerState.READY and seen.disk.get(name) == OnDisk(digest, loaded=True)
+    """Tell whether the server answers for the model with files of this digest, be they those from before a refresh."""
+    disk = seen.disk.get(name, NOTHING)
+    return is_ready(name, seen) and ((disk.digest == digest and disk.loaded) or disk.kept == digest)
+
+
+def is_ready(name: str, seen: Seen) -> bool:
+    """Tell whether the server answers for the model, with whatever files."""
+    return (seen.index or {}).get(name, ABSENT).state is ServerState.READY
 
 
 def plan(seen: Seen, now: float) -> dict[str, tuple[Step, ...]]:
@@ -84,25 +103,47 @@ def plan(seen: Seen, now: float) -> dict[str, tuple[Step, ...]]:
 
 def steps_for(name: str, seen: Seen, now: float) -> tuple[Step, ...]:
     """Return what is to be done for one model now."""
-    entry = seen.wanted.get(name)
-    digest = entry.digest if entry else ""
-    memory = seen.memory.get(name, Memory(digest)).about(digest)
+    entry, disk, memory = seen.wanted.get(name), seen.disk.get(name), seen.memory.get(name)
     server = None if seen.index is None else seen.index.get(name, ABSENT)
-    if now < memory.not_before or (server and server.state in _IN_TRANSIT):
+    about = (memory or _EMPTY).about(entry.digest if entry else "")
+    if server and server.state in _IN_TRANSIT:
         return ()
-    disk = seen.disk.get(name)
-    if entry is None:
-        return _drop(disk, server)
-    return _bring(digest, disk, server, memory)
+    if entry and disk and server and now >= about.mend_after:
+        mend = _mend(entry, disk, memory or _EMPTY, ready=server.state is ServerState.READY)
+        if mend:
+            return (mend,)
+    if now < about.not_before:
+        return ()
+    return _bring(entry, disk, server, about, now) if entry else _drop(disk, server)
 
 
-def _bring(digest: str, disk: OnDisk | None, server: ServerModel | None, memory: Memory) -> tuple[Step, ...]:
+def _mend(entry: Entry, disk: OnDisk, memory: Memory, *, ready: bool) -> Step | None:
+    """Return what an update that failed, or was given up, still needs; it does not wait for the next try."""
+    about = memory.about(entry.digest)
+    have = disk.digest == entry.digest
+    refused = about.failed is Stage.LOAD and (about.refused or not ready)
+    if disk.kept and disk.loaded:
+        return Step.TIDY
+    if disk.kept and (not have or refused):
+        return Step.PUT_BACK
+    newer = not have or about.staged or about.failed is Stage.DOWNLOAD  # what failed was about other files than these
+    if not disk.kept and disk.loaded and not ready and about.failed and newer:
+        return Step.REVIVE
+    trying = about.failed and refreshing.is_wanted(entry)
+    if have and disk.loaded and ready and (memory.staged or about.failed) and not trying:
+        return Step.TIDY
+    return None
+
+
+def _bring(
+    entry: Entry, disk: OnDisk | None, server: ServerModel | None, memory: Memory, now: float
+) -> tuple[Step, ...]:
     """Return the steps towards a wanted model."""
-    have = disk is not None and disk.digest == digest
+    have = disk is not None and disk.digest == entry.digest
     if server is None:  # it may answer by the time the files are here; if not, the load is left out
         return () if have else (Step.FETCH, Step.LOAD)
-    if have and disk == OnDisk(digest, loaded=True) and server.state is ServerState.READY:
-        return ()
+    if have and disk and disk.loaded and server.state is ServerState.READY:
+        return (Step.FETCH, Step.LOAD) if now >= refreshing.next_look(entry, memory) else ()
     if have and memory.failed is not Stage.LOAD:
         return (Step.LOAD,)
     return (Step.FETCH, Step.LOAD)
@@ -119,6 +160,7 @@ def _drop(disk: OnDisk | None, server: ServerModel | None) -> tuple[Step, ...]:
 
 
 def next_look(seen: Seen, now: float) -> float:
-    """Return the seconds until a failed model may be tried again; infinity when none waits."""
-    waits = [memory.not_before - now for memory in seen.memory.values() if memory.not_before > now]
-    return min(waits, default=float("inf"))
+    """Return the seconds until something is due by the clock alone; infinity when nothing is."""
+    retries = (time for memory in seen.memory.values() for time in (memory.not_before, memory.mend_after))
+    looks = (refreshing.next_look(entry, seen.memory.get(name)) for name, entry in seen.wanted.items())
+    return min((time - now for time in (*retries, *looks) if time > now), default=float("inf"))

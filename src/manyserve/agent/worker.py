@@ -10,12 +10,12 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from manyserve.agent import fetching, serving
+from manyserve.agent import fetching, mending, serving
 from manyserve.agent.download import DownloadError
-from manyserve.agent.job import Job
+from manyserve.agent.job import IDLE, Job
 from manyserve.agent.retry import Stage, delay
 from manyserve.agent.servers import ServerGoneError, ServerRefusedError
-from manyserve.agent.sync import Step
+from manyserve.agent.sync import Step, is_loaded
 from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_thread
 from manyserve.logs import timestamp
@@ -27,7 +27,8 @@ _STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage
 
 async def work(job: Job, steps: tuple[Step, ...]) -> None:
     """Take the steps, as far as they succeed and are wanted."""
-    log.info("Worker is started for %s", job.name)
+    job.quiet = bool(job.entry) and is_loaded(job.name, job.digest, job.shop.world.seen)
+    log.log(job.level, "Worker is started for %s", job.name)
     for step in steps:
         if job.superseded:
             return
@@ -36,10 +37,13 @@ async def work(job: Job, steps: tuple[Step, ...]) -> None:
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 (also a panic in obstore's Rust; the others must go on)
-            _failed(job, _STAGES[step], error)
+            if step in mending.STEPS:
+                mending.failed(job, step, error)
+            else:
+                _failed(job, _STAGES[step], error)
             return
         finally:
-            job.stage, job.may_stop, job.note = None, True, ""
+            job.doing, job.may_stop, job.slow = IDLE, True, False
 
 
 async def _take(job: Job, step: Step) -> None:
@@ -49,8 +53,10 @@ async def _take(job: Job, step: Step) -> None:
         await serving.load(job)
     elif step is Step.UNLOAD:
         await serving.unload(job)
-    else:
+    elif step is Step.DELETE:
         await _delete(job)
+    else:
+        await mending.STEPS[step](job)
 
 
 async def _delete(job: Job) -> None:
@@ -90,6 +96,14 @@ def _failed(job: Job, stage: Stage, error: BaseException) -> None:
         exc_info=error if reason == "bug" else None,
     )
     shop.metrics.failures.labels(stage.value, reason).inc()
-    failed = replace(memory, failed=stage, failures=failures, message=message, permanent=permanent)
+    failed = replace(
+        memory,
+        failed=stage,
+        failures=failures,
+        message=message,
+        permanent=permanent,
+        refused=job.refused or (memory.refused and stage is not Stage.LOAD),
+        unfit=job.unfit or memory.unfit,
+    )
     next_try = timestamp(shop.wall() + wait)
     shop.world.remember(job.name, replace(failed, not_before=shop.clock() + wait, next_try=next_try))
