@@ -73,6 +73,8 @@ class Names:
             self._add(name, parts[:length], is_folder=True)
         if parts:
             self._add(name, parts, is_folder=is_folder)
+        elif not is_folder:
+            raise ArchiveError(f"{shown(name)} names no file")
         return parts
 
     def _add(self, name: str, parts: tuple[str, ...], *, is_folder: bool) -> None:

@@ -63,7 +63,7 @@ def _chunks(tar: tarfile.TarFile, info: tarfile.TarInfo, reader: Metered) -> Ite
 def _check_end(reader: Metered) -> None:
     end = reader.last
     reader.left = _PADDING + 1
-    rest = reader.read()
+    rest = reader.read(reader.left)
     if end != bytes(tarfile.BLOCKSIZE):
         raise ArchiveError("it is cut short: it has no end")
     if any(rest) or len(rest) > _PADDING:

@@ -1,0 +1,60 @@
+"""Archives for tests, made by code, byte by byte where no library would make them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from manyserve.agent.download.archive import Bounds, Kind, unpacked
+
+LOOSE = Bounds(files=1000, bytes=100 * 1024**2, ratio=100)
+URI = "https://host/model"
+
+
+def entry(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, **fields: object) -> bytes:
+    """One member of a tar, with whatever its header is to say."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = len(content), kind
+    for field, value in fields.items():
+        setattr(info, field, value)
+    padding = -len(content) % 512
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") + content + bytes(padding)
+
+
+def tar(*entries: bytes) -> bytes:
+    return b"".join(entries) + bytes(1024)
+
+
+def tar_of(files: Iterable[tuple[str, bytes]]) -> bytes:
+    return tar(*(entry(name, content) for name, content in files))
+
+
+def tar_gz(*entries: bytes) -> bytes:
+    return gzip.compress(tar(*entries))
+
+
+def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", how) as packed:
+        for name, content in entries:
+            packed.writestr(name, content, compress_type=how)
+    return file.getvalue()
+
+
+def unpack_all(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) -> dict[str, bytes]:
+    """Unpack as the downloader does, and return the files that are there then."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "model"
+    path.write_bytes(data)
+    told = sum(unpacked(path, kind, bounds, URI))
+    files = contents(folder)
+    assert told == sum(map(len, files.values()))
+    return files
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
