@@ -1,27 +1,28 @@
 """The loop: look at the config, the server and the disk; decide; let workers do it; report. For ever.
 
-Looking is cheap and happens all the time; deciding happens when something changed, and at least every second.
-Nothing depends on having seen an event: a pass over an unchanged world does nothing, and a pass after any
-accident does what is missing.
+Looking is cheap and happens all the time; deciding happens when something changed, when a time has come, every
+second while anything is unfinished, and now and then anyway. Nothing depends on having seen an event: a pass
+over an unchanged world does nothing, and a pass after any accident does what is missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from manyserve.agent import sync
 from manyserve.agent.config import ConfigFile
 from manyserve.agent.job import Job, Workshop
+from manyserve.agent.looks import REST
 from manyserve.agent.report import Board, Reports
-from manyserve.agent.servers import ServerGoneError
 from manyserve.agent.settling import Settling
 from manyserve.agent.worker import work
 
 log = logging.getLogger("manyserve.agent")
 
-_GATHER_SECONDS = 0.01  # what changes together is decided together; deciding never takes more than half the time
-_PASS_SECONDS = 1.0
+_GATHER_SECONDS = 0.01  # what changes together is decided together
+_BUSY_SECONDS, _QUIET_SECONDS = 1.0, 20.0  # between two passes at the most
 
 
 class Agent:
@@ -77,28 +78,30 @@ class Agent:
 
     async def _watch_server(self) -> None:
         """Look at the server's index and at the disk, whatever happens."""
-        while True:
-            try:
-                await self._world.look_at_server()
-                self._world.look_at_disk()
-            except ServerGoneError as error:
-                log.debug("%s", error)
-            except OSError:
-                log.exception("the volume cannot be listed")
-            await asyncio.sleep(self._shop.settings.index_poll_seconds)
+        await self._world.looks.run(self._shop.settings.index_poll_seconds, self._look_at_disk)
+
+    def _look_at_disk(self) -> None:
+        try:
+            self._world.look_at_disk()
+        except OSError:
+            log.exception("the volume cannot be listed")
 
     async def _decide(self) -> None:
+        """Pass after pass; what changes soon after one waits, so that deciding takes a tenth of the time at most."""
         while True:
             self._world.changed.clear()
             self.beat = self._shop.clock()
             self._pass(self.beat)
-            took = self._shop.clock() - self.beat
-            try:
-                async with asyncio.timeout(min(_PASS_SECONDS, sync.next_look(self._world.seen, self.beat))):
+            rest = max(_GATHER_SECONDS, REST * (self._shop.clock() - self.beat))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(rest, self._until_due())):
                     await self._world.changed.wait()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(max(_GATHER_SECONDS, took))
+                    await asyncio.sleep(self.beat + rest - self._shop.clock())
+
+    def _until_due(self) -> float:
+        """Return the seconds until the next pass, if nothing changes."""
+        unfinished = self._jobs or not self.board.report.settled or self.board.report.config_error
+        return min(_BUSY_SECONDS if unfinished else _QUIET_SECONDS, sync.next_look(self._world.seen, self.beat))
 
     def _pass(self, now: float) -> None:
         """Stop what is not wanted any more, start what is missing, report."""

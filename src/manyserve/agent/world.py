@@ -1,7 +1,7 @@
 """What the agent sees: the config in force, the disk, the server's index, and what it remembers of its failures.
 
-The index comes from more than one caller at once. An answer counts only if it was asked for after the one in
-force; else a slow old answer would hide a load that has just succeeded, and it would be done again.
+Looks at the server follow each other, so that no slow old answer hides what a newer one said. What is told of a
+single model costs the same however many there are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 
 from manyserve.agent.config import Config
+from manyserve.agent.looks import Looks
 from manyserve.agent.retry import Memory
 from manyserve.agent.servers import ModelServer, ServerGoneError
 from manyserve.agent.store import Store
@@ -26,15 +27,15 @@ class World:
     def __init__(self, store: Store, server: ModelServer) -> None:
         self.changed = asyncio.Event()
         self.wanted: Mapping[str, Entry] = {}
-        self.disk: Mapping[str, OnDisk] = {}
+        self.disk: dict[str, OnDisk] = {}
         self.index: Mapping[str, ServerModel] | None = None
         self.memory: dict[str, Memory] = {}
         self.loading: set[str] = set()
         """The models of which a load is under way, whether or not the index says so yet."""
         self._store = store
+        self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
-        self._asked = 0
-        self._in_force = 0
+        self.looks = Looks(self._ask)
 
     @property
     def seen(self) -> Seen:
@@ -72,33 +73,35 @@ class World:
 
     def look_at_disk(self) -> None:
         """List the volume again."""
-        disk = self._store.scan()
-        if disk != self.disk:
-            self.disk = disk
+        scanned = self._store.scan()
+        if scanned is not self._scanned and scanned != self.disk:
+            self.disk = dict(scanned)
             self.changed.set()
+        self._scanned = scanned
 
     def on_disk(self, name: str, found: OnDisk | None) -> None:
         """Note what was just done to one model's folder."""
-        others = {other: disk for other, disk in self.disk.items() if other != name}
-        self.disk = others if found is None else {**others, name: found}
+        if found is None:
+            self.disk.pop(name, None)
+        else:
+            self.disk[name] = found
         self.changed.set()
 
     async def look_at_server(self) -> Mapping[str, ServerModel]:
-        """Ask the server for its index. Raises `ServerGoneError`, and knows then that nothing is loaded."""
-        self._asked += 1
-        ticket = self._asked
+        """Return the server's index, asked for after this call. Raises `ServerGoneError`."""
+        return await self.looks.next()
+
+    async def _ask(self) -> Mapping[str, ServerModel]:
+        """Ask the server for its index; when it does not answer, nothing is known to be loaded."""
         try:
             index = await self._server.index()
         except ServerGoneError as error:
-            self._take(ticket, None, str(error))
+            self._take(None, str(error))
             raise
-        self._take(ticket, index)
+        self._take(index)
         return index
 
-    def _take(self, ticket: int, index: Mapping[str, ServerModel] | None, why: str = "") -> None:
-        if ticket < self._in_force:
-            return
-        self._in_force = ticket
+    def _take(self, index: Mapping[str, ServerModel] | None, why: str = "") -> None:
         if (index is None) != (self.index is None):
             log.info("model server is ready") if index is not None else log.error("model server is lost: %s", why)
         if index is not self.index and index != self.index:
