@@ -13,7 +13,7 @@ import time
 from bench.agent.figures import figure
 from bench.agent.pod import Stage, cpu_seconds, entry, peak_mib, stage, until
 
-LIMIT = 600.0
+LIMIT = 180.0
 MEMORY_MIB = 150
 GROWTH = 1.25
 """A model among the most may take so much longer than one among the fewest, for linear."""
@@ -46,15 +46,14 @@ def _floor(place: Stage, count: int) -> float:
     began = time.monotonic()
     program = (sys.executable, "-m", "bench.agent.floor", place.server, place.bucket, str(place.root / "floor"))
     bare = place.start(*program, *names(count))
-    until(lambda: place.ready() == count, LIMIT)
-    bare.wait()
+    bare.wait(LIMIT)
     return time.monotonic() - began
 
 
 def _start(place: Stage, count: int, floor: float) -> tuple[dict[str, object], float]:
     place.write(map(entry, names(count)))
     agent = place.start()
-    took = until(lambda: place.ready() == count, LIMIT)
+    took = until(lambda: place.ready() == count, LIMIT, agent)
     until(lambda: place.loaded() == count, LIMIT)
     each = f"{count} models: "
     return {

@@ -29,10 +29,14 @@ def entry(name: str, version: int = 0) -> Entry:
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
 
 
-def until(truth: Callable[[], object], limit: float, pause: float = 0.02) -> float:
-    """Wait until it holds; return the seconds it took. Raises `TimeoutError`."""
+def until(
+    truth: Callable[[], object], limit: float, running: subprocess.Popen[bytes] | None = None, pause: float = 0.02
+) -> float:
+    """Wait until it holds; return the seconds it took. Raises `TimeoutError`, and when the program has ended."""
     start = time.monotonic()
     while not truth():
+        if running and running.poll() is not None:
+            raise RuntimeError(f"the program ended with {running.returncode}")
         if time.monotonic() - start > limit:
             raise TimeoutError(f"it did not come true within {limit:g} s")
         time.sleep(pause)

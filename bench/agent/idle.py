@@ -1,0 +1,28 @@
+"""What the agent takes while nothing happens and everything is loaded."""
+
+from __future__ import annotations
+
+import time
+
+from bench.agent.figures import figure
+from bench.agent.models import LIMIT, names
+from bench.agent.pod import cpu_seconds, entry, stage, until
+
+_CALM_SECONDS = 3.0
+
+
+def measure(count: int = 2000, seconds: float = 60.0) -> dict[str, object]:
+    """Load so many models, then look at the processor for so many seconds."""
+    with stage() as place:
+        place.write(map(entry, names(count)))
+        agent = place.start()
+        until(lambda: place.ready() == count and place.loaded() == count, LIMIT, agent, pause=0.2)
+        time.sleep(_CALM_SECONDS)
+        before, began = cpu_seconds(agent.pid), time.monotonic()
+        time.sleep(seconds)
+        share = (cpu_seconds(agent.pid) - before) / (time.monotonic() - began)
+        loads = place.calls()["load"]
+    return {
+        f"{count} models, idle: processor": figure(100 * share, "% of one", below=1),
+        f"{count} models, idle: loads that nobody asked for": figure(loads - count, "loads", exactly=0),
+    }
