@@ -1,0 +1,145 @@
+"""Secrets and claims on a real API server: what the pods get, what rolls them out, and what never stops them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from manyserve.api import names
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp
+from tests.chart.rendering import the
+from tests.contract.stage import HOST, Stage, soon
+from tests.support import make
+from tests.support.kubectl import Kubectl
+
+DEPLOYMENT = names.deployment(HOST)
+REGION = "serving.kserve.io/s3-region"
+
+
+def template(stage: Stage) -> dict[str, Any]:
+    found: dict[str, Any] = stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["template"]["spec"]
+    return found
+
+
+def mounts(stage: Stage) -> set[str]:
+    """Return the folders of stores that the agent sees."""
+    (agent,) = (each for each in template(stage)["containers"] if each["name"] == "agent")
+    paths = (each["mountPath"] for each in agent["volumeMounts"])
+    return {path for path in paths if path.startswith(("/mnt/credentials/", "/mnt/pvc/"))}
+
+
+def env(stage: Stage) -> dict[str, str]:
+    (agent,) = (each for each in template(stage)["containers"] if each["name"] == "agent")
+    return {each["name"]: each.get("value", "") for each in agent["env"]}
+
+
+def revision(stage: Stage) -> str:
+    return str(stage.kubectl.get("deployment", DEPLOYMENT)["metadata"]["annotations"][names.REVISION])
+
+
+def list_secrets(stage: Stage, *listed: str) -> None:
+    patch = json.dumps({"secrets": [{"name": each} for each in listed]})
+    stage.kubectl("patch", "serviceaccount", "default", "--type=merge", "-p", patch)
+
+
+async def test_secrets_of_the_service_account_reach_the_agent_and_only_the_list_rolls_the_pods(stage: Stage) -> None:
+    stage.apply(make.host_object())
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready without a secret")
+    list_secrets(stage, "s3-keys")
+    await soon(lambda: mounts(stage) == {"/mnt/credentials/s3-keys"}, "a secret that does not exist yet is mounted")
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "and stops no pod")
+    before = revision(stage)
+    stage.kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
+    stage.kubectl("patch", "secret", "s3-keys", "-p", '{"stringData": {"AWS_ACCESS_KEY_ID": "b"}}')
+    stage.kubectl("label", "serviceaccount", "default", "a=b")
+    stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
+    stage.apply(make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has looked again")
+    assert revision(stage) == before, "rotation is no roll-out"
+    assert "MANYSERVE_S3_REGION" not in env(stage), "a secret's annotations are not read unless the chart says so"
+    stage.kubectl("annotate", "serviceaccount", "default", f"{REGION}=eu-2")
+    await soon(lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-2", "an account's own annotations are read")
+    list_secrets(stage)
+    await soon(lambda: mounts(stage) == set(), "what is not listed any more goes")
+
+
+async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(stage: Stage) -> None:
+    stage.kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
+    stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
+    patch = json.dumps({"data": {"credentials": json.dumps({"readSecretAnnotations": True})}})
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", patch)
+    stage.apply(make.host_object())
+    list_secrets(stage, "s3-keys")
+    await soon(lambda: stage.kubectl.exists("deployment", DEPLOYMENT), "the Deployment is made")
+    await soon(lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-1", "the secret's annotation is read")
+
+
+async def test_only_metadata_of_a_secret_comes_over_the_wire(kubectl: Kubectl, client: KubeHttp) -> None:
+    kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
+    found = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
+    assert found["kind"] == "PartialObjectMetadata"
+    assert set(found) <= {"kind", "apiVersion", "metadata"}
+
+
+CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "mine"},
+    "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
+
+async def test_a_claim_is_mounted_when_it_exists_and_until_then_the_model_says_so(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object(), make.model_object("ours", uri="pvc://mine/model"))
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the other model is ready")
+    assert stage.ready("isvc", HOST)["status"] == "True"
+    assert mounts(stage) == set()
+    stage.kubelet.fails.add("ours")
+    stage.kubelet._load()
+    await soon(
+        lambda: stage.ready("tm", "ours").get("reason") == "PersistentVolumeClaimNotFound",
+        "the model says what it lacks",
+    )
+    said = f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
+    assert stage.ready("tm", "ours")["message"] == said
+    stage.apply(CLAIM)
+    await soon(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
+    stage.kubelet.fails.clear()
+    stage.kubelet._load()
+    await soon(lambda: stage.ready("tm", "ours").get("status") == "True", "the model is ready")
+
+
+@pytest.mark.parametrize("read_annotations", [False, True])
+def test_the_chart_lets_the_operator_look_at_what_it_needs_and_at_no_secret_by_default(
+    kubectl: Kubectl, read_annotations: bool
+) -> None:
+    values = ("config.credentials.readSecretAnnotations=true",) if read_annotations else ()
+    role = the("ClusterRole", "manyserve-operator", *values)
+    name = f"{kubectl.namespace}-operator"
+    user = f"system:serviceaccount:{kubectl.namespace}:operator"
+    role["metadata"] = {"name": name}
+    try:
+        kubectl("create", "-f", "-", text=yaml.safe_dump(role))
+        kubectl("create", "rolebinding", "operator", f"--clusterrole={name}", f"--user={user}")
+
+        def may(verb: str, kind: str) -> bool:
+            words = ("auth", "can-i", verb, kind, f"--as={user}", "--quiet")
+            try:
+                kubectl(*words)
+            except AssertionError:
+                return False
+            return True
+
+        assert may("watch", "serviceaccounts")
+        assert not may("patch", "serviceaccounts")
+        assert may("get", "persistentvolumeclaims")
+        assert not may("list", "persistentvolumeclaims")
+        assert may("get", "secrets") is read_annotations
+        assert not may("list", "secrets")
+        assert not may("watch", "secrets")
+    finally:
+        kubectl("delete", "clusterrole", name, "--ignore-not-found")
