@@ -24,6 +24,8 @@ class CheckedBucket(FakeBucket):
     etags: dict[str, str] = field(default_factory=dict)
     """What is said instead of the MD5."""
     ranges: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
+    """What each request had to prove itself with; empty for one of nobody."""
     meeting: int = 0
     """No object is served before so many are asked for at once."""
     met: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,6 +37,7 @@ class CheckedBucket(FakeBucket):
 
     async def list(self, request: web.Request) -> web.Response:
         self.lists += 1
+        self.signed.append(request.headers.get("Authorization", ""))
         if answer := await self._fault("list"):
             return answer
         prefix, start = request.query.get("prefix", ""), int(request.query.get("continuation-token", "0"))
@@ -61,6 +64,7 @@ class CheckedBucket(FakeBucket):
 
     async def _get(self, request: web.Request, key: str) -> web.StreamResponse:
         self.gets.append(key)
+        self.signed.append(request.headers.get("Authorization", ""))
         if answer := await self._fault("get"):
             return answer
         if key not in self.objects:

@@ -7,6 +7,7 @@ the metadata server gives out; without that server, nobody.
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import Folders
@@ -33,7 +34,8 @@ def gcs_options(
 
 def wants_identity(sources: SourceSettings, secrets: Folders) -> bool:
     """Tell whether the metadata server is to be asked: nothing else proves anything, and it is Google's storage."""
-    return not (key_file(sources, secrets) or sources.gcs_credentials or sources.gcs_endpoint)
+    google = (urlsplit(sources.gcs_endpoint or _ENDPOINT).hostname or "").endswith(".googleapis.com")
+    return google and not (key_file(sources, secrets) or sources.gcs_credentials)
 
 
 def key_file(sources: SourceSettings, secrets: Folders) -> str:

@@ -1,0 +1,242 @@
+"""What secrets, settings and the environment make of a store: decisions, without any store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from manyserve.agent.download import DownloadError
+from manyserve.agent.download.azure import azure_options
+from manyserve.agent.download.gcs import gcs_options, wants_identity
+from manyserve.agent.download.options import StoreOptions
+from manyserve.agent.download.places import Place, is_azure, place
+from manyserve.agent.download.s3 import s3_options
+from manyserve.agent.sources import SourceSettings
+
+S3 = Place("s3", "bucket", "models/a")
+GCS = Place("gs", "bucket", "models/a")
+AZURE = Place("az", "container", "models/a", "account")
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush"}
+SERVICE_ACCOUNT = json.dumps({"type": "service_account", "client_email": "a@b", "private_key": "hush"})
+GCS_KEY = "gcloud-application-credentials.json"
+IRSA = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"}
+POD_IDENTITY = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}
+FEDERATED = {"AZURE_FEDERATED_TOKEN_FILE": "/token", "AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant"}
+
+
+def s3(*secrets: Mapping[str, str], environ: Mapping[str, str] | None = None, **settings: Any) -> StoreOptions:
+    named = {f"secret-{number}": secret for number, secret in enumerate(secrets)}
+    return s3_options(S3, SourceSettings(**settings), named, environ or {})
+
+
+def azure(where: Place, *secrets: Mapping[str, str], environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    named = {f"secret-{number}": secret for number, secret in enumerate(secrets)}
+    return dict(azure_options(where, SourceSettings(), named, environ or {}).config)
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("gs://bucket/models/a", GCS),
+        ("s3://bucket/models/a/", S3),
+        ("az://container/models/a", Place("az", "container", "models/a")),
+        ("abfss://container@account.dfs.core.windows.net/models/a", AZURE),
+        ("https://account.blob.core.windows.net/container/models/a", AZURE),
+        (
+            "https://account.blob.core.windows.net/container/with%20space",
+            Place("az", "container", "with space", "account"),
+        ),
+    ],
+)
+def test_a_uri_names_a_place(uri: str, found: Place) -> None:
+    assert place(uri) == found
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "abfss://account.dfs.core.windows.net/models/a",
+        "abfss://container@account.example.com/models/a",
+        "https://account.blob.core.windows.net/container",
+        "https://account.blob.core.windows.net/container/a?sv=1&sig=hush",
+        "s3://user:hush@bucket/a",
+        "gs://bucket/a#part",
+    ],
+)
+def test_a_uri_that_names_no_place_is_refused_without_its_secrets(uri: str) -> None:
+    with pytest.raises(DownloadError, match=r"does not name|has a query or a fragment") as caught:
+        place(uri)
+    assert (caught.value.reason, caught.value.permanent) == ("bad_uri", True)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "truth"),
+    [
+        ("https://account.blob.core.windows.net/c/p", True),
+        ("http://account.blob.core.windows.net/c/p", False),
+        ("https://account.blob.core.windows.net.example.com/c/p", False),
+        ("https://account.blob.core.windows.net@example.com/c/p", False),
+        ("https://example.com/account.blob.core.windows.net/c", False),
+    ],
+)
+def test_only_azures_own_hosts_are_azure(uri: str, truth: bool) -> None:
+    assert is_azure(uri) is truth
+
+
+def test_nobody_signs_without_a_secret_or_an_identity() -> None:
+    assert dict(s3().config)["skip_signature"] is True
+    assert azure(AZURE)["skip_signature"] is True
+    assert dict(gcs_options(GCS, SourceSettings(), {}).config)["skip_signature"] is True
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [KEYS, {"awsAccessKeyID": "key", "awsSecretAccessKey": "hush"}, {"MINIO_USER": "key", "MINIO_PASSWORD": "hush"}],
+)
+def test_s3_keys_are_found_by_each_of_their_names(secret: dict[str, str]) -> None:
+    config = dict(s3(secret, s3_access_key_name="MINIO_USER", s3_secret_key_name="MINIO_PASSWORD").config)
+    assert (config["access_key_id"], config["secret_access_key"]) == ("key", "hush")
+    assert "skip_signature" not in config
+
+
+def test_a_secret_counts_whole_and_the_one_with_keys_before_one_with_settings() -> None:
+    config = dict(
+        s3({"AWS_REGION": "settings-only"}, KEYS | {"AWS_SESSION_TOKEN": "token"}, {"S3_ENDPOINT": "x"}).config
+    )
+    assert config["session_token"] == "token"
+    assert config["region"] == "us-east-1"
+    assert "aws_endpoint_url_s3" not in config
+
+
+def test_half_a_pair_of_keys_is_no_pair() -> None:
+    assert dict(s3({"AWS_ACCESS_KEY_ID": "key"}, {"AWS_SECRET_ACCESS_KEY": "hush"}).config)["skip_signature"] is True
+
+
+@pytest.mark.parametrize(
+    ("secret", "endpoint"),
+    [
+        ({"S3_ENDPOINT": "minio.store:9000"}, "https://minio.store:9000"),
+        ({"S3_ENDPOINT": "minio.store:9000", "S3_USE_HTTPS": "1"}, "https://minio.store:9000"),
+        ({"S3_ENDPOINT": "minio.store:9000", "S3_USE_HTTPS": "0"}, "http://minio.store:9000"),
+        ({"AWS_ENDPOINT_URL": "http://minio.store:9000/"}, "http://minio.store:9000"),
+    ],
+)
+def test_an_endpoint_of_a_secret_is_not_trusted(secret: dict[str, str], endpoint: str) -> None:
+    found = s3(KEYS | secret, s3_endpoint="https://settings")
+    assert (found.endpoint, found.foreign) == (endpoint, True)
+    config = dict(found.config)
+    assert (config["aws_endpoint_url_s3"], config["virtual_hosted_style_request"]) == (endpoint, False)
+
+
+def test_what_a_secret_does_not_say_the_settings_do_and_then_the_environment() -> None:
+    found = s3(KEYS, s3_endpoint="https://settings", s3_region="eu", s3_verify_tls=False)
+    assert (found.endpoint, found.foreign, found.verify_tls) == ("https://settings", False, False)
+    assert dict(found.config)["region"] == "eu"
+    assert s3(KEYS, environ={"AWS_ENDPOINT_URL": "https://env"}).endpoint == "https://env"
+
+
+@pytest.mark.parametrize(
+    ("secret", "settings", "virtual", "endpoint"),
+    [
+        ({}, {}, True, None),
+        ({"S3_USE_VIRTUAL_BUCKET": "false"}, {}, False, None),
+        ({"S3_ENDPOINT": "s3.example"}, {"s3_virtual_host": True}, True, "https://bucket.s3.example"),
+        ({"S3_ENDPOINT": "s3.example", "S3_USE_VIRTUAL_BUCKET": "True"}, {}, True, "https://bucket.s3.example"),
+        ({"S3_ENDPOINT": "s3.eu-west-1.amazonaws.com"}, {}, True, "https://bucket.s3.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_the_bucket_is_in_the_host_at_amazon_and_where_it_is_said(
+    secret: dict[str, str], settings: dict[str, Any], virtual: bool, endpoint: str | None
+) -> None:
+    config = dict(s3(KEYS | secret, **settings).config)
+    assert (config["virtual_hosted_style_request"], config.get("aws_endpoint_url_s3")) == (virtual, endpoint)
+
+
+def test_a_bucket_with_a_dot_is_in_the_path() -> None:
+    found = s3_options(Place("s3", "my.bucket", "a"), SourceSettings(), {}, {})
+    assert dict(found.config)["virtual_hosted_style_request"] is False
+
+
+def test_anonymous_is_anonymous_whatever_keys_there_are() -> None:
+    assert dict(s3(KEYS | {"awsAnonymousCredential": "true"}).config)["skip_signature"] is True
+    assert dict(s3(KEYS, s3_anonymous=True).config)["skip_signature"] is True
+
+
+def test_a_truth_that_is_none_is_named_by_its_key() -> None:
+    with pytest.raises(DownloadError, match="the key S3_VERIFY_SSL of a secret must be one of 1, true, yes, 0"):
+        s3(KEYS | {"S3_VERIFY_SSL": "maybe"})
+
+
+@pytest.mark.parametrize("environ", [KEYS, IRSA, POD_IDENTITY])
+def test_an_identity_of_the_pod_is_left_to_the_client_and_a_secrets_keys_go_before_it(environ: dict[str, str]) -> None:
+    assert not {"skip_signature", "access_key_id"} & dict(s3(environ=environ).config).keys()
+    assert dict(s3({"awsAccessKeyID": "k", "awsSecretAccessKey": "s"}, environ=environ).config)["access_key_id"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("secret", "kind", "proof"),
+    [
+        ({"AZURE_STORAGE_ACCESS_KEY": "hush"}, "access_key", {"account_key": "hush"}),
+        (
+            {"AZ_CLIENT_ID": "i", "AZ_CLIENT_SECRET": "hush", "AZ_TENANT_ID": "t"},
+            "client_secret",
+            {"client_id": "i", "client_secret": "hush", "tenant_id": "t"},
+        ),
+        ({"AZURE_STORAGE_SAS_TOKEN": "?sv=1&sig=hush"}, "sas_token", {"sas_key": "sv=1&sig=hush"}),
+    ],
+)
+def test_each_proof_of_azure_is_used_and_no_other(secret: dict[str, str], kind: str, proof: dict[str, str]) -> None:
+    found = azure(AZURE, secret, environ=FEDERATED)
+    assert found == {"account_name": "account", "credential_type": kind, **proof}
+
+
+def test_a_secret_of_another_account_is_not_used() -> None:
+    other = {"AZURE_STORAGE_ACCOUNT": "other", "AZURE_STORAGE_ACCESS_KEY": "hush"}
+    mine = {"AZURE_STORAGE_ACCOUNT": "account", "AZURE_STORAGE_ACCESS_KEY": "mine"}
+    assert azure(AZURE, other, mine)["account_key"] == "mine"
+    assert azure(AZURE, other)["skip_signature"] is True
+    assert azure(Place("az", "container", "a"), other)["account_name"] == "other"
+
+
+def test_azures_federated_token_is_used_when_no_secret_proves_anything() -> None:
+    found = azure(AZURE, environ=FEDERATED | {"AZURE_AUTHORITY_HOST": "https://login"})
+    assert found == {
+        "account_name": "account",
+        "credential_type": "workload_identity",
+        "federated_token_file": "/token",
+        "client_id": "client",
+        "tenant_id": "tenant",
+        "authority_host": "https://login",
+    }
+
+
+def test_a_key_file_of_a_secret_goes_before_that_of_the_settings_and_names_no_endpoint() -> None:
+    settings = SourceSettings(gcs_credentials="/file")
+    found = dict(gcs_options(GCS, settings, {"s": {GCS_KEY: SERVICE_ACCOUNT}}).config)
+    assert found == {"base_url": "https://storage.googleapis.com", "service_account_key": SERVICE_ACCOUNT}
+    assert dict(gcs_options(GCS, settings, {}).config)["application_credentials"] == "/file"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"type": "authorized_user"}'])
+def test_what_is_no_key_file_is_named(text: str) -> None:
+    with pytest.raises(DownloadError, match=f"the key {GCS_KEY} of the secret mine is not the key file") as caught:
+        gcs_options(GCS, SourceSettings(), {"mine": {GCS_KEY: text}})
+    assert caught.value.permanent
+
+
+def test_the_metadata_server_is_asked_for_googles_own_storage_only() -> None:
+    assert wants_identity(SourceSettings(), {})
+    assert wants_identity(SourceSettings(gcs_endpoint="https://storage-x.p.googleapis.com"), {})
+    assert not wants_identity(SourceSettings(gcs_endpoint="http://localhost:4443"), {})
+    assert not wants_identity(SourceSettings(gcs_credentials="/file"), {})
+    assert not wants_identity(SourceSettings(), {"s": {GCS_KEY: SERVICE_ACCOUNT}})
+    assert "skip_signature" not in dict(gcs_options(GCS, SourceSettings(), {}, identity=True).config)
+
+
+def test_options_do_not_show_what_they_prove() -> None:
+    assert "hush" not in repr(s3(KEYS))
+    assert "hush" not in repr(gcs_options(GCS, SourceSettings(), {"s": {GCS_KEY: SERVICE_ACCOUNT}}))
