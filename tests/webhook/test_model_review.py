@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import uris
 from tests.support.make import host_object, model_object
 from tests.webhook.make import Clock, ask, cache_of, changed, leaving, message, waiting, warnings
 
@@ -45,6 +46,45 @@ def test_wrong_fields_are_refused_all_at_once() -> None:
     assert outcome.answer["response"]["status"]["code"] == 422
     assert "spec.model.memory: '0' is not greater than 0" in message(outcome)
     assert "'ftp://b/x' has an unknown scheme" in message(outcome)
+
+
+@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+def test_input_07_a_uri_that_is_none_is_refused_and_no_secret_is_echoed(uri: str, sentence: str) -> None:
+    outcome = ask(cache_of(HOST), model_object(uri=uri))
+    assert outcome.answer["response"]["status"]["code"] == 422
+    assert sentence in message(outcome)
+    assert "pw" not in message(outcome)
+
+
+def test_input_07_a_uri_of_64_kib_is_refused_in_a_short_sentence() -> None:
+    assert "a text of 65548 characters is not allowed" in message(ask(cache_of(HOST), model_object(uri=uris.TOO_LONG)))
+
+
+@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_8.items())
+def test_input_08_a_literal_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
+    assert sentence in message(ask(cache_of(HOST), model_object(uri=uri)))
+
+
+@pytest.mark.parametrize("uri", uris.GOOD)
+def test_every_form_of_uri_is_let_in(uri: str) -> None:
+    assert ask(cache_of(HOST), model_object(uri=uri)).allowed
+
+
+def test_what_the_configuration_allows_is_let_in_and_nothing_else() -> None:
+    https = {"https": {"allowHttp": True, "allowedNetworks": ["10.0.0.0/8"]}}
+    for uri, fine in {
+        "http://example.com/m.tar": True,
+        "http://10.0.0.1/m.tar": True,
+        "http://minio.storage.svc/m.tar": True,
+        "http://169.254.169.254/m.tar": False,
+    }.items():
+        assert ask(cache_of(HOST, credentials=https), model_object(uri=uri)).allowed is fine
+        assert ask(cache_of(HOST), model_object(uri=uri)).allowed is False
+
+
+def test_a_model_from_before_the_configuration_forbade_its_place_may_change_elsewhere() -> None:
+    old = model_object(uri="http://example.com/m.tar")
+    assert ask(cache_of(HOST), model_object(uri="http://example.com/m.tar", memory="512Mi"), old).allowed
 
 
 def test_a_model_may_come_before_its_host_and_is_told_that_it_waits() -> None:
