@@ -24,7 +24,8 @@ def test_the_shape_of_kfserving_0_6_is_read() -> None:
     }
     config = parse({"predictors": json.dumps(predictors), "explainers": "{}", "storageInitializer": "not even json"})
     assert config.predictors["triton"].multi_model_server
-    assert config.predictors["sklearn"].image == "docker.io/seldonio/mlserver"
+    assert config.predictors["sklearn.v1"].image == "gcr.io/kfserving/sklearnserver"
+    assert config.predictors["sklearn.v2"].image == "docker.io/seldonio/mlserver"
 
 
 @pytest.mark.parametrize(

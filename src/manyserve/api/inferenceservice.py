@@ -12,7 +12,7 @@ from pydantic import Field
 
 from manyserve.api.base import Meta, Opaque, Wire
 from manyserve.api.hoststatus import InferenceServiceStatus
-from manyserve.api.pod import Container, ContainerFields, PodFields
+from manyserve.api.pod import Container, ContainerFields, Name, PodFields
 
 FRAMEWORK_PREDICTORS = (
     "triton",
@@ -26,7 +26,10 @@ FRAMEWORK_PREDICTORS = (
     "paddle",
 )
 PREDICTORS = (*FRAMEWORK_PREDICTORS, "containers")
-SUPPORTED_PREDICTORS = ("triton", "containers")
+SUPPORTED_PREDICTORS = ("triton", "sklearn", "xgboost", "lightgbm", "containers")
+DEFAULT_PROTOCOLS = {"triton": "v2", "sklearn": "v1", "xgboost": "v1", "lightgbm": "v1", "containers": "v2"}
+PROTOCOL_ENV = "PROTOCOL"
+"""The variable in which a server of the user's own says its protocol, as in 0.6."""
 
 UNSUPPORTED = (
     *(each for each in PREDICTORS if each not in SUPPORTED_PREDICTORS),
@@ -71,9 +74,7 @@ class ServerFields(ContainerFields):
     runtime_version: Annotated[
         str | None, Field(max_length=128, description="Tag of the image; unset: the configured one.")
     ] = None
-    protocol_version: Annotated[
-        Literal["v2"] | None, Field(description="Inference protocol; v2 is the one that is supported.")
-    ] = None
+    name: Annotated[Name | None, Field(description="Ignored: the server is always called kserve-container.")] = None
     storage_uri: Annotated[
         str | None,
         Field(
@@ -83,27 +84,41 @@ class ServerFields(ContainerFields):
     ] = None
 
 
-_SERVER = Field(
-    description="Triton Inference Server.",
-    json_schema_extra={
-        "x-kubernetes-validations": [
-            {
-                "rule": "!has(self.storageUri)",
-                "message": "storageUri is not supported on a multi-model host; place models with TrainedModels",
-                "fieldPath": ".storageUri",
-            }
-        ]
-    },
-)
+class TritonFields(ServerFields):
+    """Triton, which speaks v2."""
+
+    protocol_version: Annotated[
+        Literal["v2"] | None, Field(description="Inference protocol; v2 is the one that is supported.")
+    ] = None
+
+
+class EitherFields(ServerFields):
+    """A server that there is for both protocols."""
+
+    protocol_version: Annotated[
+        Literal["v1", "v2"] | None,
+        Field(description="Inference protocol: v1, or unset, runs KServe's own server, v2 runs MLServer."),
+    ] = None
+
+
+_NO_STORAGE: dict[str, Any] = {
+    "rule": "!has(self.storageUri)",
+    "message": "storageUri is not supported on a multi-model host; place models with TrainedModels",
+    "fieldPath": ".storageUri",
+}
+
+
+def _server(what: str) -> Any:
+    return Field(description=what, json_schema_extra={"x-kubernetes-validations": [_NO_STORAGE]})
 
 
 class PredictorSpec(PodFields):
     """The model server and how its pods run."""
 
-    triton: Annotated[ServerFields | None, _SERVER] = None
-    sklearn: Annotated[Opaque | None, _later("scikit-learn server.")] = None
-    xgboost: Annotated[Opaque | None, _later("XGBoost server.")] = None
-    lightgbm: Annotated[Opaque | None, _later("LightGBM server.")] = None
+    triton: Annotated[TritonFields | None, _server("Triton Inference Server.")] = None
+    sklearn: Annotated[EitherFields | None, _server("scikit-learn server.")] = None
+    xgboost: Annotated[EitherFields | None, _server("XGBoost server.")] = None
+    lightgbm: Annotated[EitherFields | None, _server("LightGBM server.")] = None
     tensorflow: Annotated[Opaque | None, _later("TensorFlow Serving.")] = None
     pytorch: Annotated[Opaque | None, _later("PyTorch server.")] = None
     onnx: Annotated[Opaque | None, _later("ONNX Runtime server.")] = None
@@ -114,8 +129,8 @@ class PredictorSpec(PodFields):
         Field(
             min_length=1,
             max_length=1,
-            description="A server of one's own that speaks the v2 protocol with its repository extension; "
-            "its env has MULTI_MODEL_SERVER=true.",
+            description="A server of one's own that speaks the v2 protocol with its repository extension, or v1 as "
+            "KServe's own servers do when its env has PROTOCOL=v1; its env has MULTI_MODEL_SERVER=true.",
         ),
     ] = None
     min_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Fewest replicas; unset: 1.")] = None
@@ -134,9 +149,27 @@ class PredictorSpec(PodFields):
     logger: Annotated[Opaque | None, _later("Logging of requests.")] = None
 
     @property
+    def framework_server(self) -> ServerFields | None:
+        """The server that the operator knows how to run, None for one of the user's own."""
+        return self.triton or self.sklearn or self.xgboost or self.lightgbm
+
+    @property
     def server(self) -> ContainerFields:
         """The server's container fields, whichever predictor it is."""
-        return self.triton or (self.containers or (ContainerFields(),))[0]
+        return self.framework_server or (self.containers or (ContainerFields(),))[0]
+
+    @property
+    def name(self) -> str:
+        """The predictor's name: `triton`, or `containers` for a server of the user's own; empty when none is given."""
+        return next((name for name in SUPPORTED_PREDICTORS if getattr(self, name) is not None), "")
+
+    @property
+    def protocol(self) -> str:
+        """The inference protocol that the server speaks, `v1` or `v2`."""
+        given = getattr(self.framework_server, "protocol_version", None)
+        if self.containers:
+            given = next((each.value for each in self.containers[0].env or () if each.name == PROTOCOL_ENV), None)
+        return given if given in ("v1", "v2") else DEFAULT_PROTOCOLS.get(self.name, "v2")
 
 
 class InferenceServiceSpec(Wire):

@@ -31,6 +31,8 @@ class PredictorConfig(Wire):
     default_gpu_image_version: str | None = None
     supported_frameworks: tuple[str, ...] = ()
     multi_model_server: bool = False
+    restrict_load_api: bool = True
+    """Whether Triton's load API is closed to all but the agent, where its version can do that."""
 
 
 class IngressConfig(Wire):
@@ -65,6 +67,7 @@ class ServingConfig(Wire):
     """The whole configuration."""
 
     predictors: dict[str, PredictorConfig] = {}
+    """By predictor, `triton`, or by predictor and protocol, `sklearn.v2`."""
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
     deploy: DeployConfig = DeployConfig()
@@ -93,5 +96,9 @@ def _section(key: str, text: str) -> Any:
 
 
 def _flat_predictors(section: dict[str, Any]) -> dict[str, Any]:
-    """Take the v2 variant where a server is given by protocol, as 0.6 does for sklearn and xgboost."""
-    return {name: each.get("v2", each) if isinstance(each, dict) else each for name, each in section.items()}
+    """Put the protocol into the name where a server is given by protocol, as 0.6 does for sklearn and xgboost."""
+    flat: dict[str, Any] = {}
+    for name, each in section.items():
+        by_protocol = isinstance(each, dict) and each and each.keys() <= {"v1", "v2"}
+        flat |= {f"{name}.{protocol}": one for protocol, one in each.items()} if by_protocol else {name: each}
+    return flat

@@ -9,7 +9,7 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.restricted import GROUP_ID, STRICT
-from manyserve.plan.server_container import http_port
+from manyserve.plan.server_container import how_to_start, http_port, key_env
 from manyserve.plan.sources import Sources
 
 STORE_DIR = "/mnt/manyserve"
@@ -18,11 +18,12 @@ CONFIG_DIR = "/mnt/configs"
 
 def build_agent(service: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
     """Return the container of the agent."""
-    agent = config.agent
+    agent, start = config.agent, how_to_start(service, config)
     env = {
         "MANYSERVE_STORE_DIR": STORE_DIR,
         "MANYSERVE_CONFIG_FILE": f"{CONFIG_DIR}/models.json",
         "MANYSERVE_SERVER_URL": f"http://localhost:{http_port(service)}",
+        "MANYSERVE_SERVER_DIALECT": start.dialect,
     }
     env |= sources.env
     pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
@@ -30,7 +31,10 @@ def build_agent(service: InferenceService, config: ServingConfig, sources: Sourc
         "name": names.AGENT_CONTAINER,
         "image": agent.image,
         "args": ["agent"],
-        "env": [{"name": name, "value": value} for name, value in env.items()],
+        "env": [
+            *({"name": name, "value": value} for name, value in env.items()),
+            *((key_env(),) if start.has_key else ()),
+        ],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {
             "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit},

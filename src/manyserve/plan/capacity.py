@@ -10,14 +10,15 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manyserve.api.inferenceservice import SUPPORTED_PREDICTORS, InferenceService
+from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, InferenceService
 from manyserve.api.quantity import format_memory, parse_memory
-from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.servingconfig import PredictorConfig, ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 
 DEFAULT_MEMORY = "2Gi"
 DEFAULT_CPU = "1"
 _MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
+_ONE_PROTOCOL = ("triton", "containers")
 _LARGEST_SHOWN = 3
 
 
@@ -30,9 +31,18 @@ class Taken:
 
 
 def predictor_name(service: InferenceService) -> str:
-    """Return which predictor the host has: `triton`, or `containers` for one of the user's own."""
-    names = (name for name in SUPPORTED_PREDICTORS if getattr(service.spec.predictor, name) is not None)
-    return next(names, "no supported predictor")
+    """Return what runs on the host, as the configuration names it: `triton`, `sklearn.v2`, `containers`."""
+    predictor = service.spec.predictor
+    if not predictor.name:
+        return "no supported predictor"
+    return predictor.name if predictor.name in _ONE_PROTOCOL else f"{predictor.name}.{predictor.protocol}"
+
+
+def predictor_config(service: InferenceService, config: ServingConfig) -> PredictorConfig | None:
+    """Return what is configured for the host's server; what is configured for no protocol holds for the default."""
+    name, protocol = service.spec.predictor.name, service.spec.predictor.protocol
+    plain = config.predictors.get(name) if protocol == DEFAULT_PROTOCOLS.get(name) else None
+    return config.predictors.get(f"{name}.{protocol}", plain)
 
 
 def memory_limit(service: InferenceService) -> int:
@@ -60,7 +70,7 @@ def takes_several_models(service: InferenceService, config: ServingConfig) -> bo
     if service.spec.predictor.containers:
         env = service.spec.predictor.containers[0].env or ()
         return any(each.name == _MULTI_MODEL_ENV and each.value == "true" for each in env)
-    known = config.predictors.get(predictor_name(service))
+    known = predictor_config(service, config)
     return known is not None and known.multi_model_server
 
 
@@ -79,7 +89,7 @@ def why_not_framework(service: InferenceService, framework: str, config: Serving
     if service.spec.predictor.containers:
         return None
     name = predictor_name(service)
-    known = config.predictors.get(name)
+    known = predictor_config(service, config)
     supported = known.supported_frameworks if known else ()
     if framework in supported:
         return None

@@ -78,9 +78,10 @@ def model_status(
     loading = roll_up(key.name, entry, replicas) if entry else not_placed(replicas, f"not placed on {key.name}")
     loaded = claim_told(loading.condition, entry, observed, replicas) if entry else _not_taken(loading, model, observed)
     judged = (*_judge(model, service, observed, placement, host_conditions), loaded)
+    path = urls.model_path(name, service.spec.predictor.protocol)
     return TrainedModelStatus(
-        url=f"{urls.host_url(key, observed.config.ingress)}{urls.model_path(name)}",
-        address=Address(url=f"{urls.host_address(key)}{urls.model_path(name)}"),
+        url=f"{urls.host_url(key, observed.config.ingress)}{path}",
+        address=Address(url=f"{urls.host_address(key)}{path}"),
         conditions=conditions.carry_over(model.status.conditions, (*judged, _ready(judged)), now),
         **_counts(loading),
         observed_generation=model.metadata.generation,

@@ -1,23 +1,27 @@
-"""The model server's container: what Triton needs to serve many models, under what the user sets.
+"""The model server's container: what the server needs to serve many models, under what the user sets.
 
 The server sees the folder `models` of the shared volume, read-only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService, ServerFields
-from manyserve.api.pod import ContainerFields, Resources
+from manyserve.api.pod import EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import DEFAULT_CPU, DEFAULT_MEMORY, predictor_name
+from manyserve.plan.capacity import DEFAULT_CPU, DEFAULT_MEMORY, predictor_config
+from manyserve.plan.kserve_server import start_kserve_server
+from manyserve.plan.mlserver import start_mlserver
 from manyserve.plan.restricted import STRICT
+from manyserve.plan.start import KEY_ENV, MODELS_DIR, Start
+from manyserve.plan.triton import start_triton
 
-MODELS_DIR = "/mnt/models"
 SERVER_USER = 1000
 _GPU = "nvidia.com/gpu"
-_LAID_OVER = ("resources", "ports", "volumeMounts", "securityContext", "args", "name", "image")
+_LAID_OVER = ("resources", "ports", "volumeMounts", "securityContext", "args", "env", "name", "image")
 
 
 def build_server(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
@@ -26,14 +30,15 @@ def build_server(service: InferenceService, config: ServingConfig) -> dict[str, 
     given = {key: each for key, each in server.to_wire().items() if key not in _LAID_OVER}
     for key in ("runtimeVersion", "protocolVersion", "storageUri"):
         given.pop(key, None)
-    port = http_port(service)
+    port, start = http_port(service), how_to_start(service, config)
     return (
-        _probes()
+        _probes(start)
         | given
+        | _env(start, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,
             "image": server_image(service, config),
-            "args": [*_arguments(service, port), *(server.args or ())],
+            "args": [*start.args, *(server.args or ())],
             "ports": [
                 {"name": "http", "containerPort": port, "protocol": "TCP"},
                 {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
@@ -55,7 +60,7 @@ def server_image(service: InferenceService, config: ServingConfig) -> str | None
     server = service.spec.predictor.server
     if server.image:
         return server.image
-    known = config.predictors.get(predictor_name(service))
+    known = predictor_config(service, config)
     if known is None:
         return None
     version = known.default_image_version
@@ -70,29 +75,44 @@ def http_port(service: InferenceService) -> int:
     return int(ports[0].get("containerPort", names.HTTP_PORT)) if ports else names.HTTP_PORT
 
 
-def _arguments(service: InferenceService, port: int) -> list[str]:
-    """Return what Triton needs to serve many models; a server of the user's own gets only what they give."""
-    server: ContainerFields | None = service.spec.predictor.triton
-    if server is None:
-        return []
-    return [
-        *(() if server.command else ("tritonserver",)),
-        f"--model-repository={MODELS_DIR}",
-        "--model-control-mode=explicit",
-        "--strict-readiness=false",
-        f"--http-port={port}",
-        "--http-thread-count=16",  # a load holds one while it lasts, and a hanging one for ever
-        f"--grpc-port={names.GRPC_PORT}",
-        f"--metrics-port={names.METRICS_PORT}",
-    ]
+def how_to_start(service: InferenceService, config: ServingConfig) -> Start:
+    """Return how the host's server is started; one of the user's own gets only what they give."""
+    predictor, port = service.spec.predictor, http_port(service)
+    if predictor.triton:
+        known = predictor_config(service, config)
+        return start_triton(
+            port,
+            image=server_image(service, config),
+            restrict=known is None or known.restrict_load_api,
+            has_command=bool(predictor.triton.command),
+        )
+    if predictor.framework_server is None:
+        return Start(dialect=predictor.protocol)
+    if predictor.protocol == "v2":
+        return start_mlserver(predictor.name, port)
+    cpu = _resources(predictor.server.resources)["limits"]["cpu"]
+    return start_kserve_server(predictor.name, service.metadata.name, port, cpu)
 
 
-def _probes() -> dict[str, Any]:
-    live = {"path": "/v2/health/live", "port": "http"}
+def key_env() -> dict[str, Any]:
+    """Return the variable with the key of the pod, which is its UID."""
+    return {"name": KEY_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+
+
+def _env(start: Start, given: Sequence[EnvVar]) -> dict[str, Any]:
+    """Return the environment: ours where the user's does not say otherwise, the key, the user's."""
+    taken = {each.name for each in given}
+    ours = [{"name": name, "value": value} for name, value in start.env.items() if name not in taken]
+    env = [*ours, *((key_env(),) if start.has_key else ()), *(each.to_wire() for each in given)]
+    return {"env": env} if env else {}
+
+
+def _probes(start: Start) -> dict[str, Any]:
+    live = {"path": start.live, "port": "http"}
     return {
         "startupProbe": {"httpGet": live, "periodSeconds": 1, "failureThreshold": 600},
         "livenessProbe": {"httpGet": live, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
-        "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 2},
+        "readinessProbe": {"httpGet": {"path": start.ready, "port": "http"}, "periodSeconds": 2},
     }
 
 

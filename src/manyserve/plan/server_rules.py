@@ -6,7 +6,7 @@ Kubernetes refuses, or as a server that the agent cannot reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 
 from manyserve.api.agentreport import AGENT_PORT
@@ -15,20 +15,32 @@ from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import Memory, parse_memory, parse_quantity
 from manyserve.plan.problem import Problem, shown
+from manyserve.plan.start import KEY_ENV, MODELS_DIR
+from manyserve.plan.triton import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, names_load_api
 
 Rule = Callable[[InferenceService], Iterator[Problem]]
 
 QUANTITY_SENTENCE = "must be a quantity, such as 500m, 1 or 2Gi"
 
-_OURS = {
-    "--model-repository": "/mnt/models",
-    "--model-store": "/mnt/models",
+_TRITON = {
+    "--model-repository": MODELS_DIR,
+    "--model-store": MODELS_DIR,
     "--model-control-mode": "explicit",
     "--http-port": "",
     "--grpc-port": str(GRPC_PORT),
     "--metrics-port": str(METRICS_PORT),
+    "--allow-sagemaker": "false",  # these two load models, too, on ports of their own
+    "--allow-vertex-ai": "false",
 }
-"""Arguments of Triton that the operator gives, with the only value that works; empty: none does."""
+_KSERVE = {"--model_dir": MODELS_DIR, "--http_port": "", "--grpc_port": str(GRPC_PORT), "--workers": "1"}
+"""Arguments that the operator gives, with the only value that works; empty: none does."""
+_MLSERVER_ENV = (
+    "MLSERVER_HTTP_PORT",
+    "MLSERVER_GRPC_PORT",
+    "MLSERVER_METRICS_PORT",
+    "MLSERVER_MODELS_DIR",
+    "MLSERVER_LOAD_MODELS_AT_STARTUP",
+)
 _TAKEN_PORTS = {GRPC_PORT: "gRPC", METRICS_PORT: "the server's metrics", AGENT_PORT: "the model agent"}
 
 
@@ -70,20 +82,55 @@ def one_port_answers_http(service: InferenceService) -> Iterator[Problem]:
 
 
 def arguments_leave_ours_alone(service: InferenceService) -> Iterator[Problem]:
-    """Refuse to undo the mode, the folder and the ports with which the operator starts Triton."""
-    triton = service.spec.predictor.triton
-    arguments = (triton.args if triton else None) or ()
-    for index, each in enumerate(arguments):
-        name, separator, value = each.partition("=")
-        value = value if separator else next(iter(arguments[index + 1 : index + 2]), "")
-        if name in _OURS and value != _OURS[name]:
-            where = f"spec.predictor.triton.args[{index}]"
-            ours = f"{name}={_OURS[name]}" if _OURS[name] else f"{name}, which follows spec.predictor.triton.ports"
+    """Refuse to undo the mode, the folder and the ports with which the operator starts the server."""
+    known = _our_arguments(service)
+    for where, each, name, value in _arguments(service):
+        if name in known and value != known[name]:
+            ports = f"{_server_path(service)}.ports"
+            ours = f"{name}={known[name]}" if known[name] else f"{name}, which follows {ports}"
             yield Problem(where, f"{shown(each)} undoes the operator's {ours}; it must be left out")
 
 
+def the_load_api_stays_closed(service: InferenceService) -> Iterator[Problem]:
+    """Refuse a key of the user's own for Triton's load API: Triton takes one, and it is the agent's."""
+    if service.spec.predictor.triton is None:
+        return
+    for where, each, name, value in _arguments(service):
+        if name in (HTTP_RESTRICTED, GRPC_RESTRICTED) and names_load_api(value):
+            yield Problem(where, f"{shown(each)} speaks of {LOAD_API}, which only the agent uses; it must be left out")
+
+
+def environment_leaves_ours_alone(service: InferenceService) -> Iterator[Problem]:
+    """Refuse variables that would take the server away from the agent."""
+    predictor = service.spec.predictor
+    if predictor.framework_server is None or predictor.protocol == "v1":
+        return
+    ours = (KEY_ENV,) if predictor.triton else _MLSERVER_ENV
+    for index, each in enumerate(predictor.server.env or ()):
+        if each.name in ours:
+            where = f"{_server_path(service)}.env[{index}]"
+            yield Problem(where, f"{each.name} is the operator's; it must be left out")
+
+
+def _our_arguments(service: InferenceService) -> Mapping[str, str]:
+    predictor = service.spec.predictor
+    if predictor.triton:
+        return _TRITON
+    return _KSERVE if predictor.framework_server and predictor.protocol == "v1" else {}
+
+
+def _arguments(service: InferenceService) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each argument: where it stands, whole, its name, its value, which may be the next argument."""
+    arguments = service.spec.predictor.server.args or ()
+    for index, each in enumerate(arguments):
+        name, separator, value = each.partition("=")
+        value = value if separator else next(iter(arguments[index + 1 : index + 2]), "")
+        yield f"{_server_path(service)}.args[{index}]", each, name, value
+
+
 def _server_path(service: InferenceService) -> str:
-    return "spec.predictor.containers[0]" if service.spec.predictor.containers else "spec.predictor.triton"
+    predictor = service.spec.predictor
+    return "spec.predictor.containers[0]" if predictor.containers else f"spec.predictor.{predictor.name or 'triton'}"
 
 
 def _resources(service: InferenceService) -> tuple[str, Resources]:
@@ -110,4 +157,6 @@ RULES: tuple[Rule, ...] = (
     requests_stay_below_limits,
     one_port_answers_http,
     arguments_leave_ours_alone,
+    the_load_api_stays_closed,
+    environment_leaves_ours_alone,
 )

@@ -55,9 +55,9 @@ def nothing_unsupported_is_asked_for(service: InferenceService) -> Iterator[Prob
 
 def models_come_as_objects_of_their_own(service: InferenceService) -> Iterator[Problem]:
     """Refuse a storageUri of the host's own."""
-    triton = service.spec.predictor.triton
-    if triton and triton.storage_uri is not None:
-        yield Problem("spec.predictor.triton.storageUri", STORAGE_SENTENCE)
+    server = service.spec.predictor.framework_server
+    if server and server.storage_uri is not None:
+        yield Problem(f"spec.predictor.{service.spec.predictor.name}.storageUri", STORAGE_SENTENCE)
 
 
 def replicas_are_a_range(service: InferenceService) -> Iterator[Problem]:

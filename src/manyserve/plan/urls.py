@@ -26,6 +26,6 @@ def host_address(key: Key) -> str:
     return f"http://{key.name}.{key.namespace}.svc.cluster.local"
 
 
-def model_path(model: str) -> str:
-    """Return the path at which a model answers: the v2 protocol's infer."""
-    return f"/v2/models/{model}/infer"
+def model_path(model: str, protocol: str) -> str:
+    """Return the path at which a model answers in the protocol of its server."""
+    return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"

@@ -1,0 +1,227 @@
+"""How each model server is started, how the agent is to speak to it, and what users may not undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.pod_template import build_pod_template
+from manyserve.plan.server_container import how_to_start
+from manyserve.plan.urls import model_path
+from manyserve.plan.validation import service_problems
+from tests.support import make
+
+KEY = {"name": "MANYSERVE_SERVER_KEY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+HTTP = "--http-restricted-api=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
+GRPC = "--grpc-restricted-protocol=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
+
+
+def variants(name: str) -> dict[str, Any]:
+    """What 0.6 has for a server that there is for both protocols."""
+    v1 = {"image": f"kserve/{name}server", "defaultImageVersion": "v1", "supportedFrameworks": [name]}
+    v2 = {"image": "seldonio/mlserver", "defaultImageVersion": "1.7.1", "supportedFrameworks": [name]}
+    return {"v1": v1 | {"multiModelServer": True}, "v2": v2 | {"multiModelServer": True}}
+
+
+def config(triton: dict[str, Any] | None = None) -> ServingConfig:
+    known = {name: variants(name) for name in ("sklearn", "xgboost", "lightgbm")}
+    given = {"image": "nvcr.io/nvidia/tritonserver", "defaultImageVersion": "24.10-py3", "multiModelServer": True}
+    return make.config(predictors=known | {"triton": given | (triton or {})})
+
+
+def host(**predictor: Any) -> InferenceService:
+    return make.host(**({"triton": None} | predictor))
+
+
+def containers(service: InferenceService, known: ServingConfig | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    server, agent = build_pod_template(service, known or config())["spec"]["containers"]
+    return server, agent
+
+
+def env(container: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each.get("value") for each in container.get("env", ())}
+
+
+def problems(**predictor: Any) -> str:
+    return "; ".join(map(str, service_problems(host(**predictor))))
+
+
+def test_tritons_load_api_is_closed_by_the_uid_of_the_pod_which_both_containers_know() -> None:
+    server, agent = containers(host(triton={"env": [{"name": "A", "value": "b"}]}))
+    assert server["args"][-2:] == [HTTP, GRPC]
+    assert server["env"] == [KEY, {"name": "A", "value": "b"}]
+    assert KEY in agent["env"]
+    assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v2"
+
+
+def test_the_configuration_can_leave_the_load_api_open() -> None:
+    server, agent = containers(host(triton={}), config({"restrictLoadApi": False}))
+    assert not any("restricted" in each for each in server["args"])
+    assert "env" not in server
+    assert KEY not in agent["env"]
+
+
+@pytest.mark.parametrize(
+    ("image", "closed"),
+    [
+        ("nvcr.io/nvidia/tritonserver:23.05-py3", False),
+        ("nvcr.io/nvidia/tritonserver:20.08-py3", False),
+        ("registry:5000/triton:23.10", False),
+        ("nvcr.io/nvidia/tritonserver:23.11-py3", True),
+        ("nvcr.io/nvidia/tritonserver:25.01-py3@sha256:00", True),
+        ("manyserve/tritonserver:2.51.0-cpu", True),
+        ("registry:5000/triton", True),
+        ("triton@sha256:00", True),
+    ],
+)
+def test_a_triton_that_would_not_start_with_the_flags_does_not_get_them(image: str, closed: bool) -> None:
+    assert how_to_start(host(triton={"image": image}), config()).has_key is closed
+
+
+def test_a_runtime_version_from_before_the_flags_leaves_them_out() -> None:
+    assert not how_to_start(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--http-restricted-api=health,model-repository:mine=1", "model-repository, which only the agent uses"),
+        ("--grpc-restricted-protocol=model-repository:mine=1", "model-repository, which only the agent uses"),
+        ("--allow-sagemaker=true", "undoes the operator's --allow-sagemaker=false"),
+        ("--allow-vertex-ai=1", "undoes the operator's --allow-vertex-ai=false"),
+    ],
+)
+def test_users_cannot_open_tritons_load_api_again(argument: str, said: str) -> None:
+    assert said in problems(triton={"args": [argument]})
+
+
+def test_users_may_close_more_of_triton() -> None:
+    assert problems(triton={"args": ["--http-restricted-api=trace,logging:mine=1", "--allow-sagemaker=false"]}) == ""
+
+
+def test_users_cannot_set_the_key() -> None:
+    said = problems(triton={"env": [{"name": "A", "value": "1"}, {"name": "MANYSERVE_SERVER_KEY", "value": "known"}]})
+    assert said == "spec.predictor.triton.env[1]: MANYSERVE_SERVER_KEY is the operator's; it must be left out"
+
+
+def test_kserves_own_server_is_started_as_0_6_starts_it() -> None:
+    server, agent = containers(host(sklearn={}))
+    assert server["image"] == "kserve/sklearnserver:v1"
+    assert server["args"] == [
+        "--model_name=triton-mms",
+        "--model_dir=/mnt/models",
+        "--http_port=8080",
+        "--grpc_port=9000",
+        "--workers=1",
+    ]
+    assert server["readinessProbe"]["httpGet"] == {"path": "/", "port": "http"}
+    assert "env" not in server
+    assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v1"
+    assert KEY not in agent["env"]
+
+
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_servers_with_threads_get_as_many_as_cpus(name: str) -> None:
+    assert "--nthread=3" in containers(host(**{name: {"resources": {"limits": {"cpu": "2500m"}}}}))[0]["args"]
+    assert "--nthread=1" in containers(host(**{name: {"protocolVersion": "v1"}}))[0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("sklearn", "mlserver_sklearn.SKLearnModel"),
+        ("xgboost", "mlserver_xgboost.XGBoostModel"),
+        ("lightgbm", "mlserver_lightgbm.LightGBMModel"),
+    ],
+)
+def test_v2_runs_mlserver_which_is_led_by_its_environment(name: str, runtime: str) -> None:
+    server, agent = containers(host(**{name: {"protocolVersion": "v2", "ports": [{"containerPort": 8081}]}}))
+    assert server["image"] == "seldonio/mlserver:1.7.1"
+    assert server["args"] == []
+    assert env(server) == {
+        "MLSERVER_HTTP_PORT": "8081",
+        "MLSERVER_GRPC_PORT": "9000",
+        "MLSERVER_METRICS_PORT": "8002",
+        "MLSERVER_MODELS_DIR": "/mnt/models",
+        "MLSERVER_LOAD_MODELS_AT_STARTUP": "false",
+        "MLSERVER_MODEL_IMPLEMENTATION": runtime,
+        "MLSERVER_METRICS_DIR": "/tmp/metrics",
+        "MLSERVER_ENVIRONMENTS_DIR": "/tmp/environments",
+    }
+    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "mlserver"
+    assert env(agent)["MANYSERVE_SERVER_URL"] == "http://localhost:8081"
+
+
+def test_users_may_name_another_runtime_but_not_another_folder() -> None:
+    given = {"protocolVersion": "v2", "env": [{"name": "MLSERVER_MODEL_IMPLEMENTATION", "value": "mine.Model"}]}
+    server, _ = containers(host(sklearn=given))
+    assert [each["value"] for each in server["env"] if each["name"] == "MLSERVER_MODEL_IMPLEMENTATION"] == [
+        "mine.Model"
+    ]
+    assert problems(sklearn=given) == ""
+    given["env"] = [{"name": "MLSERVER_MODELS_DIR", "value": "/other"}]
+    assert "spec.predictor.sklearn.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(sklearn=given)
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--model_dir=/other", "undoes the operator's --model_dir=/mnt/models"),
+        ("--http_port=1", "undoes the operator's --http_port, which follows spec.predictor.xgboost.ports"),
+        ("--workers=4", "undoes the operator's --workers=1"),
+    ],
+)
+def test_users_cannot_take_kserves_server_from_the_agent(argument: str, said: str) -> None:
+    assert f"spec.predictor.xgboost.args[0]: '{argument}' {said}" in problems(xgboost={"args": [argument]})
+
+
+def test_a_storage_uri_is_refused_on_each_server() -> None:
+    assert "spec.predictor.lightgbm.storageUri: storageUri is not supported" in problems(
+        lightgbm={"storageUri": "gs://a/b"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("predictor", "dialect", "path"),
+    [
+        ({"sklearn": {}}, "v1", "/v1/models/m:predict"),
+        ({"sklearn": {"protocolVersion": "v2"}}, "mlserver", "/v2/models/m/infer"),
+        ({"triton": {}}, "v2", "/v2/models/m/infer"),
+        ({"containers": [{"image": "own"}]}, "v2", "/v2/models/m/infer"),
+        (
+            {"containers": [{"image": "own", "env": [{"name": "PROTOCOL", "value": "v1"}]}]},
+            "v1",
+            "/v1/models/m:predict",
+        ),
+    ],
+)
+def test_a_model_answers_at_the_path_of_its_servers_protocol(
+    predictor: dict[str, Any], dialect: str, path: str
+) -> None:
+    service = host(**predictor)
+    assert how_to_start(service, config()).dialect == dialect
+    assert model_path("m", service.spec.predictor.protocol) == path
+
+
+def test_each_protocol_has_its_own_configuration() -> None:
+    known = variants("sklearn")
+    known["v2"] |= {"multiModelServer": False, "supportedFrameworks": ["other"]}
+    both = make.config(predictors={"sklearn": known})
+    assert why_not_several(host(sklearn={}), both) is None
+    assert why_not_framework(host(sklearn={}), "sklearn", both) is None
+    v2 = host(sklearn={"protocolVersion": "v2"})
+    assert "predictors.sklearn.v2.multiModelServer" in (why_not_several(v2, both) or "")
+    assert "runs sklearn.v2, which does not support framework sklearn; it supports: other" in (
+        why_not_framework(v2, "sklearn", both) or ""
+    )
+
+
+def test_a_configuration_without_protocols_is_that_of_v1_as_0_6_has_it_for_lightgbm() -> None:
+    flat = make.config(predictors={"lightgbm": variants("lightgbm")["v1"]})
+    assert containers(host(lightgbm={}), flat)[0]["image"] == "kserve/lightgbmserver:v1"
+    assert why_not_several(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
