@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
 from manyserve.agent.servers import ServerGoneError, ServerRefusedError, V2Server
 from manyserve.agent.servers.v2 import read_index
-
 from manyserve.agent.sync import ServerModel, ServerState
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
