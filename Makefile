@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract stores walkthrough lint format clean cluster cluster-down tools generate
+.PHONY: help demo test unit contract stores servers walkthrough lint format clean cluster cluster-down tools generate
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -36,7 +36,7 @@ help: ## say what there is
 demo: .venv/.installed
 	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
 
-test: lint unit contract stores walkthrough
+test: lint unit contract stores servers walkthrough
 
 lint: .venv/.installed
 	@echo "==> lint"
@@ -51,7 +51,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -m "not contract and not cluster and not stores"
+	@$(BIN)/pytest -q -m "not contract and not cluster and not stores and not servers"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -71,6 +71,11 @@ stores: tools
 	@fi
 	@command -v npm >/dev/null || { echo "Azurite needs Node and npm: install them (on Debian, as root: apt-get install nodejs npm)" >&2; exit 2; }
 	@$(BIN)/pytest -q -m stores
+	@echo "    took $$SECONDS s"
+
+servers: .venv/.installed
+	@echo "==> tests against real model servers: MLServer and KServe's own"
+	@$(BIN)/pytest -q -m servers
 	@echo "    took $$SECONDS s"
 
 walkthrough: tools
