@@ -24,8 +24,7 @@ class Secrets:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._seen: object = None
-        self._folders: Folders = {}
+        self._known: tuple[object, Folders] = (None, {})  # one value: threads of several downloads look at it
 
     def __repr__(self) -> str:
         return f"Secrets({str(self._root)!r})"
@@ -33,11 +32,11 @@ class Secrets:
     def folders(self) -> Folders:
         """Return all secrets as they are now."""
         for _ in range(_LOOKS):
-            seen = _identity(self._root)
-            if seen == self._seen:
-                break
-            self._folders, self._seen = _read(self._root), seen
-        return self._folders
+            seen, (before, folders) = _identity(self._root), self._known
+            if seen == before:
+                return folders
+            self._known = (seen, _read(self._root))
+        return self._known[1]
 
     def get(self, key: str) -> str | None:
         """Return the value of a key in the first secret, by name, that has it; an empty one is none."""

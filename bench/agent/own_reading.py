@@ -1,0 +1,47 @@
+"""One download by the agent's own downloader, in a process of its own: `own_reading URI ENDPOINT FOLDER`.
+
+Prints the seconds and the most memory that the process had, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from manyserve.agent.download import choose, downloaders
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.sources import SourceSettings
+
+
+class _Nobody:
+    """Is told how a download gets on."""
+
+    def arrived(self, count: int) -> None:
+        """Listen to nothing."""
+
+    def stored(self, count: int) -> None:
+        """Listen to nothing."""
+
+
+async def _read(uri: str, endpoint: str, folder: Path) -> None:
+    sources = SourceSettings(gcs_endpoint=endpoint, s3_endpoint=endpoint)
+    source = choose(uri, downloaders(AgentSettings(sources=sources)))
+    await source.fetch(await source.find(uri), folder, _Nobody())
+
+
+def peak() -> int:
+    """Return the most bytes that this process had; `getrusage` would tell of who started it, too."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else 0
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    uvloop.run(_read(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    seconds = time.monotonic() - began
+    print(json.dumps({"seconds": seconds, "bytes": peak()}))
