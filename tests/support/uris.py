@@ -61,24 +61,29 @@ ROW_7 = {
 }
 TOO_LONG = "gs://bucket/" + "a" * 65536
 
-NOT_PUBLIC = "is not public; it must be a public host, unless credentials.https.allowedNetworks"
-NO_ADDRESS = "is not an address; it must be a host name, or four numbers with dots between"
-INSIDE = "is a name inside the cluster; it must be a public host, unless credentials.https.allowedNetworks"
+PUBLIC = "; it must be a public host, unless credentials.https.allowedNetworks"
+CLOUD = f"is an address of the cloud's own services{PUBLIC}"
+LOOPBACK = f"is a loopback address{PUBLIC}"
+PRIVATE = f"is a private address{PUBLIC}"
+ODD = "is an address in an odd spelling; write four numbers from 0 to 255, with dots"
+INSIDE = f"is a name inside the cluster{PUBLIC}"
 ROW_8 = {
-    "https://169.254.169.254/latest": NOT_PUBLIC,
-    "https://[::ffff:169.254.169.254]/latest": NOT_PUBLIC,
-    "https://[64:ff9b::a9fe:a9fe]/latest": NOT_PUBLIC,
-    "https://[fd00:ec2::254]/latest": NOT_PUBLIC,
-    "https://100.100.100.200/latest": NOT_PUBLIC,
-    "https://127.0.0.1:8080/v2/repository/models/m/load": NOT_PUBLIC,
-    "https://localhost:8080/v2/repository/models/m/load": NOT_PUBLIC,
-    "https://10.0.0.1/m": NOT_PUBLIC,
-    "https://224.0.0.1/m": NOT_PUBLIC,
-    "https://[::1]/m": NOT_PUBLIC,
-    "https://2130706433/m": NO_ADDRESS,
-    "https://0x7f.1/m": NO_ADDRESS,
-    "https://0177.0.0.1/m": NO_ADDRESS,
-    "https://127.1/m": NO_ADDRESS,
+    "https://169.254.169.254/latest": CLOUD,
+    "https://[::ffff:169.254.169.254]/latest": CLOUD,
+    "https://[64:ff9b::a9fe:a9fe]/latest": CLOUD,
+    "https://[fd00:ec2::254]/latest": CLOUD,
+    "https://100.100.100.200/latest": CLOUD,
+    "https://127.0.0.1:8080/v2/repository/models/m/load": LOOPBACK,
+    "https://localhost:8080/v2/repository/models/m/load": LOOPBACK,
+    "https://10.0.0.1/m": PRIVATE,
+    "https://168.63.129.16/m": CLOUD,
+    "https://100.64.0.1/m": f"is not a public address{PUBLIC}",
+    "https://224.0.0.1/m": f"is a multicast address{PUBLIC}",
+    "https://[::1]/m": LOOPBACK,
+    "https://2130706433/m": ODD,
+    "https://0x7f.1/m": ODD,
+    "https://0177.0.0.1/m": ODD,
+    "https://127.1/m": ODD,
     "https://kubernetes/m": INSIDE,
     "https://kubernetes.default.svc/m": INSIDE,
     "https://minio.storage.svc.cluster.local/m": INSIDE,

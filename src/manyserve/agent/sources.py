@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manyserve.agent.variables import Network, count, env, flag, networks, path, url
+from manyserve.agent.variables import count, env, flag, networks, path, url
+from manyserve.api.addresses import Network
 
 MIB = 1024**2
 

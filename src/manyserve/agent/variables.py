@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-Network = IPv4Network | IPv6Network
+from manyserve.api.addresses import Network
+
 _WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 

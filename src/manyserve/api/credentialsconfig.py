@@ -8,15 +8,15 @@ as well.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from manyserve.api.addresses import Network
 from manyserve.api.base import Wire
 
-Network = IPv4Network | IPv6Network
 _WORDS = {"1": True, "true": True, "0": False, "false": False}
 URL_SENTENCE = "must be an http or https URL without a user name, a query or a fragment"
 ENDPOINT_SENTENCE = "must be host or host:port; whether it is https stands beside it"
