@@ -17,6 +17,7 @@ from aiohttp import web
 
 from manyserve import logs
 from manyserve.agent.download import downloaders
+from manyserve.agent.files import FileSystem
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
@@ -39,9 +40,9 @@ def run(settings: AgentSettings) -> None:
     uvloop.run(serve(settings))
 
 
-async def serve(settings: AgentSettings) -> None:
+async def serve(settings: AgentSettings, files: FileSystem | None = None) -> None:
     """Run the agent and its HTTP server in this event loop, until a signal comes."""
-    shop = build(settings, server := model_server(settings))
+    shop = build(settings, server := model_server(settings), files)
     agent = Agent(shop)
     runner = web.AppRunner(application(agent, shop), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
@@ -56,9 +57,9 @@ async def serve(settings: AgentSettings) -> None:
     log.info("agent is stopped")
 
 
-def build(settings: AgentSettings, server: ModelServer) -> Workshop:
-    """Return the parts, put together."""
-    store = Store(settings.store_dir)
+def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> Workshop:
+    """Return the parts, put together; `files` takes the steps on the volume."""
+    store = Store(settings.store_dir, files)
     return Workshop(
         settings=settings,
         world=World(store, server),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,13 +39,25 @@ class Markers:
     def __init__(self, folder: Path, files: FileSystem) -> None:
         self._folder = folder
         self._files = files
+        self._listed: dict[str, set[str]] | None = None
+        self._written: dict[str, set[str]] = {}
 
     def path(self, name: str, kind: str, digest: str) -> Path:
         """Return the path of a marker."""
         return self._folder / f"{name}.{kind}.{digest}"
 
+    def all(self) -> Mapping[str, Collection[str]]:
+        """List the folder; return the file names of each model's markers."""
+        found: dict[str, set[str]] = {}
+        for marker in listing(self._folder):
+            if match := MARKER.fullmatch(marker):
+                found.setdefault(match["name"], set()).add(marker)
+        self._listed = found
+        return found
+
     def write(self, name: str, mark: Mark) -> None:
         """Write a marker."""
+        self._written.setdefault(name, set()).add(self.path(name, mark.kind, mark.digest).name)
         words = {key: value for key, value in asdict(mark).items() if key in {"fingerprint", "sure"}}
         self._files.write(self.path(name, mark.kind, mark.digest), json.dumps(words) + "\n")
 
@@ -67,8 +80,12 @@ class Markers:
             self._files.remove_file(self._folder / marker)
 
     def _found(self, name: str, *kinds: str) -> list[str]:
-        present = listing(self._folder)
-        return [each for kind in kinds for each in present if each.startswith(f"{name}.{kind}.")]
+        """Return the model's markers that exist, of those ever listed or written: to list all again would be slow."""
+        listed = self.all() if self._listed is None else self._listed
+        known = {*listed.get(name, ()), *self._written.get(name, ())}
+        there = sorted(each for each in known if (self._folder / each).exists())
+        self._written[name] = set(there)
+        return [each for kind in kinds for each in there if each.startswith(f"{name}.{kind}.")]
 
 
 def listing(folder: Path) -> list[str]:

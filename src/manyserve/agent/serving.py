@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -17,6 +17,8 @@ from manyserve.agent.threads import in_thread
 log = logging.getLogger("manyserve.agent")
 _LOOK_SECONDS = 0.1
 
+Leave = Callable[[], None]
+
 
 async def load(job: Job) -> None:
     """Load the model. Raises `ServerRefusedError`, `ServerGoneError`, `TimeoutError`."""
@@ -24,12 +26,12 @@ async def load(job: Job) -> None:
     if shop.world.disk.get(name) == OnDisk(job.digest, loaded=True, kept=kept) and is_ready(name, shop.world.seen):
         shop.world.remember(name, job.memory.cured())
         return
-    async with _place(job) as free:
-        if not free:
+    async with _place(job) as leave:
+        if not leave:
             return
         job.enter(Step.LOAD, may_stop=False)
         started = shop.clock()
-        await _load_over_kept(job) if kept else await _load_alone(job)
+        await _load_over_kept(job, leave) if kept else await _load_alone(job, leave)
         seconds = round(shop.clock() - started, 3)
     await in_thread(shop.store.mark, name, LOADED, job.digest)
     shop.world.on_disk(name, OnDisk(job.digest, loaded=True, kept=kept))
@@ -40,28 +42,28 @@ async def load(job: Job) -> None:
 
 async def revive(job: Job) -> None:
     """Load the version before again, which the server lost. Raises as `load` does."""
-    async with _place(job) as free:
-        if free:
+    async with _place(job) as leave:
+        if leave:
             job.enter(Step.REVIVE, may_stop=False)
-            await _load_alone(job)
+            await _load_alone(job, leave)
             log.info("Successfully loaded model %s as it was before", job.name)
 
 
 @asynccontextmanager
-async def _place(job: Job) -> AsyncIterator[bool]:
-    """Hold a place among the loads; yields whether the load is still to be done."""
-    async with job.shop.loads.place():
+async def _place(job: Job) -> AsyncIterator[Leave | None]:
+    """Hold a place among the loads; yields how to leave it early, or None when the load is not to be done any more."""
+    async with job.shop.loads.place() as leave:
         await _room(job)
-        yield not job.superseded and job.shop.world.index is not None
+        yield None if job.superseded or job.shop.world.index is None else leave
 
 
-async def _load_over_kept(job: Job) -> None:
+async def _load_over_kept(job: Job, leave: Leave) -> None:
     """Load a new version; after a refusal it is known whether the server still has the one before."""
     store = job.shop.store
     sure = await in_thread(store.is_sure, job.name)
     await in_thread(store.doubt, job.name)
     try:
-        await _load_alone(job)
+        await _load_alone(job, leave)
     except ServerRefusedError:
         job.refused = sure
         raise
@@ -78,13 +80,19 @@ async def _room(job: Job) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _load_alone(job: Job) -> None:
+async def _load_alone(job: Job, leave: Leave) -> None:
     """Load, counted among the loads under way; after a failure, see what the index makes of it."""
     world = job.shop.world
     world.loading.add(job.name)
     slow = asyncio.get_running_loop().call_later(job.shop.settings.load_slot_seconds, _is_slow, job)
+
+    def answered() -> None:
+        """Let the next load begin: what the index says of several is then learnt by one look."""
+        world.loading.discard(job.name)
+        leave()
+
     try:
-        await _load_in_time(job)
+        await _load_in_time(job, answered)
     except (ServerRefusedError, ServerGoneError, TimeoutError):
         with suppress(ServerGoneError):
             await world.look_at_server()
@@ -100,11 +108,12 @@ def _is_slow(job: Job) -> None:
     job.wait(f"the model server has not finished the load after {job.shop.settings.load_slot_seconds:g} s")
 
 
-async def _load_in_time(job: Job) -> None:
+async def _load_in_time(job: Job, answered: Leave) -> None:
     limit = job.shop.settings.load_seconds
     try:
         async with asyncio.timeout(limit):
             await job.shop.server.load(job.name)
+            answered()
             found = await _settled(job)
     except TimeoutError as error:
         raise TimeoutError(f"the model server did not finish the load within {limit:g} s") from error

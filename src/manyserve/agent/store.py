@@ -16,12 +16,16 @@ One more marker, `markers/SETTLED`, speaks of the pod: an agent has seen it sett
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from manyserve.agent.files import FileSystem
 from manyserve.agent.marks import KEPT, LOADED, MARKER, NAME, SUCCESS, Mark, Markers, listing
 from manyserve.agent.sync import OnDisk
 
+_LOOKS_BEFORE_LISTING_ANYWAY = 30
+_TICK_NS = 100_000_000  # two changes within one tick of the kernel's clock leave the same time
 _OLD = "old"
 _SETTLED = "SETTLED"  # no model has capitals in its name
 
@@ -36,6 +40,9 @@ class Store:
         self.markers = root / "markers"
         self._files = files or FileSystem()
         self._marks = Markers(self.markers, self._files)
+        self._scanned: Mapping[str, OnDisk] = {}
+        self._times: tuple[int, ...] | None = None
+        self._looks = 0
 
     def open(self) -> None:
         """Create what is missing and clear away what an earlier run left half done."""
@@ -53,12 +60,22 @@ class Store:
             if not self._marks.of(name, KEPT):
                 self._files.remove_tree(self.kept / name)
 
-    def scan(self) -> dict[str, OnDisk]:
-        """Return what is on disk. Two listings: quick, and right again after anything was done by hand."""
-        found: dict[str, dict[str, set[str]]] = {}
-        for marker in listing(self.markers):
-            if match := MARKER.fullmatch(marker):
-                found.setdefault(match["name"], {}).setdefault(match["kind"], set()).add(match["digest"])
+    def scan(self) -> Mapping[str, OnDisk]:
+        """Return what is on disk; the identical mapping while nothing changed.
+
+        Two listings: right again after anything was done by hand. They are left out while the folders' times tell
+        of no change, but for every thirtieth time.
+        """
+        self._looks = (self._looks + 1) % _LOOKS_BEFORE_LISTING_ANYWAY
+        times = tuple(folder.stat().st_mtime_ns for folder in (self.models, self.markers))
+        if times != self._times or not self._looks:
+            self._times = times if time.time_ns() - max(times) > _TICK_NS else None
+            found = self._listed()
+            self._scanned = found if found != self._scanned else self._scanned
+        return self._scanned
+
+    def _listed(self) -> dict[str, OnDisk]:
+        found = {name: _by_kind(markers) for name, markers in self._marks.all().items()}
         names = {*self._names(), *(name for name, kinds in found.items() if KEPT in kinds)}
         return {name: _judge(found.get(name, {})) for name in names}
 
@@ -194,6 +211,15 @@ class Store:
         if (self.models / name).exists():
             self._files.rename(self.models / name, old)
         self._files.remove_tree(old)
+
+
+def _by_kind(markers: Iterable[str]) -> dict[str, set[str]]:
+    """Return the digests that a model's markers name, by the kind of marker."""
+    found: dict[str, set[str]] = {}
+    for marker in markers:
+        _, kind, digest = marker.rsplit(".", 2)
+        found.setdefault(kind, set()).add(digest)
+    return found
 
 
 def _judge(markers: dict[str, set[str]]) -> OnDisk:
