@@ -16,7 +16,7 @@ def measure(count: int = 2000, seconds: float = 60.0) -> dict[str, object]:
     with stage() as place:
         place.write(map(entry, names(count)))
         agent = place.start()
-        until(lambda: place.ready() == count and place.loaded() == count, LIMIT, agent, pause=0.2)
+        until(lambda: place.ready() == count and place.loaded() == count, LIMIT, agent, 0.2)
         time.sleep(_CALM_SECONDS)
         before, began = cpu_seconds(agent.pid), time.monotonic()
         time.sleep(seconds)

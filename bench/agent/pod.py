@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.request import urlopen
@@ -95,22 +95,41 @@ class Stage:
         self.agents.append(agent)
         return agent
 
+    def end(self) -> None:
+        """Kill what was started."""
+        for agent in self.agents:
+            agent.kill()
+            agent.wait()
+
     def calls(self) -> dict[str, int]:
         """Return how often the server was called for what."""
         return dict(_asked(self.server)["calls"])
+
+    def served(self) -> dict[str, str]:
+        """Return the weights that the server has, by model."""
+        return dict(_asked(self.server, "served"))
+
+    def begin(self, root: Path) -> Stage:
+        """Return a stage with a volume of its own, before which the server starts anew."""
+        root.mkdir(parents=True, exist_ok=True)
+        with urlopen(f"{self.server}/-/begin?models={root}/volume/models", timeout=30):
+            return replace(self, root=root, port=free_port(), agents=[])
 
     def ready(self) -> int:
         """Return how many models the server has."""
         return int(_asked(self.server)["ready"])
 
     def loaded(self) -> int:
-        """Return how many models the agent reports as loaded."""
-        with urlopen(f"http://127.0.0.1:{self.port}/status", timeout=30) as answer:
-            return sum(model["state"] == "Loaded" for model in json.load(answer)["models"].values())
+        """Return how many models the agent reports as loaded; 0 while it does not answer."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/status", timeout=30) as answer:
+                return sum(model["state"] == "Loaded" for model in json.load(answer)["models"].values())
+        except OSError:
+            return 0
 
 
-def _asked(url: str) -> dict[str, Any]:
-    with urlopen(f"{url}/-/counts", timeout=30) as answer:
+def _asked(url: str, what: str = "counts") -> dict[str, Any]:
+    with urlopen(f"{url}/-/{what}", timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 
@@ -120,13 +139,11 @@ def stage() -> Iterator[Stage]:
     """Start stand-ins of one's own, and end everything afterwards."""
     folder = tempfile.TemporaryDirectory(prefix="manyserve-bench-", ignore_cleanup_errors=True)
     with folder as root, _standin("server") as server, _standin("bucket") as bucket:
-        found = Stage(Path(root), server, bucket, free_port())
+        found = Stage(Path(root), server, bucket, 0).begin(Path(root))
         try:
             yield found
         finally:
-            for agent in found.agents:
-                agent.kill()
-                agent.wait()
+            found.end()
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import unquote
 
 import uvloop
@@ -19,7 +21,7 @@ from aiohttp import web
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 _DATE = "2026-01-01T00:00:00Z"
-_WEIGHTS = b"weights\n"
+WEIGHTS = "1/model.onnx"
 _CONFIG = b'platform: "onnxruntime_onnx"\n'
 
 
@@ -27,8 +29,10 @@ class Server:
     """Loads and unloads at once."""
 
     def __init__(self) -> None:
-        self.ready: set[str] = set()
+        self.served: dict[str, str] = {}
+        """The weights of each model that is loaded."""
         self.calls: Counter[str] = Counter()
+        self._models = Path()
         self._index: bytes | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -37,25 +41,38 @@ class Server:
         call = words[-1]
         self.calls[call] += 1
         if call == "counts":
-            return web.json_response({"calls": self.calls, "ready": len(self.ready)})
-        if call in {"load", "unload"}:
-            (self.ready.add if call == "load" else self.ready.discard)(words[-2])
-            self._index = None
-            return web.Response()
-        if call == "forget":
-            self.ready.clear()
-            self._index = None
-        return web.Response(body=self._listed(), content_type="application/json")
+            return web.json_response({"calls": self.calls, "ready": len(self.served)})
+        if call == "served":
+            return web.json_response(self.served)
+        if call == "index":
+            return web.Response(body=self._listed(), content_type="application/json")
+        self._index = None
+        if call == "load":
+            return self._load(words[-2])
+        if call == "unload":
+            self.served.pop(words[-2], None)
+        if call == "begin":  # as if started anew, before this folder
+            self.served.clear()
+            self._models = Path(request.query["models"])
+        return web.Response()
+
+    def _load(self, name: str) -> web.Response:
+        try:
+            self.served[name] = (self._models / name / WEIGHTS).read_text()
+        except OSError:
+            text = f"failed to load '{name}', failed to poll from model repository"
+            return web.json_response({"error": text}, status=500)
+        return web.Response()
 
     def _listed(self) -> bytes:
         if self._index is None:
-            rows = [{"name": name, "version": "1", "state": "READY"} for name in sorted(self.ready)]
+            rows = [{"name": name, "version": "1", "state": "READY"} for name in sorted(self.served)]
             self._index = json.dumps(rows).encode()
         return self._index
 
 
 class Bucket:
-    """Holds every model one asks for: a configuration and a file of weights, a few bytes each."""
+    """Holds every model one asks for: a configuration, and weights that say where they come from."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -68,24 +85,27 @@ class Bucket:
             self.calls["list"] += 1
             return web.Response(text=_listing(request.query.get("prefix", "")), content_type="application/xml")
         self.calls["get"] += 1
-        key = unquote(request.path)
-        body = _CONFIG if key.endswith("config.pbtxt") else _WEIGHTS
+        key = unquote(request.path).removeprefix("/bucket/")
         headers = {"ETag": _etag(key), "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        return web.Response(body=body, headers=headers)
+        return web.Response(body=_content(key), headers=headers)
 
 
 def _listing(prefix: str) -> str:
-    sizes = {f"{prefix}1/model.onnx": len(_WEIGHTS), f"{prefix}config.pbtxt": len(_CONFIG)}
+    keys = (f"{prefix}{WEIGHTS}", f"{prefix}config.pbtxt")
     rows = "".join(
         f"<Contents><Key>{key}</Key><LastModified>{_DATE}</LastModified><ETag>{_etag(key)}</ETag>"
-        f"<Size>{size}</Size></Contents>"
-        for key, size in sizes.items()
+        f"<Size>{len(_content(key))}</Size></Contents>"
+        for key in keys
     )
     return f"<ListBucketResult>{rows}</ListBucketResult>"
 
 
+def _content(key: str) -> bytes:
+    return _CONFIG if key.endswith("config.pbtxt") else key.encode()
+
+
 def _etag(key: str) -> str:
-    return f'"{abs(hash(key.rpartition("/")[2])):x}-1"'
+    return f'"{zlib.crc32(key.encode()):x}-1"'
 
 
 async def serve(answer: Answer) -> None:
