@@ -1,0 +1,73 @@
+"""The sample NetworkPolicy: the API server takes it, and it speaks of the pods and ports that there are."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from manyserve.api import names
+from manyserve.api.addresses import refusal
+from manyserve.plan.pod_template import build_pod_template
+from tests.chart.rendering import objects
+from tests.support import make
+from tests.support.kubectl import Kubectl
+
+SAMPLE = Path(__file__).parents[2] / "deploy" / "samples" / "networkpolicy.yaml"
+POLICY: dict[str, Any] = yaml.safe_load(SAMPLE.read_text())
+FORBIDDEN = (
+    "10.96.0.1",
+    "172.16.9.9",
+    "192.168.1.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "100.100.100.200",
+    "168.63.129.16",
+)
+FORBIDDEN_6 = ("::1", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe")
+
+
+def test_the_api_server_takes_it(kubectl: Kubectl) -> None:
+    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
+    assert said == "networkpolicy.networking.k8s.io/manyserve-hosts created (server dry run)\n"
+
+
+def test_it_is_about_the_pods_of_hosts_and_their_ports() -> None:
+    template = build_pod_template(make.host(), make.config())
+    labels = template["metadata"]["labels"]
+    for each in POLICY["spec"]["podSelector"]["matchExpressions"]:
+        assert each["key"] in labels
+        assert labels[each["key"]] in each.get("values", [labels[each["key"]]])
+    assert names.selector("triton-mms").keys() <= labels.keys()
+    ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+    assert {port["port"] for rule in POLICY["spec"]["ingress"] for port in rule["ports"]} <= ports
+
+
+def test_the_agents_state_is_for_the_operator_alone() -> None:
+    (rule,) = (each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"])
+    (peer,) = rule["from"]
+    wanted = peer["podSelector"]["matchLabels"]
+    found = [each for each in objects() if wanted.items() <= labels_of(each).items()]
+    assert [each["metadata"]["name"] for each in found] == ["manyserve-operator"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "manyserve-system"}
+
+
+def labels_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return the labels of a Deployment's pods."""
+    labels = manifest["spec"]["template"]["metadata"]["labels"] if manifest["kind"] == "Deployment" else {}
+    return dict(labels)
+
+
+def test_nothing_in_the_cluster_and_no_metadata_address_is_reached() -> None:
+    blocks = [peer["ipBlock"] for rule in POLICY["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer]
+    for text in (*FORBIDDEN, *FORBIDDEN_6):
+        address = ip_address(text)
+        assert refusal(address, ()), "the agent refuses it too"
+        let_out = [
+            each
+            for each in blocks
+            if address in ip_network(each["cidr"]) and not any(address in ip_network(no) for no in each["except"])
+        ]
+        assert let_out == []
