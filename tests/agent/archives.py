@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -58,3 +59,9 @@ def unpack_all(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) ->
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def open_files(folder: Path) -> int:
+    """How many files below a folder this process has open."""
+    links = (os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir())
+    return sum(link.startswith(str(folder)) for link in links)

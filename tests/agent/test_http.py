@@ -20,7 +20,7 @@ from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http import HttpDownloader, web_of
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from tests.agent.archives import contents, tar_gz, tar_of, zipped
+from tests.agent.archives import contents, open_files, tar_gz, tar_of, zipped
 from tests.agent.support import Counted, eventually
 from tests.agent.webserver import Names, RawSite, Site, Trust, make_trust
 
@@ -565,12 +565,6 @@ async def test_a_download_that_is_cancelled_leaves_nothing_open(
 
 def server_tasks() -> set[asyncio.Task[object]]:
     return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)}
-
-
-def open_files(folder: Path) -> int:
-    """How many files below a folder this process has open."""
-    links = (os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir())
-    return sum(link.startswith(str(folder)) for link in links)
 
 
 async def test_unpacking_stops_when_the_download_is_cancelled(

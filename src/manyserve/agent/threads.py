@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_BATCH_SUM, _BATCH_STEPS = 1024 * 1024, 16
 
 
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
@@ -25,10 +26,22 @@ async def in_thread(work: Callable[..., T], *args: Any) -> T:
 
 
 async def in_steps(steps: Generator[int], tell: Callable[[int], None] = lambda _: None) -> None:
-    """Take every step of blocking work in a thread, and tell after each, in the loop, what it yielded.
+    """Take the steps of blocking work in threads, a few at once, and tell in the loop what they yielded together.
 
-    When cancelled, or when `tell` raises, the step that runs is the last one.
+    When cancelled, or when `tell` raises, the few that run are the last ones.
     """
-    with closing(steps):
-        while (count := await in_thread(next, steps, None)) is not None:
+    with closing(_batched(steps)) as batches:
+        while (count := await in_thread(next, batches, None)) is not None:
             tell(count)
+
+
+def _batched(steps: Generator[int]) -> Generator[int]:
+    """Yield sums: a thread for each small file would take longer than the file."""
+    total = taken = 0
+    with closing(steps):
+        for count in steps:
+            total, taken = total + count, taken + 1
+            if total >= _BATCH_SUM or taken >= _BATCH_STEPS:
+                yield total
+                total = taken = 0
+    yield total

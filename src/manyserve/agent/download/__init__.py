@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.claim import ClaimDownloader
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http import HttpDownloader
 from manyserve.agent.download.objects import ObjectStoreDownloader
@@ -37,7 +38,8 @@ def downloaders(settings: AgentSettings) -> Downloaders:
     secrets = Secrets(settings.sources.credentials_dir)
     objects = ObjectStoreDownloader(Stores(settings, secrets), settings, streams)
     web = HttpDownloader(settings, secrets, streams)
-    return {**dict.fromkeys(("gs", "s3", "az", "abfss"), objects), **dict.fromkeys(("https", "http"), web)}
+    others = {"https": web, "http": web, "pvc": ClaimDownloader(settings)}
+    return {**dict.fromkeys(("gs", "s3", "az", "abfss"), objects), **others}
 
 
 def choose(uri: str, known: Downloaders) -> Downloader:

@@ -27,7 +27,6 @@ __all__ = ["Bounds", "Kind", "kind_of", "unpacked"]
 _CALLED = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _OTHER_FORMAT = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
 _TYPES = re.compile(r"application/(?:zip|x-zip-compressed|x-tar|x-gtar|x-gzip|gzip|x-compressed-tar)\b", re.IGNORECASE)
-_BATCH_BYTES, _BATCH_FILES = 1024 * 1024, 16
 
 
 class Kind(StrEnum):
@@ -79,22 +78,10 @@ def unpacked(path: Path, kind: Kind, bounds: Bounds, uri: str) -> Generator[int]
         members = zip_members(packed, size) if kind is Kind.ZIP else tar_members(packed, zipped=kind is Kind.TAR_GZ)
         try:
             with closing(members):
-                yield from _batched(unpack(members, folder, bounds.of(size)))
+                yield from unpack(members, folder, bounds.of(size))
         except ArchiveError as error:
             raise DownloadError(f"{uri} was not unpacked: {error}", reason="bad_archive", permanent=True) from error
     _lift(folder)
-
-
-def _batched(counts: Generator[int]) -> Generator[int]:
-    """Yield sums of the counts: a step for each small file would take longer than the file."""
-    total = files = 0
-    with closing(counts):
-        for count in counts:
-            total, files = total + count, files + 1
-            if total >= _BATCH_BYTES or files >= _BATCH_FILES:
-                yield total
-                total = files = 0
-    yield total
 
 
 def _lift(folder: Path) -> None:
