@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract stores servers walkthrough lint format clean cluster cluster-down tools generate
+.PHONY: help demo test unit contract stores servers walkthrough lint format clean cluster cluster-down tools generate agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -89,9 +89,12 @@ cluster: .venv/.installed
 cluster-down: .venv/.installed
 	@if [ "$(CLUSTER)" = kind ]; then deploy/local/kind.sh down; else $(LOCAL) down --port $(PORT); fi
 
-generate: .venv/.installed ## crds/, webhooks/ and the chart's copies, from their sources
+generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agent-status.schema.json, from their sources
 	@$(BIN)/manyserve crds --dir crds
 	@$(BIN)/python webhooks/render.py
+
+agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
+	@$(BIN)/python -m bench.agent
 
 clean:
 	@rm -rf .venv reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

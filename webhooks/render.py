@@ -1,15 +1,17 @@
 """Write what is generated from elsewhere: `python webhooks/render.py`, from the repository's root.
 
-The chart's copies of the CRDs come from `manyserve.api`, and the YAML in this folder from the chart, so that a
-reader can see and apply both without Helm. Tests compare the bytes.
+The chart's copies of the CRDs and the schema of the agent's /status come from `manyserve.api`, and the YAML in
+this folder from the chart, so that a reader can see and apply all of it without Helm. Tests compare the bytes.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+from manyserve.api.agentreport import AgentReport
 from manyserve.cli import crd_documents
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,9 +26,16 @@ def helm(*arguments: str) -> str:
     return done.stdout
 
 
+def status_schema() -> str:
+    """Return the JSON schema of what an agent answers at /status."""
+    schema = AgentReport.model_json_schema(by_alias=True, mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema, indent=2) + "\n"
+
+
 def rendered() -> dict[Path, str]:
     """Return the text of every generated file by its path."""
     files = {CHART / "files" / name: text for name, text in crd_documents().items()}
+    files[ROOT / "docs" / "agent-status.schema.json"] = status_schema()
     everything = helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system")
     for each in everything.split("---\n# Source: "):
         source, _, text = each.partition("\n")

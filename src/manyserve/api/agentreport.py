@@ -2,7 +2,7 @@
 
 `GET /status?after=REVISION&instance=ID&wait=SECONDS` answers at once when the agent's revision is not
 REVISION or its instance not ID, else when something changes or the wait is over. A new instance (the agent
-restarted) counts from 1 again.
+restarted) counts from 1 again. `docs/agent-status.schema.json` is generated from here.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class ModelState(StrEnum):
 class ModelReport(Wire):
     """One model on one pod."""
 
-    state: ModelState
+    state: Annotated[ModelState, Field(description="How far it is.")]
     digest: Annotated[str, Field(description="SHA-256 of what was asked for (`Entry.digest`).")]
     attempt: Annotated[int, Field(ge=0, description="Tries so far, counted from 1.")] = 0
-    message: Annotated[str, Field(description="The last error in one sentence, cut, without secrets.")] = ""
+    message: Annotated[str, Field(description="The last error, or what is waited for: one sentence, cut, without secrets.")] = ""
     permanent: Annotated[bool, Field(description="A retry alone is not expected to help.")] = False
     next_try: Annotated[str | None, Field(description="When it is tried again, RFC 3339.")] = None
     bytes: Annotated[int | None, Field(description="Bytes downloaded, while a download is under way.")] = None
     bytes_total: Annotated[int | None, Field(description="Bytes of the whole download, where the store tells.")] = None
     serving: Annotated[bool, Field(description="Another version of the model, from before, still answers.")] = False
-    download_seconds: float | None = None
-    load_seconds: float | None = None
+    download_seconds: Annotated[float | None, Field(description="How long the last download took.")] = None
+    load_seconds: Annotated[float | None, Field(description="How long the last load took.")] = None
 
 
 class AgentReport(Wire):
@@ -55,4 +55,4 @@ class AgentReport(Wire):
     config_error: Annotated[str, Field(description="Why the models.json on disk is not in force.")] = ""
     server_ready: Annotated[bool, Field(description="The model server answers.")] = False
     settled: Annotated[bool, Field(description="The initial set is loaded, or failed and reported.")] = False
-    models: dict[str, ModelReport] = {}
+    models: Annotated[dict[str, ModelReport], Field(description="Each wanted model by its name.")] = {}

@@ -1,0 +1,33 @@
+"""The words of an agent: every field is documented for others who read /status, and stays what it is called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA: dict[str, Any] = json.loads((DOCS / "agent-status.schema.json").read_text())
+
+
+def test_the_schema_has_every_field_as_it_is_on_the_wire() -> None:
+    whole = ModelReport(
+        state=ModelState.LOADED,
+        digest="d",
+        next_try="2026-01-01T00:00:00Z",
+        bytes=1,
+        bytes_total=2,
+        download_seconds=0.5,
+        load_seconds=0.5,
+    )
+    report = AgentReport(instance="a", revision=1, models={"m": whole}).to_wire()
+    assert set(SCHEMA["properties"]) == set(report)
+    assert set(SCHEMA["$defs"]["ModelReport"]["properties"]) == set(report["models"]["m"])
+    assert SCHEMA["$defs"]["ModelState"]["enum"] == [each.value for each in ModelState]
+
+
+def test_every_field_is_documented() -> None:
+    for part in (SCHEMA, SCHEMA["$defs"]["ModelReport"]):
+        assert [name for name, each in part["properties"].items() if not each.get("description")] == []
