@@ -156,7 +156,15 @@ EVERYTHING = {
 
 def test_the_agent_reads_every_setting_of_the_configuration() -> None:
     read = values(SourceSettings, configured(Credentials.from_wire(EVERYTHING)))
-    untouched = {"credentials_dir", "pvc_dir", "range_bytes", "gcs_credentials", "archive_files", "archive_ratio"}
+    untouched = {
+        "s3_check_endpoint",
+        "credentials_dir",
+        "pvc_dir",
+        "range_bytes",
+        "gcs_credentials",
+        "archive_files",
+        "archive_ratio",
+    }
     assert set(SourceSettings.__dataclass_fields__) - set(read) == untouched
     assert read["s3_endpoint"] == "http://minio.storage:9000"
     assert read["s3_verify_tls"] is False
@@ -194,7 +202,12 @@ def test_the_annotations_of_kserve_go_before_the_configuration() -> None:
 
 
 def test_an_endpoint_is_asked_over_https_unless_it_says_otherwise() -> None:
-    assert annotated(account_with(endpoint="minio")).env == {"MANYSERVE_S3_ENDPOINT": "https://minio"}
+    assert annotated(account_with(endpoint="minio")).env["MANYSERVE_S3_ENDPOINT"] == "https://minio"
+
+
+def test_the_address_of_an_endpoint_from_an_annotation_is_judged_and_the_administrators_is_not() -> None:
+    assert annotated(account_with(endpoint="minio")).env["MANYSERVE_S3_CHECK_ENDPOINT"] == "true"
+    assert "MANYSERVE_S3_CHECK_ENDPOINT" not in configured(Credentials.from_wire(EVERYTHING))
 
 
 def test_a_config_map_with_certificates_is_mounted_and_named() -> None:

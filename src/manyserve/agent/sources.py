@@ -36,6 +36,8 @@ class SourceSettings:
     """The key of a secret that holds such a file."""
 
     s3_endpoint: str | None = field(default=None, metadata=env("MANYSERVE_S3_ENDPOINT", url))
+    s3_check_endpoint: bool = field(default=False, metadata=env("MANYSERVE_S3_CHECK_ENDPOINT", flag))
+    """The endpoint comes from an annotation, not from the administrator: its address is judged."""
     s3_region: str | None = field(default=None, metadata=env("MANYSERVE_S3_REGION AWS_REGION AWS_DEFAULT_REGION", str))
     s3_virtual_host: bool | None = field(default=None, metadata=env("MANYSERVE_S3_VIRTUAL_HOST", flag))
     """The bucket is part of the host's name; unset: at AWS yes, at an endpoint of one's own no."""

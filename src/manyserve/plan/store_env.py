@@ -2,7 +2,7 @@
 
 Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may
 read those, go before the configuration. One that cannot be understood is left out and said, since an agent
-would not start with it.
+would not start with it. What they name is not trusted as the configuration is: agents judge its address.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def annotated(account: Account | None) -> S3Settings:
     ca_file = _read(notes, "cabundle", _absolute, problems)
     found = {
         "MANYSERVE_S3_ENDPOINT": _endpoint(endpoint, secure=secure is not False),
+        "MANYSERVE_S3_CHECK_ENDPOINT": _word(True if endpoint else None),
         "MANYSERVE_S3_REGION": _read(notes, "region", _region, problems),
         "MANYSERVE_S3_VERIFY_TLS": _word(_read(notes, "verifyssl", read_switch, problems)),
         "MANYSERVE_S3_VIRTUAL_HOST": _word(_read(notes, "usevirtualbucket", read_switch, problems)),

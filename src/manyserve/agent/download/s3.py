@@ -51,7 +51,7 @@ def s3_options(
         place.bucket,
         config,
         endpoint=endpoint,
-        foreign=bool(named),
+        foreign=bool(named) or (sources.s3_check_endpoint and endpoint == sources.s3_endpoint),
         verify_tls=verify,
         certificates=certificates,
     )
