@@ -4,9 +4,17 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
+from manyserve.agent import retry
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from tests.agent.support import ConfigMount, FakeBucket, FakeTriton, Pod
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.05)
+    monkeypatch.setattr(retry, "CAP", 0.2)
+    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
 
 
 @pytest.fixture

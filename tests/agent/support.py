@@ -29,8 +29,8 @@ DROPPED_STREAMS = pytest.mark.filterwarnings(
 )
 
 
-def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi") -> Entry:
-    spec = {"storageUri": uri or f"gs://bucket/models/{name}", "framework": framework, "memory": memory}
+def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi", **more: str) -> Entry:
+    spec = {"storageUri": uri or f"gs://bucket/models/{name}", "framework": framework, "memory": memory, **more}
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
 
 
@@ -56,6 +56,10 @@ async def eventually(truth: Callable[[], object], limit: float = 30.0) -> None:
         await asyncio.sleep(0.005)
 
 
+def newest(folder: Path) -> int:
+    return max(path.stat().st_mtime_ns for path in (folder, *folder.rglob("*")))
+
+
 @dataclass
 class FakeTriton:
     """A server of the v2 repository API that does what the test says to each model."""
@@ -71,6 +75,8 @@ class FakeTriton:
     torn: list[str] = field(default_factory=list)
     """Models that were seen half there, or went away while the server held them."""
     served: dict[str, str] = field(default_factory=dict)
+    dates: dict[str, int] = field(default_factory=dict)
+    """How new the files were that it took; what is not newer it does not read again."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
@@ -84,6 +90,7 @@ class FakeTriton:
         """What a restart does."""
         self.states.clear()
         self.served.clear()
+        self.dates.clear()
 
     def loads(self, name: str) -> int:
         return self.calls.count(f"load {name}")
@@ -112,7 +119,11 @@ class FakeTriton:
             self.states[name] = ("UNAVAILABLE", "it only said so")
             return web.Response()
         try:
+            date = newest(self.models / name)
+            if before and before[0] == "READY" and date <= self.dates[name]:
+                return web.Response()
             self.served[name] = (self.models / name / "content").read_text()
+            self.dates[name] = date
         except OSError:
             self.torn.append(name)
             return web.json_response({"error": "failed to poll from model repository"}, status=500)
@@ -254,6 +265,14 @@ class Pod:
         self.shop, self.agent = shop, Agent(shop)
         self._task = asyncio.create_task(self.agent.run())
 
+    async def running(self, *names: str) -> None:
+        """Start with these models, and wait until they are loaded."""
+        for name in names:
+            self.bucket.put(name, name)
+        self.config.write(*map(entry, names))
+        await self.start()
+        await eventually(lambda: self.states() == dict.fromkeys(names, "Loaded"))
+
     async def stop(self) -> None:
         if self._task:
             self._task.cancel()
@@ -265,9 +284,12 @@ class Pod:
         self._port = self.servers[0].port
         await self.servers.pop(0).close()
 
-    async def server_starts(self) -> None:
+    async def server_starts(self, *between: Any) -> None:
+        """Start the server anew; `between` are middlewares that get its requests first."""
         self.triton.forget()
-        server = TestServer(self.triton.app(), port=self._port)
+        app = self.triton.app()
+        app.middlewares.extend(between)
+        server = TestServer(app, port=self._port)
         await server.start_server()
         self.servers.insert(0, server)
 

@@ -7,31 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from manyserve.agent import retry
 from manyserve.agent.threads import in_thread
-from manyserve.api.modelconfig import Entry, content_hash
+from manyserve.api.modelconfig import content_hash
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
-pytestmark = DROPPED_STREAMS
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP", 0.2)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
-
-
-async def running(pod: Pod, *names: str) -> None:
-    for name in names:
-        pod.bucket.put(name, name)
-    pod.config.write(*(entry(name) for name in names))
-    await pod.start()
-    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"))
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 async def test_a_model_is_downloaded_loaded_and_reported_with_its_digest(pod: Pod) -> None:
-    await running(pod, "a")
+    await pod.running("a")
     report = pod.agent.board.report
     assert report.models["a"].digest == entry("a").digest
     assert report.config == content_hash(pod.config.path.read_bytes())
@@ -42,7 +26,7 @@ async def test_a_model_is_downloaded_loaded_and_reported_with_its_digest(pod: Po
 
 async def test_the_log_tells_the_walkthroughs_story_in_its_order(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    await running(pod, "cifar10")
+    await pod.running("cifar10")
     await eventually(lambda: "completion event" in caplog.text)
     digest, uri = entry("cifar10").digest, "gs://bucket/models/cifar10"
     told = [text for name, _, text in caplog.record_tuples if name == "manyserve.agent" and "cifar10" in text]
@@ -88,26 +72,8 @@ async def test_a_model_without_files_comes_up_by_itself_when_they_appear(pod: Po
     await pod.shows(late="Loaded")
 
 
-async def test_a_server_that_restarts_gets_its_models_back_without_a_config_change(pod: Pod) -> None:
-    await running(pod, "a", "b")
-    gets = len(pod.bucket.gets)
-    await pod.server_stops()
-    await eventually(lambda: not pod.agent.board.report.server_ready)
-    await pod.shows(a="Loading", b="Loading")
-    await pod.server_starts()
-    await pod.shows(a="Loaded", b="Loaded")
-    assert len(pod.bucket.gets) == gets, "nothing is downloaded again"
-
-
-async def test_a_restart_of_the_server_between_two_looks_is_noticed(pod: Pod) -> None:
-    await running(pod, "a")
-    pod.triton.forget()
-    await eventually(lambda: pod.triton.loads("a") == 2)
-    await pod.shows(a="Loaded")
-
-
 async def test_an_agent_that_restarts_adopts_what_is_there(pod: Pod) -> None:
-    await running(pod, "a", "b")
+    await pod.running("a", "b")
     await pod.stop()
     calls, gets = list(pod.triton.calls), len(pod.bucket.gets)
     await pod.start()
@@ -117,7 +83,7 @@ async def test_an_agent_that_restarts_adopts_what_is_there(pod: Pod) -> None:
 
 
 async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_up_with(pod: Pod) -> None:
-    await running(pod, "a", "b", "c")
+    await pod.running("a", "b", "c")
     await pod.stop()
     pod.bucket.put("new-b", "new")
     pod.config.write(entry("b", "gs://bucket/models/new-b"), entry("c"))
@@ -129,7 +95,7 @@ async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_u
 
 async def test_files_go_only_after_the_server_let_go_of_the_model(pod: Pod) -> None:
     pod.triton.lagging.add("a")
-    await running(pod, "a")
+    await pod.running("a")
     pod.config.write()
     await eventually(lambda: not list(pod.files()))
     assert not pod.triton.torn
@@ -137,7 +103,7 @@ async def test_files_go_only_after_the_server_let_go_of_the_model(pod: Pod) -> N
 
 
 async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
-    await running(pod, "a")
+    await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.config.write(entry("a", "gs://bucket/models/a2"))
     await eventually(lambda: pod.triton.served["a"] == "second")
@@ -146,7 +112,7 @@ async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
 
 
 async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: Pod) -> None:
-    await running(pod, "a")
+    await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(entry("a", "gs://bucket/models/a2"))
@@ -156,65 +122,6 @@ async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: 
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
     assert pod.triton.served["a"] == "second"
-
-
-async def test_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> None:
-    await running(pod, "a")
-    pod.config.write(entry("a", memory="2Mi"))
-    await eventually(lambda: pod.agent.board.report.config == content_hash(pod.config.path.read_bytes()))
-    await asyncio.sleep(0.1)
-    assert pod.triton.calls == ["load a"]
-
-
-async def test_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
-    await running(pod, "a")
-    pod.bucket.put("b", "b")
-    pod.config.write(entry("a", "gs://bucket/models/b"))
-    await eventually(lambda: pod.triton.served["a"] == "b")
-    pod.config.write(entry("a"))
-    await eventually(lambda: pod.triton.served["a"] == "a")
-    await pod.shows(a="Loaded")
-
-
-async def test_a_thousand_flaps_end_with_the_last_config(pod: Pod) -> None:
-    await running(pod, "a", "b")
-    pod.bucket.put("c", "c")
-    for turn in range(300):
-        choices: tuple[list[Entry], ...] = (
-            [],
-            [entry("a")],
-            [entry("a", "gs://bucket/models/b"), entry("b")],
-            [entry("b"), entry("c")],
-        )
-        pod.config.write(*choices[turn % 4])
-        await asyncio.sleep(0)
-    pod.config.write(entry("a", "gs://bucket/models/c"), entry("b"))
-    await eventually(lambda: pod.triton.served == {"a": "c", "b": "b"} and set(pod.states().values()) == {"Loaded"})
-    assert not pod.triton.torn
-
-
-@pytest.mark.parametrize("text", ["", "null", "{}", "[", '[{"modelName": "../x"}]', b"\xff\xfe[\x00]\x00", "[" * 9000])
-async def test_a_config_that_cannot_be_read_unloads_nothing(pod: Pod, text: str | bytes) -> None:
-    await running(pod, "a")
-    before = pod.agent.board.report.config
-    pod.config.write_text(text)
-    await eventually(lambda: pod.agent.board.report.config_error)
-    assert pod.states() == {"a": "Loaded"}
-    assert pod.agent.board.report.config == before
-    assert "\n" not in pod.agent.board.report.config_error
-    pod.config.write()
-    await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served)
-
-
-async def test_hanging_loads_do_not_stop_the_other_models(pod: Pod) -> None:
-    for name in ("h1", "h2", "h3", "z1", "z2"):
-        pod.bucket.put(name)
-    pod.triton.hanging |= {"h1", "h2", "h3"}
-    pod.config.write(*(entry(name) for name in ("h1", "h2", "h3", "z1", "z2")))
-    await pod.start()
-    await pod.shows(h1="LoadFailed", h2="LoadFailed", h3="LoadFailed", z1="Loaded", z2="Loaded")
-    assert "did not finish the load" in pod.model("h1").message
-    assert pod.agent.board.report.settled
 
 
 async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
@@ -279,13 +186,8 @@ async def test_a_change_during_a_download_drops_it(pod: Pod) -> None:
     assert not list((pod.root / "staging").iterdir())
 
 
-async def test_a_hundred_and_fifty_models_at_once(pod: Pod) -> None:
-    await running(pod, *(f"m{number}" for number in range(150)))
-    assert pod.agent.board.report.settled
-
-
 async def test_files_removed_by_hand_are_brought_again(pod: Pod) -> None:
-    await running(pod, "a")
+    await pod.running("a")
     (pod.root / "models" / "a" / "content").unlink()
     (pod.root / "models" / "a" / "1" / "model.bin").unlink()
     (pod.root / "models" / "a" / "1").rmdir()
