@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.claim import ClaimDownloader
 from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.hf import HubDownloader
 from manyserve.agent.download.http import HttpDownloader
 from manyserve.agent.download.objects import ObjectStoreDownloader
 from manyserve.agent.download.places import is_azure
@@ -38,8 +39,13 @@ def downloaders(settings: AgentSettings) -> Downloaders:
     secrets = Secrets(settings.sources.credentials_dir)
     objects = ObjectStoreDownloader(Stores(settings, secrets), settings, streams)
     web = HttpDownloader(settings, secrets, streams)
-    others = {"https": web, "http": web, "pvc": ClaimDownloader(settings)}
-    return {**dict.fromkeys(("gs", "s3", "az", "abfss"), objects), **others}
+    found: dict[str, Downloader] = {
+        "https": web,
+        "http": web,
+        "hf": HubDownloader(settings, secrets, streams),
+        "pvc": ClaimDownloader(settings),
+    }
+    return found | dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
 
 
 def choose(uri: str, known: Downloaders) -> Downloader:

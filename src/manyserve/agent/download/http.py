@@ -106,7 +106,10 @@ def sentences(uri: str) -> Iterator[None]:
     except DownloadError:
         raise
     except Exception as error:
-        raise explained(error, one_line(uri)) from error
+        ours = explained(error, one_line(uri))
+        if ours is None:
+            raise
+        raise ours from error
 
 
 def parsed(uri: str) -> URL:

@@ -33,12 +33,14 @@ def status_error(uri: str, status: int) -> DownloadError:
     return DownloadError(f"{uri} {says}: the server answered {status}", reason=reason, permanent=permanent)
 
 
-def explained(error: BaseException, uri: str) -> BaseException:
-    """Return an error of a download as ours, of several the first; what is a bug stays what it is."""
+def explained(error: BaseException, uri: str) -> DownloadError | None:
+    """Return an error of a download as ours, of several the first; None for what can only be a bug."""
     if isinstance(error, BaseExceptionGroup):
         return explained(error.exceptions[0], uri)
+    if isinstance(error, DownloadError):
+        return error
     for kind, says, reason, permanent in _KINDS:
         if isinstance(error, kind):
             told = f"{uri} {says}" + (f": {error}" if reason in {"tls", "disk"} else "")
             return DownloadError(one_line(told), reason=reason, permanent=permanent)
-    return error
+    return None
