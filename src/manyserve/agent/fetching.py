@@ -42,7 +42,7 @@ async def fetch(job: Job, entry: Entry) -> None:
     if brought:
         seconds = round(now - started, 3)
         shop.metrics.download_seconds.observe(seconds)
-        memory = replace(memory, download_seconds=seconds, staged="", refused=False)
+        memory = replace(memory, download_seconds=seconds, staged="", refused=False, sure=False)
     shop.world.remember(job.name, memory)
 
 

@@ -75,7 +75,9 @@ class Job:
     slow: bool = False
     """Its load takes so long that the pod does not wait for it."""
     refused: bool = False
-    """The server refused the files for certain, and has those from before."""
+    """The server refused the files."""
+    sure: bool = False
+    """It had not been asked to take them before."""
     unfit: tuple[str, str] | None = None
     """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
     fingerprint: str = ""

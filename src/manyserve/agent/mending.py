@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from manyserve.agent import serving
 from manyserve.agent.job import Job
@@ -21,21 +22,23 @@ _WAIT = 10  # as after so many failures
 
 
 async def put_back(job: Job) -> None:
-    """Put the files of the version before in their place. Raises `OSError`."""
+    """Put the files of the version before in their place. Raises `OSError`, and as `load` does.
+
+    When the server may have taken the new ones unseen, it loads them again: what it answers with is what lies there.
+    """
     store, world, name = job.shop.store, job.shop.world, job.name
     job.enter(Step.PUT_BACK, may_stop=False)
     ready = is_ready(name, world.seen)
-    sure = job.memory.refused or await in_thread(store.is_sure, name)
+    sure = job.memory.sure or await in_thread(store.is_sure, name)
     try:
-        staged = await in_thread(_put_back, job, sure or not ready, not (sure and ready))
+        staged = await in_thread(partial(store.put_back, name, renewed=not (sure and ready)))
+        world.remember(name, replace(job.memory, staged=staged))
+        if ready and not sure:
+            await serving.load_alone(job)
+        await in_thread(store.confirm, name)
     finally:
         world.look_at_disk()
-    world.remember(name, replace(job.memory, staged=staged))
     log.info("The version before of model %s is in its place again", name)
-
-
-def _put_back(job: Job, loaded: bool, renewed: bool) -> str:  # noqa: FBT001 (called in a thread)
-    return job.shop.store.put_back(job.name, loaded=loaded, renewed=renewed)
 
 
 async def tidy(job: Job) -> None:

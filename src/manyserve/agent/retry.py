@@ -35,7 +35,9 @@ class Memory:
     message: str = ""
     permanent: bool = False
     refused: bool = False
-    """The server refused the new files, and answers with those from before for certain, if it answers."""
+    """The server refused the files."""
+    sure: bool = False
+    """It was asked to take them once only, so that, if it answers, it is with the version before."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
@@ -58,7 +60,15 @@ class Memory:
     def cured(self) -> Self:
         """Return the memory without the failure."""
         return replace(
-            self, failed=None, failures=0, message="", permanent=False, refused=False, not_before=0.0, next_try=None
+            self,
+            failed=None,
+            failures=0,
+            message="",
+            permanent=False,
+            refused=False,
+            sure=False,
+            not_before=0.0,
+            next_try=None,
         )
 
 

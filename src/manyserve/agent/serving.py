@@ -31,7 +31,7 @@ async def load(job: Job) -> None:
             return
         job.enter(Step.LOAD, may_stop=False)
         started = shop.clock()
-        await _load_over_kept(job, leave) if kept else await _load_alone(job, leave)
+        await _load_over_kept(job, leave) if kept else await load_alone(job, leave)
         seconds = round(shop.clock() - started, 3)
     await in_thread(shop.store.mark, name, LOADED, job.digest)
     shop.world.on_disk(name, OnDisk(job.digest, loaded=True, kept=kept))
@@ -45,7 +45,7 @@ async def revive(job: Job) -> None:
     async with _place(job) as leave:
         if leave:
             job.enter(Step.REVIVE, may_stop=False)
-            await _load_alone(job, leave)
+            await load_alone(job, leave)
             log.info("Successfully loaded model %s as it was before", job.name)
 
 
@@ -58,14 +58,14 @@ async def _place(job: Job) -> AsyncIterator[Leave | None]:
 
 
 async def _load_over_kept(job: Job, leave: Leave) -> None:
-    """Load a new version; after a refusal it is known whether the server still has the one before."""
+    """Load a new version; it is written down before that the server may have it from now on."""
     store = job.shop.store
-    sure = await in_thread(store.is_sure, job.name)
+    job.sure = await in_thread(store.is_sure, job.name)
     await in_thread(store.doubt, job.name)
     try:
-        await _load_alone(job, leave)
+        await load_alone(job, leave)
     except ServerRefusedError:
-        job.refused = sure
+        job.refused = True
         raise
 
 
@@ -80,8 +80,8 @@ async def _room(job: Job) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _load_alone(job: Job, leave: Leave) -> None:
-    """Load, counted among the loads under way; after a failure, see what the index makes of it."""
+async def load_alone(job: Job, leave: Leave = lambda: None) -> None:
+    """Load what lies there, counted among the loads under way; after a failure, see what the index makes of it."""
     world = job.shop.world
     world.loading.add(job.name)
     slow = asyncio.get_running_loop().call_later(job.shop.settings.load_slot_seconds, _is_slow, job)

@@ -105,7 +105,10 @@ class Store:
         staged, live = self.staged(name, digest), self.models / name
         self._files.flush_tree(staged)
         if self._is_proven(name):
-            self._keep(name)
+            self._promise(name)
+        if self._is_kept_in_place(name):
+            self._marks.remove(name, LOADED, SUCCESS)
+            self._files.rename(live, self.kept / name)
         else:
             if not (self.kept / name).exists():
                 self._marks.remove(name, KEPT)
@@ -132,26 +135,27 @@ class Store:
         kept = self._marks.of(name, KEPT)
         return kept is not None and kept.sure
 
-    def put_back(self, name: str, *, loaded: bool, renewed: bool) -> str:
-        """Put the kept version in its place again, and what is there into staging.
+    def put_back(self, name: str, *, renewed: bool) -> str:
+        """Put the kept version in its place again, and what is there into staging; its marker stays until `confirm`.
 
-        `loaded`: the server has the kept files, or nothing of this model; `renewed`: it must read them again even
-        if it believes to know them. Returns the fingerprint of what is in staging now, empty if nothing is.
+        `renewed`: the server is to read the files again even if it believes to know them. Returns the fingerprint
+        of what is in staging now, empty if nothing is.
         """
-        kept, folder = self._marks.of(name, KEPT), self.kept / name
-        if kept is None or not (folder.exists() or (self.models / name).exists()):
-            self._marks.remove(name, KEPT)
-            return ""
-        fingerprint = self._unmark_and_stage(name) if folder.exists() else ""
+        fingerprint, folder = "", self.kept / name
         if folder.exists():
+            fingerprint = self._unmark_and_stage(name)
             self._files.rename(folder, self.models / name)
         if renewed:
             self._files.renew(self.models / name)
-        self._marks.write(name, Mark(SUCCESS, kept.digest, kept.fingerprint))
-        if loaded:
+        return fingerprint
+
+    def confirm(self, name: str) -> None:
+        """Mark the version that was put back as whole and taken by the server, as it was."""
+        kept = self._marks.of(name, KEPT)
+        if kept and (self.models / name).exists():
+            self._marks.write(name, Mark(SUCCESS, kept.digest, kept.fingerprint))
             self._marks.write(name, Mark(LOADED, kept.digest))
         self._marks.remove(name, KEPT)
-        return fingerprint
 
     def drop_kept(self, name: str) -> None:
         """Remove the version before."""
@@ -184,13 +188,18 @@ class Store:
         success, loaded = self._marks.of(name, SUCCESS), self._marks.of(name, LOADED)
         return bool(success and loaded and success.digest == loaded.digest and (self.models / name).exists())
 
-    def _keep(self, name: str) -> None:
-        """Move the model's folder to where the version before waits."""
+    def _promise(self, name: str) -> None:
+        """Write down that the model's folder, where it still lies, is the version that is kept."""
         self.drop_kept(name)
         if success := self._marks.of(name, SUCCESS):
             self._marks.write(name, Mark(KEPT, success.digest, success.fingerprint, sure=True))
-        self._marks.remove(name, LOADED, SUCCESS)
-        self._files.rename(self.models / name, self.kept / name)
+
+    def _is_kept_in_place(self, name: str) -> bool:
+        """Tell whether the kept version has not moved out yet, or has moved back."""
+        kept, success = self._marks.of(name, KEPT), self._marks.of(name, SUCCESS)
+        if not kept or (self.kept / name).exists() or (success and success.digest != kept.digest):
+            return False
+        return (self.models / name).exists()
 
     def _unmark_and_stage(self, name: str) -> str:
         """Move the model's folder into staging, if it is whole, and return its fingerprint."""

@@ -102,7 +102,8 @@ def _failed(job: Job, stage: Stage, error: BaseException) -> None:
         failures=failures,
         message=message,
         permanent=permanent,
-        refused=job.refused or (memory.refused and stage is not Stage.LOAD),
+        refused=job.refused,
+        sure=job.sure,
         unfit=job.unfit or memory.unfit,
     )
     next_try = timestamp(shop.wall() + wait)
