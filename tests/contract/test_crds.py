@@ -128,7 +128,7 @@ def test_a_model_may_declare_its_memory_in_any_quantity(kubectl: Kubectl, memory
 HOSTS = {
     "two predictors": ({"sklearn": {}}, "exactly one predictor must be given"),
     "no predictor": ({"triton": None}, "exactly one predictor must be given"),
-    "another server": ({"triton": None, "sklearn": {}}, "sklearn is not supported yet"),
+    "another server": ({"triton": None, "tensorflow": {}}, "tensorflow is not supported yet"),
     "canary": ({"canaryTrafficPercent": 10}, "canaryTrafficPercent is not supported yet"),
     "concurrency": ({"containerConcurrency": 1}, "containerConcurrency is not supported yet"),
     "timeout": ({"timeout": 1}, "timeout is not supported yet"),

@@ -8,7 +8,7 @@ HTTPS = "must be https://host[:port]/path, the host in ASCII (xn-- for other let
 
 GOOD = [
     "gs://kfserving-examples/models/torchscript/cifar10",
-    "s3://bucket",
+    "s3://bucket/folder/",
     "s3://Old_Bucket.of.2009/a-b/c",
     "https://example.com/models/m.tar.gz",
     "https://example.com:8443/models/@v1/m.zip",
@@ -22,6 +22,7 @@ GOOD = [
     "pvc://claim",
     "hf://organisation/model",
     "hf://organisation/model.v1:main",
+    "hf://organisation/model/folder/of/it:refs/pr/1",
     "hf://organisation/model:0123456789abcdef0123456789abcdef01234567",
 ]
 
@@ -31,6 +32,9 @@ ROW_7 = {
     "a file": ("file:///etc/shadow", SCHEMES),
     "nothing after the scheme": ("s3://", "must be s3://bucket/path"),
     "no bucket": ("s3:///k", "must be s3://bucket/path"),
+    "no path in a bucket": ("gs://bucket", "must be gs://bucket/path"),
+    "slashes for a path": ("s3://bucket//", "must be s3://bucket/path"),
+    "no path in a container": ("az://container/", "must be az://container/path"),
     "no host": ("https:///k", HTTPS),
     "no path": ("https://example.com", HTTPS),
     "a claim that leads up": ("pvc://../x", PLAIN),

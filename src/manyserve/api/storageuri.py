@@ -40,24 +40,24 @@ def _web(scheme: str) -> Form:
 
 FORMS = {
     "gs": Form(
-        r"^gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9](/.*)?$",
+        r"^gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]/.*[^/].*$",
         "must be gs://bucket/path, the bucket 3 to 222 small letters, digits, '-', '_' and '.', "
         "with a letter or digit at both ends",
     ),
     "s3": Form(
-        r"^s3://[A-Za-z0-9][-A-Za-z0-9_.]{1,253}[A-Za-z0-9](/.*)?$",
+        r"^s3://[A-Za-z0-9][-A-Za-z0-9_.]{1,253}[A-Za-z0-9]/.*[^/].*$",
         "must be s3://bucket/path, the bucket 3 to 255 letters, digits, '-', '_' and '.', "
         "with a letter or digit at both ends",
     ),
     "https": _web("https"),
     "http": _web("http"),
     "az": Form(
-        r"^az://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9](/.*)?$",
+        r"^az://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]/.*[^/].*$",
         "must be az://container/path, the container 3 to 63 small letters, digits and '-'; "
         "the account comes from the credentials",
     ),
     "abfss": Form(
-        r"^abfss://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]@[a-z0-9]{3,24}\.dfs\.core\.windows\.net(/.*)?$",
+        r"^abfss://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]@[a-z0-9]{3,24}\.dfs\.core\.windows\.net/.*[^/].*$",
         "must be abfss://container@account.dfs.core.windows.net/path",
     ),
     "pvc": Form(
@@ -65,8 +65,8 @@ FORMS = {
         "must be pvc://claim/path, the name of a PersistentVolumeClaim in the model's namespace",
     ),
     "hf": Form(
-        rf"^hf://{_WORD}/{_WORD}(:[A-Za-z0-9_][-A-Za-z0-9_./]{{0,127}})?$",
-        "must be hf://organisation/model or hf://organisation/model:revision",
+        rf"^hf://{_WORD}/{_WORD}(/[^/:]+)*(:[A-Za-z0-9_][-A-Za-z0-9_./]{{0,127}})?$",
+        "must be hf://organisation/model, with /folder or :revision behind it where you want one",
     ),
 }
 """Every scheme that agents can download."""

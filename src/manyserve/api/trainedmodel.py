@@ -47,8 +47,8 @@ class ModelSpec(Wire):
             description="Where the model is stored: a folder, as gs://bucket/path, s3://bucket/path, "
             "https://account.blob.core.windows.net/container/path, az://container/path, "
             "abfss://container@account.dfs.core.windows.net/path, pvc://claim/path or "
-            "hf://organisation/model[:revision]; or a file or an archive (tar, tar.gz, zip) at https://host/path. "
-            "http:// needs credentials.https.allowHttp in inferenceservice-config. For Triton the folder has "
+            "hf://organisation/model[/folder][:revision]; or a file or an archive (tar, tar.gz, zip) at "
+            "https://host/path. http:// needs credentials.https.allowHttp in inferenceservice-config. For Triton the folder has "
             "config.pbtxt and one folder a version.",
         ),
     ]
