@@ -93,15 +93,6 @@ async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_u
     assert pod.triton.loads("c") == 1
 
 
-async def test_files_go_only_after_the_server_let_go_of_the_model(pod: Pod) -> None:
-    pod.triton.lagging.add("a")
-    await pod.running("a")
-    pod.config.write()
-    await eventually(lambda: not list(pod.files()))
-    assert not pod.triton.torn
-    assert pod.triton.states["a"] == ("UNAVAILABLE", "unloaded")
-
-
 async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("a2", "second")

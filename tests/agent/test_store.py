@@ -131,7 +131,9 @@ CHANGES: list[Callable[[Store], object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle"])
-def test_after_a_kill_at_any_step_what_is_marked_is_whole(tmp_path: Path, change: Callable[[Store], object]) -> None:
+def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
+    tmp_path: Path, change: Callable[[Store], object]
+) -> None:
     whole = {A: "one", B: "two"}
     for step in range(40):
         root = tmp_path / str(step)
@@ -151,7 +153,7 @@ def test_after_a_kill_at_any_step_what_is_marked_is_whole(tmp_path: Path, change
     pytest.fail("the change never came to its end")
 
 
-async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
+async def test_fault_23_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.bucket.put("b", "second")
     for step in range(40):

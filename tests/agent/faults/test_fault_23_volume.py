@@ -1,0 +1,116 @@
+"""Row 23, the volume: full or read-only, the model that it hits is named, and the others are served.
+
+Kills at any step are in `test_store` and `test_swap`, those of the real program in `bench.agent.kills`.
+"""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
+
+Remount = Callable[[str], None]
+
+
+def _mount(folder: Path, options: str) -> str:
+    """Mount a small volume; return what mount had to say against it."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+async def remount(pod: Pod) -> AsyncIterator[Remount]:
+    """A volume of 1 MiB under the pod; the fixture changes how it is mounted."""
+    if refused := _mount(pod.root, "size=1m"):
+        assert not os.environ.get("CI"), f"a tmpfs cannot be mounted here: {refused}"
+        pytest.skip(f"a tmpfs cannot be mounted here: {refused}")
+
+    def again(options: str) -> None:
+        assert not _mount(pod.root, f"remount,size=1m,{options}")
+
+    yield again
+    again("rw")
+    await pod.stop()
+    _unmount(pod.root)
+
+
+async def test_fault_23_a_model_that_fills_the_volume_is_named_and_the_others_are_served(
+    pod: Pod, remount: Remount
+) -> None:
+    pod.bucket.put("small", "small")
+    pod.bucket.put("large", "x" * 2_000_000)
+    pod.config.write(entry("large"), entry("small"))
+    await pod.start()
+    await pod.shows(small="Loaded", large="DownloadFailed")
+    assert "2000007 bytes" in pod.model("large").message
+    assert "free" in pod.model("large").message
+    assert pod.agent.board.report.settled
+    pod.bucket.put("large", "not large any more")
+    await pod.shows(small="Loaded", large="Loaded")
+
+
+async def test_fault_23_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: Pod, remount: Remount) -> None:
+    filler = pod.root / "filler"
+
+    def fill() -> None:
+        size = os.statvfs(pod.root)
+        filler.write_bytes(bytes(size.f_bavail * size.f_frsize))
+
+    await pod.running("a")
+    pod.bucket.put("b", "x" * 300_000)
+    pod.bucket.during = fill
+    pod.config.write(entry("a"), entry("b"))
+    await pod.shows(a="Loaded", b="DownloadFailed")
+    assert "No space left" in pod.model("b").message or "free" in pod.model("b").message
+    assert not (pod.root / "models" / "b").exists()
+    filler.unlink()
+    await pod.shows(a="Loaded", b="Loaded")
+    assert not pod.triton.torn
+
+
+async def test_fault_23_an_agent_that_starts_on_a_full_volume_serves_what_is_there(pod: Pod, remount: Remount) -> None:
+    await pod.running("a")
+    await eventually(pod.shop.store.was_settled)
+    await pod.stop()
+    size = os.statvfs(pod.root)
+    (pod.root / "filler").write_bytes(bytes(size.f_bavail * size.f_frsize))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    assert pod.agent.board.report.settled
+    assert pod.triton.calls == ["load a"]
+
+
+async def test_fault_23_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: Pod, remount: Remount) -> None:
+    await pod.running("a")
+    await eventually(pod.shop.store.was_settled)
+    pod.bucket.put("b")
+    remount("ro")
+    pod.config.write(entry("a"), entry("b"))
+    await pod.shows(a="Loaded", b="DownloadFailed")
+    assert "Read-only file system" in pod.model("b").message
+    remount("rw")
+    await pod.shows(a="Loaded", b="Loaded")
+
+
+async def test_fault_23_a_server_that_restarts_over_a_read_only_volume_gets_its_models_back(
+    pod: Pod, remount: Remount
+) -> None:
+    await pod.running("a")
+    await eventually(pod.shop.store.was_settled)
+    await pod.stop()
+    remount("ro")
+    pod.triton.forget()
+    await pod.start()
+    await eventually(lambda: pod.triton.served == {"a": "a"})
+    await pod.shows(a="Loaded")
+    assert pod.agent.board.report.settled

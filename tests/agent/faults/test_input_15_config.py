@@ -1,0 +1,77 @@
+"""Row 15 of the bad inputs: a models.json that cannot be used leaves the last good one in force, and says so."""
+
+import json
+
+import pytest
+
+from manyserve.agent.config import MAX_BYTES
+from manyserve.api.modelconfig import dump
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
+
+GOOD = dump([entry("a")])
+SPEC = {"storageUri": "gs://bucket/models/a", "framework": "onnx", "memory": "1Mi"}
+
+
+def named(name: str) -> str:
+    return json.dumps([{"modelName": name, "modelSpec": SPEC}])
+
+
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "empty": ("", "EOF while parsing"),
+    "null": ("null", "valid array"),
+    "an object": ("{}", "valid array"),
+    "cut short": (GOOD[: len(GOOD) // 2], "EOF while parsing"),
+    "UTF-16": (GOOD.encode("utf-16"), "expected value"),
+    "a mark of byte order": (b"\xef\xbb\xbf" + GOOD.encode(), "expected value"),
+    "10 MB that are no list": (" " * 10_000_000 + "7", "valid array"),
+    "ten thousand deep": ("[" * 10_000, "recursion limit"),
+    "a name twice": (json.dumps(json.loads(GOOD) * 2), "names a model twice: a"),
+    "no spec": ('[{"modelName": "a"}]', "Field required"),
+    "a name that leads out": (named(".."), "should match pattern"),
+    "a name with a slash": (named("a/b"), "should match pattern"),
+    "an empty name": (named(""), "should match pattern"),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), BAD.values(), ids=BAD.keys())
+async def test_input_15_a_config_that_cannot_be_used_unloads_nothing_and_is_named(
+    pod: Pod, text: str | bytes, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pod.running("a")
+    before = pod.agent.board.report.config
+    pod.config.write_text(text)
+    await eventually(lambda: pod.agent.board.report.config_error)
+    report = pod.agent.board.report
+    assert report.config_error.startswith(f"{pod.config.path} cannot be used: ")
+    assert sentence in report.config_error
+    assert report.config_error.isprintable()
+    assert f"the config in force is kept: {report.config_error}" in caplog.text
+    assert pod.shop.metrics.registry.get_sample_value("manyserve_agent_config_error") == 1
+    assert (pod.states(), report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
+    pod.config.write()
+    await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served)
+
+
+async def test_input_15_a_config_that_is_too_large_is_not_read(pod: Pod) -> None:
+    await pod.running("a")
+    pod.config.write_text(b" " * (MAX_BYTES + 1))
+    await eventually(lambda: pod.agent.board.report.config_error)
+    assert "more than 67108864 bytes" in pod.agent.board.report.config_error
+    assert pod.triton.served == {"a": "a"}
+
+
+async def test_input_15_a_field_that_this_agent_does_not_know_is_passed_over(pod: Pod) -> None:
+    pod.bucket.put("a")
+    pod.config.write_text(json.dumps([{"modelName": "a", "modelSpec": SPEC, "later": 1}]))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    assert not pod.agent.board.report.config_error
+
+
+async def test_input_15_a_large_list_that_is_good_is_taken(pod: Pod) -> None:
+    pod.bucket.put("a")
+    pod.config.write_text(GOOD.rstrip() + " " * 10_000_000)
+    await pod.start()
+    await pod.shows(a="Loaded")

@@ -1,0 +1,72 @@
+"""What KServe's agent gets wrong, as reproduced on its unmodified source, comes out right here."""
+
+import pytest
+
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
+
+
+@pytest.mark.parametrize("count", [100, 101, 150])
+async def test_kserve_r1_any_number_of_models_at_the_start_is_loaded(pod: Pod, count: int) -> None:
+    await pod.running(*(f"m{number}" for number in range(count)))
+    assert pod.agent.board.report.settled
+    assert len(pod.triton.calls) == count
+
+
+async def test_kserve_r2_a_changed_model_is_not_loaded_again_at_later_events(pod: Pod) -> None:
+    await pod.running("a", "b", "c")
+    pod.bucket.put("a2", "second")
+    models = [entry("a", "gs://bucket/models/a2"), entry("b"), entry("c")]
+    pod.config.write(*models)
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states()["a"] == "Loaded")
+    for name in ("x", "y", "z"):
+        pod.bucket.put(name)
+        models.append(entry(name))
+        pod.config.write(*models)
+        wanted = {each.model_name: "Loaded" for each in models}
+        await eventually(lambda wanted=wanted: pod.states() == wanted)  # type: ignore[misc]
+    assert pod.triton.loads("a") == 2
+    assert not [call for call in pod.triton.calls if call.startswith("unload")]
+
+
+async def test_kserve_r3_the_files_are_there_until_the_server_has_unloaded_the_model(pod: Pod) -> None:
+    pod.triton.lagging.add("a")
+    await pod.running("a")
+    pod.config.write()
+    await eventually(lambda: not list(pod.files()))
+    assert not pod.triton.torn
+    assert pod.triton.states["a"] == ("UNAVAILABLE", "unloaded")
+
+
+async def test_kserve_r4_after_a_restart_of_agent_and_server_everything_is_loaded_again(pod: Pod) -> None:
+    await pod.running("a", "b")
+    gets = len(pod.bucket.gets)
+    await pod.stop()
+    await pod.server_stops()
+    await pod.server_starts()
+    await pod.start()
+    await pod.shows(a="Loaded", b="Loaded")
+    assert (pod.triton.loads("a"), pod.triton.loads("b")) == (2, 2)
+    assert len(pod.bucket.gets) == gets, "the files are still there"
+
+
+async def test_kserve_r5_an_agent_that_restarts_after_one_was_removed_comes_up_and_removes_it(pod: Pod) -> None:
+    await pod.running("a", "b")
+    await pod.stop()
+    pod.config.write(entry("b"))
+    await pod.start()
+    await eventually(lambda: pod.agent.board.report.settled)
+    await pod.shows(b="Loaded")
+    await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists())
+    assert pod.triton.loads("b") == 1
+
+
+async def test_kserve_r6_a_download_that_failed_first_is_tried_again_by_itself(pod: Pod) -> None:
+    pod.bucket.put("a")
+    pod.bucket.fault = "status 503"
+    pod.config.write(entry("a"))
+    await pod.start()
+    await pod.shows(a="DownloadFailed", limit=60)
+    pod.bucket.fault = ""
+    await pod.shows(a="Loaded", limit=30)
