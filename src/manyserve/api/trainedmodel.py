@@ -48,8 +48,8 @@ class ModelSpec(Wire):
             "https://account.blob.core.windows.net/container/path, az://container/path, "
             "abfss://container@account.dfs.core.windows.net/path, pvc://claim/path or "
             "hf://organisation/model[/folder][:revision]; or a file or an archive (tar, tar.gz, zip) at "
-            "https://host/path. http:// needs credentials.https.allowHttp in inferenceservice-config. For Triton the folder has "
-            "config.pbtxt and one folder a version.",
+            "https://host/path. http:// needs credentials.https.allowHttp in inferenceservice-config. For Triton "
+            "the folder has config.pbtxt and one folder a version.",
         ),
     ]
     memory: Annotated[
