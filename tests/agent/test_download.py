@@ -261,3 +261,9 @@ def test_limits_name_what_is_too_much() -> None:
         Limits(2, 30).check(URI, files)
     with pytest.raises(DownloadError, match="30 bytes, more than the limit of 29"):
         Limits(3, 29).check(URI, files)
+
+
+def test_https_leads_to_azure_by_the_host_alone() -> None:
+    known = downloaders(AgentSettings())
+    assert choose("https://account.blob.core.windows.net/container/a", known) is known["az"] is known["abfss"]
+    assert choose("https://example.com/account.blob.core.windows.net/a", known) is known["https"]

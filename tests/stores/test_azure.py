@@ -17,6 +17,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from tests.agent.mounts import SecretMount
+from tests.agent.support import Counted
 from tests.stores.conftest import FILES, RANGE, fetched, read, seed
 from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, Running
 
@@ -105,6 +106,21 @@ async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: Running, t
     assert old not in str(caught.value)
     mount.write(AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     assert await read(source, URIS[0], tmp_path / "a") == FILES
+
+
+@pytest.mark.parametrize("size", [100, 3 * RANGE])
+async def test_fault_24_a_blob_that_changes_after_it_was_listed_is_not_used(
+    azure: Running, tmp_path: Path, size: int
+) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    uri = f"https://{ACCOUNT}.blob.core.windows.net/{CONTAINER}/models/changing-{size}"
+    writer(azure).put(f"models/changing-{size}/x", b"1" * size)
+    source = choose(uri, downloaders(AgentSettings(sources=sources(azure, tmp_path / "secrets"))))
+    listing = await source.find(uri)
+    writer(azure).put(f"models/changing-{size}/x", b"2" * size)
+    with pytest.raises(DownloadError, match="changed while it was downloaded") as caught:
+        await source.fetch(listing, tmp_path / "a", Counted())
+    assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
 async def test_an_account_that_nobody_names_is_asked_for(azure: Running, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from manyserve.webhook.issuing import Pair, issue_authority, issue_leaf
 from tests.agent.mounts import SecretMount
+from tests.agent.support import Counted
 from tests.stores import programs
 from tests.stores.conftest import FILES, LOOPBACK, RANGE, fetched, read, seed
 from tests.stores.programs import BUCKET, KEY, SECRET, Running
@@ -84,6 +85,21 @@ async def test_keys_that_are_rotated_are_used_without_a_restart(s3: Running, tmp
     host = s3.url.partition("://")[2]
     mount.write(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, S3_ENDPOINT=host, S3_USE_HTTPS="0")
     assert await read(source, URI, tmp_path / "a") == FILES
+
+
+@pytest.mark.parametrize("size", [100, 3 * RANGE])
+async def test_fault_24_an_object_that_changes_after_it_was_listed_is_not_used(
+    s3: Running, tmp_path: Path, size: int
+) -> None:
+    secret(tmp_path / "secrets", s3)
+    uri = f"s3://{BUCKET}/models/changing-{size}"
+    writer(s3).put(f"models/changing-{size}/x", b"1" * size)
+    source = choose(uri, downloaders(AgentSettings(sources=sources(tmp_path / "secrets"))))
+    listing = await source.find(uri)
+    writer(s3).put(f"models/changing-{size}/x", b"2" * size)
+    with pytest.raises(DownloadError, match="changed while it was downloaded") as caught:
+        await source.fetch(listing, tmp_path / "a", Counted())
+    assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
 async def test_without_keys_a_private_bucket_is_refused(s3: Running, tmp_path: Path) -> None:
