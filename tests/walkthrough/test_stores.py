@@ -59,9 +59,8 @@ def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_na
     cluster: Cluster, kubectl: Kubectl, files: Path, tmp_path: Path
 ) -> None:
     kubectl.apply(host(), model("m", uri="pvc://nobodys/cifar10"), model("other"))
-    said = wait_not_ready(kubectl, "tm", "m")
-    assert "nobodys" in said["message"]
     wait_ready(kubectl, "tm", "other")
+    assert "nobodys" in wait_not_ready(kubectl, "tm", "m")["message"]
     claim = Path("/tmp") / kubectl.namespace
     shutil.copytree(files, claim / "cifar10")
     try:
