@@ -1,0 +1,34 @@
+"""What the documents show works as it stands there: their YAML, and the reasons that a user looks up."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from manyserve.api.agentreport import ModelState
+from manyserve.plan import claims, model_status
+from tests.support.kubectl import Kubectl
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "stores.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: "-".join(re.findall(r"kind: (\w+)", text)))
+def test_the_api_server_takes_the_example(kubectl: Kubectl, text: str) -> None:
+    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=text)
+    assert said.count("server dry run") == len(list(yaml.safe_load_all(text)))
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) == 7
+
+
+def test_every_reason_of_a_model_is_explained() -> None:
+    text = (DOCS / "operations.md").read_text()
+    constants = ("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED")
+    reasons = {getattr(model_status, each) for each in constants} | {claims.CLAIM_NOT_FOUND}
+    reasons |= {each.value for each in ModelState} - {"Loaded"}
+    assert [each for each in sorted(reasons) if f"`{each}`" not in text] == []
