@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -88,7 +89,7 @@ class HubDownloader:
         return Listing(uri, files)
 
     def _info(self, where: _Place, token: str | None) -> ModelInfo:
-        return hub_api(self._endpoint, self._web.ca_file).model_info(
+        return hub_api(self._endpoint, trust(self._web.ca_file)).model_info(
             where.repo, revision=where.revision, files_metadata=True, timeout=self._web.stall, token=token or False
         )
 
@@ -121,14 +122,14 @@ class HubDownloader:
 
 
 @lru_cache(maxsize=1)
-def hub_api(endpoint: str, ca_file: Path | None) -> HfApi:
+def hub_api(endpoint: str, context: ssl.SSLContext) -> HfApi:
     """Return the hub's client, which believes the certificates that all else believes. It blocks."""
     import httpx2  # noqa: PLC0415 (only when needed: with the hub's client it takes 30 MB)
     from huggingface_hub import HfApi, set_client_factory  # noqa: PLC0415
 
     alone = httpx2.Limits(max_keepalive_connections=0)  # a listing is one request, and minutes lie between two
     set_client_factory(
-        lambda: httpx2.Client(verify=trust(ca_file), follow_redirects=True, trust_env=False, limits=alone)
+        lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=alone)
     )
     return HfApi(endpoint=endpoint)
 

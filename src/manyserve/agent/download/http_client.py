@@ -123,15 +123,18 @@ def next_hop(taken: list[URL], location: str) -> URL:
     return found
 
 
-@lru_cache(maxsize=4)
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return whom https is believed: the system's roots, and those of a file. Raises `DownloadError`."""
+    """Return whom https is believed: the system's roots, and those of a file as it is now. Raises `DownloadError`."""
+    try:
+        return _trust(ca_file, ca_file.stat().st_mtime_ns if ca_file else 0)
+    except OSError as error:  # ssl.SSLError is one
+        sentence = f"the certificates in {ca_file} could not be read: {error.strerror or error}"
+        raise DownloadError(sentence, reason="settings") from error
+
+
+@lru_cache(maxsize=4)
+def _trust(ca_file: Path | None, _: int) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise DownloadError(
-                f"the certificates in {ca_file} could not be read: {error}", reason="settings"
-            ) from None
+        context.load_verify_locations(ca_file)
     return context

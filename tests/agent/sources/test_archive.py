@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.archive import Bounds, Kind, kind_of
-from tests.agent.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
+from tests.agent.sources.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))
 WHOLE = {"config.pbtxt": b"name", "1/model.onnx": b"weights" * 100_000}

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.agent.webserver import Site
+from tests.agent.sources.webserver import Site
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

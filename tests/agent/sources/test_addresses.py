@@ -3,29 +3,9 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from manyserve.agent.download.addresses import Allowed, CheckedResolver, RefusedError, literal
-
-
-class Names(AbstractResolver):
-    """A DNS that gives each name the next of its addresses, the last one for ever."""
-
-    def __init__(self, **names: list[list[str]]) -> None:
-        self.names = names
-        self.asked: list[str] = []
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        self.asked.append(host)
-        answers = self.names[host.partition(".")[0]]
-        found = answers.pop(0) if len(answers) > 1 else answers[0]
-        return [
-            {"hostname": host, "host": each, "port": port, "family": 10 if ":" in each else 2, "proto": 6, "flags": 0}
-            for each in found
-        ]
-
-    async def close(self) -> None:
-        pass
+from tests.agent.sources.webserver import Names
 
 
 @pytest.mark.parametrize(
@@ -96,7 +76,7 @@ def test_a_trailing_dot_and_a_zone_do_not_hide_an_address() -> None:
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling_which() -> None:
-    resolver = CheckedResolver(Allowed(), Names(inner=[["10.3.2.1"]]))
+    resolver = CheckedResolver(Allowed(), Names({"inner.example": [["10.3.2.1"]]}))
     with pytest.raises(RefusedError) as caught:
         await resolver.resolve("inner.example", 443)
     assert str(caught.value) == (
@@ -105,13 +85,13 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling
 
 
 async def test_of_several_addresses_only_those_that_may_be_read_from_are_given() -> None:
-    resolver = CheckedResolver(Allowed(), Names(mixed=[["10.3.2.1", "8.8.8.8", "::1"]]))
+    resolver = CheckedResolver(Allowed(), Names({"mixed": [["10.3.2.1", "8.8.8.8", "::1"]]}))
     assert [each["host"] for each in await resolver.resolve("mixed")] == ["8.8.8.8"]
 
 
 async def test_a_host_that_the_settings_name_is_trusted() -> None:
     allowed = Allowed(hosts=frozenset({"hub.internal", "10.0.0.7"}))
-    found = await CheckedResolver(allowed, Names(hub=[["10.3.2.1"]])).resolve("hub.internal")
+    found = await CheckedResolver(allowed, Names({"hub.internal": [["10.3.2.1"]]})).resolve("hub.internal")
     assert [each["host"] for each in found] == ["10.3.2.1"]
     allowed.check_literal("10.0.0.7")
     with pytest.raises(RefusedError):

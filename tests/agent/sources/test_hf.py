@@ -16,18 +16,13 @@ from manyserve.agent.download.hf import HubDownloader, hub_api, place
 from manyserve.agent.download.http import web_of
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from tests.agent.archives import contents, open_files
-from tests.agent.hub import COMMIT, Hub
+from tests.agent.sources.archives import contents, open_files
+from tests.agent.sources.hub import COMMIT, Hub
+from tests.agent.sources.webserver import Names, Site, Trust
 from tests.agent.support import Counted
-from tests.agent.webserver import Names, Site, Trust, make_trust
 
 URI = "hf://org/model"
 FILES = {"config.json": b"{}", "1/model.safetensors": os.urandom(350_000), "1/ein modell.txt": b"t", "empty": b""}
-
-
-@pytest.fixture(scope="session")
-def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
-    return make_trust(tmp_path_factory.mktemp("trust"))
 
 
 @pytest.fixture

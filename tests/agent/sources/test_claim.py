@@ -10,7 +10,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.claim import ClaimDownloader
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from tests.agent.archives import contents, open_files
+from tests.agent.sources.archives import contents, open_files
 from tests.agent.support import Counted
 
 URI = "pvc://models/a"

@@ -1,0 +1,48 @@
+"""The whole agent with models from every source but the object stores, good and bad ones side by side."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from manyserve.agent.settings import AgentSettings
+from tests.agent.sources.archives import contents, tar_gz, zipped
+from tests.agent.sources.archives import entry as member
+from tests.agent.sources.webserver import Site
+from tests.agent.support import Pod, entry
+
+pytestmark = pytest.mark.usefixtures("short_waits")
+
+
+async def test_models_of_all_sources_are_loaded_and_a_bad_one_is_named(
+    pod: Pod, site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    claim = tmp_path / "pvc" / "claim" / "models"
+    claim.mkdir(parents=True)
+    (claim / "content").write_text("from a claim")
+    sources = replace(config.sources, gcs_endpoint=pod.settings.sources.gcs_endpoint, pvc_dir=tmp_path / "pvc")
+    pod.settings = replace(pod.settings, sources=sources)
+    site.gives("/m.tar.gz", tar_gz(member("content", b"packed"), member("1/model.onnx", b"m")))
+    site.gives("/content", b"plain", {"ETag": '"v1"'})
+    site.gives("/bad.zip", zipped(("../up", b"x")))
+
+    def uri(path: str) -> str:
+        return site.url(path, host="127.0.0.1")
+
+    pod.config.write(
+        entry("bad", uri("/bad.zip")),
+        entry("claimed", "pvc://claim/models"),
+        entry("packed", uri("/m.tar.gz")),
+        entry("plain", uri("/content")),
+    )
+    await pod.start()
+    await pod.shows(bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded", limit=20)
+    assert pod.triton.served == {"claimed": "from a claim", "packed": "packed", "plain": "plain"}
+    assert pod.model("bad").message == f"{uri('/bad.zip')} was not unpacked: '../up' leads out of the folder"
+    assert pod.model("bad").permanent
+    assert set(contents(pod.root / "models" / "packed")) == {"content", "1/model.onnx"}
+    await pod.stop()
+    reads = len(site.seen)
+    await pod.start()
+    await pod.shows(bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded", limit=20)
+    assert {request.path for request in site.seen[reads:] if request.method == "GET"} <= {"/bad.zip"}

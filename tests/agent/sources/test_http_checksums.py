@@ -1,0 +1,50 @@
+"""Checksums that web servers tell."""
+
+import base64
+import hashlib
+import zlib
+from pathlib import Path
+
+import pytest
+
+from manyserve.agent.settings import AgentSettings
+from tests.agent.sources.asking import fails, fetched, reader
+from tests.agent.sources.webserver import Site
+
+
+def _base64(name: str, data: bytes = b"model") -> str:
+    return base64.b64encode(hashlib.new(name, data).digest()).decode()
+
+
+CHECKSUMS = {
+    "Content-MD5": "{md5}",
+    "Digest": "sha-256={sha256}",
+    "Repr-Digest": "sha-256=:{sha256}:, md5=:{md5}:",
+    "Content-Digest": "sha-512=:{sha512}:",
+    "x-goog-hash": "crc32c=AAAAAA==,md5={md5}",
+    "x-amz-checksum-sha1": "{sha1}",
+    "x-amz-checksum-crc32": "{crc32}",
+}
+
+
+@pytest.mark.parametrize("header", CHECKSUMS)
+async def test_a_checksum_that_the_server_tells_is_checked(
+    site: Site, config: AgentSettings, tmp_path: Path, header: str
+) -> None:
+    crc = base64.b64encode(zlib.crc32(b"model").to_bytes(4, "big")).decode()
+    right = {name: _base64(name) for name in ("md5", "sha1", "sha256", "sha512")} | {"crc32": crc}
+    headers = {header: CHECKSUMS[header].format(**right)}
+    site.gives("/x.onnx", b"model", headers)
+    assert await fetched(reader(config), tmp_path / "a", site.url("/x.onnx")) == {"x.onnx": b"model"}
+    site.gives("/x.onnx", b"madel", headers)
+    words = await fails(reader(config), tmp_path / "b", site.url("/x.onnx"), permanent=False)
+    assert "did not arrive as it was sent: its " in words
+
+
+async def test_a_checksum_of_checksums_or_in_an_unknown_way_is_left_aside(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.gives(
+        "/x", b"model", {"x-amz-checksum-sha256": _base64("sha256") + "-3", "Digest": "md4=AAAA, unixsum=30637, ,="}
+    )
+    assert await fetched(reader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}

@@ -1,0 +1,90 @@
+"""Everything that a web server may do instead of giving a model."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from manyserve.agent.settings import AgentSettings
+from tests.agent.sources.archives import tar_gz
+from tests.agent.sources.asking import fails, reader
+from tests.agent.sources.webserver import RawSite, Site, Trust
+from tests.agent.support import eventually
+
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words", "permanent"),
+    [
+        (RawSite(OK + b"Content-Length: 100\r\n\r\nshort"), "was cut short", False),
+        (RawSite(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nshort"), "was cut short", False),
+        (RawSite(OK + b"\r\n", endless=b"m" * 65536), "has more bytes than the limit of 1000000", True),
+        (RawSite(OK + b"Content-Length: 9999999\r\n\r\n"), "has 9999999 bytes, more than the limit of 1000000", True),
+        (RawSite(OK + b"\r\n", *[b"x"] * 100, pause=0.1), "could not be read: it stalled", False),
+        (RawSite(*[b"H"] * 100, pause=0.1), "could not be read", False),
+        (RawSite(b"SSH-2.0-OpenSSH\r\n"), "could not be read: the connection was lost", False),
+        (RawSite(OK + b"X: " + b"x" * 100_000), "could not be read: the connection was lost", False),
+        (RawSite(OK + b"", endless=b"X: y\r\n" * 100), "could not be read", False),
+        (RawSite(b""), "could not be read: the connection was lost", False),
+    ],
+)
+async def test_input_10_a_server_that_misbehaves_is_named_in_bounded_time(
+    trust: Trust, config: AgentSettings, tmp_path: Path, raw: RawSite, words: str, permanent: bool
+) -> None:
+    server = await raw.start(trust.tls)
+    small = replace(config, max_bytes=1_000_000, stall_seconds=1.0)
+    uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
+    try:
+        assert words in await fails(reader(small), tmp_path, uri, permanent=permanent)
+        await eventually(lambda: raw.open == 0)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(("told", "comes"), [(10, 20), (20, 10)])
+async def test_input_10_a_body_that_is_not_of_the_length_that_was_told(
+    site: Site, config: AgentSettings, tmp_path: Path, told: int, comes: int
+) -> None:
+    async def lying(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Length": str(told)})
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"m" * comes)
+        return answer
+
+    site.handlers["/x"] = lying
+    words = "more than its 10 bytes came" if comes > told else "10 bytes of 20 came"
+    said = await fails(reader(config), tmp_path, site.url("/x"), permanent=False)
+    assert said == f"{site.url('/x')} is not what the server said it is: {words}"
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream"])
+async def test_input_10_a_web_page_is_no_model(
+    site: Site, config: AgentSettings, tmp_path: Path, content_type: str
+) -> None:
+    for path in ("/model.onnx", "/model.zip", "/model"):
+        site.gives(path, b"\n <!DOCTYPE html><html>Log in", {"Content-Type": content_type})
+        said = await fails(reader(config), tmp_path, site.url(path), permanent=True)
+        assert said == f"{site.url(path)} is no model but a web page, perhaps a login or an error"
+
+
+async def test_input_10_a_bomb_in_the_transfer_stays_packed(site: Site, config: AgentSettings, tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    site.gives("/x.onnx", bomb, {"Content-Encoding": "gzip"})
+    said = await fails(reader(config), tmp_path / "a", site.url("/x.onnx"), permanent=False)
+    assert said == f"{site.url('/x.onnx')} was sent as gzip, which was not asked for"
+    assert site.seen[0].headers["Accept-Encoding"] == "identity"
+    assert sum(path.stat().st_size for path in (tmp_path / "a").iterdir()) == len(bomb)
+
+
+async def test_input_10_an_archive_that_is_refused_leaves_its_sentence(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.gives("/m.tar.gz", tar_gz())
+    said = await fails(reader(config), tmp_path, site.url("/m.tar.gz"), permanent=True)
+    assert said == f"{site.url('/m.tar.gz')} is called an archive, but its content is no tar, tar.gz or zip"

@@ -1,0 +1,130 @@
+"""Which hosts are read from, by their addresses and behind redirects."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.agent.download import DownloadError
+from manyserve.agent.settings import AgentSettings
+from tests.agent.sources.asking import allowing_http, fails, fetched, reader
+from tests.agent.sources.webserver import Names, Site, Trust
+from tests.agent.support import Counted
+
+REFUSED_LITERALS = {
+    "https://169.254.169.254/": "169.254.169.254 is an address of the cloud's own services",
+    "https://[::ffff:169.254.169.254]/x": "::ffff:a9fe:a9fe is an address of the cloud's own services",
+    "https://2130706433/": "2130706433 is an address in an odd spelling",
+    "https://0x7f.1/": "0x7f.1 is an address in an odd spelling",
+    "https://0177.0.0.1/x": "0177.0.0.1 is an address in an odd spelling",
+    "https://[::1]/x": "::1 is a loopback address",
+    "https://10.0.0.1/x": "10.0.0.1 is a private address",
+    "https://127.0.0.1./x": "127.0.0.1. is a loopback address",
+    "https://①②⑦.0.0.1/x": "127.0.0.1 is a loopback address",
+}
+
+
+@pytest.mark.parametrize("uri", REFUSED_LITERALS)
+async def test_input_08_an_address_that_is_not_public_is_refused(
+    config: AgentSettings, tmp_path: Path, uri: str
+) -> None:
+    strict = replace(config, sources=replace(config.sources, allowed_networks=()))
+    said = await fails(reader(strict), tmp_path, uri, permanent=True)
+    assert said.startswith(f"{uri} may not be read: {REFUSED_LITERALS[uri]}")
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "kind"),
+    [
+        ("localhost", "127.0.0.1", "a loopback address"),
+        ("metadata.google.internal", "169.254.169.254", "an address of the cloud's own services"),
+        ("db.default.svc.cluster.local", "10.96.0.7", "a private address"),
+        ("public.test", "fe80::1%eth0", "a link-local address"),
+        ("pods.test", "100.64.3.4", "not a public address"),
+    ],
+)
+async def test_input_08_a_name_that_leads_inside_is_refused(
+    config: AgentSettings, tmp_path: Path, host: str, address: str, kind: str
+) -> None:
+    strict = replace(config, sources=replace(config.sources, allowed_networks=()))
+    uri = f"https://{host}:8080/v2/models"
+    said = await fails(reader(strict, Names({host: [[address]]})), tmp_path, uri, permanent=True)
+    assert said == (
+        f"{uri} may not be read: {host} leads to {kind}; "
+        "allowed are public addresses and those in MANYSERVE_ALLOWED_NETWORKS"
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("https://127.0.0.2/x", "it is redirected, and 127.0.0.2 is a loopback address"),
+        ("https://inner.test/x", "it is redirected, and inner.test leads to a private address"),
+        ("//169.254.169.254/latest", "it is redirected, and 169.254.169.254 is an address of the cloud's own services"),
+        ("http://models.test/x", "models.test leads from https to http"),
+        ("file:///etc/shadow", "it is redirected, and it names no host"),
+        ("ftp://models.test/x", "it is redirected, and ftp:// is not allowed, only https://"),
+        ("https://user:s3cret@cdn.test/x", "it is redirected, and it names a user"),
+        ("https://[::1/x", "it leads to what is no URL"),
+    ],
+)
+async def test_input_09_a_redirect_to_where_nothing_may_be_read_is_refused(
+    site: Site, config: AgentSettings, tmp_path: Path, to: str, words: str
+) -> None:
+    site.leads("/x", to)
+    uri = site.url("/x")
+    said = await fails(reader(config, Names({"inner.test": [["10.1.1.1"]]})), tmp_path, uri, permanent=True)
+    assert said.startswith(f"{uri} may not be read: {words}")
+    assert "s3cret" not in said
+    assert [request.path for request in site.seen] == ["/x"]
+
+
+async def test_input_09_https_never_becomes_http_even_where_http_is_allowed(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.leads("/x", "http://models.test/x")
+    said = await fails(reader(allowing_http(config)), tmp_path, site.url("/x"), permanent=True)
+    assert "models.test leads from https to http" in said
+
+
+async def test_input_09_a_loop_and_a_long_way_of_redirects_end(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.leads("/a", "/b")
+    site.leads("/b", "/a")
+    assert "the redirects lead in a circle" in await fails(reader(config), tmp_path, site.url("/a"), permanent=True)
+    for number in range(20):
+        site.leads(f"/{number}", f"/{number + 1}")
+    words = "there are more than 10 redirects"
+    assert words in await fails(reader(config), tmp_path, site.url("/0"), permanent=True)
+    site.gives("/10", b"1")
+    assert await fetched(reader(config), tmp_path / "a", site.url("/0")) == {"0": b"1"}
+
+
+async def test_input_09_what_is_connected_to_is_the_address_that_was_checked(
+    site: Site, trust: Trust, config: AgentSettings, tmp_path: Path
+) -> None:
+    inner = Site()
+    inner.gives("/x", b"not for you")
+    server = TestServer(web.Application(), host="127.0.0.2", port=site.port, scheme="https")
+    server.app.router.add_route("*", "/{path:.*}", inner.handle)
+    await server.start_server(ssl=trust.tls)
+    try:
+        site.gives("/x", b"model")
+        source = reader(config, Names({"models.test": [["127.0.0.1"], ["127.0.0.2"]]}))
+        listing = await source.find(site.url("/x"))  # the DNS changes after this
+        with pytest.raises(DownloadError, match=r"models\.test leads to a loopback address"):
+            await source.fetch(listing, tmp_path, Counted())
+        assert not inner.seen
+    finally:
+        await server.close()
+
+
+async def test_a_proxy_of_the_environment_is_not_used(
+    site: Site, config: AgentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    site.gives("/x", b"model")
+    assert await fetched(reader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}
