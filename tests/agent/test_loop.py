@@ -115,7 +115,7 @@ async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: 
     assert pod.triton.served["a"] == "second"
 
 
-async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
+async def test_fault_25_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
     pod.bucket.put("h")
     pod.triton.hanging.add("h")
     pod.config.write(entry("h"))
@@ -128,7 +128,7 @@ async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod
     await pod.shows(h="Loaded")
 
 
-async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
+async def test_fault_25_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
     names = [f"h{number}" for number in range(9)]
     for name in names:
         pod.bucket.put(name)
@@ -140,7 +140,7 @@ async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -
     assert pod.agent.board.report.settled
 
 
-async def test_a_200_that_lies_is_a_failed_load(pod: Pod) -> None:
+async def test_input_29_a_200_that_lies_is_a_failed_load(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.triton.lying.add("a")
     pod.config.write(entry("a"))

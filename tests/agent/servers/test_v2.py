@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.servers import ServerGoneError, ServerRefusedError, V2Server
+from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedError, V1Server, V2Server, model_server
 from manyserve.agent.servers.v2 import read_index
+from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sync import ServerModel, ServerState
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
@@ -25,8 +26,10 @@ class Scripted:
     def __init__(self) -> None:
         self.status, self.body, self.hang = 200, b"", False
         self.url = ""
+        self.keys: list[str | None] = []
 
-    async def answer(self, _: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        self.keys.append(request.headers.get("manyserve-key"))
         if self.hang:
             await asyncio.sleep(60)
         return web.Response(status=self.status, body=self.body)
@@ -66,12 +69,12 @@ def test_a_reason_comes_along_on_one_line() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"[{}]", b'[{"name": "a", "state": [1]}]'])
-def test_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
+def test_input_29_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
     with pytest.raises(ServerGoneError):
         read_index(body)
 
 
-async def test_an_index_that_does_not_come_means_the_server_is_gone(scripted: Scripted, client: V2Server) -> None:
+async def test_fault_25_a_server_without_an_index_is_gone(scripted: Scripted, client: V2Server) -> None:
     scripted.hang = True
     with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
         await client.index()
@@ -84,17 +87,56 @@ async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, clien
     scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
     with pytest.raises(ServerRefusedError, match=r"^no such backend$"):
         await client.load("a")
-    scripted.body = b"x" * 10_000_000
-    with pytest.raises(ServerRefusedError) as caught:
-        async with asyncio.timeout(10):
-            await client.load("a")
-    assert len(str(caught.value)) <= 512
     scripted.body = b""
     with pytest.raises(ServerRefusedError, match="answered with 400"):
         await client.load("a")
 
 
-async def test_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Server) -> None:
+async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(scripted: Scripted, client: V2Server) -> None:
+    scripted.status, scripted.body = 500, b"broken " * 1_500_000
+    with pytest.raises(ServerRefusedError, match=r"^broken broken ") as caught:
+        async with asyncio.timeout(10):
+            await client.load("a")
+    assert len(str(caught.value)) <= 512
+
+
+async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: Scripted, client: V2Server) -> None:
+    scripted.body = b'[{"name": "a", "state": "READY"}]'
+    first = await client.index()
+    assert await client.index() is first
+    scripted.body = b'[{"name": "a", "state": "LOADING"}]'
+    assert await client.index() == {"a": ServerModel(ServerState.LOADING)}
+    scripted.status = 500
+    with pytest.raises(ServerGoneError):
+        await client.index()
+
+
+async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: Scripted) -> None:
+    scripted.body = b"[]"
+    with_key, without = V2Server(scripted.url, key="the-uid"), V2Server(scripted.url)
+    for client in (with_key, without):
+        await client.index()
+        await client.load("a")
+        await client.unload("a")
+        await client.close()
+    assert scripted.keys == ["the-uid"] * 3 + [None] * 3
+
+
+@pytest.mark.parametrize(("dialect", "kind"), [("v2", V2Server), ("mlserver", MLServer), ("v1", V1Server)])
+def test_the_environment_chooses_the_dialect(dialect: str, kind: type) -> None:
+    assert type(model_server(AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": dialect}))) is kind
+
+
+def test_a_dialect_that_there_is_not_is_said() -> None:
+    with pytest.raises(ValueError, match="MANYSERVE_SERVER_DIALECT='v3' is not valid: must be one of v2, mlserver, v1"):
+        AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": "v3"})
+
+
+def test_the_key_is_not_shown_with_the_settings() -> None:
+    assert "the-uid" not in repr(AgentSettings.from_env({"MANYSERVE_SERVER_KEY": "the-uid"}))
+
+
+async def test_fault_25_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Server) -> None:
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500

@@ -15,5 +15,6 @@ def model_server(settings: AgentSettings) -> ModelServer:
     """Return the client of the server that stands beside the agent."""
     if settings.server_dialect == "v1":
         return V1Server(settings.server_url)
-    dialect = MLServer if settings.server_dialect == "mlserver" else V2Server
-    return dialect(settings.server_url, key=settings.server_key)
+    if settings.server_dialect == "mlserver":
+        return MLServer(settings.server_url)
+    return V2Server(settings.server_url, key=settings.server_key)

@@ -33,15 +33,8 @@ _REST = 19
 class MLServer(V2Server):
     """A server that speaks v2 as MLServer does."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        key: str | None = None,
-        index_seconds: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(url, key=key, index_seconds=index_seconds)
+    def __init__(self, url: str, *, index_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(url, index_seconds=index_seconds)
         self._clock = clock
         self._due = float("-inf")
         self._seen: Mapping[str, ServerModel] = {}

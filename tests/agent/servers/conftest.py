@@ -1,0 +1,98 @@
+"""The packages of the model servers, in a virtual environment of their own that is kept, and rigs with each."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from localcluster import paths
+from localcluster.lock import lock
+from manyserve.plan.kserve_server import start_kserve_server
+from manyserve.plan.mlserver import start_mlserver
+from manyserve.plan.start import MODELS_DIR
+from tests.agent.servers.programs import KSERVE, TRAIN
+from tests.agent.servers.rig import Rig
+from tests.agent.support import FakeBucket
+
+PINS = paths.PROJECT / "requirements" / "servers.txt"
+SLOPES = (2, 3)
+Program = tuple[str, list[str], dict[str, str]]
+"""A dialect, a command line and its environment."""
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """Return the Python that has the packages; the first time they are installed."""
+    key = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    folder = paths.cache() / "tools" / f"servers-{key}"
+    program, done = folder / "bin" / "python", folder / ".installed"
+    with lock("servers"):
+        if not done.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            options = ["--quiet", "--disable-pip-version-check", "--require-hashes"]
+            subprocess.run([str(program), "-m", "pip", "install", *options, "-r", str(PINS)], check=True)
+            done.touch()
+    return program
+
+
+@pytest.fixture(scope="session")
+def lines(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
+    """Return trained models by their slope."""
+    folder = tmp_path_factory.mktemp("trained")
+    subprocess.run([str(python), "-c", TRAIN, str(folder), *map(str, SLOPES)], check=True)
+    return {slope: (folder / f"{slope}.joblib").read_bytes() for slope in SLOPES}
+
+
+@pytest.fixture
+async def bucket() -> AsyncIterator[FakeBucket]:
+    bucket = FakeBucket()
+    async with TestServer(bucket.app()) as server:
+        bucket.url = str(server.make_url("")).rstrip("/")
+        yield bucket
+
+
+@pytest.fixture(params=["mlserver", "kserve"])
+async def rig(
+    request: pytest.FixtureRequest,
+    python: Path,
+    lines: dict[int, bytes],
+    bucket: FakeBucket,
+    tmp_path: Path,
+    unused_tcp_port_factory: Callable[[], int],
+) -> AsyncIterator[Rig]:
+    """Return a rig whose server and agent run, with no model yet."""
+    ports = [unused_tcp_port_factory() for _ in range(4)]
+    build = _mlserver if request.param == "mlserver" else _kserve
+    dialect, command, env = build(python, tmp_path, ports)
+    urls = [f"http://127.0.0.1:{port}" for port in ports[:2]]
+    rig = Rig(tmp_path, command, env, urls[0], dialect, urls[1], bucket, lines)
+    rig.config.write()
+    await rig.start_server()
+    await rig.start_agent()
+    yield rig
+    await rig.close()
+
+
+def _mlserver(python: Path, folder: Path, ports: Sequence[int]) -> Program:
+    """MLServer with the environment that the operator gives."""
+    start = start_mlserver("sklearn", ports[0])
+    env = {name: value.replace("/tmp", str(folder / "tmp")) for name, value in start.env.items()}
+    env |= {
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_GRPC_PORT": str(ports[2]),
+        "MLSERVER_METRICS_PORT": str(ports[3]),
+    }
+    return start.dialect, [str(python.parent / "mlserver"), "start", str(folder / "volume" / "models")], env
+
+
+def _kserve(python: Path, folder: Path, ports: Sequence[int]) -> Program:
+    """A server of KServe's kind, with the arguments that the operator gives."""
+    start = start_kserve_server("sklearn", "host", ports[0], "1")
+    models = str(folder / "volume" / "models")
+    return start.dialect, [str(python), "-c", KSERVE, *(each.replace(MODELS_DIR, models) for each in start.args)], {}

@@ -1,0 +1,135 @@
+"""A real model server, the real agent beside it, a store of models: three processes' worth of one pod."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from manyserve.api.agentreport import AgentReport, ModelReport
+from tests.agent.support import ConfigMount, FakeBucket
+
+START_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass
+class Rig:
+    """One pod of real programs. What a model is, is a line through 0: its answer to 1 is its slope."""
+
+    folder: Path
+    command: Sequence[str]
+    env: Mapping[str, str]
+    server: str
+    dialect: str
+    agent_url: str
+    bucket: FakeBucket
+    lines: Mapping[int, bytes]
+    config: ConfigMount = field(init=False)
+    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
+    running: dict[str, Process] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.config = ConfigMount(self.folder / "configs")
+
+    @property
+    def models(self) -> Path:
+        """The folder that the server sees."""
+        return self.folder / "volume" / "models"
+
+    def put(self, name: str, slope: int | None, **files: bytes) -> None:
+        """Put a model into the store; without a slope its file is no model."""
+        self.bucket.objects[f"models/{name}/model.joblib"] = b"no model" if slope is None else self.lines[slope]
+        for file, content in files.items():
+            self.bucket.objects[f"models/{name}/{file}"] = content
+
+    async def start_server(self) -> None:
+        self.models.mkdir(parents=True, exist_ok=True)
+        await self._run("server", self.command, self.env)
+
+    async def start_agent(self) -> None:
+        settings = {
+            "MANYSERVE_STORE_DIR": str(self.folder / "volume"),
+            "MANYSERVE_CONFIG_FILE": str(self.config.path),
+            "MANYSERVE_SERVER_URL": self.server,
+            "MANYSERVE_SERVER_DIALECT": self.dialect,
+            "MANYSERVE_GCS_ENDPOINT": self.bucket.url,
+            "MANYSERVE_AGENT_PORT": self.agent_url.rpartition(":")[2],
+            "MANYSERVE_INDEX_POLL_SECONDS": "0.2",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        program = "import sys; from manyserve.cli import main; sys.argv = ['manyserve', 'agent']; main()"
+        await self._run("agent", [sys.executable, "-c", program], settings)
+
+    async def _run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = await asyncio.create_subprocess_exec(
+                *command, env=os.environ | env, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+
+    async def kill(self, name: str) -> None:
+        """End a program, and those it started, without any grace."""
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    async def close(self) -> None:
+        for name in tuple(self.running):
+            await self.kill(name)
+        await self.http.close()
+
+    async def report(self) -> AgentReport | None:
+        """What the agent says; None while it does not answer."""
+        try:
+            async with self.http.get(f"{self.agent_url}/status") as answer:
+                return AgentReport.from_wire(await answer.json())
+        except aiohttp.ClientError:
+            return None
+
+    async def wait(self, truth: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until it holds; fail when it does not within the limit."""
+        end = time.monotonic() + START_SECONDS
+        while not await truth():
+            assert time.monotonic() < end, "it did not come true"
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def shows(self, **states: str) -> dict[str, ModelReport]:
+        """Wait until the agent reports these states, and return its report; fail with what it says and logs."""
+        seen: dict[str, ModelReport] = {}
+
+        async def does() -> bool:
+            report = await self.report()
+            seen.clear()
+            seen.update(report.models if report else {})
+            return {name: model.state.value for name, model in seen.items()} == states
+
+        try:
+            await self.wait(does)
+        except AssertionError as error:
+            logs = [(self.folder / f"{name}.log").read_text()[-3000:] for name in ("agent", "server")]
+            raise AssertionError("\n".join(["the agent says:", str(seen), *logs])) from error
+        return seen
+
+    async def answer(self, name: str) -> float | int:
+        """Return what a model says to 1: its slope, or the status of a refusal."""
+        body: dict[str, Any]
+        if self.dialect == "v1":
+            path, body = f"/v1/models/{name}:predict", {"instances": [[1.0]]}
+        else:
+            tensor: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}
+            path, body = f"/v2/models/{name}/infer", {"inputs": [tensor]}
+        async with self.http.post(f"{self.server}{path}", json=body) as answer:
+            if answer.status != 200:
+                return answer.status
+            said = await answer.json()
+        (value,) = said["predictions"] if self.dialect == "v1" else said["outputs"][0]["data"]
+        return round(float(value), 6)

@@ -1,0 +1,151 @@
+"""MLServer's dialect: whose settings name the model, and an index that is too dear to be asked for each second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedError
+from manyserve.agent.sync import ServerState
+
+SETTINGS = "model-settings.json"
+
+
+class Scripted:
+    """A server whose index takes its time, on a clock that only it moves."""
+
+    def __init__(self) -> None:
+        self.now, self.seconds, self.live = 0.0, 1.0, 200
+        self.ready: dict[str, bool] = {}
+        self.asked: list[str] = []
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v2/repository/index", self.index)
+        app.router.add_post("/v2/repository/models/{name}/{verb}", self.act)
+        app.router.add_get("/v2/health/live", self.health)
+        app.router.add_get("/v2/models/{name}/ready", self.is_ready)
+        return app
+
+    async def index(self, _: web.Request) -> web.Response:
+        self.asked.append("index")
+        self.now += self.seconds
+        states = {name: "READY" if ready else "UNAVAILABLE" for name, ready in self.ready.items()}
+        return web.json_response([{"name": name, "state": state, "reason": ""} for name, state in states.items()])
+
+    async def act(self, request: web.Request) -> web.Response:
+        name, verb = request.match_info["name"], request.match_info["verb"]
+        if name == "bad":
+            return web.Response(status=500, text="Internal Server Error")
+        self.ready[name] = verb == "load"
+        return web.Response()
+
+    async def health(self, _: web.Request) -> web.Response:
+        self.asked.append("live")
+        return web.Response(status=self.live)
+
+    async def is_ready(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        self.asked.append(name)
+        return web.Response(status=200 if self.ready.get(name) else 404)
+
+
+@pytest.fixture
+def scripted() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+async def client(scripted: Scripted) -> AsyncIterator[MLServer]:
+    async with TestServer(scripted.app()) as server:
+        client = MLServer(str(server.make_url("")).rstrip("/"), clock=lambda: scripted.now)
+        yield client
+        await client.close()
+
+
+async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: Scripted, client: MLServer) -> None:
+    scripted.ready["a"] = True
+    first = await client.index()
+    assert await client.index() is first
+    assert scripted.asked == ["index", "live"]
+    scripted.now += 18.9
+    assert await client.index() is first
+    scripted.now += 0.2
+    assert await client.index() == first
+    assert scripted.asked == ["index", "live", "live", "index"]
+
+
+async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: Scripted, client: MLServer) -> None:
+    scripted.ready["b"] = True
+    await client.index()
+    await client.load("a")
+    await client.unload("b")
+    found = await client.index()
+    assert {name: model.state for name, model in found.items()} == {
+        "a": ServerState.READY,
+        "b": ServerState.UNAVAILABLE,
+    }
+    assert scripted.asked == ["index", "live", "a", "b"]
+    assert await client.index() is found
+    assert scripted.asked[-1] == "live"
+
+
+async def test_fault_25_a_server_that_was_gone_is_asked_for_its_whole_index(
+    scripted: Scripted, client: MLServer
+) -> None:
+    scripted.ready["a"] = True
+    await client.index()
+    scripted.live = 503
+    with pytest.raises(ServerGoneError, match="health answered 503"):
+        await client.index()
+    scripted.live, scripted.ready = 200, {}
+    assert await client.index() == {}
+
+
+async def test_a_failed_load_without_a_reason_says_where_it_stands(client: MLServer) -> None:
+    with pytest.raises(ServerRefusedError, match=r"^the server could not load it, and says why in its log only$"):
+        await client.load("bad")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {"name": "a"}),
+        ({}, {"name": "a"}),
+        ({"name": "b", "implementation": "mine.Model"}, {"name": "a", "implementation": "mine.Model"}),
+        ({"name": "a", "kept": 1}, {"name": "a", "kept": 1}),
+        (["not", "settings"], ["not", "settings"]),
+    ],
+)
+def test_the_settings_name_the_model(tmp_path: Path, given: object, expected: object) -> None:
+    if given is not None:
+        (tmp_path / SETTINGS).write_text(json.dumps(given))
+    MLServer("http://x").prepare("a", tmp_path)
+    assert json.loads((tmp_path / SETTINGS).read_text()) == expected
+
+
+def test_settings_that_cannot_be_read_are_left_for_the_server_to_refuse(tmp_path: Path) -> None:
+    (tmp_path / SETTINGS).write_bytes(b"\xff{")
+    MLServer("http://x").prepare("a", tmp_path)
+    assert (tmp_path / SETTINGS).read_bytes() == b"\xff{"
+
+
+def test_a_folder_a_version_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / SETTINGS).write_text("{}")
+    MLServer("http://x").prepare("a", tmp_path)
+    assert not (tmp_path / SETTINGS).exists()
+
+
+def test_a_copy_that_others_share_is_not_written_to(tmp_path: Path) -> None:
+    shared, folder = tmp_path / "shared.json", tmp_path / "a"
+    folder.mkdir()
+    shared.write_text('{"name": "b"}')
+    (folder / SETTINGS).hardlink_to(shared)
+    MLServer("http://x").prepare("a", folder)
+    assert shared.read_text() == '{"name": "b"}'

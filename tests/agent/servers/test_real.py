@@ -1,0 +1,114 @@
+"""The agent leads real servers: MLServer, and one as KServe's own are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from manyserve.api.agentreport import ModelState
+from tests.agent.servers.rig import Rig
+from tests.agent.support import entry, eventually
+
+pytestmark = pytest.mark.servers
+
+
+async def answers(rig: Rig, name: str, value: float) -> None:
+    """Wait until a model answers with this value."""
+
+    async def does() -> bool:
+        return await rig.answer(name) == value
+
+    await rig.wait(does)
+
+
+async def test_models_are_loaded_swapped_and_let_go(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.put("three", 3)
+    rig.config.write(entry("a", "gs://bucket/models/two"), entry("b", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded", b="Loaded")
+    assert await rig.answer("a") == await rig.answer("b") == 2
+    rig.config.write(entry("a", "gs://bucket/models/three"), entry("b", "gs://bucket/models/two"))
+    await answers(rig, "a", 3)
+    assert await rig.answer("b") == 2
+    rig.config.write(entry("b", "gs://bucket/models/two"))
+    await rig.shows(b="Loaded")
+    await answers(rig, "a", 404)
+    await eventually(lambda: not (rig.models / "a").exists())
+    assert await rig.answer("b") == 2
+
+
+async def test_a_bad_model_is_named_and_the_version_before_it_answers_on(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.put("bad", None)
+    rig.config.write(entry("a", "gs://bucket/models/two"), entry("b", "gs://bucket/models/bad"))
+    said = await rig.shows(a="Loaded", b="LoadFailed")
+    assert "UnpicklingError" in said["b"].message or "KeyError" in said["b"].message
+    rig.config.write(entry("a", "gs://bucket/models/bad"))
+    said = await rig.shows(a="LoadFailed")
+    assert await rig.answer("a") == 2
+    rig.config.write(entry("a", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded")
+    assert await rig.answer("a") == 2
+
+
+async def test_fault_25_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.config.write(entry("a", "gs://bucket/models/two"))
+    before = (await rig.shows(a="Loaded"))["a"]
+    gets = len(rig.bucket.gets)
+    await rig.kill("server")
+
+    async def is_gone() -> bool:
+        seen = await rig.report()
+        return seen is not None and not seen.server_ready and seen.models["a"].state is not ModelState.LOADED
+
+    await rig.wait(is_gone)
+    await rig.start_server()
+    after = (await rig.shows(a="Loaded"))["a"]
+    assert await rig.answer("a") == 2
+    assert after.digest == before.digest
+    assert len(rig.bucket.gets) == gets, "it was downloaded again"
+
+
+async def test_a_restarted_agent_finds_what_is_loaded_and_loads_nothing(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.config.write(entry("a", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded")
+    loads = (rig.folder / "server.log").read_text().count("/load HTTP")
+    await rig.kill("agent")
+    await rig.start_agent()
+    await rig.shows(a="Loaded")
+    assert (rig.folder / "server.log").read_text().count("/load HTTP") == loads
+
+
+async def test_no_answer_is_lost_while_a_model_is_swapped(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.put("three", 3)
+    rig.config.write(entry("a", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded")
+    seen: list[float] = []
+
+    async def ask() -> None:
+        while True:
+            seen.append(await rig.answer("a"))
+
+    asking = [asyncio.create_task(ask()) for _ in range(2)]
+    for source in ("three", "two", "three"):
+        rig.config.write(entry("a", f"gs://bucket/models/{source}"))
+        await answers(rig, "a", 3 if source == "three" else 2)
+    for task in asking:
+        task.cancel()
+    await asyncio.wait(asking)
+    assert set(seen) == {2, 3}
+
+
+@pytest.mark.parametrize("rig", ["mlserver"], indirect=True)
+async def test_settings_that_name_another_model_are_put_right_for_mlserver(rig: Rig) -> None:
+    settings = {"name": "other", "parameters": {"extra": {"kept": True}}}
+    rig.put("two", 2, **{"model-settings.json": json.dumps(settings).encode()})
+    rig.config.write(entry("a", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded")
+    assert await rig.answer("a") == 2
+    assert json.loads((rig.models / "a" / "model-settings.json").read_text()) == settings | {"name": "a"}
