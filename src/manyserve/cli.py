@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from manyserve import environment
 from manyserve.api.errors import StartupError
 
 app = typer.Typer(
@@ -38,15 +38,8 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(_version_of("manyserve"))
+        print(environment.version())
         raise typer.Exit
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a checkout
-        return "not installed"
 
 
 @app.callback()

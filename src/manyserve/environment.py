@@ -1,9 +1,11 @@
-"""Reading values that every program takes from its environment.
+"""What every program takes from its environment: the values of variables, and its own version.
 
-Each reader raises `ValueError` with what the value must be; the caller adds the variable's name.
+Each reader of a value raises `ValueError` with what the value must be; the caller adds the variable's name.
 """
 
 from __future__ import annotations
+
+from importlib import metadata
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -20,3 +22,11 @@ def level(text: str) -> str:
     if text.upper() not in LEVELS:
         raise ValueError(f"must be one of {', '.join(LEVELS)}")
     return text.upper()
+
+
+def version() -> str:
+    """Return the version of the program."""
+    try:
+        return metadata.version("manyserve")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return "not installed"

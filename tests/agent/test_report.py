@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from manyserve import environment
 from manyserve.agent.job import Doing
 from manyserve.agent.report import Board, model_report
 from manyserve.agent.retry import Memory, Stage
@@ -136,3 +137,19 @@ async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestCli
     assert 'manyserve_agent_failures_total{reason="not_found",stage="download"} 1.0' in text
     assert "manyserve_agent_download_bytes_total 12.0" in text
     assert "manyserve_agent_load_seconds_count 1.0" in text
+    assert "manyserve_agent_download_seconds_count 1.0" in text
+    assert 'manyserve_agent_models{state="LoadFailed"} 0.0' in text
+    assert "manyserve_agent_loop_lag_seconds " in text
+    assert f'manyserve_agent_build_info{{version="{environment.version()}"}} 1.0' in text
+
+
+async def test_metrics_tell_since_when_the_config_is_in_force(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
+    pod.shop.wall = lambda: 1000.0
+    pod.config.write()
+    await eventually(lambda: pod.agent.board.report.config)
+    pod.shop.wall = lambda: 2000.0
+    pod.config.write_text("[")
+    await eventually(lambda: pod.agent.board.report.config_error)
+    text = await (await client.get("/metrics")).text()
+    assert "manyserve_agent_config_timestamp_seconds 1000.0" in text
+    assert "manyserve_agent_config_error 1.0" in text

@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 
 from manyserve.agent import sync
-from manyserve.agent.config import ConfigFile
+from manyserve.agent.config import Config, ConfigFile
 from manyserve.agent.job import Job, Workshop
 from manyserve.agent.looks import REST
 from manyserve.agent.report import Board, Reports
@@ -34,6 +34,7 @@ class Agent:
         self._shop = shop
         self._world = shop.world
         self._file = ConfigFile(shop.settings.config_file)
+        self._config: Config | None = None
         self._reports = Reports()
         self._settling = Settling(shop.store, shop.settings.settle_seconds)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
@@ -72,7 +73,10 @@ class Agent:
     def _config_changed(self) -> None:
         if self._file.error:
             log.error("the config in force is kept: %s", self._file.error)
-        if config := self._file.config:
+        config = self._file.config
+        if config and config is not self._config:
+            self._config = config
+            self._shop.metrics.config_time.set(self._shop.wall())
             self._world.want(config)
         self._world.changed.set()
 
@@ -92,7 +96,7 @@ class Agent:
             self._world.changed.clear()
             self.beat = self._shop.clock()
             self._pass(self.beat)
-            rest = max(_GATHER_SECONDS, REST * (self._shop.clock() - self.beat))
+            rest = min(max(_GATHER_SECONDS, REST * (self._shop.clock() - self.beat)), _BUSY_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(rest, self._until_due())):
                     await self._world.changed.wait()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from manyserve import environment
 from manyserve.api.agentreport import AgentReport, ModelState
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -43,6 +44,16 @@ class Metrics:
         self.lag = Gauge(
             "manyserve_agent_loop_lag_seconds", "How late the agent's loop last woke up.", registry=self.registry
         )
+
+        self.config_time = Gauge(
+            "manyserve_agent_config_timestamp_seconds",
+            "When the models.json in force was first read, in seconds since 1970.",
+            registry=self.registry,
+        )
+        build = Info("manyserve_agent_build", "The program that runs.", registry=self.registry)
+        build.info({"version": environment.version()})
+        for state in ModelState:
+            self.models.labels(state.value)
 
     def reported(self, report: AgentReport) -> None:
         """Count the models of a new report by state."""
