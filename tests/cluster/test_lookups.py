@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from manyserve.api.names import Key
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.known import Known
-from manyserve.cluster.lookups import Lookups, Name, Rhythm
+from manyserve.cluster.lookups import AGAIN_A_SECOND, Lookups, Name, Rhythm
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
 from manyserve.plan.observed import Account
@@ -133,6 +134,18 @@ async def test_a_look_that_fails_leaves_what_was_known_and_is_repeated() -> None
         lookups.want(HOST, needed(known, HOST))
         await until(lambda: len(server.requests) >= 4)
     assert known.looked[MINE].why_not is None
+
+
+async def test_however_many_are_missing_they_are_looked_for_at_a_bounded_rate() -> None:
+    server = ScriptedServer()
+    count = 4 * AGAIN_A_SECOND
+    server.answers.extend([(404, {}, GONE)] * 10 * count)
+    known = known_with(*(f"pvc://c{index}/a" for index in range(count)))
+    async with served(server) as client, looking(client, known, Rhythm(missing=0.01)) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: len(known.looked) == count)
+        again = min(lookups._due.values()) - time.monotonic()
+    assert again > 2, "a round of looks takes as long as its number asks for"
 
 
 async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> None:

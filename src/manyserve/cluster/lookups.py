@@ -3,7 +3,8 @@
 To watch them would take the right to list all of a kind, and with it all secrets of a cluster. So each that a
 host needs is looked at when it is first named, and again now and then: soon when it is missing, since
 somebody may be about to make it, seldom when it is there. Only its metadata is asked for. A look that fails
-leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods.
+leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods. However
+many names there are, looking at them again takes no more than twenty requests a second.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.slots import Slots
+
+AGAIN_A_SECOND = 20
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ class Lookups:
             _log.warning("%s %s could not be looked at: %s", name.kind.name, name.key, error)
             found, pause = self._known.get(name), self._rhythm.failed
         if name in self._due:  # else nobody needs it any more
-            self._due[name] = time.monotonic() + pause
+            self._due[name] = time.monotonic() + max(pause, len(self._due) / AGAIN_A_SECOND)
             self._keep(name, found)
 
     async def _get(self, name: Name) -> dict[str, object]:
