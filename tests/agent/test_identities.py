@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
+from manyserve.agent.download.endpoints import check_endpoint
 from manyserve.agent.download.metadata import MetadataServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
@@ -222,13 +223,16 @@ async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_w
 @pytest.mark.parametrize(
     ("endpoint", "words"),
     [
-        ("http://127.0.0.1:9", "127.0.0.1 that a secret names is refused: it is a loopback address"),
-        ("http://169.254.169.254", "169.254.169.254 that a secret names is refused: it is an address of the cloud"),
+        ("http://127.0.0.1:9", "127.0.0.1 of a secret or an annotation is refused: it is a loopback address"),
+        (
+            "http://169.254.169.254",
+            "169.254.169.254 of a secret or an annotation is refused: it is an address of the cloud",
+        ),
         ("http://169.254.1.1", "is refused: it is a link-local address"),
         ("http://[::1]:9", "is refused: it is a loopback address"),
         ("http://[::ffff:169.254.169.254]", "is refused: it is an address of the cloud's own"),
         ("http://0.0.0.0:9", "is refused: it is a"),
-        ("http://localhost:9", "localhost that a secret names is refused: it is a loopback address"),
+        ("http://localhost:9", "localhost of a secret or an annotation is refused: it is a loopback address"),
         ("http://2130706433", "is refused: .*odd spelling"),
     ],
 )
@@ -251,6 +255,29 @@ async def test_an_endpoint_that_a_secret_names_may_be_in_an_allowed_network(
     SecretMount(tmp_path, "s3", **keys)
     sources = SourceSettings(credentials_dir=tmp_path, allowed_networks=networks("127.0.0.0/8"))
     assert (await choose(URI, downloaders(AgentSettings(sources=sources))).find(URI)).size == 10
+
+
+async def test_an_endpoint_that_a_secret_names_cannot_redirect_to_another_host(
+    bucket: CheckedBucket, cloud: Cloud, tmp_path: Path
+) -> None:
+    async def redirect(_: web.Request) -> web.Response:
+        elsewhere = cloud.url.replace("localhost", "127.0.0.1")
+        return web.Response(status=302, headers={"Location": f"{elsewhere}/credentials"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", redirect)
+    async for url in serving(app):
+        keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_ENDPOINT_URL": url}
+        SecretMount(tmp_path, "s3", **keys)
+        sources = SourceSettings(credentials_dir=tmp_path, allowed_networks=networks("127.0.0.0/8,::1/128"))
+        with pytest.raises(DownloadError, match="could not be read"):
+            await choose(URI, downloaders(AgentSettings(sources=sources))).find(URI)
+    assert cloud.tokens == []
+
+
+@pytest.mark.parametrize("endpoint", ["http://10.1.2.3:9000", "http://192.168.1.1", "https://100.64.0.9"])
+async def test_an_endpoint_that_a_secret_names_may_be_in_the_cluster(endpoint: str) -> None:
+    await check_endpoint(endpoint, ())
 
 
 async def test_credentials_that_cannot_be_used_are_named_without_them(tmp_path: Path) -> None:

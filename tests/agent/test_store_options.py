@@ -157,8 +157,10 @@ def test_what_a_secret_does_not_say_the_settings_do_and_then_the_environment() -
 def test_the_bucket_is_in_the_host_at_amazon_and_where_it_is_said(
     secret: dict[str, str], settings: dict[str, Any], virtual: bool, endpoint: str | None
 ) -> None:
-    config = dict(s3(KEYS | secret, **settings).config)
+    found = s3(KEYS | secret, **settings)
+    config = dict(found.config)
     assert (config["virtual_hosted_style_request"], config.get("aws_endpoint_url_s3")) == (virtual, endpoint)
+    assert found.endpoint == (endpoint or "")  # which is what is judged
 
 
 def test_a_bucket_with_a_dot_is_in_the_path() -> None:

@@ -110,7 +110,9 @@ async def test_without_keys_a_private_bucket_is_refused(s3: Running, tmp_path: P
 
 async def test_an_endpoint_on_loopback_that_a_secret_names_is_refused(s3: Running, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
-    with pytest.raises(DownloadError, match="the S3 endpoint localhost that a secret names is refused: it is a loop"):
+    with pytest.raises(
+        DownloadError, match="the S3 endpoint localhost of a secret or an annotation is refused: it is a loop"
+    ):
         await fetched(URI, tmp_path / "a", SourceSettings(credentials_dir=tmp_path / "secrets"))
 
 

@@ -1,4 +1,4 @@
-"""Where a store may be that a secret names: in the cloud or in the cluster, never on the pod or its node.
+"""Where an S3 may be that a secret or an annotation names: in the cloud or the cluster, never on the pod or its node.
 
 Who writes a secret of a ServiceAccount may have a MinIO of their own, so private addresses are allowed here,
 unlike for https sources. What the agent's settings name is not judged. The store's own client resolves the
@@ -30,9 +30,9 @@ async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
     except RefusedError as error:
         refused = str(error)
     except (OSError, UnicodeError) as error:
-        raise DownloadError(f"the S3 endpoint {host} that a secret names was not found") from error
+        raise DownloadError(f"the S3 endpoint {host} of a secret or an annotation was not found") from error
     if refused:
-        sentence = f"the S3 endpoint {host} that a secret names is refused: {refused}"
+        sentence = f"the S3 endpoint {host} of a secret or an annotation is refused: {refused}"
         raise DownloadError(sentence, reason="forbidden", permanent=True)
 
 

@@ -39,11 +39,13 @@ def s3_options(
     virtual = truth(secret, "S3_USE_VIRTUAL_BUCKET", sources.s3_virtual_host)
     if virtual is None:
         virtual = _is_amazons(endpoint) and "." not in place.bucket  # a dot does not fit their certificate
+    foreign = bool(named) or (sources.s3_check_endpoint and endpoint == sources.s3_endpoint)
+    endpoint = _for_bucket(endpoint, place.bucket) if virtual else endpoint
     config: dict[str, str | bool | None] = {
         **_proof(secret, sources, environ),
         "region": first(secret, _REGIONS) or sources.s3_region or "us-east-1",
         "virtual_hosted_style_request": virtual,
-        "aws_endpoint_url_s3": _for_bucket(endpoint, place.bucket) if virtual else endpoint,
+        "aws_endpoint_url_s3": endpoint,
     }
     verify = truth(secret, "S3_VERIFY_SSL", sources.s3_verify_tls) is not False
     return StoreOptions.of(
@@ -51,7 +53,7 @@ def s3_options(
         place.bucket,
         config,
         endpoint=endpoint,
-        foreign=bool(named) or (sources.s3_check_endpoint and endpoint == sources.s3_endpoint),
+        foreign=foreign,
         verify_tls=verify,
         certificates=certificates,
     )

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from manyserve.agent.download.azure import azure_options
 from manyserve.agent.download.base import DownloadError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # Short: the agent tries again itself, with its own clock, and can say meanwhile what is wrong.
 RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+_NOWHERE = "http://127.0.0.1:1"
 _BEGIN = "-----BEGIN"
 
 
@@ -85,7 +87,18 @@ class Stores:
             "read_timeout": timedelta(seconds=self._settings.stall_seconds),
             "timeout": timedelta(seconds=self._settings.download_seconds),
         }
-        return client | {"root_certificate": options.certificates} if options.certificates else client
+        if options.certificates:
+            client["root_certificate"] = options.certificates
+        return client | _no_other_host(options.endpoint) if options.foreign else client
+
+
+def _no_other_host(endpoint: str) -> ClientConfig:
+    """Return what keeps a store that is not trusted from redirecting to where it pleases.
+
+    The client follows redirects and cannot be told not to. So all but the store's own host, and Amazon's that
+    give out tokens, is behind a proxy that there is not.
+    """
+    return {"proxy_url": _NOWHERE, "proxy_excludes": f"{urlsplit(endpoint).hostname},.amazonaws.com"}
 
 
 def _pem(said: str, file: Path | None) -> str:
