@@ -45,6 +45,42 @@ def test_a_state_follows_from_what_is_seen(world: Seen, stage: Step | None, stat
     assert (report.state, report.attempt) == (state, attempt)
 
 
+@pytest.mark.parametrize(
+    ("disk", "server", "memory", "state", "serving"),
+    [
+        (OnDisk("b" * 64, loaded=True), READY, None, ModelState.PENDING, True),
+        (OnDisk("b" * 64, loaded=True), READY, FAILED, ModelState.DOWNLOAD_FAILED, True),
+        (OnDisk("b" * 64, loaded=True), ABSENT, FAILED, ModelState.DOWNLOAD_FAILED, False),
+        (OnDisk("b" * 64), READY, FAILED, ModelState.DOWNLOAD_FAILED, False),
+        (OnDisk(A.digest, kept="b" * 64), READY, None, ModelState.LOADING, True),
+        (OnDisk(A.digest, kept=A.digest), READY, None, ModelState.LOADED, False),
+        (OnDisk(A.digest, loaded=True), READY, None, ModelState.LOADED, False),
+    ],
+)
+def test_serving_tells_that_an_earlier_version_answers(
+    disk: OnDisk, server: ServerModel, memory: Memory | None, state: ModelState, serving: bool
+) -> None:
+    report = model_report("a", A, seen(disk, server, memory))
+    assert (report.state, report.serving) == (state, serving)
+
+
+def test_a_failed_look_for_newer_files_is_told_of_a_loaded_model() -> None:
+    report = model_report("a", A, seen(OnDisk(A.digest, loaded=True), READY, FAILED))
+    assert (report.state, report.message) == (ModelState.LOADED, "no newer files could be read: no objects")
+    assert (report.permanent, report.next_try) == (False, "soon")
+
+
+def test_a_download_tells_its_bytes() -> None:
+    report = model_report("a", A, seen(), Doing(Step.FETCH, arrived=5, total=9))
+    assert (report.bytes, report.bytes_total) == (5, 9)
+
+
+def test_a_model_that_loads_for_long_keeps_no_pod_from_settling() -> None:
+    assert not is_settled({"a": A}, seen(OnDisk(A.digest)))
+    assert is_settled({"a": A}, seen(OnDisk(A.digest)), {"a"})
+    assert not is_settled({"a": A, "b": A}, seen(OnDisk(A.digest)), {"b"})
+
+
 def test_a_failure_says_why_and_when_it_is_tried_again() -> None:
     report = model_report("a", A, seen(memory=FAILED))
     assert (report.message, report.permanent, report.next_try) == ("no objects", True, "soon")

@@ -1,6 +1,7 @@
 """Readiness across restarts: a pod that was settled once does not wait for downloads again."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,52 @@ async def test_without_a_config_nobody_can_bring_back_what_the_server_lost(pod: 
     pod.config.write(A)
     await settles(pod)
     assert pod.states() == {"a": "Loaded"}
+
+
+async def test_a_hanging_load_holds_no_pod_up_longer_than_its_slot_and_is_reported(pod: Pod) -> None:
+    pod.settings = replace(pod.settings, load_seconds=60)
+    pod.triton.hanging.add("h")
+    pod.bucket.put("h")
+    pod.bucket.put("a")
+    pod.config.write(A, entry("h"))
+    await pod.start()
+    await settles(pod)
+    await pod.shows(a="Loaded", h="Loading")
+    assert pod.model("h").message == "the model server has not finished the load after 0.1 s"
+
+
+async def test_a_huge_download_holds_no_pod_up_longer_than_the_limit(pod: Pod) -> None:
+    pod.settings = replace(pod.settings, settle_seconds=1.0)
+    pod.bucket.put("slow")
+    pod.bucket.fault = "hang get"
+    pod.config.write(entry("slow"))
+    await pod.start()
+    await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.agent.board.report.server_ready)
+    assert not pod.agent.board.report.settled
+    await settles(pod, 5)
+    assert pod.states() == {"slow": "Downloading"}
+
+
+async def test_downloads_that_take_long_leave_their_places_to_the_others(pod: Pod) -> None:
+    pod.settings = replace(pod.settings, parallel_downloads=1, download_slot_seconds=0.1)
+    pod.bucket.put("slow")
+    pod.bucket.fault = "hang get"
+    pod.config.write(entry("slow"))
+    await pod.start()
+    await eventually(lambda: pod.bucket.gets)
+    pod.bucket.fault = ""
+    pod.bucket.put("a")
+    pod.config.write(A, entry("slow"))
+    await pod.shows(a="Loaded", slow="Downloading")
+
+
+def test_the_limit_counts_from_the_first_answer_of_the_server(tmp_path: Path) -> None:
+    way, wanted = Settling(Store(tmp_path), 60), {"a": A}
+    assert not way.is_over(wanted, Seen(wanted, {}, None), 0)
+    assert not way.is_over(wanted, Seen(wanted, {}, None), 1000), "a pod whose server never answered is not settled"
+    assert not way.is_over(wanted, Seen(wanted, {}, {}), 1001)
+    assert not way.is_over(wanted, Seen(wanted, {}, {}), 1060)
+    assert way.is_over(wanted, Seen(wanted, {}, {}), 1061)
 
 
 def test_lost_is_what_is_wanted_and_was_taken_and_is_not_listed() -> None:

@@ -1,5 +1,6 @@
 """The volume: whatever the moment of a kill, no half model is taken for a whole one."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.files import FileSystem
-from manyserve.agent.marks import LOADED, SUCCESS
+from manyserve.agent.marks import KEPT, LOADED, SUCCESS
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually, newest
 
 pytestmark = DROPPED_STREAMS
 
@@ -77,6 +78,72 @@ def test_a_forged_marker_inside_the_model_proves_nothing(tmp_path: Path) -> None
     assert store.scan() == {"m": OnDisk()}
 
 
+def loaded(store: Store, name: str, digest: str, content: str) -> None:
+    put(store, name, digest, content)
+    store.mark(name, LOADED, digest)
+
+
+def test_a_version_that_the_server_took_is_kept_until_it_is_dropped(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    loaded(store, "m", A, "one")
+    put(store, "m", B, "two")
+    assert store.scan() == {"m": OnDisk(B, kept=A)}
+    assert (store.kept / "m" / "content").read_text() == "one"
+    put(store, "m", B, "three")
+    assert store.scan() == {"m": OnDisk(B, kept=A)}, "one that it did not take replaces nothing"
+    store.drop_kept("m")
+    assert store.scan() == {"m": OnDisk(B)}
+    assert not list(store.kept.iterdir())
+
+
+def test_the_kept_version_comes_back_as_it_was_and_the_other_waits_in_staging(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    loaded(store, "m", A, "one")
+    before = store.models.joinpath("m").stat().st_mtime_ns
+    put(store, "m", B, "two")
+    assert store.is_sure("m")
+    assert store.put_back("m", renewed=False) == "two"
+    assert store.scan() == {"m": OnDisk(kept=A)}
+    store.confirm("m")
+    assert store.scan() == {"m": OnDisk(A, loaded=True)}
+    assert store.fingerprint("m", A) == "one"
+    assert (store.models / "m" / "content").read_text() == "one"
+    assert store.models.joinpath("m").stat().st_mtime_ns == before, "the server does not take it for another"
+    assert (store.staged("m", B) / "content").read_text() == "two"
+
+
+def test_once_the_server_is_asked_for_the_new_version_nothing_is_sure(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    loaded(store, "m", A, "one")
+    put(store, "m", B, "two")
+    store.doubt("m")
+    assert not store.is_sure("m")
+    assert not opened(tmp_path).is_sure("m")
+    before = store.kept.joinpath("m").stat().st_mtime_ns
+    store.put_back("m", renewed=True)
+    assert store.models.joinpath("m").stat().st_mtime_ns > before
+
+
+def test_a_new_version_is_newer_than_the_old_one_whatever_its_files_say(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    folder = store.stage("m", A)
+    (folder / "content").write_text("from an archive")
+    os.utime(folder / "content", (4e9, 4e9))
+    store.swap_in("m", A)
+    store.mark("m", SUCCESS, A)
+    first = newest(store.models / "m")
+    put(store, "m", B, "two")
+    assert newest(store.models / "m") > first
+
+
+def test_a_kept_folder_without_its_marker_is_cleared_away(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    loaded(store, "m", A, "one")
+    put(store, "m", B, "two")
+    store.marker("m", KEPT, A).unlink()
+    assert not list(opened(tmp_path).kept.iterdir())
+
+
 def test_two_markers_prove_nothing(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
@@ -122,22 +189,31 @@ def test_folders_of_others_are_taken_as_they_are(tmp_path: Path) -> None:
     assert (models / "m").stat().st_gid == models.stat().st_gid
 
 
-CHANGES: list[Callable[[Store], object]] = [
+def tried_in_vain(store: Store) -> None:
+    put(store, "m", B, "two")
+    store.doubt("m")
+    store.put_back("m", renewed=True)
+    store.confirm("m")
+
+
+CHANGES: list[Callable[[Store], None]] = [
     lambda store: put(store, "m", B, "two"),
     lambda store: store.delete("m"),
     lambda store: put(store, "m", A, "one"),
     lambda store: store.settle(),
+    tried_in_vain,
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle"])
+@pytest.mark.parametrize("there", [put, loaded], ids=["new", "loaded"])
+@pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle", "back"])
 def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
-    tmp_path: Path, change: Callable[[Store], object]
+    tmp_path: Path, change: Callable[[Store], None], there: Callable[[Store, str, str, str], None]
 ) -> None:
     whole = {A: "one", B: "two"}
     for step in range(40):
         root = tmp_path / str(step)
-        put(opened(root), "m", A, "one")
+        there(opened(root), "m", A, "one")
         files = Fragile(step)
         dying = Store(root, files)
         with suppress(KilledError):
@@ -147,6 +223,12 @@ def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
             if found.digest:
                 assert (store.models / name / "content").read_text() == whole[found.digest]
                 assert (store.models / name / "1" / "weights").exists()
+            if found.kept:
+                store.put_back(name, renewed=False)
+                store.confirm(name)
+                assert (store.models / name / "content").read_text() == whole[found.kept]
+                assert store.scan()[name].digest == found.kept
+        store = opened(root)
         assert not list(store.staging.iterdir())
         if files.left:
             return

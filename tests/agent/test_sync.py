@@ -1,5 +1,8 @@
 """The decision, without a clock, a disk or a server."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +20,7 @@ from manyserve.agent.sync import (
     plan,
     steps_for,
 )
+from manyserve.api.modelconfig import Entry
 from tests.agent.support import entry
 
 A = entry("a")
@@ -90,7 +94,66 @@ def test_the_next_look_is_when_the_first_retry_is_due() -> None:
     assert next_look(seen(memory=Memory(A.digest, Stage.LOAD, 1, not_before=7)), 8) == float("inf")
 
 
-disks = st.none() | st.builds(OnDisk, st.sampled_from(["", A.digest, B.digest]), loaded=st.booleans())
+REFUSED = Memory(B.digest, Stage.LOAD, 1, permanent=True, refused=True, sure=True, not_before=100)
+KEPT = OnDisk(B.digest, kept=A.digest)
+
+
+def test_a_refused_version_gives_way_to_the_one_before_at_once() -> None:
+    assert plan(seen(wanted=B, disk=KEPT, server=READY, memory=REFUSED), 0) == {"a": (Step.PUT_BACK,)}
+    assert plan(seen(wanted=B, disk=LOADED, server=READY, memory=REFUSED), 0) == {}, "then it waits for the next try"
+    assert plan(seen(wanted=B, disk=LOADED, server=READY, memory=REFUSED), 100) == {"a": (Step.FETCH, Step.LOAD)}
+
+
+def test_a_version_whose_load_timed_out_stays_while_the_server_answers_since_it_may_answer_with_it() -> None:
+    slow = Memory(B.digest, Stage.LOAD, 1, not_before=100)
+    assert plan(seen(wanted=B, disk=KEPT, server=READY, memory=slow), 0) == {}
+    assert plan(seen(wanted=B, disk=KEPT, server=GONE, memory=slow), 0) == {"a": (Step.PUT_BACK,)}
+
+
+def test_a_version_that_is_neither_wanted_nor_proven_gives_way() -> None:
+    assert plan(seen(wanted=A, disk=KEPT, server=READY), 0) == {"a": (Step.PUT_BACK,)}
+    assert plan(seen(wanted=B, disk=OnDisk(kept=A.digest), server=READY), 0) == {"a": (Step.PUT_BACK,)}
+
+
+def test_the_version_before_is_loaded_again_while_the_new_one_fails() -> None:
+    absent = Memory(B.digest, Stage.DOWNLOAD, 1, not_before=100)
+    assert plan(seen(wanted=B, disk=LOADED, memory=absent), 0) == {"a": (Step.REVIVE,)}
+    assert plan(seen(wanted=B, disk=LOADED, memory=REFUSED), 0) == {"a": (Step.REVIVE,)}
+    later = replace(absent, mend_after=50.0)
+    assert plan(seen(wanted=B, disk=LOADED, memory=later), 0) == {}, "when that fails too, it has its own next try"
+    assert next_look(seen(wanted=B, disk=LOADED, memory=later), 0) == 50
+
+
+def test_a_failed_load_of_what_lies_there_is_no_reason_to_load_it_at_once() -> None:
+    assert plan(seen(disk=LOADED, memory=Memory(A.digest, Stage.LOAD, 1, not_before=100)), 0) == {}
+
+
+def test_a_failed_look_for_newer_files_holds_no_load_back() -> None:
+    failed = Memory(A.digest, Stage.DOWNLOAD, 5, not_before=100)
+    assert plan(seen(disk=LOADED, memory=failed), 0) == {"a": (Step.REVIVE,)}
+
+
+def test_the_version_before_goes_once_the_server_took_the_new_one() -> None:
+    done = OnDisk(B.digest, loaded=True, kept=A.digest)
+    assert plan(seen(wanted=B, disk=done, server=READY), 0) == {"a": (Step.TIDY,)}
+
+
+def test_what_waits_in_staging_goes_when_nobody_tries_it_again() -> None:
+    given_up = replace(REFUSED, staged="v2")
+    assert plan(seen(wanted=A, disk=LOADED, server=READY, memory=given_up), 0) == {"a": (Step.TIDY,)}
+
+
+def test_nothing_is_put_back_or_tidied_while_the_server_does_not_answer_or_reads() -> None:
+    for server in (None, ServerModel(ServerState.LOADING), ServerModel(ServerState.UNLOADING)):
+        assert plan(seen(wanted=B, disk=KEPT, server=server, memory=REFUSED), 0) == {}
+
+
+disks = st.none() | st.builds(
+    OnDisk,
+    st.sampled_from(["", A.digest, B.digest]),
+    loaded=st.booleans(),
+    kept=st.sampled_from(["", A.digest, B.digest]),
+)
 servers = st.none() | st.builds(ServerModel, st.sampled_from(ServerState), st.sampled_from(["", "unloaded", "bad"]))
 memories = st.none() | st.builds(
     Memory,
@@ -116,29 +179,57 @@ def test_what_the_server_holds_is_never_deleted_without_an_unload_first(world: S
         assert steps.index(Step.UNLOAD) < steps.index(Step.DELETE)
 
 
+@dataclass
+class Pretended:
+    """A world in which every step succeeds."""
+
+    wanted: Mapping[str, Entry]
+    disk: dict[str, OnDisk]
+    index: dict[str, ServerModel]
+    memory: dict[str, Memory]
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.wanted, self.disk, self.index, self.memory)
+
+    def fetch(self) -> None:
+        digest, before = self.wanted["a"].digest, self.disk.get("a", OnDisk())
+        kept = before.digest if before.loaded else before.kept
+        self.disk["a"] = before if before.digest == digest else OnDisk(digest, kept=kept)
+
+    def load(self) -> None:
+        self.disk["a"], self.index["a"] = replace(self.disk["a"], loaded=True), READY
+        self.memory.clear()
+
+    def unload(self) -> None:
+        self.index["a"] = GONE
+
+    def delete(self) -> None:
+        del self.disk["a"]
+
+    def put_back(self) -> None:
+        self.disk["a"] = OnDisk(self.disk["a"].kept, loaded=True)
+
+    def revive(self) -> None:
+        self.index["a"] = READY
+
+    def tidy(self) -> None:
+        self.disk["a"] = replace(self.disk["a"], kept="")
+        self.memory.clear()
+
+
 @given(worlds)
 def test_every_world_comes_to_rest_and_then_it_is_as_wanted(world: Seen) -> None:
     """Carry out what is planned, with everything succeeding: soon nothing is left to do."""
-    disk, index = dict(world.disk), dict(world.index or {})
-    if index.get("a", ABSENT).state in {ServerState.LOADING, ServerState.UNLOADING}:
-        index["a"] = GONE
-    for _ in range(3):
-        now = Seen(world.wanted, disk, index)
-        for step in steps_for("a", now, 100):
-            digest = world.wanted["a"].digest if world.wanted else ""
-            match step:
-                case Step.FETCH:
-                    disk["a"] = OnDisk(digest)
-                case Step.LOAD:
-                    disk["a"], index["a"] = OnDisk(digest, loaded=True), READY
-                case Step.UNLOAD:
-                    index["a"] = GONE
-                case Step.DELETE:
-                    del disk["a"]
-    end = Seen(world.wanted, disk, index)
-    assert plan(end, 100) == {}
+    end = Pretended(world.wanted, dict(world.disk), dict(world.index or {}), dict(world.memory))
+    if end.index.get("a", ABSENT).state in {ServerState.LOADING, ServerState.UNLOADING}:
+        end.index["a"] = GONE
+    for _ in range(5):
+        for step in steps_for("a", end.seen, 100):
+            getattr(end, step.name.lower())()
+    assert plan(end.seen, 100) == {}
     if world.wanted:
-        assert is_loaded("a", world.wanted["a"].digest, end)
+        assert is_loaded("a", world.wanted["a"].digest, end.seen)
     else:
-        assert not disk
-        assert index.get("a", ABSENT).state is not ServerState.READY
+        assert not end.disk
+        assert end.index.get("a", ABSENT).state is not ServerState.READY

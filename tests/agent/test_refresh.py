@@ -1,0 +1,221 @@
+"""The same URI with new content, and the digest that a content must have."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from manyserve.agent import refreshing, retry
+from manyserve.agent.digests import HOW, content_digest, mismatch
+from manyserve.agent.refreshing import NEVER, interval, next_look
+from manyserve.agent.retry import Memory, Stage
+from manyserve.api.modelconfig import Entry
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
+
+OFTEN = "99ms"
+A = entry("a", refreshInterval=OFTEN)
+WRONG = "sha256:" + "0" * 64
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.05)
+    monkeypatch.setattr(retry, "CAP", 0.2)
+    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
+    monkeypatch.setattr(refreshing, "SHORTEST_REFRESH", 0.05)
+
+
+async def refreshed(pod: Pod) -> None:
+    pod.bucket.put("a", "first")
+    pod.config.write(A)
+    await pod.start()
+    await pod.shows(a="Loaded")
+
+
+def failures(pod: Pod, stage: str, reason: str) -> float:
+    count: float = pod.shop.metrics.failures.labels(stage, reason)._value.get()
+    return count
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("10m", 600), ("1h30m", 5400), ("11.5s", 11.5), ("1s", 10)])
+def test_an_interval_is_a_go_duration_of_at_least_ten_seconds(
+    text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "SHORTEST_REFRESH", 10.0)
+    interval.cache_clear()
+    assert interval(text) == seconds
+
+
+@pytest.mark.parametrize("text", [None, "", "soon", "10", "-1h"])
+def test_without_an_interval_that_can_be_read_nothing_is_looked_at_again(text: str | None) -> None:
+    assert interval(text) == NEVER
+
+
+def test_a_look_is_due_an_interval_after_the_last_one_or_at_once_when_there_was_none() -> None:
+    hourly = entry("a", refreshInterval="1h")
+    assert next_look(hourly, None) == 0
+    assert next_look(hourly, Memory(hourly.digest)) == 0
+    assert next_look(hourly, Memory(hourly.digest, looked=100.0)) == 3700
+    assert next_look(hourly, Memory(hourly.digest, Stage.DOWNLOAD, 1, looked=100.0)) == 0, "a retry has its own time"
+    assert next_look(entry("a"), Memory(hourly.digest, looked=100.0)) == NEVER
+
+
+async def test_new_content_under_the_same_uri_is_swapped_in_within_the_interval(pod: Pod) -> None:
+    await refreshed(pod)
+    pod.bucket.put("a", "second")
+    await eventually(lambda: pod.triton.served["a"] == "second")
+    await pod.shows(a="Loaded")
+    assert pod.triton.calls == ["load a", "load a"]
+
+
+async def test_a_source_that_does_not_change_is_looked_at_and_nothing_else(
+    pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await refreshed(pod)
+    await eventually(lambda: "completion event" in caplog.text)
+    caplog.clear()
+    revision, lists = pod.agent.board.report.revision, pod.bucket.lists
+    await eventually(lambda: pod.bucket.lists >= lists + 3)
+    assert (len(pod.bucket.gets), pod.triton.calls) == (2, ["load a"])
+    assert pod.agent.board.report.revision == revision, "nobody is told of a look that found nothing"
+    assert not [record for record in caplog.records if record.name == "manyserve.agent"]
+
+
+async def test_without_an_interval_nobody_looks(pod: Pod) -> None:
+    pod.bucket.put("a", "first")
+    pod.config.write(entry("a"))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    lists = pod.bucket.lists
+    pod.bucket.put("a", "second")
+    await asyncio.sleep(0.3)
+    assert pod.bucket.lists == lists
+
+
+async def test_an_interval_that_is_set_or_changed_reloads_nothing(pod: Pod) -> None:
+    pod.bucket.put("a", "first")
+    pod.config.write(entry("a"))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    lists = pod.bucket.lists
+    pod.config.write(A)
+    await eventually(lambda: pod.bucket.lists > lists + 2)
+    assert pod.triton.calls == ["load a"]
+
+
+async def test_a_look_that_fails_is_told_and_counted_and_disturbs_nothing(pod: Pod) -> None:
+    await refreshed(pod)
+    pod.bucket.fault = "status 403"
+    await eventually(lambda: pod.model("a").message)
+    assert pod.states() == {"a": "Loaded"}
+    assert pod.model("a").message.startswith("no newer files could be read: gs://bucket/models/a may not be read")
+    assert pod.model("a").next_try
+    assert failures(pod, "download", "forbidden") >= 1
+    assert pod.triton.calls == ["load a"]
+    pod.bucket.fault = ""
+    await eventually(lambda: not pod.model("a").message)
+    assert pod.model("a").load_seconds is not None
+
+
+async def test_a_server_that_restarts_while_looks_fail_gets_its_model_back_at_once(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await refreshed(pod)
+    monkeypatch.setattr(retry, "BASE", 60.0)
+    monkeypatch.setattr(retry, "CAP_PERMANENT", 60.0)
+    pod.bucket.fault = "status 403"
+    await eventually(lambda: pod.model("a").message)
+    pod.triton.forget()
+    await eventually(lambda: pod.triton.served.get("a") == "first", 5)
+    await pod.shows(a="Loaded")
+
+
+async def test_newer_files_that_the_server_refuses_are_told_while_the_model_stays_loaded(pod: Pod) -> None:
+    await refreshed(pod)
+    pod.triton.refusing["a"] = "bad weights"
+    pod.bucket.put("a", "second")
+    told: list[str] = []
+    await eventually(lambda: told.append(pod.states()["a"]) or pod.model("a").message)  # type: ignore[func-returns-value]
+    assert pod.model("a").message == "newer files could not be loaded: bad weights"
+    assert set(told) == {"Loaded"}
+    assert pod.triton.served["a"] == "first"
+    del pod.triton.refusing["a"]
+    await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message)
+    await pod.shows(a="Loaded")
+
+
+async def test_newer_files_that_are_taken_back_at_the_source_leave_nothing_behind(pod: Pod) -> None:
+    await refreshed(pod)
+    pod.triton.refusing["a"] = "bad weights"
+    pod.bucket.put("a", "second")
+    await eventually(lambda: pod.model("a").message and list((pod.root / "staging").iterdir()))
+    pod.bucket.put("a", "first")
+    await eventually(lambda: not pod.model("a").message and not list((pod.root / "staging").iterdir()))
+    assert pod.states() == {"a": "Loaded"}
+
+
+async def test_an_agent_that_restarts_looks_again(pod: Pod) -> None:
+    await refreshed(pod)
+    await pod.stop()
+    pod.bucket.put("a", "second")
+    await pod.start()
+    await eventually(lambda: pod.triton.served["a"] == "second")
+
+
+def asked(digest: str) -> Entry:
+    return entry("a", digest=digest)
+
+
+def test_a_digest_is_what_two_standard_tools_say(tmp_path: Path) -> None:
+    for name in ("config.pbtxt", "1/model.onnx", "1/a b.txt", "Z", "ä", "a-b", "a/b", "10/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("Z")
+    told = subprocess.run(["bash", "-c", HOW], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert asyncio.run(content_digest(tmp_path)) == f"sha256:{told.stdout.split()[0]}"
+
+
+async def test_a_content_with_the_digest_asked_for_is_loaded(pod: Pod, tmp_path: Path) -> None:
+    (tmp_path / "same" / "1").mkdir(parents=True)
+    (tmp_path / "same" / "content").write_text("first")
+    (tmp_path / "same" / "1" / "model.bin").write_text("weights")
+    pod.bucket.put("a", "first")
+    pod.config.write(asked(await content_digest(tmp_path / "same")))
+    await pod.start()
+    await pod.shows(a="Loaded")
+
+
+async def test_a_content_with_another_digest_is_refused_in_a_sentence_and_downloaded_once(pod: Pod) -> None:
+    pod.bucket.put("a", "first")
+    pod.config.write(asked(WRONG))
+    await pod.start()
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3)
+    told = pod.model("a").message
+    assert told.startswith("gs://bucket/models/a has the content sha256:")
+    assert "…, not sha256:000000000000… as asked for; the digest of a folder is: find . -type f" in told
+    assert told.endswith("| sha256sum")
+    assert pod.model("a").permanent
+    assert failures(pod, "download", "digest") >= 2
+    assert len(pod.bucket.gets) == 2, "the same content is not downloaded to be refused again"
+    assert not pod.triton.calls
+    assert len(mismatch("gs://" + "x" * 100, WRONG, WRONG)) < 512
+
+
+async def test_a_changed_digest_fetches_the_model_again_while_the_old_version_serves(pod: Pod, tmp_path: Path) -> None:
+    pod.bucket.put("a", "first")
+    pod.config.write(entry("a"))
+    await pod.start()
+    await pod.shows(a="Loaded")
+    pod.config.write(asked(WRONG))
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving)
+    pod.bucket.put("a", "second")
+    (tmp_path / "same" / "1").mkdir(parents=True)
+    (tmp_path / "same" / "content").write_text("second")
+    (tmp_path / "same" / "1" / "model.bin").write_text("weights")
+    pod.config.write(asked(await content_digest(tmp_path / "same")))
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"})
+    assert pod.triton.calls == ["load a", "load a"]

@@ -1,0 +1,104 @@
+"""Models of one source: one download, links for the others."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from manyserve.agent import retry
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+
+pytestmark = DROPPED_STREAMS
+
+URI = "gs://bucket/models/shared"
+TEN = [f"m{number}" for number in range(10)]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.05)
+    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
+
+
+async def loaded(pod: Pod, *names: str) -> None:
+    pod.config.write(*(entry(name, URI) for name in names))
+    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"))
+
+
+def file(pod: Pod, name: str) -> Path:
+    return pod.root / "models" / name / "content"
+
+
+async def test_ten_models_from_one_uri_are_downloaded_once(pod: Pod) -> None:
+    pod.bucket.put("shared", "weights")
+    await pod.start()
+    await loaded(pod, *TEN)
+    assert sorted(pod.bucket.gets) == ["models/shared/1/model.bin", "models/shared/content"]
+    assert len({file(pod, name).stat().st_ino for name in TEN}) == 1, "they lie on the volume once"
+    assert pod.triton.served == dict.fromkeys(TEN, "weights")
+
+
+async def test_a_model_that_comes_later_takes_the_files_that_are_there_also_after_a_restart(pod: Pod) -> None:
+    pod.bucket.put("shared", "weights")
+    await pod.start()
+    await loaded(pod, "m0")
+    await pod.stop()
+    await pod.start()
+    await loaded(pod, "m0", "m1")
+    assert len(pod.bucket.gets) == 2
+
+
+async def test_the_deletion_of_one_leaves_the_others_whole(pod: Pod) -> None:
+    pod.bucket.put("shared", "weights")
+    await pod.start()
+    await loaded(pod, *TEN)
+    await loaded(pod, *TEN[1:])
+    await eventually(lambda: not file(pod, "m0").exists())
+    assert all(file(pod, name).read_text() == "weights" for name in TEN[1:])
+    await pod.stop()
+    pod.triton.forget()
+    await pod.start()
+    await eventually(lambda: pod.triton.served == dict.fromkeys(TEN[1:], "weights"))
+    assert len(pod.bucket.gets) == 2
+
+
+async def test_files_that_changed_at_the_source_are_not_shared_with_who_comes_later(pod: Pod) -> None:
+    pod.bucket.put("shared", "old")
+    await pod.start()
+    await loaded(pod, "m0")
+    pod.bucket.put("shared", "new")
+    await loaded(pod, "m0", "m1")
+    assert pod.triton.served == {"m0": "old", "m1": "new"}
+
+
+async def test_where_the_file_system_has_no_links_the_files_are_copied(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    pod.bucket.put("shared", "weights")
+    await pod.start()
+    await loaded(pod, *TEN)
+    assert len(pod.bucket.gets) == 2
+    assert len({file(pod, name).stat().st_ino for name in TEN}) == 10
+
+
+async def test_when_the_first_download_fails_the_next_model_tries_itself(pod: Pod) -> None:
+    await pod.start()
+    pod.config.write(*(entry(name, URI) for name in TEN))
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"))
+    pod.bucket.put("shared", "weights")
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "Loaded"))
+    assert len([key for key in pod.bucket.gets if key.startswith("models/shared/")]) == 2
+
+
+async def test_who_waits_for_another_download_says_so(pod: Pod) -> None:
+    pod.bucket.put("shared", "weights")
+    pod.bucket.fault = "hang get"
+    await pod.start()
+    pod.config.write(entry("m0", URI), entry("m1", URI))
+    await eventually(lambda: "Downloading" in pod.states().values())
+    told = {model.message for model in pod.agent.board.report.models.values()}
+    assert told == {"", "waits for another model that is read from the same place"}
