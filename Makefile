@@ -1,7 +1,7 @@
 # make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
-# make generate   crds/ and webhooks/ from their sources
+# make generate   crds/ and webhooks/ from their sources                      make agent-bench   what the agent takes
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
