@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from manyserve.agent.download import DownloadError, choose, downloaders
+from manyserve.agent.download.http import facts, file_name
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents, open_files, tar_of, zipped
 from tests.agent.sources.asking import allowing_http, fails, fetched, reader
@@ -201,3 +203,32 @@ async def test_unpacking_stops_when_the_download_is_cancelled(
     assert download.cancelled()
     assert 0 < len(contents(tmp_path)) < 200
     assert open_files(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "size", "version"),
+    [
+        ({"Content-Length": "7", "ETag": '"v"'}, 7, '"v"'),
+        ({"Content-Length": "1", "Content-Range": "bytes 0-0/7"}, 7, ""),
+        ({"Content-Range": "bytes 0-0/*", "Last-Modified": "then"}, 0, "then"),
+        ({"Content-Length": "9" * 5000}, 0, ""),
+        ({"Content-Length": "-1"}, 0, ""),
+    ],
+)
+def test_size_and_version_are_what_the_headers_tell(headers: dict[str, str], size: int, version: str) -> None:
+    assert facts(headers) == (size, version)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://h/a/b.onnx?sig=1", "b.onnx"),
+        ("https://h/a%2Fb", ""),
+        ("https://h/%2e%2e", ""),
+        ("https://h/x%00", ""),
+        ("https://h/" + "n" * 256, ""),
+        ("https://h/", ""),
+    ],
+)
+def test_a_file_has_the_last_part_of_the_path_for_a_name_if_a_file_can(url: str, name: str) -> None:
+    assert file_name(URL(url)) == name

@@ -19,7 +19,7 @@ def secret(config: AgentSettings, name: str, host: str, headers: str) -> None:
 async def test_headers_of_a_secret_go_to_its_host_and_never_further(
     site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
-    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    secret(config, "mine", "Models.test", '{"X-Token": "s3cret"}')
     secret(config, "other", "other.test", '{"X-Other": "s3cret"}')
     site.leads("/x.onnx", site.url("/here"))
     site.leads("/here", site.url("/there", host="cdn.test"))

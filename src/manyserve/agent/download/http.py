@@ -29,6 +29,7 @@ from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_steps, in_thread
 
 _HEAD_BYTES = 64 * 1024
+_SIZE = re.compile(r"[0-9]{1,18}")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{,200}\?>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
@@ -131,7 +132,7 @@ def facts(headers: Mapping[str, str]) -> tuple[int, str]:
     """Return size and version from the headers of an answer; 0 and empty where the server does not tell."""
     span = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     size = span["total"] if span else headers.get("Content-Length", "")
-    return int(size) if size.isdecimal() else 0, headers.get("ETag") or headers.get("Last-Modified", "")
+    return int(size) if _SIZE.fullmatch(size) else 0, headers.get("ETag") or headers.get("Last-Modified", "")
 
 
 def judged(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> Kind | None:

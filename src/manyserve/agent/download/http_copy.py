@@ -22,7 +22,7 @@ from manyserve.agent.download.http_errors import status_error
 from manyserve.agent.download.ranges import Piece, opened, pieces, pour
 
 CHUNK = 256 * 1024
-CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+)")
+CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]+)-(?P<last>[0-9]+)|\*)/(?P<total>[0-9]{1,18})")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def secret_headers(url: URL, secrets: Folders) -> dict[str, str]:
     hosts = {url.host, url.raw_host, url.authority}
     found: dict[str, str] = {}
     for name, secret in secrets.items():
-        if secret.get(HOST_KEY) in hosts:
+        if secret.get(HOST_KEY, "").lower() in hosts:
             found |= _parsed(name, secret.get(HEADERS_KEY, "{}"))
     return found
 
