@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.figures import Figures
 
 _FIGURES = pytest.StashKey[Figures]()
+
+settings.register_profile("ours", deadline=None)  # that the machine is busy makes nothing wrong
+settings.load_profile("ours")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -51,9 +51,10 @@ async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
     await soon(lambda: stage.placed() == ["cifar10"], "the model is placed")
     failed = runs("failed")
+    count = 0
 
     async def storm() -> None:
-        count = 0
+        nonlocal count
         while True:
             count += 1
             patch = {"metadata": {"annotations": {"example.com/storm": str(count)}}}
@@ -67,7 +68,7 @@ async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage:
     storming.cancel()
     await soon(lambda: len(stage.placed()) == 11, "all are placed")
     assert runs("failed") - failed < 30
-    assert stage.kubectl.get("configmap", CONFIG)["metadata"]["annotations"]["example.com/storm"]
+    assert count > 50, "there was a storm"
 
 
 async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
