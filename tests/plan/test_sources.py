@@ -13,8 +13,10 @@ from manyserve.agent.variables import values
 from manyserve.api import conditions
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.names import Key
+from manyserve.plan.credentials import CREDENTIALS_DIR
 from manyserve.plan.observed import Account, Child, Manifest, Observed
 from manyserve.plan.plan import plan
+from manyserve.plan.sources import PVC_DIR
 from manyserve.plan.store_env import annotated, configured
 from tests.support import make, world
 
@@ -170,6 +172,10 @@ def test_the_agent_reads_every_setting_of_the_configuration() -> None:
     assert read["s3_verify_tls"] is False
     assert read["s3_anonymous"] is True
     assert [str(each) for each in read["allowed_networks"]] == ["10.0.0.0/8", "fd00::/8"]
+
+
+def test_folders_are_mounted_where_the_agent_looks_for_them() -> None:
+    assert (str(SourceSettings().credentials_dir), str(SourceSettings().pvc_dir)) == (CREDENTIALS_DIR, PVC_DIR)
 
 
 def test_what_is_unset_is_left_to_the_agents_defaults() -> None:
