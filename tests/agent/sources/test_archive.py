@@ -327,3 +327,20 @@ def test_no_archive_writes_outside_its_folder(members: list[tuple[str, bytes, st
             unpack_all(folder, data[: len(data) - cut], Kind.TAR)
         assert [path.name for path in Path(top).iterdir()] == ["folder"]
         assert not any(path.is_symlink() for path in folder.rglob("*"))
+
+
+SMALL = [("config.pbtxt", b"name" * 50), ("1/model.onnx", bytes(range(256)) * 4), ("1/b", b"")]
+GOOD = {Kind.TAR: tar_of(SMALL), Kind.TAR_GZ: gzip.compress(tar_of(SMALL), mtime=0), Kind.ZIP: zipped(*SMALL)}
+CHANGES = st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(kind=st.sampled_from(list(Kind)), changes=CHANGES)
+def test_a_damaged_archive_is_unpacked_or_refused_and_nothing_else(kind: Kind, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(GOOD[kind])
+    for place, byte in changes:
+        data[place % len(data)] = byte
+    with tempfile.TemporaryDirectory() as top:
+        with suppress(DownloadError):
+            unpack_all(Path(top) / "folder", bytes(data), kind)
+        assert [path.name for path in Path(top).iterdir()] == ["folder"]

@@ -35,7 +35,7 @@ async def test_input_10_a_server_that_misbehaves_is_named_in_bounded_time(
     trust: Trust, config: AgentSettings, tmp_path: Path, raw: RawSite, words: str, permanent: bool
 ) -> None:
     server = await raw.start(trust.tls)
-    small = replace(config, max_bytes=1_000_000, stall_seconds=1.0)
+    small = replace(config, max_bytes=1_000_000, stall_seconds=1.0 if raw.pause else 10.0)
     uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
     try:
         assert words in await fails(reader(small), tmp_path, uri, permanent=permanent)

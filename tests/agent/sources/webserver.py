@@ -95,7 +95,7 @@ class RawSite:
 
     def __init__(self, *pieces: bytes, pause: float = 0, endless: bytes = b"") -> None:
         self._pieces = pieces
-        self._pause = pause
+        self.pause = pause
         self._endless = endless
         self.open = 0
 
@@ -110,7 +110,7 @@ class RawSite:
             for piece in self._pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self.pause)
             while self._endless:
                 writer.write(self._endless)
                 await writer.drain()
