@@ -38,6 +38,17 @@ def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubec
     assert "created (server dry run)" in said
 
 
+def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protocol_is_not(kubectl: Kubectl) -> None:
+    resources = {each: {"cpu": "100m", "memory": "512Mi"} for each in ("limits", "requests")}
+    sklearn = {"protocolVersion": "v1", "name": "sklearn-iris-predictor", "resources": resources}
+    assert "created" in try_out(kubectl, make.host_object(triton=None, sklearn=sklearn))
+    assert "created" in try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v2"}))
+    with pytest.raises(Refused, match=r'sklearn.protocolVersion: Unsupported value: "v3"'):
+        try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v3"}))
+    with pytest.raises(Refused, match="storageUri is not supported on a multi-model host"):
+        try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"storageUri": "gs://a/b"}))
+
+
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
 def test_the_definitions_are_structural(kubectl: Kubectl, name: str) -> None:
     found = kubectl.get("crd", f"{name}.serving.kserve.io")
