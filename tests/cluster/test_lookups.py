@@ -126,6 +126,16 @@ async def test_a_claim_that_is_missing_is_looked_for_until_it_comes_and_its_host
     assert len(server.requests) == 3
 
 
+async def test_a_claim_on_its_way_out_counts_as_gone_since_no_new_pod_could_start_with_it() -> None:
+    server = ScriptedServer()
+    server.answers.append((200, {}, {"metadata": {"name": "mine", "deletionTimestamp": "2026-01-01T00:00:00Z"}}))
+    known = known_with("pvc://mine/a")
+    async with served(server) as client, looking(client, known) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: MINE in known.looked)
+    assert known.looked[MINE].why_not == "PersistentVolumeClaim mine in namespace default is being deleted"
+
+
 async def test_a_look_that_fails_leaves_what_was_known_and_is_repeated() -> None:
     server = ScriptedServer()
     server.answers.extend([(200, {}, {"metadata": {"name": "mine"}}), (500, {}, {}), (500, {}, {})])

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from manyserve.api.names import Key
 from manyserve.cluster.accounts import s3_annotations
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.slots import Slots
@@ -104,7 +104,7 @@ class Lookups:
         pause = self._rhythm.there
         found: Looked | None
         try:
-            found = Looked(tuple(sorted(s3_annotations(await self._get(name)).items())))
+            found = _looked(name, await self._client.get_metadata(name.kind, *name.key))
         except NotFound:
             found = Looked(why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}")
             pause = self._rhythm.missing
@@ -117,9 +117,6 @@ class Lookups:
             self._due[name] = time.monotonic() + max(pause, len(self._due) / AGAIN_A_SECOND)
             self._keep(name, found)
 
-    async def _get(self, name: Name) -> dict[str, object]:
-        return await self._client.get_metadata(name.kind, *name.key)
-
     def _keep(self, name: Name, found: Looked | None) -> None:
         if found is None or self._known.get(name) == found:
             return
@@ -127,3 +124,10 @@ class Lookups:
         for host, names in self._wanted.items():
             if name in names:
                 self._touch(host)
+
+
+def _looked(name: Name, manifest: Manifest) -> Looked:
+    """Return what there is to know of an object; one on its way out lets no new pod start, so it counts as gone."""
+    leaves = manifest["metadata"].get("deletionTimestamp")
+    why_not = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted" if leaves else None
+    return Looked(tuple(sorted(s3_annotations(manifest).items())), why_not)
