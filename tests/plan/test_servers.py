@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from manyserve.api import conditions
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.observed import Observed
 from manyserve.plan.pod_template import build_pod_template
 from manyserve.plan.server_container import how_to_start
 from manyserve.plan.urls import model_path
 from manyserve.plan.validation import service_problems
-from tests.support import make
+from tests.support import make, world
 
 KEY = {"name": "MANYSERVE_SERVER_KEY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 HTTP = "--http-restricted-api=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
@@ -206,6 +209,20 @@ def test_a_model_answers_at_the_path_of_its_servers_protocol(
     service = host(**predictor)
     assert how_to_start(service, config()).dialect == dialect
     assert model_path("m", service.spec.predictor.protocol) == path
+
+
+@pytest.mark.parametrize(("protocol", "path"), [("v1", "/v1/models/iris:predict"), ("v2", "/v2/models/iris/infer")])
+def test_a_scikit_learn_host_becomes_ready_and_its_models_say_where_they_answer(protocol: str, path: str) -> None:
+    service = host(sklearn={"protocolVersion": protocol})
+    model = make.model("iris", framework="sklearn")
+    key = Key("default", "triton-mms")
+    settled = world.settle(
+        Observed(key=key, config=config(), service=service, models=(model,), pods=(make.pod(),))
+    ).models[0]
+    assert settled.status.url == f"http://triton-mms.default.example.com{path}"
+    ready = conditions.find(settled.status.conditions, conditions.READY)
+    assert ready is not None
+    assert ready.status == "True"
 
 
 def test_each_protocol_has_its_own_configuration() -> None:
