@@ -99,7 +99,7 @@ class CheckedBucket(FakeBucket):
         response = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(len(data))})
         await response.prepare(request)
         for number, byte in enumerate(data):
-            if request.transport is None or request.transport.is_closing():
+            if not self.fault or request.transport is None or request.transport.is_closing():
                 break
             if self.fault == "cut" and number == len(data) // 2:
                 request.transport.abort()

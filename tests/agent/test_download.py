@@ -26,6 +26,7 @@ async def bucket() -> AsyncIterator[CheckedBucket]:
     await server.start_server()
     bucket.url = str(server.make_url("")).rstrip("/")
     yield bucket
+    bucket.fault = ""  # what still drips, ends
     await server.close()
 
 
