@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -306,6 +307,6 @@ class Pod:
         )
 
     def files(self) -> Iterator[str]:
-        """What is there of any model."""
-        found = (path for path in self.root.rglob("*") if path.is_file() and path.name != "SETTLED")
-        return (str(path.relative_to(self.root)) for path in found)
+        """What is there of any model, also while some of it goes."""
+        for folder, _, names in os.walk(self.root):
+            yield from (str((Path(folder) / name).relative_to(self.root)) for name in names if name != "SETTLED")

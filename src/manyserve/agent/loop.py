@@ -22,7 +22,7 @@ from manyserve.agent.worker import work
 log = logging.getLogger("manyserve.agent")
 
 _GATHER_SECONDS = 0.01  # what changes together is decided together
-_BUSY_SECONDS, _QUIET_SECONDS = 1.0, 20.0  # between two passes at the most
+_BUSY_SECONDS, _QUIET_SECONDS = 1.0, 30.0  # between two passes at the most
 
 
 class Agent:
