@@ -116,6 +116,12 @@ async def test_a_listing_changes_with_the_content_alone(hub: Hub, config: AgentS
     assert (await source.find(URI)).fingerprint != before.fingerprint
 
 
+async def test_the_first_listings_may_come_all_at_once(hub: Hub, config: AgentSettings) -> None:
+    source = reader(config)
+    found = await asyncio.gather(*(source.find(URI) for _ in range(16)))
+    assert len({listing.fingerprint for listing in found}) == 1
+
+
 @pytest.mark.parametrize("name", ["config.json", "1/model.safetensors"])
 async def test_a_file_that_is_not_the_listed_one_is_refused(
     hub: Hub, config: AgentSettings, tmp_path: Path, name: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TOKEN_KEY = "HF_TOKEN"  # noqa: S105 (the name of a key, as in KServe)
 _URI = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(?:/[^/:]+)*)/?(?::(?P<revision>[^:\s]+))?", re.ASCII)
+_ONE_AT_A_TIME = threading.Lock()  # to set up the hub's client is to close the one that others use
 _LFS, _GIT, _COMMIT = "sha256:", "git:", "commit:"
 
 
@@ -89,7 +91,9 @@ class HubDownloader:
         return Listing(uri, files)
 
     def _info(self, where: _Place, token: str | None) -> ModelInfo:
-        return hub_api(self._endpoint, trust(self._web.ca_file)).model_info(
+        with _ONE_AT_A_TIME:
+            api = hub_api(self._endpoint, trust(self._web.ca_file))
+        return api.model_info(
             where.repo, revision=where.revision, files_metadata=True, timeout=self._web.stall, token=token or False
         )
 
@@ -128,9 +132,7 @@ def hub_api(endpoint: str, context: ssl.SSLContext) -> HfApi:
     from huggingface_hub import HfApi, set_client_factory  # noqa: PLC0415
 
     alone = httpx2.Limits(max_keepalive_connections=0)  # a listing is one request, and minutes lie between two
-    set_client_factory(
-        lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=alone)
-    )
+    set_client_factory(lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=alone))
     return HfApi(endpoint=endpoint)
 
 
