@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,18 @@ async def test_a_refused_version_leaves_the_old_one_on_disk_and_serving(pod: Pod
     assert pod.model("a").message == "bad weights"
     assert pod.model("a").digest == NEW.digest
     assert pod.triton.served["a"] == "old"
+
+
+async def test_nothing_waits_for_the_next_look_at_the_server_or_the_disk(pod: Pod) -> None:
+    pod.settings = replace(pod.settings, index_poll_seconds=60)
+    await serving(pod)
+    pod.shop.world.look_at_disk()
+    pod.triton.refusing["a"] = "bad weights"
+    pod.config.write(NEW)
+    await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.model("a").serving, 5)
+    assert pod.triton.loads("a") < 50
+    del pod.triton.refusing["a"]
+    await eventually(lambda: pod.triton.served["a"] == "new" and nothing_left(pod), 5)
 
 
 async def test_a_refused_version_is_tried_again_without_a_download_and_swapped_once_it_can_be_loaded(pod: Pod) -> None:

@@ -80,7 +80,8 @@ class World:
         self._scanned = scanned
 
     def on_disk(self, name: str, found: OnDisk | None) -> None:
-        """Note what was just done to one model's folder."""
+        """Note what was just done to one model's folder; the next look at the disk judges that, too."""
+        self._scanned = {}
         if found is None:
             self.disk.pop(name, None)
         else:
