@@ -55,7 +55,7 @@ def model_report(name: str, entry: Entry, seen: Seen, doing: Doing = IDLE) -> Mo
         state=state,
         digest=entry.digest,
         attempt=memory.failures + trying,
-        message=_message(memory, state) or doing.note or (_BUSY if busy else ""),
+        message=_message(memory, state, doing.note or (_BUSY if busy else "")),
         permanent=memory.permanent and failed,
         next_try=memory.next_try if doing.stage not in _TRIES and not busy else None,
         bytes=doing.arrived,
@@ -66,11 +66,13 @@ def model_report(name: str, entry: Entry, seen: Seen, doing: Doing = IDLE) -> Mo
     )
 
 
-def _message(memory: Memory, state: ModelState) -> str:
-    """Return the last error; of a loaded model it is about the look for newer files."""
-    if memory.failed in _AGAIN and state is ModelState.LOADED:
+def _message(memory: Memory, state: ModelState, note: str) -> str:
+    """Return the last error, else what is waited for; of a loaded model only an error of the look for newer files."""
+    if state is not ModelState.LOADED:
+        return memory.message if state in _FAILED.values() else note
+    if memory.failed in _AGAIN:
         return one_line(f"{_AGAIN[memory.failed]}: {memory.message}")
-    return memory.message if state in _FAILED.values() else ""
+    return ""
 
 
 class Reports:
