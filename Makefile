@@ -94,7 +94,8 @@ generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agen
 	@$(BIN)/python webhooks/render.py
 
 agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
-	@$(BIN)/python -m bench.agent
+	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_swaps.py tests/walkthrough/test_figures.py
+	@PYTHONPATH=deploy/local $(BIN)/python -m bench.agent
 
 clean:
 	@rm -rf .venv reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -33,9 +33,16 @@ from localcluster.tools import ensure
 GIB = 1024**3
 _FILES = 64
 _LIMIT = GIB  # of the agent's container, in the chart's values
-_PEERS = {"s3": ("boto3", 1.4), "gs": ("google-cloud-storage", 2.0)}
-"""The peer at each kind of store, and how many times as fast the agent is to be."""
+_MANAGED, _PLAIN = "its transfer manager", "google-cloud-storage"
+_PEERS: dict[tuple[str, str], dict[str, float | None]] = {
+    ("s3", "many"): {"boto3": 1.4},
+    ("s3", "one"): {"boto3": 1.4},
+    ("gs", "many"): {_MANAGED: 2.0},
+    ("gs", "one"): {_PLAIN: 2.0, _MANAGED: None},
+}
+"""The peers at each kind of store for each shape, and how many times as fast the agent is to be."""
 _PLACES = {"s3": programs.s3, "gs": programs.gcs}
+_OWN = "the agent"
 
 Run = dict[str, float]
 
@@ -48,33 +55,37 @@ def measure(total: int = GIB, rounds: int = 3) -> dict[str, object]:
         with tempfile.TemporaryDirectory(prefix="manyserve-bench-") as name, _seeded(kind, Path(name), total) as store:
             for shape in ("many", "one"):
                 runs = [_round(kind, shape, store, peers, Path(name) / "target") for _ in range(rounds)]
-                found |= _figures(kind, f"{_FILES} files" if shape == "many" else "one file", runs, total)
+                found |= _figures(kind, shape, runs, total)
     return found
 
 
-def _figures(kind: str, shape: str, runs: list[tuple[Run, Run]], total: int) -> dict[str, object]:
-    peer, times = _PEERS[kind]
-    own, other = (median(run[who]["seconds"] for run in runs) for who in (0, 1))
-    most, others = (max(run[who]["bytes"] for run in runs) for who in (0, 1))
-    what = f"{kind}://, {total / 1024**2:g} MiB in {shape}"
-    return {
+def _figures(kind: str, shape: str, runs: list[dict[str, Run]], total: int) -> dict[str, object]:
+    seconds = {who: median(run[who]["seconds"] for run in runs) for who in runs[0]}
+    most = {who: max(run[who]["bytes"] for run in runs) / 1024**2 for who in runs[0]}
+    what = f"{kind}://, {total / 1024**2:g} MiB in {f'{_FILES} files' if shape == 'many' else 'one file'}"
+    found: dict[str, object] = {
         f"{what}: as fast as {peer}": figure(
-            other / own, "times", least=times, peer=f"{own:.2f} s, {peer} {other:.2f} s"
-        ),
-        f"{what}: memory": figure(most / 1024**2, "MiB", below=_LIMIT / 1024**2, peer=f"{peer} {others / 1024**2:.0f}"),
+            seconds[peer] / seconds[_OWN], "times", least=times, peer=f"{seconds[_OWN]:.2f} s, {seconds[peer]:.2f} s"
+        )
+        for peer, times in _PEERS[kind, shape].items()
     }
+    others = ", ".join(f"{peer} {most[peer]:.0f}" for peer in _PEERS[kind, shape])
+    return found | {f"{what}: memory": figure(most[_OWN], "MiB", below=_LIMIT / 1024**2, peer=others)}
 
 
-def _round(kind: str, shape: str, store: Running, peers: Path, target: Path) -> tuple[Run, Run]:
-    """Let both read, one after the other."""
-    uri = f"{kind}://{BUCKET}/models/{shape}"
-    own = _run([sys.executable, "-m", "bench.agent.own_reading", uri, store.url], target)
-    peer = _run([str(peers), str(Path(__file__).with_name("peer_reading.py")), uri, store.url], target)
-    print(f"{uri}: {own['seconds']:.2f} s, {_PEERS[kind][0]} {peer['seconds']:.2f} s", file=sys.stderr)
-    return own, peer
+def _round(kind: str, shape: str, store: Running, peers: Path, target: Path) -> dict[str, Run]:
+    """Let all read, one after the other."""
+    uri, reading = f"{kind}://{BUCKET}/models/{shape}", str(Path(__file__).with_name("peer_reading.py"))
+    runs = {_OWN: _run([sys.executable, "-m", "bench.agent.own_reading", uri, store.url], target)}
+    for peer in _PEERS[kind, shape]:
+        how = ["plain"] if peer == _PLAIN else []
+        runs[peer] = _run([str(peers), reading, uri, store.url], target, *how)
+    took = ", ".join(f"{who} {run['seconds']:.2f} s" for who, run in runs.items())
+    print(f"{uri}: {took}", file=sys.stderr)
+    return runs
 
 
-def _run(words: list[str], target: Path) -> Run:
+def _run(words: list[str], target: Path, *how: str) -> Run:
     """Run a client into an empty folder, with nothing left to be written before."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -82,7 +93,9 @@ def _run(words: list[str], target: Path) -> Run:
     keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
     path = ":".join(sys.path) if words[0] == sys.executable else ""
     env = os.environ | keys | {"PYTHONPATH": path}
-    printed = subprocess.run([*words, str(target)], cwd=PROJECT, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    printed = subprocess.run(
+        [*words, str(target), *how], cwd=PROJECT, env=env, check=True, stdout=subprocess.PIPE, text=True
+    )
     run: Run = json.loads(printed.stdout)
     return run
 

@@ -1,8 +1,9 @@
-"""One download by a peer, in an environment of its own: `peer_reading URI ENDPOINT FOLDER`.
+"""One download by a peer, in an environment of its own: `peer_reading URI ENDPOINT FOLDER [plain]`.
 
 The peers are used as their manuals say for speed: boto3 with its transfer manager, and as many files at once as
 the agent reads; google-cloud-storage with its transfer manager in as many threads, a single file in ranges of
-the agent's size. Prints the seconds and the most memory that the process had, as JSON.
+the agent's size. With the word `plain` at the end a single file is read by google-cloud-storage as KServe does:
+by `download_to_filename`, in one stream. Prints the seconds and the most memory that the process had, as JSON.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def gs(bucket: str, prefix: str, endpoint: str, folder: Path) -> None:
     threads = {"worker_type": transfer_manager.THREAD, "max_workers": AT_ONCE}
     if len(blobs) == 1:
         target = str(folder / blobs[0].name.rpartition("/")[2])
+        if "plain" in sys.argv:
+            blobs[0].download_to_filename(target)
+            return
         transfer_manager.download_chunks_concurrently(blobs[0], target, chunk_size=RANGE, **threads)
         return
     pairs = [(blob, str(folder / blob.name.rpartition("/")[2])) for blob in blobs]
