@@ -1,85 +1,22 @@
-"""A real API server for the tests of this folder: etcd, the API server and its controllers, without nodes."""
+"""A real API server for the tests of this folder, and a stage with an operator."""
 
 from __future__ import annotations
 
-import os
-import random
-import socket
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from localcluster import cluster
-from localcluster.paths import Cluster, cache
-from localcluster.tools import TOOLS
-from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from tests.contract.stage import Stage, staged
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.control_plane import api_server, client, kubectl, mark
+from tests.support.kubectl import Kubectl
 
-CRDS = Path(__file__).parents[2] / "crds"
-PORTS = 6
+__all__ = ["api_server", "client", "kubectl"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.contract)
-
-
-def _free_ports() -> int:
-    """Return the first of some neighbouring ports that are free."""
-    for _ in range(100):
-        first = random.randrange(24000, 29000, PORTS)
-        if all(_is_free(port) for port in range(first, first + PORTS)):
-            return first
-    raise AssertionError("no free ports for an API server")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-@pytest.fixture(scope="session")
-def api_server() -> Iterator[Cluster]:
-    """Return a running API server with the CRDs."""
-    if not TOOLS["kubernetes"].home.is_dir():
-        pytest.fail("there is no Kubernetes to test against: run make tools", pytrace=False)
-    server = Cluster(_free_ports(), control_plane_only=True)
-    cluster.up(server)
-    try:
-        kubectl = Kubectl(_env(server))
-        kubectl("apply", "--server-side", "-f", str(CRDS))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        eventually(lambda: kubectl("get", "isvc,tm", "-A") == "", "the kinds are served")
-        yield server
-    finally:
-        cluster.down(server.port)
-
-
-def _env(server: Cluster) -> dict[str, str]:
-    path = f"{cache() / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return dict(os.environ) | {"KUBECONFIG": str(server.kubeconfig), "PATH": path}
-
-
-@pytest.fixture
-def kubectl(api_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl in a namespace of the test's own."""
-    namespace = f"test-{uuid.uuid4().hex[:8]}"
-    Kubectl(_env(api_server))("create", "namespace", namespace)
-    yield Kubectl(_env(api_server), namespace)
-    Kubectl(_env(api_server))("delete", "namespace", namespace, "--wait=false")
-
-
-@pytest.fixture
-async def client(api_server: Cluster) -> AsyncIterator[KubeHttp]:
-    """Our own client."""
-    async with KubeHttp(find_access({"KUBECONFIG": str(api_server.kubeconfig)})) as client:
-        yield client
+    mark(items, Path(__file__).parent, "contract")
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""`manyserve operator` as a process of its own, as it is deployed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+OPERATOR = ("-c", "from manyserve.cli import main; main()", "operator")
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def read(port: int, path: str) -> str:
+    """Return what is answered, or nothing when there is no answer, or a bad one."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+    except (OSError, urllib.error.HTTPError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A running operator and its two ports."""
+
+    process: subprocess.Popen[bytes]
+    health: int
+    metrics: int
+
+
+@contextmanager
+def program(
+    kubeconfig: Path, namespace: str, log: Path, *words: str, settings: dict[str, str] | None = None
+) -> Iterator[Program]:
+    """Run `manyserve operator` for one namespace, or another program of Python's; its end is SIGKILL."""
+    health, metrics = free_port(), free_port()
+    env = dict(os.environ) | {
+        "KUBECONFIG": str(kubeconfig),
+        "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}",
+        "POD_NAMESPACE": namespace,
+        "MANYSERVE_WATCH_NAMESPACE": namespace,
+        "MANYSERVE_HEALTH_PORT": str(health),
+        "MANYSERVE_METRICS_PORT": str(metrics),
+    }
+    command = [sys.executable, *(words or OPERATOR)]
+    with (
+        log.open("ab") as out,
+        subprocess.Popen(command, env=env | (settings or {}), stdout=out, stderr=subprocess.STDOUT) as running,
+    ):
+        try:
+            yield Program(running, health, metrics)
+        finally:
+            running.kill()
