@@ -44,9 +44,17 @@ def names(count: int) -> list[str]:
 def _floor(place: Stage, count: int) -> float:
     """Return the seconds of the bare loop, from the start of its program."""
     began = time.monotonic()
-    program = (sys.executable, "-m", "bench.agent.floor", place.server, place.bucket, str(place.root / "floor"))
+    program = (
+        sys.executable,
+        "-m",
+        "bench.agent.floor",
+        place.server,
+        place.bucket,
+        str(place.root / "volume" / "models"),
+    )
     bare = place.start(*program, *names(count))
-    bare.wait(LIMIT)
+    if bare.wait(LIMIT) or place.ready() != count:
+        raise RuntimeError("the bare loop did not load all models")
     return time.monotonic() - began
 
 
