@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from manyserve.agent.settings import AgentSettings
 from manyserve.api import conditions
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
@@ -21,6 +22,10 @@ from tests.support import make, world
 KEY = {"name": "MANYSERVE_SERVER_KEY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 HTTP = "--http-restricted-api=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
 GRPC = "--grpc-restricted-protocol=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+MULTI_MODEL = {"name": "MULTI_MODEL_SERVER", "value": "true"}
+OWN_V1 = [{"name": "mine", "image": "mine:1", "env": [MULTI_MODEL, {"name": "PROTOCOL", "value": "v1"}]}]
 
 
 def variants(name: str) -> dict[str, Any]:
@@ -155,9 +160,30 @@ def test_v2_runs_mlserver_which_is_led_by_its_environment(name: str, runtime: st
         "MLSERVER_METRICS_DIR": "/tmp/metrics",
         "MLSERVER_ENVIRONMENTS_DIR": "/tmp/environments",
     }
-    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "mlserver"
     assert env(agent)["MANYSERVE_SERVER_URL"] == "http://localhost:8081"
+
+
+def test_a_model_that_loads_slowly_does_not_take_mlservers_pod_out_of_the_service() -> None:
+    server, _ = containers(host(sklearn={"protocolVersion": "v2"}))
+    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/live", "MLServer is ready while every model is"
+
+
+@pytest.mark.parametrize("predictor", [{"sklearn": {}}, {"containers": OWN_V1}])
+def test_a_server_that_is_silent_while_it_loads_is_not_restarted_for_as_long_as_a_load_may_take(
+    predictor: dict[str, Any],
+) -> None:
+    probe = containers(host(**predictor))[0]["livenessProbe"]
+    assert probe["failureThreshold"] * probe["periodSeconds"] > AgentSettings().load_seconds
+
+
+def test_a_server_of_ones_own_is_asked_for_its_health_in_its_protocol() -> None:
+    server, agent = containers(host(containers=OWN_V1))
+    assert {server[probe]["httpGet"]["path"] for probe in PROBES} == {"/"}
+    assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v1"
+    server, agent = containers(host(containers=[OWN_V1[0] | {"env": [MULTI_MODEL]}]))
+    assert [server[probe]["httpGet"]["path"] for probe in PROBES] == ["/v2/health/live"] * 2 + ["/v2/health/ready"]
+    assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v2"
 
 
 def test_users_may_name_another_runtime_but_not_another_folder() -> None:

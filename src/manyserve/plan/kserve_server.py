@@ -2,17 +2,20 @@
 
 They look for a model in the folder itself, and when there is none, take models one by one. The name of the
 model that is not there is the host's. More than one process would be led only by chance: a load reaches one.
+They answer nobody while they load, so one that is silent is restarted only when a load cannot be the reason.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from manyserve.api import names
 from manyserve.api.quantity import parse_quantity
 from manyserve.plan.start import MODELS_DIR, Start
 
+SPEAKS_V1 = Start(dialect="v1", live="/", ready="/", patience=36)  # longer than an agent waits for a load
 _THREADED = ("xgboost", "lightgbm")
 
 
@@ -27,7 +30,7 @@ def start_kserve_server(predictor: str, host: str, port: int, cpu: Any) -> Start
         "--workers=1",
         *threads,
     )
-    return Start(dialect="v1", args=args, live="/", ready="/")
+    return replace(SPEAKS_V1, args=args)
 
 
 def _threads(cpu: Any) -> int:

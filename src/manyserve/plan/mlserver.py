@@ -2,7 +2,8 @@
 
 Its image starts it on the folder that `MLSERVER_MODELS_DIR` names. It writes metrics and environments into the
 folder it runs in, which is read-only here; so they are sent to `/tmp`. The runtime is said for all models; a
-model that says another one in its `model-settings.json` gets that.
+model that says another one in its `model-settings.json` gets that. It calls itself ready only while every model
+is, and one that loads slowly would take the others' answers away; so the pod is asked whether it lives.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def start_mlserver(predictor: str, port: int) -> Start:
     """Return how MLServer is started for one of the frameworks."""
     return Start(
         dialect="mlserver",
+        ready="/v2/health/live",
         env={
             "MLSERVER_HTTP_PORT": str(port),
             "MLSERVER_GRPC_PORT": str(names.GRPC_PORT),

@@ -13,7 +13,7 @@ from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import DEFAULT_CPU, DEFAULT_MEMORY, predictor_config
-from manyserve.plan.kserve_server import start_kserve_server
+from manyserve.plan.kserve_server import SPEAKS_V1, start_kserve_server
 from manyserve.plan.mlserver import start_mlserver
 from manyserve.plan.restricted import STRICT
 from manyserve.plan.start import KEY_ENV, MODELS_DIR, Start
@@ -87,7 +87,7 @@ def how_to_start(service: InferenceService, config: ServingConfig) -> Start:
             has_command=bool(predictor.triton.command),
         )
     if predictor.framework_server is None:
-        return Start(dialect=predictor.protocol)
+        return SPEAKS_V1 if predictor.protocol == "v1" else Start()
     if predictor.protocol == "v2":
         return start_mlserver(predictor.name, port)
     cpu = _resources(predictor.server.resources)["limits"]["cpu"]
@@ -108,10 +108,10 @@ def _env(start: Start, given: Sequence[EnvVar]) -> dict[str, Any]:
 
 
 def _probes(start: Start) -> dict[str, Any]:
-    live = {"path": start.live, "port": "http"}
+    live = {"httpGet": {"path": start.live, "port": "http"}}
     return {
-        "startupProbe": {"httpGet": live, "periodSeconds": 1, "failureThreshold": 600},
-        "livenessProbe": {"httpGet": live, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+        "startupProbe": live | {"periodSeconds": 1, "failureThreshold": 600},
+        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": start.patience},
         "readinessProbe": {"httpGet": {"path": start.ready, "port": "http"}, "periodSeconds": 2},
     }
 

@@ -19,5 +19,7 @@ class Start:
     env: Mapping[str, str] = field(default_factory=dict)
     live: str = "/v2/health/live"
     ready: str = "/v2/health/ready"
+    patience: int = 6
+    """How many checks in a row, ten seconds apart, may find the server silent before it is restarted."""
     has_key: bool = False
     """Whether the server asks those who load and unload for the key of its pod."""
