@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from manyserve.api.credentialsconfig import S3Credentials
 from manyserve.api.servingconfig import ConfigError, parse
 
 
@@ -26,6 +27,14 @@ def test_the_shape_of_kfserving_0_6_is_read() -> None:
     assert config.predictors["triton"].multi_model_server
     assert config.predictors["sklearn.v1"].image == "gcr.io/kfserving/sklearnserver"
     assert config.predictors["sklearn.v2"].image == "docker.io/seldonio/mlserver"
+
+
+def test_the_credentials_that_kserve_ships_are_read_with_empty_texts_for_what_is_not_set() -> None:
+    switches = ("s3UseHttps", "s3VerifySSL", "s3UseVirtualBucket", "s3UseAccelerate", "s3UseAnonymousCredential")
+    texts = ("s3Endpoint", "s3Region", "s3CABundleConfigMap", "s3CABundle")
+    s3 = {"s3AccessKeyIDName": "AWS_ACCESS_KEY_ID"} | dict.fromkeys((*switches, *texts), "")
+    config = parse({"credentials": json.dumps({"storageSpecSecretName": "storage-config", "gcs": {}, "s3": s3})})
+    assert config.credentials.s3 == S3Credentials(s3_access_key_id_name="AWS_ACCESS_KEY_ID")
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ def test_the_configuration_takes_over_where_object_stores_are() -> None:
         "config.credentials.s3.s3UseVirtualBucket=true",
         "config.credentials.s3.s3UseAnonymousCredential=false",
         "config.credentials.s3.s3CABundle=/ca",
+        "config.credentials.s3.s3CABundleConfigMap=ca",
         "config.credentials.azure.endpoint=http://azurite",
         "config.credentials.hf.endpoint=http://hub",
         "config.credentials.https.allowHttp=true",

@@ -222,6 +222,15 @@ def test_a_config_map_with_certificates_is_mounted_and_named() -> None:
     assert env(spec)["MANYSERVE_S3_CA_FILE"] == "/mnt/s3-ca/cabundle.crt"
 
 
+def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> None:
+    config = make.config(credentials={"s3": {"s3CABundleConfigMap": "ca"}})
+    spec = pod_spec(seen(config=config))
+    assert folders(spec)["/mnt/s3-ca"] == {"configMap": {"name": "ca", "optional": True}}
+    assert env(spec)["MANYSERVE_S3_CA_FILE"] == "/mnt/s3-ca/cabundle.crt"
+    spec = pod_spec(seen(config=config, account=account_with(**{"cabundle-configmap": "mine"})))
+    assert folders(spec)["/mnt/s3-ca"]["configMap"]["name"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

@@ -2,17 +2,17 @@
 
 The keys of KFServing 0.6 stand here under their own names, ours beside them. No secret is ever among them:
 those lie in the secrets of a host's ServiceAccount. 0.6 wrote its switches as "0" and "1"; true and false do
-as well.
+as well. An empty text means "not set", as in the ConfigMap that KServe ships.
 """
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from manyserve.api.addresses import Network
 from manyserve.api.base import Wire
@@ -51,6 +51,13 @@ def read_endpoint(text: str) -> str:
     return text
 
 
+def read_config_map(text: str) -> str:
+    """Return the name of a ConfigMap. Raises `ValueError` with a sentence."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
+        raise ValueError("must be the name of a ConfigMap")
+    return text
+
+
 def read_network(text: object) -> Network:
     """Return a network. Raises `ValueError` with a sentence."""
     try:
@@ -61,17 +68,27 @@ def read_network(text: object) -> Network:
 
 Switch = Annotated[bool, BeforeValidator(read_switch)]
 Url = Annotated[str, AfterValidator(read_url)]
+ConfigMapName = Annotated[str, AfterValidator(read_config_map)]
 KeyName = Annotated[str, Field(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
 
-class GcsCredentials(Wire):
+class Store(Wire):
+    """What is configured for one kind of store."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        return {key: each for key, each in given.items() if each != ""} if isinstance(given, dict) else given
+
+
+class GcsCredentials(Store):
     """Google Cloud Storage."""
 
     gcs_credential_file_name: Annotated[KeyName | None, Field(description="Key of a secret with such a file.")] = None
     endpoint: Url | None = None
 
 
-class S3Credentials(Wire):
+class S3Credentials(Store):
     """S3, at AWS or anywhere else."""
 
     s3_access_key_id_name: Annotated[KeyName | None, Field(alias="s3AccessKeyIDName")] = None
@@ -83,21 +100,24 @@ class S3Credentials(Wire):
     s3_use_virtual_bucket: Switch | None = None
     s3_use_anonymous_credential: Switch | None = None
     s3_ca_bundle: Annotated[str | None, Field(alias="s3CABundle", pattern="^/", description="A file.")] = None
+    s3_ca_bundle_config_map: Annotated[
+        ConfigMapName | None, Field(alias="s3CABundleConfigMap", description="In the hosts' namespaces.")
+    ] = None
 
 
-class AzureCredentials(Wire):
+class AzureCredentials(Store):
     """Azure Blob Storage."""
 
     endpoint: Url | None = None
 
 
-class HfCredentials(Wire):
+class HfCredentials(Store):
     """Hugging Face."""
 
     endpoint: Url | None = None
 
 
-class HttpsCredentials(Wire):
+class HttpsCredentials(Store):
     """https:// and http://."""
 
     allow_http: Switch = False

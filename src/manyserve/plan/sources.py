@@ -49,7 +49,8 @@ def sources_of(observed: Observed, placement: Placement) -> Sources:
     s3 = annotated(observed.account)
     secrets = (_secret(name) for name in mounted_secrets(observed.account))
     claims = (_claim(name) for name in claims_to_mount(observed, placement.placed.values()))
-    certificates = (_certificates(s3.config_map),) if s3.config_map else ()
+    config_map = s3.config_map or observed.config.credentials.s3.s3_ca_bundle_config_map
+    certificates = (_certificates(config_map),) if config_map else ()
     env = configured(observed.config.credentials) | s3.env
     return Sources(env, (*secrets, *claims, *certificates))
 

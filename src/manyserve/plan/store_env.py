@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from manyserve.api.credentialsconfig import Credentials, read_endpoint, read_switch
+from manyserve.api.credentialsconfig import Credentials, read_config_map, read_endpoint, read_switch
 from manyserve.plan.observed import S3_ANNOTATION, Account
 
 Value = TypeVar("Value")
@@ -40,7 +40,7 @@ def configured(credentials: Credentials) -> dict[str, str]:
         "MANYSERVE_S3_VERIFY_TLS": _word(s3.s3_verify_ssl),
         "MANYSERVE_S3_VIRTUAL_HOST": _word(s3.s3_use_virtual_bucket),
         "MANYSERVE_S3_ANONYMOUS": _word(s3.s3_use_anonymous_credential),
-        "MANYSERVE_S3_CA_FILE": s3.s3_ca_bundle,
+        "MANYSERVE_S3_CA_FILE": _ca_file(s3.s3_ca_bundle_config_map, s3.s3_ca_bundle),
         "MANYSERVE_S3_ACCESS_KEY_NAME": s3.s3_access_key_id_name,
         "MANYSERVE_S3_SECRET_KEY_NAME": s3.s3_secret_access_key_name,
         "MANYSERVE_AZURE_ENDPOINT": credentials.azure.endpoint,
@@ -58,7 +58,7 @@ def annotated(account: Account | None) -> S3Settings:
     problems: list[str] = []
     endpoint = _read(notes, "endpoint", read_endpoint, problems)
     secure = _read(notes, "usehttps", read_switch, problems)
-    config_map = _read(notes, "cabundle-configmap", _config_map, problems)
+    config_map = _read(notes, "cabundle-configmap", read_config_map, problems)
     ca_file = _read(notes, "cabundle", _absolute, problems)
     found = {
         "MANYSERVE_S3_ENDPOINT": _endpoint(endpoint, secure=secure is not False),
@@ -67,7 +67,7 @@ def annotated(account: Account | None) -> S3Settings:
         "MANYSERVE_S3_VERIFY_TLS": _word(_read(notes, "verifyssl", read_switch, problems)),
         "MANYSERVE_S3_VIRTUAL_HOST": _word(_read(notes, "usevirtualbucket", read_switch, problems)),
         "MANYSERVE_S3_ANONYMOUS": _word(_read(notes, "useanoncredential", read_switch, problems)),
-        "MANYSERVE_S3_CA_FILE": f"{S3_CA_DIR}/{_CA_KEY}" if config_map else ca_file,
+        "MANYSERVE_S3_CA_FILE": _ca_file(config_map, ca_file),
     }
     env = {name: value for name, value in found.items() if value is not None}
     return S3Settings(env, config_map, tuple(problems))
@@ -90,16 +90,14 @@ def _region(text: str) -> str:
     return text
 
 
-def _config_map(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
-        raise ValueError("must be the name of a ConfigMap")
-    return text
-
-
 def _absolute(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError("must be an absolute path in the agent's container")
     return text
+
+
+def _ca_file(config_map: str | None, file: str | None) -> str | None:
+    return f"{S3_CA_DIR}/{_CA_KEY}" if config_map else file
 
 
 def _endpoint(place: str | None, *, secure: bool) -> str | None:
