@@ -17,6 +17,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def flag(text: str) -> bool:
+    """Return yes or no."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
 def level(text: str) -> str:
     """Return a log level, in capitals."""
     if text.upper() not in LEVELS:

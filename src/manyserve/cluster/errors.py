@@ -67,6 +67,10 @@ class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
+class NotLeading(ClusterError):
+    """Another replica may be at work, so the write was not sent."""
+
+
 class Refused(ClusterError):
     """A part of a plan was refused for good; it is to be tried again much later, or when something changes."""
 

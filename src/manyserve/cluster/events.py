@@ -87,6 +87,11 @@ class Recorder:
         except asyncio.QueueFull:
             _log.warning("event dropped: %s %s/%s: %s", event.kind, namespace, event.name, event.message)
 
+    def forget(self) -> None:
+        """Send nothing of what was recorded until now."""
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+
     async def run(self) -> None:
         """Send what is recorded until cancelled."""
         async with asyncio.TaskGroup() as group:

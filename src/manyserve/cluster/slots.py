@@ -1,8 +1,8 @@
 """Sixteen writes at a time, for all hosts together.
 
 More at once only adds latency at the API server (measured). When it cannot be reached, throttles, or does
-not know us, the writes that have not begun are left: a thousand of them, each with its own timeout, would
-hold a host for minutes.
+not know us, or when another replica may be at work, the writes that have not begun are left: a thousand of
+them, each with its own timeout, would hold a host for minutes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from manyserve.cluster.errors import ClusterError, Throttled, Unauthorized, Unavailable
+from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
 
 AT_ONCE = 16
-_HOPELESS = (Throttled, Unauthorized, Unavailable)
+_HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
 
 
 class Slots:

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 
 from manyserve.cluster.access import Access
 from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
+from manyserve.cluster.fence import Fence, FencedBody
 from manyserve.cluster.lines import lines
 
 Manifest = dict[str, Any]
@@ -31,11 +32,26 @@ JSON = "application/json"
 
 
 class Transport:
-    """A pool of connections to one API server. Use it as an asynchronous context manager, or call `close`."""
+    """A pool of connections to one API server. Use it as an asynchronous context manager, or call `close`.
 
-    def __init__(self, access: Access, *, connections: int = CONNECTIONS, seconds: float = REQUEST_SECONDS) -> None:
+    Parameters
+    ----------
+    fence
+        Only while it is open anything is written; None: always.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        connections: int = CONNECTIONS,
+        seconds: float = REQUEST_SECONDS,
+        fence: Fence | None = None,
+    ) -> None:
         self._access = access
         self._connections = connections
+        self._seconds = seconds
+        self._fence = fence
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._open: aiohttp.ClientSession | None = None
 
@@ -99,14 +115,26 @@ class Transport:
     ) -> Manifest:
         headers = self._headers() | headers
         url = self._access.server + path
+        sent = {"params": params} if verb == "GET" else self._fenced(data, params or {})
         try:
-            async with self._session().request(verb, url, data=data, params=params, headers=headers) as answer:
+            async with self._session().request(verb, url, headers=headers, **sent) as answer:
                 if answer.status >= 300:
                     raise await self._error(answer)
                 found: Manifest = from_json(await answer.read())
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"{verb} {path} had no answer: {error!r}") from error
+
+    def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return what is sent of a write: with a fence, one that ends before the fence does. Raises `NotLeading`."""
+        if self._fence is None:
+            return {"data": data, "params": params}
+        seconds = min(self._seconds, self._fence.seconds())
+        return {
+            "data": FencedBody(data or b"", self._fence),
+            "params": {**params, "timeout": f"{seconds:.1f}s"},  # the API server gives it up then, too
+            "timeout": aiohttp.ClientTimeout(total=seconds),
+        }
 
     async def _error(self, answer: aiohttp.ClientResponse) -> ClusterError:
         if answer.status == 401:

@@ -46,6 +46,7 @@ class ConfigWatch:
         self._known = known
         self._recorder = recorder
         self._namespace = namespace
+        self._refused: ConfigEvent | None = None
         selection = Selection(namespace, fields=f"metadata.name={NAME}")
         self.informer = Informer(client, kinds.CONFIG_MAP, selection=selection, on_store=self.changed)
 
@@ -54,6 +55,11 @@ class ConfigWatch:
         await self.informer.synced.wait()
         if not self.informer.store:
             self._absent()
+
+    def tell(self) -> None:
+        """Have it said once more, if the ConfigMap cannot be used: by the replica that works now."""
+        if self._refused:
+            self._recorder.record(self._namespace, self._refused)
 
     def changed(self, _old: Manifest | None, new: Manifest | None) -> None:
         """Take in what the ConfigMap says now."""
@@ -72,6 +78,7 @@ class ConfigWatch:
 
     def _use(self, config: ServingConfig) -> None:
         metrics.CONFIG_BROKEN.set(0)
+        self._refused = None
         if config != self._known.config:
             _log.info("the configuration is in force")
             self._known.config = config
@@ -82,4 +89,5 @@ class ConfigWatch:
         _log.error("%s; %s", why, holds)
         metrics.CONFIG_ERRORS.inc()
         metrics.CONFIG_BROKEN.set(1)
-        self._recorder.record(self._namespace, ConfigEvent(uid, f"{why}; {holds}"))
+        self._refused = ConfigEvent(uid, f"{why}; {holds}")
+        self.tell()

@@ -1,8 +1,9 @@
 """Whether the operator is alive, whether it is ready, and its metrics, over HTTP.
 
 Alive: every informer has turned within 90 seconds (a stream that is silent for 75 is given up, so one that
-has not is stuck), and no task has ended. An API server that is away is no reason to be restarted. Ready:
-everything has been listed once and there is a configuration.
+has not is stuck), so has the election, and no task has ended. An API server that is away is no reason to be
+restarted. Ready: everything has been listed once, there is a configuration, and we may use the Lease; a replica
+that waits for its turn is ready.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from aiohttp import web
 from prometheus_client import generate_latest
 
 from manyserve.api.errors import StartupError
+from manyserve.cluster.fence import running_time
 from manyserve.cluster.informer import Informer
 from manyserve.operator import metrics
+from manyserve.operator.leader import Elector
 
 STALE = 90.0
 LOOK = 1.0
@@ -29,6 +32,12 @@ def stale_watches(informers: Iterable[Informer], clock: Callable[[], float] = ti
     """Return which watches are stuck."""
     stuck = [each.kind.plural for each in informers if clock() - each.last_turn > STALE]
     return f"watches that are stuck: {', '.join(stuck)}" if stuck else None
+
+
+def stuck_election(elector: Elector | None, clock: Callable[[], float] = running_time) -> str | None:
+    """Return whether nobody looks at the Lease any more."""
+    last = elector.last_turn if elector else None
+    return "the Lease is not looked at any more" if last is not None and clock() - last > STALE else None
 
 
 def unsynced(informers: Iterable[Informer]) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import socket
+import uuid
 from typing import Any, cast
 
 import kopf
@@ -12,7 +14,10 @@ from manyserve import logs
 from manyserve.api.names import MANAGER
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.fence import Fence
+from manyserve.cluster.lease import Lease
 from manyserve.operator import handlers, start
+from manyserve.operator.leader import PACE, Elector
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 
@@ -26,9 +31,12 @@ def run(settings: OperatorSettings) -> None:
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator in this event loop."""
     access = find_access()
-    async with KubeHttp(access) as client:
+    fence = Fence() if settings.leader_election else None
+    # the Lease has connections of its own: no renewal waits behind writes
+    async with KubeHttp(access, fence=fence) as client, KubeHttp(access, connections=2, seconds=PACE.patience) as own:
         await start.check(client)
-        operator = Operator(client, settings)
+        elector = Elector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
+        operator = Operator(client, settings, elector)
         await operator.listen()
         gc.freeze()  # what was imported stays
         await kopf.operator(
@@ -37,3 +45,8 @@ async def serve(settings: OperatorSettings) -> None:
             clusterwide=True,
             identity=cast("Any", MANAGER),  # kopf would ask for the user's name, and a container's user has none
         )
+
+
+def _name(settings: OperatorSettings) -> str:
+    """Return what the Lease names us: our pod, whose container never runs twice at a time, or something unique."""
+    return settings.pod or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"

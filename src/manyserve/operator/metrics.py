@@ -14,4 +14,6 @@ OBJECTS = Gauge("manyserve_objects", "Objects in the operator's copies", ["kind"
 AGENTS = Gauge("manyserve_agents_reporting", "Pods whose agent can be reached")
 CONFIG_ERRORS = Counter("manyserve_config_errors", "Edits of inferenceservice-config that cannot be used")
 CONFIG_BROKEN = Gauge("manyserve_config_broken", "1 while inferenceservice-config cannot be used")
+LEADER = Gauge("manyserve_leader", "1 while this replica works, 0 while it waits")
+TERMS = Counter("manyserve_leader_terms", "How often this replica began to work")
 LOOP_LAG = Gauge("manyserve_event_loop_lag_seconds", "How late the event loop was when last looked at")

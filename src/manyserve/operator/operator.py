@@ -1,6 +1,14 @@
-"""All parts of the operator, put together, started and stopped."""
+"""All parts of the operator, put together, started and stopped.
+
+Every replica watches, and so knows everything; what reconciles, asks the agents and tells Events runs only
+during a term, and with a `Lease` one replica at a time has one.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
@@ -11,7 +19,8 @@ from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.watches import Watches
 from manyserve.operator import metrics
 from manyserve.operator.config import ConfigWatch
-from manyserve.operator.health import HealthServer, stale_watches, unsynced, watch_lag
+from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
+from manyserve.operator.leader import Elector
 from manyserve.operator.queue import Queue
 from manyserve.operator.reconcile import reconciler
 from manyserve.operator.replicas import Replicas
@@ -21,11 +30,19 @@ from manyserve.operator.tasks import Tasks
 
 
 class Operator:
-    """The operator, without its life: that is kopf's, see `handlers`."""
+    """The operator, without its life: that is kopf's, see `handlers`.
 
-    def __init__(self, client: KubeHttp, settings: OperatorSettings) -> None:
+    Parameters
+    ----------
+    elector
+        Who says when this replica may work; None: always.
+    """
+
+    def __init__(self, client: KubeHttp, settings: OperatorSettings, elector: Elector | None = None) -> None:
         self._settings = settings
+        self._elector = elector
         self._tasks = Tasks()
+        self._works = Tasks()
         self._queue = Queue()
         self._known = known = Known(self._queue.touch)
         self._recorder = Recorder(client)
@@ -35,7 +52,7 @@ class Operator:
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
         self._applier = Applier(client, known, self._watches.by_kind, self._recorder, _count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
-        metrics.QUEUE.set_function(self._queue.__len__)
+        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.alive else 0)
         for informer in self._watches:
             metrics.OBJECTS.labels(informer.kind.name).set_function(informer.store.__len__)
 
@@ -44,44 +61,69 @@ class Operator:
         await self._health.start(self._settings.health_port, self._settings.metrics_port)
 
     async def start(self) -> None:
-        """Start everything; reconciling begins when everything has been listed."""
-        await self._replicas.open()
+        """Start everything; work begins when everything has been listed, and only when it may."""
         for informer in self._informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
-        self._tasks.start("lookups", self._lookups.run())
-        self._tasks.start("events", self._recorder.run())
         self._tasks.start("event loop", watch_lag())
-        self._tasks.start("reconcile", self._reconcile())
+        self._tasks.start("work", self._work())
 
     async def stop(self) -> None:
         """Stop everything."""
         await self._tasks.stop()
-        await self._replicas.close()
         await self._health.stop()
 
     def why_not_alive(self) -> str | None:
         """Return what is wrong with us, or None."""
-        if self._tasks.ended:
-            return f"ended: {', '.join(self._tasks.ended)}"
-        return stale_watches(self._informers) or (None if self._replicas.healthy else "an agent is not asked any more")
+        ended = [*self._tasks.ended, *self._works.ended]
+        if ended:
+            return f"ended: {', '.join(ended)}"
+        if not self._replicas.healthy:
+            return "an agent is not asked any more"
+        return stale_watches(self._informers) or stuck_election(self._elector)
 
     def why_not_ready(self) -> str | None:
         """Return what is not there yet, or None."""
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
-        return unsynced(self._informers)
+        return unsynced(self._informers) or (self._elector.refused if self._elector else None)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:
         return (self._config.informer, *self._watches)
 
-    async def _reconcile(self) -> None:
-        """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
+    async def _work(self) -> None:
+        """Work whenever we may; nobody stands for election who has not listed everything."""
         await self._config.ready()
         await self._watches.synced()
+        if self._elector:
+            await self._elector.run(self._term)
+        else:
+            async with self._term():
+                await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def _term(self) -> AsyncIterator[None]:
+        """Work while this is entered."""
+        metrics.TERMS.inc()
+        metrics.LEADER.set(1)
+        self._recorder.forget()
+        self._config.tell()
+        await self._replicas.open()
+        self._works.start("events", self._recorder.run())
+        self._works.start("lookups", self._lookups.run())
+        self._works.start("resync", resync(self._known, self._queue))
+        self._works.start("reconcile", self._reconcile())
+        try:
+            yield
+        finally:
+            metrics.LEADER.set(0)
+            await self._works.stop()
+            await self._replicas.close()
+
+    async def _reconcile(self) -> None:
+        """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._replicas.heard()
         self._known.touch_all()
-        self._tasks.start("resync", resync(self._known, self._queue))
         await self._queue.serve(reconciler(self._known, self._applier, self._lookups))
 
 

@@ -85,6 +85,9 @@ class Queue:
         began = self._clock()
         try:
             again = await run(key)
+        except asyncio.CancelledError:
+            self._schedule.done(key, self._clock(), 0.0)  # cut short: due again, if this replica works again
+            raise
         except ClusterError as error:
             wait = self._schedule.failed(key, self._clock(), error.retry_after)
             _log.warning("%s: %s; again in %.1f s", key, error, wait)

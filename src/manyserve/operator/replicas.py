@@ -3,7 +3,8 @@
 An agent answers when its report changes, or after 5 seconds. The report is kept by the uid of its pod, and
 the host is touched. When an agent refuses connections for three seconds, or is silent for three more than it
 may be, its report is dropped, so that `Ready` falls: nobody knows any more what answers there. These
-connections are our own, beside the 32 to the API server, and what a pod sends is bounded.
+connections are our own, beside the 32 to the API server, and what a pod sends is bounded. Only the replica
+that works asks; to know all again takes the next one a round trip.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Replicas:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Have connections to the pods."""
+        """Ask the pods that run."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=2),
             timeout=aiohttp.ClientTimeout(
@@ -53,13 +54,21 @@ class Replicas:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        for pods in self._known.pods.values():
+            for pod in pods.values():
+                self.pod_stored(None, pod)
 
     async def close(self) -> None:
-        """Ask no pod any more."""
-        for uid in list(self._tasks):
-            self._stop(uid)
+        """Ask no pod any more, and forget what was said."""
+        for _, task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
+        self._tasks.clear()
+        self._known.reports.clear()
+        metrics.AGENTS.set(0)
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def heard(self) -> None:
         """Wait until every pod that is asked now has answered, or could not be reached for as long as counts.
@@ -80,7 +89,9 @@ class Replicas:
         return not any(task.done() for _, task in self._tasks.values())
 
     def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Ask a pod from when it runs until it is on its way out."""
+        """Ask a pod from when it runs until it is on its way out; nobody is asked before `open`."""
+        if self._session is None:
+            return
         before = old["metadata"]["uid"] if old else None
         where = running_pod(new) if new else None
         if before and (where is None or where.uid != before):

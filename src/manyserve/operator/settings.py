@@ -10,7 +10,7 @@ from manyserve import environment
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.errors import StartupError
 
-Value = TypeVar("Value", int, str)
+Value = TypeVar("Value", int, str, bool)
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class OperatorSettings:
 
     namespace: str = "manyserve-system"
     """`POD_NAMESPACE`: where the operator runs and its ConfigMap is."""
+    pod: str = ""
+    """`POD_NAME`: what the Lease names this replica; empty: the machine's name and a random number."""
+    leader_election: bool = True
+    """`MANYSERVE_LEADER_ELECTION`: whether to work only while holding the Lease; false: this is the only operator."""
+    lease: str = "manyserve-operator"
+    """`MANYSERVE_LEASE`: the Lease, in the operator's namespace, that the replicas share."""
     watch_namespace: str | None = None
     """`MANYSERVE_WATCH_NAMESPACE`: the one namespace to look after; unset: all."""
     health_port: int = 8090
@@ -35,6 +41,9 @@ class OperatorSettings:
         """Return the settings of an environment. Raises `StartupError`."""
         return cls(
             namespace=env.get("POD_NAMESPACE") or cls.namespace,
+            pod=env.get("POD_NAME") or cls.pod,
+            leader_election=_read(env, "MANYSERVE_LEADER_ELECTION", environment.flag, cls.leader_election),
+            lease=env.get("MANYSERVE_LEASE") or cls.lease,
             watch_namespace=env.get("MANYSERVE_WATCH_NAMESPACE") or None,
             health_port=_read(env, "MANYSERVE_HEALTH_PORT", environment.port, cls.health_port),
             metrics_port=_read(env, "MANYSERVE_METRICS_PORT", environment.port, cls.metrics_port),

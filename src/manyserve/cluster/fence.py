@@ -1,0 +1,69 @@
+"""The fence before writes: nothing goes out when another replica may already be at work.
+
+Whoever holds the lease opens the fence until the lease's end, counted from before the renewal was sent: no
+other replica can count from earlier. A write begins only while there is time for it, and is given up a second
+before the end. It is judged once more at the moment in which its bytes go out, for a process that was frozen
+wakes up anywhere. What the network already carries no fence can hold back: resourceVersions are for that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
+
+from manyserve.cluster.errors import NotLeading
+
+MARGIN = 1.0
+SHORTEST_WRITE = 3.0
+
+
+def running_time() -> float:
+    """Return the seconds of a clock that only goes forward, and on Linux also while the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Fence:
+    """Until when writes may go out: shut at first, and whenever it has not been opened again in time."""
+
+    def __init__(self, clock: Callable[[], float] = running_time) -> None:
+        self._clock = clock
+        self._end = float("-inf")
+
+    def open_until(self, end: float) -> None:
+        """Let writes go out that end a second before this time of the clock."""
+        self._end = end
+
+    def shut(self) -> None:
+        """Let nothing go out any more."""
+        self._end = float("-inf")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a write may begin."""
+        return self._left() >= SHORTEST_WRITE
+
+    def seconds(self) -> float:
+        """Return how long a write that begins now may take. Raises `NotLeading`."""
+        left = self._left()
+        if left < SHORTEST_WRITE:
+            raise NotLeading("not written: this replica does not hold the lease, or could not renew it in time")
+        return left
+
+    def _left(self) -> float:
+        return self._end - MARGIN - self._clock()
+
+
+class FencedBody(BytesPayload):
+    """A request's body that leaves only while the fence is open; without its body no write is carried out."""
+
+    def __init__(self, value: bytes, fence: Fence) -> None:
+        super().__init__(value)
+        self._fence = fence
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Send the body. Raises `NotLeading`."""
+        self._fence.seconds()
+        await super().write_with_length(writer, content_length)

@@ -1,0 +1,169 @@
+"""Which replica works: the one that holds the Lease; the others have listed everything and wait.
+
+As client-go does it: a replica takes the Lease when nobody holds it, or when it has seen it unchanged for as
+long as it says that it holds, by its own clock; so it does not matter what time the replicas think it is. The
+holder renews it each two seconds. When it cannot, the fence in the client shuts four seconds before another
+may take over; then the work is stopped, and the replica waits like the others. It does not end: were the API
+server away for longer than a lease, both would come back with nothing listed, after a pause that grows.
+
+A replica that is told to end stops its work and then gives the Lease back, so that another need not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from manyserve.cluster.errors import ClusterError, Forbidden, Invalid, NotFound
+from manyserve.cluster.fence import Fence, running_time
+from manyserve.cluster.lease import Lease, Record, Stored
+
+Term = Callable[[], AbstractAsyncContextManager[None]]
+"""Works while it is entered; left, it has stopped."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the Lease is held, in seconds."""
+
+    lease: int = 12
+    renew: float = 2.0
+    look: float = 1.0
+    """Between two looks of one that waits, and between two tries of one that could not renew."""
+    patience: float = 3.0
+    """For one look with its write."""
+
+
+PACE = Pace()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the Lease said when it was last read, and since when, by our own clock, it says so."""
+
+    record: Record
+    version: str | None
+    """None when there is no Lease."""
+    since: float
+
+
+def see(before: Seen | None, stored: Stored | None, now: float) -> Seen:
+    """Return what is seen now; a Lease that was deleted still holds as long as it said."""
+    if stored is None:
+        return replace(before, version=None) if before else Seen(Record(), None, now)
+    unchanged = before is not None and before.record == stored.record
+    return Seen(stored.record, stored.version, before.since if before and unchanged else now)
+
+
+def decide(seen: Seen, now: float, me: str) -> bool:
+    """Tell whether we may hold the Lease: it is ours, or nobody's, or it has not been renewed in time."""
+    return seen.record.holder in ("", me) or now - seen.since >= (seen.record.seconds or PACE.lease)
+
+
+def claim(record: Record, me: str, seconds: int, wall: datetime) -> Record:
+    """Return what the Lease says when we hold it."""
+    now = wall.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if record.holder == me:
+        return replace(record, seconds=seconds, renewed=now)
+    return Record(me, seconds, now, now, record.transitions + 1)
+
+
+class Elector:
+    """Stands for election, while `run` runs.
+
+    Parameters
+    ----------
+    fence
+        Opened at each renewal, shut at the end of each term.
+    me
+        What the Lease names us; no two processes that live at the same time have the same.
+    """
+
+    def __init__(
+        self, lease: Lease, fence: Fence, me: str, *, pace: Pace = PACE, clock: Callable[[], float] = running_time
+    ) -> None:
+        self.last_turn: float | None = None
+        """When the Lease was last looked at, even if only to find that the API server is away."""
+        self.refused: str | None = None
+        """Why the Lease cannot be used at all, in a sentence."""
+        self._lease = lease
+        self._fence = fence
+        self._me = me
+        self._pace = pace
+        self._clock = clock
+        self._seen: Seen | None = None
+
+    async def run(self, term: Term) -> None:
+        """Work whenever we may, until cancelled; then give the Lease back."""
+        while True:
+            await self._elected()
+            try:
+                _log.info("this replica works now: %s holds Lease %s", self._me, self._lease)
+                async with term():
+                    await self._hold()
+            finally:
+                self._fence.shut()
+                await self._give_back()
+
+    async def _elected(self) -> None:
+        """Wait until we hold the Lease."""
+        while not await self._tried():  # noqa: ASYNC110  it is the API server that is asked
+            await asyncio.sleep(self._pace.look * random.uniform(0.8, 1.2))  # noqa: S311  only spreads the replicas
+
+    async def _hold(self) -> None:
+        """Renew the Lease, until it is another's or could not be renewed for too long; then nothing is written."""
+        pause = self._pace.renew
+        try:
+            while self._fence.is_open:
+                await asyncio.sleep(pause)
+                held = await self._tried()
+                if held is False:
+                    break
+                pause = self._pace.renew if held else self._pace.look
+        finally:
+            self._fence.shut()
+            _log.info("this replica works no more")
+
+    async def _tried(self) -> bool | None:
+        """Return whether we hold the Lease, or None when that could not be found out."""
+        try:
+            async with asyncio.timeout(self._pace.patience):
+                held = await self._turn()
+        except (ClusterError, TimeoutError) as error:
+            said = str(error) or f"no answer in {self._pace.patience:g} s"
+            _log.warning("Lease %s: %s", self._lease, said)
+            self.refused = said if isinstance(error, Forbidden | Invalid | NotFound) else self.refused
+            return None
+        finally:
+            self.last_turn = self._clock()
+        self.refused = None
+        return held
+
+    async def _turn(self) -> bool:
+        """Look at the Lease, and hold it if we may."""
+        self._seen = see(self._seen, await self._lease.read(), self._clock())
+        began = self._clock()
+        if not decide(self._seen, began, self._me):
+            return False
+        record = claim(self._seen.record, self._me, self._pace.lease, datetime.now(UTC))
+        stored = await self._lease.write(record, self._seen.version)
+        self._seen = see(self._seen, stored, self._clock())
+        self._fence.open_until(began + self._pace.lease)
+        return True
+
+    async def _give_back(self) -> None:
+        """Say in the Lease that nobody works, if it is ours."""
+        try:
+            async with asyncio.timeout(self._pace.patience):
+                stored = await self._lease.read()
+                if stored and stored.record.holder == self._me:
+                    await self._lease.write(replace(stored.record, holder="", seconds=1), stored.version)
+        except (ClusterError, TimeoutError) as error:
+            _log.warning("Lease %s could not be given back, and ends by itself: %s", self._lease, error)
