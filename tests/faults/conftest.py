@@ -1,0 +1,58 @@
+"""A scene for each fault. What a failed test saw is kept, and every row's figures go to `reports/faults.json`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.paths import Cluster
+from manyserve.cluster.client import KubeHttp
+from tests.faults.scene import Scene, playing
+from tests.support.control_plane import api_server, client, kubectl, mark
+from tests.support.figures import REPORTS, Figures
+from tests.support.kubectl import Kubectl
+
+__all__ = ["api_server", "client", "kubectl"]
+
+FIGURES = Figures("faults")
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark(items, Path(__file__).parent, "faults")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = FIGURES.write()
+    if lines:
+        terminalreporter.section("faults")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figures() -> Figures:
+    """Where the figures of the rows are recorded."""
+    return FIGURES
+
+
+@pytest.fixture
+async def scene(
+    request: pytest.FixtureRequest, api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+) -> AsyncIterator[Scene]:
+    """The real operator behind the proxy, in the test's own namespace."""
+    async with playing(api_server, kubectl, client, tmp_path) as found:
+        yield found
+        if request.node.stash.get(FAILED, True):
+            found.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")

@@ -1,0 +1,221 @@
+"""The faults, each a span of time in which something is broken; by the numbers of their rows, to be paired.
+
+What a row says in minutes takes seconds here, unless `FAULTS=long`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+from localcluster import api, controlplane, process
+from manyserve.cluster import kinds
+from manyserve.cluster.errors import ClusterError
+from tests.cluster.waiting import until
+from tests.faults.exchange import WRITES, Exchange
+from tests.faults.kept import keeping
+from tests.faults.rules import Do, Rule, answer, delay, lose_the_answer, serve_an_old_list
+from tests.faults.scene import HOST, LONG, Scene
+from tests.support import make
+
+CONFIG = f"modelconfig-{HOST}-0"
+MODELS = "/trainedmodels"
+HUGE = 2 << 20
+CLIENTS = 50 if LONG else 10
+RETRY_AFTER = 5 if LONG else 2
+
+
+@asynccontextmanager
+async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[None]:
+    """Row 1: the operator dies after its nth write from now on; nobody tells it that it was done."""
+    rule = Rule(dying(scene), "killed after it", verbs=WRITES, client="operator", first=nth, count=1)
+    with scene.proxy.faulty(rule):
+        yield
+        with suppress(TimeoutError):
+            await until(lambda: rule.done, 10)
+
+
+def dying(scene: Scene) -> Do:
+    """Have a request done, and its client killed."""
+
+    async def do(exchange: Exchange) -> object:
+        await exchange.forward()
+        scene.operator.kill()
+        return exchange.reset()
+
+    return do  # type: ignore[return-value]
+
+
+@asynccontextmanager
+async def answers_lost(scene: Scene) -> AsyncIterator[None]:
+    """Row 2: half of all writes happen, and their answers never come."""
+    rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
+    with scene.proxy.faulty(rule):
+        yield
+        await until(lambda: rule.done >= 2, 20)
+        await asyncio.sleep(60 if LONG else 2)
+
+
+@asynccontextmanager
+async def conflict_storm(scene: Scene) -> AsyncIterator[None]:
+    """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second."""
+
+    async def storm() -> None:
+        for count in range(1_000_000):
+            patch = {"metadata": {"annotations": {"example.com/storm": str(count)}}}
+            with suppress(ClusterError):
+                await scene.client.merge_patch(kinds.CONFIG_MAP, scene.kubectl.namespace, CONFIG, patch)
+            await asyncio.sleep(0.05)
+
+    storming = asyncio.create_task(storm())
+    try:
+        yield
+        await asyncio.sleep(30 if LONG else 4)
+    finally:
+        storming.cancel()
+
+
+@asynccontextmanager
+async def throttled(scene: Scene) -> AsyncIterator[None]:
+    """Row 4: 429 with Retry-After for everything, then for patches alone."""
+    do = answer(429, retry_after=RETRY_AFTER)
+    with scene.proxy.faulty(Rule(do, "429")):
+        cut(scene)
+        yield
+        await asyncio.sleep(3 * RETRY_AFTER)
+    with scene.proxy.faulty(Rule(do, "429", verbs=("patch",))):
+        await asyncio.sleep(3 * RETRY_AFTER)
+
+
+@asynccontextmanager
+async def failing_reads(scene: Scene) -> AsyncIterator[None]:
+    """Row 5: every list and watch is answered with 500, 503 and 504."""
+    codes = [Rule(answer(code), str(code), verbs=("list", "watch"), chance=chance) for code, chance in FAILING]
+    with scene.proxy.faulty(*codes):
+        cut(scene)
+        yield
+        await asyncio.sleep(300 if LONG else 6)
+
+
+FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))
+
+
+@asynccontextmanager
+async def silent(scene: Scene) -> AsyncIterator[None]:
+    """Row 6: the open watches say nothing any more, and stay open."""
+    for stream in scene.proxy.watches():
+        stream.silent = True
+    yield
+
+
+@asynccontextmanager
+async def gone(scene: Scene) -> AsyncIterator[None]:
+    """Row 7: the watch of models is cut, and cannot go on from where it was when it comes back."""
+    rule = Rule(answer(410), "410", verbs=("watch",), path=MODELS, count=1)
+    hold = Rule(answer(503), "held back", verbs=("watch", "list"), path=MODELS)
+    with scene.proxy.faulty(rule):
+        with scene.proxy.faulty(hold):
+            cut(scene, MODELS)
+            yield
+        await until(lambda: rule.done, 60)
+
+
+@asynccontextmanager
+async def bad_streams(scene: Scene) -> AsyncIterator[None]:
+    """Row 8: an ERROR, an unknown event, a line of 2 MiB, and a line that is cut in its middle."""
+    streams = scene.proxy.watches()
+    error = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "a fault"}}
+    huge = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "x" * HUGE}}
+    lines = [error, {"type": "SURPRISE", "object": {"metadata": {}}}, huge]
+    for number, stream in enumerate(streams):
+        with suppress(ConnectionError):
+            if number % 4 < 3:
+                await stream.say(json.dumps(lines[number % 4]).encode() + b"\n")
+            else:
+                await stream.say(b'{"type": "ADDED", "object": {"meta')
+                stream.cut()
+    yield
+
+
+@asynccontextmanager
+async def stale_list(scene: Scene) -> AsyncIterator[None]:
+    """Row 9: the operator is killed, and the lists of its next start are those of its first."""
+    starts = scene.operator.starts
+    with scene.proxy.faulty(Rule(serve_an_old_list, "an old list", verbs=("list",))):
+        scene.operator.kill()
+        await until(lambda: scene.operator.starts > starts, 30)
+        await scene.operator.ready()
+    yield
+
+
+@asynccontextmanager
+async def control_plane_killed(scene: Scene) -> AsyncIterator[None]:
+    """Row 10: etcd and the API server die by SIGKILL, and come back."""
+    server = scene.api_server
+    for name in ("kube-apiserver", "etcd"):
+        pid = process.find(server, name)
+        assert pid, f"{name} runs"
+        os.kill(pid, signal.SIGKILL)
+    await asyncio.sleep(30 if LONG else 3)
+    for name, flags in (("etcd", controlplane._etcd(server)), ("kube-apiserver", controlplane._apiserver(server))):
+        controlplane._start(server, name, flags)
+    async with asyncio.timeout(90):
+        while not await asyncio.to_thread(api.ready, server):  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.2)
+    yield
+
+
+@asynccontextmanager
+async def two_operators(scene: Scene, lag: float = 0.0) -> AsyncIterator[None]:
+    """Row 11: a second operator works on the same objects; with a lag, from old pictures."""
+    with scene.proxy.faulty(*([Rule(delay(lag), f"{lag:g} s late", client="second")] if lag else [])):
+        async with keeping(scene.another("second")) as second:
+            await second.ready(120)
+            yield
+            await asyncio.sleep(60 if LONG else 3)
+
+
+@asynccontextmanager
+async def crowd(
+    scene: Scene, clients: int = 50 if LONG else 10, models: int = 200 if LONG else 40
+) -> AsyncIterator[None]:
+    """Row 18: many clients create many more models at once than fit."""
+    waiting = [make.model_object(f"crowd-{number}", memory="100Mi") for number in range(models)]
+
+    async def create() -> None:
+        while waiting:
+            metadata = {"name": waiting[-1]["metadata"]["name"], "namespace": scene.kubectl.namespace}
+            await scene.client.create(kinds.TRAINED_MODEL, waiting.pop() | {"metadata": metadata})
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(create())
+    yield
+
+
+def cut(scene: Scene, path: str = "") -> None:
+    """Cut the open watches."""
+    for stream in scene.proxy.watches(path):
+        stream.cut()
+
+
+ROWS: dict[int, Callable[[Scene], AbstractAsyncContextManager[None]]] = {
+    1: killed,
+    2: answers_lost,
+    3: conflict_storm,
+    4: throttled,
+    5: failing_reads,
+    6: silent,
+    7: gone,
+    8: bad_streams,
+    9: stale_list,
+    10: control_plane_killed,
+    11: two_operators,
+    18: crowd,
+}
+"""Those that may come in pairs."""

@@ -1,0 +1,210 @@
+"""The promises, as laws over the history of a namespace: every revision of every object, in order.
+
+Each law is a pure function that returns a sentence for each time it was broken. The first ones hold always;
+`what_is_not_right` is about the end of the history, and is empty once everything is as it should be (O1, O2
+and O5 of the promises). They know the API's words only, and nothing of how the operator decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.api import modelconfig
+from manyserve.api.quantity import parse_memory
+
+Manifest = dict[str, Any]
+STRANGER = "example.com/stranger"
+"""The label of objects that are nobody's business but their owner's."""
+MOST_EVENTS = 25
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One version of an object."""
+
+    version: int
+    at: float
+    """When it was seen, in seconds of a clock that only goes forward."""
+    kind: str
+    name: str
+    thing: Manifest
+    gone: bool = False
+    """It is the last one: the object was deleted."""
+
+
+History = Sequence[Revision]
+
+
+def always(history: History) -> list[str]:
+    """Return where a promise was broken that must never be (O3, O4, O7, no flood of Events)."""
+    laws = (memory_is_never_above_the_limit, what_is_placed_stays, strangers_are_left_alone, events_are_few)
+    return [sentence for law in laws for sentence in law(history)]
+
+
+def memory_is_never_above_the_limit(history: History) -> list[str]:
+    """O3: in no revision of `models.json` do the models declare more than their host has at that time."""
+    return [
+        f"revision {config.version} of {config.name} holds {used} bytes, its host has {limit}"
+        for config, world in _configs(history)
+        if (limit := _limit(world, host_of(config.name)))
+        and (used := sum(parse_memory(each.model_spec.memory) for each in entries(config.thing))) > limit
+    ]
+
+
+def what_is_placed_stays(history: History) -> list[str]:
+    """O4: no model is dropped that is still there as it was, on a host that is still there as it was."""
+    said = []
+    before: dict[str, tuple[frozenset[str], dict[str, tuple[Any, ...] | None]]] = {}
+    for config, world in _configs(history):
+        names = frozenset(each.model_name for each in entries(config.thing))
+        held, identities = before.get(config.name, (frozenset(), {}))
+        host = host_of(config.name)
+        said += [
+            f"revision {config.version} of {config.name} drops {name}, which nobody changed"
+            for name in sorted(held - names)
+            if identities[name] is not None and identities[name] == _identity(world, host, name)
+        ]
+        before[config.name] = names, {name: _identity(world, host, name) for name in names}
+    return said
+
+
+def strangers_are_left_alone(history: History) -> list[str]:
+    """O7: an object with the label of strangers has one revision, the first."""
+    seen = Counter(
+        (each.kind, each.name)
+        for each in history
+        if STRANGER in (each.thing["metadata"].get("labels") or {}) and not each.gone
+    )
+    return [
+        f"{kind} {name} is a stranger's, and has {count} revisions" for (kind, name), count in seen.items() if count > 1
+    ]
+
+
+def events_are_few(history: History) -> list[str]:
+    """No object has more Events than the operator's own bound."""
+    last = {each.name: each.thing for each in history if each.kind == "Event"}
+    told = Counter(
+        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"])
+        for thing in last.values()
+        if (thing.get("source") or {}).get("component") == "manyserve" or thing.get("reportingComponent") == "manyserve"
+    )
+    return [f"{kind} {name} has {count} Events" for (kind, name), count in told.items() if count > MOST_EVENTS]
+
+
+def writes_after(history: History, since: float) -> list[str]:
+    """O6: what was written after a time at which everything was right and nobody asked for anything."""
+    return [
+        f"{each.kind} {each.name} was written again, revision {each.version}" for each in history if each.at > since
+    ]
+
+
+def what_is_not_right(history: History) -> list[str]:
+    """O1, O2, O5: return what is not as it should be at the end of the history."""
+    world = latest(history)
+    hosts = [name for kind, name in world if kind == "InferenceService"]
+    models = {name: thing for (kind, name), thing in world.items() if kind == "TrainedModel"}
+    said = [sentence for host in hosts for sentence in _placement(world, host, models)]
+    for host in hosts:
+        said += _stale("InferenceService", host, world["InferenceService", host], ready=True)
+    for name, model in models.items():
+        placed = any(each.model_name == name for each in entries(world.get(("ConfigMap", _config(model)), {})))
+        said += _stale("TrainedModel", name, model, ready=placed)
+    return said
+
+
+def latest(history: History) -> dict[tuple[str, str], Manifest]:
+    """Return the objects that there are at the end, by kind and name."""
+    world: dict[tuple[str, str], Manifest] = {}
+    for each in history:
+        _turn(world, each)
+    return world
+
+
+def entries(config: Manifest) -> tuple[modelconfig.Entry, ...]:
+    """Return what a ConfigMap places."""
+    packed = (config.get("binaryData") or {}).get(f"{modelconfig.KEY}.gz")
+    text = (config.get("data") or {}).get(modelconfig.KEY)
+    if packed:
+        return modelconfig.parse(gzip.decompress(base64.b64decode(packed)))
+    return modelconfig.parse(text) if text else ()
+
+
+def host_of(config: str) -> str:
+    """Return the host of a ConfigMap `modelconfig-HOST-0`."""
+    return config.removeprefix("modelconfig-").rpartition("-")[0]
+
+
+def _configs(history: History) -> Iterator[tuple[Revision, dict[tuple[str, str], Manifest]]]:
+    """Yield each revision of a `models.json`, with what else there is at that time."""
+    world: dict[tuple[str, str], Manifest] = {}
+    for each in _in_order(history):
+        _turn(world, each)
+        if each.kind == "ConfigMap" and each.name.startswith("modelconfig-") and not each.gone:
+            yield each, world
+
+
+def _in_order(history: Iterable[Revision]) -> list[Revision]:
+    """Sort by resourceVersion: watches of different kinds do not arrive in the order of what they tell."""
+    return sorted(history, key=lambda each: each.version)
+
+
+def _turn(world: dict[tuple[str, str], Manifest], each: Revision) -> None:
+    if each.gone:
+        world.pop((each.kind, each.name), None)
+    else:
+        world[each.kind, each.name] = each.thing
+
+
+def _limit(world: dict[tuple[str, str], Manifest], host: str) -> int:
+    """Return the bytes that a host has, 0 when it is not there."""
+    found = world.get(("InferenceService", host))
+    if found is None:
+        return 0
+    return parse_memory(found["spec"]["predictor"]["triton"]["resources"]["limits"]["memory"])
+
+
+def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> tuple[Any, ...] | None:
+    """Return what makes a placed model the same one; None when it is gone or going, or its host is."""
+    found = [world.get(("TrainedModel", name)), world.get(("InferenceService", host))]
+    if any(each is None or each["metadata"].get("deletionTimestamp") for each in found):
+        return None
+    return tuple(value for each in found if each for value in (each["metadata"]["uid"], each["metadata"]["generation"]))
+
+
+def _config(model: Manifest) -> str:
+    return f"modelconfig-{model['spec']['inferenceService']}-0"
+
+
+def _placement(world: dict[tuple[str, str], Manifest], host: str, models: dict[str, Manifest]) -> list[str]:
+    """O1 and O2: what is placed exists, as its user wants it, and what is not placed has no room."""
+    config = world.get(("ConfigMap", f"modelconfig-{host}-0"))
+    if config is None:
+        return [f"{host} has no models.json"]
+    held = {each.model_name: each.model_spec for each in entries(config)}
+    free = _limit(world, host) - sum(parse_memory(each.memory) for each in held.values())
+    said = [f"{name} is placed and does not exist" for name in held if name not in models]
+    for name, model in models.items():
+        wanted = model["spec"]["model"]
+        if model["spec"]["inferenceService"] != host:
+            continue
+        if name not in held and parse_memory(wanted["memory"]) <= free:
+            said.append(f"{name} would fit and is not placed")
+        if name in held and held[name].storage_uri != wanted["storageUri"]:
+            said.append(f"{name} is placed as it was before")
+    return said
+
+
+def _stale(kind: str, name: str, thing: Manifest, *, ready: bool) -> list[str]:
+    """O5: the status is about the newest spec, and `Ready` is the truth."""
+    status = thing.get("status") or {}
+    found = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    if status.get("observedGeneration") != thing["metadata"]["generation"]:
+        return [f"the status of {kind} {name} is about an older spec"]
+    if (found.get("Ready") == "True") is not ready:
+        return [f"{kind} {name} says Ready={found.get('Ready')}, and {'is' if ready else 'is not'} placed"]
+    return []

@@ -1,0 +1,158 @@
+"""A proxy between our programs and the API server that breaks what its rules say, and records every request.
+
+Programs reach it by a kubeconfig of their own, so the history knows who asked. Watches are passed on line by
+line as they come; while they are open they can be cut (between lines or within one), silenced with their
+connection open, or made to say something that the API server never said.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.cluster.access import find_access
+from manyserve.cluster.lines import lines
+from tests.faults.exchange import WRITES, Exchange, Line, hang_up, verb_of
+from tests.faults.rules import Rule
+
+BODY_LIMIT = 16 << 20
+
+
+@dataclass
+class Stream:
+    """An open watch."""
+
+    exchange: Exchange
+    answer: web.StreamResponse
+    silent: bool = False
+
+    async def say(self, line: bytes) -> None:
+        """Send something that may be half a line."""
+        await self.answer.write(line)
+
+    def cut(self) -> None:
+        """Break it."""
+        hang_up(self.exchange.request)
+
+
+class Proxy:
+    """The proxy, between `proxying` and its end."""
+
+    def __init__(self, upstream: aiohttp.ClientSession, kubeconfig: Path) -> None:
+        self.history: list[Line] = []
+        self.streams: list[Stream] = []
+        self.rules: list[Rule] = []
+        self._lists: dict[str, bytes] = {}
+        self._upstream = upstream
+        self._kubeconfig = kubeconfig
+        self._address = ""
+
+    def kubeconfig(self, client: str, folder: Path) -> Path:
+        """Return a kubeconfig with which a client of this name comes through the proxy."""
+        config = json.loads(self._kubeconfig.read_text())
+        config["clusters"][0]["cluster"] = {"server": f"{self._address}/as/{client}"}
+        path = folder / f"{client}.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    @contextmanager
+    def faulty(self, *rules: Rule) -> Iterator[None]:
+        """Have these rules for a while, before those that are there."""
+        before = self.rules
+        self.rules = [*rules, *before]
+        try:
+            yield
+        finally:
+            self.rules = [each for each in self.rules if each not in rules]
+
+    def watches(self, path: str = "") -> list[Stream]:
+        """Return the open watches of a path."""
+        return [each for each in self.streams if path in each.exchange.path]
+
+    def writes(self, client: str = "") -> list[Line]:
+        """Return the writes that had an answer, Events aside."""
+        return [
+            each
+            for each in self.history
+            if each.verb in WRITES and "/events" not in each.path and (not client or each.client == client)
+        ]
+
+    def save(self, path: Path) -> None:
+        """Keep the history as lines of JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.history))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request: as the API server does, unless a rule acts."""
+        client = request.match_info["client"]
+        path = request.raw_path.removeprefix(f"/as/{client}")
+        watch = request.query.get("watch") in ("true", "1")
+        verb = verb_of(request.method, path.partition("?")[0], watch=watch)
+        line = Line(time.monotonic(), client, verb, path)
+        self.history.append(line)
+        exchange = Exchange(request, self._upstream, client, path, verb, self._lists)
+        try:
+            answer = await self._answer(exchange, line)
+            line.status = answer.status
+            return answer
+        finally:
+            line.seconds = time.monotonic() - line.at
+
+    async def _answer(self, exchange: Exchange, line: Line) -> web.StreamResponse:
+        rule = next((each for each in self.rules if each.acts(exchange.verb, exchange.path, exchange.client)), None)
+        if rule is not None:
+            line.fault = rule.what
+            return await rule.do(exchange)
+        if exchange.verb == "watch":
+            return await self._watch(exchange)
+        return await exchange.forward()
+
+    async def _watch(self, exchange: Exchange) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        try:
+            async with await exchange.ask() as upstream:
+                answer.set_status(upstream.status)
+                await answer.prepare(exchange.request)
+                stream = Stream(exchange, answer)
+                self.streams.append(stream)
+                try:
+                    async for each in lines(upstream.content):
+                        if not stream.silent:
+                            await answer.write(each + b"\n")
+                finally:
+                    self.streams.remove(stream)
+                    if upstream.connection is not None and upstream.connection.transport is not None:
+                        upstream.connection.transport.abort()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            return exchange.reset()
+        return answer
+
+
+@asynccontextmanager
+async def proxying(kubeconfig: Path) -> AsyncIterator[Proxy]:
+    """Run a proxy before the API server of a kubeconfig."""
+    access = find_access({"KUBECONFIG": str(kubeconfig)})
+    connector = aiohttp.TCPConnector(limit=0, ssl=access.tls or True)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    async with aiohttp.ClientSession(access.server, connector=connector, timeout=timeout) as upstream:
+        proxy = Proxy(upstream, kubeconfig)
+        app = web.Application(client_max_size=BODY_LIMIT)
+        app.router.add_route("*", "/as/{client}/{path:.*}", proxy.handle)
+        server = TestServer(app, access_log=None)
+        await server.start_server(shutdown_timeout=0.01)
+        proxy._address = f"http://127.0.0.1:{server.port}"
+        try:
+            yield proxy
+        finally:
+            for stream in list(proxy.streams):
+                stream.cut()
+            await server.close()

@@ -1,0 +1,154 @@
+"""A namespace with the real operator behind the proxy, a played kubelet, and a witness of all that happens.
+
+Every test of a fault goes the same way: all is right; the fault begins; its user changes something meanwhile;
+the fault ends; all is right again within a limit, nothing is written any more, and no law was ever broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from localcluster.paths import Cluster
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Selection
+from tests.cluster.waiting import until
+from tests.contract.kubelet import Kubelet, kubelet
+from tests.contract.stage import configure
+from tests.faults import oracle
+from tests.faults.kept import Kept, keeping
+from tests.faults.proxy import Proxy, proxying
+from tests.faults.witness import Witness, witnessing
+from tests.support import make
+from tests.support.kubectl import Kubectl
+
+HOST = "triton-mms"
+LONG = os.environ.get("FAULTS") == "long"
+QUIET = 10.0 if LONG else 4.0
+LIMIT = 120.0
+"""Seconds within which all must be right again, on a busy machine."""
+
+
+@dataclass
+class Scene:
+    """Where a fault happens."""
+
+    kubectl: Kubectl
+    client: KubeHttp
+    api_server: Cluster
+    kubelet: Kubelet
+    agent_port: int
+    proxy: Proxy
+    witness: Witness
+    operator: Kept
+    folder: Path
+
+    async def apply(self, *manifests: dict[str, Any]) -> None:
+        """Apply objects, as a user: past the proxy."""
+        metadata = [{"name": each["metadata"]["name"], "namespace": self.kubectl.namespace} for each in manifests]
+        found = [each | {"metadata": own} for each, own in zip(manifests, metadata, strict=True)]
+        await asyncio.to_thread(self.kubectl.apply, *found)
+
+    async def do(self, *words: str) -> str:
+        """Run kubectl, past the proxy."""
+        return await asyncio.to_thread(self.kubectl, *words)
+
+    async def furnish(self) -> None:
+        """Have a host with room for two models, and three of them; wait until all is right."""
+        await self.apply(make.host_object(), *(make.model_object(name) for name in ("one", "two", "three")))
+        await self.right()
+
+    async def change(self) -> None:
+        """Make room, and change a placed model; add one that waits."""
+        await self.do("delete", "tm", "one", "--wait=false")
+        await self.apply(make.model_object("two", uri="gs://bucket/another"), make.model_object("four"))
+
+    async def right(self, limit: float = LIMIT) -> float:
+        """Wait until everything is as it should be, and return the seconds."""
+        began = time.monotonic()
+        await self._witnessed()
+        try:
+            await until(lambda: self._is_furnished() and not oracle.what_is_not_right(self.witness.history), limit)
+        except TimeoutError:
+            wrong = oracle.what_is_not_right(self.witness.history)
+            raise AssertionError(f"not right after {limit:g} s: {'; '.join(wrong)}") from None
+        return time.monotonic() - began
+
+    async def quiet(self, seconds: float = QUIET, limit: float = 60) -> None:
+        """Wait until nobody has written anything for some seconds."""
+        since = time.monotonic()
+        end = since + limit
+        while (left := since + seconds - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+            again = oracle.writes_after(self.witness.history, since)
+            if again:
+                assert time.monotonic() < end, f"no quiet {seconds:g} s: {'; '.join(again[-5:])}"
+                since = self.witness.history[-1].at
+
+    async def judge(self) -> None:
+        """Fail with every sentence about a broken law."""
+        await self.quiet()
+        assert oracle.what_is_not_right(self.witness.history) == []
+        assert oracle.always(self.witness.history) == []
+
+    async def survives(self, *faults: AbstractAsyncContextManager[object]) -> float:
+        """Have faults at once while something changes; return the seconds from their end until all is right."""
+        await self.furnish()
+        async with faults[0]:
+            if faults[1:]:
+                async with faults[1]:
+                    await self.change()
+            else:
+                await self.change()
+        seconds = await self.right()
+        await self.judge()
+        return seconds
+
+    async def _witnessed(self) -> None:
+        """Wait until the witness has seen what users have done so far."""
+        for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
+            listing = await self.client.list(kind, Selection(self.kubectl.namespace))
+            there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
+            await until(partial(self._knows, kind, there), 30)
+
+    def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
+        world = oracle.latest(self.witness.history)
+        seen = {name: int(thing["metadata"]["resourceVersion"]) for (k, name), thing in world.items() if k == kind.name}
+        gone = set(seen) - set(there)
+        return not gone and all(seen.get(name, 0) >= version for name, version in there.items())
+
+    def _is_furnished(self) -> bool:
+        return ("InferenceService", HOST) in oracle.latest(self.witness.history)
+
+    def another(self, name: str, *words: str) -> Kept:
+        """Return a further operator that comes by the proxy under a name of its own."""
+        return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name, *words)
+
+
+def operator(proxy: Proxy, namespace: str, agent_port: int, folder: Path, name: str, *words: str) -> Kept:
+    """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet."""
+    settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
+    return Kept(proxy.kubeconfig(name, folder), namespace, folder / f"{name}.log", settings, *words)
+
+
+@asynccontextmanager
+async def playing(
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *words: str
+) -> AsyncIterator[Scene]:
+    """Set the scene; the operator is ready when this yields."""
+    await asyncio.to_thread(configure, kubectl)
+    async with (
+        witnessing(client, kubectl.namespace) as witness,
+        kubelet(client, kubectl.namespace, HOST) as (one, port),
+        proxying(api_server.kubeconfig) as proxy,
+        keeping(operator(proxy, kubectl.namespace, port, folder, "operator", *words)) as kept,
+    ):
+        await kept.ready()
+        yield Scene(kubectl, client, api_server, one, port, proxy, witness, kept, folder)

@@ -1,0 +1,74 @@
+"""Rows 1 to 11: the way to the API server, the operator and its peers break, one at a time.
+
+Each records how many seconds after the fault's end everything was right again.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import faults
+from tests.faults.exchange import Line
+from tests.faults.scene import LONG, Scene
+from tests.support.figures import Figures
+
+AGAIN = "seconds until all is right again"
+
+
+async def test_fault_02_a_lost_answer_makes_nothing_twice(scene: Scene, figures: Figures) -> None:
+    figures.take(f"2 lost answers: {AGAIN}", await scene.survives(faults.answers_lost(scene)), "s")
+    lost = [each for each in scene.proxy.history if each.fault]
+    figures.take("2 lost answers: how many", len(lost), "")
+
+
+async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(scene: Scene, figures: Figures) -> None:
+    figures.take(f"3 conflict storm: {AGAIN}", await scene.survives(faults.conflict_storm(scene)), "s")
+    conflicts = [each for each in scene.proxy.writes() if each.status == 409]
+    figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=60)
+    assert len(conflicts) < 60
+
+
+async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(scene: Scene, figures: Figures) -> None:
+    figures.take(f"4 throttled: {AGAIN}", await scene.survives(faults.throttled(scene)), "s")
+    refused = [each for each in scene.proxy.history if each.status == 429]
+    assert refused
+    assert [each for each in refused if _came_back(each, scene.proxy.history) < faults.RETRY_AFTER - 0.1] == []
+
+
+def _came_back(refused: Line, history: list[Line]) -> float:
+    """Return the seconds from an answer until the same was asked again."""
+    end = refused.at + refused.seconds
+    where = refused.path.partition("?")[0]
+    later = (each for each in history if each.at >= end and each.verb == refused.verb)
+    return next((each.at - end for each in later if each.path.partition("?")[0] == where), float("inf"))
+
+
+async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(scene: Scene, figures: Figures) -> None:
+    figures.take(f"5 lists and watches fail: {AGAIN}", await scene.survives(faults.failing_reads(scene)), "s")
+    assert scene.operator.starts == 1, "an API server that fails is no reason to be restarted"
+
+
+async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(scene: Scene, figures: Figures) -> None:
+    figures.take(f"7 410 with a deletion in the gap: {AGAIN}", await scene.survives(faults.gone(scene)), "s")
+
+
+async def test_fault_08_a_stream_may_say_anything(scene: Scene, figures: Figures) -> None:
+    seconds = await scene.survives(faults.bad_streams(scene))
+    figures.take(f"8 ERROR, unknown event, 2 MiB line, cut line: {AGAIN}", seconds, "s")
+    assert scene.operator.starts == 1
+
+
+async def test_fault_09_an_old_list_after_a_restart_does_no_harm(scene: Scene, figures: Figures) -> None:
+    figures.take(f"9 an old list after a restart: {AGAIN}", await scene.survives(faults.stale_list(scene)), "s")
+    assert any(each.fault for each in scene.proxy.history), "there was an old list"
+
+
+async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(scene: Scene, figures: Figures) -> None:
+    seconds = await scene.survives(faults.control_plane_killed(scene))
+    figures.take(f"10 etcd and API server killed: {AGAIN}", seconds, "s")
+
+
+@pytest.mark.parametrize("lag", [0.0, 20.0 if LONG else 2.0], ids=["as fast", "behind"])
+async def test_fault_11_two_operators_agree(scene: Scene, figures: Figures, lag: float) -> None:
+    seconds = await scene.survives(faults.two_operators(scene, lag))
+    figures.take(f"11 two operators, the second {lag:g} s late: {AGAIN}", seconds, "s")

@@ -1,0 +1,90 @@
+"""Who sees everything: a watch of each kind straight at the API server, which keeps every revision.
+
+A resourceVersion that the API server has forgotten would be a gap in the history, and ends the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp, Manifest, Selection
+from manyserve.cluster.errors import ClusterError, Expired
+from manyserve.cluster.kinds import Kind
+from tests.faults.oracle import Revision
+
+KINDS = (
+    kinds.INFERENCE_SERVICE,
+    kinds.TRAINED_MODEL,
+    *(kind for kind in kinds.CHILDREN if kind is not kinds.HTTP_ROUTE),
+    kinds.POD,
+    kinds.EVENT,
+)
+NOT_SEEN = ("kube-root-ca.crt",)
+SILENCE = 75.0
+PAUSE = 0.2
+
+
+class Witness:
+    """The history of one namespace, while it runs."""
+
+    def __init__(self, client: KubeHttp, namespace: str) -> None:
+        self.history: list[Revision] = []
+        self._client = client
+        self._selection = Selection(namespace)
+        self._reached: dict[Kind, str] = {}
+
+    async def follow(self, kind: Kind, listed: asyncio.Event) -> None:
+        """Keep every revision of a kind until cancelled."""
+        begin = await self._client.list(kind, self._selection)
+        for item in begin.items:
+            self._keep(kind, item)
+        self._reached[kind] = begin.resource_version
+        listed.set()
+        while True:
+            try:
+                await self._watch(kind)
+            except Expired:
+                raise
+            except ClusterError:
+                await asyncio.sleep(PAUSE)  # the API server is away, or was quiet
+
+    async def _watch(self, kind: Kind) -> None:
+        """Keep what comes until the watch ends."""
+        watch = self._client.watch(kind, self._selection, version=self._reached[kind], silence=SILENCE)
+        async with aclosing(watch) as events:
+            async for event in events:
+                item = event["object"]
+                if event["type"] == "ERROR":
+                    raise Expired(f"the history of {kind.plural} has a gap: {item.get('message')}")
+                self._reached[kind] = item["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    self._keep(kind, item, gone=event["type"] == "DELETED")
+
+    def _keep(self, kind: Kind, item: Manifest, *, gone: bool = False) -> None:
+        metadata = item["metadata"]
+        if metadata["name"] not in NOT_SEEN:
+            metadata.pop("managedFields", None)
+            version = int(metadata["resourceVersion"])
+            self.history.append(Revision(version, time.monotonic(), kind.name, metadata["name"], item, gone))
+
+
+@asynccontextmanager
+async def witnessing(client: KubeHttp, namespace: str) -> AsyncIterator[Witness]:
+    """Have a witness of a namespace; it has listed everything when this yields."""
+    witness = Witness(client, namespace)
+    listed = [asyncio.Event() for _ in KINDS]
+    tasks = [asyncio.create_task(witness.follow(*each)) for each in zip(KINDS, listed, strict=True)]
+    await asyncio.gather(*(each.wait() for each in listed))
+    try:
+        yield witness
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            task.result()
