@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract stores servers walkthrough lint format clean cluster cluster-down tools generate agent-bench
+.PHONY: help demo test unit contract faults faults-short stores servers walkthrough lint format clean cluster cluster-down tools generate agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -36,7 +36,7 @@ help: ## say what there is
 demo: .venv/.installed
 	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
 
-test: lint unit contract stores servers walkthrough
+test: lint unit contract faults-short stores servers walkthrough
 
 lint: .venv/.installed
 	@echo "==> lint"
@@ -51,7 +51,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -m "not contract and not cluster and not stores and not servers"
+	@$(BIN)/pytest -q -m "not contract and not faults and not cluster and not stores and not servers"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -60,6 +60,17 @@ tools: .venv/.installed
 contract: tools
 	@echo "==> contract tests, against a real API server"
 	@$(BIN)/pytest -q -m contract
+	@echo "    took $$SECONDS s"
+
+faults: tools ## every fault as long as its row says; the figures into reports/faults.json and docs/faults.md
+	@echo "==> faults, between the programs and a real API server"
+	@FAULTS=long $(BIN)/pytest -q -m faults
+	@$(BIN)/python -m tests.faults.document
+	@echo "    took $$SECONDS s"
+
+faults-short: tools
+	@echo "==> faults, each for a few seconds, between the programs and a real API server"
+	@$(BIN)/pytest -q -m faults
 	@echo "    took $$SECONDS s"
 
 stores: tools
