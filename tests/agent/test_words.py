@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.agent.config import ConfigFile, unpack
+from manyserve.agent.config import ConfigFile
 from manyserve.agent.retry import CAP, CAP_PERMANENT, Memory, Stage, delay
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import LIMIT, one_line, without_secrets
-from manyserve.api.modelconfig import content_hash, dump
+from manyserve.api.modelconfig import content_hash, dump, unpack
 from manyserve.logs import JsonLines, timestamp
 from tests.agent.support import ConfigMount, entry
 
@@ -145,6 +145,6 @@ def test_a_large_config_comes_packed_and_its_hash_is_that_of_the_text(tmp_path: 
 def test_packed_data_that_is_cut_or_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="cut short"):
         unpack(gzip.compress(b"x" * 1000)[:-10])
-    monkeypatch.setattr("manyserve.agent.config.MAX_BYTES", 1000)
+    monkeypatch.setattr("manyserve.api.modelconfig.MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="more than 1000 bytes"):
         unpack(gzip.compress(b"x" * 100_000))

@@ -19,6 +19,7 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import Informer
+from manyserve.plan.model_config import text_of
 
 Manifest = dict[str, Any]
 
@@ -60,8 +61,8 @@ class Kubelet:
         return Informer(self._client, kind, selection=selection, on_change=told)
 
     def _config(self, _old: Manifest | None, new: Manifest | None) -> None:
-        if new is not None and new["data"][modelconfig.KEY] != self._text:
-            self._text = new["data"][modelconfig.KEY]
+        if new is not None and (text := text_of(new)) is not None and text != self._text:
+            self._text = text
             self.configs.append(tuple(each.model_name for each in modelconfig.parse(self._text)))
 
     def _pod(self, old: Manifest | None, new: Manifest | None) -> None:

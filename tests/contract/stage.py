@@ -13,6 +13,7 @@ from manyserve.api import names
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
+from manyserve.plan.model_config import text_of
 from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.support import make
@@ -45,8 +46,8 @@ class Stage:
         """Return the models in `models.json`."""
         if not self.kubectl.exists("configmap", names.model_config(HOST)):
             return []
-        data = self.kubectl.get("configmap", names.model_config(HOST))["data"]
-        return [each["modelName"] for each in json.loads(data["models.json"])]
+        text = text_of(self.kubectl.get("configmap", names.model_config(HOST)))
+        return [each["modelName"] for each in json.loads(text or "[]")]
 
 
 async def soon(look: Callable[[], object], what: str, limit: float = 20) -> None:

@@ -15,6 +15,7 @@ from manyserve.api import modelconfig, names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import Plan, SetStatus
+from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
 from tests.support import make
@@ -60,7 +61,7 @@ def placed(observed: Observed) -> set[str]:
     """Return the names of the placed models."""
     manifest = observed.child("ConfigMap", names.model_config(observed.key.name))
     assert manifest is not None
-    return {entry.model_name for entry in modelconfig.parse(manifest["data"][modelconfig.KEY])}
+    return {entry.model_name for entry in modelconfig.parse(text_of(manifest) or "")}
 
 
 def _stored(old: Manifest | None, manifest: Manifest) -> Manifest:
@@ -108,6 +109,6 @@ def _agents_follow(observed: Observed) -> Observed:
     manifest = observed.child("ConfigMap", names.model_config(observed.key.name))
     if manifest is None:
         return observed
-    text = manifest["data"][modelconfig.KEY]
+    text = text_of(manifest) or ""
     said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
     return replace(observed, agents={pod["metadata"]["uid"]: said for pod in observed.pods})

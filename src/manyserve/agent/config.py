@@ -8,7 +8,6 @@ is that of the text inside.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from manyserve.agent.text import one_line
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
 
-MAX_BYTES = 64 * 1024 * 1024
 _LOOKS_BEFORE_READING_ANYWAY = 50
 
 
@@ -60,35 +58,20 @@ class ConfigFile:
             if self.config is None or self.config.hash != content_hash:
                 self.config = Config({entry.model_name: entry for entry in modelconfig.parse(data)}, content_hash)
             self.error = ""
-        except (OSError, ValueError, RecursionError, zlib.error) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self.error = f"{self._paths[0]} cannot be used: {one_line(error)}"
 
     def _text(self) -> bytes | None:
         """Return the text, or None while there is no file."""
         plain, packed = self._paths
         try:
-            return _bounded(plain.read_bytes())
+            return modelconfig.bounded(plain.read_bytes())
         except FileNotFoundError:
             pass
         try:
-            return unpack(packed.read_bytes())
+            return modelconfig.unpack(packed.read_bytes())
         except FileNotFoundError:
             return None
-
-
-def unpack(data: bytes) -> bytes:
-    """Return the content of gzip data, never more than the limit. Raises `ValueError`, `zlib.error`."""
-    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    text = _bounded(reader.decompress(data, MAX_BYTES + 1))
-    if not reader.eof:
-        raise ValueError("the gzip data is cut short")
-    return text
-
-
-def _bounded(text: bytes) -> bytes:
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
-    return text
 
 
 def _identity(path: Path) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -50,6 +51,12 @@ class Condition(Wire):
     )
 
 
+@lru_cache(maxsize=1024)
+def condition(kind: str, status: Status, reason: str | None = None, message: str | None = None) -> Condition:
+    """Return a condition: the same one for the same words, for thousands of models say the same."""
+    return Condition(type=kind, status=status, reason=reason, message=message)
+
+
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """Return the condition of this type, if it is there."""
     return next((each for each in conditions if each.type == kind), None)
@@ -62,12 +69,11 @@ def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime
 
 
 def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
-    since = timestamp(now)
-    if old is not None and old.status == new.status and old.last_transition_time:
-        if (old.reason, old.message) == (new.reason, new.message):
-            return old
-        since = old.last_transition_time
-    return new.model_copy(update={"last_transition_time": since})
+    if old is None or old.status != new.status or not old.last_transition_time:
+        return new.model_copy(update={"last_transition_time": timestamp(now)})
+    if (old.reason, old.message) == (new.reason, new.message):
+        return old
+    return new.model_copy(update={"last_transition_time": old.last_transition_time})
 
 
 def timestamp(moment: datetime) -> str:

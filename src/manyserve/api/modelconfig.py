@@ -3,13 +3,16 @@
 A JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}`, with `digest` and
 `refreshInterval` in the spec of the models that have them, in the ConfigMap of a host's shard, sorted by
 name, so that equal contents are equal bytes. Reading is strict: a file that is not exactly such a list is an
-error, because agents must never unload anything over a file they cannot read.
+error, because agents must never unload anything over a file they cannot read. A list too long to stand there
+as text stands there packed, as `models.json.gz`; the hash is that of the text inside.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
@@ -20,6 +23,9 @@ from manyserve.api.base import Wire
 from manyserve.api.quantity import Memory
 
 KEY = "models.json"
+PACKED_KEY = f"{KEY}.gz"
+MAX_BYTES = 64 * 1024 * 1024
+"""No reader takes a longer text, packed or not."""
 
 
 class EntrySpec(Wire):
@@ -53,7 +59,8 @@ _ENTRIES = TypeAdapter(tuple[Entry, ...])
 def dump(entries: Iterable[Entry]) -> str:
     """Return the text of `models.json`: sorted by name, the same bytes for the same entries."""
     ordered = sorted(entries, key=lambda entry: entry.model_name)
-    return json.dumps([entry.to_wire() for entry in ordered], indent=1) + "\n"
+    data = _ENTRIES.dump_json(tuple(ordered), indent=1, by_alias=True, exclude_none=True, ensure_ascii=True)
+    return f"{data.decode()}\n"
 
 
 def parse(text: str | bytes) -> tuple[Entry, ...]:
@@ -70,3 +77,27 @@ def content_hash(text: str | bytes) -> str:
     """Return the short hash by which operator and agents tell one `models.json` from another."""
     data = text.encode() if isinstance(text, str) else text
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def pack(text: str) -> bytes:
+    """Return the text as gzip data, the same bytes for the same text."""
+    return gzip.compress(text.encode(), compresslevel=6, mtime=0)
+
+
+def unpack(data: bytes) -> bytes:
+    """Return the content of gzip data, never more than the limit. Raises `ValueError`."""
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = bounded(reader.decompress(data, MAX_BYTES + 1))
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not reader.eof:
+        raise ValueError("the gzip data is cut short")
+    return text
+
+
+def bounded(text: bytes) -> bytes:
+    """Return the text. Raises `ValueError` when it is longer than the limit."""
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES} bytes")
+    return text

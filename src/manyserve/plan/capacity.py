@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, InferenceService
 from manyserve.api.quantity import format_memory, parse_memory
@@ -62,7 +63,12 @@ def memory_limit(service: InferenceService) -> int:
 
 def declared_memory(model: TrainedModel) -> int:
     """Return the bytes that the model declares. Raises `ValueError` with a sentence."""
-    return parse_memory(model.spec.model.memory)
+    return _bytes(model.spec.model.memory)
+
+
+@lru_cache(maxsize=1024)  # thousands of models declare few sizes
+def _bytes(memory: str | int) -> int:
+    return parse_memory(memory)
 
 
 def takes_several_models(service: InferenceService, config: ServingConfig) -> bool:

@@ -28,7 +28,7 @@ def host_status(
 ) -> InferenceServiceStatus:
     """Return the host's status; `wanted` is the Deployment that we want, None when there can be none."""
     url, address = urls.host_url(observed.key, observed.config.ingress), Address(url=urls.host_address(observed.key))
-    found = _conditions(service, observed)
+    found = _conditions(service, observed, placement)
     return InferenceServiceStatus(
         url=url,
         address=address,
@@ -40,8 +40,8 @@ def host_status(
     )
 
 
-def _conditions(service: InferenceService, observed: Observed) -> tuple[Condition, ...]:
-    predictor = predictor_ready(service, observed)
+def _conditions(service: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
+    predictor = predictor_ready(service, observed, placement)
     ingress = _ingress_ready(observed)
     bad = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(

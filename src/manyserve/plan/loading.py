@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import ModelReport, ModelState
-from manyserve.api.conditions import LOADED, Condition
+from manyserve.api.conditions import LOADED, Condition, condition
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import Failure
 from manyserve.plan.pods import Replica
@@ -41,11 +41,11 @@ def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     """Return the state of a placed model."""
     ready = [replica for replica in replicas if replica.ready]
     loaded = sum(replica.has_loaded(entry.model_name, entry.digest) for replica in ready)
-    said = _worst(entry, ready) or _worst(entry, replicas)
-    failure = _failure(*said) if said and said[1].state in _FAILED else None
     if ready and loaded == len(ready):
         note = next(filter(None, (_note(entry, replica) for replica in ready)), None)
-        return Loading(Condition(type=LOADED, status="True", message=note), len(ready), loaded, None)
+        return Loading(condition(LOADED, "True", message=note), len(ready), loaded, None)
+    said = _worst(entry, ready) or _worst(entry, replicas)
+    failure = _failure(*said) if said and said[1].state in _FAILED else None
     reason, message = _why(host, entry, replicas, said)
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"

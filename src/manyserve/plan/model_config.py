@@ -1,37 +1,108 @@
-"""The ConfigMap of a host's shard: every placed model, as its agents read it."""
+"""The ConfigMap of a host's shard: every placed model, as its agents read it.
+
+The list stands there as text while it is short, and packed past 900 KiB; never both, for agents would read the
+one and we might mean the other. A packed one becomes text again only below 700 KiB, so that a host that grows
+and shrinks about the limit does not flap. What is compared is always the text: another release of zlib may pack
+the same text into other bytes.
+
+A ConfigMap holds 1 MiB. A model for which `models.json` has no room any more is not placed, and says so; what
+stands there stays.
+"""
 
 from __future__ import annotations
 
-from manyserve.api import modelconfig, names
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from collections.abc import Mapping
+from functools import lru_cache
+
+from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.modelconfig import Entry
+from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, dump, pack, parse, unpack
+from manyserve.plan.actions import WriteConfig
 from manyserve.plan.objects import belongs_to, child, difference
 from manyserve.plan.observed import Manifest
-from manyserve.plan.placement import Placement
 
+LONGEST_TEXT = 900 * 1024
+SHORTEST_PACKED = 700 * 1024
+LARGEST_PACKED = 1000 * 1024
+"""Bytes; with what else is in the ConfigMap it stays below the 1 MiB of data that the API server takes."""
 
-def build_model_config(service: InferenceService, placement: Placement) -> Manifest:
-    """Return the ConfigMap with `models.json`."""
-    name = names.model_config(service.metadata.name, placement.shard)
-    data = {modelconfig.KEY: modelconfig.dump(placement.placed.values())}
-    return child(service, "v1", "ConfigMap", name, data=data)
+_NOTHING = dump(())
 
 
 def current_entries(service: InferenceService, observed: Manifest | None) -> tuple[Entry, ...]:
     """Return what is placed now. An earlier host's ConfigMap, or one that cannot be read, places nothing."""
     if observed is None or not belongs_to(observed, service):
         return ()
+    return _entries(text_of(observed) or _NOTHING)
+
+
+def text_of(observed: Manifest) -> str | None:
+    """Return the `models.json` of a ConfigMap as agents read it, None when there is none or it cannot be unpacked."""
+    texts = _texts(observed)
+    return texts.get(KEY, texts.get(PACKED_KEY))
+
+
+def write_model_config(
+    service: InferenceService, shard: int, text: str, observed: Manifest | None
+) -> WriteConfig | None:
+    """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
+
+    A further key that somebody added to it is no business of ours, unless agents would read it.
+    """
+    if observed is not None and not belongs_to(observed, service):
+        return None
+    wanted = child(service, "v1", "ConfigMap", names.model_config(service.metadata.name, shard))
+    key = PACKED_KEY if _is_long(text, observed) else KEY
+    if observed is not None and _texts(observed) == {key: text} and difference(wanted, observed) is None:
+        return None
+    content = {"data": {KEY: text}} if key == KEY else {"binaryData": {PACKED_KEY: b64encode(pack(text)).decode()}}
+    return WriteConfig(wanted | content, observed["metadata"]["resourceVersion"] if observed else None)
+
+
+def without_room(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list[str]:
+    """Return the placed models that `models.json` has no room for: the last of those that it does not hold yet.
+
+    An entry that is to stand there in other words counts as one that it does not hold.
+    """
+    turn = sorted(placed, key=lambda name: placed[name] is not held.get(name))
+    staying = sum(placed[name] is held.get(name) for name in turn)
+
+    def is_full(count: int) -> bool:
+        text = dump(placed[name] for name in turn[:count])
+        return len(text) > LARGEST_PACKED and len(pack(text)) > LARGEST_PACKED
+
+    if staying == len(turn) or not is_full(len(turn)):
+        return []
+    if is_full(staying + 1):
+        return turn[staying:]
+    return turn[bisect_left(range(len(turn)), 1, lo=staying + 1, key=is_full) - 1 :]
+
+
+def _is_long(text: str, observed: Manifest | None) -> bool:
+    is_packed = observed is not None and PACKED_KEY in (observed.get("binaryData") or {})
+    return len(text) > (SHORTEST_PACKED if is_packed else LONGEST_TEXT)
+
+
+def _texts(observed: Manifest) -> dict[str, str | None]:
+    """Return each form in which the list stands in the ConfigMap."""
+    plain, packed = observed.get("data") or {}, observed.get("binaryData") or {}
+    texts: dict[str, str | None] = {KEY: plain[KEY]} if KEY in plain else {}
+    return texts | ({PACKED_KEY: _unpacked(packed[PACKED_KEY])} if PACKED_KEY in packed else {})
+
+
+@lru_cache(maxsize=2)  # few, for they may be large: a long list is looked at often and changes seldom
+def _unpacked(data: str) -> str | None:
     try:
-        return modelconfig.parse((observed.get("data") or {}).get(modelconfig.KEY, "[]"))
+        return unpack(b64decode(data)).decode()
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=2)
+def _entries(text: str) -> tuple[Entry, ...]:
+    try:
+        return parse(text)
     except ValueError:
         return ()
-
-
-def is_written(wanted: Manifest, observed: Manifest | None) -> bool:
-    """Tell whether the ConfigMap stands as wanted; a key that somebody added to it is no business of ours."""
-    return observed is not None and difference(wanted, observed) is None
-
-
-def text_of(manifest: Manifest) -> str:
-    """Return the `models.json` of a ConfigMap that we built."""
-    return str(manifest["data"][modelconfig.KEY])

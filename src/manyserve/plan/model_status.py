@@ -6,8 +6,10 @@ the framework, it has the memory, and every replica has the model loaded. `Ready
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, cached_property
 
 from manyserve.api import conditions
 from manyserve.api.conditions import Condition
@@ -28,6 +30,7 @@ NOT_MMS = "IsNotMMSPredictor"
 NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
+FULL = "ModelConfigFull"
 _ORDER = (
     conditions.IS_MMS_PREDICTOR,
     conditions.FRAMEWORK_SUPPORTED,
@@ -63,91 +66,117 @@ def waiting_status(model: TrainedModel, now: datetime) -> TrainedModelStatus:
     )
 
 
-def model_status(
-    model: TrainedModel,
-    service: InferenceService,
-    observed: Observed,
-    placement: Placement,
-    host_conditions: Sequence[Condition],
-    replicas: Sequence[Replica],
-    now: datetime,
-) -> TrainedModelStatus:
-    """Return the status of a model whose host exists."""
-    name, key = model.metadata.name, observed.key
-    entry = placement.placed.get(name)
-    loading = roll_up(key.name, entry, replicas) if entry else not_placed(replicas, f"not placed on {key.name}")
-    loaded = claim_told(loading.condition, entry, observed, replicas) if entry else _not_taken(loading, model, observed)
-    judged = (*_judge(model, service, observed, placement, host_conditions), loaded)
-    path = urls.model_path(name, service.spec.predictor.protocol)
-    return TrainedModelStatus(
-        url=f"{urls.host_url(key, observed.config.ingress)}{path}",
-        address=Address(url=f"{urls.host_address(key)}{path}"),
-        conditions=conditions.carry_over(model.status.conditions, (*judged, _ready(judged)), now),
-        **_counts(loading),
-        observed_generation=model.metadata.generation,
-    )
+@dataclass(frozen=True)
+class Host:
+    """What the statuses of a host's models have in common: asked once, said thousands of times."""
+
+    service: InferenceService
+    observed: Observed
+    placement: Placement
+    replicas: tuple[Replica, ...]
+    conditions: tuple[Condition, ...]
+    """The host's own."""
+
+    @cached_property
+    def takes_several(self) -> Condition:
+        """Whether it takes TrainedModels at all."""
+        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, why_not_several(self.service, self.observed.config))
+
+    @cached_property
+    def is_ready(self) -> Condition:
+        """Whether it answers."""
+        return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, self._why_not_ready())
+
+    @cached_property
+    def supports(self) -> Callable[[str], Condition]:
+        """Whether its server supports a framework."""
+        return cache(
+            lambda framework: _condition(
+                conditions.FRAMEWORK_SUPPORTED,
+                NOT_SUPPORTED,
+                why_not_framework(self.service, framework, self.observed.config),
+            )
+        )
+
+    @cached_property
+    def places(self) -> tuple[str, str, str]:
+        """The beginning of the models' URLs from outside and inside the cluster, and the protocol."""
+        ingress = self.observed.config.ingress
+        key, protocol = self.observed.key, self.service.spec.predictor.protocol
+        return urls.host_url(key, ingress), urls.host_address(key), protocol
+
+    def _why_not_ready(self) -> str | None:
+        ready = conditions.find(self.conditions, conditions.READY)
+        if ready is not None and ready.status == "True":
+            return None
+        return f"{self.service.metadata.name} is not ready: {ready.message if ready else 'it was not looked at yet'}"
 
 
-def _not_taken(loading: Loading, model: TrainedModel, observed: Observed) -> Condition:
-    """Return the condition `Loaded` of a model that is not placed: its place may be one that is not allowed."""
-    why = why_not_source(model.spec.model.storage_uri, observed.config.credentials.https)
+def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model whose host exists; the one that it has, if nothing changed."""
+    name = model.metadata.name
+    loading, loaded = _loaded(model, host)
+    judged = (*_judge(model, host), loaded)
+    url, address, protocol = host.places
+    path = urls.model_path(name, protocol)
+    fields = {
+        "url": f"{url}{path}",
+        "address": Address(url=f"{address}{path}"),
+        "conditions": conditions.carry_over(model.status.conditions, (*judged, _ready(judged)), now),
+        "replicas": loading.replicas,
+        "loaded_replicas": loading.loaded,
+        "loaded": f"{loading.loaded}/{loading.replicas}",
+        "last_failure": loading.failure,
+        "observed_generation": model.metadata.generation,
+    }
+    same = all(getattr(model.status, field) == value for field, value in fields.items())
+    return model.status if same else TrainedModelStatus(**fields)
+
+
+def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:
+    """Return how far the model is, and the condition `Loaded`, in the words of what it waits for."""
+    key, entry = host.observed.key, host.placement.placed.get(model.metadata.name)
+    if entry is None:
+        loading = not_placed(host.replicas, f"not placed on {key.name}")
+        return loading, _not_taken(loading, model, host)
+    loading = roll_up(key.name, entry, host.replicas)
+    return loading, claim_told(loading.condition, entry, host.observed, host.replicas)
+
+
+def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
+    """Return the condition `Loaded` of a model that is not placed: there may be no room, or its place not allowed."""
+    full = host.placement.left_out.get(model.metadata.name)
+    if full is not None:
+        return loading.condition.model_copy(update={"reason": FULL, "message": full})
+    why = why_not_source(model.spec.model.storage_uri, host.observed.config.credentials.https)
     if why is None:
         return loading.condition
     message = f"{loading.condition.message}: {STORAGE_URI}: {why}"
     return loading.condition.model_copy(update={"reason": NOT_ALLOWED, "message": message})
 
 
-def _counts(loading: Loading) -> dict[str, object]:
-    return {
-        "replicas": loading.replicas,
-        "loaded_replicas": loading.loaded,
-        "loaded": f"{loading.loaded}/{loading.replicas}",
-        "last_failure": loading.failure,
-    }
+def _judge(model: TrainedModel, host: Host) -> tuple[Condition, ...]:
+    supported = host.supports(model.spec.model.framework)
+    return host.takes_several, supported, _memory(model, host.placement), host.is_ready
 
 
-def _judge(
-    model: TrainedModel,
-    service: InferenceService,
-    observed: Observed,
-    placement: Placement,
-    host_conditions: Sequence[Condition],
-) -> tuple[Condition, ...]:
-    framework = model.spec.model.framework
-    several = why_not_several(service, observed.config)
-    supported = why_not_framework(service, framework, observed.config)
+def _memory(model: TrainedModel, placement: Placement) -> Condition:
     room = placement.no_room.get(model.metadata.name)
-    return (
-        _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, several),
-        _condition(conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, supported),
-        _memory(model, placement, room),
-        _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, _why_not_ready(service, host_conditions)),
-    )
-
-
-def _memory(model: TrainedModel, placement: Placement, room: str | None) -> Condition:
     if room is None and model.metadata.name not in placement.placed:
         why = "not judged: the host does not take this model"
-        return Condition(type=conditions.MEMORY_RESOURCE_AVAILABLE, status="Unknown", reason="NotJudged", message=why)
+        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)
     return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, room)
-
-
-def _why_not_ready(service: InferenceService, host_conditions: Sequence[Condition]) -> str | None:
-    ready = conditions.find(host_conditions, conditions.READY)
-    if ready is not None and ready.status == "True":
-        return None
-    return f"{service.metadata.name} is not ready: {ready.message if ready else 'it was not looked at yet'}"
 
 
 def _condition(kind: str, reason: str, why: str | None) -> Condition:
     if why is None:
-        return Condition(type=kind, status="True")
-    return Condition(type=kind, status="False", reason=reason, message=why)
+        return conditions.condition(kind, "True")
+    return conditions.condition(kind, "False", reason, why)
 
 
 def _ready(judged: Sequence[Condition]) -> Condition:
     by_type = {each.type: each for each in judged}
     bad = next((by_type[kind] for kind in _ORDER if by_type[kind].status == "False"), None)
     if bad is None:
-        return Condition(type=conditions.READY, status="True", message=by_type[conditions.LOADED].message)
-    return Condition(type=conditions.READY, status="False", reason=bad.reason, message=bad.message)
+        return conditions.condition(conditions.READY, "True", message=by_type[conditions.LOADED].message)
+    return conditions.condition(conditions.READY, "False", bad.reason, bad.message)

@@ -4,15 +4,18 @@ What is placed stays placed while it fits; a model that grew is judged after tho
 are tried by creation time, then uid, whenever room appears. The sum of declared memory is never above the
 host's limit. Switching multi-model serving off places nothing new but unloads nothing either: a slip in
 the configuration must not empty a thousand servers. The same goes for a store that is not to be read any more.
+What fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
 
 Today a host has one shard. The shard stands in the placement all the same, so that more can come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
+from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry, EntrySpec
 from manyserve.api.quantity import parse_memory
@@ -27,15 +30,19 @@ from manyserve.plan.capacity import (
     takes_several_models,
     why_not_framework,
 )
+from manyserve.plan.model_config import without_room
 from manyserve.plan.source_rules import why_not_source
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The placed entries of one shard by model, and why each model that waits for memory does."""
+    """The placed entries of one shard by model, and why each model that waits for room does."""
 
     placed: Mapping[str, Entry] = field(default_factory=dict)
     no_room: Mapping[str, str] = field(default_factory=dict)
+    """For the models that wait for memory, why."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """For the models that `models.json` has no room for, why."""
     used: int = 0
     limit: int = 0
     shard: int = 0
@@ -67,30 +74,67 @@ def place(
 
     `unreadable` names models that are there and do not parse: their entries stay as they are.
     """
+    host = service.metadata.name
     held = {entry.model_name: entry for entry in current}
     limit = memory_limit(service)
-    takers = [model for model in models if _may_be_placed(service, model, held, config)]
-    placed = {name: entry for name, entry in held.items() if name in unreadable}
-    taken = [Taken(name, _memory_of(entry)) for name, entry in placed.items()]
-    used = sum(each.memory for each in taken)
-    over: dict[str, int] = {}
-    unread: dict[str, str] = {}
+    takes, https = _takes(service, config), config.credentials.https
+    takers = [model for model in models if _may_be_placed(model, held, takes, https)]
+    stuck = {name: entry for name, entry in held.items() if name in unreadable}
+    fit = _Fit(dict(stuck), {name: _memory_of(entry) for name, entry in stuck.items()})
     for model in sorted(takers, key=lambda each: _turn(each, held)):
+        fit.take(model, held.get(model.metadata.name), limit)
+    left_out = dict.fromkeys(without_room(fit.placed, held), _full(host))
+    placed = {name: entry for name, entry in fit.placed.items() if name not in left_out}
+    taken = [Taken(name, fit.memory[name]) for name in placed]
+    used, by = sum(each.memory for each in taken), in_words(taken)
+    waiting = {name: no_room(host, limit, used, by, wanted) for name, wanted in fit.over.items()}
+    return Placement(placed, fit.unread | waiting, left_out, used, limit)
+
+
+@dataclass
+class _Fit:
+    """What has been taken so far, in turn."""
+
+    placed: dict[str, Entry]
+    memory: dict[str, int]
+    over: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.used = sum(self.memory.values())
+
+    def take(self, model: TrainedModel, before: Entry | None, limit: int) -> None:
+        """Place a model if its memory fits beside what is taken; an entry that says the same stays the same object."""
         name = model.metadata.name
         try:
             wanted = declared_memory(model)
         except ValueError as error:
-            unread[name] = f"spec.model.memory: {error}"
-            continue
-        if used + wanted <= limit:
-            used += wanted
-            taken.append(Taken(name, wanted))
-            placed[name] = entry_of(model)
-        else:
-            over[name] = wanted
-    by = in_words(taken)
-    waiting = {name: no_room(service.metadata.name, limit, used, by, wanted) for name, wanted in over.items()}
-    return Placement(placed, unread | waiting, used, limit)
+            self.unread[name] = f"spec.model.memory: {error}"
+            return
+        if self.used + wanted > limit:
+            self.over[name] = wanted
+            return
+        self.used += wanted
+        self.memory[name] = wanted
+        self.placed[name] = before if before is not None and _says_the_same(before, model) else entry_of(model)
+
+
+def _says_the_same(entry: Entry, model: TrainedModel) -> bool:
+    here, there = entry.model_spec, model.spec.model
+    return (here.storage_uri, here.framework, here.memory, here.digest, here.refresh_interval) == (
+        there.storage_uri,
+        there.framework,
+        there.memory,
+        there.digest,
+        there.refresh_interval,
+    )
+
+
+def _full(host: str) -> str:
+    return (
+        f"{host} is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
+        "place the model on another InferenceService"
+    )
 
 
 def _memory_of(entry: Entry) -> int:
@@ -101,17 +145,21 @@ def _memory_of(entry: Entry) -> int:
         return 0
 
 
+def _takes(service: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
+    """Return whether the host takes a new model of a framework, asked once for each."""
+    several = takes_several_models(service, config)
+    return cache(lambda framework: several and why_not_framework(service, framework, config) is None)
+
+
 def _may_be_placed(
-    service: InferenceService, model: TrainedModel, held: Mapping[str, Entry], config: ServingConfig
+    model: TrainedModel, held: Mapping[str, Entry], takes: Callable[[str], bool], https: HttpsCredentials
 ) -> bool:
     if model.metadata.deletion_timestamp:
         return False
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
-    allowed = why_not_source(model.spec.model.storage_uri, config.credentials.https) is None
-    supported = why_not_framework(service, model.spec.model.framework, config) is None
-    return allowed and supported and takes_several_models(service, config)
+    return takes(model.spec.model.framework) and why_not_source(model.spec.model.storage_uri, https) is None
 
 
 def _turn(model: TrainedModel, held: Mapping[str, Entry]) -> tuple[int, str, str]:

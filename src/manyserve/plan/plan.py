@@ -12,7 +12,7 @@ from datetime import datetime
 
 from manyserve.api import modelconfig, names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.actions import Apply, Delete, Plan, SetOwners, WriteConfig
+from manyserve.plan.actions import Apply, Delete, Plan, SetOwners
 from manyserve.plan.autoscaler import build_autoscaler
 from manyserve.plan.deployment import build_deployment
 from manyserve.plan.disruption_budget import build_disruption_budget
@@ -20,8 +20,8 @@ from manyserve.plan.events import host_event
 from manyserve.plan.host_status import host_status
 from manyserve.plan.http_route import build_http_route
 from manyserve.plan.ingress import build_ingress
-from manyserve.plan.model_config import build_model_config, current_entries, is_written, text_of
-from manyserve.plan.model_status import model_status, waiting_status
+from manyserve.plan.model_config import current_entries, write_model_config
+from manyserve.plan.model_status import Host, model_status, waiting_status
 from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import belongs_to, stamped, why_apply
 from manyserve.plan.observed import Child, Manifest, Observed
@@ -51,17 +51,15 @@ def plan(observed: Observed, now: datetime) -> Plan:
     deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
     status = host_status(service, observed, placement, deployment, now)
     replicas = replicas_of(observed)
-    written = build_model_config(service, placement)
-    touched, wait = nudges(replicas, modelconfig.content_hash(text_of(written)), now)
-    models = [
-        (model, model_status(model, service, observed, placement, status.conditions, replicas, now))
-        for model in observed.models
-    ]
+    text = modelconfig.dump(placement.placed.values())
+    touched, wait = nudges(replicas, modelconfig.content_hash(text), now)
+    host = Host(service, observed, placement, replicas, status.conditions)
+    models = [(model, model_status(model, host, now)) for model in observed.models]
     leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
     return Plan(
         applies=tuple(_applies(wanted, observed, service)),
         deletes=tuple(_deletes(wanted, observed, service)),
-        config=_config(written, config_map, service),
+        config=write_model_config(service, placement.shard, text, config_map),
         nudges=touched,
         owners=_owners(observed, placement),
         statuses=(*host_write(service, status), *model_writes(models)),
@@ -112,12 +110,6 @@ def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceS
     for child, manifest in observed.children.items():
         if child.kind in optional and child not in keep and belongs_to(manifest, service):
             yield Delete(child, manifest["metadata"]["uid"], "it is not wanted any more")
-
-
-def _config(written: Manifest, current: Manifest | None, service: InferenceService) -> WriteConfig | None:
-    if is_written(written, current) or (current is not None and not belongs_to(current, service)):
-        return None
-    return WriteConfig(written, current["metadata"]["resourceVersion"] if current else None)
 
 
 def _owners(observed: Observed, placement: Placement) -> tuple[SetOwners, ...]:

@@ -13,6 +13,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
 from manyserve.plan.store_env import annotated
@@ -22,12 +23,14 @@ Trouble = tuple[str, str]
 """A reason and a sentence."""
 
 
-def predictor_ready(service: InferenceService, observed: Observed) -> Condition:
+def predictor_ready(service: InferenceService, observed: Observed, placement: Placement) -> Condition:
     """Return the condition `PredictorReady`."""
     answers = _answers(service, observed)
     trouble = next(filter(None, (check(service, observed) for check in CHECKS)), None)
-    if trouble is None:
-        trouble = _stuck(service, observed) if answers else _why_not_available(service, observed)
+    if trouble is None and answers:
+        trouble = _stuck(service, observed) or _full(placement)
+    elif trouble is None:
+        trouble = _why_not_available(service, observed)
     reason, message = trouble or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
@@ -99,6 +102,14 @@ def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
             if each["type"] == kind and each["status"] == bad:
                 return each.get("reason") or kind, each.get("message") or "the Deployment does not get on"
     return None
+
+
+def _full(placement: Placement) -> Trouble | None:
+    if not placement.left_out:
+        return None
+    count = len(placement.left_out)
+    models = "1 model is" if count == 1 else f"{count} models are"
+    return "ModelConfigFull", f"{models} not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
 
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:

@@ -42,7 +42,7 @@ def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> I
 
 def _patch(old: Wire, new: Wire) -> dict[str, Any]:
     """Return the merge patch from the old status to the new: what changed, and null for what went."""
-    return _merge_patch(old.to_wire(), new.to_wire())
+    return {} if old is new or old == new else _merge_patch(old.to_wire(), new.to_wire())
 
 
 def _merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from manyserve.agent.config import MAX_BYTES
-from manyserve.api.modelconfig import dump
+from manyserve.api.modelconfig import MAX_BYTES, dump
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
 pytestmark = DROPPED_STREAMS

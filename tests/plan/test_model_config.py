@@ -1,0 +1,184 @@
+"""`models.json` in its ConfigMap: as text or packed, never both, and never more than a ConfigMap holds."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from base64 import b64encode
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from manyserve.api import conditions, modelconfig
+from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry
+from manyserve.api.names import Key
+from manyserve.plan import model_config
+from manyserve.plan.model_config import current_entries, text_of, without_room, write_model_config
+from manyserve.plan.observed import Child, Observed
+from manyserve.plan.placement import entry_of, place
+from manyserve.plan.plan import plan
+from tests.support import make, world
+
+CHILD = Child("ConfigMap", "modelconfig-triton-mms-0")
+HOST = make.host()
+SHORT = modelconfig.dump([entry_of(make.model("a"))])
+Manifest = dict[str, Any]
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a ConfigMap hold a few models as text, some more packed, and no more."""
+    monkeypatch.setattr(model_config, "LONGEST_TEXT", 900)
+    monkeypatch.setattr(model_config, "SHORTEST_PACKED", 500)
+    monkeypatch.setattr(model_config, "LARGEST_PACKED", 1500)
+
+
+def models(count: int) -> list[Any]:
+    digests = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
+    return [make.model(f"m-{number:02d}", memory="1Mi", digest=f"sha256:{each}") for number, each in enumerate(digests)]
+
+
+def written(text: str, observed: Manifest | None = None) -> Manifest:
+    action = write_model_config(HOST, 0, text, observed)
+    assert action is not None
+    return action.manifest | {"metadata": action.manifest["metadata"] | {"resourceVersion": "7"}}
+
+
+def forms(manifest: Manifest) -> set[str]:
+    return {*manifest.get("data", {}), *manifest.get("binaryData", {})}
+
+
+def settled(count: int) -> Observed:
+    start = Observed(
+        key=Key("default", "triton-mms"),
+        config=make.config(),
+        service=HOST,
+        models=tuple(models(count)),
+        pods=(make.pod(),),
+    )
+    return world.settle(start)
+
+
+def test_a_short_list_is_text_and_a_long_one_is_packed_and_neither_is_both() -> None:
+    long = SHORT + " " * model_config.LONGEST_TEXT
+    assert forms(written(SHORT)) == {KEY}
+    assert forms(written(long)) == {PACKED_KEY}
+    assert text_of(written(long)) == long
+    assert written(long) == written(long), "the same text is the same bytes"
+
+
+@pytest.mark.usefixtures("tight")
+def test_about_the_limit_it_does_not_flap() -> None:
+    middle, long = SHORT + " " * 600, SHORT + " " * 900
+    assert forms(written(middle)) == {KEY}
+    assert forms(written(middle, written(long))) == {PACKED_KEY}
+    assert forms(written(SHORT, written(long))) == {KEY}
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("count", [2, 6])
+def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(count: int) -> None:
+    found = settled(count)
+    assert forms(found.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
+    assert len(current_entries(HOST, found.children[CHILD])) == count
+    assert plan(found, make.NOW).empty
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"data": {KEY: "[]"}},
+        {"binaryData": {}},
+        {"binaryData": {PACKED_KEY: b64encode(modelconfig.pack("[]")).decode()}},
+        {"binaryData": {PACKED_KEY: b64encode(b"no gzip").decode()}},
+        {"binaryData": {PACKED_KEY: "?"}},
+    ],
+    ids=["a list as text beside it", "no list", "another list", "no gzip", "no base64"],
+)
+def test_a_hand_on_a_packed_list_is_put_right(edit: Manifest) -> None:
+    found = settled(6)
+    before = found.children[CHILD]
+    edited = replace(found, children={**found.children, CHILD: before | edit})
+    config = plan(edited, make.NOW).config
+    assert config is not None
+    assert config.resource_version == before["metadata"]["resourceVersion"]
+    assert forms(config.manifest) == {PACKED_KEY}
+    assert text_of(config.manifest) == text_of(before)
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_key_that_somebody_added_is_left_there() -> None:
+    found = settled(6)
+    more = found.children[CHILD] | {"data": {"notes": "mine"}}
+    assert plan(replace(found, children={**found.children, CHILD: more}), make.NOW).config is None
+
+
+@pytest.mark.usefixtures("tight")
+def test_what_another_zlib_packed_differently_stands_as_well() -> None:
+    found = settled(6)
+    before = found.children[CHILD]
+    other = b64encode(gzip.compress((text_of(before) or "").encode(), compresslevel=1, mtime=9)).decode()
+    assert other != before["binaryData"][PACKED_KEY]
+    again = before | {"binaryData": {PACKED_KEY: other}}
+    assert plan(replace(found, children={**found.children, CHILD: again}), make.NOW).empty
+
+
+@pytest.mark.usefixtures("tight")
+def test_past_what_a_config_map_holds_placing_stops_and_what_is_placed_stays() -> None:
+    first = settled(10)
+    placed = world.placed(first)
+    assert placed == {f"m-{number:02d}" for number in range(10)}
+    after = world.settle(replace(first, models=(*first.models, *models(60)[10:])))
+    assert placed < world.placed(after) < {each.metadata.name for each in after.models}
+    assert len(modelconfig.pack(text_of(after.children[CHILD]) or "")) <= 1500
+    assert plan(after, make.NOW).empty, "and that is that"
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> None:
+    found = settled(60)
+    assert found.service is not None
+    count = len(world.placed(found))
+    left_out = next(each for each in found.models if each.metadata.name not in world.placed(found))
+    ready = conditions.find(left_out.status.conditions, conditions.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "ModelConfigFull")
+    assert ready.message == (
+        "triton-mms is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
+        "place the model on another InferenceService"
+    )
+    predictor = conditions.find(found.service.status.conditions, conditions.PREDICTOR_READY)
+    assert predictor is not None
+    assert (predictor.status, predictor.reason) == ("True", "ModelConfigFull")
+    assert predictor.message == (
+        f"{60 - count} models are not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+    )
+    assert found.service.status.models == f"{count}/60"
+    assert found.service.status.memory == f"{count}Mi/2Gi"
+
+
+@pytest.mark.usefixtures("tight")
+def test_room_that_appears_is_taken_in_turn() -> None:
+    found = settled(60)
+    placed = world.placed(found)
+    after = world.settle(replace(found, models=found.models[5:]))
+    names = [each.metadata.name for each in after.models]
+    assert world.placed(after) == set(names[: len(world.placed(after))])
+    assert len(world.placed(after)) >= len(placed) - 1
+
+
+@pytest.mark.usefixtures("tight")
+def test_as_many_as_fit_are_placed_and_not_one_less() -> None:
+    wanted: dict[str, Entry] = {each.metadata.name: entry_of(each) for each in models(60)}
+    left_out = without_room(wanted, {})
+    kept = [entry for name, entry in wanted.items() if name not in left_out]
+    one_more = [*kept, wanted[left_out[0]]]
+    assert len(modelconfig.pack(modelconfig.dump(kept))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
+
+
+def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
+    (entry,) = current = (entry_of(make.model("a")),)
+    assert place(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
+    assert place(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
