@@ -166,6 +166,25 @@ async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> N
         lookups.want(HOST, needed(known, HOST))
         await until(lambda: MINE in known.looked)
     assert known.looked[MINE].why_not == "PersistentVolumeClaim mine may not be looked at: claims are forbidden"
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.doubtful_claims == {"mine"}
+
+
+async def test_fault_21_a_right_that_is_taken_away_takes_no_setting_from_the_pods_and_is_told() -> None:
+    server = ScriptedServer()
+    server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1"}}}))
+    server.answers.extend([(403, {}, {"kind": "Status", "code": 403, "message": "no"})] * 100)
+    known = known_with(read_secrets=True)
+    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
+    async with served(server) as client, looking(client, known, Rhythm(there=0.1)) as lookups:
+        lookups.want(HOST, needed(known, HOST))
+        await until(lambda: any(each.doubtful for each in known.looked.values()))
+    seen = observe(known, HOST)
+    assert seen
+    assert seen.account
+    assert seen.account.annotations == {REGION: "eu-1"}
+    assert seen.account.problems == ("Secret s3 may not be looked at: no",)
 
 
 async def test_what_no_host_needs_any_more_is_forgotten() -> None:

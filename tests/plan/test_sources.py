@@ -11,10 +11,12 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from manyserve.agent.variables import values
 from manyserve.api import conditions
+from manyserve.api.agentreport import ModelState
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.names import Key
 from manyserve.plan.credentials import CREDENTIALS_DIR
 from manyserve.plan.observed import Account, Child, Manifest, Observed
+from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from manyserve.plan.sources import PVC_DIR
 from manyserve.plan.store_env import annotated, configured
@@ -51,6 +53,15 @@ def env(spec: Manifest) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in found["env"]}
 
 
+def told(settled: Observed) -> str | None:
+    """Return what a host that answers has to say of its credentials."""
+    assert settled.service
+    found = conditions.find(settled.service.status.conditions, conditions.PREDICTOR_READY)
+    assert found
+    assert (found.status, found.reason) == ("True", "CredentialsNotUsable")
+    return found.message
+
+
 def test_the_secrets_of_the_service_account_are_mounted_into_the_agent_alone() -> None:
     spec = pod_spec(seen(account=ACCOUNT))
     found = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/credentials")}
@@ -67,6 +78,19 @@ def test_tokens_and_registry_passwords_are_left_out() -> None:
     spec = pod_spec(seen(account=ACCOUNT))
     assert "token" not in str(spec["volumes"])
     assert "pull" not in str(spec["volumes"])
+
+
+def test_what_no_secret_can_be_called_is_left_out_and_said_since_no_deployment_could_mount_it() -> None:
+    settled = world.settle(seen(account=Account("mine", ("a:b", "s3-keys"))))
+    spec = settled.children[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert [path for path in folders(spec) if path.startswith("/mnt/credentials")] == ["/mnt/credentials/s3-keys"]
+    assert told(settled) == "ServiceAccount mine: 'a:b' is listed in its secrets and is not the name of one"
+
+
+def test_a_secret_whose_annotations_cannot_be_seen_is_told_on_the_host() -> None:
+    why = "Secret s3-keys does not exist in namespace default"
+    settled = world.settle(seen(account=Account("mine", ("s3-keys",), problems=(why,))))
+    assert told(settled) == f"ServiceAccount mine: {why}"
 
 
 def test_a_volume_has_a_name_that_kubernetes_takes_whatever_the_secret_is_called() -> None:
@@ -102,6 +126,17 @@ def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:
     assert "/mnt/pvc/mine" not in folders(spec, "kserve-container")
 
 
+@pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine may not be looked at: no"}, {}])
+def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(claims: dict[str, str]) -> None:
+    """So after a right was taken away, and for a model that does not parse any more."""
+    settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
+    unsure = replace(settled, claims=claims, doubtful_claims=frozenset(claims))
+    assert not plan(unsure, make.NOW).applies
+    assert plan(replace(unsure, doubtful_claims=frozenset()), make.NOW).applies or not claims
+    new = seen("pvc://mine/a", claims=claims, doubtful_claims=frozenset(claims))
+    assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "what was never mounted is not tried"
+
+
 def test_a_claim_of_a_model_that_is_not_placed_is_not_mounted() -> None:
     observed = seen(claims={"mine": None}, models=(make.model(uri="pvc://mine/a", memory="9Gi"),))
     assert "/mnt/pvc/mine" not in folders(pod_spec(observed))
@@ -124,6 +159,14 @@ def test_a_model_says_that_its_claim_does_not_exist_and_the_host_stays_ready() -
     host = conditions.find(settled.service.status.conditions, conditions.READY)
     assert host
     assert host.status == "True"
+
+
+@pytest.mark.parametrize("why", ["PersistentVolumeClaim mine does not exist in namespace default", None])
+def test_while_a_model_waits_for_its_claim_it_says_that_the_version_before_answers(why: str | None) -> None:
+    settled = world.settle(seen("pvc://mine/b", claims={"mine": why}))
+    report = make.report(entry_of(settled.models[0]), state=ModelState.PENDING, serving=True)
+    message = ready_of(replace(settled, agents={"uid-pod-1": report})).message
+    assert str(message).endswith("; the version before still answers")
 
 
 def test_a_model_says_that_the_pods_are_being_replaced_with_its_claim_mounted() -> None:
@@ -239,15 +282,12 @@ def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> Non
         ("cabundle", "ca.crt", "must be an absolute path in the agent's container"),
         ("region", "eu 1", "must be letters, digits and '-'"),
         ("cabundle-configmap", "A/b", "must be the name of a ConfigMap"),
+        ("useaccelerate", "true", "is not supported"),
     ],
 )
 def test_an_annotation_that_cannot_be_understood_is_said_and_stops_no_pod(name: str, value: str, said: str) -> None:
     settled = world.settle(seen(account=account_with(**{name: value})))
-    assert settled.service
-    found = conditions.find(settled.service.status.conditions, conditions.PREDICTOR_READY)
-    assert found
-    assert (found.status, found.reason) == ("True", "CredentialsNotUsable")
-    assert found.message == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {said}"
+    assert told(settled) == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {said}"
     AgentSettings.from_env(env(settled.children[DEPLOYMENT]["spec"]["template"]["spec"]))
 
 

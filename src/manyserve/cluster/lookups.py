@@ -3,8 +3,9 @@
 To watch them would take the right to list all of a kind, and with it all secrets of a cluster. So each that a
 host needs is looked at when it is first named, and again now and then: soon when it is missing, since
 somebody may be about to make it, seldom when it is there. Only its metadata is asked for. A look that fails
-leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods. However
-many names there are, looking at them again takes no more than twenty requests a second.
+leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods. A right that
+is taken away takes nothing from the pods either. However many names there are, looking at them again takes no
+more than twenty requests a second.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Looked:
 
     annotations: tuple[tuple[str, str], ...] = ()
     why_not: str | None = None
+    doubtful: bool = False
+    """It may be there all the same: nobody may look. The annotations are those that were seen last."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ class Lookups:
             found = Looked(why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}")
             pause = self._rhythm.missing
         except Forbidden as error:
-            found = Looked(why_not=f"{name.kind.name} {name.key.name} may not be looked at: {error}")
+            why_not = f"{name.kind.name} {name.key.name} may not be looked at: {error}"
+            found = Looked(self._known.get(name, Looked()).annotations, why_not, doubtful=True)
         except ClusterError as error:
             _log.warning("%s %s could not be looked at: %s", name.kind.name, name.key, error)
             found, pause = self._known.get(name), self._rhythm.failed

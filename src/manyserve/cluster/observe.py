@@ -30,5 +30,6 @@ def observe(known: Known, key: Key) -> Observed | None:
         failures=dict(known.failures.get(key, {})),
         account=surroundings.account(known, key),
         claims=surroundings.claims(known, key),
+        doubtful_claims=surroundings.doubtful_claims(known, key),
         pending=not surroundings.needed(known, key) <= known.looked.keys(),
     )

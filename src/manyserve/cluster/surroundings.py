@@ -28,15 +28,22 @@ def account(known: Known, host: Key) -> Account | None:
     found = known.accounts.of(host, known.hosts.get(host))
     if found is None:
         return None
+    looked = [known.looked[name] for name in sorted(_secrets(known, host)) if name in known.looked]
     annotations = dict(found.annotations)
-    for name in sorted(_secrets(known, host)):
-        annotations |= dict(known.looked[name].annotations) if name in known.looked else {}
-    return replace(found, annotations=annotations)
+    for each in looked:
+        annotations |= dict(each.annotations)
+    return replace(found, annotations=annotations, problems=tuple(each.why_not for each in looked if each.why_not))
 
 
 def claims(known: Known, host: Key) -> dict[str, str | None]:
     """Return the claims that were looked at: None where one exists, else why not."""
     return {name.key.name: known.looked[name].why_not for name in _claims(known, host) if name in known.looked}
+
+
+def doubtful_claims(known: Known, host: Key) -> frozenset[str]:
+    """Return the claims of which nobody can tell whether they exist."""
+    looked = ((name, known.looked.get(name)) for name in _claims(known, host))
+    return frozenset(name.key.name for name, found in looked if found is not None and found.doubtful)
 
 
 def _claims(known: Known, host: Key) -> set[Name]:

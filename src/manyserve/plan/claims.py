@@ -2,25 +2,35 @@
 
 Only claims that exist are mounted: a pod that names one which does not exist never starts, and one user's
 slip must not stop everyone's models. The others are looked for again and again; the model says so meanwhile.
+One that is mounted already stays while it cannot be told whether it exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from manyserve.api import names
 from manyserve.api.conditions import Condition
 from manyserve.api.modelconfig import Entry
 from manyserve.api.storageuri import claim_of
+from manyserve.plan.loading import still_served
 from manyserve.plan.observed import Observed
-from manyserve.plan.pods import Replica
+from manyserve.plan.pods import Replica, mounted_claims
 
 CLAIM_NOT_FOUND = "PersistentVolumeClaimNotFound"
 
 
 def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the claims of the placed models that exist, sorted."""
-    named = {claim_of(entry.model_spec.storage_uri) for entry in placed}
-    return tuple(sorted(name for name, why_not in observed.claims.items() if why_not is None and name in named))
+    """Return the claims of the placed models that exist, as far as can be told, sorted."""
+    named = {name for entry in placed if (name := claim_of(entry.model_spec.storage_uri))}
+    there = {name for name, why_not in observed.claims.items() if why_not is None}
+    unknown = (named - observed.claims.keys()) | observed.doubtful_claims
+    return tuple(sorted(named & (there | (unknown & _mounted(observed)))))
+
+
+def _mounted(observed: Observed) -> frozenset[str]:
+    deployment = observed.child("Deployment", names.deployment(observed.key.name))
+    return mounted_claims(deployment["spec"]["template"]["spec"]) if deployment else frozenset()
 
 
 def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
@@ -29,10 +39,12 @@ def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Se
     if claim is None or loaded.status == "True":
         return loaded
     missing = observed.claims.get(claim)
-    if missing is not None:
-        return loaded.model_copy(update={"reason": CLAIM_NOT_FOUND, "message": f"{missing}; the model waits for it"})
     without = [each for each in replicas if claim not in each.claims]
-    if without:
+    if missing is not None and (without or claim not in observed.doubtful_claims):
+        reason, message = CLAIM_NOT_FOUND, f"{missing}; the model waits for it"
+    elif without:
+        reason = "Pending"
         message = f"pods are being replaced by ones that mount PersistentVolumeClaim {claim}; {without[0].name} has not"
-        return loaded.model_copy(update={"reason": "Pending", "message": message})
-    return loaded
+    else:
+        return loaded
+    return loaded.model_copy(update={"reason": reason, "message": f"{message}{still_served(entry, replicas)}"})

@@ -32,6 +32,8 @@ class Account:
     pull_secrets: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Those about S3, its secrets' laid over its own."""
+    problems: tuple[str, ...] = ()
+    """Why annotations of its secrets could not be looked at."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Observed:
     """None when the ServiceAccount does not exist."""
     claims: Mapping[str, str | None] = field(default_factory=dict)
     """The claims that models name: None when one exists, else why not in a sentence."""
+    doubtful_claims: frozenset[str] = frozenset()
+    """Those of them that may exist all the same, since nobody may look: what is mounted of them stays."""
     pending: bool = False
     """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
 

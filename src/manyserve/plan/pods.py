@@ -6,7 +6,7 @@ so for exactly what is asked for now, and the server behind the agent answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
@@ -56,14 +56,14 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         running=status.get("phase") == "Running",
         annotations=metadata.get("annotations") or {},
         report=report,
-        claims=frozenset(_claims(pod)),
+        claims=mounted_claims(pod.get("spec", {})),
     )
 
 
-def _claims(pod: Manifest) -> Iterator[str]:
-    for volume in pod.get("spec", {}).get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            yield volume["persistentVolumeClaim"]["claimName"]
+def mounted_claims(pod_spec: Manifest) -> frozenset[str]:
+    """Return the PersistentVolumeClaims that a pod mounts."""
+    sources = (volume.get("persistentVolumeClaim") for volume in pod_spec.get("volumes") or ())
+    return frozenset(each["claimName"] for each in sources if each)
 
 
 def pod_trouble(pods: Sequence[Manifest]) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from manyserve.api import conditions, names
 from manyserve.api.conditions import Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
+from manyserve.plan.credentials import secret_problems
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.placement import Placement
@@ -63,7 +64,7 @@ def _nothing_was_refused(_: InferenceService, observed: Observed) -> Trouble | N
 
 
 def _stores_are_understood(_: InferenceService, observed: Observed) -> Trouble | None:
-    problems = annotated(observed.account).problems
+    problems = (*annotated(observed.account).problems, *secret_problems(observed.account))
     if not problems or observed.account is None:
         return None
     return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"

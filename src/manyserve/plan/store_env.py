@@ -17,6 +17,16 @@ from manyserve.plan.observed import S3_ANNOTATION, Account
 Value = TypeVar("Value")
 
 S3_CA_DIR = "/mnt/s3-ca"
+_ANNOTATIONS = (
+    "endpoint",
+    "usehttps",
+    "region",
+    "verifyssl",
+    "usevirtualbucket",
+    "useanoncredential",
+    "cabundle",
+    "cabundle-configmap",
+)
 _CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
 
 
@@ -70,6 +80,8 @@ def annotated(account: Account | None) -> S3Settings:
         "MANYSERVE_S3_CA_FILE": _ca_file(config_map, ca_file),
     }
     env = {name: value for name, value in found.items() if value is not None}
+    unknown = sorted(note for note in notes if note.removeprefix(S3_ANNOTATION) not in _ANNOTATIONS)
+    problems += [f"the annotation {note} is not supported" for note in unknown]
     return S3Settings(env, config_map, tuple(problems))
 
 
