@@ -8,6 +8,7 @@ import stat
 import struct
 import tarfile
 import tempfile
+import tracemalloc
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.archive import Bounds, Kind, kind_of
+from manyserve.agent.download.unpack import Names
 from tests.agent.sources.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))
@@ -259,6 +261,24 @@ BAD_ZIPS = {
 def test_input_12_a_zip_that_is_refused(tmp_path: Path, case: str) -> None:
     data, words = BAD_ZIPS[case]
     assert words in refused(tmp_path / "a", data, Kind.ZIP)
+
+
+def test_input_11_folders_that_only_names_speak_of_count(tmp_path: Path) -> None:
+    deep = [(f"{number}/" + "d/" * 60 + "x", b"") for number in range(10)]
+    few = Bounds(files=100, bytes=1000, ratio=100)
+    assert refused(tmp_path / "a", tar_of(deep), Kind.TAR, few) == "it has more than 100 entries"
+    assert refused(tmp_path / "b", zipped(*deep), Kind.ZIP, few) == "it has more than 100 entries"
+    assert sum(1 for _ in (tmp_path / "a").rglob("*")) < 100
+
+
+def test_input_11_what_is_kept_of_deep_names_stays_small() -> None:
+    names = Names()
+    tracemalloc.start()
+    for number in range(1000):
+        names.add(f"{number}/" + "d/" * 60 + "x", is_folder=False)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 500 * len(names)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

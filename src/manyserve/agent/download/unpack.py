@@ -39,7 +39,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much an archive may hold: entries, bytes, and times its own size, which is `packed` bytes."""
+    """How much an archive may hold: files and folders, bytes, and times its own size, which is `packed` bytes."""
 
     files: int
     bytes: int
@@ -61,29 +61,30 @@ class Bounds:
 
 
 class Names:
-    """The names in an archive so far."""
+    """The names in an archive so far, folder by folder: whoever shares a folder, shares what is kept of it."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
+        self._seen: dict[tuple[int, str], tuple[int, str, bool]] = {}
+
+    def __len__(self) -> int:
+        """Return how many files and folders there are, with those that are named by what lies in them alone."""
+        return len(self._seen)
 
     def add(self, name: str, *, is_folder: bool) -> tuple[str, ...]:
         """Return the parts of a name. Raises `ArchiveError` for one that is refused, or that another one is in."""
         parts = parts_of(name)
-        for length in range(1, len(parts)):
-            self._add(name, parts[:length], is_folder=True)
-        if parts:
-            self._add(name, parts, is_folder=is_folder)
-        elif not is_folder:
+        if not (parts or is_folder):
             raise ArchiveError(f"{shown(name)} names no file")
+        folder = 0
+        for depth, part in enumerate(parts, 1):
+            inner, known = is_folder or depth < len(parts), len(self._seen)
+            folder, spelt, was_folder = self._seen.setdefault((folder, part.casefold()), (known + 1, part, inner))
+            if spelt != part:
+                other = shown("/".join((*parts[: depth - 1], spelt)))
+                raise ArchiveError(f"{shown(name)} and {other} differ only in capital letters")
+            if len(self._seen) == known and not (inner and was_folder):
+                raise ArchiveError(f"{shown(name)} is there twice")
         return parts
-
-    def _add(self, name: str, parts: tuple[str, ...], *, is_folder: bool) -> None:
-        folded = tuple(part.casefold() for part in parts)
-        spelt, was_folder = self._seen.setdefault(folded, (parts, is_folder))
-        if spelt != parts:
-            raise ArchiveError(f"{shown(name)} and {shown('/'.join(spelt))} differ only in capital letters")
-        if self._seen[folded][0] is not parts and not (is_folder and was_folder):
-            raise ArchiveError(f"{shown(name)} is there twice")
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -122,8 +123,9 @@ def unpack(members: Iterable[Member], folder: Path, bounds: Bounds) -> Generator
     names, files, total = Names(), 0, 0
     for files, member in enumerate(members, 1):
         total += member.size
-        bounds.check(files, total)  # no member gives more than it says, so this is before anything is written
-        path = folder.joinpath(*names.add(member.name, is_folder=member.is_folder))
+        parts = names.add(member.name, is_folder=member.is_folder)
+        bounds.check(max(files, len(names)), total)  # no member gives more than it says: nothing is written before
+        path = folder.joinpath(*parts)
         if member.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             yield 0
