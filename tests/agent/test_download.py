@@ -188,6 +188,10 @@ async def test_etags_that_only_look_like_checksums_are_found_out_once_a_bucket(
         ({"models/a/" + "n" * 256: b"1"}, "the object name .* is refused: no file can be called so"),
         ({"models/a/sub/": b"bytes", "models/a/sub/x": b"1"}, "'models/a/sub' is refused: it has 5 bytes and is a"),
         ({"models/a/": b"bytes", "models/a/x": b"1"}, "'models/a' is refused: it has 5 bytes and is a folder, too"),
+        (
+            {"models/a/x": b"1", "models/a/x/": b""},
+            "'models/a/x' is refused: it is there twice, with a slash at its end",
+        ),
     ],
 )
 async def test_input_14_names_that_no_folder_can_hold_are_refused(

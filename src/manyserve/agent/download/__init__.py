@@ -50,7 +50,10 @@ def downloaders(settings: AgentSettings) -> Downloaders:
 
 def choose(uri: str, known: Downloaders) -> Downloader:
     """Return the downloader for a URI. Raises `DownloadError`."""
-    scheme = "az" if is_azure(uri) else urlsplit(uri).scheme
+    try:
+        scheme = "az" if is_azure(uri) else urlsplit(uri).scheme
+    except ValueError:
+        raise DownloadError(f"{one_line(uri)} is no URL", reason="bad_uri", permanent=True) from None
     if scheme not in known:
         schemes = ", ".join(f"{each}://" for each in sorted(known))
         sentence = f"the agent cannot read {one_line(uri)}: it knows {schemes}"

@@ -10,6 +10,7 @@ from manyserve.agent.text import one_line
 NOT_FOUND = ("was not found", "not_found", True)
 OTHER = ("could not be read", "unavailable", False)
 FORBIDDEN = ("may not be read", "forbidden", True)
+_MOST_CHARACTERS = 8 * 1024
 _ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>.*?<Message>(?P<message>[^<]*)", re.DOTALL)
 _CAUSES = (
     re.compile(r"InvalidCertificate\(\s*(?P<why>\w+)"),
@@ -36,9 +37,10 @@ def shortened(text: str) -> str:
 
     Of a store's XML that is the code and the first line of the message: what follows are signatures, and numbers
     that would make each try's message another one, as would the request with its duration, before the dash. The
-    paragraphs after the first are for obstore's programmers, and may know why there was no connection.
+    paragraphs after the first are for obstore's programmers, and may know why there was no connection. Of an
+    answer of any length only the beginning is looked at.
     """
-    told, _, source = text.partition("\n\nDebug source")
+    told, _, source = (part[:_MOST_CHARACTERS] for part in text.partition("\n\nDebug source"))
     head, dash, tail = told.partition(" - ")
     words = tail if dash and "Error performing" in head else head
     if answer := _ANSWER.search(words):

@@ -112,6 +112,7 @@ def next_hop(taken: list[URL], location: str) -> URL:
     """Return where a redirect leads after the hops taken. Raises `RefusedError`."""
     try:
         found = taken[-1].join(URL(location, encoded=location.isascii())).with_fragment(None)
+        found.port  # noqa: B018 (it is read when it is asked for, and may be none)
     except ValueError:
         raise RefusedError("it leads to what is no URL") from None
     if taken[-1].scheme == "https" and found.scheme == "http":

@@ -7,6 +7,7 @@ folder at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,13 @@ async def _single(store: ObjectStore, key: str) -> list[RemoteFile]:
 
 def named(files: list[RemoteFile]) -> list[RemoteFile]:
     """Return the files without those that only stand for a folder. Raises `DownloadError`."""
+    paths = Counter(file.path for file in files)  # a slash at its end is all that a folder has beyond a file
     folders = {str(parent) for file in files for parent in PurePosixPath(file.path).parents} | {""}
     for file in files:
         if file.path in folders and file.size:
             raise _refused(file.key, f"it has {file.size} bytes and is a folder, too")
+        if paths[file.path] > 1:
+            raise _refused(file.key, "it is there twice, with a slash at its end and without")
     return [_safe(file) for file in files if file.path not in folders]
 
 

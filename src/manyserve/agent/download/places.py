@@ -43,7 +43,10 @@ def is_azure(uri: str) -> bool:
 
 def place(uri: str) -> Place:
     """Return what the URI names. Raises `DownloadError`."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise _refused(uri, "is no URL") from None
     if parts.query or parts.fragment:
         raise _refused(uri, "has a query or a fragment, and no object's name is written so")
     found = _https(parts) if parts.scheme == "https" else _by_scheme(parts)
