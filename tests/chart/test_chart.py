@@ -77,7 +77,7 @@ def test_every_value_has_a_comment() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["webhook.failurePolicy=Perhaps", "image.digest=latest", "config.ingress.gateway=a", "operator.replicas=2", "x=1"],
+    ["webhook.failurePolicy=Perhaps", "image.digest=latest", "config.ingress.gateway=a", "operator.replicas=0", "x=1"],
 )
 def test_a_value_that_makes_no_sense_is_refused(value: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
@@ -149,6 +149,8 @@ def test_the_operator_reads_what_its_pod_gives() -> None:
     settings = OperatorSettings.from_env(environment(pod))
     ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
     assert settings.namespace == "manyserve-system"
+    assert settings.leader_election
+    assert settings.pod
     assert ports == {"health": settings.health_port, "metrics": settings.metrics_port}
 
 

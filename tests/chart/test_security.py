@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from manyserve.cluster import kinds
-from tests.chart.rendering import VARIANTS, Manifest, objects, pods, the
+from manyserve.operator.settings import OperatorSettings
+from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
@@ -77,10 +78,24 @@ def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
         "httproutes": {"delete"},
         "pods": {"patch"},
         "events": {"create", "patch"},
+        "leases": {"create", "update"},
         "serviceaccounts": set(),
         "persistentvolumeclaims": set(),
     }
     assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == made
+
+
+@pytest.mark.parametrize("name", ["manyserve", "other"])
+def test_the_operator_may_change_no_lease_but_its_own(name: str) -> None:
+    values = (f"fullnameOverride={name}",)
+    found = [rule for role, rule in rules(*values) if role == f"{name}-operator" and rule["resources"] == ["leases"]]
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in found] == [
+        ([f"{name}-operator"], ["get", "update"]),
+        (None, ["create"]),
+    ]
+    ((_, pod),) = (each for each in pods(*values) if each[0] == f"{name}-operator")
+    assert OperatorSettings.from_env(environment(pod)).lease == f"{name}-operator"
+    assert the("Role", f"{name}-operator", *values)["metadata"]["namespace"] == "manyserve-system"
 
 
 def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> None:

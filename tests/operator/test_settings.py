@@ -23,6 +23,7 @@ def test_the_defaults_are_those_of_the_chart() -> None:
     settings = OperatorSettings.from_env({})
     assert (settings.namespace, settings.health_port, settings.metrics_port) == ("manyserve-system", 8090, 9090)
     assert settings.watch_namespace is None
+    assert (settings.leader_election, settings.lease) == (True, "manyserve-operator")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def test_the_defaults_are_those_of_the_chart() -> None:
         ("MANYSERVE_HEALTH_PORT", "0", "must be a port"),
         ("MANYSERVE_METRICS_PORT", "99999", "must be a port"),
         ("MANYSERVE_AGENT_PORT", "http", "must be a port"),
+        ("MANYSERVE_LEADER_ELECTION", "perhaps", "must be true or false"),
         ("MANYSERVE_LOG_LEVEL", "loud", "must be one of DEBUG"),
     ],
 )
