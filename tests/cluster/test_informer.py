@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -173,6 +174,21 @@ async def test_a_defect_in_what_is_told_does_not_end_the_informer(server: Script
     server.scripts.extend([[event("ADDED", model("c", 3))], [event("ADDED", model("d", 4)), SILENT]])
     async with informed(server, on_change=stumble) as informer:
         await until(lambda: "d" in names(informer))
+
+
+async def test_a_watch_that_is_told_when_to_come_again_does_not_come_before(server: ScriptedServer) -> None:
+    server.scripts.append([event("ADDED", model("c", 3))])
+    throttled = (429, {"Retry-After": "1"}, {"message": "too many requests"})
+
+    def told(_old: Any, new: Any) -> None:
+        if new["metadata"]["name"] == "c":
+            server.answers.append(throttled)
+
+    async with informed(server, on_change=told):
+        await until(lambda: len(server.watched()) == 2)
+        began = time.monotonic()
+        await until(lambda: len(server.watched()) == 3)
+    assert time.monotonic() - began > 0.9
 
 
 async def test_a_kind_that_is_not_served_is_empty_and_synced_if_that_is_allowed(server: ScriptedServer) -> None:

@@ -21,6 +21,7 @@ from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
 from manyserve.cluster.copies import Change, Copy, Manifest, key_of
 from manyserve.cluster.errors import ClusterError, Expired, NotFound, Silent, Unavailable, from_status
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.transport import LONGEST_RETRY_AFTER
 
 __all__ = ["Informer", "key_of"]
 
@@ -81,6 +82,7 @@ class Informer:
         self._patience = patience
         self._version = ""
         self._failures = 0
+        self._told_to_wait = 0.0
 
     @property
     def store(self) -> dict[Key, Manifest]:
@@ -155,6 +157,7 @@ class Informer:
         self.last_turn = time.monotonic()
         self.last_heard = self.last_turn if error.code else self.last_heard
         self._failures += 1
+        self._told_to_wait = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
         if isinstance(error, NotFound) and self._optional:
             self._absent()
         elif isinstance(error, Expired):
@@ -174,4 +177,5 @@ class Informer:
         if not self._failures:
             return 0.0
         longest = min(self._patience.first_wait * 2.0 ** min(self._failures - 1, 16), self._patience.longest_wait)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311  only spreads reconnections
+        told, self._told_to_wait = self._told_to_wait, 0.0
+        return max(longest * random.uniform(0.5, 1.0), told)  # noqa: S311  only spreads reconnections
