@@ -1,6 +1,7 @@
 """Who sees everything: a watch of each kind straight at the API server, which keeps every revision.
 
-A resourceVersion that the API server has forgotten would be a gap in the history, and ends the test.
+An API server that comes back has forgotten what was before: then what there is is listed, and a revision that
+came and went in between is not judged.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from contextlib import aclosing, asynccontextmanager
 
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest, Selection
-from manyserve.cluster.errors import ClusterError, Expired
+from manyserve.cluster.errors import ClusterError, Expired, from_status
 from manyserve.cluster.kinds import Kind
-from tests.faults.oracle import Revision
+from tests.faults.oracle import Revision, latest
 
 KINDS = (
     kinds.INFERENCE_SERVICE,
@@ -39,18 +40,29 @@ class Witness:
 
     async def follow(self, kind: Kind, listed: asyncio.Event) -> None:
         """Keep every revision of a kind until cancelled."""
-        begin = await self._client.list(kind, self._selection)
-        for item in begin.items:
-            self._keep(kind, item)
-        self._reached[kind] = begin.resource_version
-        listed.set()
         while True:
             try:
+                if kind not in self._reached:
+                    await self._list(kind)
+                    listed.set()
                 await self._watch(kind)
             except Expired:
-                raise
+                del self._reached[kind]
             except ClusterError:
                 await asyncio.sleep(PAUSE)  # the API server is away, or was quiet
+
+    async def _list(self, kind: Kind) -> None:
+        """Keep what there is, and what is not there any more."""
+        found = await self._client.list(kind, self._selection)
+        known = {name: thing for (of, name), thing in latest(self.history).items() if of == kind.name}
+        for item in found.items:
+            old = known.pop(item["metadata"]["name"], None)
+            if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+                self._keep(kind, item)
+        for item in known.values():
+            metadata = item["metadata"] | {"resourceVersion": found.resource_version}
+            self._keep(kind, item | {"metadata": metadata}, gone=True)
+        self._reached[kind] = found.resource_version
 
     async def _watch(self, kind: Kind) -> None:
         """Keep what comes until the watch ends."""
@@ -59,7 +71,7 @@ class Witness:
             async for event in events:
                 item = event["object"]
                 if event["type"] == "ERROR":
-                    raise Expired(f"the history of {kind.plural} has a gap: {item.get('message')}")
+                    raise from_status(item)
                 self._reached[kind] = item["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
                     self._keep(kind, item, gone=event["type"] == "DELETED")
