@@ -1,4 +1,4 @@
-"""A real API server for the tests of this folder, and a stage with an operator. Figures go to `reports/contract.json`."""
+"""A real API server for this folder's tests, and a stage with an operator. Figures go to `reports/contract.json`."""
 
 from __future__ import annotations
 
