@@ -231,7 +231,9 @@ async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_w
         ("http://169.254.1.1", "is refused: it is a link-local address"),
         ("http://[::1]:9", "is refused: it is a loopback address"),
         ("http://[::ffff:169.254.169.254]", "is refused: it is an address of the cloud's own"),
-        ("http://0.0.0.0:9", "is refused: it is a"),
+        ("http://0.0.0.0:9", "is refused: it is the unspecified address"),
+        ("http://[::ffff:0.0.0.0]:9", "is refused: it is the unspecified address"),
+        ("http://[64:ff9b::]:9", "is refused: it is the unspecified address"),
         ("http://localhost:9", "localhost of a secret or an annotation is refused: it is a loopback address"),
         ("http://2130706433", "is refused: .*odd spelling"),
     ],
@@ -246,6 +248,23 @@ async def test_an_endpoint_that_a_secret_names_is_not_on_the_pod_or_its_node(
         await source.find(URI)
     assert (caught.value.reason, caught.value.permanent) == ("forbidden", True)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bundle", ["/dev/zero", "/none", "/proc", "/proc/self/exe"])
+async def test_certificates_that_are_no_file_of_text_are_named_at_once(
+    bucket: CheckedBucket, tmp_path: Path, bundle: str
+) -> None:
+    SecretMount(tmp_path, "s3", AWS_CA_BUNDLE=bundle)
+    async with asyncio.timeout(5):
+        with pytest.raises(DownloadError, match=f"the certificates in {bundle} cannot be read") as caught:
+            await s3(bucket, tmp_path).find(URI)
+    assert (caught.value.reason, caught.value.permanent) == ("credentials", True)
+
+
+async def test_certificates_may_have_words_between_them_in_any_language(bucket: CheckedBucket, tmp_path: Path) -> None:
+    authority = issue_authority(datetime.now(UTC)).certificate.decode()
+    SecretMount(tmp_path, "s3", AWS_CA_BUNDLE=f"# F\N{LATIN SMALL LETTER O WITH DOUBLE ACUTE}\n{authority}")
+    assert (await s3(bucket, tmp_path).find(URI)).size == 10
 
 
 async def test_an_endpoint_that_a_secret_names_may_be_in_an_allowed_network(

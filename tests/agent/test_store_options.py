@@ -178,6 +178,36 @@ def test_a_truth_that_is_none_is_named_by_its_key() -> None:
         s3(KEYS | {"S3_VERIFY_SSL": "maybe"})
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"AWS_REGION": "x@169.254.169.254/"},
+        {"AWS_DEFAULT_REGION": "eu.example.com/#"},
+        {"S3_ENDPOINT": "169.254.169.254\\@minio.store"},
+        {"AWS_ENDPOINT_URL": "http://user:hush@minio.store"},
+        {"AWS_ENDPOINT_URL": "http://minio.store?hush"},
+        {"AWS_ENDPOINT_URL_S3": "gopher://minio.store"},
+        {"S3_ENDPOINT": "minio.store:99999"},
+    ],
+)
+def test_what_a_secret_says_cannot_make_another_host_of_s3(secret: dict[str, str]) -> None:
+    with pytest.raises(DownloadError, match="of S3 that a secret names is not one") as caught:
+        s3(KEYS | secret)
+    assert (caught.value.reason, caught.value.permanent) == ("credentials", True)
+    assert "hush" not in str(caught.value)
+
+
+def test_an_endpoint_may_have_a_path_or_an_address() -> None:
+    for endpoint in ("https://store.example/v1/s3", "http://[fd00::1]:9000", "http://10.0.0.1:9000"):
+        assert s3(KEYS | {"AWS_ENDPOINT_URL": endpoint}).endpoint == endpoint
+
+
+@pytest.mark.parametrize("account", ["example.com/", "account.example.com#", "ACCOUNT", "me@host"])
+def test_what_a_secret_says_cannot_make_another_host_of_azure(account: str) -> None:
+    with pytest.raises(DownloadError, match="the account that a secret names is not one"):
+        azure(Place("az", "container", "a"), {"AZURE_STORAGE_ACCOUNT": account})
+
+
 @pytest.mark.parametrize("environ", [KEYS, IRSA, POD_IDENTITY])
 def test_an_identity_of_the_pod_is_left_to_the_client_and_a_secrets_keys_go_before_it(environ: dict[str, str]) -> None:
     assert not {"skip_signature", "access_key_id"} & dict(s3(environ=environ).config).keys()

@@ -278,6 +278,9 @@ def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> Non
     ("name", "value", "said"),
     [
         ("endpoint", "http://u:p@minio", "must be host or host:port; whether it is https stands beside it"),
+        ("endpoint", "minio:99999", "must be host or host:port; whether it is https stands beside it"),
+        ("endpoint", "minio:port", "must be host or host:port; whether it is https stands beside it"),
+        ("endpoint", "[:::]:9000", "must be host or host:port; whether it is https stands beside it"),
         ("usehttps", "maybe", "must be true or false"),
         ("cabundle", "ca.crt", "must be an absolute path in the agent's container"),
         ("region", "eu 1", "must be letters, digits and '-'"),

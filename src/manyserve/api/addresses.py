@@ -63,6 +63,7 @@ def _kind(address: Address) -> str:
     site_local = isinstance(address, IPv6Address) and address.is_site_local
     kinds = (
         (address in _PLATFORM, "an address of the cloud's own services"),
+        (address.is_unspecified, "the unspecified address, which is this very machine"),
         (address.is_loopback, "a loopback address"),
         (address.is_link_local, "a link-local address"),
         (address.is_multicast, "a multicast address"),

@@ -16,8 +16,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from manyserve.api.addresses import Network
 from manyserve.api.base import Wire
+from manyserve.api.storageuri import PLACE
 
 _WORDS = {"1": True, "true": True, "0": False, "false": False}
+_LONGEST_ENDPOINT = 260
 URL_SENTENCE = "must be an http or https URL without a user name, a query or a fragment"
 ENDPOINT_SENTENCE = "must be host or host:port; whether it is https stands beside it"
 NETWORK_SENTENCE = "must be a network in CIDR form, such as 10.0.0.0/8 or fd00::/8"
@@ -46,8 +48,12 @@ def read_url(text: str) -> str:
 
 def read_endpoint(text: str) -> str:
     """Return the place of an S3 store, without its scheme. Raises `ValueError` with a sentence."""
-    if not re.fullmatch(r"[^\s/?#@]{1,260}", text) or not text.isprintable():
+    if len(text) > _LONGEST_ENDPOINT or not re.fullmatch(PLACE, text, re.ASCII):
         raise ValueError(ENDPOINT_SENTENCE)
+    try:
+        urlsplit(f"//{text}")
+    except ValueError:  # brackets around what is no address
+        raise ValueError(ENDPOINT_SENTENCE) from None
     return text
 
 

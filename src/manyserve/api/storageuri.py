@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 _PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"  # 1 to 65535
 _HOST = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+PLACE = _HOST + _PORT
+"""The pattern of host[:port]."""
 _WORD = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,95}"
 
 _USER = "^[^/]*//[^/]*@"  # what stands before an @ in the place; abfss:// has its container there
@@ -32,7 +34,7 @@ class Form(NamedTuple):
 
 def _web(scheme: str) -> Form:
     return Form(
-        rf"^{scheme}://{_HOST}{_PORT}/.+$",
+        rf"^{scheme}://{PLACE}/.+$",
         f"must be {scheme}://host[:port]/path, the host in ASCII (xn-- for other letters) without a dot at its end, "
         "the port from 1 to 65535",
     )
@@ -111,7 +113,7 @@ def has_form(uri: str, form: Form) -> bool:
 
 def claim_of(uri: str) -> str | None:
     """Return the PersistentVolumeClaim that a URI names, None when it is none of pvc://."""
-    found = _CLAIM.fullmatch(uri)
+    found = _CLAIM.fullmatch(uri) if uri.startswith("pvc://") else None
     return found[1] if found else None
 
 

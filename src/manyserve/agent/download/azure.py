@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import Folders, Secret
-from manyserve.agent.download.options import StoreOptions, first
+from manyserve.agent.download.options import StoreOptions, first, formed
 from manyserve.agent.download.places import AZURE, Place
 from manyserve.agent.sources import SourceSettings
 
+_ACCOUNT = "[a-z0-9]{3,24}"
 _ACCOUNTS = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME")
 _KEYS = ("AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY")
 _SAS = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
@@ -33,7 +34,7 @@ def azure_options(
 ) -> StoreOptions:
     """Return how a container is opened. Raises `DownloadError` when nothing names its account."""
     secret = _secret(place, secrets)
-    account = place.account or first(secret, _ACCOUNTS) or first(environ, _ACCOUNTS)
+    account = place.account or formed(first(secret, _ACCOUNTS), _ACCOUNT, "the account") or first(environ, _ACCOUNTS)
     if not account:
         sentence = (
             f"az://{place.bucket} is in no account: neither the URI nor a secret's AZURE_STORAGE_ACCOUNT names one"

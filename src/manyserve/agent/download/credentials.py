@@ -49,7 +49,7 @@ def _read(root: Path) -> Folders:
 
 def _secret(folder: Path) -> Secret:
     version = _version(folder)
-    found = ((name, _value(version / name)) for name in _names(version))
+    found = ((name, text_of(version / name)) for name in _names(version))
     return {name: value for name, value in found if value is not None}
 
 
@@ -61,8 +61,11 @@ def _version(folder: Path) -> Path:
         return folder
 
 
-def _value(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """Return the text of a file that somebody else names; None when it is none, is no text, or too long."""
     try:
+        if not path.is_file():  # a device gives bytes for ever, and a pipe none
+            return None
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         return data.decode().strip() if len(data) <= _MOST_BYTES else None

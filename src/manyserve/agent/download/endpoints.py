@@ -38,9 +38,7 @@ async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
 
 def _refusal(address: Address, networks: tuple[Network, ...]) -> str:
     kind = Allowed(networks).refusal(address)
-    if kind in _WITHIN_THE_CLUSTER and not address.is_unspecified:
-        return ""
-    return f"it is {kind}; {ALLOWED}" if kind else ""
+    return f"it is {kind}; {ALLOWED}" if kind and kind not in _WITHIN_THE_CLUSTER else ""
 
 
 async def _resolved(host: str) -> Iterable[Address]:

@@ -105,7 +105,7 @@ class ObjectStoreDownloader:
             except FileNotFoundError:
                 if file.size:
                     raise _gone(file) from None
-                await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
+                target.mkdir(parents=True, exist_ok=True)
                 return ""
             _same_version(file, result.meta)
             with opened(target, piece, hashed=hashed) as output:

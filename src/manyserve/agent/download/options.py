@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -41,6 +42,13 @@ def truth(values: Mapping[str, str], key: str, otherwise: bool | None) -> bool |
         sentence = f"the key {key} of a secret must be one of {', '.join(_TRUTHS)}"
         raise DownloadError(sentence, reason="credentials", permanent=True)
     return _TRUTHS[text.lower()] if text else otherwise
+
+
+def formed(text: str, form: str, what: str) -> str:
+    """Return a text of a secret that becomes part of a URL. Raises `DownloadError` when it could be more than that."""
+    if text and not re.fullmatch(form, text, re.ASCII):
+        raise DownloadError(f"{what} that a secret names is not one", reason="credentials", permanent=True)
+    return text
 
 
 def first(values: Mapping[str, str], keys: Sequence[str]) -> str:

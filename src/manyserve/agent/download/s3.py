@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.credentials import Folders, Secret
-from manyserve.agent.download.options import StoreOptions, first, truth
+from manyserve.agent.download.options import StoreOptions, first, formed, truth
 from manyserve.agent.download.places import S3, Place
 from manyserve.agent.sources import SourceSettings
+from manyserve.api.storageuri import PLACE
 
 CA_BUNDLE = "AWS_CA_BUNDLE"
 _KEY_NAMES = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("awsAccessKeyID", "awsSecretAccessKey"))
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_REGION = r"[-A-Za-z0-9]{1,63}"
+_URL = rf"https?://{PLACE}(/[-\w.~]+)*"  # what others may read as another host than we do is no part of it
 _ANONYMOUS = "awsAnonymousCredential"
 _SAYS_S3 = {"S3_ENDPOINT", "S3_VERIFY_SSL", "S3_USE_VIRTUAL_BUCKET", CA_BUNDLE, _ANONYMOUS, *_ENDPOINTS, *_REGIONS}
 _IDENTITIES = (
@@ -43,7 +46,7 @@ def s3_options(
     endpoint = _for_bucket(endpoint, place.bucket) if virtual else endpoint
     config: dict[str, str | bool | None] = {
         **_proof(secret, sources, environ),
-        "region": first(secret, _REGIONS) or sources.s3_region or "us-east-1",
+        "region": formed(first(secret, _REGIONS), _REGION, "the region of S3") or sources.s3_region or "us-east-1",
         "virtual_hosted_style_request": virtual,
         "aws_endpoint_url_s3": endpoint,
     }
@@ -90,7 +93,7 @@ def _endpoint(secret: Secret) -> str:
     """Return the URL that a secret names; KServe's S3_ENDPOINT is a host, and S3_USE_HTTPS tells the scheme."""
     named = (first(secret, _ENDPOINTS) or secret.get("S3_ENDPOINT", "")).rstrip("/")
     scheme = "http" if truth(secret, "S3_USE_HTTPS", otherwise=True) is False else "https"
-    return named if not named or "://" in named else f"{scheme}://{named}"
+    return formed(named if not named or "://" in named else f"{scheme}://{named}", _URL, "the endpoint of S3")
 
 
 def _for_bucket(endpoint: str, bucket: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from manyserve.agent.download.azure import azure_options
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.credentials import Secrets, text_of
 from manyserve.agent.download.endpoints import check_endpoint
 from manyserve.agent.download.gcs import gcs_options, wants_identity
 from manyserve.agent.download.metadata import MetadataServer
@@ -24,6 +24,7 @@ from manyserve.agent.download.options import StoreOptions
 from manyserve.agent.download.places import AZURE, GCS, S3, Place
 from manyserve.agent.download.s3 import CA_BUNDLE, s3_options, s3_secret
 from manyserve.agent.settings import AgentSettings
+from manyserve.agent.text import one_line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -103,13 +104,11 @@ def _no_other_host(endpoint: str) -> ClientConfig:
 
 def _pem(said: str, file: Path | None) -> str:
     """Return certificates: what a secret says, itself or by the path of a file, else those of the settings' file."""
-    if said.startswith(_BEGIN):
+    if _BEGIN in said:
         return said
     path = Path(said) if said else file
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        sentence = f"the certificates in {path} cannot be read"
-        raise DownloadError(sentence, reason="credentials", permanent=True) from error
+    found = text_of(path) if path else ""
+    if found is None:
+        sentence = one_line(f"the certificates in {path} cannot be read")
+        raise DownloadError(sentence, reason="credentials", permanent=True)
+    return found
