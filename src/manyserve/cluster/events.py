@@ -77,6 +77,7 @@ class Recorder:
         self._client = client
         self._clock = clock
         self._waiting: asyncio.Queue[tuple[str, Event]] = asyncio.Queue(WAITING)
+        self._full = False
         self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
         self._recent: OrderedDict[str, deque[float]] = OrderedDict()
 
@@ -85,7 +86,9 @@ class Recorder:
         try:
             self._waiting.put_nowait((namespace, event))
         except asyncio.QueueFull:
-            _log.warning("event dropped: %s %s/%s: %s", event.kind, namespace, event.name, event.message)
+            if not self._full:
+                _log.warning("events are dropped: %d wait already; the conditions have the truth", WAITING)
+            self._full = True
 
     def forget(self) -> None:
         """Send nothing of what was recorded until now."""
@@ -101,6 +104,7 @@ class Recorder:
     async def _work(self) -> None:
         while True:
             namespace, event = await self._waiting.get()
+            self._full = self._full and not self._waiting.empty()
             try:
                 await self._send(namespace, event)
             except ClusterError as error:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from io import BytesIO
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
+from aiohttp.payload import BytesIOPayload
 
 from manyserve.cluster.errors import NotLeading
 
@@ -56,11 +57,11 @@ class Fence:
         return self._end - MARGIN - self._clock()
 
 
-class FencedBody(BytesPayload):
+class FencedBody(BytesIOPayload):
     """A request's body that leaves only while the fence is open; without its body no write is carried out."""
 
     def __init__(self, value: bytes, fence: Fence) -> None:
-        super().__init__(value)
+        super().__init__(BytesIO(value))
         self._fence = fence
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:

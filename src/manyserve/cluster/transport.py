@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
 
@@ -128,7 +129,7 @@ class Transport:
     def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
         """Return what is sent of a write: with a fence, one that ends before the fence does. Raises `NotLeading`."""
         if self._fence is None:
-            return {"data": data, "params": params}
+            return {"data": data and BytesIO(data), "params": params}  # as bytes, a long one is sent at one go
         seconds = min(self._seconds, self._fence.seconds())
         return {
             "data": FencedBody(data or b"", self._fence),

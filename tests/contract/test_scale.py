@@ -1,0 +1,129 @@
+"""Thousands of models on one host: one ConfigMap holds them, packed, and the API server and the agents take it."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from manyserve.agent.config import ConfigFile
+from manyserve.api import names
+from manyserve.api.modelconfig import KEY, PACKED_KEY, content_hash
+from manyserve.api.names import Key
+from manyserve.cluster import kinds
+from manyserve.cluster.apply import Applier
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.events import Recorder
+from manyserve.cluster.known import Known
+from manyserve.cluster.observe import observe
+from manyserve.cluster.slots import Slots
+from manyserve.cluster.watches import Watches
+from manyserve.plan.actions import Plan
+from manyserve.plan.model_config import LONGEST_TEXT, text_of
+from manyserve.plan.plan import plan
+from tests.contract.stage import HOST, Stage, soon
+from tests.support import make
+from tests.support.kubectl import Kubectl, condition
+
+Manifest = dict[str, Any]
+CONFIG = names.model_config(HOST)
+
+
+def random(number: int, length: int) -> str:
+    """Return letters that do not pack well, the same ones each time."""
+    return "".join(hashlib.sha256(f"{number} {part}".encode()).hexdigest() for part in range(length // 64 + 1))[:length]
+
+
+def planned(host: Manifest, models: list[Manifest]) -> Plan:
+    """Return the plan for a host that the API server has and models that it need not have."""
+    known = Known(lambda _key: None)
+    known.config = make.config()
+    known.host_stored(None, host)
+    key = Key(host["metadata"]["namespace"], HOST)
+    for each in models:
+        known.model_stored(None, each | {"metadata": each["metadata"] | {"namespace": key.namespace}})
+    seen = observe(known, key)
+    assert seen is not None
+    return plan(seen, make.NOW)
+
+
+async def write_config(kubectl: Kubectl, client: KubeHttp, todo: Plan) -> Manifest:
+    """Carry out the plan's config alone, and return what the API server stored."""
+    known = Known(lambda _key: None)
+    watches = Watches(client, known, kubectl.namespace, lambda _old, _new: None)
+    applier = Applier(client, known, watches.by_kind, Recorder(client), lambda _kind, _verb: None)
+    await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
+    return kubectl.get("configmap", CONFIG)
+
+
+def host(kubectl: Kubectl) -> Manifest:
+    kubectl.apply(make.host_object(memory="64Gi") | {"metadata": {"name": HOST, "namespace": kubectl.namespace}})
+    return kubectl.get("isvc", HOST)
+
+
+async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them(
+    kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+) -> None:
+    uri = "gs://bucket/{0}/model-{0:05d}".format
+    models = [
+        make.model_object(f"model-{number:05d}", memory="1Mi", uri=uri(number), digest=f"sha256:{random(number, 64)}")
+        for number in range(20_000)
+    ]
+    todo = planned(host(kubectl), models)
+    assert len(todo.owners) == 20_000, "all are placed"
+    stored = await write_config(kubectl, client, todo)
+    assert "data" not in stored
+    (tmp_path / PACKED_KEY).write_bytes(b64decode(stored["binaryData"][PACKED_KEY]))
+    file = ConfigFile(tmp_path / KEY)
+    assert file.look()
+    assert file.config is not None, file.error
+    assert len(file.config.entries) == 20_000
+    assert file.config.hash == content_hash(text_of(stored) or "")
+
+
+async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_server_takes(
+    kubectl: Kubectl, client: KubeHttp
+) -> None:
+    models = [
+        make.model_object(f"m-{number:04d}", memory="1Mi", uri=f"gs://bucket/{random(number, 2000)}")
+        for number in range(1200)
+    ]
+    todo = planned(host(kubectl), models)
+    assert len(todo.owners) < 1200
+    assert sum("ModelConfigFull" in str(each.patch) for each in todo.statuses) == 1200 - len(todo.owners)
+    await write_config(kubectl, client, todo)
+
+
+async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeHttp) -> None:
+    stage.apply(make.host_object(memory="64Gi"))
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    count = LONGEST_TEXT // 2000 + 20
+    namespace = stage.kubectl.namespace
+    models = [
+        make.model_object(f"m-{number:03d}", memory="1Mi", uri=f"gs://bucket/{number:01990d}")
+        for number in range(count)
+    ]
+    named = (each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
+    await Slots().do([partial(_create, client, each) for each in named])
+    await soon(
+        lambda: all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm")), "all are ready", 120
+    )
+    assert PACKED_KEY in stage.kubectl.get("configmap", CONFIG)["binaryData"]
+    written = len(stage.kubelet.configs)
+    assert written < count / 20
+
+    gone = [each["metadata"]["name"] for each in models[: count // 2]]
+    for name in gone:
+        await client.delete(kinds.TRAINED_MODEL, namespace, name)
+    await soon(lambda: len(stage.placed()) == count - len(gone), "those that were deleted are out of it", 60)
+    stored = stage.kubectl.get("configmap", CONFIG)
+    assert KEY in stored["data"]
+    assert "binaryData" not in stored
+    assert len(stage.kubelet.configs) - written < len(gone) / 10, "deleting one by one is few writes"
+    assert all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm"))
+
+
+async def _create(client: KubeHttp, manifest: Manifest) -> None:
+    await client.create(kinds.TRAINED_MODEL, manifest)
