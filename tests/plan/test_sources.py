@@ -59,6 +59,9 @@ def told(settled: Observed) -> str | None:
     found = conditions.find(settled.service.status.conditions, conditions.PREDICTOR_READY)
     assert found
     assert (found.status, found.reason) == ("True", "CredentialsNotUsable")
+    ready = conditions.find(settled.service.status.conditions, conditions.READY)
+    assert ready
+    assert (ready.status, ready.message) == ("True", found.message), "kubectl get isvc -o wide shows it as REASON"
     return found.message
 
 
@@ -283,6 +286,8 @@ def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> Non
         ("endpoint", "[:::]:9000", "must be host or host:port; whether it is https stands beside it"),
         ("usehttps", "maybe", "must be true or false"),
         ("cabundle", "ca.crt", "must be an absolute path in the agent's container"),
+        ("cabundle", "/ca\n.crt", "must be an absolute path in the agent's container"),
+        ("cabundle", "/" * 2000, "must be an absolute path in the agent's container"),
         ("region", "eu 1", "must be letters, digits and '-'"),
         ("cabundle-configmap", "A/b", "must be the name of a ConfigMap"),
         ("useaccelerate", "true", "is not supported"),

@@ -48,7 +48,7 @@ def _conditions(service: InferenceService, observed: Observed, placement: Placem
         type=conditions.READY,
         status="False" if bad else "True",
         reason=bad.reason if bad else None,
-        message=bad.message if bad else None,
+        message=bad.message if bad else predictor.message,
     )
     return (predictor, ingress, ready)
 

@@ -27,6 +27,7 @@ _ANNOTATIONS = (
     "cabundle",
     "cabundle-configmap",
 )
+_LONGEST_PATH = 1024
 _CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
 
 
@@ -103,7 +104,7 @@ def _region(text: str) -> str:
 
 
 def _absolute(text: str) -> str:
-    if not text.startswith("/"):
+    if not text.startswith("/") or not text.isprintable() or len(text) > _LONGEST_PATH:
         raise ValueError("must be an absolute path in the agent's container")
     return text
 
