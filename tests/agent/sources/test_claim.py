@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,22 @@ async def test_a_pipe_is_refused_and_not_waited_for(model: Path, source: ClaimDo
     os.mkfifo(model / "pipe")
     async with asyncio.timeout(10):
         assert await fails(source) == f"pipe of {URI} is no regular file"
+
+
+async def test_a_pipe_that_comes_in_between_is_refused_and_not_waited_for(
+    model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_regular, looks = stat.S_ISREG, iter([True])
+    os.mkfifo(model / "a-pipe")
+    monkeypatch.setattr(stat, "S_ISREG", lambda mode: next(looks, False) or is_regular(mode))
+    async with asyncio.timeout(10):
+        assert await fails(source) == f"a-pipe of {URI} is no regular file"
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\nb", "\x1b"])
+async def test_a_name_that_cannot_be_printed_is_refused(model: Path, source: ClaimDownloader, name: str) -> None:
+    (model / name).touch()
+    assert (await fails(source)).endswith(f"of {URI} has a name that cannot be printed")
 
 
 async def test_more_files_than_are_allowed_are_refused(model: Path, source: ClaimDownloader) -> None:

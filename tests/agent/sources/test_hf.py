@@ -16,6 +16,7 @@ from manyserve.agent.download.hf import HubDownloader, hub_api, place
 from manyserve.agent.download.http import web_of
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
+from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
 from tests.agent.sources.hub import COMMIT, Hub
 from tests.agent.sources.webserver import Names, Site, Trust
@@ -221,6 +222,34 @@ async def test_a_hub_that_fails_hangs_or_is_gone_is_named(hub: Hub, config: Agen
     gone = replace(config, sources=replace(config.sources, hf_endpoint="https://127.0.0.1:1"))
     said = await fails(reader(gone), tmp_path, permanent=False)
     assert said.startswith(f"{URI} could not be read: the hub is not reached")
+
+
+async def test_a_hub_that_drips_takes_no_thread_from_other_models(hub: Hub, config: AgentSettings) -> None:
+    over = asyncio.Event()
+
+    async def drips(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not over.is_set():
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    hub.site.handlers["/api/models/org/model"] = drips
+    source = reader(replace(config, stall_seconds=1))
+    found = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
+    try:
+        assert {str(each) for each in found} == {f"{URI} could not be read: the hub did not answer in time"}
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("name", ["model.git", "mo--del", ".model"])
+async def test_a_name_that_no_repository_can_have_is_named(config: AgentSettings, tmp_path: Path, name: str) -> None:
+    said = await fails(reader(config), tmp_path, f"hf://org/{name}")
+    assert said.startswith(f"hf://org/{name} is no name of the hub: ")
 
 
 async def test_a_download_that_is_cancelled_leaves_nothing_open(

@@ -51,6 +51,8 @@ class ClaimDownloader:
             with _opened(path, claim, uri) as file:
                 seen = os.fstat(file.fileno())
             name = path.name if path == start else str(path.relative_to(start))
+            if not name.isprintable():
+                raise _refused(uri, path, "has a name that cannot be printed")
             found.append(RemoteFile(str(path.relative_to(claim)), name, seen.st_size, str(seen.st_mtime_ns)))
             if len(found) > self._limits.files:
                 break
@@ -81,7 +83,7 @@ class ClaimDownloader:
             target.parent.mkdir(parents=True, exist_ok=True)
             written = 0
             with _opened(claim / file.key, claim, listing.uri) as source, target.open("xb") as output:
-                while chunk := source.read(CHUNK):
+                while written <= file.size and (chunk := source.read(CHUNK)):
                     written += output.write(chunk)
                     yield len(chunk)
             if written != file.size:
@@ -103,19 +105,20 @@ def _files(start: Path, uri: str) -> Iterator[Path]:
 def _opened(path: Path, claim: Path, uri: str) -> BinaryIO:
     """Open a file of the claim. Raises `DownloadError` when it is none, or lies elsewhere."""
     try:
-        # not without a look: to open a device may do something, and to open a pipe may take for ever
+        # not without a look: to open a device may do something; a pipe that comes in between is not waited for
         if not stat.S_ISREG(path.stat().st_mode):
             raise _refused(uri, path, "is no regular file")
-        file = path.open("rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.is_symlink():
             raise DownloadError(f"{uri} was not found on the claim", reason="not_found", permanent=True) from None
         says = f"{path.name} of {uri} could not be read: {error.strerror}"
         raise DownloadError(one_line(says), reason="unavailable") from error
     real = Path(f"/proc/self/fd/{file.fileno()}").readlink()
-    if not real.is_relative_to(claim) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    lies_within = real.is_relative_to(claim)
+    if not lies_within or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise _refused(uri, path, "leads out of the claim")
+        raise _refused(uri, path, "is no regular file" if lies_within else "leads out of the claim")
     return file
 
 

@@ -12,6 +12,7 @@ import re
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 TOKEN_KEY = "HF_TOKEN"  # noqa: S105 (the name of a key, as in KServe)
 _URI = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(?:/[^/:]+)*)/?(?::(?P<revision>[^:\s]+))?", re.ASCII)
+# A thread that hangs is left alone: it does nothing but ask. So it is none of those that all models need.
+_ASKING = ThreadPoolExecutor(4, "hub")
 _ONE_AT_A_TIME = threading.Lock()  # to set up the hub's client is to close the one that others use
 _LFS, _GIT, _COMMIT = "sha256:", "git:", "commit:"
 
@@ -81,7 +84,7 @@ class HubDownloader:
         api = partial(self._info, where, token)
         try:
             async with asyncio.timeout(self._web.stall):
-                info = await asyncio.to_thread(api)  # left alone when it hangs: it does nothing but ask
+                info = await asyncio.get_running_loop().run_in_executor(_ASKING, api)
         except Exception as error:
             raise listing_error(error, uri, where.revision, has_token=bool(token)) from error
         files = tuple(listed(info, where.folder))

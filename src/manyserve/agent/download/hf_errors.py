@@ -25,8 +25,7 @@ def listing_error(error: BaseException, uri: str, revision: str | None, *, has_t
         return DownloadError(f"{uri} could not be read: the hub did not answer in time", reason="stalled")
     response = getattr(error, "response", None)
     if response is None:
-        words = one_line(f"{uri} could not be read: the hub is not reached: {error}")
-        return DownloadError(words, reason="unavailable")
+        return _unanswered(error, uri)
     status, code = int(response.status_code), response.headers.get("X-Error-Code", "")
     if code == "RevisionNotFound":
         sentence = f"{uri} was not found: the repository has no revision {revision or 'main'}"
@@ -37,3 +36,12 @@ def listing_error(error: BaseException, uri: str, revision: str | None, *, has_t
         hint = "the HF_TOKEN in the secret may not see it" if has_token else "it is private and needs an HF_TOKEN"
         return DownloadError(f"{uri} was not found, or {hint}", reason="not_found", permanent=True)
     return DownloadError(f"{uri} could not be read: the hub answered {status}", reason="unavailable")
+
+
+def _unanswered(error: BaseException, uri: str) -> DownloadError:
+    """Return why nobody answered: nobody was asked, since there can be no such repository, or nobody was there."""
+    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 (only when needed: it is large)
+
+    if isinstance(error, HFValidationError):
+        return DownloadError(one_line(f"{uri} is no name of the hub: {error}"), reason="bad_uri", permanent=True)
+    return DownloadError(one_line(f"{uri} could not be read: the hub is not reached: {error}"), reason="unavailable")
