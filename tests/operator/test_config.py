@@ -74,6 +74,18 @@ async def test_a_broken_edit_keeps_the_last_good_one_and_says_so_on_the_config_m
         assert event.message.endswith("the last good configuration holds")
 
 
+async def test_what_is_broken_is_told_again_by_who_works_next_and_what_is_mended_is_not(touched: list[Key]) -> None:
+    async with watching(touched) as (watch, _, told):
+        watch.tell()
+        assert told.events == []
+        watch.changed(None, config_map("NOT A DOMAIN"))
+        watch.tell()
+        assert len(told.events) == 2
+        watch.changed(None, config_map("one.example"))
+        watch.tell()
+        assert len(told.events) == 2
+
+
 async def test_broken_from_the_start_means_that_nothing_is_done(touched: list[Key]) -> None:
     async with watching(touched) as (watch, known, told):
         watch.changed(None, config_map("NOT A DOMAIN"))

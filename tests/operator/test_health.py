@@ -12,9 +12,12 @@ from aiohttp.test_utils import unused_port
 
 from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.fence import Fence
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
-from manyserve.operator.health import STALE, HealthServer, stale_watches, unsynced
+from manyserve.cluster.lease import Lease
+from manyserve.operator.health import STALE, HealthServer, stale_watches, stuck_election, unsynced
+from manyserve.operator.leader import Elector
 from manyserve.operator.tasks import Tasks
 
 
@@ -33,6 +36,14 @@ async def test_a_watch_that_does_not_turn_is_named(informers: list[Informer]) ->
 async def test_a_watch_that_hears_nothing_but_turns_is_alive(informers: list[Informer]) -> None:
     informers[0].last_heard -= 1000
     assert stale_watches(informers, time.monotonic) is None
+
+
+async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named() -> None:
+    elector = Elector(Lease(KubeHttp(Access("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
+    assert stuck_election(None) is stuck_election(elector) is None
+    elector.last_turn = 1000.0
+    assert stuck_election(elector, lambda: 1000.0 + STALE) is None
+    assert stuck_election(elector, lambda: 1001.0 + STALE) == "the Lease is not looked at any more"
 
 
 async def test_not_ready_before_all_is_listed(informers: list[Informer]) -> None:

@@ -70,9 +70,10 @@ class Shelf:
         self.stored: Stored | None = None
         self.breaks: ClusterError | None = None
         self.loses_answers = 0
-        self.writes = 0
+        self.reads = self.writes = 0
 
     async def read(self) -> Stored | None:
+        self.reads += 1
         self._break()
         return self.stored
 
@@ -203,11 +204,12 @@ async def test_a_renewal_whose_answer_is_lost_ends_nothing() -> None:
         assert (a.works, a.terms) == (True, 1)
 
 
-async def test_a_lease_that_may_not_be_used_is_said() -> None:
+async def test_a_lease_that_may_not_be_used_is_said_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     shelf = Shelf()
     shelf.breaks = Forbidden("leases.coordination.k8s.io is forbidden")
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.elector.refused == "leases.coordination.k8s.io is forbidden")
+        await until(lambda: a.elector.refused == "leases.coordination.k8s.io is forbidden" and shelf.reads > 10)
+        assert [each.levelname for each in caplog.records] == ["WARNING"]
         shelf.breaks = None
         await until(lambda: a.works)
         assert a.elector.refused is None

@@ -92,3 +92,20 @@ async def test_the_plan_says_when_to_look_again() -> None:
         queue.touch(key("a"))
         await until(lambda: runs == 4)
         assert len(queue) == 0
+
+
+async def test_a_run_that_was_cut_short_is_due_when_work_goes_on() -> None:
+    begun: list[Key] = []
+
+    async def run(host: Key) -> None:
+        begun.append(host)
+        if len(begun) == 1:
+            await asyncio.Event().wait()
+
+    queue = Queue(schedule=Schedule(FAST))
+    queue.touch(key("a"))
+    for runs in (1, 2):
+        task = asyncio.create_task(queue.serve(run))
+        await until(lambda runs=runs: len(begun) == runs)  # type: ignore[misc]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -178,3 +178,27 @@ async def test_planning_does_not_wait_for_ever_for_an_agent_that_is_broken(seen:
     seen.asking.pod_stored(None, pod())
     await asyncio.wait_for(seen.asking.heard(), 5)
     assert not seen.report
+
+
+async def test_a_replica_that_waits_asks_nobody_and_asks_all_when_it_works(seen: Seen) -> None:
+    await seen.asking.close()
+    seen.known.pod_stored(None, pod())
+    seen.asking.pod_stored(None, pod())
+    assert seen.asking.healthy
+    await seen.asking.heard()
+    assert seen.agent.asked == []
+    await seen.asking.open()
+    await seen.asking.heard()
+    assert seen.report
+
+
+async def test_what_was_said_is_forgotten_by_who_works_no_more_and_asked_for_whole_the_next_time(seen: Seen) -> None:
+    seen.known.pod_stored(None, pod())
+    seen.asking.pod_stored(None, pod())
+    await until(lambda: seen.report)
+    await seen.asking.close()
+    assert seen.report is None
+    seen.agent.asked.clear()
+    await seen.asking.open()
+    await until(lambda: seen.report)
+    assert seen.agent.asked[0] == {}

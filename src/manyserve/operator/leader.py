@@ -93,6 +93,7 @@ class Elector:
         """When the Lease was last looked at, even if only to find that the API server is away."""
         self.refused: str | None = None
         """Why the Lease cannot be used at all, in a sentence."""
+        self._trouble: str | None = None
         self._lease = lease
         self._fence = fence
         self._me = me
@@ -137,14 +138,19 @@ class Elector:
             async with asyncio.timeout(self._pace.patience):
                 held = await self._turn()
         except (ClusterError, TimeoutError) as error:
-            said = str(error) or f"no answer in {self._pace.patience:g} s"
-            _log.warning("Lease %s: %s", self._lease, said)
-            self.refused = said if isinstance(error, Forbidden | Invalid | NotFound) else self.refused
+            self._note(str(error) or f"no answer in {self._pace.patience:g} s")
+            self.refused = self._trouble if isinstance(error, Forbidden | Invalid | NotFound) else self.refused
             return None
         finally:
             self.last_turn = self._clock()
-        self.refused = None
+        self.refused = self._trouble = None
         return held
+
+    def _note(self, trouble: str) -> None:
+        """Log what is wrong, once for as long as it stays the same."""
+        if trouble != self._trouble:
+            _log.warning("Lease %s: %s", self._lease, trouble)
+        self._trouble = trouble
 
     async def _turn(self) -> bool:
         """Look at the Lease, and hold it if we may."""
