@@ -75,6 +75,17 @@ def test_what_a_model_waits_for_is_told() -> None:
     assert found == ("False", "Pending", "pod-1: pending: waits for room on the disk")
 
 
+def test_input_15_an_agent_that_cannot_use_its_models_json_is_named_with_its_reason() -> None:
+    observed, entry = settled_on("pod-1", "pod-2")
+    why = "/mnt/configs/models.json cannot be used: no list"
+    deaf = make.report().model_copy(update={"config_error": why})
+    status, reason, message = ready(replace(observed, agents={"uid-pod-1": make.report(entry), "uid-pod-2": deaf}))
+    assert (status, reason) == ("False", "Pending")
+    assert message == f"loaded on 1 of 2 replicas; pod-2: {why}"
+    _, _, message = ready(replace(observed, agents=dict.fromkeys(("uid-pod-1", "uid-pod-2"), deaf)))
+    assert message == f"pod-1: {why}"
+
+
 def test_a_loaded_model_carries_what_its_agent_has_to_say_and_stays_ready() -> None:
     observed, entry = settled_on("pod-1")
     said = "gs://bucket/cifar10 could not be looked at again: it does not answer"

@@ -80,6 +80,9 @@ def _why(
         return report.state, _sentence(replica, report)
     if silent is not None:
         return ModelState.PENDING, f"{silent.name}: the agent does not answer"
+    for replica in replicas:
+        if replica.report and replica.report.config_error and not replica.has_loaded(entry.model_name, entry.digest):
+            return ModelState.PENDING, f"{replica.name}: {replica.report.config_error}"
     if not any(replica.ready for replica in replicas):
         return ModelState.PENDING, f"no replica of {host} is ready"
     return ModelState.PENDING, f"placed on {host}; not every agent has seen {entry.model_name} yet"
