@@ -16,12 +16,15 @@ def _base64(name: str, data: bytes = b"model") -> str:
     return base64.b64encode(hashlib.new(name, data).digest()).decode()
 
 
+CRC32C = "rrG8yQ=="  # of b"model", bit by bit from the polynomial 0x82F63B78
 CHECKSUMS = {
     "Content-MD5": "{md5}",
     "Digest": "sha-256={sha256}",
     "Repr-Digest": "sha-256=:{sha256}:, md5=:{md5}:",
     "Content-Digest": "sha-512=:{sha512}:",
-    "x-goog-hash": "crc32c=AAAAAA==,md5={md5}",
+    "x-goog-hash": "crc32c={crc32c},md5={md5}",
+    "X-Goog-Hash": "crc32c={crc32c}",  # all that there is of an object put together of others
+    "x-amz-checksum-crc32c": "{crc32c}",
     "x-amz-checksum-sha1": "{sha1}",
     "x-amz-checksum-crc32": "{crc32}",
 }
@@ -32,7 +35,7 @@ async def test_a_checksum_that_the_server_tells_is_checked(
     site: Site, config: AgentSettings, tmp_path: Path, header: str
 ) -> None:
     crc = base64.b64encode(zlib.crc32(b"model").to_bytes(4, "big")).decode()
-    right = {name: _base64(name) for name in ("md5", "sha1", "sha256", "sha512")} | {"crc32": crc}
+    right = {name: _base64(name) for name in ("md5", "sha1", "sha256", "sha512")} | {"crc32": crc, "crc32c": CRC32C}
     headers = {header: CHECKSUMS[header].format(**right)}
     site.gives("/x.onnx", b"model", headers)
     assert await fetched(reader(config), tmp_path / "a", site.url("/x.onnx")) == {"x.onnx": b"model"}

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import google_crc32c
+
 from manyserve.agent.download.base import DownloadError
 
 STEP = 1024 * 1024
-_SIZES = {"sha256": 32, "sha512": 64, "sha1": 20, "md5": 16, "crc32": 4}
+_SIZES = {"sha256": 32, "sha512": 64, "sha1": 20, "md5": 16, "crc32": 4, "crc32c": 4}
 _AMAZON = "x-amz-checksum-"
 _ITEM = re.compile(r"\s*(?P<name>[\w-]+)=:?(?P<value>[A-Za-z0-9+/=]+):?\s*")
 
@@ -51,10 +53,9 @@ class Checksum:
 
     def start(self) -> _Hash:
         """Return the hash of nothing yet."""
-        made: Callable[[], _Hash] = (
-            _Crc32 if self.algorithm == "crc32" else lambda: hashlib.new(self.algorithm, usedforsecurity=False)
-        )
-        begun = made()
+        cyclic: dict[str, Callable[[], _Hash]] = {"crc32": _Crc32, "crc32c": google_crc32c.Checksum}
+        made = cyclic.get(self.algorithm)
+        begun = made() if made else hashlib.new(self.algorithm, usedforsecurity=False)
         begun.update(self.before)
         return begun
 
