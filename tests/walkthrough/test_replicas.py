@@ -1,0 +1,58 @@
+"""The operator's two replicas, as the chart runs them: one works, and what becomes of it holds nobody up for long."""
+
+from __future__ import annotations
+
+import time
+
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl, condition, eventually
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.things import host, kill, model, wait_ready
+
+SYSTEM = "manyserve-system"
+LEASE = "manyserve-operator"
+
+
+def operators(system: Kubectl) -> dict[str, str]:
+    """Return the uids of the operator's pods that are ready, by name."""
+    found = system.list("pod", "-l", "app.kubernetes.io/component=operator")
+    return {
+        each["metadata"]["name"]: each["metadata"]["uid"] for each in found if condition(each).get("status") == "True"
+    }
+
+
+def holder(system: Kubectl) -> str:
+    return str(system.get("lease", LEASE)["spec"]["holderIdentity"])
+
+
+def both(system: Kubectl) -> dict[str, str]:
+    """Wait until both replicas are ready and one of them works."""
+    eventually(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
+    return operators(system)
+
+
+def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_nothing_settled_is_written(
+    cluster: Cluster, kubectl: Kubectl, figures: Figures
+) -> None:
+    system = Kubectl(cluster.env, SYSTEM)
+    pods = both(system)
+    assert holder(system) in system("get", "lease")
+    kubectl.apply(host(), model("a"))
+    wait_ready(kubectl, "tm", "a")
+    before = kubectl.get("tm", "a")["metadata"]["resourceVersion"]
+
+    kill(pods[holder(system)], "manyserve operator")
+    began = time.monotonic()
+    kubectl.apply(model("b"))
+    wait_ready(kubectl, "tm", "b")
+    figures.take("working operator killed: a new model is Ready after", time.monotonic() - began, "s", below=30)
+
+    first = holder(system)
+    both(system)
+    system("delete", "pod", first, "--wait=false")
+    began = time.monotonic()
+    kubectl.apply(model("c"))
+    wait_ready(kubectl, "tm", "c")
+    figures.take("working operator deleted: a new model is Ready after", time.monotonic() - began, "s", below=15)
+    assert holder(system) in set(both(system)) - {first}
+    assert kubectl.get("tm", "a")["metadata"]["resourceVersion"] == before
