@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -204,3 +205,22 @@ async def test_a_volume_that_is_full_after_all_is_the_same_sentence(pod: Pod) ->
     await eventually(lambda: told(pod, "a").startswith("grow://x needs more, but the volume has "))
     assert pod.states() == {"a": "DownloadFailed"}
     assert pod.shop.metrics.failures.labels("download", "disk")._value.get() >= 1
+
+
+async def test_where_there_are_no_links_a_copy_that_does_not_fit_is_not_begun(
+    pod: Pod, volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    put(pod, "shared", 6_000)
+    uri = "gs://bucket/models/shared"
+    await pod.start()
+    pod.config.write(entry("a", uri))
+    await eventually(lambda: pod.states() == {"a": "Loaded"})
+    pod.config.write(entry("a", uri), entry("b", uri))
+    await eventually(lambda: "needs 6000 bytes, but the volume has 4000 free" in told(pod, "b"))
+    await eventually(lambda: not list((pod.root / "staging").iterdir()))
+    assert volume.usage("").free == 4_000
+    assert pod.states()["a"] == "Loaded"

@@ -16,7 +16,6 @@ from manyserve.agent.download import Downloader, DownloadError, Listing
 from manyserve.agent.job import Job
 from manyserve.agent.progress import Told
 from manyserve.agent.sharing import link_tree
-from manyserve.agent.store import Store
 from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import Entry
 
@@ -81,27 +80,30 @@ async def link(job: Job, entry: Entry, listing: Listing) -> bool:
     if not donors:
         return False
     try:
-        donor = await in_thread(_link_first, store, donors, job.name, job.digest, listing.fingerprint)
+        donor = await in_thread(_link_first, job, donors, listing)
         if donor:
             await in_thread(shop.server.prepare, job.name, store.staged(job.name, job.digest))
             log.info("%s is here already, with model %s: its files are linked", listing.uri, donor)
             return True
     except OSError as error:
         log.warning("the files of %s cannot be linked, they are downloaded: %s", listing.uri, error)
+        await in_thread(store.discard, job.name)
     except BaseException:
         await in_thread(store.discard, job.name)
         raise
     return False
 
 
-def _link_first(store: Store, donors: dict[str, str], name: str, digest: str, fingerprint: str) -> str:
-    """Link the files of the first donor that has those of the fingerprint, and return its name.
+def _link_first(job: Job, donors: dict[str, str], listing: Listing) -> str:
+    """Link the files of the first donor that has the listed ones, and return its name.
 
     It must have them still afterwards: its marker is the first thing that goes when it is changed or removed.
     """
+    store = job.shop.store
+    may_copy = job.shop.budget.room(job.name, store.staging).fits(listing.size)
     for donor, theirs in donors.items():
-        if store.fingerprint(donor, theirs) == fingerprint:
-            link_tree(store.models / donor, store.stage(name, digest))
-            if store.fingerprint(donor, theirs) == fingerprint:
+        if store.fingerprint(donor, theirs) == listing.fingerprint:
+            link_tree(store.models / donor, store.stage(job.name, job.digest), may_copy=may_copy)
+            if store.fingerprint(donor, theirs) == listing.fingerprint:
                 return donor
     return ""

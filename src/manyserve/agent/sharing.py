@@ -50,19 +50,21 @@ def _by_uri(wanted: Mapping[str, Entry]) -> dict[str, list[str]]:
     return names
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Link or copy all files below a folder into an empty one. Blocks on the disk. Raises `OSError`."""
+def link_tree(source: Path, target: Path, *, may_copy: bool) -> None:
+    """Link all files below a folder into an empty one, or copy them. Blocks on the disk. Raises `OSError`."""
     for folder, _, names in os.walk(source):
         place = target / Path(folder).relative_to(source)
         place.mkdir(exist_ok=True)
         for name in names:
-            _link(Path(folder) / name, place / name)
+            _link(Path(folder) / name, place / name, may_copy=may_copy)
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, *, may_copy: bool) -> None:
     try:
         os.link(source, target)
     except FileNotFoundError:
         raise
     except OSError:
+        if not may_copy:
+            raise
         shutil.copyfile(source, target)
