@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.settings import AgentSettings
-from tests.agent.sources.asking import fails, fetched, reader
+from tests.agent.sources.asking import allowing_http, fails, fetched, reader
 from tests.agent.sources.webserver import Site
 
 
@@ -29,6 +29,23 @@ async def test_headers_of_a_secret_go_to_its_host_and_never_further(
     sent = {request.path: request.headers.get("X-Token") for request in site.seen}
     assert sent == {"/x.onnx": "s3cret", "/here": "s3cret", "/there": None, "/back": None}
     assert not any("X-Other" in request.headers for request in site.seen)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"), [("models.test", None), ("http://models.test", "s3cret"), ("https://models.test", None)]
+)
+async def test_headers_go_over_http_only_where_the_secret_says_so(
+    config: AgentSettings, tmp_path: Path, host: str, sent: str | None
+) -> None:
+    site = Site()
+    server = await site.start(None)
+    site.gives("/x.onnx", b"1")
+    secret(config, "mine", host, '{"X-Token": "s3cret"}')
+    secret(config, "mine-by-port", f"{host}:{site.port}", '{"X-Same": "s3cret"}')
+    uri = site.url("/x.onnx", scheme="http")
+    assert await fetched(reader(allowing_http(config)), tmp_path / "a", uri) == {"x.onnx": b"1"}
+    await server.close()
+    assert {(request.headers.get("X-Token"), request.headers.get("X-Same")) for request in site.seen} == {(sent, sent)}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Headers that a secret gives for a host, as in KServe.
 
-The key `https-host` names the host, with or without its port; the key `headers` is a JSON object of texts.
+The key `https-host` names the host, with or without its port; the key `headers` is a JSON object of texts. They
+are sent over https, whoever wrote the model's URI, and over http only where the key says `http://host` itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _OURS = frozenset({"host", "range", "if-range", "content-length", "transfer-enco
 
 def secret_headers(url: URL, secrets: Folders) -> dict[str, str]:
     """Return the headers for a URL. Raises `DownloadError`, which names the secret and no value."""
-    hosts = {url.host, url.raw_host, url.authority}
+    before = "" if url.scheme == "https" else f"{url.scheme}://"
+    hosts = {f"{before}{host}" for host in (url.host, url.raw_host, url.authority, f"{url.raw_host}:{url.port}")}
     found: dict[str, str] = {}
     for name, secret in secrets.items():
         if secret.get(HOST_KEY, "").lower() in hosts:
