@@ -25,19 +25,20 @@ from tests.support import make
 
 CONFIG = f"modelconfig-{HOST}-0"
 MODELS = "/trainedmodels"
+NO_EVENT = "^(?!.*/events)"
 HUGE = 2 << 20
 CLIENTS = 50 if LONG else 10
 RETRY_AFTER = 5 if LONG else 2
 
 
 @asynccontextmanager
-async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[None]:
+async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[Rule]:
     """Row 1: the operator dies after its nth write from now on; nobody tells it that it was done."""
-    rule = Rule(dying(scene), "killed after it", verbs=WRITES, client="operator", first=nth, count=1)
+    rule = Rule(dying(scene), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
     with scene.proxy.faulty(rule):
-        yield
+        yield rule
         with suppress(TimeoutError):
-            await until(lambda: rule.done, 10)
+            await until(lambda: rule.done, 3)
 
 
 def dying(scene: Scene) -> Do:
@@ -107,10 +108,12 @@ FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))
 
 @asynccontextmanager
 async def silent(scene: Scene) -> AsyncIterator[None]:
-    """Row 6: the open watches say nothing any more, and stay open."""
-    for stream in scene.proxy.watches():
+    """Row 6: the open watches say nothing any more, and stay open; it is over when all have been given up."""
+    streams = scene.proxy.watches()
+    for stream in streams:
         stream.silent = True
     yield
+    await until(lambda: not any(stream.open for stream in streams), 120)
 
 
 @asynccontextmanager
@@ -204,7 +207,7 @@ def cut(scene: Scene, path: str = "") -> None:
         stream.cut()
 
 
-ROWS: dict[int, Callable[[Scene], AbstractAsyncContextManager[None]]] = {
+ROWS: dict[int, Callable[[Scene], AbstractAsyncContextManager[object]]] = {
     1: killed,
     2: answers_lost,
     3: conflict_storm,

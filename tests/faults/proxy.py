@@ -35,6 +35,12 @@ class Stream:
     answer: web.StreamResponse
     silent: bool = False
 
+    @property
+    def open(self) -> bool:
+        """Whether the client is still there; nobody else would notice while nothing is said."""
+        transport = self.exchange.request.transport
+        return transport is not None and not transport.is_closing()
+
     async def say(self, line: bytes) -> None:
         """Send something that may be half a line."""
         await self.answer.write(line)

@@ -22,7 +22,7 @@ from manyserve.cluster.client import KubeHttp, Selection
 from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import configure
-from tests.faults import oracle
+from tests.faults import impatient, oracle
 from tests.faults.kept import Kept, keeping
 from tests.faults.proxy import Proxy, proxying
 from tests.faults.witness import Witness, witnessing
@@ -31,6 +31,9 @@ from tests.support.kubectl import Kubectl
 
 HOST = "triton-mms"
 LONG = os.environ.get("FAULTS") == "long"
+IMPATIENT = ("-m", "tests.faults.impatient", "operator")
+HASTE = {impatient.SILENCE: "6"}
+"""In the short form a silent watch is given up after 6 seconds, not after 75."""
 QUIET = 10.0 if LONG else 4.0
 LIMIT = 120.0
 """Seconds within which all must be right again, on a busy machine."""
@@ -64,6 +67,12 @@ class Scene:
         """Have a host with room for two models, and three of them; wait until all is right."""
         await self.apply(make.host_object(), *(make.model_object(name) for name in ("one", "two", "three")))
         await self.right()
+
+    async def clear(self) -> None:
+        """Have no host and no model, and nothing of theirs."""
+        await self.do("delete", "isvc,tm", "--all")
+        ours = ("Deployment", "ConfigMap", "Service", "Ingress", "Pod")
+        await until(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], 60)
 
     async def change(self) -> None:
         """Make room, and change a placed model; add one that waits."""
@@ -119,36 +128,38 @@ class Scene:
             await until(partial(self._knows, kind, there), 30)
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
-        world = oracle.latest(self.witness.history)
-        seen = {name: int(thing["metadata"]["resourceVersion"]) for (k, name), thing in world.items() if k == kind.name}
+        world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)
+        seen = {name: int(metadata["resourceVersion"]) for name, metadata in world}
         gone = set(seen) - set(there)
         return not gone and all(seen.get(name, 0) >= version for name, version in there.items())
 
+    def _world(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return oracle.latest(self.witness.history)
+
     def _is_furnished(self) -> bool:
-        return ("InferenceService", HOST) in oracle.latest(self.witness.history)
+        return ("InferenceService", HOST) in self._world()
 
-    def another(self, name: str, *words: str) -> Kept:
+    def another(self, name: str) -> Kept:
         """Return a further operator that comes by the proxy under a name of its own."""
-        return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name, *words)
+        return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name)
 
 
-def operator(proxy: Proxy, namespace: str, agent_port: int, folder: Path, name: str, *words: str) -> Kept:
+def operator(proxy: Proxy, namespace: str, agent_port: int, folder: Path, name: str) -> Kept:
     """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet."""
-    settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
+    words = () if LONG else IMPATIENT
+    settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"} | HASTE
     return Kept(proxy.kubeconfig(name, folder), namespace, folder / f"{name}.log", settings, *words)
 
 
 @asynccontextmanager
-async def playing(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *words: str
-) -> AsyncIterator[Scene]:
+async def playing(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path) -> AsyncIterator[Scene]:
     """Set the scene; the operator is ready when this yields."""
     await asyncio.to_thread(configure, kubectl)
     async with (
         witnessing(client, kubectl.namespace) as witness,
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         proxying(api_server.kubeconfig) as proxy,
-        keeping(operator(proxy, kubectl.namespace, port, folder, "operator", *words)) as kept,
+        keeping(operator(proxy, kubectl.namespace, port, folder, "operator")) as kept,
     ):
         await kept.ready()
         yield Scene(kubectl, client, api_server, one, port, proxy, witness, kept, folder)

@@ -6,6 +6,7 @@ Each records how many seconds after the fault's end everything was right again.
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.faults.exchange import Line
 from tests.faults.scene import LONG, Scene
 from tests.support.figures import Figures
 
+HEARD = 100 if LONG else 30
 AGAIN = "seconds until all is right again"
 
 
@@ -51,6 +53,17 @@ def _what(line: Line) -> str:
 async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(scene: Scene, figures: Figures) -> None:
     figures.take(f"5 lists and watches fail: {AGAIN}", await scene.survives(faults.failing_reads(scene)), "s")
     assert scene.operator.starts == 1, "an API server that fails is no reason to be restarted"
+
+
+async def test_fault_06_watches_that_fall_silent_are_given_up(scene: Scene, figures: Figures) -> None:
+    await scene.furnish()
+    began = time.monotonic()
+    async with faults.silent(scene):
+        await scene.change()
+        await scene.right()
+        figures.take("6 silent watches: seconds until a change is seen", time.monotonic() - began, "s", below=HEARD)
+    await scene.judge()
+    assert scene.operator.starts == 1
 
 
 async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(scene: Scene, figures: Figures) -> None:

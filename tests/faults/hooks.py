@@ -1,0 +1,72 @@
+"""The shipped registration of the webhook, with nobody behind it, or somebody else: one that hangs, one
+that talks HTML.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from localcluster import pki
+from localcluster.paths import Cluster
+from tests.faults.scene import Scene
+from tests.support.programs import free_port
+
+SHIPPED = Path(__file__).parents[2] / "webhooks" / "validatingwebhookconfiguration.yaml"
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def registered(scene: Scene, port: int, policy: str) -> AsyncIterator[None]:
+    """Have the webhook registered for the scene's namespace as it is shipped, at a port of this machine."""
+    manifest = yaml.safe_load(SHIPPED.read_text())
+    name = manifest["metadata"]["name"] = f"manyserve-{scene.kubectl.namespace}"
+    authority = (pki.folder_of(scene.api_server) / "ca.crt").read_bytes()
+    manifest["webhooks"][0] |= {
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/validate", "caBundle": base64.b64encode(authority).decode()},
+        "failurePolicy": policy,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.kubectl.namespace}},
+    }
+    await asyncio.to_thread(scene.kubectl, "apply", "-f", "-", text=json.dumps(manifest))
+    await asyncio.sleep(2)  # the API server tells nobody when it has taken a registration up
+    try:
+        yield
+    finally:
+        await scene.do("delete", "validatingwebhookconfiguration", name)
+        await asyncio.sleep(2)
+
+
+@asynccontextmanager
+async def serving(server: Cluster, answer: Answer) -> AsyncIterator[int]:
+    """Answer reviews over TLS with a certificate that the API server trusts; yield the port."""
+    keys = pki.folder_of(server)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(keys / "apiserver.crt", keys / "apiserver.key")
+    app = web.Application()
+    app.router.add_post("/validate", answer)
+    listener = TestServer(app, port=free_port(), scheme="https")
+    await listener.start_server(ssl=tls, shutdown_timeout=0.01)
+    try:
+        yield listener.port or 0
+    finally:
+        await listener.close()
+
+
+async def hang(_request: web.Request) -> web.StreamResponse:
+    """Answer after nine seconds, which is too late."""
+    await asyncio.sleep(9)
+    return web.Response()
+
+
+async def talk_html(_request: web.Request) -> web.StreamResponse:
+    """Answer with a page for people."""
+    return web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")

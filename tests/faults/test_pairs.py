@@ -1,0 +1,22 @@
+"""Rows 1 to 11 and 18 in random pairs; the seed is printed, and `FAULTS_SEED` runs the same pairs again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+
+import pytest
+
+from tests.faults.faults import ROWS
+from tests.faults.scene import LONG, Scene
+from tests.support.figures import Figures
+
+SEED = int(os.environ.get("FAULTS_SEED") or random.randrange(1_000_000))
+PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)), 20 if LONG else 2))
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{one} and {two}, seed {SEED}" for one, two in PAIRS])
+async def test_two_faults_at_once(scene: Scene, figures: Figures, first: int, second: int) -> None:
+    seconds = await scene.survives(ROWS[first](scene), ROWS[second](scene))
+    figures.take(f"{first} and {second} at once, seed {SEED}: seconds until all is right again", seconds, "s")

@@ -1,0 +1,122 @@
+"""Rows 13 to 22: what users, administrators and other programs do to a host and its namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from manyserve.cluster import kinds
+from tests.contract.stage import soon
+from tests.faults import faults, oracle
+from tests.faults.faults import CONFIG
+from tests.faults.rules import Rule, answer
+from tests.faults.scene import HOST, LONG, Scene
+from tests.support import make
+from tests.support.figures import Figures
+from tests.support.kubectl import condition
+
+AGAIN = "seconds until all is right again"
+
+
+async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again(
+    scene: Scene, figures: Figures
+) -> None:
+    await scene.apply(make.model_object("one"), make.model_object("two"))
+    await soon(lambda: _reason(scene, "one") == "InferenceServiceNotFound", "the model says what it waits for")
+    for _ in range(50 if LONG else 5):
+        await scene.apply(make.host_object())
+        await scene.do("delete", "isvc", HOST, "--wait=false")
+    await scene.apply(make.host_object(), make.model_object("one"), make.model_object("two"))
+    figures.take(f"13 a host deleted and made again at once: {AGAIN}", await scene.right(), "s")
+    await soon(lambda: _owners(scene) == {_uid(scene)}, "all children belong to the last host", 90)
+    await scene.right()
+    await scene.judge()
+
+
+async def test_fault_14_a_config_edited_by_hand_is_put_back(scene: Scene, figures: Figures) -> None:
+    await scene.furnish()
+    await scene.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": "[]"}}))
+    figures.take(f"14 models.json emptied by hand: {AGAIN}", await scene.right(), "s")
+    await scene.quiet()
+    assert oracle.memory_is_never_above_the_limit(scene.witness.history) == []
+
+
+async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(scene: Scene, figures: Figures) -> None:
+    room = 20
+    await scene.apply(make.host_object(memory=f"{100 * room}Mi"))
+    await scene.right()
+    async with faults.crowd(scene):
+        pass
+    figures.take("18 four times as many models as fit, at once: seconds until all is right", await scene.right(), "s")
+    for _ in range(3):
+        placed = _placed(scene)
+        assert len(placed) == room
+        await scene.do("delete", "tm", placed[0], "--wait=false")
+        await scene.right()
+    await scene.judge()
+
+
+async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gone_soon(
+    scene: Scene, figures: Figures
+) -> None:
+    await scene.apply(make.host_object(memory="64Gi"), *(make.model_object(f"m-{number}") for number in range(20)))
+    began = time.monotonic()
+    name = scene.kubectl.namespace
+    await scene.do("delete", "namespace", name, "--wait=false")
+    await soon(lambda: not scene.kubectl.exists("namespace", name), "the namespace is gone", 120)
+    figures.take("19 namespace deleted in mid-work: seconds until it is gone", time.monotonic() - began, "s")
+    before = len(scene.proxy.writes())
+    await asyncio.sleep(10 if LONG else 4)
+    assert len(scene.proxy.writes()) == before, "nothing is written where nothing is"
+    assert scene.operator.starts == 1
+    await scene.do("create", "namespace", name)
+
+
+async def test_fault_21_a_right_that_is_missing_is_named_and_holds_up_nothing_else(
+    scene: Scene, figures: Figures
+) -> None:
+    with scene.proxy.faulty(Rule(answer(403), "403", verbs=("patch", "create"), path="/services")):
+        await scene.apply(make.host_object(), make.model_object("one"))
+        await soon(lambda: "a fault: 403" in _host_says(scene), "the host says what was refused")
+        await soon(lambda: _placed(scene) == ["one"], "its models are placed")
+    began = time.monotonic()
+    await soon(lambda: scene.kubectl.exists("service", HOST), "with the right the Service is made", 90)
+    figures.take("21 a verb is allowed again: seconds until it is used", time.monotonic() - began, "s")
+    await scene.right()
+    await scene.judge()
+
+
+async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(scene: Scene, figures: Figures) -> None:
+    await scene.do("create", "service", "clusterip", HOST, "--tcp=80:80")
+    await scene.do("label", "service", HOST, f"{oracle.STRANGER}=yes")
+    await scene.apply(make.host_object(), make.model_object("one"))
+    await soon(lambda: "does not belong" in _host_says(scene), "the host says whose name it is")
+    await scene.quiet()
+    assert oracle.strangers_are_left_alone(scene.witness.history) == []
+    await scene.do("delete", "service", HOST)
+    figures.take("22 a name is free again: seconds until all is right", await scene.right(), "s")
+    await scene.judge()
+
+
+def _reason(scene: Scene, model: str) -> str:
+    return str(condition(scene.kubectl.get("tm", model)).get("reason"))
+
+
+def _host_says(scene: Scene) -> str:
+    conditions = scene.kubectl.get("isvc", HOST).get("status", {}).get("conditions", [])
+    return " ".join(each.get("message", "") for each in conditions)
+
+
+def _placed(scene: Scene) -> list[str]:
+    config = oracle.latest(scene.witness.history).get((kinds.CONFIG_MAP.name, CONFIG), {})
+    return [each.model_name for each in oracle.entries(config)]
+
+
+def _uid(scene: Scene) -> str:
+    return str(scene.kubectl.get("isvc", HOST)["metadata"]["uid"])
+
+
+def _owners(scene: Scene) -> set[str]:
+    found = scene.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
+    return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
