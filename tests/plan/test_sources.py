@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
@@ -297,6 +299,15 @@ def test_an_annotation_that_cannot_be_understood_is_said_and_stops_no_pod(name: 
     settled = world.settle(seen(account=account_with(**{name: value})))
     assert told(settled) == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {said}"
     AgentSettings.from_env(env(settled.children[DEPLOYMENT]["spec"]["template"]["spec"]))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*NOTES, "cabundle", "cabundle-configmap"]), st.text(alphabet="a1.:-[]/%0 \n\x00é", max_size=12)
+    )
+)
+def test_input_32_whatever_annotations_say_an_agent_starts_with_what_is_taken_from_them(notes: dict[str, str]) -> None:
+    AgentSettings.from_env(annotated(account_with(**notes)).env)
 
 
 def test_a_place_that_is_not_allowed_is_not_placed_and_says_so() -> None:
