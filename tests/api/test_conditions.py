@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.api.conditions import MESSAGE_LIMIT, Condition, carry_over, find
+from manyserve.api.trainedmodel import TrainedModelStatus
 from tests.support.make import NOW
 
 LATER = NOW + timedelta(seconds=5)
@@ -35,3 +36,10 @@ def test_conditions_are_sorted_by_type_and_found() -> None:
 def test_a_long_message_is_cut(text: str) -> None:
     (only,) = carry_over((), (Condition(type="Ready", status="False", message=text),), NOW)
     assert only.message == text[:MESSAGE_LIMIT]
+
+
+def test_models_that_say_the_same_hold_the_same_condition_once() -> None:
+    said = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    one, other = (TrainedModelStatus.from_wire({"conditions": said}).conditions[0] for _ in range(2))
+    assert one is other
+    assert one.to_wire() == said[0]

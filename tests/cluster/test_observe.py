@@ -9,6 +9,7 @@ import pytest
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
+from manyserve.cluster.surroundings import needed
 from manyserve.plan.observed import Child
 from tests.support import make
 
@@ -103,3 +104,15 @@ def test_a_picture_does_not_change_when_more_becomes_known(known: Known) -> None
     known.child_stored(None, child("Service", "triton-mms"))
     assert seen is not None
     assert (seen.models, seen.children) == ((), {})
+
+
+def test_what_claims_models_are_at_is_known_without_asking_each(known: Known) -> None:
+    known.host_stored(None, make.host_object())
+    here, there = make.model_object(uri="pvc://here/cifar10"), make.model_object(uri="pvc://there/cifar10")
+    known.model_stored(None, here)
+    assert {name.key.name for name in needed(known, HOST)} == {"here"}
+    known.model_stored(here, there)
+    assert {name.key.name for name in needed(known, HOST)} == {"there"}
+    known.model_stored(there, None)
+    assert needed(known, HOST) == frozenset()
+    assert not known.claims

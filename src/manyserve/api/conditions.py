@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from manyserve.api.base import Wire
 
@@ -51,10 +51,20 @@ class Condition(Wire):
     )
 
 
-@lru_cache(maxsize=1024)
-def condition(kind: str, status: Status, reason: str | None = None, message: str | None = None) -> Condition:
+@lru_cache(maxsize=4096)
+def condition(
+    kind: str, status: Status, reason: str | None = None, message: str | None = None, since: str | None = None
+) -> Condition:
     """Return a condition: the same one for the same words, for thousands of models say the same."""
-    return Condition(type=kind, status=status, reason=reason, message=message)
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
+
+
+def _shared(own: Condition) -> Condition:
+    return condition(own.type, own.status, own.reason, own.message, own.last_transition_time)
+
+
+Shared = Annotated[Condition, AfterValidator(_shared)]
+"""A condition as it is read: half of what is known of a model would be conditions, were they not shared."""
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
@@ -70,10 +80,14 @@ def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime
 
 def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
     if old is None or old.status != new.status or not old.last_transition_time:
-        return new.model_copy(update={"last_transition_time": timestamp(now)})
+        return _since(new, timestamp(now))
     if (old.reason, old.message) == (new.reason, new.message):
         return old
-    return new.model_copy(update={"last_transition_time": old.last_transition_time})
+    return _since(new, old.last_transition_time)
+
+
+def _since(new: Condition, moment: str) -> Condition:
+    return condition(new.type, new.status, new.reason, new.message, moment)
 
 
 def timestamp(moment: datetime) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from manyserve.api import storageuri
 from manyserve.api.base import Meta, Wire, cel
-from manyserve.api.conditions import Condition, Message
+from manyserve.api.conditions import Message, Shared
 from manyserve.api.duration import DURATION, REFRESH_SENTENCE
 from manyserve.api.quantity import EXAMPLE, Memory
 
@@ -129,7 +129,7 @@ class TrainedModelStatus(Wire):
 
     url: Annotated[str | None, Field(max_length=2048, description="Where the model answers, for clients.")] = None
     address: Annotated[Address | None, Field(description="Where the model answers inside the cluster.")] = None
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, description="What holds and what does not.")] = ()
+    conditions: Annotated[tuple[Shared, ...], Field(max_length=16, description="What holds and what does not.")] = ()
     replicas: Annotated[int | None, Field(ge=0, description="Ready replicas of the host.")] = None
     loaded_replicas: Annotated[int | None, Field(ge=0, description="Replicas on which the model is loaded.")] = None
     loaded: Annotated[str | None, Field(max_length=32, description="Loaded replicas of replicas, such as 2/3.")] = None

@@ -19,6 +19,7 @@ from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.copies import Manifest, key_of
@@ -50,6 +51,8 @@ class Known:
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
+        self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
+        """The PersistentVolumeClaims that models are at, by model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
         self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
         self.reports: dict[str, AgentReport] = {}
@@ -87,6 +90,7 @@ class Known:
         """Take in a change of a model."""
         if old is not None:
             _remove(self.models, model_host(old), old["metadata"]["name"])
+            _remove(self.claims, model_host(old), old["metadata"]["name"])
             _remove(self.unreadable_models, model_host(old), old["metadata"]["name"])
         if new is None:
             return
@@ -95,6 +99,9 @@ class Known:
             self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None
         else:
             self.models[model_host(new)][model.metadata.name] = model
+            claim = claim_of(model.spec.model.storage_uri)
+            if claim is not None:
+                self.claims[model_host(new)][model.metadata.name] = claim
 
     def child_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of an object that we made."""

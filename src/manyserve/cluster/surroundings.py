@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from manyserve.api.names import Key
-from manyserve.api.storageuri import claim_of
 from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.known import Known
 from manyserve.cluster.lookups import Name
@@ -47,8 +46,7 @@ def doubtful_claims(known: Known, host: Key) -> frozenset[str]:
 
 
 def _claims(known: Known, host: Key) -> set[Name]:
-    found = {claim_of(model.spec.model.storage_uri) for model in known.models.get(host, {}).values()}
-    return {Name(CLAIM, Key(host.namespace, each)) for each in found if each is not None}
+    return {Name(CLAIM, Key(host.namespace, each)) for each in known.claims.get(host, {}).values()}
 
 
 def _secrets(known: Known, host: Key) -> set[Name]:
