@@ -87,6 +87,7 @@ def test_modes_are_the_agents_and_not_the_archives(tmp_path: Path) -> None:
 
 
 BAD_NAMES = {
+    "line break": ("a\nb", "has a line break in it"),
     "parent": ("../x", "'../x' leads out of the folder"),
     "parent within": ("a/../../x", "'a/../../x' leads out of the folder"),
     "parent that stays": ("a/../x", "'a/../x' leads out of the folder"),
@@ -245,6 +246,7 @@ BAD_ZIPS = {
     "absolute": (zipped(("/x", b"1")), "'/x' is an absolute name"),
     "A and a": (zipped(("A", b"1"), ("a", b"1")), "'a' and 'A' differ only in capital letters"),
     "not UTF-8": (_raw_name(), "'caf\\udce9' is no UTF-8"),
+    "line break": (zipped(("a\nb", b"1")), "has a line break in it"),
     "NUL": (zipped(("cafe", b"1")).replace(b"cafe", b"ca\0e"), "'ca\\x00e' has a NUL in it"),
     "other name in the directory": (_renamed(b"evil"), "is not whole"),
     "other size in the directory": (_lying_size(), "is not whole"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.claim import ClaimDownloader
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
+from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
 from tests.agent.support import Counted
 
@@ -136,6 +138,29 @@ async def test_a_pipe_that_comes_in_between_is_refused_and_not_waited_for(
     monkeypatch.setattr(stat, "S_ISREG", lambda mode: next(looks, False) or is_regular(mode))
     async with asyncio.timeout(10):
         assert await fails(source) == f"a-pipe of {URI} is no regular file"
+
+
+async def test_a_claim_that_hangs_holds_up_nobody_but_its_own_models(
+    model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, walk = threading.Event(), os.walk
+
+    def hangs(path: Path) -> object:
+        if "hung" in path.parts:
+            over.wait(60)
+        return walk(path)
+
+    (model.parent.parent / "hung").mkdir()
+    monkeypatch.setattr(os, "walk", hangs)
+    waiting = [asyncio.create_task(source.find("pvc://hung")) for _ in range(50)]
+    try:
+        async with asyncio.timeout(10):
+            assert (await source.find(URI)).size == 3_000_001
+            assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
+        assert not any(each.done() for each in waiting)
+    finally:
+        over.set()
+        assert all(isinstance(each, DownloadError) for each in await asyncio.gather(*waiting, return_exceptions=True))
 
 
 @pytest.mark.parametrize("name", ["\udcff", "a\nb", "\x1b"])

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from manyserve.agent.download.base import DownloadError, Limits, Listing, Progre
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_steps, in_thread
+from manyserve.api.storageuri import claim_of
 
 CHUNK = 1024 * 1024
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -30,10 +32,12 @@ class ClaimDownloader:
     def __init__(self, settings: AgentSettings) -> None:
         self._root = settings.sources.pvc_dir
         self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._threads = settings.parallel_downloads
+        self._pools: dict[str, ThreadPoolExecutor] = {}
 
     async def find(self, uri: str) -> Listing:
         """List the files under the path: those of a folder, or the one file that it names."""
-        return Listing(uri, await in_thread(self._listed, uri))
+        return Listing(uri, await in_thread(self._listed, uri, pool=self._pool(uri)))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
         """Copy the files."""
@@ -42,7 +46,14 @@ class ClaimDownloader:
             progress.arrived(count)
             progress.stored(count)
 
-        await in_steps(self._copied(listing, folder), tell)
+        await in_steps(self._copied(listing, folder), tell, pool=self._pool(listing.uri))
+
+    def _pool(self, uri: str) -> ThreadPoolExecutor:
+        """Return the threads for a claim: one whose server is gone hangs, and holds up nobody but its own models."""
+        claim = claim_of(uri) or ""
+        if claim not in self._pools:
+            self._pools[claim] = ThreadPoolExecutor(self._threads, f"claim-{claim}")
+        return self._pools[claim]
 
     def _listed(self, uri: str) -> tuple[RemoteFile, ...]:
         claim, start = self._place(uri)

@@ -95,6 +95,7 @@ def parts_of(name: str) -> tuple[str, ...]:
         (name.startswith("/"), "is an absolute name"),
         (".." in parts, "leads out of the folder"),
         ("\0" in name, "has a NUL in it"),
+        ("\n" in name, "has a line break in it"),  # digests are made of lines
         (len(parts) > MOST_PARTS, f"is more than {MOST_PARTS} folders deep"),
         (any(len(part.encode(errors="replace")) > MOST_PART_BYTES for part in parts), "is too long"),
         (len(name) > MOST_NAME_BYTES, "is too long"),
