@@ -65,7 +65,7 @@ contract: tools
 faults: tools ## every fault as long as its row says; the figures into reports/faults.json and docs/faults.md
 	@echo "==> faults, between the programs and a real API server"
 	@FAULTS=long $(BIN)/pytest -q -m faults
-	@$(BIN)/python -m tests.faults.document
+	@FAULTS=long PYTHONPATH=src:deploy/local $(BIN)/python -m tests.faults.document
 	@echo "    took $$SECONDS s"
 
 faults-short: tools

@@ -7,8 +7,10 @@ import json
 import time
 
 from manyserve.cluster import kinds
+from tests.cluster.waiting import until
 from tests.contract.stage import soon
 from tests.faults import faults, oracle
+from tests.faults.credentials import Tokens
 from tests.faults.faults import CONFIG
 from tests.faults.rules import Rule, answer
 from tests.faults.scene import HOST, LONG, Scene
@@ -85,6 +87,25 @@ async def test_fault_21_a_right_that_is_missing_is_named_and_holds_up_nothing_el
     figures.take("21 a verb is allowed again: seconds until it is used", time.monotonic() - began, "s")
     await scene.right()
     await scene.judge()
+
+
+async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(scene: Scene, figures: Figures) -> None:
+    tokens = Tokens(scene)
+    await tokens.next()
+    tokens.use(scene.folder / "operator.kubeconfig")
+    starts = scene.operator.starts
+    scene.operator.kill()
+    await until(lambda: scene.operator.starts > starts, 30)
+    await scene.operator.ready()
+    await scene.furnish()
+    await tokens.next()
+    await asyncio.sleep(11)  # for so long the API server believes what it has checked
+    faults.cut(scene)
+    await scene.change()
+    figures.take(f"21 the token ends: {AGAIN}", await scene.right(), "s")
+    assert [each for each in scene.proxy.history if each.status == 401], "the old token was refused"
+    await scene.judge()
+    assert scene.operator.starts == starts + 1, "it lives on"
 
 
 async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(scene: Scene, figures: Figures) -> None:
