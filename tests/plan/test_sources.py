@@ -85,6 +85,12 @@ def test_tokens_and_registry_passwords_are_left_out() -> None:
     assert "pull" not in str(spec["volumes"])
 
 
+def test_the_token_of_an_account_with_a_long_name_is_left_out_as_well() -> None:
+    name = "a" * 55
+    spec = pod_spec(seen(account=Account(name, (f"{name}-tox7k2p", "mine"))))
+    assert [path for path in folders(spec) if path.startswith("/mnt/credentials")] == ["/mnt/credentials/mine"]
+
+
 def test_what_no_secret_can_be_called_is_left_out_and_said_since_no_deployment_could_mount_it() -> None:
     settled = world.settle(seen(account=Account("mine", ("a:b", "s3-keys"))))
     spec = settled.children[DEPLOYMENT]["spec"]["template"]["spec"]

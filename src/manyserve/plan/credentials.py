@@ -14,8 +14,8 @@ from manyserve.plan.observed import Account
 from manyserve.plan.problem import shown
 
 CREDENTIALS_DIR = "/mnt/credentials"
-
-
+_GENERATED = 58
+"""So much of a name stays before Kubernetes puts five random letters behind it."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -23,7 +23,8 @@ def mounted_secrets(account: Account | None) -> tuple[str, ...]:
     """Return the names of the secrets to mount, sorted; none when there is no such ServiceAccount."""
     if account is None:
         return ()
-    machine_made = re.compile(rf"{re.escape(account.name)}-(token|dockercfg)-[a-z0-9]{{5}}")
+    made_for = (re.escape(f"{account.name}-{what}-"[:_GENERATED]) for what in ("token", "dockercfg"))
+    machine_made = re.compile(rf"({'|'.join(made_for)})[a-z0-9]{{5}}")
     named = {each for each in account.secrets if _NAME.fullmatch(each)} - set(account.pull_secrets)
     return tuple(sorted(each for each in named if not machine_made.fullmatch(each)))
 
