@@ -2,21 +2,23 @@
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources                      make agent-bench   what the agent takes
+# make faults   every fault of docs/faults.md, each as long as its row says (make test has the short form)
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract faults faults-short stores servers walkthrough lint format clean cluster cluster-down tools generate agent-bench
+.PHONY: help demo test unit contract faults faults-short stores servers walkthrough lint format clean cluster cluster-down tools generate bench agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
+MODELS ?= 1000
 PYTHON ?= python3
 BIN := .venv/bin
 LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
 
 help: ## say what there is
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 .venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
 	@echo "==> installing the Python packages into .venv"
@@ -64,7 +66,7 @@ contract: tools
 
 faults: tools ## every fault as long as its row says; the figures into reports/faults.json and docs/faults.md
 	@echo "==> faults, between the programs and a real API server"
-	@FAULTS=long $(BIN)/pytest -q -m faults
+	@FAULTS=long $(BIN)/pytest -q -m faults --timeout 3600
 	@FAULTS=long PYTHONPATH=src:deploy/local $(BIN)/python -m tests.faults.document
 	@echo "    took $$SECONDS s"
 
@@ -103,6 +105,9 @@ cluster-down: .venv/.installed
 generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agent-status.schema.json, from their sources
 	@$(BIN)/manyserve crds --dir crds
 	@$(BIN)/python webhooks/render.py
+
+bench: tools ## what the control plane takes for MODELS on one host, into reports/bench.json
+	@PYTHONPATH=deploy/local $(BIN)/python -m bench.control --models $(MODELS)
 
 agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_swaps.py tests/walkthrough/test_figures.py
