@@ -9,11 +9,27 @@ from aiohttp import web
 
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import tar_gz
-from tests.agent.sources.asking import fails, reader
+from tests.agent.sources.asking import fails, fetched, reader
 from tests.agent.sources.webserver import RawSite, Site, Trust
 from tests.agent.support import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize("header", [b'ETag: "\xff"', b"Last-Modified: \xff"])
+async def test_a_version_in_odd_letters_is_a_version(
+    trust: Trust, config: AgentSettings, tmp_path: Path, header: bytes
+) -> None:
+    raw = RawSite(OK + b"Content-Length: 5\r\n" + header + b"\r\n\r\nmodel")
+    server = await raw.start(trust.tls)
+    uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
+    source = reader(replace(config, sources=replace(config.sources, range_bytes=2)))
+    try:
+        assert (await source.find(uri)).fingerprint
+        assert await fetched(source, tmp_path, uri) == {"x": b"model"}
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 @pytest.mark.parametrize(

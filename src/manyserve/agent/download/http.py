@@ -132,7 +132,10 @@ def facts(headers: Mapping[str, str]) -> tuple[int, str]:
     """Return size and version from the headers of an answer; 0 and empty where the server does not tell."""
     span = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     size = span["total"] if span else headers.get("Content-Length", "")
-    return int(size) if _SIZE.fullmatch(size) else 0, headers.get("ETag") or headers.get("Last-Modified", "")
+    version = headers.get("ETag") or headers.get("Last-Modified", "")
+    if not version.isascii():  # it may have letters that there are not, and cannot be sent back
+        version = ascii(version)
+    return int(size) if _SIZE.fullmatch(size) else 0, version
 
 
 def judged(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> Kind | None:
