@@ -1,7 +1,7 @@
 # make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
-# make generate   crds/ and webhooks/ from their sources                      make agent-bench   what the agent takes
+# make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short form)
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash

@@ -10,6 +10,7 @@ import random
 import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,19 @@ def _is_free(port: int) -> bool:
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[Cluster]:
     """Return a running API server with the CRDs."""
+    with control_plane() as server:
+        yield server
+
+
+@contextmanager
+def control_plane() -> Iterator[Cluster]:
+    """Run an API server with the CRDs."""
     if not TOOLS["kubernetes"].home.is_dir():
         pytest.fail("there is no Kubernetes to test against: run make tools", pytrace=False)
     server = Cluster(_free_ports(), control_plane_only=True)
     cluster.up(server)
     try:
-        kubectl = Kubectl(_env(server))
+        kubectl = Kubectl(environment(server))
         kubectl("apply", "--server-side", "-f", str(CRDS))
         kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         eventually(lambda: kubectl("get", "isvc,tm", "-A") == "", "the kinds are served")
@@ -63,7 +71,8 @@ def api_server() -> Iterator[Cluster]:
         cluster.down(server.port)
 
 
-def _env(server: Cluster) -> dict[str, str]:
+def environment(server: Cluster) -> dict[str, str]:
+    """Return the environment in which kubectl reaches the API server."""
     path = f"{cache() / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return dict(os.environ) | {"KUBECONFIG": str(server.kubeconfig), "PATH": path}
 
@@ -72,9 +81,9 @@ def _env(server: Cluster) -> dict[str, str]:
 def kubectl(api_server: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    Kubectl(_env(api_server))("create", "namespace", namespace)
-    yield Kubectl(_env(api_server), namespace)
-    Kubectl(_env(api_server))("delete", "namespace", namespace, "--wait=false")
+    Kubectl(environment(api_server))("create", "namespace", namespace)
+    yield Kubectl(environment(api_server), namespace)
+    Kubectl(environment(api_server))("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.fixture
