@@ -13,6 +13,8 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
+from aiohttp import web
+
 from localcluster import api, controlplane, process
 from manyserve.cluster import kinds
 from manyserve.cluster.errors import ClusterError
@@ -44,12 +46,12 @@ async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[Rule]:
 def dying(scene: Scene) -> Do:
     """Have a request done, and its client killed."""
 
-    async def do(exchange: Exchange) -> object:
+    async def do(exchange: Exchange) -> web.StreamResponse:
         await exchange.forward()
         scene.operator.kill()
         return exchange.reset()
 
-    return do  # type: ignore[return-value]
+    return do
 
 
 @asynccontextmanager
@@ -118,14 +120,19 @@ async def silent(scene: Scene) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def gone(scene: Scene) -> AsyncIterator[None]:
-    """Row 7: the watch of models is cut, and cannot go on from where it was when it comes back."""
-    rule = Rule(answer(410), "410", verbs=("watch",), path=MODELS, count=1)
-    hold = Rule(answer(503), "held back", verbs=("watch", "list"), path=MODELS)
-    with scene.proxy.faulty(rule):
-        with scene.proxy.faulty(hold):
-            cut(scene, MODELS)
-            yield
-        await until(lambda: rule.done, 60)
+    """Row 7: the watch of models is cut, and is told when it comes back, after the changes, that it is too old."""
+    changed = asyncio.Event()
+
+    async def too_old(exchange: Exchange) -> web.StreamResponse:
+        await changed.wait()
+        return await answer(410)(exchange)
+
+    with scene.proxy.faulty(Rule(too_old, "410", verbs=("watch",), path=MODELS)):
+        cut(scene, MODELS)
+        yield
+        changed.set()
+        with suppress(TimeoutError):  # another fault may keep it from coming back
+            await until(lambda: any(each.status == 410 for each in scene.proxy.history), 10)
 
 
 @asynccontextmanager

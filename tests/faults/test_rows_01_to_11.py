@@ -68,6 +68,7 @@ async def test_fault_06_watches_that_fall_silent_are_given_up(scene: Scene, figu
 
 async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(scene: Scene, figures: Figures) -> None:
     figures.take(f"7 410 with a deletion in the gap: {AGAIN}", await scene.survives(faults.gone(scene)), "s")
+    assert any(each.status == 410 for each in scene.proxy.history), "it was told that it is too old"
 
 
 async def test_fault_08_a_stream_may_say_anything(scene: Scene, figures: Figures) -> None:
