@@ -1,0 +1,85 @@
+"""One look at a host: the plan is made beside the event loop, and its config goes out once a second at most."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.cluster.errors import Conflict
+from manyserve.cluster.known import Known
+from manyserve.operator.reconcile import reconciler
+from manyserve.plan.actions import Plan, WriteConfig
+from tests.support import make
+
+HOST = Key("default", "triton-mms")
+WRITE = Plan(config=WriteConfig({}, "7"))
+
+
+class Applier:
+    """Notes what it is to carry out."""
+
+    def __init__(self) -> None:
+        self.carried: list[Plan] = []
+        self.error: Exception | None = None
+
+    async def carry_out(self, _key: Key, todo: Plan) -> None:
+        self.carried.append(todo)
+        if self.error is not None:
+            raise self.error
+
+
+class Lookups:
+    """Looks at nothing."""
+
+    def want(self, *_: object) -> None:
+        """Want nothing."""
+
+
+class Case:
+    """A host whose every plan writes its config, and a clock."""
+
+    def __init__(self) -> None:
+        self.now = make.NOW
+        self.applier = Applier()
+        self.planned_in: list[threading.Thread] = []
+        known = Known(lambda _key: None)
+        known.config = make.config()
+        known.host_stored(None, make.host_object())
+        self.run = reconciler(
+            known, cast("Any", self.applier), cast("Any", Lookups()), self._decide, now=lambda: self.now
+        )
+
+    def _decide(self, _observed: object, _now: datetime) -> Plan:
+        self.planned_in.append(threading.current_thread())
+        return WRITE
+
+
+async def test_a_plan_is_made_beside_the_event_loop() -> None:
+    case = Case()
+    await case.run(HOST)
+    assert case.planned_in
+    assert threading.main_thread() not in case.planned_in
+
+
+async def test_changes_in_quick_succession_are_one_write_at_once_and_one_when_the_second_is_over() -> None:
+    case = Case()
+    assert await case.run(HOST) is None
+    case.now += timedelta(seconds=0.25)
+    assert await case.run(HOST) == 0.75
+    case.now += timedelta(seconds=0.75)
+    assert await case.run(HOST) is None
+    assert [todo.config is not None for todo in case.applier.carried] == [True, False, True]
+
+
+async def test_a_write_that_failed_is_not_waited_for() -> None:
+    case = Case()
+    case.applier.error = Conflict("it has been modified")
+    with pytest.raises(Conflict):
+        await case.run(HOST)
+    case.applier.error = None
+    await case.run(HOST)
+    assert [todo.config is not None for todo in case.applier.carried] == [True, True]
