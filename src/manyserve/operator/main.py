@@ -39,6 +39,7 @@ async def serve(settings: OperatorSettings) -> None:
         operator = Operator(client, settings, elector)
         await operator.listen()
         gc.freeze()  # what was imported stays
+        gc.set_threshold(5_000, 10, 1000)  # what is known has no cycles; `resync` says what a full walk costs
         await kopf.operator(
             registry=handlers.lifecycle(operator, access),
             settings=handlers.settings(),

@@ -92,7 +92,7 @@ def _texts(observed: Manifest) -> dict[str, str | None]:
     return texts | ({PACKED_KEY: _unpacked(packed[PACKED_KEY])} if PACKED_KEY in packed else {})
 
 
-@lru_cache(maxsize=2)  # few, for they may be large: a long list is looked at often and changes seldom
+@lru_cache(maxsize=1)  # one, for it may be large: a long list is looked at often and changes seldom
 def _unpacked(data: str) -> str | None:
     try:
         return unpack(b64decode(data)).decode()
@@ -100,7 +100,7 @@ def _unpacked(data: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _entries(text: str) -> tuple[Entry, ...]:
     try:
         return parse(text)
