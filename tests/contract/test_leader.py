@@ -19,6 +19,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
+from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import HOST, configure, soon
 from tests.faults.exchange import Line
@@ -80,6 +81,11 @@ def works(replica: Program) -> bool:
     return "manyserve_leader 1.0" in read(replica.metrics, "/metrics")
 
 
+def unanswered(proxy: Proxy) -> list[Line]:
+    """Return the requests that are under way, open watches included."""
+    return [each for each in proxy.history if not each.seconds]
+
+
 @pytest.fixture
 async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path) -> AsyncIterator[Pair]:
     await asyncio.to_thread(configure, kubectl)
@@ -89,9 +95,13 @@ async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path
         async def replica(name: str) -> AsyncIterator[Program]:
             settings = {"POD_NAME": name, "MANYSERVE_AGENT_PORT": str(port)}
             kubeconfig = proxy.kubeconfig(name, tmp_path)
-            with program(kubeconfig, kubectl.namespace, tmp_path / f"{name}.log", settings=settings) as running:
-                await soon(lambda: read(running.health, "/readyz") == "ok", f"{name} is ready", 60)
-                yield running
+            log = tmp_path / f"{name}.log"
+            with program(kubeconfig, kubectl.namespace, log, settings=settings) as running:
+                try:
+                    await soon(lambda: read(running.health, "/readyz") == "ok", f"{name} is ready", 60)
+                    yield running
+                finally:
+                    print(log.read_text())
 
         async with replica("a") as a:
             await soon(lambda: works(a), "a works", 30)
@@ -102,9 +112,8 @@ async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path
                 await found.placed(await found.ask(), 30)
                 assert (works(b), found.writes("b"), await asyncio.to_thread(found.holder)) == (False, [], "a")
                 yield found
-                for name in ("a", "b"):
-                    print((tmp_path / f"{name}.log").read_text())
                 found.judge()
+        await until(lambda: len(unanswered(proxy)) <= len(proxy.streams), 30)  # a connection half made would leak
 
 
 async def test_when_the_one_that_works_is_told_to_end_the_other_works_within_three_seconds(
