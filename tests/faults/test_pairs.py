@@ -1,4 +1,7 @@
-"""Rows 1 to 11 and 18 in random pairs; the seed is printed, and `FAULTS_SEED` runs the same pairs again."""
+"""Rows 1 to 11 and 18 in random pairs; the seed is printed, and `FAULTS_SEED` runs the same pairs again.
+
+The short form takes the same few pairs each time: what is new is found by the long form, not by who changes a line.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from tests.faults.faults import ROWS
 from tests.faults.scene import LONG, Scene
 from tests.support.figures import Figures
 
-SEED = int(os.environ.get("FAULTS_SEED") or random.randrange(1_000_000))
+SEED = int(os.environ.get("FAULTS_SEED") or (random.randrange(1_000_000) if LONG else 5))
 PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)), 20 if LONG else 2))
 
 
