@@ -7,27 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.figures import Figures
-
-_FIGURES = pytest.StashKey[Figures]()
+from tests.support.figures import Figures, reports
 
 settings.register_profile("ours", deadline=None)  # that the machine is busy makes nothing wrong
 settings.load_profile("ours")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = Figures("walkthrough")
-
-
 @pytest.fixture(scope="session")
 def figures(request: pytest.FixtureRequest) -> Figures:
     """Return where figures are recorded."""
-    return request.config.stash[_FIGURES]
+    return reports(request.config)["walkthrough"]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    lines = config.stash[_FIGURES].write()
-    if lines:
-        terminalreporter.section("figures")
-        for line in lines:
-            terminalreporter.write_line(line)
+    for name, figures in reports(config).items():
+        if lines := figures.write():
+            terminalreporter.section(f"figures: {name}")
+            for line in lines:
+                terminalreporter.write_line(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,12 +11,11 @@ from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
 from tests.faults.scene import Scene, playing
 from tests.support.control_plane import api_server, client, kubectl, mark
-from tests.support.figures import REPORTS, Figures
+from tests.support.figures import REPORTS, Figures, reports
 from tests.support.kubectl import Kubectl
 
 __all__ = ["api_server", "client", "kubectl"]
 
-FIGURES = Figures("faults")
 FAILED = pytest.StashKey[bool]()
 
 
@@ -33,18 +31,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    lines = FIGURES.write()
-    if lines:
-        terminalreporter.section("faults")
-        for line in lines:
-            terminalreporter.write_line(line)
-
-
 @pytest.fixture
-def figures() -> Figures:
+def figures(request: pytest.FixtureRequest) -> Figures:
     """Where the figures of the rows are recorded."""
-    return FIGURES
+    return reports(request.config)["faults"]
 
 
 @pytest.fixture

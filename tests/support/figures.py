@@ -11,6 +11,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pytest
+
 REPORTS = Path(__file__).parents[2] / "reports"
 
 
@@ -60,6 +62,19 @@ class Figures:
         ]
         self.path.write_text(json.dumps({"figures": figures}, indent=1) + "\n")
         return [_line(figure) for figure in self.taken]
+
+
+class _Reports(dict[str, Figures]):
+    def __missing__(self, name: str) -> Figures:
+        return self.setdefault(name, Figures(name))
+
+
+_REPORTS = pytest.StashKey[_Reports]()
+
+
+def reports(config: pytest.Config) -> dict[str, Figures]:
+    """Return the run's figures by the report that they go to; a new one is begun when it is asked for."""
+    return config.stash.setdefault(_REPORTS, _Reports())
 
 
 def _line(figure: Figure) -> str:

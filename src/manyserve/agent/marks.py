@@ -37,19 +37,19 @@ class Markers:
     """The markers in one folder. All methods block on the disk."""
 
     def __init__(self, folder: Path, files: FileSystem) -> None:
-        self._folder = folder
+        self.folder = folder
         self._files = files
         self._listed: dict[str, set[str]] | None = None
         self._written: dict[str, set[str]] = {}
 
     def path(self, name: str, kind: str, digest: str) -> Path:
         """Return the path of a marker."""
-        return self._folder / f"{name}.{kind}.{digest}"
+        return self.folder / f"{name}.{kind}.{digest}"
 
     def all(self) -> Mapping[str, Collection[str]]:
         """List the folder; return the file names of each model's markers."""
         found: dict[str, set[str]] = {}
-        for marker in listing(self._folder):
+        for marker in listing(self.folder):
             if match := MARKER.fullmatch(marker):
                 found.setdefault(match["name"], set()).add(marker)
         self._listed = found
@@ -77,13 +77,13 @@ class Markers:
     def remove(self, name: str, *kinds: str) -> None:
         """Remove the model's markers of these kinds, in this order."""
         for marker in self._found(name, *kinds):
-            self._files.remove_file(self._folder / marker)
+            self._files.remove_file(self.folder / marker)
 
     def _found(self, name: str, *kinds: str) -> list[str]:
         """Return the model's markers that exist, of those ever listed or written: to list all again would be slow."""
         listed = self.all() if self._listed is None else self._listed
         known = {*listed.get(name, ()), *self._written.get(name, ())}
-        there = sorted(each for each in known if (self._folder / each).exists())
+        there = sorted(each for each in known if (self.folder / each).exists())
         self._written[name] = set(there)
         return [each for kind in kinds for each in there if each.startswith(f"{name}.{kind}.")]
 

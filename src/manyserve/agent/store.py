@@ -16,16 +16,14 @@ One more marker, `markers/SETTLED`, speaks of the pod: an agent has seen it sett
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from manyserve.agent.files import FileSystem
-from manyserve.agent.marks import KEPT, LOADED, MARKER, NAME, SUCCESS, Mark, Markers, listing
+from manyserve.agent.marks import KEPT, LOADED, MARKER, SUCCESS, Mark, Markers, listing
+from manyserve.agent.scan import Scan, models_in
 from manyserve.agent.sync import OnDisk
 
-_LOOKS_BEFORE_LISTING_ANYWAY = 30
-_TICK_NS = 100_000_000  # two changes within one tick of the kernel's clock leave the same time
 _OLD = "old"
 _SETTLED = "SETTLED"  # no model has capitals in its name
 
@@ -40,9 +38,7 @@ class Store:
         self.markers = root / "markers"
         self._files = files or FileSystem()
         self._marks = Markers(self.markers, self._files)
-        self._scanned: Mapping[str, OnDisk] = {}
-        self._times: tuple[int, ...] | None = None
-        self._looks = 0
+        self._scan = Scan(self.models, self._marks)
 
     def open(self) -> None:
         """Create what is missing and clear away what an earlier run left half done."""
@@ -50,7 +46,7 @@ class Store:
             self._files.make_folder(folder)
         for leftover in self.staging.iterdir():
             self._files.remove_tree(leftover)
-        kept, present = set(listing(self.kept)), set(self._names())
+        kept, present = set(listing(self.kept)), set(models_in(self.models))
         for marker in self.markers.iterdir():
             found = MARKER.fullmatch(marker.name)
             there = kept | present if found and found["kind"] == KEPT else present
@@ -61,23 +57,8 @@ class Store:
                 self._files.remove_tree(self.kept / name)
 
     def scan(self) -> Mapping[str, OnDisk]:
-        """Return what is on disk; the identical mapping while nothing changed.
-
-        Two listings: right again after anything was done by hand. They are left out while the folders' times tell
-        of no change, but for every thirtieth time.
-        """
-        self._looks = (self._looks + 1) % _LOOKS_BEFORE_LISTING_ANYWAY
-        times = tuple(folder.stat().st_mtime_ns for folder in (self.models, self.markers))
-        if times != self._times or not self._looks:
-            self._times = times if time.time_ns() - max(times) > _TICK_NS else None
-            found = self._listed()
-            self._scanned = found if found != self._scanned else self._scanned
-        return self._scanned
-
-    def _listed(self) -> dict[str, OnDisk]:
-        found = {name: _by_kind(markers) for name, markers in self._marks.all().items()}
-        names = {*self._names(), *(name for name, kinds in found.items() if KEPT in kinds)}
-        return {name: _judge(found.get(name, {})) for name in names}
+        """Return what is on disk; the identical mapping while nothing changed."""
+        return self._scan.look()
 
     def marker(self, name: str, kind: str, digest: str) -> Path:
         """Return the path of a marker."""
@@ -180,10 +161,6 @@ class Store:
         """Return the path of what is downloaded."""
         return self.staging / f"{name}.{digest[:16]}"
 
-    def _names(self) -> list[str]:
-        """Return the models on disk; anything else there, such as lost+found, is not ours."""
-        return [name for name in listing(self.models) if NAME.fullmatch(name)]
-
     def _is_proven(self, name: str) -> bool:
         success, loaded = self._marks.of(name, SUCCESS), self._marks.of(name, LOADED)
         return bool(success and loaded and success.digest == loaded.digest and (self.models / name).exists())
@@ -220,22 +197,3 @@ class Store:
         if (self.models / name).exists():
             self._files.rename(self.models / name, old)
         self._files.remove_tree(old)
-
-
-def _by_kind(markers: Iterable[str]) -> dict[str, set[str]]:
-    """Return the digests that a model's markers name, by the kind of marker."""
-    found: dict[str, set[str]] = {}
-    for marker in markers:
-        _, kind, digest = marker.rsplit(".", 2)
-        found.setdefault(kind, set()).add(digest)
-    return found
-
-
-def _judge(markers: dict[str, set[str]]) -> OnDisk:
-    """Return what a model's markers prove. Two successes prove nothing."""
-    digests, kept = markers.get(SUCCESS, set()), markers.get(KEPT, set())
-    before = next(iter(kept)) if len(kept) == 1 else ""
-    if len(digests) != 1:
-        return OnDisk(kept=before)
-    (digest,) = digests
-    return OnDisk(digest, loaded=markers.get(LOADED) == {digest}, kept=before)
