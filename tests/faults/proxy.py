@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.cluster.access import find_access
 from manyserve.cluster.lines import lines
+from tests.cluster.waiting import until
 from tests.faults.exchange import WRITES, Exchange, Line, hang_up, verb_of
 from tests.faults.rules import Rule
 
@@ -79,6 +80,11 @@ class Proxy:
             yield
         finally:
             self.rules = [each for each in self.rules if each not in rules]
+
+    async def answered(self, limit: float = 10) -> None:
+        """Wait until no request but the open watches is under way: a connection that is half made would be left."""
+        with suppress(TimeoutError):
+            await until(lambda: sum(not each.seconds for each in self.history) <= len(self.streams), limit)
 
     def watches(self, path: str = "") -> list[Stream]:
         """Return the open watches of a path."""
@@ -159,6 +165,7 @@ async def proxying(kubeconfig: Path) -> AsyncIterator[Proxy]:
         try:
             yield proxy
         finally:
+            await proxy.answered()
             for stream in list(proxy.streams):
                 stream.cut()
             await server.close()

@@ -23,6 +23,15 @@ async def site(trust: Trust) -> AsyncIterator[Site]:
 
 
 @pytest.fixture
+async def plain() -> AsyncIterator[Site]:
+    """A site without TLS, for what hangs: a connection that is given up in the middle of TLS is never closed here."""
+    site = Site()
+    server = await site.start(None)
+    yield site
+    await server.close()
+
+
+@pytest.fixture
 def config(trust: Trust, tmp_path: Path) -> AgentSettings:
     sources = SourceSettings(
         allowed_networks=(ip_network("127.0.0.1/32"),),

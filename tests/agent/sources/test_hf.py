@@ -201,7 +201,14 @@ async def test_a_name_that_leads_elsewhere_is_refused(
     assert "of org/model is refused" in await fails(reader(config), tmp_path)
 
 
-async def test_a_hub_that_fails_hangs_or_is_gone_is_named(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+def at(hub: Site, config: AgentSettings) -> AgentSettings:
+    """Return the settings for a hub without TLS."""
+    return replace(config, sources=replace(config.sources, hf_endpoint=f"http://127.0.0.1:{hub.port}"))
+
+
+async def test_a_hub_that_fails_hangs_or_is_gone_is_named(
+    hub: Hub, plain: Site, config: AgentSettings, tmp_path: Path
+) -> None:
     async def broken(_: web.Request) -> web.StreamResponse:
         return web.Response(status=503)
 
@@ -215,8 +222,9 @@ async def test_a_hub_that_fails_hangs_or_is_gone_is_named(hub: Hub, config: Agen
         await hanging.wait()
         return web.Response(status=503)
 
-    hub.site.handlers["/api/models/org/model"] = hangs
-    said = await fails(reader(replace(config, stall_seconds=0.5)), tmp_path, permanent=False)
+    plain.handlers["/api/models/org/model"] = hangs
+    hung = replace(at(plain, config), stall_seconds=0.5)
+    said = await fails(reader(hung), tmp_path, permanent=False)
     hanging.set()
     assert said.startswith(f"{URI} could not be read: the hub ")
     gone = replace(config, sources=replace(config.sources, hf_endpoint="https://127.0.0.1:1"))
@@ -224,7 +232,7 @@ async def test_a_hub_that_fails_hangs_or_is_gone_is_named(hub: Hub, config: Agen
     assert said.startswith(f"{URI} could not be read: the hub is not reached")
 
 
-async def test_a_hub_that_drips_takes_no_thread_from_other_models(hub: Hub, config: AgentSettings) -> None:
+async def test_a_hub_that_drips_takes_no_thread_from_other_models(plain: Site, config: AgentSettings) -> None:
     over = asyncio.Event()
 
     async def drips(request: web.Request) -> web.StreamResponse:
@@ -235,8 +243,8 @@ async def test_a_hub_that_drips_takes_no_thread_from_other_models(hub: Hub, conf
             await asyncio.sleep(0.05)
         return response
 
-    hub.site.handlers["/api/models/org/model"] = drips
-    source = reader(replace(config, stall_seconds=1))
+    plain.handlers["/api/models/org/model"] = drips
+    source = reader(replace(at(plain, config), stall_seconds=1))
     found = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
     try:
         assert {str(each) for each in found} == {f"{URI} could not be read: the hub did not answer in time"}
