@@ -6,13 +6,13 @@ Prints the seconds and the most memory that the process had, as JSON.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
 
 import uvloop
 
+from bench.agent.peer_reading import peak
 from manyserve.agent.download import choose, downloaders
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
@@ -32,12 +32,6 @@ async def _read(uri: str, endpoint: str, folder: Path) -> None:
     sources = SourceSettings(gcs_endpoint=endpoint, s3_endpoint=endpoint)
     source = choose(uri, downloaders(AgentSettings(sources=sources)))
     await source.fetch(await source.find(uri), folder, _Nobody())
-
-
-def peak() -> int:
-    """Return the most bytes that this process had; `getrusage` would tell of who started it, too."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":

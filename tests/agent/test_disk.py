@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent import retry
 from manyserve.agent.budget import Budget, Room, full, is_full
 from manyserve.agent.download import DownloadError, Listing, RemoteFile
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
-pytestmark = DROPPED_STREAMS
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP", 0.2)
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 @dataclass

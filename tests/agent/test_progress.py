@@ -4,16 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from manyserve.agent import retry
 from manyserve.agent.progress import Pace
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
-pytestmark = DROPPED_STREAMS
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 def test_a_count_is_told_at_first_and_then_at_most_once_in_the_time() -> None:

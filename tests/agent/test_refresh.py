@@ -13,7 +13,7 @@ from manyserve.agent.retry import Memory, Stage
 from manyserve.api.modelconfig import Entry
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
-pytestmark = DROPPED_STREAMS
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 OFTEN = "99ms"
 A = entry("a", refreshInterval=OFTEN)
@@ -21,10 +21,7 @@ WRONG = "sha256:" + "0" * 64
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP", 0.2)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
+def short_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refreshing, "SHORTEST_REFRESH", 0.05)
 
 

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent import retry
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
-pytestmark = DROPPED_STREAMS
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 URI = "gs://bucket/models/shared"
 TEN = [f"m{number}" for number in range(10)]
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
 
 
 async def loaded(pod: Pod, *names: str) -> None:

@@ -6,21 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from manyserve.agent import retry
 from manyserve.agent.store import Store
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 from tests.agent.test_store import Fragile
 
-pytestmark = DROPPED_STREAMS
+pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 OLD, NEW = entry("a"), entry("a", "gs://bucket/models/a2")
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP", 0.2)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
 
 
 async def serving(pod: Pod) -> None:
