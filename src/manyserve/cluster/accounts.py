@@ -63,11 +63,5 @@ def s3_annotations(manifest: Manifest) -> dict[str, str]:
     return {name: value for name, value in found.items() if name.startswith(S3_ANNOTATION)}
 
 
-def identity(manifest: Manifest) -> Manifest:
-    """Return what tells an account from another; the rest is known parsed."""
-    names = ("name", "namespace", "uid", "resourceVersion")
-    return {"metadata": {each: manifest["metadata"][each] for each in names if each in manifest["metadata"]}}
-
-
 def _names(references: Iterable[Mapping[str, Any]] | None) -> Iterator[str]:
     return (each["name"] for each in references or () if each.get("name"))

@@ -13,6 +13,8 @@ from typing import Any
 
 from manyserve.api.names import Key
 
+_IDENTITY = ("namespace", "name", "uid", "resourceVersion")
+
 Manifest = dict[str, Any]
 Change = Callable[[Manifest | None, Manifest | None], None]
 
@@ -122,6 +124,12 @@ def key_of(manifest: Manifest) -> Key:
     """Return the namespace and the name of an object."""
     metadata = manifest["metadata"]
     return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def identity(manifest: Manifest) -> Manifest:
+    """Return what tells an object from another, to be kept where the rest is known in another form."""
+    metadata = manifest["metadata"]
+    return {"metadata": {name: metadata[name] for name in _IDENTITY if name in metadata}}
 
 
 def _version_of(manifest: Manifest | None) -> int:

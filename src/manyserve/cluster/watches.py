@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 
 from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
 from manyserve.cluster import kinds
-from manyserve.cluster.accounts import identity
 from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import Change, Manifest, key_of
+from manyserve.cluster.copies import Change, Manifest, identity, key_of
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
@@ -75,9 +74,7 @@ class Watches:
 
 def _name_of_model(manifest: Manifest) -> Manifest:
     """Return what identifies a model: the rest is known parsed, and thousands of them need not be kept twice."""
-    metadata = manifest["metadata"]
-    kept = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
-    return {"metadata": kept, "spec": {"inferenceService": model_host(manifest).name}}
+    return identity(manifest) | {"spec": {"inferenceService": model_host(manifest).name}}
 
 
 def _both(first: Change, second: Change) -> Change:

@@ -10,7 +10,7 @@ from typing import Any
 
 from manyserve.api import servingconfig
 from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import Manifest
+from manyserve.cluster.copies import identity
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.webhook.metrics import Metrics
@@ -20,7 +20,6 @@ STALE_SECONDS = 300.0
 """An informer does something, if only to fail, every half minute at least."""
 
 Raw = Mapping[str, Any]
-_IDENTITY = ("namespace", "name", "uid", "resourceVersion")
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +41,6 @@ class ConfigWatch:
         except servingconfig.ConfigError as error:
             self._metrics.config_errors.inc()
             _log.warning("the last good configuration stays in force: %s", error)
-
-
-def identity(item: Manifest) -> Manifest:
-    """Return what tells an object from another; the rest of it is in our cache, in fewer bytes."""
-    return {"metadata": {key: item["metadata"][key] for key in _IDENTITY if key in item["metadata"]}}
 
 
 class Watching:
