@@ -1,27 +1,60 @@
-"""What the operator's process takes, and what it counts: read from outside, while it works."""
+"""What the operator's process takes and counts, and what of it reaches the API server and etcd: read from outside."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import time
+import urllib.request
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.programs import Program, read
 
+from bench.control.agents import Agents
+from localcluster import api, process
+from localcluster.paths import Cluster
+
 _SAMPLE = re.compile(r"^manyserve_(\w+?)(?:_total)?(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
+_LABEL = re.compile(r'"([^"]*)"')
+_PUT = re.compile(r"^etcd_debugging_mvcc_total_put_size_in_bytes ([0-9.e+]+)$", re.MULTILINE)
+_REFUSED = re.compile(r'^apiserver_request_total\{code="429".*\} ([0-9.e+]+)$', re.MULTILINE)
 _TICKS = os.sysconf("SC_CLK_TCK")
 LOOK = 0.25
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What has been counted until now; the difference of two is what a scenario took."""
+
+    at: float = 0.0
+    cpu: float = 0.0
+    """Seconds of the operator's processor time."""
+    server_cpu: float = 0.0
+    """Seconds of the API server's and etcd's."""
+    writes: Counter[str] = field(default_factory=Counter)
+    """By kind and verb."""
+    runs: int = 0
+    etcd: float = 0.0
+    """Bytes of all that was put into etcd, whoever put it."""
+    refused: float = 0.0
+    """Requests that were answered with 429, whoever asked."""
+    late: Counter[float] = field(default_factory=Counter)
+    """How often the event loop was late, by the seconds that it was at most."""
+    configs: tuple[int, ...] = ()
+    """The bytes of each `models.json` that was written."""
+
+
 @dataclass
 class Meter:
-    """Looks at a running operator four times a second."""
+    """Looks at a running operator four times a second, at its API server when it is asked to."""
 
     program: Program
-    worst_lag: float = 0.0
+    server: Cluster
+    agents: Agents
     most_memory: float = 0.0
     _looking: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -35,36 +68,85 @@ class Meter:
             with suppress(asyncio.CancelledError):
                 await self._looking
 
-    def cpu(self) -> float:
-        """Return the seconds of processor time until now."""
-        fields = Path(f"/proc/{self.program.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+    async def counts(self) -> Counts:
+        """Return what has been counted."""
+        return await asyncio.to_thread(self._counts)
+
+    def _counts(self) -> Counts:
+        said = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
+        writes = {" ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in said.items() if name == "writes"}
+        within = {
+            _LABEL.findall(labels)[0]: n for (name, labels), n in said.items() if name.endswith("lag_seconds_bucket")
+        }
+        servers = (process.find(self.server, name) for name in ("kube-apiserver", "etcd"))
+        return Counts(
+            at=time.monotonic(),
+            cpu=cpu_of(self.program.process.pid),
+            server_cpu=sum(cpu_of(pid) for pid in servers if pid),
+            writes=Counter({name: count for name, count in writes.items() if count}),
+            runs=int(sum(n for (name, _), n in said.items() if name == "reconcile_runs")),
+            etcd=_sum(_PUT, _text(f"http://127.0.0.1:{self.server.port + 2}/metrics")),
+            refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
+            late=_apart(within),
+            configs=tuple(self.agents.written),
+        )
 
     def memory(self) -> float:
         """Return the resident MB."""
         status = Path(f"/proc/{self.program.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
-    def counts(self) -> dict[tuple[str, str], float]:
-        """Return what the operator counts, by metric and labels."""
-        return {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(read(self._port, "/metrics"))}
+    def is_ready(self) -> bool:
+        """Tell whether the operator has listed everything."""
+        return read(self.program.health, "/readyz") == "ok"
 
-    def writes(self) -> dict[str, int]:
-        """Return the writes that succeeded, by kind and verb."""
-        found = {labels: int(value) for (name, labels), value in self.counts().items() if name == "writes"}
-        return {" ".join(re.findall(r'"([^"]*)"', labels)): value for labels, value in found.items() if value}
+    def has_run(self) -> bool:
+        """Tell whether it has looked at any host."""
+        return 'reconcile_runs_total{result="done"}' in self._metrics()
 
-    def runs(self) -> int:
-        """Return how often hosts were looked at."""
-        return int(sum(value for (name, _), value in self.counts().items() if name == "reconcile_runs"))
-
-    @property
-    def _port(self) -> int:
-        return self.program.metrics
+    def _metrics(self) -> str:
+        return read(self.program.metrics, "/metrics")
 
     async def _look(self) -> None:
         while True:
-            counts = await asyncio.to_thread(self.counts)
-            self.worst_lag = max(self.worst_lag, counts.get(("event_loop_lag_seconds", ""), 0.0))
             self.most_memory = max(self.most_memory, self.memory())
             await asyncio.sleep(LOOK)
+
+
+def difference(before: Counts, after: Counts) -> Counts:
+    """Return what was counted between two looks."""
+    return Counts(
+        at=after.at - before.at,
+        cpu=after.cpu - before.cpu,
+        server_cpu=after.server_cpu - before.server_cpu,
+        writes=after.writes - before.writes,
+        runs=after.runs - before.runs,
+        etcd=after.etcd - before.etcd,
+        refused=after.refused - before.refused,
+        late=after.late - before.late,
+        configs=after.configs[len(before.configs) :],
+    )
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _apart(within: dict[str, float]) -> Counter[float]:
+    """Return a histogram's counts, of which each holds all before it, each by itself."""
+    found, before = Counter[float](), 0.0
+    for bound, count in sorted((float(bound), count) for bound, count in within.items()):
+        found[bound] = int(count - before)
+        before = count
+    return found
+
+
+def _text(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def _sum(sample: re.Pattern[str], text: str) -> float:
+    return sum(float(value) for value in sample.findall(text))

@@ -83,3 +83,51 @@ def test_managed_fields_are_not_kept(copy: Copy) -> None:
     big["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     copy.happened(big)
     assert "managedFields" not in copy.objects[Key("default", "b")]["metadata"]
+
+
+def test_an_echo_that_is_faster_than_the_answer_is_no_change(copy: Copy, told: list[Any]) -> None:
+    with copy.writing(Key("default", "a")):
+        copy.happened(model("a", 20))
+        copy.wrote(model("a", 20))
+    assert version(copy, "a") == 20
+    assert told == []
+
+
+def test_what_somebody_else_wrote_while_we_did_is_told_once_when_the_answer_is_there(
+    copy: Copy, told: list[Any]
+) -> None:
+    with copy.writing(Key("default", "a")):
+        copy.happened(model("a", 19))
+        copy.happened(model("a", 20))
+        copy.wrote(model("a", 20))
+        assert told == []
+    assert [(old["metadata"]["resourceVersion"], new["metadata"]["resourceVersion"]) for old, new in told] == [
+        ("5", "20")
+    ]
+
+
+def test_what_is_heard_while_a_write_fails_is_told_after_it(copy: Copy, told: list[Any]) -> None:
+    def write_and_fail() -> None:
+        with copy.writing(Key("default", "a")):
+            copy.happened(model("a", 20))
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        write_and_fail()
+    assert len(told) == 1
+
+
+def test_a_deletion_while_we_write_is_told_after_it(copy: Copy, told: list[Any]) -> None:
+    with copy.writing(Key("default", "a")):
+        copy.happened(model("a", 20), deleted=True)
+    assert [new for _, new in told] == [None]
+
+
+def test_of_two_writes_at_once_the_last_to_end_tells(copy: Copy, told: list[Any]) -> None:
+    key = Key("default", "a")
+    with copy.writing(key):
+        with copy.writing(key):
+            copy.happened(model("a", 20))
+            copy.happened(model("a", 21))
+        assert told == []
+    assert len(told) == 1

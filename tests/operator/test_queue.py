@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from manyserve.api.names import Key
 from manyserve.cluster.errors import Conflict
-from manyserve.operator.queue import Queue
+from manyserve.operator.queue import Queue, Ran
 from manyserve.operator.schedule import Pace, Schedule
 from tests.cluster.waiting import until
 
@@ -21,7 +21,7 @@ def key(name: str) -> Key:
 
 
 @asynccontextmanager
-async def serving(run: Callable[[Key], Awaitable[float | None]], workers: int = 4) -> AsyncIterator[Queue]:
+async def serving(run: Callable[[Key], Awaitable[Ran]], workers: int = 4) -> AsyncIterator[Queue]:
     queue = Queue(workers=workers, schedule=Schedule(FAST))
     task = asyncio.create_task(queue.serve(run))
     yield queue
@@ -32,8 +32,9 @@ async def serving(run: Callable[[Key], Awaitable[float | None]], workers: int = 
 async def test_a_burst_of_touches_is_few_runs() -> None:
     runs: Counter[Key] = Counter()
 
-    async def run(host: Key) -> None:
+    async def run(host: Key) -> Ran:
         runs[host] += 1
+        return Ran()
 
     async with serving(run) as queue:
         for _ in range(1000):
@@ -46,13 +47,14 @@ async def test_one_host_never_runs_twice_at_once_and_several_hosts_do() -> None:
     running: Counter[Key] = Counter()
     most_of_one = most_of_all = runs = 0
 
-    async def run(host: Key) -> None:
+    async def run(host: Key) -> Ran:
         nonlocal most_of_one, most_of_all, runs
         running[host] += 1
         most_of_one, most_of_all = max(most_of_one, running[host]), max(most_of_all, running.total())
         await asyncio.sleep(0.01)
         running[host] -= 1
         runs += 1
+        return Ran()
 
     async with serving(run) as queue:
         for number in range(60):
@@ -66,12 +68,13 @@ async def test_one_host_never_runs_twice_at_once_and_several_hosts_do() -> None:
 async def test_a_run_that_fails_is_tried_again_and_does_not_keep_others_from_running() -> None:
     tries: Counter[str] = Counter()
 
-    async def run(host: Key) -> None:
+    async def run(host: Key) -> Ran:
         tries[host.name] += 1
         if host.name == "conflict" and tries[host.name] < 3:
             raise Conflict("it has changed")
         if host.name == "defect":
             raise RuntimeError("a defect")
+        return Ran()
 
     async with serving(run, workers=1) as queue:
         for name in ("conflict", "defect", "fine"):
@@ -83,10 +86,10 @@ async def test_a_run_that_fails_is_tried_again_and_does_not_keep_others_from_run
 async def test_the_plan_says_when_to_look_again() -> None:
     runs = 0
 
-    async def run(_host: Key) -> float | None:
+    async def run(_host: Key) -> Ran:
         nonlocal runs
         runs += 1
-        return 0.01 if runs < 4 else None
+        return Ran(0.01 if runs < 4 else None)
 
     async with serving(run) as queue:
         queue.touch(key("a"))
@@ -97,10 +100,11 @@ async def test_the_plan_says_when_to_look_again() -> None:
 async def test_a_run_that_was_cut_short_is_due_when_work_goes_on() -> None:
     begun: list[Key] = []
 
-    async def run(host: Key) -> None:
+    async def run(host: Key) -> Ran:
         begun.append(host)
         if len(begun) == 1:
             await asyncio.Event().wait()
+        return Ran()
 
     queue = Queue(schedule=Schedule(FAST))
     queue.touch(key("a"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ class Applier:
         self.carried: list[Plan] = []
         self.error: Exception | None = None
 
-    async def carry_out(self, _key: Key, todo: Plan) -> None:
+    async def carry_out(self, _key: Key, todo: Plan, _hurry: Callable[[], bool]) -> None:
         self.carried.append(todo)
         if self.error is not None:
             raise self.error
@@ -67,11 +68,11 @@ async def test_a_plan_is_made_beside_the_event_loop() -> None:
 
 async def test_changes_in_quick_succession_are_one_write_at_once_and_one_when_the_second_is_over() -> None:
     case = Case()
-    assert await case.run(HOST) is None
+    assert (await case.run(HOST)).look_again_after is None
     case.now += timedelta(seconds=0.25)
-    assert await case.run(HOST) == 0.75
+    assert (await case.run(HOST)).look_again_after == 0.75
     case.now += timedelta(seconds=0.75)
-    assert await case.run(HOST) is None
+    assert (await case.run(HOST)).look_again_after is None
     assert [todo.config is not None for todo in case.applier.carried] == [True, False, True]
 
 

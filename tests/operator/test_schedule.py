@@ -109,3 +109,14 @@ def test_idle_hosts_are_forgotten_and_waiting_ones_are_not(schedule: Schedule) -
     schedule.touch(B, 99)
     schedule.forget_idle(100)
     assert list(schedule._entries) == [B]
+
+
+def test_a_host_whose_plan_took_long_is_not_planned_again_at_once(schedule: Schedule) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1)
+    schedule.touch(A, 1.1)
+    assert schedule.is_touched(A)
+    schedule.done(A, 1.5, planning=0.4)
+    assert schedule.take(2.59) is None, "four times as long as its plan took"
+    assert schedule.take(2.6) == A
+    assert not schedule.is_touched(A)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from manyserve.plan.actions import Nudge, Plan, SetStatus, WriteConfig
-from manyserve.plan.pace import hold_back
+from manyserve.plan.pace import hold_back, without_young
 from tests.support import make
 
 STATUS = SetStatus("TrainedModel", "a", "uid-a", {"loaded": "1/1"})
@@ -47,3 +47,25 @@ def test_a_clock_that_was_set_back_holds_nothing_back() -> None:
 def test_a_plan_without_a_config_is_left_as_it_is() -> None:
     todo = Plan(statuses=(STATUS,))
     assert hold_back(todo, make.NOW, after(0.1)) is todo
+
+
+def on_its_way(name: str, since: str | None = "2026-01-01T00:00:00Z", *, waits: bool = True) -> SetStatus:
+    return SetStatus("TrainedModel", name, f"uid-{name}", {}, can_wait=waits, first_since=since)
+
+
+def test_a_model_just_created_is_not_told_that_it_is_on_its_way() -> None:
+    todo = Plan(statuses=(on_its_way("a"), STATUS))
+    young = without_young(todo, after(0.5))
+    assert young == Plan(statuses=(STATUS,), look_again_after=1.5), "what is final is told at once"
+    assert without_young(todo, after(2.0)) is todo, "after two seconds it is told"
+
+
+@pytest.mark.parametrize("since", [None, "", "yesterday", "2026-01-01T00:00:00", "2027-01-01T00:00:00Z"])
+def test_a_model_whose_age_nobody_knows_is_told_at_once(since: str | None) -> None:
+    todo = Plan(statuses=(on_its_way("a", since),))
+    assert without_young(todo, after(0.5)) is todo
+
+
+def test_a_new_model_that_waits_for_something_is_told_so_at_once() -> None:
+    todo = Plan(statuses=(on_its_way("a", waits=False),))
+    assert without_young(todo, after(0.5)) is todo

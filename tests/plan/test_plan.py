@@ -262,3 +262,11 @@ def test_whatever_comes_the_memory_is_never_above_the_limit_and_a_second_plan_is
     shuffled = list(models)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert world.placed(world.settle(seen(*shuffled))) == world.placed(settled)
+
+
+@pytest.mark.parametrize(("status", "waits"), [("True", False), ("False", True)])
+def test_that_a_model_is_on_its_way_can_wait_unless_it_answered_before(status: str, waits: bool) -> None:
+    told = {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    model = TrainedModel.from_wire(make.model_object() | {"status": told})
+    todo = plan(seen(model), make.NOW)
+    assert [each.can_wait for each in todo.statuses if each.kind == "TrainedModel"] == [waits]

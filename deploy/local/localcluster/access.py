@@ -12,6 +12,7 @@ USERS = {
     "admin": ("kubernetes-admin", MASTERS),
     "addons": ("addons", MASTERS),
     "controller-manager": ("system:kube-controller-manager", ""),
+    "kwok": ("kwok", MASTERS),
     "scheduler": ("system:kube-scheduler", ""),
     "proxy": ("system:kube-proxy", ""),
     **{f"node{i}": (f"system:node:node{i}", "system:nodes") for i in range(1, MAX_NODES + 1)},

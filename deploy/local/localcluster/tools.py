@@ -88,6 +88,7 @@ TOOLS = {
         ),
         Tool("fake-gcs-server", package="github.com/fsouza/fake-gcs-server", note="first time: 1 to 3 minutes"),
         Tool("versitygw", package="github.com/versity/versitygw/cmd/versitygw", note="first time: about 3 minutes"),
+        Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok", note="first time: about a minute"),
         Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
         Tool("pause"),
     )

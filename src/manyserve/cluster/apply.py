@@ -5,12 +5,18 @@ config that was not written. A child that is refused for good (forbidden, invali
 by a stranger's object) is remembered with the API's own sentence for the next plan, and keeps no other from
 being written. A conflict on `models.json` means that the plan was made from an old picture: the rest of it
 is dropped. Whatever is written goes into our copies at once.
+
+What is told breaks off when there is news of the host, or thousands of statuses would keep `models.json` from
+those who came meanwhile; the next plan has the rest. What can wait comes last, a few at least each time: how far
+a model is that does not answer yet, and whose a model is.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -32,15 +38,27 @@ from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, child_of
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.strangers import claim
 from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
 from manyserve.plan.observed import Child
 
 Action = TypeVar("Action")
 
+LEAST = 256
+"""So many models are told each time, or an eighth of all, before there is another look at what has changed."""
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
+
+
+def _never() -> bool:
+    return False
+
+
+def _after(count: int, hurry: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a function that says `hurry` from its so-manieth call on."""
+    calls = itertools.count()
+    return lambda: next(calls) >= count and hurry()
 
 
 class Applier:
@@ -69,8 +87,14 @@ class Applier:
         self._on_write = on_write
         self._slots = Slots()
 
-    async def carry_out(self, key: Key, todo: Plan) -> None:
-        """Do all that the plan says. Raises `ClusterError` when it is to be planned again."""
+    async def carry_out(self, key: Key, todo: Plan, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Do all that the plan says, but of what can wait little when it is to hurry.
+
+        Raises
+        ------
+        ClusterError
+            When it is to be planned again.
+        """
         refused: dict[Child, str] = {}
         delete = partial(self._delete, key)
         applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
@@ -78,22 +102,26 @@ class Applier:
         await self._slots.do([*applies, *deletes])
         if todo.config:
             await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
-        failed = await self._tell(key, todo)
+        failed = await self._tell(key, todo, hurry)
         self._remember(key, refused)
         if failed:
             raise failed[0]
 
-    async def _tell(self, key: Key, todo: Plan) -> list[ClusterError]:
+    async def _tell(self, key: Key, todo: Plan, hurry: Callable[[], bool]) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
+        set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
+        share = max(LEAST, len(self._known.models.get(key, ())) // 8)
         stages = (
-            [partial(self._nudge, key, each) for each in todo.nudges],
-            [partial(self._set_owners, key, each) for each in todo.owners],
-            [partial(self._set_status, key, each) for each in todo.statuses],
+            ([partial(self._nudge, key, each) for each in todo.nudges], _never),
+            ([partial(set_owners, each) for each in todo.owners if not each.can_wait], _never),
+            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(share, hurry)),
+            ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
+            ([partial(set_owners, each) for each in todo.owners if each.can_wait], _after(AT_ONCE, hurry)),
         )
         failed: list[ClusterError] = []
-        for writes in stages:
+        for writes, enough in stages:
             try:
-                await self._slots.do(writes)
+                await self._slots.do(writes, enough)
             except ClusterError as error:
                 failed.append(error)
         for event in todo.events:
@@ -125,7 +153,8 @@ class Applier:
         kind = kinds.KINDS[action.manifest["kind"]]
         await claim(self._client, self._copies[kind.name], action.manifest)
         _log.info("apply %s %s: %s", kind.name, key_of(action.manifest), action.because)
-        self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
+        with self._copies[kind.name].copy.writing(key_of(action.manifest)):
+            self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
 
     async def _delete(self, key: Key, action: Delete) -> None:
         kind = kinds.KINDS[action.child.kind]
@@ -137,20 +166,27 @@ class Applier:
         self._on_write(kind.name, "delete")
 
     async def _write_config(self, action: WriteConfig) -> None:
-        if action.resource_version is None:
-            await claim(self._client, self._copies[kinds.CONFIG_MAP.name], action.manifest)
-            stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
-        else:
-            metadata = action.manifest["metadata"] | {"resourceVersion": action.resource_version}
-            stored = await self._client.replace(kinds.CONFIG_MAP, action.manifest | {"metadata": metadata})
-        self._wrote(kinds.CONFIG_MAP, "write", stored)
+        copies = self._copies[kinds.CONFIG_MAP.name]
+        with copies.copy.writing(key_of(action.manifest)):
+            if action.resource_version is None:
+                await claim(self._client, copies, action.manifest)
+                stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
+            else:
+                metadata = action.manifest["metadata"] | {"resourceVersion": action.resource_version}
+                stored = await self._client.replace(kinds.CONFIG_MAP, action.manifest | {"metadata": metadata})
+            self._wrote(kinds.CONFIG_MAP, "write", stored)
 
     async def _nudge(self, key: Key, action: Nudge) -> None:
         metadata = {"uid": action.uid, "annotations": {CONFIG_HASH: action.config_hash}}
         await self._patch(kinds.POD, Key(key.namespace, action.pod), {"metadata": metadata})
 
     async def _set_owners(self, key: Key, action: SetOwners) -> None:
-        metadata = {"resourceVersion": action.resource_version, "ownerReferences": list(action.owners) or None}
+        """Write a model's owners, if it has those that we know of; the status that was just told does not matter."""
+        model = self._known.models.get(key, {}).get(action.model)
+        if model is None or tuple(model.metadata.owner_references) != action.before:
+            return  # somebody changed it since, and that has touched the host
+        version = model.metadata.resource_version
+        metadata = {"resourceVersion": version, "ownerReferences": list(action.owners) or None}
         await self._patch(kinds.TRAINED_MODEL, Key(key.namespace, action.model), {"metadata": metadata})
 
     async def _set_status(self, key: Key, action: SetStatus) -> None:
@@ -162,11 +198,9 @@ class Applier:
             await self._patch(kind, subject, {"metadata": metadata, "status": action.patch}, subresource="status")
 
     async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
-        try:
+        with self._copies[kind.name].copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
             stored = await self._client.merge_patch(kind, key.namespace, key.name, patch, subresource=subresource)
-        except NotFound:  # deleted since; the watch will tell
-            return
-        self._wrote(kind, subresource or "patch", stored)
+            self._wrote(kind, subresource or "patch", stored)
 
     def _wrote(self, kind: Kind, verb: str, stored: Manifest) -> None:
         self._copies[kind.name].wrote(stored)

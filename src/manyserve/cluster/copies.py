@@ -3,12 +3,16 @@
 What we wrote ourselves is put in at once with `wrote`, so that the next plan does not write it again while
 the echo is on its way. A resourceVersion tells which of two versions is newer (Kubernetes promises since
 1.35 that they compare as numbers, and they always have): older news about an object that we wrote is skipped
-until the watch has caught up with it, and an answer that arrives after its own echo changes nothing.
+until the watch has caught up with it, and an answer that arrives after its own echo changes nothing. The echo
+may be faster than the answer, too: what is heard of an object while we write it is told when the answer is there,
+unless it was that alone. Else every write of ours would have us look at its host once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from manyserve.api.names import Key
@@ -25,6 +29,16 @@ def _nobody(_old: Manifest | None, _new: Manifest | None) -> None:
 
 def _whole(item: Manifest) -> Manifest:
     return item
+
+
+@dataclass
+class _Write:
+    """Writes of one object that are under way, and what was heard of it meanwhile."""
+
+    at_once: int = 0
+    answered: int = 0
+    """The version that the API server returned."""
+    heard: list[tuple[Manifest | None, Manifest | None]] = field(default_factory=list)
 
 
 class Copy:
@@ -53,6 +67,7 @@ class Copy:
         self._on_store = on_store or _nobody
         self._seen = 0
         self._written: dict[Key, int] = {}
+        self._writing: dict[Key, _Write] = {}
 
     def listed(self, items: Iterable[Manifest], version: str) -> None:
         """Make the copy equal to a list of this version, but for what we wrote after it was made."""
@@ -94,30 +109,56 @@ class Copy:
     def wrote(self, item: Manifest) -> None:
         """Take in an object as the API server returned it for our write."""
         key, version = key_of(item), _version_of(item)
+        if key in self._writing:
+            self._writing[key].answered = version
         if version > self._seen and version > _version_of(self.objects.get(key)):
             self._written[key] = version
-            self._put(key, item, self._on_store)
+            self._put(key, item)
+
+    @contextmanager
+    def writing(self, key: Key) -> Iterator[None]:
+        """Hold back what is heard of an object, until the answer to our write has gone to `wrote`, or there is none."""
+        write = self._writing.setdefault(key, _Write())
+        write.at_once += 1
+        try:
+            yield
+        finally:
+            write.at_once -= 1
+            if not write.at_once:
+                del self._writing[key]
+                self._tell(write)
+
+    def _tell(self, write: _Write) -> None:
+        heard = [new for _, new in write.heard]
+        if heard and not (len(heard) == 1 and heard[0] is not None and _version_of(heard[0]) == write.answered):
+            self._on_change(write.heard[0][0], heard[-1])
 
     def _news(self, key: Key, item: Manifest) -> None:
         if _version_of(item) < self._written.get(key, 0):
             return
         self._written.pop(key, None)
         if not _same(self.objects.get(key), item):
-            self._put(key, item, self._on_store, self._on_change)
+            self._changed(key, self._put(key, item), item)
 
-    def _put(self, key: Key, item: Manifest, *listeners: Change) -> None:
+    def _put(self, key: Key, item: Manifest) -> Manifest | None:
         item["metadata"].pop("managedFields", None)
         old = self.objects.get(key)
         self.objects[key] = self._keep(item)
-        for listener in listeners:
-            listener(old, item)
+        self._on_store(old, item)
+        return old
 
     def _drop(self, key: Key) -> None:
         self._written.pop(key, None)
         old = self.objects.pop(key, None)
         if old is not None:
             self._on_store(old, None)
-            self._on_change(old, None)
+            self._changed(key, old, None)
+
+    def _changed(self, key: Key, old: Manifest | None, new: Manifest | None) -> None:
+        if key in self._writing:
+            self._writing[key].heard.append((old, new))
+        else:
+            self._on_change(old, new)
 
 
 def key_of(manifest: Manifest) -> Key:

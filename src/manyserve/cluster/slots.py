@@ -9,6 +9,7 @@ so that another's few are not behind twenty thousand.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
@@ -25,10 +26,10 @@ class Slots:
         self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
 
-    async def do(self, writes: Sequence[_Write]) -> None:
-        """Do all writes, and raise the first error after the last one."""
+    async def do(self, writes: Sequence[_Write], enough: Callable[[], bool] = lambda: False) -> None:
+        """Do all writes, or those until it is enough, and raise the first error after the last one."""
         errors: list[ClusterError] = []
-        left = iter(writes)
+        left = itertools.takewhile(lambda _write: not enough(), writes)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._at_once, len(writes))):
                 group.create_task(self._some(left, errors))

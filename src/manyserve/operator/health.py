@@ -22,7 +22,7 @@ from manyserve.operator import metrics
 from manyserve.operator.leader import Elector
 
 STALE = 90.0
-LOOK = 1.0
+LOOK = 0.05
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 Check = Callable[[], str | None]
 """Returns the sentence for what is wrong, or None."""
@@ -82,7 +82,7 @@ async def watch_lag() -> None:
     while True:
         began = time.monotonic()
         await asyncio.sleep(LOOK)
-        metrics.LOOP_LAG.set(max(time.monotonic() - began - LOOK, 0.0))
+        metrics.LOOP_LAG.observe(max(time.monotonic() - began - LOOK, 0.0))
 
 
 def _answer(check: Check) -> _Handler:

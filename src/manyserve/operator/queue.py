@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.cluster.errors import ClusterError
@@ -13,8 +14,20 @@ from manyserve.operator import metrics
 from manyserve.operator.schedule import Schedule
 
 WORKERS = 8
-Run = Callable[[Key], Awaitable[float | None]]
-"""Reconciles one host, and returns the seconds after which to look again, if time alone may change it."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run says of its host."""
+
+    look_again_after: float | None = None
+    """Seconds, if time alone may change it."""
+    planning: float = 0.0
+    """Seconds that it took to plan."""
+
+
+Run = Callable[[Key], Awaitable[Ran]]
+"""Reconciles one host."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +63,10 @@ class Queue:
         self._schedule.touch(key, self._clock())
         self._changed.set()
 
+    def touched(self, key: Key) -> bool:
+        """Tell whether a host that runs is due once more."""
+        return self._schedule.is_touched(key)
+
     def forget_idle(self) -> None:
         """Forget hosts that have long had nothing to do."""
         self._schedule.forget_idle(self._clock())
@@ -84,7 +101,7 @@ class Queue:
     async def _one(self, run: Run, key: Key) -> None:
         began = self._clock()
         try:
-            again = await run(key)
+            ran = await run(key)
         except asyncio.CancelledError:
             self._schedule.done(key, self._clock(), 0.0)  # cut short: due again, if this replica works again
             raise
@@ -97,7 +114,7 @@ class Queue:
             _log.exception("%s: a defect; again in %.1f s", key, wait)
             metrics.RUNS.labels("defect").inc()
         else:
-            self._schedule.done(key, self._clock(), again)
+            self._schedule.done(key, self._clock(), ran.look_again_after, ran.planning)
             metrics.RUNS.labels("done").inc()
         finally:
             metrics.RUN_SECONDS.observe(self._clock() - began)

@@ -7,8 +7,10 @@ takes longer than the watches, the agents and the probes should wait.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
@@ -16,10 +18,10 @@ from manyserve.cluster.known import Known
 from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
-from manyserve.operator.queue import Run
+from manyserve.operator.queue import Ran, Run
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
-from manyserve.plan.pace import hold_back
+from manyserve.plan.pace import hold_back, without_young
 from manyserve.plan.plan import plan
 
 
@@ -34,23 +36,31 @@ def reconciler(
     lookups: Lookups,
     decide: Callable[[Observed, datetime], Plan] = plan,
     now: Callable[[], datetime] = utc_now,
+    touched: Callable[[Key], bool] = lambda _key: False,
 ) -> Run:
-    """Return the function that looks at one host and makes it as it should be."""
+    """Return the function that looks at one host and makes it as it should be.
+
+    Parameters
+    ----------
+    touched
+        Tells whether there has been news of a host since its run began.
+    """
     written: dict[Key, datetime] = {}
 
-    async def reconcile(key: Key) -> float | None:
+    async def reconcile(key: Key) -> Ran:
         lookups.want(key, needed(known, key))
         observed = observe(known, key)
         if observed is None:
-            return None
-        moment = now()
+            return Ran()
+        moment, began = now(), time.monotonic()
         todo = await asyncio.to_thread(decide, observed, moment)
-        todo = hold_back(todo, written.get(key), moment)
-        await applier.carry_out(key, todo)
+        planning = time.monotonic() - began
+        todo = without_young(hold_back(todo, written.get(key), moment), moment)
+        await applier.carry_out(key, todo, partial(touched, key))
         if observed.service is None:
             written.pop(key, None)
         elif todo.config is not None and todo.config.resource_version is not None:
             written[key] = moment
-        return todo.look_again_after
+        return Ran(todo.look_again_after, planning)
 
     return reconcile

@@ -22,6 +22,8 @@ class Pace:
 
     debounce: float = 0.03
     gap: float = 0.2
+    gap_a_plan: float = 4.0
+    """Times what the last plan took: a host of ten thousand models that changes all the time is not all we plan."""
     first_backoff: float = 0.5
     longest_backoff: float = 60.0
     longest_when_touched: float = 5.0
@@ -35,6 +37,7 @@ class _Entry:
     due: float | None = None
     running: bool = False
     started: float = float("-inf")
+    gap: float = 0.0
     failures: int = 0
     not_before: float = float("-inf")
     """Until then not even a touch brings it back."""
@@ -56,7 +59,12 @@ class Schedule:
     def touch(self, key: Key, now: float) -> None:
         """Have a host run soon."""
         entry = self._entries.setdefault(key, _Entry())
-        self._at(key, entry, max(now + self._pace.debounce, entry.started + self._pace.gap, entry.not_before))
+        self._at(key, entry, max(now + self._pace.debounce, self._soonest(entry), entry.not_before))
+
+    def is_touched(self, key: Key) -> bool:
+        """Tell whether a host waits for a run, also while it runs."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.due is not None
 
     def next_due(self) -> float | None:
         """Return when the next host is due that does not run."""
@@ -74,15 +82,16 @@ class Schedule:
         entry.due, entry.running, entry.started = None, True, now
         return key
 
-    def done(self, key: Key, now: float, look_again_after: float | None = None) -> None:
-        """Note that a run went well, and when time alone may change something."""
+    def done(self, key: Key, now: float, look_again_after: float | None = None, planning: float = 0.0) -> None:
+        """Note that a run went well, when time alone may change something, and how long its plan took."""
         entry = self._entries[key]
+        entry.gap = self._pace.gap_a_plan * planning
         entry.running, entry.failures, entry.not_before = False, 0, float("-inf")
         waiting, entry.due = entry.due, None
         if waiting is not None:
-            self._at(key, entry, max(waiting, entry.started + self._pace.gap))
+            self._at(key, entry, max(waiting, self._soonest(entry)))
         if look_again_after is not None:
-            self._at(key, entry, max(now + look_again_after, entry.started + self._pace.gap))
+            self._at(key, entry, max(now + look_again_after, self._soonest(entry)))
 
     def failed(self, key: Key, now: float, retry_after: float | None = None) -> float:
         """Note that a run failed, and return the seconds until the next."""
@@ -101,6 +110,9 @@ class Schedule:
         for key, entry in list(self._entries.items()):
             if entry.due is None and not entry.running and now - entry.started > seconds:
                 del self._entries[key]
+
+    def _soonest(self, entry: _Entry) -> float:
+        return entry.started + max(self._pace.gap, entry.gap)
 
     def _at(self, key: Key, entry: _Entry, due: float) -> None:
         if entry.due is not None and entry.due <= due:

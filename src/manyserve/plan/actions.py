@@ -44,11 +44,16 @@ class Nudge:
 
 @dataclass(frozen=True)
 class SetOwners:
-    """Replace the owner references of a model, if it still has this resourceVersion."""
+    """Replace the owner references of a model, if it still has those that it had when this was planned."""
 
     model: str
     owners: tuple[dict[str, Any], ...]
-    resource_version: str
+    before: tuple[dict[str, Any], ...]
+
+    @property
+    def can_wait(self) -> bool:
+        """Nothing is taken away: an old host's deletion would take the model along, a new one's only later."""
+        return all(each in self.owners for each in self.before)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,10 @@ class SetStatus:
     name: str
     uid: str
     patch: dict[str, Any]
+    can_wait: bool = False
+    """It only says how far a model is that did not answer before either."""
+    first_since: str | None = None
+    """When a model was created that was told nothing yet."""
 
 
 @dataclass(frozen=True)

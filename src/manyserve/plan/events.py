@@ -14,14 +14,14 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event
 
-_PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
+PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
 
 
 def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:
     """Return the event for a model whose status changes from the one it has, or None."""
     meta = model.metadata
     change = _change(model.status, new)
-    if change is None or change[0] in _PROGRESS:
+    if change is None or change[0] in PROGRESS:
         return None
     reason, message = change
     if reason == conditions.READY:

@@ -28,7 +28,7 @@ def set_owners(model: TrainedModel, service: InferenceService | None, *, placed:
             return None
     if len(kept) == len(old) and all(each in old for each in kept):
         return None
-    return SetOwners(model.metadata.name, kept, model.metadata.resource_version)
+    return SetOwners(model.metadata.name, kept, tuple(old))
 
 
 def _is_service(owner: dict[str, Any]) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from manyserve.api import conditions
 from manyserve.api.base import Wire
 from manyserve.api.hoststatus import InferenceServiceStatus
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, SetStatus
-from manyserve.plan.events import model_event
+from manyserve.plan.events import PROGRESS, model_event
 
 
 def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
@@ -29,7 +30,15 @@ def model_writes(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> I
     for model, status in models:
         patch = _patch(model.status, status)
         if patch and not model.metadata.deletion_timestamp:
-            yield SetStatus("TrainedModel", model.metadata.name, model.metadata.uid, patch)
+            yield _model_write(model, status, patch)
+
+
+def _model_write(model: TrainedModel, status: TrainedModelStatus, patch: dict[str, Any]) -> SetStatus:
+    before = conditions.find(model.status.conditions, conditions.READY)
+    after = conditions.find(status.conditions, conditions.READY)
+    waits = (before is None or before.status != "True") and after is not None and after.reason in PROGRESS
+    since = model.metadata.creation_timestamp if before is None else None
+    return SetStatus("TrainedModel", model.metadata.name, model.metadata.uid, patch, waits, since)
 
 
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:

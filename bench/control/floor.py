@@ -1,0 +1,58 @@
+"""The floor: a bare loop that watches models and writes one status to each whose status is not about its newest spec.
+
+`python -m bench.control.floor STATUSES`, in a process of its own as the operator is; the namespace and the API server
+come by the environment. It decides nothing, places nothing and asks no agent: nobody who tells users the state
+of their models by this API server, from this language, takes less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from manyserve.cluster import kinds
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.slots import AT_ONCE
+
+READY = "watching"
+Manifest = dict[str, Any]
+
+
+async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
+    """Write statuses until cancelled."""
+    due: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
+    async with KubeHttp(find_access(os.environ)) as client, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(_write(client, namespace, due))
+        version = (await client.list(kinds.TRAINED_MODEL, Selection(namespace))).resource_version
+        print(READY, flush=True)
+        async for event in client.watch(kinds.TRAINED_MODEL, Selection(namespace), version=version, silence=600):
+            model = event["object"]
+            told = model.get("status", {}).get("observedGeneration")
+            generation = model["metadata"].get("generation")
+            if event["type"] in ("ADDED", "MODIFIED") and told != generation:
+                name = model["metadata"]["name"]
+                due.put_nowait((name, statuses[name] | {"observedGeneration": generation}))
+
+
+async def _write(client: KubeHttp, namespace: str, due: asyncio.Queue[tuple[str, Manifest]]) -> None:
+    while True:
+        name, status = await due.get()
+        await client.merge_patch(kinds.TRAINED_MODEL, namespace, name, {"status": status}, subresource="status")
+
+
+def main() -> None:
+    """Watch the namespace of the environment."""
+    statuses = json.loads(Path(sys.argv[1]).read_text())
+    uvloop.run(watch_and_tell(os.environ["MANYSERVE_WATCH_NAMESPACE"], statuses))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""What users and administrators do to thousands of models, one after the other on one stage.
+
+Each scenario that has a floor is done twice: with the operator, then with the same user beside a bare loop that
+writes one status a change (`floor`); deletions have a floor without any loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.cluster.waiting import until
+from tests.support.kubectl import condition
+
+from bench.control.meter import Counts, Meter, difference
+from bench.control.models import LIMIT, is_ready, is_there, says
+from bench.control.stage import BARE, WORK, Side, Stage, servers, staged
+from manyserve.cluster import kinds
+from manyserve.cluster.client import Selection
+from manyserve.cluster.slots import Slots
+
+QUIET = 5.0
+"""Seconds for which nothing may be written, when nothing is to be."""
+Work = Callable[[Side], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one scenario took."""
+
+    seconds: float
+    counts: Counts
+    memory: float
+    """The most MB until its end, since the operator's start."""
+    floor: float | None = None
+    """Seconds that the bare loop took for the same."""
+    in_config: float | None = None
+    """Seconds from the user's first request until all of it stood in `models.json`."""
+
+
+async def measure(count: int, hosts: int) -> dict[str, Measured]:
+    """Return what each scenario took for so many models on so many hosts."""
+    with TemporaryDirectory() as folder, servers() as server:
+        async with staged(server, Path(folder)) as stage:
+            return await Scenarios(stage, count, hosts).all()
+
+
+class Scenarios:
+    """All scenarios for one number of models and hosts."""
+
+    def __init__(self, stage: Stage, count: int, hosts: int) -> None:
+        self._stage = stage
+        self._count = count
+        self._hosts = hosts
+        self._left = count - count // 2
+        self._few = min(1000, count)
+
+    async def all(self) -> dict[str, Measured]:
+        """Return what each scenario took, by its name."""
+        async with self._stage.operator() as meter:
+            await self._have_hosts()
+            applied = await self._measured(meter, self._apply)
+            self._stage.statuses = self._stage.work.models.statuses()
+        found = {"apply": replace(applied, floor=await self._floor(self._apply)), "restart": await self._restart()}
+        async with self._stage.operator() as meter:
+            await until(meter.has_run, LIMIT)
+            changed = await self._measured(meter, self._change)
+            few = await self._measured(meter, self._change_few, config=self._few_in_config)
+            off = await self._measured(meter, self._off)
+            on = await self._measured(meter, self._on)
+            halved = await self._measured(meter, self._halve, config=self._half_in_config)
+            ended = await self._measured(meter, self._end)
+        found["change every URI"] = replace(changed, floor=await self._floor(self._change))
+        found[f"change {self._few} URIs"] = few
+        told = await self._tell()
+        found |= {"multiModelServer off": replace(off, floor=told), "multiModelServer on": replace(on, floor=told)}
+        found["delete half"] = replace(halved, floor=await self._timed(self._halve, self._stage.bare))
+        found["delete the hosts"] = replace(ended, floor=await self._collected())
+        return found
+
+    async def _have_hosts(self) -> None:
+        await self._stage.work.user.create_hosts(self._hosts)
+        async with asyncio.timeout(LIMIT):
+            while not await self._hosts_are_ready():  # noqa: ASYNC110  it is the API server that is asked
+                await asyncio.sleep(0.2)
+
+    async def _hosts_are_ready(self) -> bool:
+        found = (await self._stage.client.list(kinds.INFERENCE_SERVICE, Selection(WORK))).items
+        return all(condition(each).get("status") == "True" for each in found)
+
+    async def _measured(self, meter: Meter, work: Work, config: Callable[[], bool] | None = None) -> Measured:
+        before = await meter.counts()
+        configured = asyncio.create_task(self._configured(config)) if config else None
+        seconds = await self._timed(work, self._stage.work)
+        in_config = await configured if configured else None
+        await self._settled(meter)
+        after = await meter.counts()
+        return Measured(seconds, difference(before, after), meter.most_memory, in_config=in_config)
+
+    async def _settled(self, meter: Meter) -> None:
+        """Wait until the operator writes no more, so that what it does after a scenario counts as the scenario's."""
+        async with asyncio.timeout(LIMIT):
+            before, now = None, await meter.counts()
+            while before != now.writes:
+                before = now.writes
+                await asyncio.sleep(1.0)
+                now = await meter.counts()
+
+    async def _configured(self, holds: Callable[[], bool]) -> float:
+        began = time.monotonic()
+        await self._stage.agents.hold(holds, LIMIT)
+        return time.monotonic() - began
+
+    async def _timed(self, work: Work, side: Side) -> float:
+        began = time.monotonic()
+        await work(side)
+        return time.monotonic() - began
+
+    async def _floor(self, work: Work) -> float:
+        async with self._stage.floor():
+            return await self._timed(work, self._stage.bare)
+
+    async def _restart(self) -> Measured:
+        """Start the operator anew over models that are all as they should be: nothing is to be written."""
+        began = time.monotonic()
+        async with self._stage.operator() as meter:
+            seconds = time.monotonic() - began
+            await until(meter.has_run, LIMIT)
+            await asyncio.sleep(QUIET)
+            return Measured(seconds, difference(Counts(), await meter.counts()), meter.most_memory)
+
+    async def _apply(self, side: Side) -> None:
+        await asyncio.gather(side.user.create(self._count, self._hosts), side.models.all(self._count, is_ready))
+
+    async def _change(self, side: Side) -> None:
+        await side.user.change(range(self._count), "gs://bucket/another")
+        await side.models.all(self._count, is_ready)
+
+    async def _change_few(self, side: Side) -> None:
+        await side.user.change(range(self._few), "gs://bucket/third")
+        await side.models.all(self._count, is_ready)
+
+    def _few_in_config(self) -> bool:
+        return sum(text.count("gs://bucket/third/") for text in self._stage.agents.texts.values()) == self._few
+
+    async def _off(self, side: Side) -> None:
+        await self._stage.flip(multi_model=False)
+        await side.models.all(self._count, says("IsNotMMSPredictor"))
+
+    async def _on(self, side: Side) -> None:
+        await self._stage.flip(multi_model=True)
+        await side.models.all(self._count, is_ready)
+
+    async def _halve(self, side: Side) -> None:
+        await side.user.delete(range(self._left, self._count))
+        await side.models.all(self._left, is_there)
+
+    def _half_in_config(self) -> bool:
+        return sum(text.count('"modelName"') for text in self._stage.agents.texts.values()) == self._left
+
+    async def _end(self, side: Side) -> None:
+        await side.user.delete_hosts(self._hosts)
+        await side.models.all(0, is_there)
+
+    async def _tell(self) -> float:
+        """Return the seconds that it takes to write one status to each model, when nothing else happens."""
+        writes = [partial(self._write, name, status) for name, status in self._stage.statuses.items()]
+        began = time.monotonic()
+        await Slots().do(writes)
+        return time.monotonic() - began
+
+    async def _write(self, name: str, status: dict[str, object]) -> None:
+        patch = {"status": status | {"loaded": "0/1"}}
+        await self._stage.client.merge_patch(kinds.TRAINED_MODEL, BARE, name, patch, subresource="status")
+
+    async def _collected(self) -> float:
+        """Return the seconds that Kubernetes takes to delete as many models with their owner, without an operator."""
+        await self._stage.bare.user.delete(range(self._left))
+        await self._stage.bare.models.all(0, is_there)
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner", "namespace": BARE}}
+        uid = (await self._stage.client.create(kinds.CONFIG_MAP, owner))["metadata"]["uid"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+        await self._stage.bare.user.create(self._left, self._hosts, [reference])
+        await self._stage.bare.models.all(self._left, is_there)
+        began = time.monotonic()
+        await self._stage.client.delete(kinds.CONFIG_MAP, BARE, "owner")
+        await self._stage.bare.models.all(0, is_there)
+        return time.monotonic() - began
