@@ -98,9 +98,8 @@ async def webhook_beside(
 
 def is_asked(kubectl: Kubectl) -> bool:
     """Tell whether the API server asks the webhook about the namespace: it refuses the probe."""
-    probe = PROBE | {"metadata": {"name": PROBE["metadata"]["name"]}}
     try:
-        kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(probe))
+        kubectl.try_out(PROBE)
     except Refused as refused:
         return DENIED in str(refused)
     return False
