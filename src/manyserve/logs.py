@@ -40,7 +40,14 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["stacktrace"] = self._clean(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)
+        return _on_one_line(json.dumps(line, ensure_ascii=False))
+
+
+def _on_one_line(text: str) -> str:
+    """Return JSON in which everything is escaped that could end a line, turn its direction, or not be written."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def set_up(level: str, clean: Callable[[str], str] = str, quiet: tuple[str, ...] = ()) -> None:
