@@ -78,7 +78,7 @@ def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "
             "MANYSERVE_WEBHOOK_PORT": str(port),
         }
         with program(kubeconfig, kubectl.namespace, log, *WEBHOOK, settings=settings) as running:
-            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", LIMIT)
+            eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
             eventually(lambda: is_asked(kubectl), "the API server asks the webhook", LIMIT)
             yield Webhook(running, port, name, log, kubectl)
             unregister(kubectl, name)
@@ -94,6 +94,12 @@ async def webhook_beside(
         running = webhook(kubeconfig, kubectl, folder, policy=policy)
         yield await asyncio.to_thread(stack.enter_context, running)
         await asyncio.to_thread(stack.close)
+
+
+def is_ready(running: Program, log: Path) -> bool:
+    """Tell whether the webhook knows what there is; one that has ended fails the test with its last words."""
+    assert running.process.poll() is None, log.read_text()
+    return read(running.metrics, "/readyz") == "ok\n"
 
 
 def is_asked(kubectl: Kubectl) -> bool:
