@@ -13,9 +13,11 @@ import pytest
 from localcluster.paths import Cluster
 from tests.contract.stage import configure
 from tests.inputs.door import Door, opened
+from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import Webhook, webhook
+from tests.webhook.make import review_of
 
 __all__ = ["api_server", "client", "kubectl"]
 
@@ -45,3 +47,12 @@ async def door(asked: Webhook) -> AsyncIterator[Door]:
     """The webhook's own port, past the API server."""
     async with opened(asked) as found:
         yield found
+
+
+@pytest.fixture
+async def quiet(door: Door) -> AsyncIterator[Door]:
+    """The door; afterwards the webhook still answers, and its log tells of no defect."""
+    yield door
+    good = await door.ask(review_of(make.model_object(host="nobody"), uid="afterwards"))
+    assert (good["uid"], good["allowed"]) == ("afterwards", True)
+    assert [line for line in door.hook.lines if line["level"] == "error" or "stacktrace" in line] == []
