@@ -5,6 +5,7 @@ Most rows ask and keep nothing, so one namespace with the webhook and one withou
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -42,10 +43,16 @@ def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             yield running
 
 
+@pytest.fixture(scope="session")
+def trust(asked: Webhook) -> ssl.SSLContext:
+    """What the API server trusts."""
+    return ssl.create_default_context(cadata=asked.authority)
+
+
 @pytest.fixture
-async def door(asked: Webhook) -> AsyncIterator[Door]:
+async def door(asked: Webhook, trust: ssl.SSLContext) -> AsyncIterator[Door]:
     """The webhook's own port, past the API server."""
-    async with opened(asked) as found:
+    async with opened(asked, trust) as found:
         yield found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import ssl
@@ -39,9 +38,8 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(hook: Webhook) -> AsyncIterator[Door]:
+async def opened(hook: Webhook, tls: ssl.SSLContext) -> AsyncIterator[Door]:
     """Have a client of the webhook."""
-    tls = ssl.create_default_context(cadata=await asyncio.to_thread(lambda: hook.authority))
     connector = aiohttp.TCPConnector(ssl=tls, limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         yield Door(hook, tls, session)

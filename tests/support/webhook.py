@@ -1,6 +1,7 @@
 """`manyserve webhook` as a process of its own, asked by a real API server about one namespace.
 
-It is registered as it is shipped, its certificate is its own, and it writes its CA into its registration itself.
+It is registered as it is shipped and has the shipped rights and nothing more; its certificate is its own, and it
+writes its CA into its registration itself.
 Two things differ from a cluster: the API server runs beside it and not before a Service, so the registration has
 a URL on this machine; and a namespace selector keeps it from the namespaces of other tests.
 """
@@ -21,6 +22,7 @@ import yaml
 from tests.support import make
 from tests.support.kubectl import Kubectl, Refused, eventually
 from tests.support.programs import PROJECT, WEBHOOK, Program, free_port, program, read
+from tests.support.shipped import shipped_rights
 
 SHIPPED = PROJECT / "webhooks" / "validatingwebhookconfiguration.yaml"
 DENIED = 'admission webhook "validate.serving.kserve.io" denied the request'
@@ -69,15 +71,17 @@ def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "
     The namespace is also where its Secret and `inferenceservice-config` are; that one is the test's to make.
     """
     port, log = free_port(), folder / "webhook.log"
-    with registered(kubectl, port, policy) as name:
-        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": "Opaque"})
+    with (
+        registered(kubectl, port, policy) as name,
+        shipped_rights(kubeconfig, kubectl, name, folder) as own,
+    ):
         settings = {
             "MANYSERVE_WEBHOOK_SERVICE": SERVICE,
             "MANYSERVE_WEBHOOK_SECRET": SECRET,
             "MANYSERVE_WEBHOOK_CONFIGURATION": name,
             "MANYSERVE_WEBHOOK_PORT": str(port),
         }
-        with program(kubeconfig, kubectl.namespace, log, *WEBHOOK, settings=settings) as running:
+        with program(own, kubectl.namespace, log, *WEBHOOK, settings=settings) as running:
             eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
             eventually(lambda: is_asked(kubectl), "the API server asks the webhook", LIMIT)
             yield Webhook(running, port, name, log, kubectl)
