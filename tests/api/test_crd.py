@@ -46,6 +46,13 @@ def test_every_list_map_and_text_is_bounded(definition: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
+def test_every_quantity_is_bounded_and_has_its_rule(definition: dict[str, Any]) -> None:
+    quantities = [(path, node) for path, node in all_nodes(definition) if "x-kubernetes-int-or-string" in node]
+    assert quantities
+    assert [path for path, node in quantities if not {"maxLength", "x-kubernetes-validations"} <= set(node)] == []
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
 def test_no_reference_union_or_title_is_left(definition: dict[str, Any]) -> None:
     for path, node in all_nodes(definition):
         assert not {"$ref", "title", "default", "allOf", "oneOf", "const"} & set(node), path

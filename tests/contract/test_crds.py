@@ -22,16 +22,6 @@ def header(kubectl: Kubectl, *words: str) -> str:
     return " ".join(kubectl("get", *words).splitlines()[0].split())
 
 
-def here(kubectl: Kubectl, manifest: Manifest) -> Manifest:
-    metadata = {key: manifest["metadata"][key] for key in ("name",)}
-    return manifest | {"metadata": metadata | {"namespace": kubectl.namespace}}
-
-
-def try_out(kubectl: Kubectl, manifest: Manifest) -> str:
-    """Create an object without keeping it. Raises `Refused`."""
-    return kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(here(kubectl, manifest)))
-
-
 @pytest.mark.parametrize("name", ["multi_model_triton", "trained_model", "simple_string"])
 def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubectl: Kubectl, name: str) -> None:
     said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
@@ -41,12 +31,12 @@ def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubec
 def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protocol_is_not(kubectl: Kubectl) -> None:
     resources = {each: {"cpu": "100m", "memory": "512Mi"} for each in ("limits", "requests")}
     sklearn = {"protocolVersion": "v1", "name": "sklearn-iris-predictor", "resources": resources}
-    assert "created" in try_out(kubectl, make.host_object(triton=None, sklearn=sklearn))
-    assert "created" in try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v2"}))
+    assert "created" in kubectl.try_out(make.host_object(triton=None, sklearn=sklearn))
+    assert "created" in kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v2"}))
     with pytest.raises(Refused, match=r'sklearn.protocolVersion: Unsupported value: "v3"'):
-        try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v3"}))
+        kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v3"}))
     with pytest.raises(Refused, match="storageUri is not supported on a multi-model host"):
-        try_out(kubectl, make.host_object(triton=None, sklearn=sklearn | {"storageUri": "gs://a/b"}))
+        kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"storageUri": "gs://a/b"}))
 
 
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
@@ -58,7 +48,7 @@ def test_the_definitions_are_structural(kubectl: Kubectl, name: str) -> None:
 
 
 def test_the_columns_are_those_of_the_walkthrough_and_wide_shows_more(kubectl: Kubectl) -> None:
-    kubectl.apply(here(kubectl, make.host_object()), here(kubectl, make.model_object()))
+    kubectl.apply(kubectl.here(make.host_object()), kubectl.here(make.model_object()))
     assert header(kubectl, "isvc") == HOST_HEADER
     assert header(kubectl, "tm") == MODEL_HEADER
     assert header(kubectl, "isvc", "-o", "wide") == f"{HOST_HEADER} MODELS MEMORY REASON"
@@ -71,14 +61,14 @@ def test_every_field_is_explained(kubectl: Kubectl) -> None:
 
 
 def test_models_are_selected_by_their_host(kubectl: Kubectl) -> None:
-    kubectl.apply(here(kubectl, make.model_object("one", host="a")), here(kubectl, make.model_object("two", host="b")))
+    kubectl.apply(kubectl.here(make.model_object("one", host="a")), kubectl.here(make.model_object("two", host="b")))
     found = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
     assert found.split() == ["trainedmodel.serving.kserve.io/one"]
 
 
 def test_a_status_in_the_manifest_is_ignored(kubectl: Kubectl) -> None:
     forged = make.model_object() | {"status": {"url": "http://evil.example"}}
-    kubectl.apply(here(kubectl, forged))
+    kubectl.apply(kubectl.here(forged))
     assert "status" not in kubectl.get("tm", "cifar10")
 
 
@@ -101,7 +91,7 @@ MODELS = {
 @pytest.mark.parametrize(("fields", "path", "sentence"), MODELS.values(), ids=MODELS)
 def test_a_model_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, path: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        try_out(kubectl, make.model_object(**fields))
+        kubectl.try_out(make.model_object(**fields))
     assert sentence in str(refused.value)
     assert path in str(refused.value)
 
@@ -111,29 +101,29 @@ def test_input_07_a_uri_that_is_none_is_refused_by_the_api_server_alone(
     kubectl: Kubectl, uri: str, sentence: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        try_out(kubectl, make.model_object(uri=uri))
+        kubectl.try_out(make.model_object(uri=uri))
     assert "spec.model.storageUri" in str(refused.value)
     assert sentence in str(refused.value)
 
 
 def test_input_07_a_uri_of_64_kib_is_refused_by_the_api_server_alone(kubectl: Kubectl) -> None:
     with pytest.raises(Refused, match=r"spec\.model\.storageUri: Too long: may not be more than 2048"):
-        try_out(kubectl, make.model_object(uri=uris.TOO_LONG))
+        kubectl.try_out(make.model_object(uri=uris.TOO_LONG))
 
 
 def test_every_form_of_uri_is_let_in(kubectl: Kubectl) -> None:
     for uri in [*uris.GOOD, "http://example.com/m.tar"]:
-        try_out(kubectl, make.model_object(uri=uri))
+        kubectl.try_out(make.model_object(uri=uri))
 
 
 def test_a_model_may_have_a_digest_and_a_refresh_interval(kubectl: Kubectl) -> None:
     for interval in ("10s", "90s", "1h30m", "1.5h", "10000ms"):
-        try_out(kubectl, make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
+        kubectl.try_out(make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])
 def test_a_model_may_declare_its_memory_in_any_quantity(kubectl: Kubectl, memory: str | int) -> None:
-    try_out(kubectl, make.model_object(memory=memory))
+    kubectl.try_out(make.model_object(memory=memory))
 
 
 HOSTS = {
@@ -156,7 +146,7 @@ HOSTS = {
 @pytest.mark.parametrize(("fields", "sentence"), HOSTS.values(), ids=HOSTS)
 def test_a_host_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        try_out(kubectl, make.host_object(**fields))
+        kubectl.try_out(make.host_object(**fields))
     assert sentence in str(refused.value)
 
 
@@ -164,17 +154,17 @@ def test_a_host_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, s
 def test_a_component_that_is_not_done_yet_is_refused(kubectl: Kubectl, part: str) -> None:
     host = make.host_object()
     with pytest.raises(Refused, match=f"spec.{part} is not supported yet"):
-        try_out(kubectl, host | {"spec": host["spec"] | {part: {"containers": []}}})
+        kubectl.try_out(host | {"spec": host["spec"] | {part: {"containers": []}}})
 
 
 @pytest.mark.parametrize("name", ["a" * 46, "1a", "a.b"])
 def test_a_hosts_name_leaves_room_for_its_childrens(kubectl: Kubectl, name: str) -> None:
     with pytest.raises(Refused, match=r"metadata\.name must be a DNS label"):
-        try_out(kubectl, make.host_object(name))
+        kubectl.try_out(make.host_object(name))
 
 
 def test_a_misspelt_field_is_refused_by_strict_validation(kubectl: Kubectl) -> None:
     model = make.model_object()
     model["spec"]["model"]["storageURI"] = "gs://b/m"
     with pytest.raises(Refused, match=r'unknown field "spec\.model\.storageURI"'):
-        kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(here(kubectl, model)))
+        kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(kubectl.here(model)))

@@ -80,10 +80,17 @@ def environment(server: Cluster) -> dict[str, str]:
 @pytest.fixture
 def kubectl(api_server: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own."""
-    namespace = f"test-{uuid.uuid4().hex[:8]}"
-    Kubectl(environment(api_server))("create", "namespace", namespace)
-    yield Kubectl(environment(api_server), namespace)
-    Kubectl(environment(api_server))("delete", "namespace", namespace, "--wait=false")
+    with new_namespace(api_server) as kubectl:
+        yield kubectl
+
+
+@contextmanager
+def new_namespace(server: Cluster) -> Iterator[Kubectl]:
+    """Have a namespace, and kubectl in it."""
+    kubectl = Kubectl(environment(server), f"test-{uuid.uuid4().hex[:8]}")
+    kubectl("create", "namespace", kubectl.namespace)
+    yield kubectl
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 
 
 @pytest.fixture

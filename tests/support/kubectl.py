@@ -46,6 +46,19 @@ class Kubectl:
         """Apply objects."""
         return self("apply", "-f", "-", text=yaml.safe_dump_all(manifests))
 
+    def here(self, manifest: Manifest) -> Manifest:
+        """Return an object as a user has it for this namespace, without what the API server gives."""
+        own = {key: each for key, each in manifest["metadata"].items() if key in ("name", "labels", "annotations")}
+        return manifest | {"metadata": own | {"namespace": self.namespace}}
+
+    def create(self, manifest: Manifest, *words: str) -> str:
+        """Create an object in this namespace. Raises `Refused`."""
+        return self("create", *words, "-f", "-", text=json.dumps(self.here(manifest)))
+
+    def try_out(self, manifest: Manifest, *words: str) -> str:
+        """Create an object without keeping it. Raises `Refused`."""
+        return self.create(manifest, "--dry-run=server", *words)
+
     def get(self, kind: str, name: str) -> Manifest:
         """Return an object. Raises `Refused` when it is not there."""
         found: Manifest = json.loads(self("get", kind, name, "-o", "json"))

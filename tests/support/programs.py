@@ -1,27 +1,35 @@
-"""`manyserve operator` as a process of its own, as it is deployed."""
+"""`manyserve operator` or `manyserve webhook` as a process of its own, as it is deployed."""
 
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-OPERATOR = ("-c", "from manyserve.cli import main; main()", "operator")
+_MANYSERVE = ("-c", "from manyserve.cli import main; main()")
+OPERATOR = (*_MANYSERVE, "operator")
+WEBHOOK = (*_MANYSERVE, "webhook")
+PORTS = (12000, 22000)
+"""Below those that the kernel gives to clients, and beside those of the API servers."""
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free now, and that no client is given before it is listened on."""
+    for _ in range(100):
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise AssertionError("no free port")
 
 
 def read(port: int, path: str) -> str:
@@ -35,7 +43,7 @@ def read(port: int, path: str) -> str:
 
 @dataclass(frozen=True)
 class Program:
-    """A running operator and its two ports."""
+    """A running program and its two ports; the webhook has its probes at the one for metrics."""
 
     process: subprocess.Popen[bytes]
     health: int

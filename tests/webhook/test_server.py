@@ -17,13 +17,13 @@ import pytest
 import pytest_asyncio
 
 from manyserve.api.errors import StartupError
+from manyserve.webhook import bodies
 from manyserve.webhook import listener as listener_module
-from manyserve.webhook import server as server_module
 from manyserve.webhook.certificates import Issued, ensure
 from manyserve.webhook.issuing import Pair, issue_leaf
 from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.server import BODY_LIMIT, Doors, Health, plain_app, secure_app
+from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.tls import BadPairError, LiveTls
 from tests.support.make import host_object, model_object
 from tests.webhook.make import cache_of, eventually, review_of
@@ -117,7 +117,7 @@ async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: 
 
 
 async def test_a_body_beyond_the_limit_is_refused(running: Running) -> None:
-    status, text = await running.post(b" " * (BODY_LIMIT + 1))
+    status, text = await running.post(b" " * (bodies.LIMIT + 1))
     assert status == 413
     assert "Traceback" not in text
 
@@ -137,7 +137,7 @@ async def test_probes_tell_alive_from_ready(running: Running) -> None:
 
 
 async def test_a_body_that_does_not_arrive_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "SECONDS", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)

@@ -51,20 +51,25 @@ _MODEL_COLUMNS = [
     _column("Loaded", ".status.loaded", wide=True),
     _column("Reason", _ready("message"), wide=True),
 ]
+_NAME = {"type": "string", "maxLength": 1024, "description": "Name of the object."}
+"""The bound is above the API server's own, so that a name beyond that reads our sentence, too."""
 _HOST_RULES = [
     {
         "rule": f"size(self.metadata.name) <= {NAME_LIMIT} && "
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "message": "metadata.name must be a DNS label that starts with a letter, of at most "
         f"{NAME_LIMIT} characters, so that the names of its children fit into 63",
+        "fieldPath": ".metadata.name",
     },
     {
         "rule": "!has(self.spec.transformer)",
         "message": "spec.transformer is not supported yet",
+        "fieldPath": ".spec.transformer",
     },
     {
         "rule": "!has(self.spec.explainer)",
         "message": "spec.explainer is not supported yet",
+        "fieldPath": ".spec.explainer",
     },
 ]
 _MODEL_RULES = [
@@ -72,6 +77,7 @@ _MODEL_RULES = [
         "rule": f"size(self.metadata.name) <= {trainedmodel.NAME_LIMIT} && "
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "message": trainedmodel.MODEL_NAME_SENTENCE,
+        "fieldPath": ".metadata.name",
     },
 ]
 
@@ -95,7 +101,7 @@ def _version(
     schema["properties"] |= {
         "apiVersion": {"type": "string", "description": "Version of the schema."},
         "kind": {"type": "string", "description": "Kind of the object."},
-        "metadata": {"type": "object"},
+        "metadata": {"type": "object", "properties": {"name": _NAME}},
     }
     schema |= {"required": ["spec"], "x-kubernetes-validations": rules}
     return {

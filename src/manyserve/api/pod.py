@@ -7,27 +7,34 @@ host's condition.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from manyserve.api.base import Opaque, Wire, cel
-from manyserve.api.quantity import Memory
-
-_IS_QUANTITY = ("type(self) == int || isQuantity(self)", "must be a quantity, such as 500m, 1 or 2Gi")
+from manyserve.api.base import Opaque, Wire
+from manyserve.api.quantity import EXAMPLE, Quantity, memory_rule
 
 Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Text = Annotated[str, Field(max_length=4096)]
 ResourceName = Annotated[str, Field(max_length=317)]
-Quantity = Annotated[Memory, Field(json_schema_extra={"maxLength": 64} | cel(_IS_QUANTITY))]
 Opaques = Annotated[tuple[Opaque, ...], Field(max_length=128)]
+
+_MEMORY: dict[str, Any] = {
+    "rule": "!('memory' in self) || (" + memory_rule("self['memory']") + ")",
+    "message": f"must be {EXAMPLE}",
+    "fieldPath": ".memory",
+}
+
+
+def _quantities(what: str) -> Any:
+    return Field(description=what, json_schema_extra={"x-kubernetes-validations": [_MEMORY]})
 
 
 class Resources(Wire):
     """Requests and limits of a container."""
 
-    limits: Annotated[dict[ResourceName, Quantity] | None, Field(description="The most it may use.")] = None
-    requests: Annotated[dict[ResourceName, Quantity] | None, Field(description="What is set aside for it.")] = None
+    limits: Annotated[dict[ResourceName, Quantity] | None, _quantities("The most it may use.")] = None
+    requests: Annotated[dict[ResourceName, Quantity] | None, _quantities("What is set aside for it.")] = None
     claims: Annotated[Opaques | None, Field(description="Resource claims of the pod that it uses.")] = None
 
 

@@ -14,7 +14,7 @@ from manyserve.api import storageuri
 from manyserve.api.base import Meta, Wire, cel
 from manyserve.api.conditions import Message, Shared
 from manyserve.api.duration import DURATION, REFRESH_SENTENCE
-from manyserve.api.quantity import EXAMPLE, Memory
+from manyserve.api.quantity import EXAMPLE, Memory, memory_rule
 
 NAME_LIMIT = 128
 """An agent makes file names of the model's name and a digest, and those end at 255."""
@@ -57,13 +57,7 @@ class ModelSpec(Wire):
         Field(
             description="Memory that the model needs when loaded, such as 512Mi or 1Gi. The sum over the models "
             "of a host never exceeds the memory limit of the host's server.",
-            json_schema_extra={"maxLength": 64}
-            | cel(
-                (
-                    "type(self) == int ? self > 0 : isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
-                    f"must be {EXAMPLE}",
-                )
-            ),
+            json_schema_extra={"maxLength": 64} | cel((memory_rule("self"), f"must be {EXAMPLE}")),
         ),
     ]
     digest: Annotated[

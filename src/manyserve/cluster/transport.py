@@ -9,7 +9,6 @@ once with the token read anew. Nothing else is repeated here: whoever plans, pla
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping
 from io import BytesIO
 from types import TracebackType
@@ -19,6 +18,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.cluster.access import Access
+from manyserve.cluster.body import encode
 from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
 from manyserve.cluster.fence import Fence, FencedBody
 from manyserve.cluster.lines import lines
@@ -80,7 +80,7 @@ class Transport:
         params: Mapping[str, str] | None = None,
         accept: str = JSON,
     ) -> Manifest:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else encode(body)
         headers = {"Accept": accept} | ({"Content-Type": content} if data is not None else {})
         for left in reversed(range(TRIES)):
             try:

@@ -13,14 +13,12 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
-from manyserve.api.quantity import Memory, parse_memory, parse_quantity
+from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
 from manyserve.plan.problem import Problem, shown
 from manyserve.plan.start import KEY_ENV, MODELS_DIR
 from manyserve.plan.triton import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, names_load_api
 
 Rule = Callable[[InferenceService], Iterator[Problem]]
-
-QUANTITY_SENTENCE = "must be a quantity, such as 500m, 1 or 2Gi"
 
 _TRITON = {
     "--model-repository": MODELS_DIR,
@@ -51,7 +49,7 @@ def resources_are_quantities(service: InferenceService) -> Iterator[Problem]:
         for name, value in values.items():
             where = f"{path}.{part}.{shown(name).strip(chr(39))}"
             if _number(value) is None:
-                yield Problem(where, f"{shown(value)} is not a quantity; it {QUANTITY_SENTENCE}, and not negative")
+                yield Problem(where, f"{shown(value)} is not a quantity; it {QUANTITY_SENTENCE}")
             elif name == "memory":
                 yield from _memory(where, value)
 

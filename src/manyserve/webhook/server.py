@@ -1,12 +1,11 @@
 """The doors: `POST /validate` over TLS, and probes and metrics beside it.
 
-A review costs a few look-ups, so the handlers hold nothing but limits: on the size of a body, and on the
-seconds it may take to arrive. What cannot be answered as a review gets one line and no trace.
+A review costs a few look-ups, so the handlers hold nothing but the reading of a body within its limits. What
+cannot be answered as a review gets one line and no trace.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -15,14 +14,11 @@ from typing import Any
 
 from aiohttp import web
 
+from manyserve.webhook import bodies
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.request import BadReviewError
 from manyserve.webhook.review import Outcome, review
 from manyserve.webhook.view import Cache
-
-BODY_LIMIT = 7 * 1024**2
-"""As controller-runtime allows: an update carries the object twice."""
-BODY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -40,22 +36,31 @@ class Doors:
         self._cache = cache
         self._metrics = metrics
         self._health = health
+        self._bodies = bodies.Bodies()
 
     async def validate(self, request: web.Request) -> web.Response:
         """Answer a review."""
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await request.read()
+            body = await self._bodies.read(request)
             began = time.perf_counter()
             outcome = self._judge(body)
         except BadReviewError as error:
-            self._metrics.bad_requests.inc()
-            return web.Response(status=400, text=f"{error}\n")
+            return self._bad(str(error))
+        except (web.RequestPayloadError, ConnectionError) as error:  # or whoever asked has gone
+            answer = self._bad(f"the body cannot be read: {' '.join(str(error).split())}")
+            answer.force_close()  # nobody knows where the next request begins
+            return answer
+        except bodies.TooLargeError:
+            return web.Response(status=413, text=f"the body is too large; it must be at most {bodies.LIMIT} bytes\n")
         except TimeoutError:
-            return web.Response(status=408, text=f"the body did not arrive within {BODY_SECONDS:.0f} seconds\n")
+            return web.Response(status=408, text=f"the body did not arrive within {bodies.SECONDS:.0f} seconds\n")
         self._metrics.seconds.observe(time.perf_counter() - began)
         self._metrics.reviews.labels(outcome.kind, "allowed" if outcome.allowed else "refused").inc()
         return web.Response(body=json.dumps(outcome.answer).encode(), content_type="application/json")
+
+    def _bad(self, sentence: str) -> web.Response:
+        self._metrics.bad_requests.inc()
+        return web.Response(status=400, text=f"{sentence}\n")
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Tell whether the process should live on."""
@@ -69,7 +74,7 @@ class Doors:
         """Show the metrics."""
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    def _judge(self, body: bytes) -> Outcome:
+    def _judge(self, body: bytearray) -> Outcome:
         try:
             outcome = review(_parsed(body), self._cache.view())
         except RecursionError:
@@ -79,7 +84,7 @@ class Doors:
         return outcome
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytearray) -> Any:
     if not body:
         raise BadReviewError("the body is empty")
     try:
@@ -94,7 +99,7 @@ def _state(why_not: str | None) -> web.Response:
 
 def secure_app(doors: Doors) -> web.Application:
     """Return the application for the TLS port."""
-    app = web.Application(client_max_size=BODY_LIMIT)
+    app = web.Application(client_max_size=bodies.LIMIT)
     app.router.add_post("/validate", doors.validate)
     app.router.add_get("/healthz", doors.healthz)
     app.router.add_get("/readyz", doors.readyz)

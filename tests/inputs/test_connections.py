@@ -1,0 +1,95 @@
+"""Connections to the webhook's TLS port that come to nothing: row 24 of the bad inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from manyserve.webhook.listener import HANDSHAKE_SECONDS
+from tests.cluster.waiting import until
+from tests.inputs.door import Door
+from tests.inputs.process import open_files
+from tests.support import make
+from tests.support.webhook import SERVICE
+from tests.webhook.make import review_of
+
+MANY = 1000
+KEPT = 4
+"""Files that may come and go by themselves meanwhile: connections of the API server, and to it."""
+CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303")
+"""How a handshake begins: it promises 200 bytes, and these are the first of them."""
+
+
+@contextmanager
+def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Have connections that have not said anything yet."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(socket.create_connection((SERVICE, port))) for _ in range(count)]
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Tell whether the other end has closed it."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(4096) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+NO_TLS = [b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", b"\x00" * 4096]
+
+
+@pytest.mark.parametrize("words", NO_TLS, ids=["HTTP", "bytes"])
+async def test_input_24_what_does_not_speak_tls_is_closed_without_an_answer_to_it(quiet: Door, words: bytes) -> None:
+    reader, writer = await asyncio.open_connection(SERVICE, quiet.hook.port)
+    writer.write(words)
+    answer = await asyncio.wait_for(reader.read(), HANDSHAKE_SECONDS + 10)
+    assert answer == b"" or answer[0] == 21  # an alert of TLS's own, and no word of HTTP
+    writer.close()
+
+
+async def test_input_24_tls_that_is_too_old_is_refused_and_the_next_one_is_not(quiet: Door) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")  # else this end would refuse it, and the webhook were never asked
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.warns(DeprecationWarning, match="TLSv1"):
+            old.maximum_version = version
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection(SERVICE, quiet.hook.port, ssl=old)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    _, writer = await asyncio.open_connection(SERVICE, quiet.hook.port, ssl=old)
+    assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
+    writer.close()
+
+
+async def test_input_24_a_thousand_handshakes_left_half_open_are_closed_and_leave_no_file_open(quiet: Door) -> None:
+    pid, port = quiet.hook.program.process.pid, quiet.hook.port
+    before = open_files(pid)
+    with connected(port, MANY) as connections:
+        for each in connections[::2]:
+            each.sendall(CLIENT_HELLO)
+        await until(lambda: open_files(pid) >= before + MANY / 2, HANDSHAKE_SECONDS)
+        answer = await quiet.ask(review_of(make.model_object(host="nobody"), uid="meanwhile"))
+        assert (answer["uid"], answer["allowed"]) == ("meanwhile", True)
+        await until(lambda: all(map(is_closed, connections)), HANDSHAKE_SECONDS + 30)
+        await until(lambda: open_files(pid) <= before + KEPT, 30)
+
+
+async def test_input_24_connections_that_are_dropped_in_the_midst_of_a_request_leave_no_file_open(quiet: Door) -> None:
+    pid, port = quiet.hook.program.process.pid, quiet.hook.port
+    before = open_files(pid)
+    for _ in range(100):
+        _, writer = await asyncio.open_connection(SERVICE, port, ssl=quiet.tls)
+        writer.write(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{")
+        writer.transport.abort()
+    await until(lambda: open_files(pid) <= before + KEPT, 30)

@@ -1,0 +1,143 @@
+"""Fields that are wrong, misspelt or not the user's to write: rows 17 and 20 of the bad inputs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.inputs.door import Door
+from tests.inputs.refusals import furnish, refusal
+from tests.support import make
+from tests.support.kubectl import Kubectl, Manifest
+from tests.support.webhook import DENIED, Webhook
+from tests.webhook.make import review_of
+
+FRAMEWORK = "spec.model.framework"
+WORD = "must be one word in lower case, such as pytorch, tensorflow or onnx"
+TOO_LONG = "Too long: may not be more than 63 bytes"
+NO_WORDS = {
+    "1 MiB": ("x" * 1024**2, TOO_LONG),
+    "a slash": ("py/torch", f'Invalid value: "py/torch": {WORD}'),
+    "a way up": ("../pytorch", f'Invalid value: "../pytorch": {WORD}'),
+    "a variable": ("$(HOME)", f'Invalid value: "$(HOME)": {WORD}'),
+    "a command": ("$(reboot)`reboot`", f'Invalid value: "$(reboot)`reboot`": {WORD}'),
+    "capitals": ("PyTorch", f'Invalid value: "PyTorch": {WORD}'),
+    "nothing": ("", f'Invalid value: "": {WORD}'),
+    "a line's end": ("onnx\n", f'Invalid value: "onnx\\n": {WORD}'),
+}
+
+
+@pytest.mark.parametrize(("framework", "sentence"), NO_WORDS.values(), ids=NO_WORDS)
+def test_input_17_a_framework_that_is_no_word_is_refused_by_the_schema_alone_and_briefly(
+    alone: Kubectl, framework: str, sentence: str
+) -> None:
+    said = refusal(lambda: alone.try_out(make.model_object(framework=framework)))
+    assert f"{FRAMEWORK}: {sentence}" in said
+    assert len(said) < 1000
+
+
+@pytest.mark.parametrize("framework", [each for each, _ in NO_WORDS.values()], ids=NO_WORDS)
+async def test_input_17_the_webhook_refuses_it_too_and_echoes_it_cut_and_on_one_line(
+    door: Door, framework: str
+) -> None:
+    response = await door.ask(review_of(make.model_object(framework=framework)))
+    message = response["status"]["message"]
+    assert message.startswith(f"{FRAMEWORK}: ")
+    assert message.isprintable()
+    assert len(message) < 300
+
+
+def test_input_17_a_framework_that_the_hosts_server_does_not_know_is_refused_with_those_that_it_knows(
+    asked: Webhook,
+) -> None:
+    furnish(asked.kubectl, make.host_object("row-17"))
+    said = refusal(lambda: asked.kubectl.create(make.model_object("row-17", framework="abacus", host="row-17")))
+    assert said.endswith(
+        f"{DENIED}: {FRAMEWORK}: row-17 runs triton, which does not support framework abacus; "
+        f"it supports: {', '.join(make.FRAMEWORKS)}"
+    )
+
+
+def misspelt() -> Manifest:
+    found = make.model_object("misspelt")
+    found["spec"]["model"]["storageURI"] = "gs://bucket/other"
+    return found
+
+
+def test_input_20_a_misspelt_field_is_refused_by_kubectls_own_strictness_with_its_path(alone: Kubectl) -> None:
+    said = refusal(lambda: alone.try_out(misspelt()))
+    assert said.endswith('strict decoding error: unknown field "spec.model.storageURI"')
+
+
+def test_input_20_a_misspelt_field_is_warned_of_where_strictness_is_off_and_not_stored(alone: Kubectl) -> None:
+    said = refusal(lambda: alone.create(misspelt(), "--validate=warn", "--warnings-as-errors"))
+    assert 'Warning: unknown field "spec.model.storageURI"' in said
+    assert "storageURI" not in alone.get("tm", "misspelt")["spec"]["model"]
+
+
+def test_input_20_a_field_misspelt_instead_of_the_right_one_is_refused_whatever_kubectl_is_told(
+    alone: Kubectl,
+) -> None:
+    model = misspelt()
+    del model["spec"]["model"]["storageUri"]
+    said = refusal(lambda: alone.create(model, "--validate=ignore"))
+    assert "spec.model.storageUri: Required value" in said
+
+
+def _model(**spec: Any) -> Manifest:
+    found = make.model_object()
+    return found | {"spec": found["spec"] | spec}
+
+
+LISTS_FOR_MAPS = {
+    "a list for a model's spec": (make.model_object() | {"spec": [1]}, 'spec: Invalid value: "array"', "object"),
+    "a list for the model": (_model(model=[{}]), 'spec.model: Invalid value: "array"', "object"),
+    "a map for the host": (_model(inferenceService={}), 'spec.inferenceService: Invalid value: "object"', "string"),
+    "a list for a host's spec": (make.host_object() | {"spec": []}, 'spec: Invalid value: "array"', "object"),
+    "a list for the predictor": (
+        make.host_object() | {"spec": {"predictor": [{}]}},
+        'spec.predictor: Invalid value: "array"',
+        "object",
+    ),
+    "a list for a server": (make.host_object(triton=[]), 'spec.predictor.triton: Invalid value: "array"', "object"),
+    "a map for the env": (
+        make.host_object(triton={"env": {}}),
+        'spec.predictor.triton.env: Invalid value: "object"',
+        "array",
+    ),
+    "a list for resources": (
+        make.host_object(triton={"resources": []}),
+        'spec.predictor.triton.resources: Invalid value: "array"',
+        "object",
+    ),
+}
+
+
+@pytest.mark.parametrize(("manifest", "sentence", "allowed"), LISTS_FOR_MAPS.values(), ids=LISTS_FOR_MAPS)
+def test_input_20_a_list_for_a_map_and_a_map_for_a_list_are_refused_by_the_schema_alone(
+    alone: Kubectl, manifest: Manifest, sentence: str, allowed: str
+) -> None:
+    said = refusal(lambda: alone.try_out(manifest))
+    assert sentence in said
+    assert f"in body must be of type {allowed}" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "manifest"),
+    [("isvc", make.host_object("forged")), ("tm", make.model_object("forged"))],
+    ids=["isvc", "tm"],
+)
+def test_input_20_a_status_in_the_manifest_is_ignored_on_create_and_on_update(
+    asked: Webhook, kind: str, manifest: Manifest
+) -> None:
+    kubectl = asked.kubectl
+    forged = manifest | {"status": {"url": "http://evil.example", "conditions": [{"type": "Ready", "status": "True"}]}}
+    kubectl.create(forged)
+    assert "status" not in kubectl.get(kind, "forged")
+    labelled = json.loads(json.dumps(forged))
+    labelled["metadata"]["labels"] = {"a": "b"}
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(kubectl.here(labelled)))
+    found = kubectl.get(kind, "forged")
+    assert (found["metadata"]["labels"], found.get("status")) == ({"a": "b"}, None)

@@ -1,0 +1,59 @@
+"""Objects as large as the API server takes them: row 21 of the bad inputs."""
+
+from __future__ import annotations
+
+import json
+
+from tests.inputs.refusals import furnish, refusal
+from tests.support import make
+from tests.support.kubectl import Manifest
+from tests.support.webhook import DENIED, Webhook
+
+ANNOTATIONS = 256 * 1024
+LARGEST = 1536 * 1024
+"""Bytes that etcd takes for one object."""
+
+
+def heavy_model(name: str, memory: str = "1Gi", *, more: int = 0) -> Manifest:
+    """Return a model with as much in its annotations as may be there."""
+    model = make.model_object(name, memory=memory, host="row-21")
+    model["metadata"]["annotations"] = {"note": "x" * (ANNOTATIONS - len("note") + more)}
+    return model
+
+
+def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Manifest:
+    """Return a host that is nearly as large as etcd takes."""
+    server = make.host_object(memory=memory)["spec"]["predictor"]["triton"]
+    env = [{"name": f"TEXT_{index}", "value": "x" * 32000} for index in range(48)]
+    host = make.host_object(name, triton=server | {"env": env, "args": list(args)})
+    assert 0.97 < len(json.dumps(host)) / LARGEST < 1
+    return host
+
+
+def test_input_21_a_model_with_256_kib_of_annotations_is_judged(asked: Webhook) -> None:
+    kubectl = asked.kubectl
+    furnish(kubectl, make.host_object("row-21"))
+    said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
+    assert f"{DENIED}: spec.model.memory: 3Gi do not fit on row-21" in said
+    assert "created" in kubectl.create(heavy_model("heavy"))
+    grown = json.dumps(kubectl.here(heavy_model("heavy", "3Gi")))
+    said = refusal(lambda: kubectl("replace", "-f", "-", text=grown))
+    assert f"{DENIED}: spec.model.memory: 3Gi do not fit on row-21" in said
+
+
+def test_input_21_more_annotations_are_refused_by_the_api_server_itself(asked: Webhook) -> None:
+    said = refusal(lambda: asked.kubectl.create(heavy_model("heavier", more=1)))
+    assert "metadata.annotations: Too long: may not be more than 262144 bytes" in said
+
+
+def test_input_21_a_host_near_a_mebibyte_and_a_half_is_judged_and_so_is_its_update(asked: Webhook) -> None:
+    kubectl = asked.kubectl
+    said = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
+    assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in said
+    furnish(kubectl, heavy_host("heavy"))
+    kubectl.create(make.model_object("on-heavy", host="heavy", memory="2Gi"))
+    lower = json.dumps(kubectl.here(heavy_host("heavy", "1Gi")))
+    said = refusal(lambda: kubectl("replace", "-f", "-", text=lower))
+    assert f"{DENIED}: spec.predictor: heavy cannot go down to 1Gi of memory: 2Gi are taken by 1 model" in said
+    higher = json.dumps(kubectl.here(heavy_host("heavy", "3Gi")))
+    assert "replaced" in kubectl("replace", "-f", "-", text=higher)

@@ -1,0 +1,113 @@
+"""Declared memory, of models and of hosts: rows 3 and 4 of the bad inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.inputs.door import Door
+from tests.inputs.refusals import furnish, lines_about, refusal
+from tests.support import make
+from tests.support.kubectl import Kubectl
+from tests.support.webhook import DENIED, Webhook
+from tests.webhook.make import review_of
+
+PATH = "spec.model.memory"
+HOST_PATH = "spec.predictor.triton.resources.limits"
+ALLOWED = "must be a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
+BAD: dict[Any, str] = {
+    "": "'' is not a quantity",
+    "0": "'0' is not greater than 0",
+    "-1Gi": "'-1Gi' is not greater than 0",
+    "1gi": "'1gi' is not a quantity",
+    " 1Gi": "' 1Gi' is not a quantity",
+    "NaN": "'NaN' is not a quantity",
+    "1.5": "'1.5' is not a whole number of bytes",
+    "0.1m": "'0.1m' is not a whole number of bytes",
+    "9999999999Ei": "'9999999999Ei' is more than any machine has",
+    "9Ei": "'9Ei' is more than any machine has",
+    0: "'0' is not greater than 0",
+    -1: "'-1' is not greater than 0",
+}
+"""With what the webhook says; schema and CEL say what is allowed."""
+NO_TEXT_OR_NUMBER = {"true": (True, '"boolean"'), "a float": (1.5, '"number"'), "a list": ([], '"array"')}
+GOOD = ["1e3", "1E", "1.5Gi", "1.0", 1073741824]
+
+
+@pytest.mark.parametrize("memory", BAD, ids=repr)
+def test_input_03_a_memory_that_is_none_is_refused_with_its_path_by_the_schema_alone(
+    alone: Kubectl, memory: Any
+) -> None:
+    said = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
+    shown = memory if isinstance(memory, int) else f'"{memory}"'
+    assert lines_about(PATH, said) == [f"{PATH}: Invalid value: {shown}: {ALLOWED}"]
+
+
+@pytest.mark.parametrize(("memory", "found"), NO_TEXT_OR_NUMBER.values(), ids=NO_TEXT_OR_NUMBER)
+def test_input_03_a_memory_that_is_neither_text_nor_number_is_refused_with_its_path_and_what_it_may_be(
+    alone: Kubectl, memory: Any, found: str
+) -> None:
+    said = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
+    assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in said
+
+
+def test_input_03_no_memory_is_refused_with_its_path(alone: Kubectl) -> None:
+    null: Any = None
+    assert f"{PATH}: Required value" in refusal(lambda: alone.try_out(make.model_object(memory=null)))
+
+
+@pytest.mark.parametrize("memory", [*BAD, True, 1.5, None, [], {}], ids=repr)
+async def test_input_03_the_webhook_refuses_it_too_with_what_was_found_and_what_is_allowed(
+    door: Door, memory: Any
+) -> None:
+    response = await door.ask(review_of(make.model_object(memory=memory)))
+    assert response["allowed"] is False
+    message = response["status"]["message"]
+    assert message.startswith(f"{PATH}: {BAD.get(memory, '') if isinstance(memory, str | int) else ''}")
+    assert message.endswith(f"it {ALLOWED}")
+
+
+@pytest.mark.parametrize("memory", GOOD, ids=repr)
+def test_input_03_every_way_to_write_whole_bytes_is_let_in_by_both(
+    alone: Kubectl, asked: Webhook, memory: str | int
+) -> None:
+    for kubectl in (alone, asked.kubectl):
+        assert "created" in kubectl.try_out(make.model_object(memory=memory))
+
+
+@pytest.mark.parametrize("memory", ["", "0", "-1Gi", "1gi", "NaN", "1.5", "0.1m", "9Ei"], ids=repr)
+def test_input_03_a_hosts_memory_limit_that_is_none_is_refused_with_its_path_by_the_schema_alone(
+    alone: Kubectl, memory: str
+) -> None:
+    said = refusal(lambda: alone.try_out(make.host_object(memory=memory)))
+    assert f"{HOST_PATH}.[memory]: Invalid value: {ALLOWED}" in said
+
+
+def test_input_03_no_resource_of_a_host_may_be_negative_or_no_quantity(alone: Kubectl) -> None:
+    resources = {"limits": {"cpu": "-1"}, "requests": {"nvidia.com/gpu": "two"}}
+    said = refusal(lambda: alone.try_out(make.host_object(triton={"resources": resources})))
+    sentence = "must be a quantity, such as 500m, 1 or 2Gi, and not negative"
+    assert f'resources.limits[cpu]: Invalid value: "-1": {sentence}' in said
+    assert f'resources.requests[nvidia.com/gpu]: Invalid value: "two": {sentence}' in said
+
+
+def test_input_04_the_same_memory_in_other_words_is_allowed_and_more_than_fits_is_refused(asked: Webhook) -> None:
+    kubectl, host = asked.kubectl, "row-04"
+    furnish(kubectl, make.host_object(host, memory="2Gi"))
+    model = make.model_object("row-04", host=host, memory="1Gi")
+    kubectl.create(model)
+    kubectl.create(make.model_object("row-04-other", host=host, memory="512Mi"))
+    assert "configured" in kubectl.apply(kubectl.here(_with(model, "1024Mi")))
+    said = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
+    assert said.endswith(
+        f"{DENIED}: {PATH}: 2Gi do not fit on {host}: 512Mi of 2Gi are taken by 1 model "
+        "(largest: row-04-other 512Mi), 1.50Gi are free"
+    )
+    assert kubectl.get("tm", "row-04")["spec"]["model"]["memory"] == "1024Mi"
+    assert "configured" in kubectl.apply(kubectl.here(_with(model, "1.5Gi")))
+
+
+def _with(model: dict[str, Any], memory: str) -> dict[str, Any]:
+    spec = model["spec"]
+    return model | {"spec": spec | {"model": spec["model"] | {"memory": memory}}}

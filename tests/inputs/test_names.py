@@ -1,0 +1,134 @@
+"""Names, and values that may be anything: rows 1 and 2 of the bad inputs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.paths import Cluster
+from manyserve.api import names
+from manyserve.api.inferenceservice import NAME_LIMIT as HOST_LIMIT
+from manyserve.api.trainedmodel import NAME_LIMIT as MODEL_LIMIT
+from manyserve.logs import JsonLines
+from manyserve.plan.model_config import text_of
+from tests.contract.stage import configure
+from tests.inputs.refusals import lines_about, refusal
+from tests.support import make
+from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.programs import program
+from tests.support.webhook import Webhook
+
+NAMES = {
+    "254 characters": "a" * 254,
+    "capitals": "Cifar10",
+    "an underscore": "cifar_10",
+    "an emoji": "cifar-\U0001f600",
+    "a right-to-left mark": "cifar\u200f10",
+    "a right-to-left override": "cifar\u202e01",
+    "a look-alike letter": "cif\u0430r10",
+}
+ANYTHING = (
+    "\U0001f600 m\u00fcnchen \u0430\u0431 \u05d0 \u202eright to left\u202c\u200f \u2028\u2029\x85\x0b\ttab\r\nline"
+)
+"""What may stand in an annotation or in a variable: it must come back as it was, and stay on one line of a log."""
+SPOKEN_URI = "gs://bucket/m\u00fcnchen/\u0430\u0431\u0432/\U0001f600"
+MODEL_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {MODEL_LIMIT}"
+HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, of at most {HOST_LIMIT} characters"
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_input_01_a_name_that_is_none_is_refused_with_its_path_by_the_schema_alone(alone: Kubectl, name: str) -> None:
+    for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
+        said = refusal(lambda manifest=manifest: alone.try_out(manifest))  # type: ignore[misc]
+        assert f"metadata.name: Invalid value: {sentence}" in said
+    said = refusal(lambda: alone.try_out(make.model_object(host=name)))
+    found = lines_about("spec.inferenceService", said)
+    allowed = ("must be letters, digits and '-' and start with a letter", "Too long: may not be more than 63 bytes")
+    assert len(found) == 1
+    assert found[0].endswith(allowed)
+
+
+@contextmanager
+def operator(server: Cluster, kubectl: Kubectl, folder: Path) -> Iterator[Path]:
+    """Run the operator; yield its log."""
+    configure(kubectl)
+    log = folder / "operator.log"
+    with program(server.kubeconfig, kubectl.namespace, log, settings={"MANYSERVE_LEADER_ELECTION": "false"}):
+        yield log
+
+
+def test_input_01_values_that_may_be_anything_come_back_as_they_were_and_logs_stay_on_one_line(
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, asked: Webhook
+) -> None:
+    env = [{"name": "GREETING", "value": ANYTHING}]
+    host = make.host_object(triton={"env": env})
+    host["metadata"]["annotations"] = {"example.com/note": ANYTHING}
+    model = make.model_object(uri=SPOKEN_URI)
+    assert "created" in asked.kubectl.try_out(host) + asked.kubectl.try_out(model)
+    with operator(api_server, kubectl, tmp_path) as log:
+        kubectl.create(host)
+        kubectl.create(model)
+        assert kubectl.get("isvc", "triton-mms")["metadata"]["annotations"] == {"example.com/note": ANYTHING}
+        eventually(lambda: placed(kubectl, "triton-mms"), "the model is placed", 30)
+        assert placed(kubectl, "triton-mms")[0]["modelSpec"]["storageUri"] == SPOKEN_URI
+        eventually(lambda: greeting(kubectl) == ANYTHING, "the server has the variable", 30)
+        kubectl("set", "env", "deployment/triton-mms-predictor-default", f"GREETING={ANYTHING}!")
+        eventually(lambda: greeting(kubectl) == ANYTHING, "the operator's own words are back", 30)
+        eventually(lambda: "GREETING" in log.read_text(), "the log tells what was different", 10)
+    for line in (log.read_text() + asked.log.read_text()).removesuffix("\n").split("\n"):
+        assert json.loads(line)
+        assert line.isprintable()
+
+
+def placed(kubectl: Kubectl, host: str) -> list[Any]:
+    if not kubectl.exists("configmap", names.model_config(host)):
+        return []
+    return list(json.loads(text_of(kubectl.get("configmap", names.model_config(host))) or "[]"))
+
+
+def greeting(kubectl: Kubectl) -> Any:
+    found = kubectl.list("deployments", "-l", f"{names.HOST_LABEL}=triton-mms")
+    containers = [container for each in found for container in each["spec"]["template"]["spec"]["containers"]]
+    return next((env["value"] for each in containers for env in each.get("env", ()) if env["name"] == "GREETING"), "")
+
+
+@pytest.mark.parametrize("value", [ANYTHING, "\ud800 half of a letter", "\x00\x1b[31mred"], ids=ascii)
+def test_input_01_whatever_is_logged_is_one_line_that_can_be_written_and_read_back(value: str) -> None:
+    record = logging.LogRecord("manyserve", logging.INFO, "/x/y.py", 1, "found %s", (value,), None)
+    line = JsonLines().format(record)
+    assert line.isprintable()
+    assert json.loads(line.encode())["msg"] == f"found {value}"
+
+
+@pytest.mark.parametrize("length", [HOST_LIMIT + 1, 63])
+def test_input_02_a_host_whose_childrens_names_would_be_too_long_is_refused_by_the_schema_alone(
+    alone: Kubectl, length: int
+) -> None:
+    said = refusal(lambda: alone.try_out(make.host_object("h" * length)))
+    assert f"metadata.name: Invalid value: {HOST_SENTENCE}, so that the names of its children fit into 63" in said
+
+
+def test_input_02_the_longest_names_that_are_let_in_have_all_their_children(
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    host, model = "h" * HOST_LIMIT, "m" * MODEL_LIMIT
+    with operator(api_server, kubectl, tmp_path):
+        kubectl.create(make.host_object(host, maxReplicas=3, minReplicas=2))
+        kubectl.create(make.model_object(model, host=host))
+        label = f"{names.HOST_LABEL}={host}"
+        eventually(lambda: placed(kubectl, host), "the model is placed", 30)
+        eventually(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods are made", 30)
+        eventually(
+            lambda: condition(kubectl.get("isvc", host)).get("reason") == "Unschedulable", "only nodes are missing", 30
+        )
+        kinds = "deployments,services,configmaps,ingresses,hpa,pdb"
+        made = {each["kind"] for each in kubectl.list(kinds, "-l", label)}
+    assert made == {
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget", "Service",
+    }  # fmt: skip

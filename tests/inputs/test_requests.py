@@ -1,0 +1,92 @@
+"""Requests that are none, or too many, or too large, straight to the webhook's port: row 22 of the bad inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+
+import pytest
+import yaml
+
+from manyserve.api.quantity import parse_memory
+from manyserve.webhook.bodies import LIMIT
+from tests.inputs.door import Door
+from tests.inputs.process import most_memory
+from tests.support import make
+from tests.support.programs import PROJECT
+from tests.webhook.make import review_of
+
+DEPLOYMENT = yaml.safe_load((PROJECT / "webhooks" / "deployment.yaml").read_text())
+REVIEW = json.dumps(review_of(make.model_object())).encode()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_input_22_reviews_are_posted_and_nothing_else_is_answered(quiet: Door, method: str) -> None:
+    status, text = await quiet.send(method)
+    assert status == 405
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/validate/", "/validate/../../etc/passwd", "/%00"])
+async def test_input_22_nothing_else_is_there(quiet: Door, path: str) -> None:
+    assert (await quiet.send("POST", REVIEW, path))[0] == 404
+
+
+async def test_input_22_twenty_mebibytes_are_refused(quiet: Door) -> None:
+    status, text = await quiet.send("POST", b" " * 20 * 1024**2)
+    assert status == 413
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [(b"no gzip at all", 400), (gzip.compress(b" " * 20 * 1024**2), 413), (gzip.compress(REVIEW), 200)],
+    ids=["no gzip", "20 MiB", "a review"],
+)
+async def test_input_22_a_packed_body_is_unpacked_within_the_same_bounds(
+    quiet: Door, body: bytes, expected: int
+) -> None:
+    url = f"https://localhost:{quiet.hook.port}/validate"
+    async with quiet.session.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
+        text = await answer.text()
+    assert answer.status == expected
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /validate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        b"POST /validate HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["bytes", "CONNECT", "negative", "two lengths", "bad chunks", "long header", "HTTP/2"],
+)
+async def test_input_22_what_is_no_http_is_refused_without_a_trace(quiet: Door, lines: bytes) -> None:
+    reader, writer = await asyncio.open_connection("localhost", quiet.hook.port, ssl=quiet.tls)
+    writer.write(lines)
+    answer = await asyncio.wait_for(reader.readline(), 10)
+    assert answer.split()[1:2] in ([b"400"], [b"404"], [b"405"], [b"431"])
+    writer.close()
+
+
+FLOODS = {
+    "20 MiB": (30, b" " * 20 * 1024**2),
+    "just not too large": (30, b" " * (LIMIT - 1)),
+    "a million objects": (10, b"[" + b"{}," * (LIMIT // 3 - 10) + b"{}]"),
+}
+
+
+@pytest.mark.parametrize(("count", "body"), FLOODS.values(), ids=FLOODS)
+async def test_input_22_many_large_bodies_at_once_stay_within_the_containers_memory(
+    quiet: Door, count: int, body: bytes
+) -> None:
+    limits = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    answers = await asyncio.gather(*(quiet.send("POST", body) for _ in range(count)))
+    assert {status for status, _ in answers} <= {400, 413}
+    assert most_memory(quiet.hook.program.process.pid) < parse_memory(limits["memory"])

@@ -1,0 +1,73 @@
+"""Sums of declared memory: row 5 of the bad inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from manyserve.api.names import Key
+from manyserve.plan.capacity import Taken
+from manyserve.plan.placement import place
+from manyserve.webhook.ledger import Ledger, Share
+from tests.inputs.door import Door
+from tests.inputs.refusals import furnish, refusal
+from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
+from tests.support import make
+from tests.support.kubectl import Kubectl
+from tests.support.webhook import Webhook
+from tests.webhook.make import review_of
+
+MANY, EACH = 10_000, 900_000_000_000_001
+"""No float holds the sum of so many, nor of half of them, to the byte."""
+
+
+def test_input_05_ten_thousand_models_are_summed_to_the_byte() -> None:
+    models = [make.model(f"m{index:05}", memory=EACH) for index in range(MANY)]
+    full = place(make.host(memory=str(MANY * EACH)), models, (), make.config())
+    short = place(make.host(memory=str(MANY * EACH - 1)), models, (), make.config())
+    assert (len(full.placed) + len(full.left_out), full.no_room) == (MANY, {})
+    assert list(short.no_room) == ["m09999"]
+
+
+def test_input_05_the_webhooks_sums_are_exact_whatever_comes_and_goes() -> None:
+    host, ledger, sizes = Key("default", "host"), Ledger(), random.Random(5)
+    held = {f"uid-{index}": sizes.randrange(1, 2**62) for index in range(MANY)}
+    for uid, memory in held.items():
+        ledger.put(uid, Share(host, "onnx", Taken(uid, memory)))
+    for uid in list(held)[: MANY // 2]:
+        ledger.drop(uid)
+        del held[uid]
+    assert ledger.total(host) == sum(held.values()) > 2**63
+
+
+def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
+    models = [make.model(name, memory="7Ei") for name in ("a", "b", "c")]
+    placement = place(make.host(memory="7Ei"), models, (), make.config())
+    assert list(placement.placed) == ["a"]
+    assert placement.no_room["c"] == (
+        "7Ei do not fit on triton-mms: 7Ei of 7Ei are taken by 1 model (largest: a 7Ei), 0 are free"
+    )
+
+
+def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
+    kubectl, host = asked.kubectl, "row-05"
+    furnish(kubectl, make.host_object(host, memory=str(2**63 - 2)))
+    kubectl.create(make.model_object("row-05-half", host=host, memory="4Ei"))
+    said = refusal(lambda: kubectl.create(make.model_object("row-05-more", host=host, memory=2**62 - 1)))
+    assert f"{PATH}: 4.00Ei do not fit on {host}: 4Ei of 8.00Ei are taken by 1 model" in said
+    kubectl.create(make.model_object("row-05-rest", host=host, memory=2**62 - 2))
+    said = refusal(lambda: kubectl.create(make.model_object("row-05-byte", host=host, memory=1)))
+    assert f"{PATH}: 1 do not fit on {host}: 8.00Ei of 8.00Ei are taken by 2 models" in said
+    assert said.endswith("0 are free")
+
+
+async def test_input_05_a_hosts_limit_past_63_bits_is_refused_by_both_and_never_counted_as_another(
+    alone: Kubectl, door: Door
+) -> None:
+    host = make.host_object(memory="9Ei")
+    said = await asyncio.to_thread(refusal, lambda: alone.try_out(host))
+    assert f"{HOST_PATH}.[memory]: Invalid value: {ALLOWED}" in said
+    response = await door.ask(review_of(host))
+    assert f"{HOST_PATH}.memory: '9Ei' is more than any machine has; it {ALLOWED}" in response["status"]["message"]
+    placement = place(make.host(memory="9Ei"), [make.model(memory=1)], (), make.config())
+    assert (placement.limit, placement.placed) == (0, {})

@@ -1,0 +1,33 @@
+"""The webhook's account, rights and Secret as they are shipped, for a test's own namespace: nothing more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from tests.support.kubectl import Kubectl
+from tests.support.programs import PROJECT
+
+FOLDER = PROJECT / "webhooks"
+KINDS = ("serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding", "secret")
+
+
+@contextmanager
+def shipped_rights(kubeconfig: Path, kubectl: Kubectl, name: str, folder: Path) -> Iterator[Path]:
+    """Yield a kubeconfig with the shipped rights; all but the Secret has the given name here."""
+    texts = ((FOLDER / f"{kind}.yaml").read_text() for kind in KINDS)
+    text = "---\n".join(texts).replace("manyserve-system", kubectl.namespace)
+    text = re.sub(r"manyserve-webhook(?!-certificate)", name, text)
+    kubectl("apply", "-f", "-", text=text)
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": kubectl("create", "token", name).strip()}
+    own = folder / "webhook.kubeconfig"
+    own.write_text(yaml.safe_dump(config))
+    try:
+        yield own
+    finally:
+        kubectl("delete", "clusterrole,clusterrolebinding", name)
