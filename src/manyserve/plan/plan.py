@@ -48,8 +48,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     current = current_entries(service, config_map)
     placement = place(service, observed.models, current, observed.config, observed.unreadable)
     wanted = _wanted(service, observed, placement)
-    deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
-    status = host_status(service, observed, placement, deployment, now)
+    status = host_status(service, observed, placement, _deployment(wanted, observed, service), now)
     replicas = replicas_of(observed)
     text = modelconfig.dump(placement.placed.values())
     touched, wait = nudges(replicas, modelconfig.content_hash(text), now)
@@ -93,6 +92,15 @@ def _wanted(service: InferenceService, observed: Observed, placement: Placement)
         build_http_route(service, config),
     )
     return tuple(stamped(each) for each in found if each is not None)
+
+
+def _deployment(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Manifest | None:
+    """Return the Deployment that there will be: none while it is refused, or its name is an earlier host's."""
+    there = Child("Deployment", names.deployment(observed.key.name))
+    current = observed.children.get(there)
+    if there in observed.failures or (current is not None and not belongs_to(current, service)):
+        return None  # a revision that was not made would be counted up again and again
+    return next((each for each in wanted if each["kind"] == there.kind), None)
 
 
 def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:
