@@ -51,7 +51,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     status = host_status(service, observed, placement, _deployment(wanted, observed, service), now)
     replicas = replicas_of(observed)
     text = modelconfig.dump(placement.placed.values())
-    touched, wait = nudges(replicas, modelconfig.content_hash(text), now)
+    ours = config_map is None or belongs_to(config_map, service)
+    touched, wait = nudges(replicas if ours else (), modelconfig.content_hash(text), now)
     host = Host(service, observed, placement, replicas, status.conditions)
     models = [(model, model_status(model, host, now)) for model in observed.models]
     leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
