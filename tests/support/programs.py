@@ -1,4 +1,4 @@
-"""`manyserve operator` as a process of its own, as it is deployed."""
+"""Our programs as processes of their own, as they are deployed: the operator running, and any of them to its end."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def read(port: int, path: str) -> str:
             return str(answer.read().decode())
     except (OSError, urllib.error.HTTPError):
         return ""
+
+
+def manyserve(*words: str, limit: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `manyserve WORDS` to its end, in our environment, changed by `env`."""
+    program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
+    whole = os.environ | {"PYTHONPATH": str(PROJECT / "src")} | env
+    return subprocess.run(program, env=whole, capture_output=True, text=True, timeout=limit, check=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,26 @@
+"""A real API server for the bad inputs, and a stage with an operator where a row needs one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from manyserve.cluster.client import KubeHttp
+from tests.contract.stage import Stage, staged
+from tests.support.control_plane import api_server, client, kubectl, mark
+from tests.support.kubectl import Kubectl
+
+__all__ = ["api_server", "client", "kubectl"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark(items, Path(__file__).parent, "contract")
+
+
+@pytest.fixture
+async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+    """An operator and a kubelet in the test's own namespace."""
+    async with staged(kubectl, client) as found:
+        yield found
