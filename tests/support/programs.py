@@ -33,11 +33,11 @@ def read(port: int, path: str) -> str:
         return ""
 
 
-def manyserve(*words: str, limit: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `manyserve WORDS` to its end, in our environment, changed by `env`."""
     program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
     whole = os.environ | {"PYTHONPATH": str(PROJECT / "src")} | env
-    return subprocess.run(program, env=whole, capture_output=True, text=True, timeout=limit, check=False)
+    return subprocess.run(program, env=whole, capture_output=True, text=True, timeout=60, check=False)
 
 
 @dataclass(frozen=True)

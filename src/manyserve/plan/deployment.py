@@ -53,9 +53,8 @@ def revision_number(deployment: Manifest) -> int:
 
 
 def _revision(service: InferenceService, observed: Manifest | None, template_hash: str) -> int:
-    last = _remembered(service)
+    last = (revision_number(observed) if observed is not None else 0) or _remembered(service)
     if observed is not None:
-        last = max(last, revision_number(observed))
         annotations = observed["metadata"].get("annotations") or {}
         if annotations.get(names.TEMPLATE_HASH) == template_hash and last:
             return last

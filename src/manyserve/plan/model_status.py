@@ -42,10 +42,10 @@ _ORDER = (
 )
 
 
-def waiting_status(model: TrainedModel, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model whose host does not exist: it waits, and says for what."""
-    name = model.spec.inference_service
-    why = f"waiting for InferenceService {name}, which does not exist in namespace {model.metadata.namespace}"
+def waiting_status(model: TrainedModel, *, leaving: bool, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model whose host does not exist, or is leaving: it waits, and says for what."""
+    what = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
+    why = f"waiting for InferenceService {model.spec.inference_service}, which {what}"
     unknown = (
         Condition(type=kind, status="Unknown", reason=HOST_NOT_FOUND, message=why)
         for kind in (

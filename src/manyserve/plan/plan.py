@@ -70,7 +70,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
 
 def _without_host(observed: Observed, now: datetime) -> Plan:
     """Nothing is made or deleted: the children go with their owner; the models wait, or go with theirs."""
-    models = [(model, waiting_status(model, now)) for model in observed.models]
+    leaving = observed.service is not None
+    models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in observed.models]
     return Plan(
         owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
         statuses=tuple(model_writes(models)),
