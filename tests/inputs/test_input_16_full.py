@@ -16,7 +16,7 @@ from manyserve.cluster.slots import Slots
 from manyserve.plan.model_config import text_of
 from tests.contract.stage import HOST, Stage, soon
 from tests.faults import oracle
-from tests.faults.witness import witnessing
+from tests.faults.witness import Witness, witnessing
 from tests.support import make
 from tests.support.kubectl import condition
 
@@ -34,9 +34,10 @@ def noise(number: int) -> str:
     return urlsafe_b64encode(b"".join(parts)).decode()
 
 
-def waiting_for_room(stage: Stage) -> dict[str, str] | None:
+def waiting_for_room(witness: Witness) -> dict[str, str] | None:
     """Return what those say that wait for room; None while some neither wait for it nor answer."""
-    found = {each["metadata"]["name"]: condition(each) for each in stage.kubectl.list("tm")}
+    there = oracle.latest(witness.history).items()
+    found = {name: condition(each) for (kind, name), each in there if kind == kinds.TRAINED_MODEL.name}
     full = {name: each["message"] for name, each in found.items() if each.get("reason") == "ModelConfigFull"}
     answer = sum(each.get("status") == "True" for each in found.values())
     return full if len(full) + answer == len(found) else None
@@ -61,8 +62,8 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
     async with witnessing(client, namespace) as witness:
         await Slots().do([partial(create, client, each) for each in wanted])
-        await soon(lambda: waiting_for_room(stage), "all are ready but those that find no room", 120)
-        waiting = waiting_for_room(stage) or {}
+        await soon(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
+        waiting = waiting_for_room(witness) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
         assert set(waiting.values()) == {FULL}
         assert stored(stage).isdisjoint(waiting)
@@ -75,7 +76,7 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
         await soon(
-            lambda: len(waiting_for_room(stage) or {}) == len(waiting) - 2, "two take the room of two that left", 60
+            lambda: len(waiting_for_room(witness) or {}) == len(waiting) - 2, "two take the room of two that left", 60
         )
     assert oracle.always(witness.history) == []
     lists = [each.thing for each in witness.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
