@@ -1,33 +1,30 @@
 """Random pictures of a host: what a plan may be asked about, as far as the API server lets it come to be.
 
-Users write specs, ours and others' programs write statuses, children and pods are tampered with, agents say
-anything. What Kubernetes itself checks (that a replica count is a number) is right here too.
+Users write specs, ours and others' programs write statuses, pods are in any phase, agents say anything. What
+Kubernetes itself checks (that a replica count is a number) is right here too. `tampering` goes on from here.
 """
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from manyserve.api import modelconfig, names
+from manyserve.api import names
 from manyserve.api.agentreport import AgentReport, ModelReport
 from manyserve.api.hoststatus import InferenceServiceStatus
 from manyserve.api.inferenceservice import InferenceService, PredictorSpec
-from manyserve.api.modelconfig import Entry, EntrySpec
+from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
-from manyserve.plan.observed import Account, Child, Observed
+from manyserve.plan.observed import Account, Observed
 from manyserve.plan.placement import entry_of
 from tests.fuzz.shapes import TEXT, Shape, right
-from tests.support import make, world
+from tests.support import make
 
 Manifest = dict[str, Any]
 
@@ -134,21 +131,6 @@ def configs() -> st.SearchStrategy[ServingConfig]:
     return parsed(ServingConfig, mostly(st.just(plain), st.just(off), changed.map(lambda each: plain | each)))
 
 
-def entries() -> st.SearchStrategy[list[Manifest]]:
-    """Return what somebody may have written into `models.json`."""
-    spec = st.builds(dict.__or__, right(EntrySpec), st.fixed_dictionaries({}, optional={"memory": MEMORY}))
-    return st.lists(st.fixed_dictionaries({"modelName": NAMES, "modelSpec": spec}), max_size=4)
-
-
-def config_data() -> st.SearchStrategy[Manifest]:
-    """Return the data of a ConfigMap: a list, what is none, packed or not, both or neither."""
-    text = st.one_of(entries().map(json.dumps), TEXT, st.just("[" * 3000))
-    packed = text.map(lambda each: b64encode(modelconfig.pack(each)).decode()) | st.just("AAAA") | st.just("%")
-    plain = st.dictionaries(st.sampled_from([modelconfig.KEY, "other"]), text, max_size=1)
-    binary = st.dictionaries(st.just(modelconfig.PACKED_KEY), packed, max_size=1)
-    return st.fixed_dictionaries({"data": plain | st.none(), "binaryData": binary | st.none()})
-
-
 @st.composite
 def pods(draw: st.DrawFn) -> Manifest:
     """Draw a pod in any phase, with any reasons why it does not start."""
@@ -210,65 +192,3 @@ def about(*entries: Entry) -> Shape:
     said = st.builds(lambda report, of: report | {"digest": of}, right(ModelReport), digest)
     models_said = st.dictionaries(name, said, max_size=3)
     return st.builds(lambda report, each: report | {"models": each}, right(AgentReport), models_said)
-
-
-@st.composite
-def tampered(draw: st.DrawFn) -> Observed:
-    """Draw a host that ran well, on whose children somebody laid hands, and whose spec changed since."""
-    start = draw(fresh())
-    steady = world.settle(start)
-    children = dict(steady.children)
-    for child in draw(st.lists(st.sampled_from(sorted(children, key=str)), unique=True)) if children else []:
-        touched = draw(_touched(child, children.pop(child)))
-        children |= {child: touched} if touched is not None else {}
-    there = st.sampled_from([*sorted(children, key=str), Child("Service", "x")])
-    seen = replace(steady, children=children, failures=draw(st.dictionaries(there, TEXT, max_size=1)))
-    return replace(seen, **draw(_changed(seen))) if draw(st.booleans()) else seen
-
-
-@st.composite
-def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
-    """Draw what users and the administrator changed since: the host, its models, the configuration."""
-    other = draw(fresh())
-    models = {each.metadata.name: each for each in (*seen.models, *other.models)}
-    unreadable = seen.unreadable - models.keys()
-    return {
-        "service": other.service,
-        "models": tuple(models.values()),
-        "config": other.config,
-        "unreadable": unreadable,
-    }
-
-
-@st.composite
-def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | None:
-    """Draw what became of a child: gone, somebody else's, or changed where its kind allows it."""
-    metadata = dict(manifest["metadata"])
-    how = draw(st.sampled_from(["gone", "owners", "annotations", "labels", "content", "content"]))
-    if how == "gone":
-        return None
-    if how == "owners":
-        metadata["ownerReferences"] = draw(OWNERS)
-    if how == "annotations":
-        metadata["annotations"] = draw(ANNOTATIONS)
-    if how == "labels":
-        metadata["labels"] = draw(st.dictionaries(TEXT, TEXT, max_size=2))
-    whole = manifest | {"metadata": metadata}
-    return whole | draw(_content(child)) if how == "content" else whole
-
-
-def _content(child: Child) -> st.SearchStrategy[Manifest]:
-    if child.kind == "ConfigMap":
-        return config_data()
-    condition = st.fixed_dictionaries(
-        {"type": st.sampled_from(["Available", "Progressing", "ReplicaFailure"]), "status": FLAGS},
-        optional={"reason": TEXT, "message": TEXT},
-    )
-    if child.kind == "Deployment":
-        few = st.integers(0, 3)
-        counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), few)
-        status = st.fixed_dictionaries({}, optional=counts | {"conditions": st.lists(condition, max_size=3)})
-        template: Shape = st.just({"spec": {"containers": [], "volumes": []}})
-        spec = st.fixed_dictionaries({"replicas": few, "template": template}, optional={"paused": st.booleans()})
-        return st.fixed_dictionaries({"spec": spec, "status": status})
-    return st.fixed_dictionaries({"spec": st.just({}) | st.dictionaries(TEXT, st.none() | TEXT, max_size=2)})

@@ -19,11 +19,11 @@ from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.pace import hold_back
 from manyserve.plan.plan import plan
-from tests.fuzz import pictures
+from tests.fuzz import pictures, tampering
 from tests.fuzz.profile import tried
 from tests.support import make, world
 
-ANY = pictures.fresh() | pictures.tampered()
+ANY = pictures.fresh() | tampering.tampered()
 
 
 @given(ANY)

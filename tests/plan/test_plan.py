@@ -12,13 +12,12 @@ from manyserve.api import conditions, modelconfig, names
 from manyserve.api.agentreport import ModelState
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.observed import Child, Manifest, Observed
+from manyserve.plan.observed import Child, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from tests.support import make, world
 
 KEY = Key("default", "triton-mms")
-OWNERS = "ownerReferences"
 
 
 def seen(*models: TrainedModel, **fields: object) -> Observed:
@@ -248,82 +247,6 @@ def test_what_is_placed_of_a_model_that_cannot_be_read_stays_and_counts() -> Non
     settled = world.settle(seen(make.model("a"), make.model("b")))
     blind = replace(settled, models=(settled.models[1], make.model("c")), unreadable=frozenset({"a"}))
     assert world.placed(world.settle(blind)) == {"a", "b"}
-
-
-def test_a_model_whose_name_no_url_takes_is_not_placed_says_so_and_stops_no_other() -> None:
-    settled = world.settle(seen(make.model("a.b"), make.model("n" * 129), make.model("c")))
-    assert world.placed(settled) == {"c"}
-    for odd in settled.models[:2]:
-        status, reason, message = ready(odd)
-        assert (status, reason) == ("False", "InvalidSpec")
-        assert message
-        assert message.startswith("not placed on triton-mms: metadata.name: ")
-        assert message.endswith("is the model's name in its URL: letters, digits and - only, at most 128")
-
-
-def test_a_revision_that_nobody_can_count_is_taken_for_none() -> None:
-    settled = world.settle(seen())
-    child = Child("Deployment", "triton-mms-predictor-default")
-    for odd in ("9" * 5000, "9" * 300, "\u0663", "-1"):
-        metadata = settled.children[child]["metadata"]
-        annotations = metadata["annotations"] | {names.REVISION: odd}
-        edited = settled.children[child] | {"metadata": metadata | {"annotations": annotations}}
-        after = world.settle(replace(settled, children={**settled.children, child: edited}))
-        assert after.children[child]["metadata"]["annotations"][names.REVISION] == "1"
-
-
-def test_a_reason_of_a_pod_that_is_too_long_is_cut_and_told() -> None:
-    waiting = {"reason": "x" * 300, "message": "y" * 3000}
-    stuck = make.pod(ready=False)
-    stuck["status"]["containerStatuses"] = [{"name": "agent", "state": {"waiting": waiting}}]
-    todo = plan(seen(pods=(stuck,)), make.NOW)
-    unavailable = world.carry_out(seen(pods=(stuck,)), todo)
-    child = Child("Deployment", "triton-mms-predictor-default")
-    bare = {key: each for key, each in unavailable.children[child].items() if key != "status"}
-    told = replace(unavailable, children={**unavailable.children, child: bare})
-    after = world.carry_out(told, plan(told, make.NOW)).service
-    assert after
-    found = conditions.find(after.status.conditions, conditions.PREDICTOR_READY)
-    assert found
-    assert found.reason == "x" * 128
-    assert found.message
-    assert len(found.message) == 1024
-
-
-def test_a_long_uri_that_is_not_allowed_is_told_in_a_message_that_the_api_server_takes() -> None:
-    odd = make.model(uri=f"https://{'h' * 2000}/x")
-    todo = plan(seen(odd), make.NOW)
-    (write,) = [each for each in todo.statuses if each.kind == "TrainedModel"]
-    assert max(len(each.get("message") or "") for each in write.patch["conditions"]) == conditions.MESSAGE_LIMIT
-
-
-def test_no_revision_is_counted_up_for_a_deployment_that_cannot_be_made() -> None:
-    settled = world.settle(seen(make.model()))
-    child = Child("Deployment", "triton-mms-predictor-default")
-    foreign = settled.children[child]
-    metadata = foreign["metadata"] | {"ownerReferences": [{"kind": "InferenceService", "name": "x", "uid": "other"}]}
-    taken = world.settle(replace(settled, children={**settled.children, child: foreign | {"metadata": metadata}}))
-    assert plan(taken, make.NOW).empty
-    without = {key: each for key, each in settled.children.items() if key != child}
-    refused = replace(settled, children=without, failures={child: "exceeded quota"})
-    told = world.carry_out(refused, replace(plan(refused, make.NOW), applies=()))
-    assert not plan(told, make.NOW).statuses
-
-
-def test_input_26_a_child_whose_owner_was_taken_away_is_repaired_and_nothing_is_dropped() -> None:
-    settled = world.settle(seen(make.model("a"), make.model("b")))
-
-    def orphan(manifest: Manifest) -> Manifest:
-        return manifest | {"metadata": {key: each for key, each in manifest["metadata"].items() if key != OWNERS}}
-
-    orphans = replace(settled, children={child: orphan(each) for child, each in settled.children.items()})
-    todo = plan(orphans, make.NOW)
-    assert {each.because.partition(",")[0] for each in todo.applies} == {"metadata.ownerReferences is None"}
-    assert todo.config
-    assert todo.config.manifest["data"] == settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]
-    assert not todo.statuses
-    after = world.carry_out(orphans, todo)
-    assert all(each["metadata"][OWNERS] for each in after.children.values())
 
 
 memories = st.sampled_from(["1", "512Mi", "0.5Gi", "1Gi", "1500M", "3Gi"])
