@@ -58,6 +58,21 @@ async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_ma
         assert touches(witness.history) <= 4 * 3, "each models.json has a pod touched a few times at most"
 
 
+async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
+    wall: Wall, kubectl: Kubectl, client: KubeHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
+        stage.apply(make.host_object())
+        await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+        with monkeypatch.context() as deaf:
+            deaf.setattr(stage.kubelet, "_load", lambda: None)
+            before = touches(witness.history)
+            stage.apply(make.model_object("a"))
+            await soon(lambda: touches(witness.history) > before, "the pod is touched, and its kubelet misses it")
+            wall.off = -DAY
+        await soon(partial(is_ready, stage, "a"), "it is touched again, and the model answers", 15)
+
+
 async def quiet(stage: Stage, witness: Witness) -> None:
     """Return when a look at every host brings no write for two seconds; a storm never ends."""
     async with asyncio.timeout(20):
