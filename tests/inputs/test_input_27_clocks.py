@@ -48,14 +48,14 @@ async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_ma
     async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
         stage.apply(make.host_object(memory="64Gi"), make.model_object("before"))
         await soon(lambda: stage.ready("tm", "before").get("status") == "True", "all is well before")
-        for number, off in enumerate((DAY, DAY, -DAY, -DAY)):
+        for number, off in enumerate((DAY, -DAY)):
             wall.off = off
             stage.apply(make.model_object(f"after-{number}", memory="1Mi"))
             await soon(partial(is_ready, stage, f"after-{number}"), f"it is {off} off, and the model answers soon", 10)
         assert stage.ready("tm", "before")["status"] == "True"
         await quiet(stage, witness)
         assert oracle.always(witness.history) == []
-        assert touches(witness.history) <= 4 * 3, "each models.json has a pod touched a few times at most"
+        assert touches(witness.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
 
 
 async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
@@ -74,13 +74,13 @@ async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was
 
 
 async def quiet(stage: Stage, witness: Witness) -> None:
-    """Return when a look at every host brings no write for two seconds; a storm never ends."""
+    """Return when a look at every host brings no write for a while; a storm never ends."""
     async with asyncio.timeout(20):
         before = -1
         while before < len(witness.history):
             before = len(witness.history)
             stage.operator._known.touch_all()
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.5)
 
 
 def is_ready(stage: Stage, name: str) -> bool:
