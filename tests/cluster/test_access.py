@@ -37,3 +37,13 @@ def test_a_service_account_that_cannot_be_read_is_one_line_too(tmp_path: Path) -
     (tmp_path / "token").write_text("secret")
     with pytest.raises(StartupError, match="cannot be read"):
         find_access({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{: [", "just words", "[]", "clusters: 7", "", "current-context: x", "\0"])
+def test_input_31_what_is_no_kubeconfig_is_one_line_that_names_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(StartupError) as error:
+        find_access({"KUBECONFIG": str(path)})
+    assert f"the kubeconfig {path} cannot be used: " in str(error.value)
+    assert len(str(error.value).splitlines()) == 1

@@ -62,8 +62,9 @@ class Kubelet:
 
     def _config(self, _old: Manifest | None, new: Manifest | None) -> None:
         if new is not None and (text := text_of(new)) is not None and text != self._text:
-            self._text = text
-            self.configs.append(tuple(each.model_name for each in modelconfig.parse(self._text)))
+            with suppress(ValueError):  # an agent, too, goes on with the last list that it could read
+                self.configs.append(tuple(each.model_name for each in modelconfig.parse(text)))
+                self._text = text
 
     def _pod(self, old: Manifest | None, new: Manifest | None) -> None:
         if new is None or new["metadata"].get("deletionTimestamp"):

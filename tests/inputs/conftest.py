@@ -1,4 +1,4 @@
-"""A real API server for this folder's tests, and the real webhook that it asks about one namespace.
+"""A real API server for this folder's tests, the real webhook that it asks about one namespace, and a stage with an operator.
 
 Most rows ask and keep nothing, so one namespace with the webhook and one without serve them all.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from tests.contract.stage import configure
+from manyserve.cluster.client import KubeHttp
+from tests.contract.stage import Stage, configure, staged
 from tests.inputs.door import Door, opened
 from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
@@ -63,3 +64,10 @@ async def quiet(door: Door) -> AsyncIterator[Door]:
     good = await door.ask(review_of(make.model_object(host="nobody"), uid="afterwards"))
     assert (good["uid"], good["allowed"]) == ("afterwards", True)
     assert [line for line in door.hook.lines if line["level"] == "error" or "stacktrace" in line] == []
+
+
+@pytest.fixture
+async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+    """An operator and a kubelet in the test's own namespace."""
+    async with staged(kubectl, client) as found:
+        yield found

@@ -15,6 +15,7 @@ from manyserve.operator.health import HealthServer
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.start import check
 from tests.cluster.scripted import ScriptedServer, served
+from tests.support.programs import manyserve
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,13 +69,6 @@ async def test_without_an_api_server_that_is_said() -> None:
     async with served(server) as client:
         with pytest.raises(StartupError, match="etcd is unwell"):
             await check(client)
-
-
-def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
-    return subprocess.run(
-        program, env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | env, capture_output=True, text=True, check=False
-    )
 
 
 def test_the_command_line_turns_it_into_one_line_and_exit_code_2() -> None:

@@ -33,3 +33,13 @@ def test_the_first_difference_is_named_with_its_path() -> None:
     assert difference(wanted, seen) == "spec.containers[a].image is 'old', not 'new'"
     assert difference({"spec": {"args": ["x"]}}, {"spec": {"args": []}}) == "spec.args has 0 elements, not 1"
     assert difference({"spec": {"replicas": 1}}, {"spec": {}}) == "spec.replicas is None, not 1"
+
+
+def test_elements_whose_names_are_no_texts_are_compared_in_turn() -> None:
+    assert difference({"volumes": [{"name": []}]}, {"volumes": [{"name": "a"}]}) == "volumes[0].name is 'a', not []"
+
+
+def test_owners_of_the_same_name_are_told_apart_by_their_uid() -> None:
+    ours, other = {"name": "triton-mms", "uid": "1"}, {"name": "triton-mms", "uid": "2"}
+    assert difference([ours], [ours, other]) is None
+    assert difference([ours], [other], "owners") == "owners[1] is None, not {'name': 'triton-mms', 'uid': '1'}"

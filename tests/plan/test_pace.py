@@ -40,8 +40,9 @@ def test_a_config_map_that_is_not_there_is_made_at_once() -> None:
     assert hold_back(todo, make.NOW, after(0.1)) is todo
 
 
-def test_a_clock_that_was_set_back_holds_nothing_back() -> None:
-    assert hold_back(TODO, after(3600), make.NOW) is TODO
+@pytest.mark.parametrize("seconds", [86_400, -86_400, 3600, -3600, -0.5])
+def test_input_27_a_clock_that_was_set_holds_nothing_back(seconds: float) -> None:
+    assert hold_back(TODO, make.NOW, after(seconds)) is TODO
 
 
 def test_a_plan_without_a_config_is_left_as_it_is() -> None:

@@ -66,6 +66,13 @@ def test_an_unreadable_model_with_an_unreadable_entry_stays_and_stops_nothing() 
     assert not placement.no_room
 
 
+def test_an_unreadable_model_does_not_stay_above_the_limit() -> None:
+    big, small = entry_of(make.model("a", memory="3Gi")), entry_of(make.model("b", memory="2Gi"))
+    placement = place(make.host(), [make.model("c")], [big, small], CONFIG, unreadable={"a", "b"})
+    assert set(placement.placed) == {"b"}
+    assert placement.used == placement.limit
+
+
 def test_an_entry_edited_into_nonsense_is_written_anew() -> None:
     broken = entry_of(make.model("a", memory="abc"))
     assert place(make.host(), [make.model("a")], [broken], CONFIG).placed == {"a": entry_of(make.model("a"))}

@@ -1,4 +1,4 @@
-"""`manyserve operator` or `manyserve webhook` as a process of its own, as it is deployed."""
+"""Our programs as processes of their own, as they are deployed: running, or any of them to its end."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ def read(port: int, path: str) -> str:
             return str(answer.read().decode())
     except (OSError, urllib.error.HTTPError):
         return ""
+
+
+def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `manyserve WORDS` to its end, in our environment, changed by `env`."""
+    program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
+    whole = os.environ | {"PYTHONPATH": str(PROJECT / "src")} | env
+    return subprocess.run(program, env=whole, capture_output=True, text=True, timeout=60, check=False)
 
 
 @dataclass(frozen=True)

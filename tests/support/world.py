@@ -110,5 +110,8 @@ def _agents_follow(observed: Observed) -> Observed:
     if manifest is None:
         return observed
     text = text_of(manifest) or ""
-    said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
+    try:
+        said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
+    except ValueError:  # an earlier host's, in which somebody wrote: agents keep what they have
+        return observed
     return replace(observed, agents={pod["metadata"]["uid"]: said for pod in observed.pods})

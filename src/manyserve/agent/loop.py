@@ -18,6 +18,7 @@ from manyserve.agent.looks import REST
 from manyserve.agent.report import Board, Reports
 from manyserve.agent.settling import Settling
 from manyserve.agent.worker import work
+from manyserve.api.errors import StartupError
 
 log = logging.getLogger("manyserve.agent")
 
@@ -40,8 +41,11 @@ class Agent:
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
-        """Run until cancelled."""
-        await asyncio.to_thread(self._shop.store.open)
+        """Run until cancelled. Raises `StartupError` when the volume cannot be used."""
+        try:
+            await asyncio.to_thread(self._shop.store.open)
+        except OSError as error:
+            raise StartupError(f"MANYSERVE_STORE_DIR cannot be used: {error}") from error
         await self._settling.open()
         self._world.look_at_disk()
         try:

@@ -27,6 +27,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.agent.text import without_secrets
 from manyserve.agent.world import World
+from manyserve.api.errors import StartupError
 
 log = logging.getLogger("manyserve.agent")
 
@@ -34,27 +35,34 @@ UMASK = 0o027  # the server reads through the group that the volume's folders ha
 
 
 def run(settings: AgentSettings) -> None:
-    """Run the agent until SIGTERM or SIGINT."""
+    """Run the agent until SIGTERM or SIGINT. Raises `StartupError` when it cannot start."""
     os.umask(UMASK)
     logs.set_up(settings.log_level, clean=without_secrets)
     uvloop.run(serve(settings))
 
 
 async def serve(settings: AgentSettings, files: FileSystem | None = None) -> None:
-    """Run the agent and its HTTP server in this event loop, until a signal comes."""
+    """Run the agent and its HTTP server in this event loop, until a signal comes. Raises `StartupError`."""
     shop = build(settings, server := model_server(settings), files)
     agent = Agent(shop)
     runner = web.AppRunner(application(agent, shop), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    await web.TCPSite(runner, port=settings.port).start()
-    log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)
     try:
+        await _listen(runner, settings.port)
+        log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)
         await _until_signal(asyncio.create_task(agent.run()))
     finally:
         agent.board.release()
         await runner.cleanup()
         await server.close()
     log.info("agent is stopped")
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        raise StartupError(f"port {port} cannot be listened on: {error.strerror or error}") from error
 
 
 def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> Workshop:

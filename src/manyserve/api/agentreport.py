@@ -33,12 +33,12 @@ class ModelReport(Wire):
 
     state: Annotated[ModelState, Field(description="How far it is.")]
     digest: Annotated[str, Field(description="SHA-256 of what was asked for (`Entry.digest`).")]
-    attempt: Annotated[int, Field(ge=0, description="Tries so far, counted from 1.")] = 0
+    attempt: Annotated[int, Field(ge=0, le=2**31 - 1, description="Tries so far, counted from 1.")] = 0
     message: Annotated[
         str, Field(description="The last error, or what is waited for: one sentence, cut, without secrets.")
     ] = ""
     permanent: Annotated[bool, Field(description="A retry alone is not expected to help.")] = False
-    next_try: Annotated[str | None, Field(description="When it is tried again, RFC 3339.")] = None
+    next_try: Annotated[str | None, Field(max_length=64, description="When it is tried again, RFC 3339.")] = None
     bytes: Annotated[int | None, Field(description="Bytes downloaded, while a download is under way.")] = None
     bytes_total: Annotated[int | None, Field(description="Bytes of the whole download, where the store tells.")] = None
     serving: Annotated[bool, Field(description="Another version of the model, from before, still answers.")] = False

@@ -29,14 +29,17 @@ LOADED = "Loaded"
 MEMORY_RESOURCE_AVAILABLE = "MemoryResourceAvailable"
 
 MESSAGE_LIMIT = 1024
+REASON_LIMIT = 128
 
 
-def _cut(text: object) -> object:
-    return text[:MESSAGE_LIMIT] if isinstance(text, str) else text
+def _cut(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda text: text[:limit] if isinstance(text, str) else text)
 
 
-Message = Annotated[str, Field(max_length=MESSAGE_LIMIT), BeforeValidator(_cut)]
+Message = Annotated[str, Field(max_length=MESSAGE_LIMIT), _cut(MESSAGE_LIMIT)]
 """One sentence for people, cut when somebody else's error makes it too long."""
+Reason = Annotated[str, Field(max_length=REASON_LIMIT), _cut(REASON_LIMIT)]
+"""One word for programs, cut likewise: it may be a pod's, and nobody bounds those."""
 
 
 class Condition(Wire):
@@ -44,7 +47,7 @@ class Condition(Wire):
 
     type: Annotated[str, Field(max_length=64, description="What this condition is about.")]
     status: Annotated[Status, Field(description="Whether it holds.")]
-    reason: Annotated[str | None, Field(max_length=128, description="One word for why, for programs.")] = None
+    reason: Annotated[Reason | None, Field(description="One word for why, for programs.")] = None
     message: Annotated[Message | None, Field(description="One sentence for why, for people.")] = None
     last_transition_time: Annotated[str | None, Field(max_length=64, description="When the status last flipped.")] = (
         None

@@ -39,7 +39,7 @@ class IngressConfig(Wire):
     """How hosts are reached from outside: an Ingress by default, an HTTPRoute when a gateway is named."""
 
     ingress_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)] = "example.com"
-    domain_template: str = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
+    domain_template: Annotated[str, Field(max_length=160)] = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
     url_scheme: Annotated[str, Field(pattern=r"^https?$")] = "http"
     ingress_class_name: str | None = None
     gateway: Annotated[str | None, Field(pattern=r"^[^/]+/[^/]+$", description="namespace/name")] = None

@@ -22,6 +22,8 @@ from manyserve.api.errors import StartupError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
+_ODD = (OSError, TypeError, ValueError, AttributeError, LookupError)
+"""What the `kubernetes` package raises, beside errors of its own, over a kubeconfig that is none."""
 
 
 class Token:
@@ -77,14 +79,17 @@ def _in_cluster(host: str, port: str, folder: Path) -> Access:
 def _from_kubeconfig(path: str | None) -> Access:
     from kubernetes.client import Configuration  # noqa: PLC0415  20 MB that no pod should pay for
     from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
+    from yaml import YAMLError  # noqa: PLC0415
 
     found = Configuration()
     try:
         load_kube_config(config_file=path, client_configuration=found)  # type: ignore[no-untyped-call]
         return Access(found.host.rstrip("/"), _tls(found), Token(lambda: _bearer(found)))
-    except (ConfigException, OSError) as error:
-        sentence = " ".join(str(error).split())
-        raise StartupError(f"no access to a cluster: not in a pod, and the kubeconfig says: {sentence}") from error
+    except (ConfigException, YAMLError, *_ODD) as error:
+        where, sentence = path or "~/.kube/config", " ".join(str(error).split())
+        raise StartupError(
+            f"no access to a cluster: not in a pod, and the kubeconfig {where} cannot be used: {sentence}"
+        ) from error
 
 
 def _bearer(found: Any) -> str | None:

@@ -124,7 +124,7 @@ class Transport:
                 found: Manifest = from_json(await answer.read())
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unavailable(f"{verb} {path} had no answer: {error!r}") from error
+            raise Unavailable(f"{verb} {path} had no answer: {_in_words(error)}") from error
 
     def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
         """Return what is sent of a write: with a fence, one that ends before the fence does. Raises `NotLeading`."""
@@ -161,3 +161,8 @@ def _hang_up(answer: aiohttp.ClientResponse) -> None:
     """End a stream that is given up before its end: a polite end of TLS would wait for an answer to it."""
     if answer.connection is not None and answer.connection.transport is not None:
         answer.connection.transport.abort()
+
+
+def _in_words(error: Exception) -> str:
+    """Return what kept an answer away, on one line; a timeout has no words of its own."""
+    return " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())

@@ -6,6 +6,8 @@ so that the count survives everything but the Deployment's own deletion; then th
 
 from __future__ import annotations
 
+import re
+
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
@@ -47,13 +49,12 @@ def build_deployment(
 def revision_number(deployment: Manifest) -> int:
     """Return the revision that a Deployment is, 0 when it does not say."""
     text = (deployment["metadata"].get("annotations") or {}).get(names.REVISION, "")
-    return int(text) if text.isdecimal() else 0
+    return _number(text)
 
 
 def _revision(service: InferenceService, observed: Manifest | None, template_hash: str) -> int:
-    last = _remembered(service)
+    last = (revision_number(observed) if observed is not None else 0) or _remembered(service)
     if observed is not None:
-        last = max(last, revision_number(observed))
         annotations = observed["metadata"].get("annotations") or {}
         if annotations.get(names.TEMPLATE_HASH) == template_hash and last:
             return last
@@ -63,5 +64,9 @@ def _revision(service: InferenceService, observed: Manifest | None, template_has
 def _remembered(service: InferenceService) -> int:
     components = service.status.components
     name = components and components.predictor and components.predictor.latest_created_revision
-    number = (name or "").rpartition("-")[2]
-    return int(number) if number.isdecimal() else 0
+    return _number((name or "").rpartition("-")[2])
+
+
+def _number(text: str) -> int:
+    """Return a revision as somebody wrote it, 0 for what we never wrote."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0

@@ -19,6 +19,7 @@ from manyserve.plan import urls
 from manyserve.plan.capacity import why_not_framework, why_not_several
 from manyserve.plan.claims import claim_told
 from manyserve.plan.loading import Loading, not_placed, roll_up
+from manyserve.plan.model_rules import name_fits_into_a_url
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
@@ -31,6 +32,7 @@ NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
+INVALID = "InvalidSpec"
 _ORDER = (
     conditions.IS_MMS_PREDICTOR,
     conditions.FRAMEWORK_SUPPORTED,
@@ -40,10 +42,10 @@ _ORDER = (
 )
 
 
-def waiting_status(model: TrainedModel, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model whose host does not exist: it waits, and says for what."""
-    name = model.spec.inference_service
-    why = f"waiting for InferenceService {name}, which does not exist in namespace {model.metadata.namespace}"
+def waiting_status(model: TrainedModel, *, leaving: bool, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model whose host does not exist, or is leaving: it waits, and says for what."""
+    what = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
+    why = f"waiting for InferenceService {model.spec.inference_service}, which {what}"
     unknown = (
         Condition(type=kind, status="Unknown", reason=HOST_NOT_FOUND, message=why)
         for kind in (
@@ -147,12 +149,14 @@ def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
     """Return the condition `Loaded` of a model that is not placed: there may be no room, or its place not allowed."""
     full = host.placement.left_out.get(model.metadata.name)
     if full is not None:
-        return loading.condition.model_copy(update={"reason": FULL, "message": full})
+        return _condition(conditions.LOADED, FULL, full)
+    odd = next(iter(name_fits_into_a_url(model)), None)
+    if odd is not None:
+        return _condition(conditions.LOADED, INVALID, f"{loading.condition.message}: {odd}")
     why = why_not_source(model.spec.model.storage_uri, host.observed.config.credentials.https)
     if why is None:
         return loading.condition
-    message = f"{loading.condition.message}: {STORAGE_URI}: {why}"
-    return loading.condition.model_copy(update={"reason": NOT_ALLOWED, "message": message})
+    return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {why}")
 
 
 def _judge(model: TrainedModel, host: Host) -> tuple[Condition, ...]:

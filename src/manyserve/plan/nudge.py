@@ -8,6 +8,7 @@ what was asked for, how often, and when: `HASH.COUNT.SECONDS`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,6 +17,9 @@ from manyserve.plan.actions import Nudge
 from manyserve.plan.pods import Replica
 
 _LONGEST = 60
+_SLACK = 1.0
+"""Seconds: what was touched later than that from now, was touched before the clock was set back."""
+_TOUCHED = re.compile(r"(?P<content>[^.]*)\.(?P<count>[0-9]{1,9})\.(?P<since>[0-9]{1,12}(\.[0-9]{1,9})?)")
 
 
 def nudges(replicas: Sequence[Replica], wanted: str, now: datetime) -> tuple[tuple[Nudge, ...], float | None]:
@@ -40,14 +44,13 @@ def _is_behind(replica: Replica, wanted: str) -> bool:
 
 def _turn(annotation: str, wanted: str, now: datetime) -> tuple[int, float]:
     """Return how often the pod was touched for this content, and the seconds until it is its turn again."""
-    content, _, rest = annotation.partition(".")
-    count, _, since = rest.partition(".")
-    if content != wanted or not count.isdecimal():
+    found = _TOUCHED.fullmatch(annotation)
+    if found is None or found["content"] != wanted:
         return 0, 0.0
-    try:
-        return int(count), float(since) + _pause(int(count)) - now.timestamp()
-    except ValueError:
-        return 0, 0.0
+    count = int(found["count"])
+    pause = _pause(count)
+    left = float(found["since"]) + pause - now.timestamp()
+    return count, left if left <= pause + _SLACK else 0.0
 
 
 def _pause(count: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from manyserve.api import names
@@ -18,6 +18,8 @@ from manyserve.api.quantity import parse_quantity
 from manyserve.plan.observed import Manifest
 
 _QUANTITIES = ("limits", "requests", "sizeLimit")
+_IDENTITIES = ("uid", "name")
+"""Owners go by uid, since hosts that follow each other have the same name; everything else in lists by name."""
 
 
 def owner_reference(service: InferenceService, *, controller: bool) -> dict[str, Any]:
@@ -48,8 +50,14 @@ def child(service: InferenceService, api_version: str, kind: str, name: str, **p
 
 
 def belongs_to(manifest: Manifest, service: InferenceService) -> bool:
-    """Tell whether this very host owns the object, not an earlier one of the same name."""
-    owners = manifest["metadata"].get("ownerReferences") or ()
+    """Tell whether this very host owns the object, not an earlier one of the same name.
+
+    One with our labels that nobody owns is the host's, too: somebody took the reference away, or left the object
+    behind (`--cascade=orphan`) when an earlier host was deleted.
+    """
+    owners, labels = manifest["metadata"].get("ownerReferences") or (), manifest["metadata"].get("labels") or {}
+    if not owners:
+        return names.labels(service.metadata.name).items() <= labels.items()
     return any(owner.get("uid") == service.metadata.uid for owner in owners)
 
 
@@ -84,14 +92,19 @@ def difference(wanted: Any, observed: Any, path: str = "") -> str | None:
 
 
 def _list_difference(wanted: list[Any] | tuple[Any, ...], observed: Any, path: str) -> str | None:
-    if wanted and all(isinstance(each, Mapping) and "name" in each for each in wanted):
-        by_name = {each.get("name"): each for each in observed}
-        pairs = [(f"{path}[{each['name']}]", each, by_name.get(each["name"])) for each in wanted]
+    key = next((key for key in _IDENTITIES if wanted and _are_told_apart(wanted, key)), None)
+    if key is not None and _are_told_apart(observed, key):
+        known = {each[key]: each for each in observed}
+        pairs = [(f"{path}[{each[key]}]", each, known.get(each[key])) for each in wanted]
     elif len(wanted) == len(observed):
         pairs = [(f"{path}[{index}]", *both) for index, both in enumerate(zip(wanted, observed, strict=True))]
     else:
         return f"{path.lstrip('.')} has {len(observed)} elements, not {len(wanted)}"
     return next(filter(None, (difference(each, other, where) for where, each, other in pairs)), None)
+
+
+def _are_told_apart(elements: Iterable[Any], key: str) -> bool:
+    return all(isinstance(each, Mapping) and isinstance(each.get(key), str) for each in elements)
 
 
 def _same(wanted: Any, observed: Any, path: str) -> bool:

@@ -53,7 +53,7 @@ class Observed:
     service: InferenceService | None = None
     models: tuple[TrainedModel, ...] = ()
     unreadable: frozenset[str] = frozenset()
-    """Names of models that are there and do not parse: what is placed of them stays as it is."""
+    """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)

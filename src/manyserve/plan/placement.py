@@ -31,6 +31,7 @@ from manyserve.plan.capacity import (
     why_not_framework,
 )
 from manyserve.plan.model_config import without_room
+from manyserve.plan.model_rules import name_fits_into_a_url
 from manyserve.plan.source_rules import why_not_source
 
 
@@ -72,15 +73,16 @@ def place(
 ) -> Placement:
     """Return what is to be placed on the host, given what `models.json` holds now.
 
-    `unreadable` names models that are there and do not parse: their entries stay as they are.
+    `unreadable` names models that are there and do not parse: their entries stay as they are, while they fit.
     """
     host = service.metadata.name
     held = {entry.model_name: entry for entry in current}
     limit = memory_limit(service)
     takes, https = _takes(service, config), config.credentials.https
     takers = [model for model in models if _may_be_placed(model, held, takes, https)]
-    stuck = {name: entry for name, entry in held.items() if name in unreadable}
-    fit = _Fit(dict(stuck), {name: _memory_of(entry) for name, entry in stuck.items()})
+    fit = _Fit()
+    for name in sorted(held.keys() & set(unreadable)):
+        fit.keep(held[name], limit)
     for model in sorted(takers, key=lambda each: _turn(each, held)):
         fit.take(model, held.get(model.metadata.name), limit)
     left_out = dict.fromkeys(without_room(fit.placed, held), _full(host))
@@ -95,13 +97,19 @@ def place(
 class _Fit:
     """What has been taken so far, in turn."""
 
-    placed: dict[str, Entry]
-    memory: dict[str, int]
+    placed: dict[str, Entry] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
     over: dict[str, int] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    used: int = 0
 
-    def __post_init__(self) -> None:
-        self.used = sum(self.memory.values())
+    def keep(self, entry: Entry, limit: int) -> None:
+        """Keep an entry as it is, if its memory fits beside what is taken."""
+        name, wanted = entry.model_name, _memory_of(entry)
+        if self.used + wanted <= limit:
+            self.used += wanted
+            self.memory[name] = wanted
+            self.placed[name] = entry
 
     def take(self, model: TrainedModel, before: Entry | None, limit: int) -> None:
         """Place a model if its memory fits beside what is taken; an entry that says the same stays the same object."""
@@ -159,6 +167,8 @@ def _may_be_placed(
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
+    if any(name_fits_into_a_url(model)):  # stored before the rule was, or it would not be there
+        return False
     return takes(model.spec.model.framework) and why_not_source(model.spec.model.storage_uri, https) is None
 
 

@@ -48,11 +48,11 @@ def plan(observed: Observed, now: datetime) -> Plan:
     current = current_entries(service, config_map)
     placement = place(service, observed.models, current, observed.config, observed.unreadable)
     wanted = _wanted(service, observed, placement)
-    deployment = next((each for each in wanted if each["kind"] == "Deployment"), None)
-    status = host_status(service, observed, placement, deployment, now)
+    status = host_status(service, observed, placement, _deployment(wanted, observed, service), now)
     replicas = replicas_of(observed)
     text = modelconfig.dump(placement.placed.values())
-    touched, wait = nudges(replicas, modelconfig.content_hash(text), now)
+    ours = config_map is None or belongs_to(config_map, service)
+    touched, wait = nudges(replicas if ours else (), modelconfig.content_hash(text), now)
     host = Host(service, observed, placement, replicas, status.conditions)
     models = [(model, model_status(model, host, now)) for model in observed.models]
     leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
@@ -70,7 +70,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
 
 def _without_host(observed: Observed, now: datetime) -> Plan:
     """Nothing is made or deleted: the children go with their owner; the models wait, or go with theirs."""
-    models = [(model, waiting_status(model, now)) for model in observed.models]
+    leaving = observed.service is not None
+    models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in observed.models]
     return Plan(
         owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
         statuses=tuple(model_writes(models)),
@@ -93,6 +94,15 @@ def _wanted(service: InferenceService, observed: Observed, placement: Placement)
         build_http_route(service, config),
     )
     return tuple(stamped(each) for each in found if each is not None)
+
+
+def _deployment(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Manifest | None:
+    """Return the Deployment that there will be: none while it is refused, or its name is an earlier host's."""
+    there = Child("Deployment", names.deployment(observed.key.name))
+    current = observed.children.get(there)
+    if there in observed.failures or (current is not None and not belongs_to(current, service)):
+        return None  # a revision that was not made would be counted up again and again
+    return next((each for each in wanted if each["kind"] == there.kind), None)
 
 
 def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:

@@ -29,7 +29,7 @@ def predictor_ready(service: InferenceService, observed: Observed, placement: Pl
     answers = _answers(service, observed)
     trouble = next(filter(None, (check(service, observed) for check in CHECKS)), None)
     if trouble is None and answers:
-        trouble = _stuck(service, observed) or _full(placement)
+        trouble = _stuck(service, observed) or _paused(service, observed) or _full(placement)
     elif trouble is None:
         trouble = _why_not_available(service, observed)
     reason, message = trouble or (None, None)
@@ -42,7 +42,8 @@ def _answers(service: InferenceService, observed: Observed) -> bool:
     available = deployment is not None and any(
         each["type"] == "Available" and each["status"] == "True" for each in _said(deployment)
     )
-    return available and _service_is_there(service, observed) is None
+    # a Deployment with no replicas is Available, too
+    return available and _scaled_to_zero(service, observed) is None and _service_is_there(service, observed) is None
 
 
 def _spec_is_valid(service: InferenceService, _: Observed) -> Trouble | None:
@@ -92,7 +93,13 @@ CHECKS = (
 
 
 def _why_not_available(service: InferenceService, observed: Observed) -> Trouble:
-    return pod_trouble(observed.pods) or _stuck(service, observed) or _waiting(service, observed)
+    return (
+        _scaled_to_zero(service, observed)
+        or pod_trouble(observed.pods)
+        or _stuck(service, observed)
+        or _paused(service, observed)
+        or _waiting(service, observed)
+    )
 
 
 def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
@@ -105,6 +112,23 @@ def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
     return None
 
 
+def _paused(service: InferenceService, observed: Observed) -> Trouble | None:
+    """Return that somebody stopped the rollout: it is theirs to go on, and nothing else would say why nothing moves."""
+    if not _spec(service, observed).get("paused"):
+        return None
+    return (
+        "DeploymentPaused",
+        "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed",
+    )
+
+
+def _scaled_to_zero(service: InferenceService, observed: Observed) -> Trouble | None:
+    """Return that nothing runs, where the number of replicas is not ours to put back."""
+    if _spec(service, observed).get("replicas") != 0:
+        return None
+    return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
+
+
 def _full(placement: Placement) -> Trouble | None:
     if not placement.left_out:
         return None
@@ -115,7 +139,7 @@ def _full(placement: Placement) -> Trouble | None:
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
     deployment = _deployment(service, observed) or {}
-    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), deployment.get("spec", {}).get("replicas", 1)
+    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), _spec(service, observed).get("replicas", 1)
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
@@ -123,6 +147,10 @@ def _deployment(service: InferenceService, observed: Observed) -> Manifest | Non
     """Return the host's own Deployment, not an earlier host's of the same name."""
     found = observed.child("Deployment", names.deployment(observed.key.name))
     return found if found is not None and belongs_to(found, service) else None
+
+
+def _spec(service: InferenceService, observed: Observed) -> Manifest:
+    return dict((_deployment(service, observed) or {}).get("spec") or {})
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:

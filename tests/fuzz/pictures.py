@@ -1,0 +1,194 @@
+"""Random pictures of a host: what a plan may be asked about, as far as the API server lets it come to be.
+
+Users write specs, ours and others' programs write statuses, pods are in any phase, agents say anything. What
+Kubernetes itself checks (that a replica count is a number) is right here too. `tampering` goes on from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from manyserve.api import names
+from manyserve.api.agentreport import AgentReport, ModelReport
+from manyserve.api.hoststatus import InferenceServiceStatus
+from manyserve.api.inferenceservice import InferenceService, PredictorSpec
+from manyserve.api.modelconfig import Entry
+from manyserve.api.names import Key
+from manyserve.api.pod import PodFields
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
+from manyserve.plan.observed import Account, Observed
+from manyserve.plan.placement import entry_of
+from tests.fuzz.shapes import TEXT, Shape, right
+from tests.support import make
+
+Manifest = dict[str, Any]
+
+
+def mostly(usual: Shape, *others: Shape) -> Shape:
+    """Return what is usual three times of four."""
+    return st.integers(0, 3).flatmap(lambda turn: st.one_of(*others) if turn == 3 else usual)
+
+
+def seldom() -> st.SearchStrategy[bool]:
+    """Return yes one time of eight."""
+    return st.integers(0, 7).map(lambda turn: turn == 7)
+
+
+KEY = Key("default", "triton-mms")
+NAMES = st.sampled_from(["a", "b", "c", "d", "e", "a.b", "n" * 200])
+MEMORY = st.sampled_from(["1Gi", "512Mi", "1024Mi", "0.5Gi", "1", "3Gi", "abc", "0", "1e3", "9999999Ti"])
+USUAL = st.fixed_dictionaries(
+    {
+        "framework": st.sampled_from([*make.FRAMEWORKS, "sklearn"]),
+        "storageUri": st.sampled_from(["gs://bucket/x", "s3://bucket/x", "https://10.0.0.1/x", "pvc://claim/x"]),
+        "memory": MEMORY,
+    }
+)
+MODEL_SPECS = mostly(USUAL, right(ModelSpec), st.builds(dict.__or__, USUAL, right(ModelSpec)))
+FLAGS = st.sampled_from(["True", "False", "Unknown"])
+SECONDS = st.sampled_from(["nan", "inf", "-1", "0", "1e300", str(make.NOW.timestamp()), "9" * 5000]) | TEXT
+ANNOTATIONS = st.dictionaries(
+    st.sampled_from([names.CONFIG_HASH, names.TEMPLATE_HASH, names.REVISION, names.APPLIED_HASH]),
+    SECONDS | st.builds("{}.{}.{}".format, TEXT, TEXT | SECONDS, SECONDS),
+    max_size=3,
+)
+OWNERS = st.lists(
+    st.fixed_dictionaries(
+        {"apiVersion": st.sampled_from(["serving.kserve.io/v1beta1", "v1"]), "uid": TEXT}
+        | {"kind": st.sampled_from(["InferenceService", "Pod"]), "name": st.sampled_from(["triton-mms", "other"])}
+    ),
+    max_size=2,
+)
+
+
+def named(models: Iterable[TrainedModel]) -> set[str]:
+    """Return the names of models."""
+    return {each.metadata.name for each in models}
+
+
+def parsed(kind: type[Any], shapes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return what parses of the shapes."""
+
+    def parse(data: Any) -> BaseModel | None:
+        try:
+            found: BaseModel = kind.from_wire(data)
+        except ValidationError:
+            return None
+        return found
+
+    return shapes.map(parse).filter(lambda each: each is not None)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> tuple[TrainedModel, ...]:
+    """Draw models of the host, each name once, with statuses that anyone may have written."""
+    chosen = draw(st.lists(NAMES, unique=True, max_size=6))
+    return tuple(draw(_model(name)) for name in chosen)
+
+
+def _model(name: str) -> st.SearchStrategy[TrainedModel]:
+    created = st.sampled_from(["2026-01-01T00:00:00Z", "2025-01-01T00:00:00Z", ""])
+
+    def whole(parts: tuple[Any, ...]) -> Manifest:
+        spec, status, at, owners, leaving = parts
+        plain = make.model_object(name, created=at)
+        plain["metadata"] |= {"ownerReferences": owners} | ({"deletionTimestamp": at or "now"} if leaving else {})
+        return plain | {"spec": {"inferenceService": KEY.name, "model": spec}, "status": status}
+
+    parts = st.tuples(MODEL_SPECS, mostly(st.just({}), right(TrainedModelStatus)), created, OWNERS, seldom())
+    return parsed(TrainedModel, parts.map(whole))
+
+
+def hosts() -> st.SearchStrategy[InferenceService]:
+    """Return hosts with any predictor that parses, mostly Triton's, and with any status."""
+
+    def whole(parts: tuple[Any, ...]) -> Manifest:
+        given, other, memory, status, leaving = parts
+        plain = make.host_object(memory=memory)
+        predictor = {} if other else plain["spec"]["predictor"]
+        if leaving:
+            plain["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        return plain | {"spec": {"predictor": predictor | given}, "status": status}
+
+    status = mostly(st.just({}), right(InferenceServiceStatus))
+    given = mostly(st.just({}), right(PredictorSpec), right(PodFields))
+    shapes = st.tuples(given, seldom(), mostly(st.just("2Gi"), MEMORY), status, seldom()).map(whole)
+    return parsed(InferenceService, shapes)
+
+
+def configs() -> st.SearchStrategy[ServingConfig]:
+    """Return configurations: the chart's, with one section or another changed."""
+    fields = ServingConfig.model_fields
+    section = st.sampled_from(["ingress", "agent", "deploy", "credentials"])
+    changed = section.flatmap(lambda name: right(fields[name].annotation).map(lambda each: {name: each}))
+    plain = {"predictors": {key: each.to_wire() for key, each in make.config().predictors.items()}}
+    off = {"predictors": {"triton": plain["predictors"]["triton"] | {"multiModelServer": False}}}
+    return parsed(ServingConfig, mostly(st.just(plain), st.just(off), changed.map(lambda each: plain | each)))
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> Manifest:
+    """Draw a pod in any phase, with any reasons why it does not start."""
+    pod = make.pod(draw(st.sampled_from(["pod-1", "pod-2"])), annotations=draw(ANNOTATIONS))
+    condition = st.fixed_dictionaries(
+        {"type": st.sampled_from(["Ready", "PodScheduled"]), "status": FLAGS},
+        optional={"reason": TEXT, "message": TEXT},
+    )
+    waiting = st.fixed_dictionaries({}, optional={"reason": TEXT, "message": TEXT})
+    stuck = st.fixed_dictionaries({"name": TEXT, "state": st.fixed_dictionaries({}, optional={"waiting": waiting})})
+    more = {"containerStatuses": st.lists(stuck, max_size=2), "conditions": st.lists(condition, max_size=3)}
+    status = draw(st.fixed_dictionaries({"phase": st.sampled_from(["Running", "Pending"])}, optional=more))
+    if draw(st.booleans()):
+        pod["status"] = status
+    if draw(seldom()):
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    claims = draw(st.lists(st.sampled_from(["claim", "other"]), max_size=2))
+    pod["spec"] = {"volumes": [{"name": "c", "persistentVolumeClaim": {"claimName": each}} for each in claims]}
+    return pod
+
+
+def accounts() -> st.SearchStrategy[Account]:
+    """Return ServiceAccounts, their annotations about S3 among them."""
+    words = st.sampled_from(["endpoint", "usehttps", "region", "cabundle", "cabundle-configmap", "odd"])
+    notes = st.dictionaries(words.map("serving.kserve.io/s3-{}".format), TEXT, max_size=3)
+    some = st.lists(TEXT, max_size=2).map(tuple)
+    return st.builds(Account, name=TEXT, secrets=some, pull_secrets=some, annotations=notes, problems=some)
+
+
+@st.composite
+def fresh(draw: st.DrawFn) -> Observed:
+    """Draw a host with its models and pods, before anything was made for it."""
+    found = draw(st.lists(pods(), max_size=2, unique_by=lambda pod: pod["metadata"]["name"]))
+    wanted = draw(models())
+    return Observed(
+        key=KEY,
+        config=draw(configs()),
+        service=draw(mostly(hosts(), hosts(), st.none())),
+        models=wanted,
+        pods=tuple(found),
+        agents={pod["metadata"]["uid"]: draw(_report(wanted)) for pod in found},
+        account=draw(st.none() | accounts()),
+        claims=draw(st.dictionaries(st.sampled_from(["claim", "other"]), st.none() | TEXT, max_size=2)),
+        unreadable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(wanted),
+        pending=draw(seldom()),
+    )
+
+
+def _report(wanted: tuple[TrainedModel, ...]) -> Shape:
+    """Return what an agent may say, of the models that are wanted and others."""
+    known = [entry_of(each) for each in wanted if "." not in each.metadata.name]
+    return parsed(AgentReport, about(*known))
+
+
+def about(*entries: Entry) -> Shape:
+    """Return what an agent may say of these models and others, of this version of them or another."""
+    digest = st.sampled_from(["", *(each.digest for each in entries)])
+    name = st.sampled_from([each.model_name for each in entries]) if entries else NAMES
+    said = st.builds(lambda report, of: report | {"digest": of}, right(ModelReport), digest)
+    models_said = st.dictionaries(name, said, max_size=3)
+    return st.builds(lambda report, each: report | {"models": each}, right(AgentReport), models_said)

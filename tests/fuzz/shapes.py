@@ -1,0 +1,151 @@
+"""Random JSON, and random structures for any of our types, made from the type itself.
+
+`right(kind)` gives what the type allows, so that most of it parses; `near(kind)` is the same with anything at
+all in some places. A new field or a new type is fuzzed without a word about it here.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+Shape = st.SearchStrategy[Any]
+
+WORDS = st.sampled_from(
+    [
+        *(
+            "",
+            "1Gi",
+            "512Mi",
+            "0.5Gi",
+            "abc",
+            "-1",
+            "1e3",
+            "True",
+            "False",
+            "v1",
+            "v2",
+            "10m",
+            "/",
+            "nan",
+            "inf",
+            "a\nb",
+        ),
+        *("gs://bucket/x", "https://example.com/x", "https://10.0.0.1/x", "pvc://claim/x", "http://h/x", "10.0.0.0/8"),
+        *("triton-mms", "pytorch", "name", "memory", "limits", "value", "9" * 40, "x" * 300, "\0", "\u202e", "\u0663"),
+    ]
+)
+TEXT = WORDS | st.text(max_size=8)
+NUMBERS = st.sampled_from([0, 1, -1, 2**31, 2**63, 10**40]) | st.integers()
+
+
+def _json(floats: st.SearchStrategy[float]) -> Shape:
+    return st.recursive(
+        st.none() | st.booleans() | NUMBERS | floats | TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+JSON = _json(st.floats())
+"""What a client may send: Python reads NaN and Infinity, too."""
+STORED_JSON = _json(st.floats(allow_nan=False, allow_infinity=False))
+"""What the API server stores."""
+_SIMPLE: dict[Any, Shape] = {
+    Any: JSON,
+    type(None): st.none(),
+    bool: st.booleans(),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+}
+
+
+def right(kind: Any) -> Shape:
+    """Return what a type allows, mostly."""
+    return _of(kind, (), junk=False)
+
+
+def near(kind: Any) -> Shape:
+    """Return what a type allows, with anything in some places."""
+    return _of(kind, (), junk=True)
+
+
+def _of(kind: Any, bounds: Sequence[Any], *, junk: bool) -> Shape:
+    found = _exact(kind, bounds, junk=junk)
+    return st.one_of(found, found, found, JSON) if junk else found
+
+
+def _exact(kind: Any, bounds: Sequence[Any], *, junk: bool) -> Shape:  # noqa: PLR0911  a case for each kind of type
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _exact(args[0], [*bounds, *_flat(args[1:])], junk=junk)
+    if origin in (Union, types.UnionType):
+        return st.one_of([_exact(each, bounds, junk=junk) for each in args])
+    if origin is Literal:
+        return st.sampled_from(args)
+    if origin is tuple:
+        most = min(2, _bound(bounds, MaxLen, "max_length", 2))
+        return st.lists(_of(args[0], (), junk=junk), min_size=_bound(bounds, MinLen, "min_length", 0), max_size=most)
+    if origin is dict:
+        return st.dictionaries(_of(args[0], (), junk=False), _of(args[1], (), junk=junk), max_size=2)
+    if kind in _SIMPLE:
+        return _SIMPLE[kind]
+    if kind is str:
+        return _text(bounds)
+    if kind is int:
+        return _whole(bounds)
+    return _named(kind, junk=junk)
+
+
+def _named(kind: Any, *, junk: bool) -> Shape:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _structure(kind, junk=junk)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from([each.value for each in kind])
+    return TEXT  # such as a network, which is read from a text
+
+
+@cache
+def _structure(kind: type[BaseModel], *, junk: bool) -> Shape:
+    """Return the fields that must be there, and a few of the others; now and then one is missing."""
+    fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+    shapes = {name: _of(field.annotation, field.metadata, junk=junk) for name, field in fields.items()}
+    needed = [name for name, field in fields.items() if field.is_required()]
+    others = [name for name in fields if name not in needed]
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> dict[str, Any]:
+        chosen = draw(st.lists(st.sampled_from(others), unique=True, max_size=4)) if others else []
+        left_out = needed[:1] if junk and draw(st.integers(0, 7)) == 7 else []
+        return {name: draw(shapes[name]) for name in [*needed, *chosen] if name not in left_out}
+
+    return drawn()
+
+
+def _text(bounds: Sequence[Any]) -> Shape:
+    most = _bound(bounds, MaxLen, "max_length", 2**16)
+    least = _bound(bounds, MinLen, "min_length", 0)
+    patterns = [found for each in bounds if (found := getattr(each, "pattern", None))]
+    if patterns:
+        return st.from_regex(patterns[0], fullmatch=True).filter(lambda text: least <= len(text) <= most)
+    return TEXT.filter(lambda text: least <= len(text) <= most)
+
+
+def _whole(bounds: Sequence[Any]) -> Shape:
+    least, most = _bound(bounds, Ge, "ge", None), _bound(bounds, Le, "le", None)
+    return st.integers(least, most)
+
+
+def _bound(bounds: Sequence[Any], kind: type, name: str, default: Any) -> Any:
+    return next((getattr(each, name) for each in bounds if isinstance(each, kind)), default)
+
+
+def _flat(extras: Sequence[Any]) -> list[Any]:
+    return [part for each in extras for part in (each.metadata if isinstance(each, FieldInfo) else [each])]

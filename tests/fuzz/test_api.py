@@ -1,0 +1,163 @@
+"""Every type of `api/` takes any structure: it parses, or pydantic says why not, and nothing else happens.
+
+What parsed comes back from its own wire form as the same. The words of users (quantities, durations, URIs,
+addresses, a whole `models.json`) are read or refused with `ValueError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import manyserve.api
+from manyserve.api import addresses, credentialsconfig, modelconfig, servingconfig, storageuri
+from manyserve.api.base import Wire
+from manyserve.api.duration import parse_duration
+from manyserve.api.modelconfig import Entry
+from manyserve.api.quantity import LARGEST, format_memory, parse_memory, parse_quantity
+from tests.fuzz.profile import sentence_of, tried
+from tests.fuzz.shapes import JSON, NUMBERS, TEXT, near, right
+
+
+def types_of_api() -> list[type[Wire]]:
+    """Return every type that stands in an object, from every module of `api/`."""
+    for module in pkgutil.iter_modules(manyserve.api.__path__):
+        importlib.import_module(f"manyserve.api.{module.name}")
+
+    def below(kind: type[Wire]) -> Iterator[type[Wire]]:
+        for each in kind.__subclasses__():
+            yield each
+            yield from below(each)
+
+    found = {each for each in below(Wire) if each.__module__.startswith("manyserve.api.")}
+    return sorted(found, key=lambda each: each.__name__)
+
+
+TYPES = types_of_api()
+
+
+def test_every_type_is_found() -> None:
+    names = {each.__name__ for each in TYPES}
+    assert {"InferenceService", "TrainedModel", "Entry", "AgentReport", "ServingConfig", "Condition"} <= names
+    assert len(TYPES) > 30
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@tried(20)
+def test_any_structure_parses_or_is_a_validation_error(kind: type[Wire], data: st.DataObject) -> None:
+    with contextlib.suppress(ValidationError):
+        kind.from_wire(data.draw(near(kind) | JSON))
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@tried(15)
+def test_what_parsed_is_the_same_after_a_way_over_the_wire(kind: type[Wire], data: st.DataObject) -> None:
+    try:
+        parsed = kind.from_wire(data.draw(right(kind)))
+    except ValidationError:
+        return
+    sent = parsed.to_wire()
+    again = kind.from_wire(sent)
+    assert json.dumps(again.to_wire(), sort_keys=True) == json.dumps(sent, sort_keys=True)
+
+
+READERS: dict[str, Callable[[Any], object]] = {
+    "quantity": parse_quantity,
+    "memory": parse_memory,
+    "switch": credentialsconfig.read_switch,
+    "network": credentialsconfig.read_network,
+}
+TEXT_READERS: dict[str, Callable[[Any], object]] = {
+    "duration": parse_duration,
+    "url": credentialsconfig.read_url,
+    "endpoint": credentialsconfig.read_endpoint,
+    "ConfigMap": credentialsconfig.read_config_map,
+    "models.json": modelconfig.parse,
+}
+URIS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from([*storageuri.FORMS, "", "S3", "file"]),
+    st.sampled_from(["://", ":/", "//", ""]),
+    st.sampled_from(["", "user:secret@", "[::1]", "[", "]", "bucket", "host:99999", "0x7f.1", "\uff11.0.0.1", "%2e"]),
+    st.sampled_from(["", "/", "/..", "/x", "/x?token=1", "#x", ":r", "/\n"]) | TEXT,
+)
+
+
+@pytest.mark.parametrize("read", [*READERS.values(), *TEXT_READERS.values()], ids=[*READERS, *TEXT_READERS])
+@given(text=TEXT | URIS | st.text(alphabet="0123456789.eEmkKMGiTPs+-nuh", max_size=40))
+@tried(60)
+def test_any_text_is_read_or_a_value_error(read: Callable[[Any], object], text: str) -> None:
+    with contextlib.suppress(ValueError):
+        read(text)
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@given(value=JSON | NUMBERS | st.lists(st.integers(), max_size=2))
+@tried(40)
+def test_any_value_is_read_or_a_value_error(read: Callable[[Any], object], value: object) -> None:
+    with contextlib.suppress(ValueError):
+        read(value)
+
+
+@given(st.text(alphabet="0123456789.eEmkKMGiTP+-nu", max_size=40) | st.integers())
+@tried(80)
+def test_what_is_memory_is_a_whole_number_of_bytes_that_63_bits_hold_and_can_be_printed(text: str | int) -> None:
+    with contextlib.suppress(ValueError):
+        count = parse_memory(text)
+        assert isinstance(count, int)
+        assert 0 < count <= LARGEST
+        assert format_memory(count).isascii()
+
+
+@given(TEXT | URIS)
+@tried(80)
+def test_any_uri_is_judged(uri: str) -> None:
+    storageuri.scheme_of(uri)
+    storageuri.is_plain(uri)
+    for form in storageuri.FORMS.values():
+        storageuri.has_form(uri, form)
+    claim = storageuri.claim_of(uri)
+    assert claim is None or (claim and "/" not in claim)
+
+
+@given(TEXT | URIS | st.ip_addresses().map(str), st.lists(st.ip_addresses(), max_size=2))
+@tried(80)
+def test_any_host_is_a_name_or_an_address_or_refused(host: str, allowed: list[Any]) -> None:
+    networks = [credentialsconfig.read_network(each) for each in allowed]
+    with contextlib.suppress(addresses.RefusedError):
+        address = addresses.literal(host)
+        if address is not None:
+            said = addresses.refusal(address, networks)
+            assert not said or address not in allowed
+
+
+@given(st.dictionaries(st.sampled_from(list(servingconfig.ServingConfig.model_fields)), JSON.map(json.dumps) | TEXT))
+@tried(60)
+def test_any_configuration_is_taken_whole_or_refused_with_one_sentence(data: dict[str, str]) -> None:
+    said = sentence_of(servingconfig.parse, data, kind=servingconfig.ConfigError)
+    assert said is None or said.startswith("inferenceservice-config: ")
+
+
+@given(st.binary(max_size=64) | JSON.map(lambda each: json.dumps(each).encode()), st.lists(right(Entry), max_size=3))
+@tried(60)
+def test_any_file_is_a_list_of_models_or_a_value_error(data: bytes, entries: list[Any]) -> None:
+    with contextlib.suppress(ValueError):
+        modelconfig.parse(data)
+    with contextlib.suppress(ValueError):
+        modelconfig.unpack(data)
+    with contextlib.suppress(ValueError):
+        parsed = modelconfig.parse(json.dumps(entries))
+        text = modelconfig.dump(parsed)
+        assert modelconfig.dump(modelconfig.parse(text)) == text
+        assert modelconfig.unpack(modelconfig.pack(text)).decode() == text

@@ -1,0 +1,125 @@
+"""A plan can be made of any picture, keeps the memory's limit, settles, and does not ask in which order things came."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api import modelconfig, names
+from manyserve.api.quantity import parse_memory
+from manyserve.plan.actions import Plan
+from manyserve.plan.capacity import memory_limit
+from manyserve.plan.model_config import text_of
+from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.pace import hold_back
+from manyserve.plan.plan import plan
+from tests.fuzz import pictures, tampering
+from tests.fuzz.profile import tried
+from tests.support import make, world
+
+ANY = pictures.fresh() | tampering.tampered()
+
+
+@given(ANY)
+@tried(70)
+def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen: Observed) -> None:
+    todo = plan(seen, make.NOW)
+    assert todo.look_again_after is None or 0 < todo.look_again_after < 3600
+    assert hold_back(todo, make.NOW, make.NOW)
+    for each in writes(todo):
+        json.dumps(each)
+    for status in todo.statuses:
+        assert list(too_long(status.patch)) == [], "the API server would refuse the status"
+
+
+@given(ANY)
+@tried(70)
+def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> None:
+    todo = plan(seen, make.NOW)
+    if seen.service is None or todo.config is None:
+        return
+    placed = modelconfig.parse(text_of(todo.config.manifest) or "")
+    assert sum(size(each.model_spec.memory) for each in placed) <= memory_limit(seen.service)
+    assert {each.model_name for each in placed} <= {each.metadata.name for each in seen.models} | seen.unreadable
+
+
+@given(ANY)
+@tried(60)
+def test_when_everybody_has_done_their_part_nothing_is_left_to_be_written(seen: Observed) -> None:
+    settled = world.settle(seen)
+    assert plan(settled, make.NOW) == replace(Plan(), look_again_after=plan(settled, make.NOW).look_again_after)
+
+
+@given(ANY, st.randoms(use_true_random=False))
+@tried(50)
+def test_the_order_in_which_things_are_known_does_not_matter(seen: Observed, random: Any) -> None:
+    models, pods, children = list(seen.models), list(seen.pods), list(seen.children.items())
+    for each in (models, pods, children):
+        random.shuffle(each)
+    other = replace(seen, models=tuple(models), pods=tuple(pods), children=dict(children))
+    assert in_order(plan(other, make.NOW)) == in_order(plan(seen, make.NOW))
+
+
+@given(pictures.fresh(), pictures.models())
+@tried(50)
+def test_what_is_placed_and_unchanged_stays_whoever_comes(seen: Observed, others: Any) -> None:
+    settled = world.settle(seen)
+    if settled.service is None or settled.service.metadata.deletion_timestamp or ConfigOf(settled).stands is None:
+        return
+    before = ConfigOf(settled).names
+    known = pictures.named(settled.models) | settled.unreadable
+    new = [each for each in others if each.metadata.name not in known]
+    after = world.settle(replace(settled, models=(*settled.models, *new)))
+    assert before <= ConfigOf(after).names
+
+
+class ConfigOf:
+    """What `models.json` of a picture holds."""
+
+    def __init__(self, seen: Observed) -> None:
+        self.stands: Manifest | None = seen.child("ConfigMap", names.model_config(seen.key.name))
+
+    @property
+    def names(self) -> set[str]:
+        """The models in it."""
+        text = text_of(self.stands) if self.stands else None
+        return {each.model_name for each in modelconfig.parse(text or "[]")}
+
+
+def size(memory: str | int) -> int:
+    """Return the bytes of an entry, none of one that nobody can read."""
+    try:
+        return parse_memory(memory)
+    except ValueError:
+        return 0
+
+
+def writes(todo: Plan) -> Iterator[Any]:
+    """Yield the content of every write."""
+    yield from (each.manifest for each in todo.applies)
+    yield from (each.patch for each in todo.statuses)
+    yield from (each.owners for each in todo.owners)
+    yield from (each.config_hash for each in todo.nudges)
+    yield todo.config and todo.config.manifest
+
+
+def in_order(todo: Plan) -> Plan:
+    """Return the plan with what it lists sorted: the order of writes is no promise."""
+    listed = ("applies", "deletes", "nudges", "owners", "statuses", "events")
+    parts: dict[str, Any] = {name: tuple(sorted(getattr(todo, name), key=repr)) for name in listed}
+    return replace(todo, **parts)
+
+
+def too_long(patch: Any) -> Iterator[str]:
+    """Yield what the CRDs' bounds would refuse of conditions and failures."""
+    for each in [*(patch.get("conditions") or ()), patch.get("lastFailure") or {}]:
+        yield from (name for name, most in (("reason", 128), ("message", 1024)) if len(each.get(name) or "") > most)
+        yield from (name for name in ("attempt",) if not -(2**63) <= (each.get(name) or 0) < 2**63)
+    numbers = [each for each in patch.values() if isinstance(each, float)]
+    yield from (str(each) for each in numbers if not math.isfinite(each))

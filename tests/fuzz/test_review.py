@@ -1,0 +1,67 @@
+"""The webhook has an answer to any JSON: a verdict under the uid of the question, or a sentence why there is none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.webhook.request import BadReviewError
+from manyserve.webhook.review import review
+from tests.fuzz.profile import sentence_of, tried
+from tests.fuzz.shapes import JSON, near
+from tests.support.make import host_object, model_object
+from tests.webhook.make import cache_of, review_of
+
+VIEW = cache_of(host_object(), model_object(), model_object("simple-string")).view()
+ODD = st.text(alphabet=st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=20)
+"""Texts as JSON can spell them and UTF-8 cannot."""
+
+
+def objects(kind: type[InferenceService] | type[TrainedModel]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return whole objects near their kind's shape, laid over a good one."""
+    good = host_object() if kind is InferenceService else model_object()
+    named = st.sampled_from(["triton-mms", "cifar10", "Ä", "a.b", "x" * 254])
+    metadata = st.builds(lambda name: good["metadata"] | {"name": name}, named) | JSON | ODD
+    things = near(kind).filter(lambda each: isinstance(each, dict))
+    return st.builds(lambda thing, each: good | thing | {"metadata": each}, things, metadata)
+
+
+def answer_to(asked: Any) -> None:
+    """Ask, and look whether the answer is for who asked."""
+    assert review(asked, VIEW).answer["response"]["uid"] == asked["request"]["uid"]
+
+
+@given(data=st.data(), model=st.booleans(), update=st.booleans())
+@tried(90)
+def test_any_object_gets_a_verdict_under_its_own_uid_in_printable_words(
+    data: st.DataObject, *, model: bool, update: bool
+) -> None:
+    kind = TrainedModel if model else InferenceService
+    good = model_object() if model else host_object()
+    old = data.draw(objects(kind)) if update else None
+    asked = review_of(good, old, object=data.draw(objects(kind)))
+    answer = review(asked, VIEW).answer
+    assert answer["response"]["uid"] == "review-1"
+    assert answer["response"]["allowed"] or answer["response"]["status"]["message"].isprintable()
+    json.dumps(answer, allow_nan=False).encode()
+
+
+@given(st.sampled_from(["uid", "kind", "operation", "namespace", "object", "oldObject", "dryRun", "subResource"]), JSON)
+@tried(60)
+def test_any_value_in_any_field_of_a_review_is_answered_or_refused_in_a_sentence(field: str, value: Any) -> None:
+    asked = review_of(model_object("new"), model_object("new", memory="1"), **{field: value})
+    said = sentence_of(answer_to, asked, kind=BadReviewError)
+    assert said is None or said.isprintable()
+
+
+@given(JSON | st.dictionaries(st.sampled_from(["kind", "apiVersion", "request"]), JSON | ODD))
+@tried(60)
+def test_any_other_json_is_refused_in_a_sentence(body: Any) -> None:
+    said = sentence_of(answer_to, body, kind=BadReviewError)
+    assert said is not None
+    assert said.isprintable()

@@ -1,0 +1,88 @@
+"""Row 16: more models than one ConfigMap holds, with a real operator: those that find no room say so, the list is
+never half written, and room that appears is taken. `tests/contract/test_scale.py` has the bounds of the packing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from functools import partial
+
+from manyserve.api import names
+from manyserve.api.modelconfig import PACKED_KEY, parse
+from manyserve.cluster import kinds
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.slots import Slots
+from manyserve.plan.model_config import text_of
+from tests.contract.stage import HOST, Stage, soon
+from tests.faults import oracle
+from tests.faults.witness import Witness, witnessing
+from tests.support import make
+from tests.support.kubectl import condition
+
+MODELS = 720
+LONGEST_URI = 2048
+FULL = (
+    f"{HOST} is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
+    "place the model on another InferenceService"
+)
+
+
+def noise(number: int) -> str:
+    """Return letters that do not pack well, the same ones each time."""
+    parts = (hashlib.sha512(f"{number} {part}".encode()).digest() for part in range(24))
+    return urlsafe_b64encode(b"".join(parts)).decode()
+
+
+def waiting_for_room(witness: Witness) -> dict[str, str] | None:
+    """Return what those say that wait for room; None while some neither wait for it nor answer."""
+    there = oracle.latest(witness.history).items()
+    found = {name: condition(each) for (kind, name), each in there if kind == kinds.TRAINED_MODEL.name}
+    full = {name: each["message"] for name, each in found.items() if each.get("reason") == "ModelConfigFull"}
+    answer = sum(each.get("status") == "True" for each in found.values())
+    return full if len(full) + answer == len(found) else None
+
+
+def stored(stage: Stage) -> set[str]:
+    """Return what the whole list says that stands in the API server; it parses, or this fails."""
+    manifest = stage.kubectl.get("configmap", names.model_config(HOST))
+    assert "data" not in manifest
+    assert PACKED_KEY in manifest["binaryData"]
+    return {each.model_name for each in parse(text_of(manifest) or "")}
+
+
+async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_and_no_list_is_half(
+    stage: Stage, client: KubeHttp
+) -> None:
+    namespace = stage.kubectl.namespace
+    stage.apply(make.host_object(memory="64Gi"))
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    uris = (f"gs://bucket/{noise(number)}"[:LONGEST_URI] for number in range(MODELS))
+    models = [make.model_object(f"m-{number:04d}", memory="1Mi", uri=uri) for number, uri in enumerate(uris)]
+    wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
+    async with witnessing(client, namespace) as witness:
+        await Slots().do([partial(create, client, each) for each in wanted])
+        await soon(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
+        waiting = waiting_for_room(witness) or {}
+        assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
+        assert set(waiting.values()) == {FULL}
+        assert stored(stage).isdisjoint(waiting)
+        assert len(stored(stage)) == MODELS - len(waiting)
+        host = stage.ready("isvc", HOST)
+        assert host["status"] == "True", "it answers for the others"
+        assert host["message"] == (
+            f"{len(waiting)} models are not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+        )
+        for name in sorted(stored(stage))[:2]:
+            await client.delete(kinds.TRAINED_MODEL, namespace, name)
+        await soon(
+            lambda: len(waiting_for_room(witness) or {}) == len(waiting) - 2, "two take the room of two that left", 60
+        )
+    assert oracle.always(witness.history) == []
+    lists = [each.thing for each in witness.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
+    assert [each.name for each in witness.history if each.kind == "ConfigMap" and each.gone] == []
+    assert all(parse(text_of(each) or "") is not None for each in lists), "each list that ever stood there is whole"
+
+
+async def create(client: KubeHttp, manifest: dict[str, object]) -> None:
+    await client.create(kinds.TRAINED_MODEL, manifest)

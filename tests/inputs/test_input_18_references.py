@@ -1,0 +1,92 @@
+"""Row 18: whatever a model names as its host, it waits with the reason, is refused, or moves over whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from manyserve.api import names
+from tests.contract.stage import HOST, Stage, soon
+from tests.support import make
+from tests.support.kubectl import Kubectl, Refused, condition
+
+OTHER = "other"
+
+
+def owners(stage: Stage, name: str) -> list[str]:
+    metadata = stage.kubectl.get("tm", name)["metadata"]
+    return [each["name"] for each in metadata.get("ownerReferences", ())]
+
+
+def placed_on(stage: Stage, host: str) -> list[str]:
+    if not stage.kubectl.exists("configmap", names.model_config(host)):
+        return []
+    text = stage.kubectl.get("configmap", names.model_config(host))["data"]["models.json"]
+    return [each["modelName"] for each in json.loads(text)]
+
+
+async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Stage) -> None:
+    stage.apply(make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10"), "the model has a status")
+    found = stage.ready("tm", "cifar10")
+    assert (found["status"], found["reason"]) == ("False", "InferenceServiceNotFound")
+    assert found["message"] == (
+        f"waiting for InferenceService {HOST}, which does not exist in namespace {stage.kubectl.namespace}"
+    )
+    assert owners(stage, "cifar10") == [], "nobody's deletion takes it along"
+    stage.apply(make.host_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the host comes, and it answers")
+    assert owners(stage, "cifar10") == [HOST]
+
+
+def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(kubectl: Kubectl) -> None:
+    for name in ("ns/x", "Triton", "9", "-a", "a b", "a.b"):
+        model = make.model_object(host=name) | {"metadata": {"name": "cifar10", "namespace": kubectl.namespace}}
+        with pytest.raises(Refused) as error:
+            kubectl.apply(model)
+        assert "spec.inferenceService: Invalid value" in str(error.value)
+        assert "must be letters, digits and '-' and start with a letter" in str(error.value)
+
+
+async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_nothing(stage: Stage) -> None:
+    stage.apply(make.host_object())
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
+    stage.kubectl("delete", "isvc", HOST, "--wait=false")
+    stage.apply(make.model_object())
+    await soon(lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "it is said")
+    assert stage.ready("tm", "cifar10")["message"] == f"waiting for InferenceService {HOST}, which is being deleted"
+    assert stage.placed() == []
+    stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    await soon(lambda: "does not exist" in stage.ready("tm", "cifar10").get("message", ""), "then it is gone", 40)
+    assert stage.kubectl.exists("tm", "cifar10"), "a model that the host never had does not go with it"
+
+
+async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_setting_that_says_so(stage: Stage) -> None:
+    off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
+    patch = json.dumps({"data": {"predictors": json.dumps(off)}})
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", patch)
+    stage.apply(make.host_object(), make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the reason")
+    assert stage.ready("tm", "cifar10")["message"] == (
+        "multi-model serving is off for triton: predictors.triton.multiModelServer in inferenceservice-config"
+    )
+    assert stage.placed() == []
+
+
+async def test_input_18_a_model_that_names_another_host_leaves_the_one_and_joins_the_other(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.host_object(OTHER), make.model_object(), make.model_object("stays"))
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "it answers on the first host")
+    assert owners(stage, "cifar10") == [HOST]
+
+    stage.apply(make.model_object(host=OTHER))
+    await soon(lambda: placed_on(stage, OTHER) == ["cifar10"], "it is placed on the other")
+    await soon(lambda: stage.placed() == ["stays"], "and leaves the first")
+    await soon(lambda: owners(stage, "cifar10") == [OTHER], "its owner reference moves along")
+    found = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
+    assert found["message"].startswith(f"{OTHER} is not ready: "), "what is told is of the other host"
+
+    stage.kubectl("delete", "isvc", HOST)
+    await soon(lambda: not stage.kubectl.exists("tm", "stays"), "the first takes what is its own along", 60)
+    assert stage.kubectl.exists("tm", "cifar10"), "and nothing else"

@@ -1,0 +1,43 @@
+"""Row 19: a folder of 500 objects whose models come long before their host: in the end all are Ready."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import yaml
+
+from manyserve.cluster.client import KubeHttp
+from tests.contract.stage import HOST, Stage, soon
+from tests.faults import oracle
+from tests.faults.witness import Witness, witnessing
+from tests.support import make
+from tests.support.kubectl import condition
+
+OBJECTS = 500
+
+
+def how_many_are_ready(witness: Witness) -> int:
+    there = oracle.latest(witness.history).items()
+    ours = (each for (kind, _), each in there if kind in ("TrainedModel", "InferenceService"))
+    return sum(condition(each).get("status") == "True" for each in ours)
+
+
+async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
+    stage: Stage, client: KubeHttp, tmp_path: Path
+) -> None:
+    models = [make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(OBJECTS - 1)]
+    files = {"1-models.yaml": reversed(models), "2-host.yaml": [make.host_object(memory="64Gi")]}
+    for name, objects in files.items():
+        bare = ({**each, "metadata": {"name": each["metadata"]["name"]}} for each in objects)
+        (tmp_path / name).write_text(yaml.safe_dump_all(bare))
+    async with witnessing(client, stage.kubectl.namespace) as witness:
+        applied = asyncio.create_task(asyncio.to_thread(stage.kubectl, "apply", "--server-side", "-f", str(tmp_path)))
+        first = models[-1]["metadata"]["name"]
+        await soon(lambda: stage.kubectl.exists("tm", first), "the models come first")
+        await soon(lambda: stage.ready("tm", first).get("reason") == "InferenceServiceNotFound", "they wait")
+        assert not stage.kubectl.exists("isvc", HOST)
+        await applied
+        await soon(lambda: how_many_are_ready(witness) == OBJECTS, "all 500 are ready", 60)
+    assert oracle.always(witness.history) == []
+    assert len(stage.kubelet.configs) < OBJECTS / 20, "models.json is written a few times"

@@ -1,0 +1,157 @@
+"""Row 31: wrong settings of the operator, the webhook and the agent, each as a program of its own.
+
+Whatever is wrong, it ends at once, with exit code 2 and one line that says what and where; never with a traceback.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from localcluster.paths import Cluster
+from localcluster.pki import folder_of
+from tests.support.programs import free_port, manyserve
+
+WEBHOOK = {"POD_NAMESPACE": "default", "MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": "/"}
+PROGRAMS = [pytest.param("operator", {}, id="operator"), pytest.param("webhook", WEBHOOK, id="webhook")]
+NO_ACCESS = "no access to a cluster: not in a pod, and the kubeconfig"
+LEVELS = "must be one of DEBUG, INFO, WARNING, ERROR"
+
+
+def line_of(*words: str, **env: str) -> str:
+    """Run a program that cannot start, and return the one line that it says."""
+    done = manyserve(*words, **env)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("manyserve: ")
+    return line.removeprefix("manyserve: ")
+
+
+def says_it_is_in_use(line: str, port: int) -> bool:
+    """Tell whether a line names the port; uvloop has more words for it when the address is of all networks."""
+    begins = line.startswith(f"port {port} cannot be listened on: ")
+    return begins and line.lower().endswith("address already in use")
+
+
+@contextmanager
+def taken() -> Iterator[int]:
+    """Hold a port, as another program would."""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def kubeconfig(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "kubeconfig"
+    path.write_text(text)
+    return {"KUBECONFIG": str(path)}
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> dict[str, str]:
+    """Return the settings of an agent that would start."""
+    return {
+        "MANYSERVE_STORE_DIR": str(tmp_path / "store"),
+        "MANYSERVE_CONFIG_FILE": str(tmp_path / "models.json"),
+        "MANYSERVE_AGENT_PORT": str(free_port()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("operator", f"MANYSERVE_LOG_LEVEL {LEVELS}, and is 'loud'"),
+        ("webhook", f"MANYSERVE_LOG_LEVEL='loud' is not valid; it {LEVELS}"),
+        ("agent", f"MANYSERVE_LOG_LEVEL='loud' is not valid: {LEVELS}"),
+    ],
+)
+def test_input_31_a_log_level_that_there_is_not_is_named_with_those_there_are(program: str, line: str) -> None:
+    assert line_of(program, MANYSERVE_LOG_LEVEL="loud", **WEBHOOK) == line
+
+
+@pytest.mark.parametrize(("program", "env"), PROGRAMS)
+def test_input_31_a_kubeconfig_that_is_missing_is_named(program: str, env: dict[str, str], tmp_path: Path) -> None:
+    path = str(tmp_path / "absent")
+    line = line_of(program, KUBECONFIG=path, **env)
+    assert line == f"{NO_ACCESS} {path} cannot be used: Invalid kube-config file. No configuration found."
+
+
+@pytest.mark.parametrize("text", ["{: [", ""])
+def test_input_31_a_kubeconfig_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+    env = kubeconfig(tmp_path, text)
+    assert line_of("operator", **env).startswith(f"{NO_ACCESS} {env['KUBECONFIG']} cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("program", "env", "line"),
+    [
+        ("operator", {}, "the API server does not answer as it should: GET /apis/serving.kserve.io/v1beta1"),
+        ("webhook", WEBHOOK, "the API server cannot be reached: GET /version"),
+    ],
+    ids=["operator", "webhook"],
+)
+def test_input_31_an_api_server_that_is_away_is_named(
+    program: str, env: dict[str, str], line: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    cluster = f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]"
+    user = "users: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]"
+    env = env | kubeconfig(tmp_path, f"apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}\n{user}\n")
+    said = line_of(program, **env)
+    assert said.startswith(f"{line} had no answer: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
+
+
+@pytest.mark.parametrize("setting", ["MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT"])
+def test_input_31_a_port_of_the_operators_that_is_in_use_is_named(setting: str, api_server: Cluster) -> None:
+    ports = {name: str(free_port()) for name in ("MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT")}
+    with taken() as port:
+        env = ports | {setting: str(port), "KUBECONFIG": str(api_server.kubeconfig)}
+        assert says_it_is_in_use(line_of("operator", **env), port)
+
+
+def test_input_31_a_port_of_the_webhooks_that_is_in_use_is_named(api_server: Cluster, tmp_path: Path) -> None:
+    keys = folder_of(api_server)
+    for name in ("crt", "key"):
+        (tmp_path / f"tls.{name}").write_bytes((keys / f"apiserver.{name}").read_bytes())
+    env = {"POD_NAMESPACE": "default", "KUBECONFIG": str(api_server.kubeconfig)}
+    env |= {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(tmp_path), "MANYSERVE_METRICS_PORT": str(free_port())}
+    with taken() as port:
+        assert says_it_is_in_use(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
+
+
+def test_input_31_a_certificate_folder_that_is_missing_or_empty_is_named(api_server: Cluster, tmp_path: Path) -> None:
+    folder = "MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER"
+    env = WEBHOOK | {"KUBECONFIG": str(api_server.kubeconfig)}
+    assert line_of("webhook", **env | {folder: "/absent"}) == f"{folder}='/absent' is not a folder"
+    line = line_of("webhook", **env | {folder: str(tmp_path)})
+    assert f"No such file or directory: '{tmp_path}/tls.crt'" in line
+
+
+def test_input_31_a_port_of_the_agents_that_is_in_use_is_named(agent: dict[str, str]) -> None:
+    with taken() as port:
+        assert says_it_is_in_use(line_of("agent", **agent | {"MANYSERVE_AGENT_PORT": str(port)}), port)
+
+
+def test_input_31_a_volume_that_the_agent_cannot_use_is_named(agent: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    line = line_of("agent", **agent | {"MANYSERVE_STORE_DIR": str(tmp_path / "file")})
+    assert line == f"MANYSERVE_STORE_DIR cannot be used: [Errno 20] Not a directory: '{tmp_path}/file/models'"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("MANYSERVE_AGENT_PORT", "99999", "must be a port, 1 to 65535"),
+        ("MANYSERVE_SERVER_DIALECT", "v3", "must be one of v2, mlserver, v1"),
+    ],
+)
+def test_input_31_a_setting_of_the_agents_that_is_wrong_is_named(
+    name: str, value: str, allowed: str, agent: dict[str, str]
+) -> None:
+    assert line_of("agent", **agent | {name: value}) == f"{name}={value!r} is not valid: {allowed}"

@@ -1,0 +1,29 @@
+"""Row 27 of the bad inputs: all waits are counted on a clock that only goes forward; the one on the wall only dates."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from pathlib import Path
+
+import manyserve
+from manyserve.cluster.events import Recorder
+from manyserve.operator.queue import Queue
+
+SOURCES = Path(manyserve.__file__).parent
+DATES = {"operator/reconcile.py", "operator/leader.py", "cluster/events.py", "webhook/main.py"}
+"""Who reads the clock on the wall: for times that stand in objects, for certificates, and for what pods are told."""
+
+
+def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
+    for kind in (Queue, Recorder):
+        assert inspect.signature(kind).parameters["clock"].default is time.monotonic
+
+
+def test_input_27_the_clock_on_the_wall_is_read_in_four_places_only() -> None:
+    rooms = [
+        path for room in ("operator", "cluster", "webhook", "plan", "api") for path in (SOURCES / room).glob("*.py")
+    ]
+    reading = {path for path in rooms if "datetime.now(" in path.read_text()}
+    assert {str(path.relative_to(SOURCES)) for path in reading} == DATES
+    assert [path for path in rooms if "time.time(" in path.read_text()] == []
