@@ -7,7 +7,6 @@ The webhook that knows few models is a program of the same kind with an API serv
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack

@@ -59,7 +59,7 @@ def _review(model: Manifest) -> Manifest:
 
 def _stored(metadata: Manifest, spec: Manifest) -> Manifest:
     """Return the metadata as the API server completes it before it asks."""
-    model = {f"f:{name}": {} for name in spec["model"]}
+    model: Manifest = {f"f:{name}": {} for name in spec["model"]}
     fields = {"f:spec": {".": {}, "f:inferenceService": {}, "f:model": {".": {}, **model}}}
     manager = {"manager": "kubectl-create", "operation": "Update", "apiVersion": "serving.kserve.io/v1alpha1"}
     return metadata | {
