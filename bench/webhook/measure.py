@@ -26,6 +26,8 @@ from localcluster.pki import folder_of
 CONNECTIONS = (1, 16, 64)
 FEW = 100
 GOAL_MS, GOAL_RATIO = 3.0, 1.3
+OTHERS = 3
+"""Objects that are known beside the models: a host in each of two namespaces, and the configuration."""
 CREATE = "/apis/serving.kserve.io/v1alpha1/namespaces/{}/trainedmodels?dryRun=All"
 
 Found = dict[str, Figure]
@@ -40,7 +42,7 @@ async def measure(server: Cluster, models: int, *, seconds: float = 2.0, rounds:
         took = await furnish(server, models)
         few, many = (open_now.enter_context(webhook(each)) for each in (few_server, server))
         bare = open_now.enter_context(floor(server))
-        found = _at_rest(many, few, few_count) | {"creating the models": figure(took, "s")}
+        found = _at_rest(models, many, few, few_count) | {"creating the models": figure(took, "s")}
         targets = {"many": _direct(many), "few": _direct(few), "floor": _direct(bare), **_through(server, many)}
         for connections in CONNECTIONS:
             seen = await _in_turn(targets, connections, seconds, rounds)
@@ -53,9 +55,10 @@ async def measure(server: Cluster, models: int, *, seconds: float = 2.0, rounds:
         return found | ratio_rows("refused", seen["many"], seen["few"]) | loaded
 
 
-def _at_rest(many: Listening, few: Listening, few_count: int) -> Found:
+def _at_rest(models: int, many: Listening, few: Listening, few_count: int) -> Found:
     peer = f"{few_count} models: {{}}"
     return {
+        "objects known": figure(many.known, "objects", exactly=models + OTHERS, peer=peer.format(few.known)),
         "synced, from the start of the program": figure(many.seconds, "s", peer=peer.format(f"{few.seconds:.2f}")),
         "resident memory": figure(memory(many.pid), "MB", peer=peer.format(f"{memory(few.pid):.1f}")),
     }

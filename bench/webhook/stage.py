@@ -6,22 +6,23 @@ it can take turns; for the rest the two are alike.
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
 from tests.contract.stage import configure
 from tests.support import make
+from tests.support import webhook as support
 from tests.support.control_plane import environment
 from tests.support.kubectl import Kubectl, eventually
-from tests.support.programs import PROJECT, free_port, program, read
+from tests.support.programs import free_port, program
 
+from bench.webhook.processes import started
 from bench.webhook.reviews import HOST_MEMORY, MEMORY, Manifest
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
@@ -30,11 +31,6 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.slots import Slots
 
 ASKED, BARE = "asked", "bare"
-SECRET, CONFIGURATION = "manyserve-webhook-certificate", "manyserve-webhook"
-SERVICE = "localhost"
-"""The certificate is for a Service of this name, so a client on this machine trusts it."""
-PROGRAM = ("-c", "from manyserve.cli import main; main()", "webhook")
-LABEL = "kubernetes.io/metadata.name"
 LIMIT = 120.0
 
 
@@ -45,13 +41,15 @@ class Listening:
     pid: int
     port: int
     authority: bytes
-    seconds: float
-    """From its start until it was ready."""
+    seconds: float = 0.0
+    """From its start until it knew everything."""
+    known: int = 0
+    """So many objects it knew then."""
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"https://{SERVICE}:{self.port}/validate"
+        return f"https://localhost:{self.port}/validate"
 
 
 async def furnish(server: Cluster, count: int) -> float:
@@ -72,23 +70,16 @@ async def furnish(server: Cluster, count: int) -> float:
 @contextmanager
 def webhook(server: Cluster) -> Iterator[Listening]:
     """Run `manyserve webhook`, one replica, asked by the API server about one namespace."""
-    port, kubectl = free_port(), Kubectl(environment(server), ASKED)
-    kubectl("create", "secret", "generic", SECRET)
-    kubectl.apply(_registration(port))
-    settings = {
-        "MANYSERVE_WEBHOOK_PORT": str(port),
-        "MANYSERVE_WEBHOOK_SERVICE": SERVICE,
-        "MANYSERVE_WEBHOOK_SECRET": SECRET,
-        "MANYSERVE_WEBHOOK_CONFIGURATION": CONFIGURATION,
-    }
-    with TemporaryDirectory(prefix="manyserve-") as folder:
-        began = time.monotonic()
-        with program(server.kubeconfig, ASKED, Path(folder) / "log", *PROGRAM, settings=settings) as running:
-            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", "the webhook is ready", LIMIT, 0.02)
-            seconds = time.monotonic() - began
-            registered = kubectl.get("validatingwebhookconfiguration", CONFIGURATION)
-            bundle = base64.b64decode(registered["webhooks"][0]["clientConfig"]["caBundle"])
-            yield Listening(running.process.pid, port, bundle, seconds)
+    kubectl = Kubectl(environment(server), ASKED)
+    with (
+        TemporaryDirectory(prefix="manyserve-") as folder,
+        support.webhook(server.kubeconfig, kubectl, Path(folder)) as running,
+    ):
+        pid = running.program.process.pid
+        ready = next(each for each in running.lines if each["msg"].startswith("ready: "))
+        seconds = datetime.fromisoformat(ready["ts"]).timestamp() - started(pid)
+        known = int(ready["msg"].split()[1])
+        yield Listening(pid, running.port, running.authority.encode(), seconds, known)
 
 
 @contextmanager
@@ -96,22 +87,11 @@ def floor(server: Cluster) -> Iterator[Listening]:
     """Run the floor."""
     port = free_port()
     with TemporaryDirectory(prefix="manyserve-") as name:
-        folder, began = Path(name), time.monotonic()
+        folder = Path(name)
         words = ("-m", "bench.webhook.floor", str(port), name)
         with program(server.kubeconfig, BARE, folder / "log", *words) as running:
             eventually((folder / "ca.crt").is_file, "the floor listens", LIMIT, 0.02)
-            authority = (folder / "ca.crt").read_bytes()
-            yield Listening(running.process.pid, port, authority, time.monotonic() - began)
-
-
-def _registration(port: int) -> Manifest:
-    """Return what the chart registers, for a program on this machine and for one namespace."""
-    found: Manifest = yaml.safe_load((PROJECT / "webhooks" / "validatingwebhookconfiguration.yaml").read_text())
-    only = {"matchLabels": {LABEL: ASKED}}
-    address = {"url": f"https://{SERVICE}:{port}/validate"}
-    return found | {
-        "webhooks": [each | {"clientConfig": address, "namespaceSelector": only} for each in found["webhooks"]]
-    }
+            yield Listening(running.process.pid, port, (folder / "ca.crt").read_bytes())
 
 
 def _inside(manifest: Manifest, namespace: str) -> Manifest:
