@@ -27,8 +27,8 @@ def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3, help="of each target")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each round")
+    parser.add_argument("--rounds", type=int, default=4, help="of each target")
     parser.add_argument("--report", type=Path, default=REPORT)
     options = parser.parse_args()
     before = os.getloadavg()[0]

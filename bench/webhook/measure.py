@@ -33,7 +33,7 @@ CREATE = "/apis/serving.kserve.io/v1alpha1/namespaces/{}/trainedmodels?dryRun=Al
 Found = dict[str, Figure]
 
 
-async def measure(server: Cluster, models: int, *, seconds: float = 2.0, rounds: int = 3) -> Found:
+async def measure(server: Cluster, models: int, *, seconds: float = 1.5, rounds: int = 4) -> Found:
     """Return the figures, with so many models on one host of a server on which there are no others."""
     with ExitStack() as open_now:
         few_server = open_now.enter_context(control_plane())
@@ -48,11 +48,11 @@ async def measure(server: Cluster, models: int, *, seconds: float = 2.0, rounds:
             seen = await _in_turn(targets, connections, seconds, rounds)
             found |= direct_rows(connections, seen["many"], seen["floor"])
             found |= through_rows(connections, seen["with"], seen["without"])
-            found |= ratio_rows(f"{connections} connections", seen["many"], seen["few"])
+            found |= ratio_rows(f"{models} models beside {few_count}, {_at(connections)}", seen["many"], seen["few"])
         refused = {"many": _refusing(many), "few": _refusing(few)}
         seen = await _in_turn(refused, 1, seconds, rounds)
         loaded = {"memory after the load": figure(memory(many.pid), "MB")}
-        return found | ratio_rows("refused", seen["many"], seen["few"]) | loaded
+        return found | ratio_rows(f"{models} models beside {few_count}, refused", seen["many"], seen["few"]) | loaded
 
 
 def _at_rest(models: int, many: Listening, few: Listening, few_count: int) -> Found:
@@ -83,19 +83,19 @@ def direct_rows(connections: int, own: Summary, bare: Summary) -> Found:
         "processor time a request": figure(own.cpu, "ms", peer=f"floor: {bare.cpu:.3f}"),
         "the load generator's own": figure(own.own_cpu, "ms", peer=f"floor: {bare.own_cpu:.3f}"),
     }
-    return {f"direct, {connections} connections: {name}": each for name, each in rows.items()}
+    return {f"direct, {_at(connections)}: {name}": each for name, each in rows.items()}
 
 
 def through_rows(connections: int, asked: Summary, bare: Summary) -> Found:
-    """Return the rows of creates with the webhook, beside those without."""
+    """Return the rows of creates with the webhook, beside those without; both programs' processor time."""
     pairs: Sequence[tuple[str, str, Callable[[Summary], float]]] = (
         ("p50", "ms", lambda each: each.p50),
         ("p99", "ms", lambda each: each.p99),
         ("requests a second", "/s", lambda each: each.rate),
-        ("processor time of both programs", "ms", lambda each: each.cpu),
+        ("processor time in all", "ms", lambda each: each.cpu),
     )
     return {
-        f"dry-run create, {connections} connections: {name}": figure(
+        f"dry-run create, {_at(connections)}: {name}": figure(
             read(asked), unit, peer=f"without the webhook: {read(bare):.2f}"
         )
         for name, unit, read in pairs
@@ -105,13 +105,17 @@ def through_rows(connections: int, asked: Summary, bare: Summary) -> Found:
 def ratio_rows(what: str, many: Summary, few: Summary) -> Found:
     """Return by how much many models make a request longer and dearer than few do."""
     return {
-        f"many models to few, {what}: p50": figure(
+        f"{what}: p50": figure(
             many.p50 / few.p50, "times", below=GOAL_RATIO, peer=f"{many.p50:.2f} to {few.p50:.2f} ms"
         ),
-        f"many models to few, {what}: processor time": figure(
+        f"{what}: processor time": figure(
             many.cpu / few.cpu, "times", below=GOAL_RATIO, peer=f"{many.cpu:.3f} to {few.cpu:.3f} ms"
         ),
     }
+
+
+def _at(connections: int) -> str:
+    return "1 connection" if connections == 1 else f"{connections} connections"
 
 
 def _direct(server: Listening) -> Target:

@@ -61,13 +61,13 @@ def summary_of(p50: float, cpu: float) -> Summary:
 
 def test_only_one_connection_has_a_goal_for_its_latency() -> None:
     own, bare = summary_of(3.5, 1), summary_of(0.25, 0.5)
-    row = direct_rows(1, own, bare)["direct, 1 connections: p50"]
+    row = direct_rows(1, own, bare)["direct, 1 connection: p50"]
     assert (row["met"], row["peer"]) == (False, "floor: 0.25")
     assert not [each for each in direct_rows(16, own, bare).values() if "goal" in each]
 
 
 def test_a_create_stands_beside_one_without_the_webhook() -> None:
-    row = through_rows(1, summary_of(3, 1), summary_of(2, 1))["dry-run create, 1 connections: p50"]
+    row = through_rows(1, summary_of(3, 1), summary_of(2, 1))["dry-run create, 1 connection: p50"]
     assert (row["value"], row["peer"]) == (3, "without the webhook: 2.00")
 
 
