@@ -1,4 +1,4 @@
-"""A real API server for this folder's tests, the real webhook that it asks about one namespace, and a stage with an operator.
+"""The API server of this folder, the real webhook that it asks about one namespace, and a stage with an operator.
 
 Most rows ask and keep nothing, so one namespace with the webhook and one without serve them all.
 """

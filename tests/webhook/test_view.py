@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.api.names import Key
-from manyserve.plan.capacity import Taken
+from manyserve.plan.capacity import Taken, in_words
 from manyserve.webhook.ledger import Ledger, Share
 from manyserve.webhook.reservations import Reservations
 from tests.support.make import Manifest, host_object, model_object
@@ -16,8 +16,8 @@ HOST = Key("default", "triton-mms")
 GIB = 1024**3
 
 
-def share(memory: int, host: Key = HOST) -> Share:
-    return Share(host, "onnx", Taken("m", memory))
+def share(memory: int, host: Key = HOST, framework: str = "onnx", model: str = "m") -> Share:
+    return Share(host, framework, Taken(model, memory))
 
 
 OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 2**63)))
@@ -31,13 +31,30 @@ def test_a_sum_is_what_counting_anew_would_give(operations: list[tuple[str, str 
             ledger.drop(uid)
             expected.pop(uid, None)
         else:
-            expected[uid] = share(memory, Key("n", host))
+            expected[uid] = share(memory, Key("n", host), ("onnx", "pytorch")[memory % 2])
             ledger.put(uid, expected[uid])
     for host in ("x", "y"):
         mine = {uid: each for uid, each in expected.items() if each.host.name == host}
         assert ledger.total(Key("n", host)) == sum(each.memory for each in mine.values())
         assert dict(ledger.shares(Key("n", host))) == mine
+        assert ledger.largest(Key("n", host), 2) == sorted(mine, key=lambda uid: (-mine[uid].memory, uid))[:2]
+        assert set(ledger.frameworks(Key("n", host))) == {each.framework for each in mine.values()}
     assert len(ledger) == len(expected)
+
+
+ADMITTED = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5))
+
+
+@given(ADMITTED, ADMITTED, st.sampled_from("abcdefgh"))
+def test_who_takes_most_is_what_looking_at_all_models_would_give(
+    shown: dict[str, int], reserved: dict[str, int], without: str
+) -> None:
+    cache = cache_of(*(model_object(name, memory=memory) for name, memory in shown.items()))
+    for name, memory in reserved.items():
+        cache.reservations.reserve(f"uid-{name}", share(memory, model=name))
+    memories = {name: shown.get(name, 0) + reserved.get(name, 0) for name in {*shown, *reserved} - {without}}
+    expected = in_words([Taken(*each) for each in memories.items()])
+    assert cache.view().by(HOST, without=f"uid-{without}") == expected
 
 
 def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> None:

@@ -20,7 +20,7 @@ DEFAULT_MEMORY = "2Gi"
 DEFAULT_CPU = "1"
 _MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
 _ONE_PROTOCOL = ("triton", "containers")
-_LARGEST_SHOWN = 3
+LARGEST_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,6 @@ def why_not_framework(service: InferenceService, framework: str, config: Serving
     )
 
 
-def why_not_memory(host: str, limit: int, taken: Sequence[Taken], wanted: int) -> str | None:
-    """Return the sentence, with the figures, for a model that does not fit beside the others, or None."""
-    used = sum(each.memory for each in taken)
-    if used + wanted <= limit:
-        return None
-    return no_room(host, limit, used, in_words(taken), wanted)
-
-
 def no_room(host: str, limit: int, used: int, by: str, wanted: int) -> str:
     """Return the sentence for a model that does not fit; `by` says who takes what is used."""
     return (
@@ -121,20 +113,18 @@ def no_room(host: str, limit: int, used: int, by: str, wanted: int) -> str:
     )
 
 
-def why_not_shrink(host: str, limit: int, taken: Sequence[Taken]) -> str | None:
-    """Return the sentence for a limit below what is placed already, or None when all of it stays."""
-    used = sum(each.memory for each in taken)
-    if used <= limit:
-        return None
+def no_shrink(host: str, limit: int, used: int, by: str) -> str:
+    """Return the sentence for a limit below what is taken already; `by` says who takes it."""
     return (
         f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} are taken "
-        f"by {in_words(taken)}; delete or move models first"
+        f"by {by}; delete or move models first"
     )
 
 
-def in_words(taken: Sequence[Taken]) -> str:
-    """Return how many models take something, and who takes most."""
-    biggest = heapq.nsmallest(_LARGEST_SHOWN, taken, key=lambda each: (-each.memory, each.model))
+def in_words(taken: Sequence[Taken], models: int | None = None) -> str:
+    """Return how many models take something, and who takes most; say how many when not all of them are told."""
+    number = len(taken) if models is None else models
+    biggest = heapq.nsmallest(LARGEST_SHOWN, taken, key=lambda each: (-each.memory, each.model))
     names = ", ".join(f"{each.model} {format_memory(each.memory)}" for each in biggest)
-    count = "1 model" if len(taken) == 1 else f"{len(taken)} models"
+    count = "1 model" if number == 1 else f"{number} models"
     return f"{count} (largest: {names})" if names else count

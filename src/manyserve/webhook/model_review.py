@@ -17,8 +17,8 @@ from manyserve.plan.capacity import (
     Taken,
     declared_memory,
     memory_limit,
+    no_room,
     why_not_framework,
-    why_not_memory,
     why_not_several,
 )
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
@@ -102,9 +102,10 @@ def _judge_on_host(change: Change, service: InferenceService, view: View) -> Ver
     if wanted <= change.memory_before:
         return allowed()
     limit = memory_limit(service)
-    if view.used(change.host, without=change.uid) + wanted > limit:
-        taken = view.taken(change.host, without=change.uid)
-        return forbidden("spec.model.memory", why_not_memory(change.host.name, limit, taken, wanted) or "no room")
+    used = view.used(change.host, without=change.uid)
+    if used + wanted > limit:
+        by = view.by(change.host, without=change.uid)
+        return forbidden("spec.model.memory", no_room(change.host.name, limit, used, by, wanted))
     more = Taken(change.model.metadata.name, max(wanted - _shown(change, view), 0))
     return allowed(reserve=Share(change.host, framework, more))
 

@@ -12,11 +12,11 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.plan.capacity import (
     memory_limit,
+    no_shrink,
     predictor_name,
     takes_several_models,
     why_not_framework,
     why_not_several,
-    why_not_shrink,
 )
 from manyserve.plan.validation import UnreadableError, parse_service, service_problems
 from manyserve.webhook.ratchet import added
@@ -41,10 +41,9 @@ def judge_service(request: Request, view: View) -> Verdict:
 
 
 def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Verdict | None:
-    limit = memory_limit(new)
-    if limit < memory_limit(old) and view.used(host) > limit:
-        sentence = why_not_shrink(host.name, limit, view.taken(host))
-        return forbidden("spec.predictor", sentence or "too small")
+    limit, used = memory_limit(new), view.used(host)
+    if limit < memory_limit(old) and used > limit:
+        return forbidden("spec.predictor", no_shrink(host.name, limit, used, view.by(host)))
     sentence = next(_what_models_lose(host, old, new, view), None)
     return forbidden("spec.predictor", f"{sentence}; delete or move its models first") if sentence else None
 

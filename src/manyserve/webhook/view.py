@@ -6,7 +6,7 @@ review costs a few look-ups. `View` is what a review may see: it can be read and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.quantity import parse_memory
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import Taken
+from manyserve.plan.capacity import LARGEST_SHOWN, Taken, in_words
 from manyserve.plan.validation import UnreadableError, parse_service
 from manyserve.webhook.ledger import Ledger, Share
 from manyserve.webhook.reservations import Reservations
@@ -39,19 +39,18 @@ class View:
         mine = sum(share.memory for share in own if share and share.host == host)
         return self.placed.total(host) + self.reserved.total(host) - mine
 
-    def taken(self, host: Key, *, without: str = "") -> list[Taken]:
-        """Return each model's share of a host, not counting the model with this uid, for a sentence."""
-        found = {uid: share.taken for uid, share in self.placed.shares(host).items()}
-        for uid, share in self.reserved.shares(host).items():
-            before = found.get(uid)
-            more = before.memory if before else 0
-            found[uid] = Taken(share.taken.model, share.memory + more)
-        found.pop(without, None)
-        return list(found.values())
+    def by(self, host: Key, *, without: str = "") -> str:
+        """Return in words who takes what is used on a host, not counting the model with this uid."""
+        placed, reserved = self.placed.shares(host), self.reserved.shares(host)
+        both = placed.keys() & reserved.keys()
+        few = LARGEST_SHOWN + 1  # one of them may be the one that does not count
+        largest = {*self.placed.largest(host, few), *self.reserved.largest(host, few), *both} - {without}
+        count = len(placed) + len(reserved) - len(both) - (without in placed or without in reserved)
+        return in_words([_sum_of(placed.get(uid), reserved.get(uid)) for uid in largest], count)
 
-    def frameworks(self, host: Key) -> set[str]:
+    def frameworks(self, host: Key) -> Set[str]:
         """Return the frameworks of the models on a host."""
-        return {share.framework for share in self.placed.shares(host).values()}
+        return self.placed.frameworks(host)
 
 
 class Cache:
@@ -100,6 +99,12 @@ def share_of(raw: Raw) -> Share | None:
         return Share(host, model["framework"], Taken(metadata["name"], parse_memory(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def _sum_of(*shares: Share | None) -> Taken:
+    """Return what a model takes by all its shares."""
+    taken = [share.taken for share in shares if share]
+    return Taken(taken[-1].model, sum(each.memory for each in taken))
 
 
 def _waits_for_memory(raw: Raw) -> bool:

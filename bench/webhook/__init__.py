@@ -1,0 +1,1 @@
+"""The webhook under load: the real program, over TLS and through a real API server."""
