@@ -113,3 +113,19 @@ async def test_a_run_that_was_cut_short_is_due_when_work_goes_on() -> None:
         await until(lambda runs=runs: len(begun) == runs)  # type: ignore[misc]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_it_stops_when_it_is_told_to_at_the_very_moment_at_which_a_host_is_touched() -> None:
+    async def run(_host: Key) -> Ran:
+        return Ran()
+
+    for _ in range(50):
+        queue = Queue(schedule=Schedule(FAST))
+        task = asyncio.create_task(queue.serve(run))
+        await asyncio.sleep(0)
+        queue.touch(key("a"))
+        await asyncio.sleep(0)
+        queue.touch(key("b"))
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.done()

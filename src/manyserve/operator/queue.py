@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from manyserve.api.names import Key
@@ -91,10 +92,9 @@ class Queue:
             self._changed.clear()
             due = self._schedule.next_due()
             wait = None if due is None else max(due - self._clock(), 0.0)
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):  # before Python 3.12 `wait_for` may lose a cancellation
+                    await self._changed.wait()
         self._changed.set()  # the others may wait for a time that was theirs before this one cleared the event
         return key
 
