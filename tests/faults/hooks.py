@@ -5,43 +5,32 @@ that talks HTML.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import ExitStack, asynccontextmanager
 
-import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from localcluster import pki
 from localcluster.paths import Cluster
 from tests.faults.scene import Scene
+from tests.support import webhook as shipped
 from tests.support.programs import free_port
 
-SHIPPED = Path(__file__).parents[2] / "webhooks" / "validatingwebhookconfiguration.yaml"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
 async def registered(scene: Scene, port: int, policy: str) -> AsyncIterator[None]:
-    """Have the webhook registered for the scene's namespace as it is shipped, at a port of this machine."""
-    manifest = yaml.safe_load(SHIPPED.read_text())
-    name = manifest["metadata"]["name"] = f"manyserve-{scene.kubectl.namespace}"
+    """Have the webhook registered for the scene's namespace, trusted with the certificate of `serving`."""
     authority = (pki.folder_of(scene.api_server) / "ca.crt").read_bytes()
-    manifest["webhooks"][0] |= {
-        "clientConfig": {"url": f"https://127.0.0.1:{port}/validate", "caBundle": base64.b64encode(authority).decode()},
-        "failurePolicy": policy,
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.kubectl.namespace}},
-    }
-    await asyncio.to_thread(scene.kubectl, "apply", "-f", "-", text=json.dumps(manifest))
-    await asyncio.sleep(2)  # the API server tells nobody when it has taken a registration up
-    try:
+    with ExitStack() as stack:
+        registration = shipped.registered(scene.kubectl, port, policy, authority)
+        await asyncio.to_thread(stack.enter_context, registration)
+        await asyncio.sleep(2)  # the API server tells nobody when it has taken a registration up
         yield
-    finally:
-        await scene.do("delete", "validatingwebhookconfiguration", name)
+        await asyncio.to_thread(stack.close)
         await asyncio.sleep(2)
 
 

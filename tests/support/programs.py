@@ -1,4 +1,4 @@
-"""`manyserve operator` as a process of its own, as it is deployed."""
+"""`manyserve operator` or `manyserve webhook` as a process of its own, as it is deployed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-OPERATOR = ("-c", "from manyserve.cli import main; main()", "operator")
+_MANYSERVE = ("-c", "from manyserve.cli import main; main()")
+OPERATOR = (*_MANYSERVE, "operator")
+WEBHOOK = (*_MANYSERVE, "webhook")
 
 
 def free_port() -> int:
@@ -35,7 +37,7 @@ def read(port: int, path: str) -> str:
 
 @dataclass(frozen=True)
 class Program:
-    """A running operator and its two ports."""
+    """A running program and its two ports; the webhook has its probes at the one for metrics."""
 
     process: subprocess.Popen[bytes]
     health: int

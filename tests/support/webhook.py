@@ -1,0 +1,132 @@
+"""`manyserve webhook` as a process of its own, asked by a real API server about one namespace.
+
+It is registered as it is shipped, its certificate is its own, and it writes its CA into its registration itself.
+Two things differ from a cluster: the API server runs beside it and not before a Service, so the registration has
+a URL on this machine; and a namespace selector keeps it from the namespaces of other tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import make
+from tests.support.kubectl import Kubectl, Refused, eventually
+from tests.support.programs import PROJECT, WEBHOOK, Program, free_port, program, read
+
+SHIPPED = PROJECT / "webhooks" / "validatingwebhookconfiguration.yaml"
+DENIED = 'admission webhook "validate.serving.kserve.io" denied the request'
+SERVICE = "localhost"
+"""The certificate is for the Service's name, so this is its name."""
+SECRET = "manyserve-webhook-certificate"
+PROBE = make.model_object("probe", uri="https://169.254.169.254/latest")
+"""Schema and CEL let it in; the webhook alone refuses it, whatever else there is."""
+LIMIT = 60.0
+"""Seconds for a start, or an end, on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A running webhook that the API server asks."""
+
+    program: Program
+    port: int
+    """Reviews, over TLS; the certificate is for `localhost`."""
+    registration: str
+    """The name of its ValidatingWebhookConfiguration."""
+    log: Path
+    kubectl: Kubectl
+
+    @property
+    def authority(self) -> str:
+        """The CA that it registered, PEM."""
+        found = self.kubectl.get("validatingwebhookconfiguration", self.registration)
+        return base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+
+    @property
+    def metrics(self) -> str:
+        """What it counts."""
+        return read(self.program.metrics, "/metrics")
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log; a line that is no JSON fails the test."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore") -> Iterator[Webhook]:
+    """Run the webhook for kubectl's namespace; the API server asks it when this yields, and no more afterwards.
+
+    The namespace is also where its Secret and `inferenceservice-config` are; that one is the test's to make.
+    """
+    port, log = free_port(), folder / "webhook.log"
+    with registered(kubectl, port, policy) as name:
+        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": "Opaque"})
+        settings = {
+            "MANYSERVE_WEBHOOK_SERVICE": SERVICE,
+            "MANYSERVE_WEBHOOK_SECRET": SECRET,
+            "MANYSERVE_WEBHOOK_CONFIGURATION": name,
+            "MANYSERVE_WEBHOOK_PORT": str(port),
+        }
+        with program(kubeconfig, kubectl.namespace, log, *WEBHOOK, settings=settings) as running:
+            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", LIMIT)
+            eventually(lambda: is_asked(kubectl), "the API server asks the webhook", LIMIT)
+            yield Webhook(running, port, name, log, kubectl)
+            unregister(kubectl, name)
+            eventually(lambda: not is_asked(kubectl), "the API server asks the webhook no more", LIMIT)
+
+
+@asynccontextmanager
+async def webhook_beside(
+    kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore"
+) -> AsyncIterator[Webhook]:
+    """Run the webhook for a test that has an event loop which must go on meanwhile."""
+    with ExitStack() as stack:
+        running = webhook(kubeconfig, kubectl, folder, policy=policy)
+        yield await asyncio.to_thread(stack.enter_context, running)
+        await asyncio.to_thread(stack.close)
+
+
+def is_asked(kubectl: Kubectl) -> bool:
+    """Tell whether the API server asks the webhook about the namespace: it refuses the probe."""
+    probe = PROBE | {"metadata": {"name": PROBE["metadata"]["name"]}}
+    try:
+        kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(probe))
+    except Refused as refused:
+        return DENIED in str(refused)
+    return False
+
+
+@contextmanager
+def registered(kubectl: Kubectl, port: int, policy: str, authority: bytes | None = None) -> Iterator[str]:
+    """Have a webhook registered for kubectl's namespace as it is shipped, at a port of this machine.
+
+    The API server tells nobody when it has taken a registration up, nor when it has dropped one.
+    """
+    manifest = yaml.safe_load(SHIPPED.read_text())
+    name = manifest["metadata"]["name"] = f"manyserve-{kubectl.namespace}"
+    trust = {"caBundle": base64.b64encode(authority).decode()} if authority else {}
+    manifest["webhooks"][0] |= {
+        "clientConfig": {"url": f"https://{SERVICE}:{port}/validate"} | trust,
+        "failurePolicy": policy,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kubectl.namespace}},
+    }
+    kubectl("apply", "-f", "-", text=json.dumps(manifest))
+    try:
+        yield name
+    finally:
+        unregister(kubectl, name)
+
+
+def unregister(kubectl: Kubectl, name: str) -> None:
+    """Take a registration away, if it is still there."""
+    kubectl("delete", "validatingwebhookconfiguration", name, "--ignore-not-found")
