@@ -103,7 +103,7 @@ class Scene:
             again = oracle.writes_after(self.witness.history, since)
             if again:
                 assert time.monotonic() < end, f"no quiet {seconds:g} s: {'; '.join(again[-5:])}"
-                since = self.witness.history[-1].at
+                since = oracle.written(self.witness.history)[-1].at
 
     async def judge(self) -> None:
         """Fail with every sentence about a broken law."""
