@@ -89,9 +89,7 @@ def events_are_few(history: History) -> list[str]:
     """No object has more Events than the operator's own bound."""
     last = {each.name: each.thing for each in history if each.kind == "Event"}
     told = Counter(
-        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"])
-        for thing in last.values()
-        if _is_ours(thing)
+        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"]) for thing in last.values() if _is_ours(thing)
     )
     return [f"{kind} {name} has {count} Events" for (kind, name), count in told.items() if count > MOST_EVENTS]
 
