@@ -1,4 +1,6 @@
-"""`manyserve operator` with less patience for a silent watch: 75 seconds are too long for a test of each change."""
+"""`manyserve` with less patience than a cluster takes: 75 seconds for a silent watch, or 10 between two looks for a
+certificate, are too long for a test of each change.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,14 @@ import os
 
 from manyserve.cli import main
 from manyserve.cluster import informer
+from manyserve.webhook import keeper
 
 SILENCE = "TEST_SILENCE_SECONDS"
+LOOKS = "TEST_SECONDS_BETWEEN_LOOKS"
 
 if __name__ == "__main__":
     if SILENCE in os.environ:
         object.__setattr__(informer.PATIENCE, "silence", float(os.environ[SILENCE]))  # every informer's default
+    if LOOKS in os.environ:
+        keeper.SECONDS = float(os.environ[LOOKS])
     main()

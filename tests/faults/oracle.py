@@ -89,9 +89,7 @@ def events_are_few(history: History) -> list[str]:
     """No object has more Events than the operator's own bound."""
     last = {each.name: each.thing for each in history if each.kind == "Event"}
     told = Counter(
-        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"])
-        for thing in last.values()
-        if (thing.get("source") or {}).get("component") == "manyserve" or thing.get("reportingComponent") == "manyserve"
+        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"]) for thing in last.values() if _is_ours(thing)
     )
     return [f"{kind} {name} has {count} Events" for (kind, name), count in told.items() if count > MOST_EVENTS]
 
@@ -99,8 +97,15 @@ def events_are_few(history: History) -> list[str]:
 def writes_after(history: History, since: float) -> list[str]:
     """O6: what was written after a time at which everything was right and nobody asked for anything."""
     return [
-        f"{each.kind} {each.name} was written again, revision {each.version}" for each in history if each.at > since
+        f"{each.kind} {each.name} was written again, revision {each.version}"
+        for each in written(history)
+        if each.at > since
     ]
+
+
+def written(history: History) -> list[Revision]:
+    """Return the history without the Events of others: the scheduler, for one, never tires of telling its own."""
+    return [each for each in history if each.kind != "Event" or _is_ours(each.thing)]
 
 
 def what_is_not_right(history: History) -> list[str]:
@@ -174,6 +179,10 @@ def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> t
     if any(each is None or each["metadata"].get("deletionTimestamp") for each in found):
         return None
     return tuple(value for each in found if each for value in (each["metadata"]["uid"], each["metadata"]["generation"]))
+
+
+def _is_ours(event: Manifest) -> bool:
+    return "manyserve" in ((event.get("source") or {}).get("component"), event.get("reportingComponent"))
 
 
 def _config(model: Manifest) -> str:

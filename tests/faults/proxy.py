@@ -63,9 +63,11 @@ class Proxy:
         self._kubeconfig = kubeconfig
         self._address = ""
 
-    def kubeconfig(self, client: str, folder: Path) -> Path:
-        """Return a kubeconfig with which a client of this name comes through the proxy."""
+    def kubeconfig(self, client: str, folder: Path, token: str | None = None) -> Path:
+        """Return a kubeconfig with which a client of this name comes through the proxy, with a token or as we do."""
         config = json.loads(self._kubeconfig.read_text())
+        if token is not None:
+            config["users"][0]["user"] = {"token": token}
         config["clusters"][0]["cluster"] = {"server": f"{self._address}/as/{client}"}
         path = folder / f"{client}.kubeconfig"
         path.write_text(yaml.safe_dump(config))

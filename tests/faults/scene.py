@@ -79,16 +79,20 @@ class Scene:
         await self.do("delete", "tm", "one", "--wait=false")
         await self.apply(make.model_object("two", uri="gs://bucket/another"), make.model_object("four"))
 
-    async def right(self, limit: float = LIMIT) -> float:
-        """Wait until everything is as it should be, and return the seconds."""
+    async def right(self, limit: float = LIMIT, *, aside: str | None = None) -> float:
+        """Wait until everything is as it should be, one object perhaps aside, and return the seconds."""
         began = time.monotonic()
         await self._witnessed()
         try:
-            await until(lambda: self._is_furnished() and not oracle.what_is_not_right(self.witness.history), limit)
+            await until(lambda: self._is_furnished() and not self._wrong(aside), limit)
         except TimeoutError:
-            wrong = oracle.what_is_not_right(self.witness.history)
+            wrong = self._wrong(aside)
             raise AssertionError(f"not right after {limit:g} s: {'; '.join(wrong)}") from None
         return time.monotonic() - began
+
+    def _wrong(self, aside: str | None) -> list[str]:
+        found = oracle.what_is_not_right(self.witness.history)
+        return [each for each in found if aside is None or aside not in each.split()]
 
     async def quiet(self, seconds: float = QUIET, limit: float = 60) -> None:
         """Wait until nobody has written anything for some seconds."""
@@ -99,7 +103,7 @@ class Scene:
             again = oracle.writes_after(self.witness.history, since)
             if again:
                 assert time.monotonic() < end, f"no quiet {seconds:g} s: {'; '.join(again[-5:])}"
-                since = self.witness.history[-1].at
+                since = oracle.written(self.witness.history)[-1].at
 
     async def judge(self) -> None:
         """Fail with every sentence about a broken law."""
@@ -144,11 +148,23 @@ class Scene:
         return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name)
 
 
-def operator(proxy: Proxy, namespace: str, agent_port: int, folder: Path, name: str) -> Kept:
-    """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet."""
+def operator(
+    proxy: Proxy,
+    namespace: str,
+    agent_port: int,
+    folder: Path,
+    name: str,
+    *,
+    settings: dict[str, str] | None = None,
+    token: str | None = None,
+) -> Kept:
+    """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet.
+
+    With a token it comes as somebody else than the administrator.
+    """
     words = () if LONG else IMPATIENT
-    settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"} | HASTE
-    return Kept(proxy.kubeconfig(name, folder), namespace, folder / f"{name}.log", settings, *words)
+    found = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"} | HASTE | (settings or {})
+    return Kept(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
 
 
 @asynccontextmanager

@@ -110,6 +110,14 @@ def test_o6_a_write_after_everything_was_right_is_seen() -> None:
     ]
 
 
+def test_o6_an_event_of_ours_is_a_write_and_one_of_the_schedulers_is_not() -> None:
+    event = {"kind": "Event", "metadata": {"name": "one.1"}, "involvedObject": {"kind": "Pod", "name": "one"}}
+    assert oracle.writes_after(good().tell(event | {"source": {"component": "scheduler"}}).history, since=4.0) == []
+    assert oracle.writes_after(good().tell(event | {"reportingComponent": "manyserve"}).history, since=4.0) == [
+        "Event one.1 was written again, revision 5"
+    ]
+
+
 def test_o7_a_strangers_object_that_was_touched_is_seen() -> None:
     stranger = {"kind": "Service", "metadata": {"name": "triton-mms", "labels": {oracle.STRANGER: "yes"}}}
     assert oracle.strangers_are_left_alone(good().tell(stranger).history) == []

@@ -12,7 +12,6 @@ from tests.contract.stage import soon
 from tests.faults import faults, oracle
 from tests.faults.credentials import Tokens
 from tests.faults.faults import CONFIG
-from tests.faults.rules import Rule, answer
 from tests.faults.scene import HOST, LONG, Scene
 from tests.support import make
 from tests.support.figures import Figures
@@ -73,20 +72,6 @@ async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gon
     assert len(scene.proxy.writes()) == before, "nothing is written where nothing is"
     assert scene.operator.starts == 1
     await scene.do("create", "namespace", name)
-
-
-async def test_fault_21_a_right_that_is_missing_is_named_and_holds_up_nothing_else(
-    scene: Scene, figures: Figures
-) -> None:
-    with scene.proxy.faulty(Rule(answer(403), "403", verbs=("patch", "create"), path="/services")):
-        await scene.apply(make.host_object(), make.model_object("one"))
-        await soon(lambda: "a fault: 403" in _host_says(scene), "the host says what was refused")
-        await soon(lambda: _placed(scene) == ["one"], "its models are placed")
-    began = time.monotonic()
-    await soon(lambda: scene.kubectl.exists("service", HOST), "with the right the Service is made", 90)
-    figures.take("21 a verb is allowed again: seconds until it is used", time.monotonic() - began, "s")
-    await scene.right()
-    await scene.judge()
 
 
 async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(scene: Scene, figures: Figures) -> None:

@@ -65,14 +65,24 @@ class Webhook:
 
 
 @contextmanager
-def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore") -> Iterator[Webhook]:
+def webhook(
+    kubeconfig: Path,
+    kubectl: Kubectl,
+    folder: Path,
+    *,
+    policy: str = "Ignore",
+    words: tuple[str, ...] = WEBHOOK,
+    more: dict[str, str] | None = None,
+    authority: bytes | None = None,
+) -> Iterator[Webhook]:
     """Run the webhook for kubectl's namespace; the API server asks it when this yields, and no more afterwards.
 
     The namespace is also where its Secret and `inferenceservice-config` are; that one is the test's to make.
+    `more` are further settings, `authority` the CA of a certificate that is not its own.
     """
     port, log = free_port(), folder / "webhook.log"
     with (
-        registered(kubectl, port, policy) as name,
+        registered(kubectl, port, policy, authority) as name,
         shipped_rights(kubeconfig, kubectl, name, folder) as own,
     ):
         settings = {
@@ -81,7 +91,7 @@ def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "
             "MANYSERVE_WEBHOOK_CONFIGURATION": name,
             "MANYSERVE_WEBHOOK_PORT": str(port),
         }
-        with program(own, kubectl.namespace, log, *WEBHOOK, settings=settings) as running:
+        with program(own, kubectl.namespace, log, *words, settings=settings | (more or {})) as running:
             eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
             eventually(lambda: is_asked(kubectl), "the API server asks the webhook", LIMIT)
             yield Webhook(running, port, name, log, kubectl)
@@ -91,11 +101,11 @@ def webhook(kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "
 
 @asynccontextmanager
 async def webhook_beside(
-    kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore"
+    kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore", **other: Any
 ) -> AsyncIterator[Webhook]:
     """Run the webhook for a test that has an event loop which must go on meanwhile."""
     with ExitStack() as stack:
-        running = webhook(kubeconfig, kubectl, folder, policy=policy)
+        running = webhook(kubeconfig, kubectl, folder, policy=policy, **other)
         yield await asyncio.to_thread(stack.enter_context, running)
         await asyncio.to_thread(stack.close)
 

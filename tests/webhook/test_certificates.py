@@ -9,8 +9,15 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from manyserve.webhook.certificates import Issued, ensure, expiry, why_not_authority, why_not_leaf
-from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_authority, issue_leaf
+from manyserve.webhook.certificates import (
+    Issued,
+    ensure,
+    expiry,
+    why_not_accepted,
+    why_not_authority,
+    why_not_leaf,
+)
+from manyserve.webhook.issuing import CA_LIFE, CLOCK_SKEW, LEAF_LIFE, Pair, issue_authority, issue_leaf
 from manyserve.webhook.secret import read, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,6 +119,27 @@ def test_a_broken_leaf_is_replaced(issued: Issued) -> None:
 
 def test_a_clock_set_back_a_month_makes_a_leaf_that_is_valid_then(issued: Issued) -> None:
     assert why_not_leaf(issued, NAMES, NOW - LEAF_LIFE) == "it is not valid yet"
+
+
+def test_a_pair_is_not_accepted_before_its_time_nor_after_nor_by_another_name(issued: Issued) -> None:
+    begin, end = NOW - CLOCK_SKEW, NOW + LEAF_LIFE
+    second = timedelta(seconds=1)
+    assert [why_not_accepted(issued.leaf, NAMES[0], each) for each in (begin, NOW, end)] == [None, None, None]
+    assert why_not_accepted(issued.leaf, NAMES[0], begin - second) == (
+        "the certificate is not valid before 2025-12-31T23:00:00Z"
+    )
+    assert why_not_accepted(issued.leaf, NAMES[0], end + second) == "the certificate ended at 2026-01-31T00:00:00Z"
+    assert why_not_accepted(issued.leaf, "other.system.svc", NOW) == (
+        f"the certificate is for {', '.join(NAMES)}, and clients come by other.system.svc"
+    )
+    assert str(why_not_accepted(Pair(b"", b""), NAMES[0], NOW)).startswith("the certificate cannot be read: ")
+
+
+def test_a_name_with_an_asterisk_stands_for_one_label(issued: Issued) -> None:
+    leaf = issue_leaf(issued.authority, ("*.system.svc",), NOW)
+    assert why_not_accepted(leaf, "webhook.system.svc", NOW) is None
+    assert why_not_accepted(leaf, "webhook.other.system.svc", NOW) is not None
+    assert trusted(leaf, issued.bundle, "webhook.system.svc", NOW)
 
 
 def test_a_secret_gives_back_what_was_written_to_it(issued: Issued) -> None:

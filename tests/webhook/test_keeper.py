@@ -15,7 +15,7 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
 from manyserve.webhook import keeper as keeper_module
 from manyserve.webhook.certificates import ensure, is_trusted
-from manyserve.webhook.issuing import CA_LIFE, Pair
+from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_leaf
 from manyserve.webhook.keeper import FolderKeeper, SecretKeeper, first_look, keep
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import write
@@ -210,18 +210,56 @@ def put(folder: Path, pair: Pair) -> None:
 async def test_a_folder_renewed_halfway_leaves_the_old_pair_until_it_is_whole(tmp_path: Path) -> None:
     old, new = ensure(None, NAMES, NOW).leaf, ensure(None, NAMES, NOW).leaf
     put(tmp_path, old)
-    tls = LiveTls()
-    folder = FolderKeeper(tls, tmp_path)
+    folder = folder_keeper(tmp_path)
     await folder.look()
     (tmp_path / "tls.crt").write_bytes(new.certificate)
     with pytest.raises(BadPairError, match="the certificate and its key cannot be used"):
         await folder.look()
-    assert tls.pair == old
+    assert folder.tls.pair == old
     put(tmp_path, new)
     await folder.look()
-    assert tls.pair == new
+    assert folder.tls.pair == new
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "names", "sentence"),
+    [
+        (NOW - 2 * LEAF_LIFE, NAMES, "the certificate ended at 2025-12-02"),
+        (NOW + LEAF_LIFE, NAMES, "the certificate is not valid before 2026-01-30"),
+        (NOW, ("v.system.svc",), r"the certificate is for v\.system\.svc, and clients come by w\.system\.svc"),
+    ],
+    ids=["expired", "not yet valid", "wrong name"],
+)
+async def test_a_pair_that_clients_would_refuse_leaves_the_old_one_and_never_starts_a_webhook(
+    tmp_path: Path, issued_at: datetime, names: tuple[str, ...], sentence: str
+) -> None:
+    good = ensure(None, NAMES, NOW)
+    put(tmp_path, good.leaf)
+    folder = folder_keeper(tmp_path)
+    await folder.look()
+    put(tmp_path, issue_leaf(good.authority, names, issued_at))
+    with pytest.raises(BadPairError, match=sentence):
+        await folder.look()
+    assert folder.tls.pair == good.leaf
+    with pytest.raises(StartupError, match=f"the webhook has no certificate: .*{sentence}"):
+        await first_look(folder_keeper(tmp_path))
+
+
+async def test_a_pair_that_ends_while_it_is_served_is_told_at_each_look(tmp_path: Path) -> None:
+    now = [NOW]
+    put(tmp_path, ensure(None, NAMES, NOW).leaf)
+    folder = FolderKeeper(LiveTls(), tmp_path, NAMES[0], lambda: now[0])
+    await folder.look()
+    now[0] = NOW + LEAF_LIFE + timedelta(days=1)
+    for _ in range(2):
+        with pytest.raises(BadPairError, match="the certificate ended at 2026-01-31"):
+            await folder.look()
 
 
 async def test_an_empty_folder_keeps_the_webhook_from_starting_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"the webhook has no certificate: .*tls\.crt"):
-        await first_look(FolderKeeper(LiveTls(), tmp_path))
+        await first_look(folder_keeper(tmp_path))
+
+
+def folder_keeper(folder: Path) -> FolderKeeper:
+    return FolderKeeper(LiveTls(), folder, NAMES[0], lambda: NOW)

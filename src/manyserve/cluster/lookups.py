@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -98,10 +99,9 @@ class Lookups:
             now = time.monotonic()
             await self._slots.do([partial(self._look, name) for name, due in self._due.items() if due <= now])
             left = min(self._due.values(), default=now + self._rhythm.there) - time.monotonic()
-            try:
-                await asyncio.wait_for(self._called.wait(), max(left, 0.05))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation
+                    await self._called.wait()
 
     async def _look(self, name: Name) -> None:
         pause = self._rhythm.there

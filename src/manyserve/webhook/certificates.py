@@ -68,6 +68,23 @@ def why_not_leaf(issued: Issued, names: Sequence[str], now: datetime) -> str | N
     return _why_worn(certificate, now)
 
 
+def why_not_accepted(pair: Pair, name: str, now: datetime) -> str | None:
+    """Return why a client that comes by this DNS name would refuse a pair now, whoever signed it."""
+    try:
+        certificate = _certificate(pair.certificate)
+    except ValueError as error:
+        return f"the certificate cannot be read: {error}"
+    if now < certificate.not_valid_before_utc:
+        return f"the certificate is not valid before {_iso(certificate.not_valid_before_utc)}"
+    if now > certificate.not_valid_after_utc:
+        return f"the certificate ended at {_iso(certificate.not_valid_after_utc)}"
+    own = names_of(certificate)
+    any_of_its_domain = f"*.{name.partition('.')[2]}"
+    if not {name, any_of_its_domain} & {each.lower() for each in own}:
+        return f"the certificate is for {', '.join(own) or 'no name'}, and clients come by {name}"
+    return None
+
+
 def is_trusted(leaf: Pair, bundle: bytes) -> bool:
     """Tell whether one of a bundle's authorities signed a certificate."""
     try:
@@ -93,6 +110,10 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 
 def _certificate(pem: bytes) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem)
+
+
+def _iso(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -18,7 +18,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.webhook.bundle import ensure_bundle
-from manyserve.webhook.certificates import is_trusted
+from manyserve.webhook.certificates import is_trusted, why_not_accepted
 from manyserve.webhook.issuing import Pair
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import ensure_issued
@@ -38,14 +38,23 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True)
 class FolderKeeper:
-    """Takes `tls.crt` and `tls.key` from a folder that somebody else renews."""
+    """Takes `tls.crt` and `tls.key` from a folder that somebody else renews.
+
+    One that a client would refuse is not taken while there is an older one: that may be good for some time yet.
+    When the one that is served is the bad one, each look says so and is counted.
+    """
 
     tls: LiveTls
     folder: Path
+    name: str
+    """By which the API server comes."""
+    clock: Callable[[], datetime]
 
     async def look(self) -> None:
         """Load the pair, if it is another one."""
         pair = Pair((self.folder / "tls.crt").read_bytes(), (self.folder / "tls.key").read_bytes())
+        if why_not := why_not_accepted(pair, self.name, self.clock()):
+            raise BadPairError(f"{self.folder}: {why_not}")
         if self.tls.load(pair):
             _log.info("a new certificate was loaded from %s", self.folder)
 

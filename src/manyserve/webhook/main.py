@@ -97,16 +97,12 @@ async def _reach(client: KubeHttp) -> None:
 
 def _keeper(settings: WebhookSettings, client: KubeHttp, tls: LiveTls) -> Keeper:
     if settings.certificate_folder is not None:
-        return FolderKeeper(tls, settings.certificate_folder)
-    return SecretKeeper(
-        tls,
-        client,
-        settings.namespace,
-        settings.secret,
-        settings.configuration,
-        settings.names,
-        lambda: datetime.now(UTC),
-    )
+        return FolderKeeper(tls, settings.certificate_folder, settings.names[0], _now)
+    return SecretKeeper(tls, client, settings.namespace, settings.secret, settings.configuration, settings.names, _now)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _freeze_when_synced(watching: Watching) -> None:

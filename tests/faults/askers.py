@@ -1,0 +1,95 @@
+"""Users who create models at a steady pace, each as a dry run, and what was refused: a webhook's load.
+
+Beside them somebody connects anew again and again, as an API server does that has just started: one that runs
+keeps its connections, and would not notice a certificate that it ought not to trust.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from localcluster.paths import Cluster
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.kinds import TRAINED_MODEL
+from manyserve.webhook.bundle import CONFIGURATION
+from tests.support import make
+from tests.support.webhook import SERVICE, Webhook
+
+RATE = 200.0
+"""Creates a second, if the machine can."""
+ASKERS = 20
+HANDSHAKES = 10.0
+
+
+@dataclass
+class Asked:
+    """What became of the requests."""
+
+    webhook: Webhook
+    answered: int = 0
+    connected: int = 0
+    refused: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """How many creates a second were answered."""
+        return self.answered / (time.monotonic() - self.began)
+
+    async def create(self, session: aiohttp.ClientSession) -> None:
+        """Create models, again and again, until cancelled."""
+        path = TRAINED_MODEL.path(self.webhook.kubectl.namespace)
+        body = make.model_object() | {"metadata": {"generateName": "asked-"}}
+        due = time.monotonic()
+        while True:
+            async with session.post(path, json=body, params={"dryRun": "All"}) as answer:
+                if answer.status != 201:
+                    self.refused.append(f"a create: {await answer.text()}")
+            self.answered += 1
+            due = max(due + ASKERS / RATE, time.monotonic() - 1)
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+
+    async def connect(self, client: KubeHttp) -> None:
+        """Connect to the webhook as whoever trusts what is registered, again and again, until cancelled."""
+        while True:
+            found = await client.get(CONFIGURATION, "", self.webhook.registration)
+            bundle = base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+            trust = ssl.create_default_context(cadata=bundle)
+            try:
+                _, writer = await asyncio.open_connection(SERVICE, self.webhook.port, ssl=trust)
+            except OSError as error:
+                self.refused.append(f"a connection: {error}")
+            else:
+                self.connected += 1
+                writer.transport.abort()
+            await asyncio.sleep(1 / HANDSHAKES)
+
+
+@asynccontextmanager
+async def asking(server: Cluster, client: KubeHttp, webhook: Webhook) -> AsyncIterator[Asked]:
+    """Have users ask for as long as this is entered."""
+    access = find_access({"KUBECONFIG": str(server.kubeconfig)})
+    headers = {"Authorization": f"Bearer {access.token()}"}
+    connector = aiohttp.TCPConnector(limit=ASKERS, ssl=access.tls or True)
+    async with aiohttp.ClientSession(access.server, connector=connector, headers=headers) as session:
+        asked = Asked(webhook)
+        tasks = [asyncio.create_task(asked.create(session)) for _ in range(ASKERS)]
+        tasks.append(asyncio.create_task(asked.connect(client)))
+        try:
+            yield asked
+        finally:
+            ended = [each for each in tasks if each.done()]
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for each in ended:
+                each.result()

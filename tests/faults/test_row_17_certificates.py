@@ -1,0 +1,237 @@
+"""Row 17: whatever becomes of the webhook's certificate while it is asked, nobody's request is refused.
+
+The webhook is the real program with `failurePolicy: Fail`, and the API server asks it. Its own certificate is in a
+Secret, where it heals what it finds; one that somebody else renews is in a folder, where it waits for a better one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from localcluster.paths import Cluster
+from manyserve.cluster.client import KubeHttp
+from manyserve.webhook.certificates import Issued
+from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_authority, issue_leaf
+from manyserve.webhook.secret import SECRET as SECRETS
+from manyserve.webhook.secret import read as read_secret
+from manyserve.webhook.secret import write
+from manyserve.webhook.settings import WebhookSettings
+from tests.contract.stage import configure, soon
+from tests.faults.askers import RATE, Asked, asking
+from tests.faults.impatient import LOOKS
+from tests.faults.scene import LONG
+from tests.support import make
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl, Refused
+from tests.support.programs import WEBHOOK
+from tests.support.webhook import SECRET, SERVICE, Webhook, webhook_beside
+
+WORDS = WEBHOOK if LONG else ("-m", "tests.faults.impatient", "webhook")
+HASTE = {} if LONG else {LOOKS: "2"}
+"""In the short form the webhook looks for its certificate every 2 seconds, not every 10."""
+LIMIT = 60.0
+DAY = timedelta(days=1)
+Change = Callable[[Issued, tuple[str, ...]], Issued]
+
+
+def _leaf(issued_ago: timedelta = timedelta(), name: str = "") -> Change:
+    def change(issued: Issued, names: tuple[str, ...]) -> Issued:
+        leaf = issue_leaf(issued.authority, (name,) if name else names, datetime.now(UTC) - issued_ago)
+        return replace(issued, leaf=leaf)
+
+    return change
+
+
+def _torn(issued: Issued, names: tuple[str, ...]) -> Issued:
+    other = issue_leaf(issued.authority, names, datetime.now(UTC))
+    return replace(issued, leaf=Pair(issued.leaf.certificate, other.key))
+
+
+def _foreign(issued: Issued, names: tuple[str, ...]) -> Issued:
+    now = datetime.now(UTC)
+    return replace(issued, leaf=issue_leaf(issue_authority(now), names, now))
+
+
+def _worn_authority(issued: Issued, _: tuple[str, ...]) -> Issued:
+    worn = issue_authority(datetime.now(UTC) - CA_LIFE * 2 / 3 - DAY)
+    return Issued(worn, worn.certificate + issued.bundle, issued.leaf)
+
+
+CHANGES: dict[str, Change] = {
+    "two thirds of its life are over": _leaf(LEAF_LIFE * 2 / 3 + DAY),
+    "expired": _leaf(LEAF_LIFE + DAY),
+    "not yet valid": _leaf(-2 * DAY),
+    "for another name": _leaf(name="other.svc"),
+    "torn": _torn,
+    "another CA's": _foreign,
+    "a CA of which two thirds are over": _worn_authority,
+}
+
+
+@asynccontextmanager
+async def _asked(
+    server: Cluster, kubectl: Kubectl, folder: Path, authority: bytes | None = None, **more: str
+) -> AsyncIterator[Webhook]:
+    """Run the webhook as this row has it, in a namespace with a host."""
+    await asyncio.to_thread(configure, kubectl)
+    await asyncio.to_thread(kubectl.apply, make.host_object() | {"metadata": {"name": "triton-mms"}})
+    settings = {"words": WORDS, "more": HASTE | more, "authority": authority}
+    async with webhook_beside(server.kubeconfig, kubectl, folder, policy="Fail", **settings) as found:
+        yield found
+
+
+async def test_fault_17_a_rotation_under_load_refuses_nobody(
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
+) -> None:
+    async with _asked(api_server, kubectl, tmp_path) as webhook, asking(api_server, client, webhook) as asked:
+        for what, change in CHANGES.items():
+            await _heals(client, webhook, change, what)
+        await _taken_part(asked)
+        figures.take(f"17 {len(CHANGES)} rotations: creates a second meanwhile", asked.rate, f"of {RATE:g}")
+        figures.take("17 rotations: creates that were answered", asked.answered, "")
+        figures.take("17 rotations: creates and new connections that were refused", len(asked.refused), "", exactly=0)
+        assert asked.refused == []
+
+
+async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) -> None:
+    """Change what is in the Secret, and wait until something else is, and is served."""
+    namespace = webhook.kubectl.namespace
+    names = WebhookSettings(namespace, service=SERVICE).names
+    stored = await client.get(SECRETS, namespace, SECRET)
+    before = read_secret(stored["data"])
+    assert before is not None
+    changed = write(change(before, names))
+    await client.replace(SECRETS, stored | {"data": changed})
+
+    async def is_healed() -> bool:
+        data = (await client.get(SECRETS, namespace, SECRET))["data"]
+        found = read_secret(data)
+        return data != changed and found is not None and await _served(webhook) == _text(found.leaf)
+
+    await _until(is_healed, f"{what}: it is healed")
+
+
+async def _taken_part(asked: Asked) -> None:
+    """There was a load, and there were connections."""
+    await _until(lambda: _true(asked.answered > 100 and asked.connected > 5), "there is a load")
+
+
+async def test_fault_17_a_bundle_that_was_emptied_refuses_creates_until_the_webhook_has_put_it_back(
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, figures: Figures
+) -> None:
+    async with _asked(api_server, kubectl, tmp_path) as webhook:
+        wanted = await asyncio.to_thread(lambda: webhook.authority)
+        began = await _refused_without_a_bundle(kubectl, webhook)
+        await soon(lambda: _refusal(kubectl) == "", "creates are let in again", LIMIT)
+        figures.take("17 caBundle emptied: seconds until creates are let in", time.monotonic() - began, "s", below=12)
+        assert await asyncio.to_thread(lambda: webhook.authority) == wanted
+
+
+async def _refused_without_a_bundle(kubectl: Kubectl, webhook: Webhook) -> float:
+    """Empty the bundle until a create is refused before the webhook has put it back; return when it was emptied."""
+    empty = json.dumps([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}])
+    for _ in range(10):
+        began = time.monotonic()
+        name = webhook.registration
+        await asyncio.to_thread(kubectl, "patch", "validatingwebhookconfiguration", name, "--type=json", "-p", empty)
+        while time.monotonic() - began < 1.5:
+            if "certificate signed by unknown authority" in await asyncio.to_thread(_refusal, kubectl):
+                return began
+    raise AssertionError("no create was refused")
+
+
+def _refusal(kubectl: Kubectl) -> str:
+    model = make.model_object() | {"metadata": {"name": "one"}}
+    try:
+        kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(model))
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
+) -> None:
+    names, folder = WebhookSettings(kubectl.namespace, service=SERVICE).names, tmp_path / "certificate"
+    folder.mkdir()
+    authority = issue_authority(datetime.now(UTC))
+
+    def new(ago: timedelta = timedelta(), only: tuple[str, ...] = names) -> Pair:
+        return issue_leaf(authority, only, datetime.now(UTC) - ago)
+
+    _put(folder, new())
+    place = {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(folder)}
+    async with (
+        _asked(api_server, kubectl, tmp_path, authority.certificate, **place) as webhook,
+        asking(api_server, client, webhook) as asked,
+    ):
+        for order in (("tls.crt", "tls.key"), ("tls.key", "tls.crt")):
+            pair = new()
+            await _kept(webhook, lambda: _put(folder, pair, order[0]))  # noqa: B023  called at once
+            await _taken(webhook, lambda: _put(folder, pair, order[1]), pair)  # noqa: B023
+        for bad in (new(LEAF_LIFE + DAY), new(-2 * DAY), new(only=("other.svc",)), Pair(b"", b"")):
+            await _kept(webhook, lambda: _put(folder, bad))  # noqa: B023
+        await _kept(webhook, (folder / "tls.key").unlink)
+        last = new()
+        await _taken(webhook, lambda: _put(folder, last), last)
+        await _taken_part(asked)
+        figures.take("17 files in each order: creates and new connections refused", len(asked.refused), "", exactly=0)
+        assert asked.refused == []
+
+
+def _put(folder: Path, pair: Pair, *files: str) -> None:
+    texts = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    for file in files or texts:
+        (folder / file).write_bytes(texts[file])
+
+
+async def _kept(webhook: Webhook, change: Callable[[], object]) -> None:
+    """Have something bad in the folder: it is counted, and the old pair is served."""
+    before, counted = await _served(webhook), _errors(webhook)
+    change()
+    await soon(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
+    assert await _served(webhook) == before
+
+
+async def _taken(webhook: Webhook, change: Callable[[], object], pair: Pair) -> None:
+    change()
+    await _until(lambda: _serves(webhook, pair), "the new pair is served")
+
+
+def _errors(webhook: Webhook) -> float:
+    found = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+async def _serves(webhook: Webhook, pair: Pair) -> bool:
+    return await _served(webhook) == _text(pair)
+
+
+async def _served(webhook: Webhook) -> str:
+    return await asyncio.to_thread(ssl.get_server_certificate, (SERVICE, webhook.port), timeout=10)
+
+
+def _text(pair: Pair) -> str:
+    return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pair.certificate.decode()))
+
+
+async def _until(look: Callable[[], Any], what: str, limit: float = LIMIT) -> None:
+    end = time.monotonic() + limit
+    while not await look():
+        assert time.monotonic() < end, f"not within {limit:g} s: {what}"
+        await asyncio.sleep(0.1)
+
+
+async def _true(holds: bool) -> bool:
+    return holds

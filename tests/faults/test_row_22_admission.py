@@ -1,0 +1,65 @@
+"""Row 22: what a namespace's administrator allows: a quota, a LimitRange, Pod Security *restricted*.
+
+The plugins are the API server's own, and the pods are made by the real controllers.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tests.contract.stage import soon
+from tests.faults.scene import HOST, Scene
+from tests.support import make
+from tests.support.figures import Figures
+from tests.support.kubectl import Manifest, condition
+
+
+async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(scene: Scene, figures: Figures) -> None:
+    await _has_quota(scene, services=0, pods=0)
+    await scene.apply(make.host_object(), make.model_object("one"))
+    await soon(lambda: _says(scene, "ApplyFailed", "exceeded quota: few", "services=1"), "the Service is refused", 60)
+    await _has_quota(scene, services=1, pods=0)
+    began = time.monotonic()
+    await soon(lambda: _says(scene, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60)
+    assert condition(scene.kubectl.get("tm", "one"))["reason"] == "InferenceServiceNotReady"
+    figures.take("22 a quota lets a child in: seconds until it is made", time.monotonic() - began, "s")
+    await _has_quota(scene, services=1, pods=1)
+    figures.take("22 a quota lets pods in: seconds until all is right", await scene.right(), "s")
+    await scene.judge()
+
+
+async def test_fault_22_in_a_restricted_namespace_pods_are_let_in_unless_a_limit_range_forbids_them(
+    scene: Scene, figures: Figures
+) -> None:
+    await scene.do("label", "namespace", scene.kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    await scene.apply(_limit_range(max={"memory": "1Gi"}))
+    await scene.apply(make.host_object(memory="2Gi"), make.model_object("one"))
+    await soon(lambda: _says(scene, "FailedCreate", "maximum memory usage per Container is 1Gi"), "why no pod is made")
+    adjusting = {"memory": "100Mi", "cpu": "10m"}
+    await scene.apply(_limit_range(max={"memory": "2Gi"}, default=adjusting, defaultRequest=adjusting))
+    figures.take("22 a LimitRange lets pods in: seconds until all is right", await scene.right(), "s")
+    assert _pods_are_made(scene), "Pod Security lets them in"
+    await scene.judge()
+
+
+async def _has_quota(scene: Scene, **hard: int) -> None:
+    """Have a quota, and wait until it is in force."""
+    wanted = {name: str(count) for name, count in hard.items()}
+    await scene.apply(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": wanted}}
+    )
+    await soon(lambda: scene.kubectl.get("quota", "few").get("status", {}).get("hard") == wanted, "it is in force")
+
+
+def _limit_range(**limits: dict[str, str]) -> Manifest:
+    spec = {"limits": [{"type": "Container"} | limits]}
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "limits"}, "spec": spec}
+
+
+def _says(scene: Scene, reason: str, *words: str) -> bool:
+    found = condition(scene.kubectl.get("isvc", HOST))
+    return found.get("reason") == reason and all(each in found["message"] for each in words)
+
+
+def _pods_are_made(scene: Scene) -> bool:
+    return bool(scene.kubectl.list("pods"))
