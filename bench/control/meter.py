@@ -87,7 +87,7 @@ class Meter:
             runs=int(sum(n for (name, _), n in said.items() if name == "reconcile_runs")),
             etcd=_sum(_PUT, _text(f"http://127.0.0.1:{self.server.port + 2}/metrics")),
             refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
-            late=_apart(within),
+            late=apart(within),
             configs=tuple(self.agents.written),
         )
 
@@ -134,7 +134,7 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _apart(within: dict[str, float]) -> Counter[float]:
+def apart(within: dict[str, float]) -> Counter[float]:
     """Return a histogram's counts, of which each holds all before it, each by itself."""
     found, before = Counter[float](), 0.0
     for bound, count in sorted((float(bound), count) for bound, count in within.items()):

@@ -1,0 +1,49 @@
+"""What the bench of the control plane makes of what it counts: differences, goals, and the document."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from bench.agent.figures import missed
+from bench.control.meter import Counts, apart, difference
+from bench.control.results import figures_of
+from bench.control.scenarios import Measured
+
+APPLY = "10 models on 1 host, apply"
+
+
+def test_a_scenario_is_what_was_counted_between_two_looks() -> None:
+    before = Counts(at=1, writes=Counter({"a": 1}), configs=(5,), late=Counter({0.1: 2}))
+    after = Counts(at=3, writes=Counter({"a": 4, "b": 1}), configs=(5, 6, 7), late=Counter({0.1: 2, 0.5: 1}))
+    found = difference(before, after)
+    assert (found.at, found.writes, found.configs) == (2, Counter({"a": 3, "b": 1}), (6, 7))
+    assert [bound for bound, count in found.late.items() if count] == [0.5]
+
+
+def test_a_histogram_is_taken_apart() -> None:
+    assert apart({"0.1": 3, "+Inf": 7, "0.5": 5}) == Counter({0.1: 3, 0.5: 2, float("inf"): 2})
+
+
+def applied(**counts: object) -> Measured:
+    return Measured(2.0, Counts(**counts), 100.0, floor=1.9)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("counts", "name"),
+    [
+        ({"writes": Counter({"TrainedModel status": 31})}, "writes to models, for each"),
+        ({"refused": 1.0}, "requests answered with 429"),
+        ({"etcd": 10.1 * 1024 * 10}, "put into etcd a model, the user's writes too"),
+        ({"late": Counter({0.25: 1})}, "event loop late, at most"),
+    ],
+)
+def test_what_is_too_much_misses_its_goal(counts: dict[str, object], name: str) -> None:
+    assert missed(figures_of({"apply": applied(**counts)}, 10, 1)[f"{APPLY}: {name}"])
+    assert not any(map(missed, figures_of({"apply": applied()}, 10, 1).values()))
+
+
+def test_a_restart_that_writes_anything_misses_its_goal() -> None:
+    wrote = Measured(1.0, Counts(writes=Counter({"TrainedModel status": 1})), 100.0)
+    assert missed(figures_of({"restart": wrote}, 10, 1)["10 models on 1 host, restart: writes to models"])
