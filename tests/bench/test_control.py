@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
 from bench.agent.figures import missed
 from bench.control.meter import Counts, apart, difference
 from bench.control.results import figures_of
