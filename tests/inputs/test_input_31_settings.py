@@ -121,6 +121,7 @@ def test_input_31_a_port_of_the_webhooks_that_is_in_use_is_named(api_server: Clu
         (tmp_path / f"tls.{name}").write_bytes((keys / f"apiserver.{name}").read_bytes())
     env = {"POD_NAMESPACE": "default", "KUBECONFIG": str(api_server.kubeconfig)}
     env |= {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(tmp_path), "MANYSERVE_METRICS_PORT": str(free_port())}
+    env |= {"MANYSERVE_WEBHOOK_SERVICE": "kubernetes"}  # whose certificate that is
     with taken() as port:
         assert says_it_is_in_use(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
 
