@@ -108,8 +108,8 @@ async def test_the_order_is_children_then_config_then_what_is_told() -> None:
     assert written[2:] == [
         "PUT configmaps/modelconfig-h-0",
         "PATCH pods/p",
-        "PATCH trainedmodels/cifar10/status",
         "PATCH trainedmodels/cifar10",
+        "PATCH trainedmodels/cifar10/status",
     ]
     assert len(carried.writes) == 6
 
@@ -123,6 +123,20 @@ async def test_a_model_loses_an_old_owner_before_anything_is_told() -> None:
         carried.has(moved)
         await carried.applier.carry_out(HOST, todo)
     assert server.written()[-2:] == ["PATCH trainedmodels/cifar10", "PATCH trainedmodels/cifar10/status"]
+
+
+async def test_of_many_new_models_a_few_are_owned_before_and_the_others_after_they_are_told() -> None:
+    server = Cluster()
+    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
+    todo = Plan(
+        owners=tuple(SetOwners(each, (OWNER,), ()) for each in models),
+        statuses=tuple(SetStatus("TrainedModel", each, f"uid-{each}", {}) for each in models),
+    )
+    async with carrying(server) as carried:
+        carried.has(*(make.model_object(each, host="h") for each in models))
+        await carried.applier.carry_out(HOST, todo)
+    told = [each.endswith("/status") for each in server.written()]
+    assert told == [False] * AT_ONCE + [True] * len(models) + [False] * (len(models) - AT_ONCE)
 
 
 async def test_owners_that_somebody_changed_since_are_not_written() -> None:

@@ -8,7 +8,7 @@ is dropped. Whatever is written goes into our copies at once.
 
 What is told breaks off when there is news of the host, or thousands of statuses would keep `models.json` from
 those who came meanwhile; the next plan has the rest. What can wait comes last, a few at least each time: how far
-a model is that does not answer yet, and whose a model is.
+a model is that does not answer yet, and, but for a few that are written first, whose the models are.
 """
 
 from __future__ import annotations
@@ -111,12 +111,14 @@ class Applier:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
         share = max(LEAST, len(self._known.models.get(key, ())) // 8)
+        owners = sorted(todo.owners, key=lambda each: each.can_wait)
+        few = sum(not each.can_wait for each in owners) + AT_ONCE
         stages = (
             ([partial(self._nudge, key, each) for each in todo.nudges], _never),
-            ([partial(set_owners, each) for each in todo.owners if not each.can_wait], _never),
+            ([partial(set_owners, each) for each in owners[:few]], _never),
             ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(share, hurry)),
             ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
-            ([partial(set_owners, each) for each in todo.owners if each.can_wait], _after(AT_ONCE, hurry)),
+            ([partial(set_owners, each) for each in owners[few:]], hurry),
         )
         failed: list[ClusterError] = []
         for writes, enough in stages:
