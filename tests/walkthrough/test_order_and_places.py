@@ -73,6 +73,7 @@ def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why
 def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: Kubectl) -> None:
     kubectl.apply(model("waits", memory="3Gi"))
     kubectl.apply(host())
+    wait_not_ready(kubectl, "tm", "waits", "MemoryResourceNotAvailable")
     kubectl.apply(model("placed"))
     wait_ready(kubectl, "tm", "placed")
     kubectl("delete", "isvc", "mms")
