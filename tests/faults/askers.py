@@ -1,7 +1,8 @@
 """Users who create models at a steady pace, each as a dry run, and what was refused: a webhook's load.
 
-Beside them somebody connects anew again and again, as an API server does that has just started: one that runs
-keeps its connections, and would not notice a certificate that it ought not to trust.
+Beside them somebody connects anew again and again, and trusts what was registered a second ago, as an API server
+does that hears late: one that runs well keeps its connections, and would not notice a certificate of a CA that it
+cannot know yet.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from tests.support.webhook import SERVICE, Webhook
 RATE = 200.0
 """Creates a second, if the machine can."""
 ASKERS = 20
-HANDSHAKES = 10.0
+CONNECTORS = 10
+LATE = 1.0
+"""Seconds from reading what is registered to connecting."""
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Asked:
             found = await client.get(CONFIGURATION, "", self.webhook.registration)
             bundle = base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
             trust = ssl.create_default_context(cadata=bundle)
+            await asyncio.sleep(LATE)
             try:
                 _, writer = await asyncio.open_connection(SERVICE, self.webhook.port, ssl=trust)
             except OSError as error:
@@ -71,7 +75,6 @@ class Asked:
             else:
                 self.connected += 1
                 writer.transport.abort()
-            await asyncio.sleep(1 / HANDSHAKES)
 
 
 @asynccontextmanager
@@ -83,7 +86,7 @@ async def asking(server: Cluster, client: KubeHttp, webhook: Webhook) -> AsyncIt
     async with aiohttp.ClientSession(access.server, connector=connector, headers=headers) as session:
         asked = Asked(webhook)
         tasks = [asyncio.create_task(asked.create(session)) for _ in range(ASKERS)]
-        tasks.append(asyncio.create_task(asked.connect(client)))
+        tasks += [asyncio.create_task(asked.connect(client)) for _ in range(CONNECTORS)]
         try:
             yield asked
         finally:

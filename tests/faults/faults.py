@@ -96,13 +96,13 @@ async def throttled(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def failing_reads(scene: Scene) -> AsyncIterator[None]:
+async def failing_reads(scene: Scene, seconds: float = 60 if LONG else 6) -> AsyncIterator[None]:
     """Row 5: every list and watch is answered with 500, 503 and 504."""
     codes = [Rule(answer(code), str(code), verbs=("list", "watch"), chance=chance) for code, chance in FAILING]
     with scene.proxy.faulty(*codes):
         cut(scene)
         yield
-        await asyncio.sleep(300 if LONG else 6)
+        await asyncio.sleep(seconds)
 
 
 FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))

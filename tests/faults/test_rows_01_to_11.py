@@ -50,8 +50,12 @@ def _what(line: Line) -> str:
     return re.sub(r"(resourceVersion|timeoutSeconds)=\d+", "", line.path)
 
 
-async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(scene: Scene, figures: Figures) -> None:
-    figures.take(f"5 lists and watches fail: {AGAIN}", await scene.survives(faults.failing_reads(scene)), "s")
+@pytest.mark.parametrize("outage", [60, 300] if LONG else [6], ids="{} s".format)
+async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(
+    scene: Scene, figures: Figures, outage: float
+) -> None:
+    seconds = await scene.survives(faults.failing_reads(scene, outage))
+    figures.take(f"5 lists and watches fail for {outage:g} s: {AGAIN}", seconds, "s")
     assert scene.operator.starts == 1, "an API server that fails is no reason to be restarted"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 
+from manyserve.api import names
 from manyserve.cluster import kinds
 from tests.cluster.waiting import until
 from tests.contract.stage import soon
@@ -18,6 +19,7 @@ from tests.support.figures import Figures
 from tests.support.kubectl import condition
 
 AGAIN = "seconds until all is right again"
+DEPLOYMENT = names.deployment(HOST)
 
 
 async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again(
@@ -37,10 +39,52 @@ async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again
 
 async def test_fault_14_a_config_edited_by_hand_is_put_back(scene: Scene, figures: Figures) -> None:
     await scene.furnish()
-    await scene.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": "[]"}}))
-    figures.take(f"14 models.json emptied by hand: {AGAIN}", await scene.right(), "s")
+    placed = scene.kubectl.get("configmap", CONFIG)["data"]["models.json"]
+    for what, text in (("emptied", "[]"), ("edited", placed.replace("cifar10", "another").replace('"one"', '"ghost"'))):
+        await scene.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": text}}))
+        figures.take(f"14 models.json {what} by hand: {AGAIN}", await scene.right(), "s")
+    assert scene.kubectl.get("configmap", CONFIG)["data"]["models.json"] == placed
     await scene.quiet()
     assert oracle.memory_is_never_above_the_limit(scene.witness.history) == []
+
+
+async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(scene: Scene, figures: Figures) -> None:
+    await scene.apply(make.host_object(minReplicas=1, maxReplicas=4), make.model_object("one"))
+    await scene.right()
+    await scene.do("scale", "deployment", DEPLOYMENT, "--replicas=2")
+    await scene.quiet()
+    await _scaled_by_an_autoscaler(scene, 3)
+    await scene.apply(make.host_object(minReplicas=1, maxReplicas=5), make.model_object("two"))
+    await scene.right()
+    await scene.quiet()
+    assert (_replicas(scene), _are_ours(scene)) == (3, False)
+    await scene.apply(make.host_object(minReplicas=2, maxReplicas=2))
+    began = time.monotonic()
+    await soon(lambda: _replicas(scene) == 2, "without an autoscaler the number is the host's")
+    figures.take("14 replicas without an autoscaler: seconds until they are the host's", time.monotonic() - began, "s")
+    await scene.do("scale", "deployment", DEPLOYMENT, "--replicas=4")
+    await soon(lambda: _replicas(scene) == 2, "and stays the host's")
+    assert _are_ours(scene)
+    await scene.right()
+    await scene.judge()
+
+
+async def _scaled_by_an_autoscaler(scene: Scene, replicas: int) -> None:
+    """Set the number as a HorizontalPodAutoscaler's controller does: by the subresource `scale`."""
+    patch = json.dumps({"spec": {"replicas": replicas}})
+    words = ("--subresource=scale", "--type=merge", "--field-manager=an-autoscaler", "-p", patch)
+    await scene.do("patch", "deployment", DEPLOYMENT, *words)
+
+
+def _replicas(scene: Scene) -> int:
+    return int(scene.kubectl.get("deployment", DEPLOYMENT)["spec"]["replicas"])
+
+
+def _are_ours(scene: Scene) -> bool:
+    """Tell whether the number of replicas is a field that the operator applies."""
+    found = json.loads(scene.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
+    (own,) = (each for each in found["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
+    return "f:replicas" in own["fieldsV1"]["f:spec"]
 
 
 async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(scene: Scene, figures: Figures) -> None:
