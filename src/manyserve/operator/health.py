@@ -1,9 +1,9 @@
 """Whether the operator is alive, whether it is ready, and its metrics, over HTTP.
 
 Alive: every informer has turned within 90 seconds (a stream that is silent for 75 is given up, so one that
-has not is stuck), so has the election, and no task has ended. An API server that is away is no reason to be
-restarted. Ready: everything has been listed once, there is a configuration, and we may use the Lease; a replica
-that waits for its turn is ready.
+has not is stuck), so has the election, no task has ended, and the queue gets on. An API server that is away is
+no reason to be restarted. Ready: everything has been listed once, there is a configuration, and we may use the
+Lease; a replica that waits for its turn is ready.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Operator:
         self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(client, known, self._watches.by_kind, self._recorder, _count_write)
+        self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.alive else 0)
         for informer in self._watches:
@@ -79,7 +79,7 @@ class Operator:
             return f"ended: {', '.join(ended)}"
         if not self._replicas.healthy:
             return "an agent is not asked any more"
-        return stale_watches(self._informers) or stuck_election(self._elector)
+        return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.why_stuck()
 
     def why_not_ready(self) -> str | None:
         """Return what is not there yet, or None."""
@@ -126,6 +126,6 @@ class Operator:
         self._known.touch_all()
         await self._queue.serve(reconciler(self._known, self._applier, self._lookups, touched=self._queue.touched))
 
-
-def _count_write(kind: str, verb: str) -> None:
-    metrics.WRITES.labels(kind, verb).inc()
+    def _count_write(self, kind: str, verb: str) -> None:
+        self._queue.note_progress()
+        metrics.WRITES.labels(kind, verb).inc()

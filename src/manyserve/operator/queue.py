@@ -15,6 +15,9 @@ from manyserve.operator import metrics
 from manyserve.operator.schedule import Schedule
 
 WORKERS = 8
+STUCK = 600.0
+"""Seconds in which something begins, ends or is written while anything is to be done, whatever the API server does."""
+OVERDUE = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Queue:
         self._schedule = Schedule() if schedule is None else schedule  # an empty one is false
         self._clock = clock
         self._changed = asyncio.Event()
+        self._serving = False
+        self._running = 0
+        self._progress = clock()
         self.alive = 0
         """How many workers there are."""
 
@@ -72,19 +78,46 @@ class Queue:
         """Forget hosts that have long had nothing to do."""
         self._schedule.forget_idle(self._clock())
 
+    def note_progress(self) -> None:
+        """Note that a run is not stuck: it has written something."""
+        self._progress = self._clock()
+
+    def why_stuck(self) -> str | None:
+        """Return why what is touched is not run any more, or None; nobody runs anything while nobody serves."""
+        gone, now = self._workers - self.alive, self._clock()
+        if not self._serving:
+            return None
+        if gone:  # a task that is cancelled by itself ends no group
+            return f"{gone} of {self._workers} workers of the queue are gone"
+        due = self._schedule.next_due()
+        to_be_done = self._running or (due is not None and now - due > OVERDUE)
+        return "the queue does not get on" if to_be_done and now - self._progress > STUCK else None
+
     async def serve(self, run: Run) -> None:
         """Run what is due until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work(run))
+        self.note_progress()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    self.alive += 1
+                    group.create_task(self._work(run)).add_done_callback(self._gone)
+                self._serving = True
+        finally:
+            self._serving = False
+
+    def _gone(self, _: asyncio.Task[None]) -> None:
+        self.alive -= 1
 
     async def _work(self, run: Run) -> None:
-        self.alive += 1
-        try:
-            while True:
-                await self._one(run, await self._next())
-        finally:
-            self.alive -= 1
+        while True:
+            key = await self._next()
+            self._running += 1
+            self.note_progress()
+            try:
+                await self._one(run, key)
+            finally:
+                self._running -= 1
+                self.note_progress()
 
     async def _next(self) -> Key:
         """Wait until a host is due."""

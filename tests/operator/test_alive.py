@@ -1,0 +1,171 @@
+"""Each way in which an operator can go blind while its process lives on, and that `/healthz` tells of it.
+
+The API server is away all the time, which is no reason to be restarted: so nothing but what a test breaks is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.cluster.access import Access
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.fence import Fence
+from manyserve.cluster.lease import Lease
+from manyserve.operator.health import STALE
+from manyserve.operator.leader import Elector
+from manyserve.operator.operator import Operator
+from manyserve.operator.queue import OVERDUE, STUCK
+from manyserve.operator.settings import OperatorSettings
+from tests.cluster.waiting import until
+from tests.operator.test_replicas import pod
+
+NOWHERE = "http://127.0.0.1:9"
+HOST = Key("default", "triton-mms")
+
+
+@pytest.fixture
+async def operator() -> AsyncIterator[Operator]:
+    """An operator that works, as far as it can without an API server."""
+    async with KubeHttp(Access(NOWHERE)) as client:
+        elector = Elector(Lease(client, "n", "l"), Fence(), "me")
+        found = Operator(client, OperatorSettings(), elector)
+        await found.start()
+        async with found._term():
+            await until(lambda: found._queue.alive)
+            await asyncio.sleep(0)
+            assert found.why_not_alive() is None
+            yield found
+        await found.stop()
+
+
+def task_of(name: str) -> asyncio.Task[None]:
+    """Return one of the operator's tasks."""
+    (found,) = (each for each in asyncio.all_tasks() if each.get_name() == name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "watch of inferenceservices",
+        "watch of trainedmodels",
+        "watch of pods",
+        "watch of configmaps",
+        "watch of serviceaccounts",
+        "work",
+        "event loop",
+        "events",
+        "lookups",
+        "resync",
+        "reconcile",
+    ],
+)
+async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) -> None:
+    for task in [each for each in asyncio.all_tasks() if each.get_name() == name]:
+        task.cancel()
+    await until(operator.why_not_alive)
+    assert name in str(operator.why_not_alive())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), SystemError("a defect"), asyncio.CancelledError()])
+async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    informer = operator._watches.by_kind["Pod"]
+
+    def broken() -> float:
+        raise error
+
+    monkeypatch.setattr(informer, "_wait", broken)
+    await until(operator.why_not_alive, 40)
+    assert operator.why_not_alive() == "ended: watch of pods"
+
+
+async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
+    operator._watches.by_kind["Pod"].last_turn -= STALE + 1
+    assert operator.why_not_alive() == "watches that are stuck: pods"
+
+
+async def test_the_watch_of_the_configuration_is_one_of_them(operator: Operator) -> None:
+    operator._config.informer.last_turn -= STALE + 1
+    assert operator.why_not_alive() == "watches that are stuck: configmaps"
+
+
+async def test_an_election_in_which_nobody_looks_any_more_is_named(operator: Operator) -> None:
+    assert operator._elector is not None
+    operator._elector.last_turn = operator._elector._clock() - STALE - 1
+    assert operator.why_not_alive() == "the Lease is not looked at any more"
+
+
+async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator) -> None:
+    operator._replicas.pod_stored(None, pod())
+    assert operator.why_not_alive() is None
+    task_of("agent of u1").cancel()
+    await until(operator.why_not_alive)
+    assert operator.why_not_alive() == "an agent is not asked any more"
+
+
+@asynccontextmanager
+async def reconciling(operator: Operator, run: Callable[[Key], object]) -> AsyncIterator[None]:
+    """Have the queue served by a run of the test's own."""
+    (task,) = (each for each in operator._works._tasks if each.get_name() == "reconcile")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    operator._works._tasks.remove(task)
+    operator._works.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
+    await until(lambda: operator._queue.alive)
+    assert operator.why_not_alive() is None
+    yield
+
+
+async def test_a_worker_of_the_queue_that_is_gone_is_noticed(operator: Operator) -> None:
+    async def cancels_itself(_: Key) -> None:
+        raise asyncio.CancelledError
+
+    async with reconciling(operator, cancels_itself):
+        operator._queue.touch(HOST)
+        await until(operator.why_not_alive)
+        assert str(operator.why_not_alive()).endswith("of 8 workers of the queue are gone")
+
+
+async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(operator: Operator) -> None:
+    now = [0.0]
+    operator._queue._clock = lambda: now[0]
+
+    async def hangs(_: Key) -> None:
+        await asyncio.Event().wait()
+
+    async with reconciling(operator, hangs):
+        operator._queue.touch(HOST)
+        now[0] = 1.0
+        operator._queue.touch(HOST)
+        await until(lambda: operator._queue._running)
+        now[0] += STUCK + 1
+        assert operator.why_not_alive() == "the queue does not get on"
+        operator._count_write("ConfigMap", "write")
+        assert operator.why_not_alive() is None
+
+
+async def test_what_is_due_and_taken_by_nobody_is_noticed_and_a_long_idle_queue_is_well(operator: Operator) -> None:
+    now = [0.0]
+    operator._queue._clock = lambda: now[0]
+    operator._queue.note_progress()
+    now[0] = 10 * STUCK
+    assert operator.why_not_alive() is None
+    operator._queue._schedule.touch(HOST, now[0])  # and nobody is woken
+    assert operator.why_not_alive() is None
+    now[0] += OVERDUE + 1
+    assert operator.why_not_alive() == "the queue does not get on"
+
+
+async def test_a_replica_that_waits_has_no_queue_that_could_be_stuck() -> None:
+    async with KubeHttp(Access(NOWHERE)) as client:
+        waiting = Operator(client, OperatorSettings())
+        waiting._queue.touch(HOST)
+        waiting._queue._clock = lambda: 1e9
+        assert waiting.why_not_alive() is None
