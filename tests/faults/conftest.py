@@ -9,7 +9,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
-from tests.faults.scene import Scene, playing
+from tests.faults.scene import LONG, Scene, playing
 from tests.support.control_plane import api_server, client, kubectl, mark
 from tests.support.figures import REPORTS, Figures, reports
 from tests.support.kubectl import Kubectl
@@ -38,11 +38,22 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.fixture
+def hasty() -> bool:
+    """Whether the operator gives silent watches up sooner than it does in a cluster."""
+    return not LONG
+
+
+@pytest.fixture
 async def scene(
-    request: pytest.FixtureRequest, api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+    request: pytest.FixtureRequest,
+    api_server: Cluster,
+    kubectl: Kubectl,
+    client: KubeHttp,
+    tmp_path: Path,
+    hasty: bool,
 ) -> AsyncIterator[Scene]:
     """The real operator behind the proxy, in the test's own namespace."""
-    async with playing(api_server, kubectl, client, tmp_path) as found:
+    async with playing(api_server, kubectl, client, tmp_path, hasty=hasty) as found:
         yield found
         if request.node.stash.get(FAILED, True):
             found.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")

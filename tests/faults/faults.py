@@ -1,6 +1,6 @@
 """The faults, each a span of time in which something is broken; by the numbers of their rows, to be paired.
 
-What a row says in minutes takes seconds here, unless `FAULTS=long`.
+What a row says in minutes takes seconds here, unless `FAULTS=long`; in pairs it always takes seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -29,7 +30,6 @@ CONFIG = f"modelconfig-{HOST}-0"
 MODELS = "/trainedmodels"
 NO_EVENT = "^(?!.*/events)"
 HUGE = 2 << 20
-CLIENTS = 50 if LONG else 10
 RETRY_AFTER = 5 if LONG else 2
 
 
@@ -55,17 +55,17 @@ def dying(scene: Scene) -> Do:
 
 
 @asynccontextmanager
-async def answers_lost(scene: Scene) -> AsyncIterator[None]:
+async def answers_lost(scene: Scene, seconds: float = 60 if LONG else 2) -> AsyncIterator[None]:
     """Row 2: half of all writes happen, and their answers never come."""
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
     with scene.proxy.faulty(rule):
         yield
         await until(lambda: rule.done >= 2, 20)
-        await asyncio.sleep(60 if LONG else 2)
+        await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
-async def conflict_storm(scene: Scene) -> AsyncIterator[None]:
+async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> AsyncIterator[None]:
     """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second."""
 
     async def storm() -> None:
@@ -78,21 +78,21 @@ async def conflict_storm(scene: Scene) -> AsyncIterator[None]:
     storming = asyncio.create_task(storm())
     try:
         yield
-        await asyncio.sleep(30 if LONG else 4)
+        await asyncio.sleep(seconds)
     finally:
         storming.cancel()
 
 
 @asynccontextmanager
-async def throttled(scene: Scene) -> AsyncIterator[None]:
+async def throttled(scene: Scene, retry_after: int = RETRY_AFTER) -> AsyncIterator[None]:
     """Row 4: 429 with Retry-After for everything, then for patches alone."""
-    do = answer(429, retry_after=RETRY_AFTER)
+    do = answer(429, retry_after=retry_after)
     with scene.proxy.faulty(Rule(do, "429")):
         cut(scene)
         yield
-        await asyncio.sleep(3 * RETRY_AFTER)
+        await asyncio.sleep(3 * retry_after)
     with scene.proxy.faulty(Rule(do, "429", verbs=("patch",))):
-        await asyncio.sleep(3 * RETRY_AFTER)
+        await asyncio.sleep(3 * retry_after)
 
 
 @asynccontextmanager
@@ -164,14 +164,14 @@ async def stale_list(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def control_plane_killed(scene: Scene) -> AsyncIterator[None]:
+async def control_plane_killed(scene: Scene, seconds: float = 30 if LONG else 3) -> AsyncIterator[None]:
     """Row 10: etcd and the API server die by SIGKILL, and come back."""
     server = scene.api_server
     for name in ("kube-apiserver", "etcd"):
         pid = process.find(server, name)
         assert pid, f"{name} runs"
         os.kill(pid, signal.SIGKILL)
-    await asyncio.sleep(30 if LONG else 3)
+    await asyncio.sleep(seconds)
     for name, flags in (("etcd", controlplane._etcd(server)), ("kube-apiserver", controlplane._apiserver(server))):
         controlplane._start(server, name, flags)
     async with asyncio.timeout(90):
@@ -181,13 +181,13 @@ async def control_plane_killed(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def two_operators(scene: Scene, lag: float = 0.0) -> AsyncIterator[None]:
+async def two_operators(scene: Scene, lag: float = 0.0, seconds: float = 60 if LONG else 3) -> AsyncIterator[None]:
     """Row 11: a second operator works on the same objects; with a lag, from old pictures."""
     with scene.proxy.faulty(*([Rule(delay(lag), f"{lag:g} s late", client="second")] if lag else [])):
         async with keeping(scene.another("second")) as second:
             await _settle(second)
             yield
-            await asyncio.sleep(60 if LONG else 3)
+            await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
@@ -222,16 +222,16 @@ def cut(scene: Scene, path: str = "") -> None:
 
 ROWS: dict[int, Callable[[Scene], AbstractAsyncContextManager[object]]] = {
     1: killed,
-    2: answers_lost,
-    3: conflict_storm,
-    4: throttled,
-    5: failing_reads,
+    2: partial(answers_lost, seconds=2),
+    3: partial(conflict_storm, seconds=4),
+    4: partial(throttled, retry_after=2),
+    5: partial(failing_reads, seconds=6),
     6: silent,
     7: gone,
     8: bad_streams,
     9: stale_list,
-    10: control_plane_killed,
-    11: two_operators,
-    18: crowd,
+    10: partial(control_plane_killed, seconds=3),
+    11: partial(two_operators, seconds=3),
+    18: partial(crowd, clients=10, models=40),
 }
-"""Those that may come in pairs."""
+"""Those that may come in pairs, as long as they last there."""

@@ -157,25 +157,28 @@ def operator(
     *,
     settings: dict[str, str] | None = None,
     token: str | None = None,
+    hasty: bool = not LONG,
 ) -> Kept:
     """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet.
 
     With a token it comes as somebody else than the administrator.
     """
-    words = () if LONG else IMPATIENT
+    words = IMPATIENT if hasty else ()
     found = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"} | HASTE | (settings or {})
     return Kept(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
 
 
 @asynccontextmanager
-async def playing(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path) -> AsyncIterator[Scene]:
+async def playing(
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, hasty: bool = not LONG
+) -> AsyncIterator[Scene]:
     """Set the scene; the operator is ready when this yields."""
     await asyncio.to_thread(configure, kubectl)
     async with (
         witnessing(client, kubectl.namespace) as witness,
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         proxying(api_server.kubeconfig) as proxy,
-        keeping(operator(proxy, kubectl.namespace, port, folder, "operator")) as kept,
+        keeping(operator(proxy, kubectl.namespace, port, folder, "operator", hasty=hasty)) as kept,
     ):
         await kept.ready()
         yield Scene(kubectl, client, api_server, one, port, proxy, witness, kept, folder)

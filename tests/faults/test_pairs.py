@@ -1,6 +1,7 @@
 """Rows 1 to 11 and 18 in random pairs; the seed is printed, and `FAULTS_SEED` runs the same pairs again.
 
-The short form takes the same few pairs each time: what is new is found by the long form, not by who changes a line.
+The short form takes the same two pairs each time: what is new is found by the long form, with fifty others each time,
+not by who changes a line. `FAULTS_PAIRS` is how many.
 """
 
 from __future__ import annotations
@@ -15,8 +16,16 @@ from tests.faults.faults import ROWS
 from tests.faults.scene import LONG, Scene
 from tests.support.figures import Figures
 
+MANY = 50
 SEED = int(os.environ.get("FAULTS_SEED") or (random.randrange(1_000_000) if LONG else 5))
-PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)), 20 if LONG else 2))
+COUNT = int(os.environ.get("FAULTS_PAIRS") or (MANY if LONG else 2))
+PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)), COUNT))
+
+
+@pytest.fixture
+def hasty() -> bool:
+    """In pairs each fault takes seconds, in the long form, too."""
+    return True
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{one} and {two}, seed {SEED}" for one, two in PAIRS])
