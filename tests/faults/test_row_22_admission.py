@@ -21,8 +21,8 @@ async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(
     await _has_quota(scene, services=1, pods=0)
     began = time.monotonic()
     await soon(lambda: _says(scene, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60)
-    assert condition(scene.kubectl.get("tm", "one"))["reason"] == "InferenceServiceNotReady"
     figures.take("22 a quota lets a child in: seconds until it is made", time.monotonic() - began, "s")
+    await soon(lambda: _waits(scene, "one"), "its model is told that it waits for the host")
     await _has_quota(scene, services=1, pods=1)
     figures.take("22 a quota lets pods in: seconds until all is right", await scene.right(), "s")
     await scene.judge()
@@ -59,6 +59,10 @@ def _limit_range(**limits: dict[str, str]) -> Manifest:
 def _says(scene: Scene, reason: str, *words: str) -> bool:
     found = condition(scene.kubectl.get("isvc", HOST))
     return found.get("reason") == reason and all(each in found["message"] for each in words)
+
+
+def _waits(scene: Scene, model: str) -> bool:
+    return condition(scene.kubectl.get("tm", model)).get("reason") == "InferenceServiceNotReady"
 
 
 def _pods_are_made(scene: Scene) -> bool:
