@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -36,6 +38,18 @@ def test_a_settled_host_with_its_models_is_left_alone() -> None:
     assert plan(settled, make.NOW).empty
     assert [ready(each)[0] for each in settled.models] == ["True", "True"]
     assert [each.status.loaded for each in settled.models] == ["1/1", "1/1"]
+
+
+def test_the_picture_is_freed_with_its_plan_without_a_collection_of_garbage() -> None:
+    picture = seen(make.model("cifar10"))
+    pictures = weakref.ref(picture)
+    gc.disable()
+    try:
+        plan(picture, make.NOW)
+        del picture
+        assert pictures() is None, "a cycle keeps it: thousands of models would be kept with each of some hundred plans"
+    finally:
+        gc.enable()
 
 
 def test_a_host_is_ready_with_no_model_on_it() -> None:

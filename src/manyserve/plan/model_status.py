@@ -91,12 +91,11 @@ class Host:
 
     @cached_property
     def supports(self) -> Callable[[str], Condition]:
-        """Whether its server supports a framework."""
+        """Whether its server supports a framework; kept here, so it knows nothing of us, or we would never be freed."""
+        service, config = self.service, self.observed.config
         return cache(
             lambda framework: _condition(
-                conditions.FRAMEWORK_SUPPORTED,
-                NOT_SUPPORTED,
-                why_not_framework(self.service, framework, self.observed.config),
+                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, why_not_framework(service, framework, config)
             )
         )
 
