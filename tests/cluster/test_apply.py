@@ -11,14 +11,14 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.cluster import errors
-from manyserve.cluster.apply import LEAST, Applier
+from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.copies import Manifest
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.known import Known
 from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.watches import Watches
-from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, WriteConfig
 from manyserve.plan.observed import Child
 from tests.cluster.scripted import ScriptedServer, served
 from tests.support import make
@@ -93,7 +93,7 @@ def whole_plan() -> Plan:
         config=WriteConfig(thing("ConfigMap", "modelconfig-h-0"), "7"),
         nudges=(Nudge("p", "u", "hash"),),
         owners=(SetOwners("cifar10", (OWNER,), ()),),
-        statuses=(SetStatus("TrainedModel", "cifar10", "uid-cifar10", {"loaded": "1/1"}),),
+        statuses=(make.status_write(),),
         events=(Event("TrainedModel", "cifar10", "uid-cifar10", "Normal", "Ready", "it answers"),),
     )
 
@@ -130,7 +130,7 @@ async def test_of_many_new_models_a_few_are_owned_before_and_the_others_after_th
     models = [f"m-{number}" for number in range(3 * AT_ONCE)]
     todo = Plan(
         owners=tuple(SetOwners(each, (OWNER,), ()) for each in models),
-        statuses=tuple(SetStatus("TrainedModel", each, f"uid-{each}", {}) for each in models),
+        statuses=tuple(make.status_write(each) for each in models),
     )
     async with carrying(server) as carried:
         carried.has(*(make.model_object(each, host="h") for each in models))
@@ -149,19 +149,17 @@ async def test_owners_that_somebody_changed_since_are_not_written() -> None:
     assert server.written() == []
 
 
-@pytest.mark.parametrize(
-    ("waits", "least"), [(False, LEAST), (True, AT_ONCE)], ids=["that it answers", "how far it is"]
-)
-async def test_when_there_is_news_of_the_host_what_is_told_breaks_off_after_a_while(waits: bool, least: int) -> None:
+@pytest.mark.parametrize("waits", [False, True], ids=["that it answers", "how far it is"])
+async def test_when_it_is_the_hosts_turn_again_what_is_told_breaks_off_after_a_few(waits: bool) -> None:
     server = Cluster()
-    models = [f"m-{number}" for number in range(2 * LEAST)]
-    todo = Plan(statuses=tuple(SetStatus("TrainedModel", each, f"uid-{each}", {}, can_wait=waits) for each in models))
+    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
+    todo = Plan(statuses=tuple(make.status_write(each, can_wait=waits) for each in models))
     async with carrying(server) as carried:
         carried.has(*(make.model_object(each, host="h") for each in models))
         await carried.applier.carry_out(HOST, todo, lambda: True)
-        assert len(server.written()) == least
+        assert len(server.written()) == AT_ONCE
         await carried.applier.carry_out(HOST, todo, lambda: False)
-    assert len(server.written()) == least + len(models)
+    assert len(server.written()) == AT_ONCE + len(models)
 
 
 async def test_the_config_is_written_for_the_version_that_was_planned_for() -> None:
@@ -215,8 +213,8 @@ async def test_a_status_is_only_written_to_the_object_that_was_planned_for() -> 
     server = Cluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
-        status = SetStatus("TrainedModel", "cifar10", "an-earlier-one", {"loaded": "1/1"})
-        gone = SetStatus("TrainedModel", "gone", "u", {"loaded": "1/1"})
+        status = make.status_write(uid="an-earlier-one")
+        gone = make.status_write("gone")
         await carried.applier.carry_out(HOST, Plan(statuses=(status, gone)))
     assert server.written() == []
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import types
 from collections.abc import Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 Shape = st.SearchStrategy[Any]
@@ -105,7 +107,7 @@ def _exact(kind: Any, bounds: Sequence[Any], *, junk: bool) -> Shape:  # noqa: P
 
 
 def _named(kind: Any, *, junk: bool) -> Shape:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)):
         return _structure(kind, junk=junk)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from([each.value for each in kind])
@@ -113,12 +115,12 @@ def _named(kind: Any, *, junk: bool) -> Shape:
 
 
 @cache
-def _structure(kind: type[BaseModel], *, junk: bool) -> Shape:
+def _structure(kind: type[Any], *, junk: bool) -> Shape:
     """Return the fields that must be there, and a few of the others; now and then one is missing."""
-    fields = {field.alias or name: field for name, field in kind.model_fields.items()}
-    shapes = {name: _of(field.annotation, field.metadata, junk=junk) for name, field in fields.items()}
-    needed = [name for name, field in fields.items() if field.is_required()]
-    others = [name for name in fields if name not in needed]
+    parts = _parts(kind)
+    shapes = {name: _of(annotation, bounds, junk=junk) for name, (annotation, bounds, _) in parts.items()}
+    needed = [name for name, (_, _, required) in parts.items() if required]
+    others = [name for name in parts if name not in needed]
 
     @st.composite
     def drawn(draw: st.DrawFn) -> dict[str, Any]:
@@ -127,6 +129,15 @@ def _structure(kind: type[BaseModel], *, junk: bool) -> Shape:
         return {name: draw(shapes[name]) for name in [*needed, *chosen] if name not in left_out}
 
     return drawn()
+
+
+def _parts(kind: type[Any]) -> dict[str, tuple[Any, Sequence[Any], bool]]:
+    """Return the type of each field by its name on the wire, its bounds, and whether it must be there."""
+    if issubclass(kind, BaseModel):
+        found = kind.model_fields.items()
+        return {field.alias or name: (field.annotation, field.metadata, field.is_required()) for name, field in found}
+    hints = get_type_hints(kind, include_extras=True)
+    return {to_camel(each.name): (hints[each.name], (), each.default is MISSING) for each in fields(kind)}
 
 
 def _text(bounds: Sequence[Any]) -> Shape:

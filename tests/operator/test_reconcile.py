@@ -26,9 +26,11 @@ class Applier:
     def __init__(self) -> None:
         self.carried: list[Plan] = []
         self.error: Exception | None = None
+        self.hurry: Callable[[], bool] = lambda: False
 
-    async def carry_out(self, _key: Key, todo: Plan, _hurry: Callable[[], bool]) -> None:
+    async def carry_out(self, _key: Key, todo: Plan, hurry: Callable[[], bool]) -> None:
         self.carried.append(todo)
+        self.hurry = hurry
         if self.error is not None:
             raise self.error
 
@@ -45,13 +47,19 @@ class Case:
 
     def __init__(self) -> None:
         self.now = make.NOW
+        self.is_due = False
         self.applier = Applier()
         self.planned_in: list[threading.Thread] = []
         known = Known(lambda _key: None)
         known.config = make.config()
         known.host_stored(None, make.host_object())
         self.run = reconciler(
-            known, cast("Any", self.applier), cast("Any", Lookups()), self._decide, now=lambda: self.now
+            known,
+            cast("Any", self.applier),
+            cast("Any", Lookups()),
+            self._decide,
+            now=lambda: self.now,
+            is_due=lambda _key: self.is_due,
         )
 
     def _decide(self, _observed: object, _now: datetime) -> Plan:
@@ -74,6 +82,17 @@ async def test_changes_in_quick_succession_are_one_write_at_once_and_one_when_th
     case.now += timedelta(seconds=0.75)
     assert (await case.run(HOST)).look_again_after is None
     assert [todo.config is not None for todo in case.applier.carried] == [True, False, True]
+
+
+async def test_what_can_wait_waits_when_there_is_news_and_the_config_could_be_changed_for_it() -> None:
+    case = Case()
+    await case.run(HOST)
+    case.is_due = True
+    assert not case.applier.hurry(), "the config was changed a moment ago"
+    case.now += timedelta(seconds=1)
+    assert case.applier.hurry()
+    case.is_due = False
+    assert not case.applier.hurry()
 
 
 async def test_a_write_that_failed_is_not_waited_for() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from manyserve.plan.actions import Nudge, Plan, SetStatus, WriteConfig
-from manyserve.plan.pace import hold_back, without_young
+from manyserve.plan.pace import hold_back, paced, without_young
 from tests.support import make
 
-STATUS = SetStatus("TrainedModel", "a", "uid-a", {"loaded": "1/1"})
+STATUS = make.status_write("a")
 TODO = Plan(config=WriteConfig({}, "7"), nudges=(Nudge("p", "u", "hash"),), statuses=(STATUS,))
 
 
@@ -51,7 +52,7 @@ def test_a_plan_without_a_config_is_left_as_it_is() -> None:
 
 
 def on_its_way(name: str, since: str | None = "2026-01-01T00:00:00Z", *, waits: bool = True) -> SetStatus:
-    return SetStatus("TrainedModel", name, f"uid-{name}", {}, can_wait=waits, first_since=since)
+    return make.status_write(name, can_wait=waits, first_since=since)
 
 
 def test_a_model_just_created_is_not_told_that_it_is_on_its_way() -> None:
@@ -59,6 +60,14 @@ def test_a_model_just_created_is_not_told_that_it_is_on_its_way() -> None:
     young = without_young(todo, after(0.5))
     assert young == Plan(statuses=(STATUS,), look_again_after=1.5), "what is final is told at once"
     assert without_young(todo, after(2.0)) is todo, "after two seconds it is told"
+
+
+def test_while_new_models_wait_for_their_second_they_are_told_later() -> None:
+    todo = Plan(config=WriteConfig({}, "7"), statuses=(on_its_way("a"), STATUS))
+    assert paced(todo, make.NOW, after(0.5)) == Plan(statuses=(STATUS,), look_again_after=0.5)
+    assert paced(todo, None, after(4.0)) == replace(todo, statuses=(STATUS,), look_again_after=1.0)
+    assert paced(todo, None, after(5.0)) == todo
+    assert paced(replace(todo, config=None), None, after(4.0)).statuses == todo.statuses, "all are in models.json"
 
 
 @pytest.mark.parametrize("since", [None, "", "yesterday", "2026-01-01T00:00:00", "2027-01-01T00:00:00Z"])

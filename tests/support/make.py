@@ -11,7 +11,8 @@ from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.api.trainedmodel import TrainedModel
+from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
+from manyserve.plan.actions import SetStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRAMEWORKS = ["tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"]
@@ -93,6 +94,13 @@ def pod(name: str = "pod-1", *, ready: bool = True, annotations: dict[str, str] 
         },
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
     }
+
+
+def status_write(name: str = "cifar10", uid: str = "", **fields: Any) -> SetStatus:
+    """Return the write that tells a model that it is loaded."""
+    return SetStatus(
+        "TrainedModel", name, uid or f"uid-{name}", TrainedModelStatus(), TrainedModelStatus(loaded="1/1"), **fields
+    )
 
 
 def report(*entries: Entry, state: ModelState = ModelState.LOADED, server: bool = True, **fields: Any) -> AgentReport:

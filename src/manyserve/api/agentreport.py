@@ -7,12 +7,13 @@ restarted) counts from 1 again. `docs/agent-status.schema.json` is generated fro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from manyserve.api.base import Wire
+from manyserve.api.base import WIRE, Wire
 
 AGENT_PORT = 9081
 
@@ -28,8 +29,11 @@ class ModelState(StrEnum):
     LOAD_FAILED = "LoadFailed"
 
 
-class ModelReport(Wire):
-    """One model on one pod."""
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """One model on one pod: of ten thousand on three, each takes a tenth of what it would as a `Wire`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = WIRE
 
     state: Annotated[ModelState, Field(description="How far it is.")]
     digest: Annotated[str, Field(description="SHA-256 of what was asked for (`Entry.digest`).")]

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from manyserve.api.base import Wire
+from manyserve.api.base import Lean
 from manyserve.api.quantity import Memory
 
 KEY = "models.json"
@@ -28,7 +28,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """No reader takes a longer text, packed or not."""
 
 
-class EntrySpec(Wire):
+class EntrySpec(Lean):
     """What to load."""
 
     storage_uri: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -38,7 +38,7 @@ class EntrySpec(Wire):
     refresh_interval: Annotated[str | None, Field(max_length=32)] = None
 
 
-class Entry(Wire):
+class Entry(Lean):
     """One placed model."""
 
     model_name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from manyserve.api import storageuri
-from manyserve.api.base import Meta, Wire, cel
+from manyserve.api.base import Lean, Meta, Wire, cel
 from manyserve.api.conditions import Message, Shared
 from manyserve.api.duration import DURATION, REFRESH_SENTENCE
 from manyserve.api.quantity import EXAMPLE, Memory, memory_rule
@@ -25,7 +25,7 @@ DIGEST_SENTENCE = "must be sha256: and 64 small hexadecimal digits"
 FRAMEWORK_SENTENCE = "must be one word in lower case, such as pytorch, tensorflow or onnx"
 
 
-class ModelSpec(Wire):
+class ModelSpec(Lean):
     """What to load: the files, the framework they are for, and the memory they need."""
 
     framework: Annotated[
@@ -86,7 +86,7 @@ class ModelSpec(Wire):
     ] = None
 
 
-class TrainedModelSpec(Wire):
+class TrainedModelSpec(Lean):
     """Which model, and on which host."""
 
     inference_service: Annotated[
@@ -102,7 +102,7 @@ class TrainedModelSpec(Wire):
     model: Annotated[ModelSpec, Field(description="The model.")]
 
 
-class Address(Wire):
+class Address(Lean):
     """Where something answers inside the cluster."""
 
     url: Annotated[str | None, Field(max_length=2048, description="URL inside the cluster.")] = None
@@ -118,7 +118,7 @@ class Failure(Wire):
     next_try: Annotated[str | None, Field(max_length=64, description="When it is tried again.")] = None
 
 
-class TrainedModelStatus(Wire):
+class TrainedModelStatus(Lean):
     """What the operator knows about the model."""
 
     url: Annotated[str | None, Field(max_length=2048, description="Where the model answers, for clients.")] = None
@@ -131,7 +131,7 @@ class TrainedModelStatus(Wire):
     observed_generation: Annotated[int | None, Field(ge=0, description="Generation that this status is about.")] = None
 
 
-class TrainedModel(Wire):
+class TrainedModel(Lean):
     """A model placed on an InferenceService that runs a multi-model server."""
 
     metadata: Meta

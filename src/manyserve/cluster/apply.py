@@ -6,9 +6,9 @@ by a stranger's object) is remembered with the API's own sentence for the next p
 being written. A conflict on `models.json` means that the plan was made from an old picture: the rest of it
 is dropped. Whatever is written goes into our copies at once.
 
-What is told breaks off when there is news of the host, or thousands of statuses would keep `models.json` from
-those who came meanwhile; the next plan has the rest. What can wait comes last, a few at least each time: how far
-a model is that does not answer yet, and, but for a few that are written first, whose the models are.
+What is told breaks off when it is the host's turn again, or thousands of statuses would keep `models.json` from
+those who came meanwhile; the next plan has the rest, and each tells a few at least. What can wait comes last: how
+far a model is that does not answer yet, and, but for a few that are written first, whose the models are.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ from manyserve.plan.observed import Child
 
 Action = TypeVar("Action")
 
-LEAST = 256
-"""So many models are told each time, or an eighth of all, before there is another look at what has changed."""
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
 
@@ -110,13 +108,12 @@ class Applier:
     async def _tell(self, key: Key, todo: Plan, hurry: Callable[[], bool]) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
-        share = max(LEAST, len(self._known.models.get(key, ())) // 8)
         owners = sorted(todo.owners, key=lambda each: each.can_wait)
         few = sum(not each.can_wait for each in owners) + AT_ONCE
         stages = (
             ([partial(self._nudge, key, each) for each in todo.nudges], _never),
             ([partial(set_owners, each) for each in owners[:few]], _never),
-            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(share, hurry)),
+            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
             ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
             ([partial(set_owners, each) for each in owners[few:]], hurry),
         )

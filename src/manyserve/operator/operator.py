@@ -124,7 +124,7 @@ class Operator:
         """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._replicas.heard()
         self._known.touch_all()
-        await self._queue.serve(reconciler(self._known, self._applier, self._lookups, touched=self._queue.touched))
+        await self._queue.serve(reconciler(self._known, self._applier, self._lookups, is_due=self._queue.is_due))
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()

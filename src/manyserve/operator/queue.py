@@ -70,9 +70,9 @@ class Queue:
         self._schedule.touch(key, self._clock())
         self._changed.set()
 
-    def touched(self, key: Key) -> bool:
-        """Tell whether a host that runs is due once more."""
-        return self._schedule.is_touched(key)
+    def is_due(self, key: Key) -> bool:
+        """Tell whether it is the turn of a host that runs once more."""
+        return self._schedule.is_due(key, self._clock())
 
     def forget_idle(self) -> None:
         """Forget hosts that have long had nothing to do."""

@@ -21,7 +21,7 @@ from manyserve.cluster.surroundings import needed
 from manyserve.operator.queue import Ran, Run
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
-from manyserve.plan.pace import hold_back, without_young
+from manyserve.plan.pace import paced, seconds_left
 from manyserve.plan.plan import plan
 
 
@@ -36,14 +36,14 @@ def reconciler(
     lookups: Lookups,
     decide: Callable[[Observed, datetime], Plan] = plan,
     now: Callable[[], datetime] = utc_now,
-    touched: Callable[[Key], bool] = lambda _key: False,
+    is_due: Callable[[Key], bool] = lambda _key: False,
 ) -> Run:
     """Return the function that looks at one host and makes it as it should be.
 
     Parameters
     ----------
-    touched
-        Tells whether there has been news of a host since its run began.
+    is_due
+        Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
     written: dict[Key, datetime] = {}
 
@@ -55,12 +55,18 @@ def reconciler(
         moment, began = now(), time.monotonic()
         todo = await asyncio.to_thread(decide, observed, moment)
         planning = time.monotonic() - began
-        todo = without_young(hold_back(todo, written.get(key), moment), moment)
-        await applier.carry_out(key, todo, partial(touched, key))
+        todo = paced(todo, written.get(key), moment)
+        changes = todo.config is not None and todo.config.resource_version is not None
+        last = moment if changes else written.get(key)
+        await applier.carry_out(key, todo, partial(hurry, key, last))
         if observed.service is None:
             written.pop(key, None)
-        elif todo.config is not None and todo.config.resource_version is not None:
+        elif changes:
             written[key] = moment
         return Ran(todo.look_again_after, planning)
+
+    def hurry(key: Key, last: datetime | None) -> bool:
+        """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""
+        return is_due(key) and not seconds_left(last, now())
 
     return reconcile

@@ -61,10 +61,10 @@ class Schedule:
         entry = self._entries.setdefault(key, _Entry())
         self._at(key, entry, max(now + self._pace.debounce, self._soonest(entry), entry.not_before))
 
-    def is_touched(self, key: Key) -> bool:
-        """Tell whether a host waits for a run, also while it runs."""
+    def is_due(self, key: Key, now: float) -> bool:
+        """Tell whether it is a host's turn, also while it runs."""
         entry = self._entries.get(key)
-        return entry is not None and entry.due is not None
+        return entry is not None and entry.due is not None and entry.due <= now
 
     def next_due(self) -> float | None:
         """Return when the next host is due that does not run."""

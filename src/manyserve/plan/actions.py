@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from manyserve.api.base import Wire
 from manyserve.plan.observed import Child, Manifest
 
 
@@ -58,16 +59,22 @@ class SetOwners:
 
 @dataclass(frozen=True)
 class SetStatus:
-    """Write the status of the host or of a model: a merge patch with what differs."""
+    """Write the status of the host or of a model: what differs between the one that stands and the one wanted."""
 
     kind: Literal["InferenceService", "TrainedModel"]
     name: str
     uid: str
-    patch: dict[str, Any]
+    before: Wire
+    after: Wire
     can_wait: bool = False
     """It only says how far a model is that did not answer before either."""
     first_since: str | None = None
     """When a model was created that was told nothing yet."""
+
+    @property
+    def patch(self) -> dict[str, Any]:
+        """The merge patch from the one to the other, made when it is sent: thousands wait for their turn."""
+        return _merge_patch(self.before.to_wire(), self.after.to_wire())
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,15 @@ class Plan:
         return not (
             self.applies or self.deletes or self.config or self.nudges or self.owners or self.statuses or self.events
         )
+
+
+def _merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            inner = _merge_patch(old, value)
+            patch |= {key: inner} if inner else {}
+        elif old != value:
+            patch[key] = value
+    return patch

@@ -7,7 +7,8 @@ or deleted one by one would be a thousand writes. What is told of models does no
 not in the file yet is told as one that no agent has seen.
 
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
-thousand that are applied together each would cost the API server a write more, and keep the others waiting.
+thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
+`models.json` changes all the time, and new models wait for their second, it is five.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ GAP = 1.0
 """Seconds between two writes."""
 YOUNG = 2.0
 """Seconds for which a new model is told nothing but what is final; the API server tells its age in whole seconds."""
+YOUNG_IN_A_CROWD = 5.0
+
+
+def paced(todo: Plan, last: datetime | None, now: datetime) -> Plan:
+    """Return what of the plan is done now; `last` is when the host's `models.json` was last changed."""
+    changes = todo.config is not None and todo.config.resource_version is not None
+    return without_young(hold_back(todo, last, now), now, YOUNG_IN_A_CROWD if changes else YOUNG)
+
+
+def seconds_left(last: datetime | None, now: datetime) -> float:
+    """Return how long `models.json` is not to be changed yet."""
+    left = 0.0 if last is None else GAP - (now - last).total_seconds()
+    return left if 0 < left <= GAP else 0.0
 
 
 def hold_back(todo: Plan, last: datetime | None, now: datetime) -> Plan:
@@ -28,18 +42,16 @@ def hold_back(todo: Plan, last: datetime | None, now: datetime) -> Plan:
 
     The nudges wait too: they ask the pods to look at what is not there yet. The ConfigMap is always made at once.
     """
-    if todo.config is None or todo.config.resource_version is None or last is None:
-        return todo
-    left = GAP - (now - last).total_seconds()
-    if not 0 < left <= GAP:
+    left = seconds_left(last, now)
+    if todo.config is None or todo.config.resource_version is None or not left:
         return todo
     again = left if todo.look_again_after is None else min(left, todo.look_again_after)
     return replace(todo, config=None, nudges=(), look_again_after=again)
 
 
-def without_young(todo: Plan, now: datetime) -> Plan:
+def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
     """Return the plan without the first word to models that were just created and are on their way."""
-    left = [_left(each, now) for each in todo.statuses]
+    left = [_left(each, now, young) for each in todo.statuses]
     waits = [each for each in left if each is not None]
     if not waits:
         return todo
@@ -48,7 +60,7 @@ def without_young(todo: Plan, now: datetime) -> Plan:
     return replace(todo, statuses=statuses, look_again_after=again)
 
 
-def _left(write: SetStatus, now: datetime) -> float | None:
+def _left(write: SetStatus, now: datetime, young: float) -> float | None:
     """Return the seconds until a model is told how far it is, or None when it is told now."""
     if not write.can_wait or write.first_since is None:
         return None
@@ -56,4 +68,4 @@ def _left(write: SetStatus, now: datetime) -> float | None:
         age = (now - datetime.fromisoformat(write.first_since)).total_seconds()
     except (TypeError, ValueError):  # no time, or one without a zone: whoever forged it is told at once
         return None
-    return YOUNG - age if 0 <= age < YOUNG else None
+    return young - age if 0 <= age < young else None
