@@ -14,6 +14,7 @@ from manyserve.cluster.errors import Conflict
 from manyserve.cluster.known import Known
 from manyserve.operator.reconcile import reconciler
 from manyserve.plan.actions import Plan, WriteConfig
+from manyserve.plan.observed import Observed
 from tests.support import make
 
 HOST = Key("default", "triton-mms")
@@ -50,7 +51,8 @@ class Case:
         self.is_due = False
         self.applier = Applier()
         self.planned_in: list[threading.Thread] = []
-        known = Known(lambda _key: None)
+        self.pictures: list[Observed] = []
+        self.known = known = Known(lambda _key: None)
         known.config = make.config()
         known.host_stored(None, make.host_object())
         self.run = reconciler(
@@ -62,7 +64,8 @@ class Case:
             is_due=lambda _key: self.is_due,
         )
 
-    def _decide(self, _observed: object, _now: datetime) -> Plan:
+    def _decide(self, observed: Observed, _now: datetime) -> Plan:
+        self.pictures.append(observed)
         self.planned_in.append(threading.current_thread())
         return WRITE
 
@@ -93,6 +96,22 @@ async def test_what_can_wait_waits_when_there_is_news_and_the_config_could_be_ch
     assert case.applier.hurry()
     case.is_due = False
     assert not case.applier.hurry()
+
+
+async def test_the_picture_says_since_when_the_host_is_seen_to_be_gone() -> None:
+    case = Case()
+    case.known.model_stored(None, make.model_object())
+    await case.run(HOST)
+    for _ in range(2):
+        case.known.host_stored(make.host_object(), None)
+        await case.run(HOST)
+        case.now += timedelta(seconds=3)
+        await case.run(HOST)
+        case.known.host_stored(None, make.host_object())
+        await case.run(HOST)
+    since = [picture.leaves_since for picture in case.pictures]
+    later = make.NOW + timedelta(seconds=3)
+    assert since == [None, make.NOW, make.NOW, None, later, later, None]
 
 
 async def test_a_write_that_failed_is_not_waited_for() -> None:

@@ -93,6 +93,7 @@ def _since(new: Condition, moment: str) -> Condition:
     return condition(new.type, new.status, new.reason, new.message, moment)
 
 
+@lru_cache(maxsize=64)  # a plan says the same moment six times for each of its models
 def timestamp(moment: datetime) -> str:
     """Return a moment as Kubernetes writes it, in UTC and whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

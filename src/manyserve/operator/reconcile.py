@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -46,6 +47,7 @@ def reconciler(
         Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
     written: dict[Key, datetime] = {}
+    leaving: dict[Key, datetime] = {}
 
     async def reconcile(key: Key) -> Ran:
         lookups.want(key, needed(known, key))
@@ -53,7 +55,7 @@ def reconciler(
         if observed is None:
             return Ran()
         moment, began = now(), time.monotonic()
-        todo = await asyncio.to_thread(decide, observed, moment)
+        todo = await asyncio.to_thread(decide, dated(observed, moment), moment)
         planning = time.monotonic() - began
         todo = paced(todo, written.get(key), moment)
         changes = todo.config is not None and todo.config.resource_version is not None
@@ -64,6 +66,14 @@ def reconciler(
         elif changes:
             written[key] = moment
         return Ran(todo.look_again_after, planning)
+
+    def dated(observed: Observed, moment: datetime) -> Observed:
+        """Return the picture with the time since which its host is seen to be gone, or on its way out."""
+        service = observed.service
+        if not observed.models or (service is not None and not service.metadata.deletion_timestamp):
+            leaving.pop(observed.key, None)
+            return observed
+        return replace(observed, leaves_since=leaving.setdefault(observed.key, moment))
 
     def hurry(key: Key, last: datetime | None) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from manyserve.api.agentreport import AgentReport
@@ -51,6 +52,8 @@ class Observed:
     key: Key
     config: ServingConfig
     service: InferenceService | None = None
+    leaves_since: datetime | None = None
+    """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
     models: tuple[TrainedModel, ...] = ()
     unreadable: frozenset[str] = frozenset()
     """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""

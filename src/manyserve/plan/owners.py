@@ -2,10 +2,14 @@
 
 Only references to InferenceServices are ours; others stay as they are. A model that moved to another host
 loses the old reference at once, or the old host's deletion would delete it.
+
+Models whose host is gone are deleted by Kubernetes, some hundreds a second: they are not told that they wait for it
+before that should have happened.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
@@ -13,6 +17,20 @@ from manyserve.api.names import GROUP
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import SetOwners
 from manyserve.plan.objects import owner_reference
+from manyserve.plan.observed import Observed
+
+GRACE = 10.0
+"""Seconds that Kubernetes has to delete what belonged to a host."""
+GRACE_A_MODEL = 0.005
+
+
+def going(observed: Observed, now: datetime) -> tuple[frozenset[str], float | None]:
+    """Return which models are to be deleted with their host, and the seconds until that is not believed any more."""
+    if observed.leaves_since is None:
+        return frozenset(), None
+    owned = frozenset(model.metadata.name for model in observed.models if _goes_with_host(model))
+    left = GRACE + GRACE_A_MODEL * len(owned) - (now - observed.leaves_since).total_seconds()
+    return (owned, left) if owned and left > 0 else (frozenset(), None)
 
 
 def set_owners(model: TrainedModel, service: InferenceService | None, *, placed: bool) -> SetOwners | None:
@@ -29,6 +47,11 @@ def set_owners(model: TrainedModel, service: InferenceService | None, *, placed:
     if len(kept) == len(old) and all(each in old for each in kept):
         return None
     return SetOwners(model.metadata.name, kept, tuple(old))
+
+
+def _goes_with_host(model: TrainedModel) -> bool:
+    owners = model.metadata.owner_references
+    return bool(owners) and all(_is_service(each) and _names_host(each, model) for each in owners)
 
 
 def _is_service(owner: dict[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from manyserve.plan.model_status import Host, model_status, waiting_status
 from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import belongs_to, stamped, why_apply
 from manyserve.plan.observed import Child, Manifest, Observed
-from manyserve.plan.owners import set_owners
+from manyserve.plan.owners import going, set_owners
 from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
@@ -71,11 +71,14 @@ def plan(observed: Observed, now: datetime) -> Plan:
 def _without_host(observed: Observed, now: datetime) -> Plan:
     """Nothing is made or deleted: the children go with their owner; the models wait, or go with theirs."""
     leaving = observed.service is not None
-    models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in observed.models]
+    gone, wait = going(observed, now)
+    staying = (model for model in observed.models if model.metadata.name not in gone)
+    models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in staying]
     return Plan(
         owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
         statuses=tuple(model_writes(models)),
         events=tuple(model_events(models)),
+        look_again_after=wait,
     )
 
 
