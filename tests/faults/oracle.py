@@ -88,10 +88,9 @@ def strangers_are_left_alone(history: History) -> list[str]:
 def events_are_few(history: History) -> list[str]:
     """No object has more Events than the operator's own bound."""
     last = {each.name: each.thing for each in history if each.kind == "Event"}
-    told = Counter(
-        (thing["involvedObject"]["kind"], thing["involvedObject"]["name"]) for thing in last.values() if _is_ours(thing)
-    )
-    return [f"{kind} {name} has {count} Events" for (kind, name), count in told.items() if count > MOST_EVENTS]
+    about = (thing["involvedObject"] for thing in last.values() if _is_ours(thing))
+    told = Counter((each["kind"], each["name"], each.get("uid")) for each in about)
+    return [f"{kind} {name} has {count} Events" for (kind, name, _), count in told.items() if count > MOST_EVENTS]
 
 
 def writes_after(history: History, since: float) -> list[str]:
