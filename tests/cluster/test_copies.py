@@ -37,6 +37,20 @@ def test_older_news_about_what_we_wrote_is_skipped(copy: Copy, told: list[Any]) 
     assert told == [], "neither the older news nor the echo is a change"
 
 
+def test_it_knows_how_far_it_reaches_and_the_latest_change_that_others_have_seen_too(copy: Copy) -> None:
+    assert (copy.newest, copy.seen) == (5, 10)
+    copy.wrote(model("a", 20))
+    assert (copy.newest, copy.seen) == (5, 10), "what we wrote ourselves is not news before it comes back"
+    copy.happened(model("b", 17))
+    copy.happened(model("b", 18), deleted=True)
+    copy.reached("30")
+    assert (copy.newest, copy.seen) == (18, 30)
+    copy.listed([model("a", 20)], "40")
+    assert (copy.newest, copy.seen) == (20, 40)
+    copy.listed([model("a", 5)], "7")
+    assert (copy.newest, copy.seen) == (5, 7), "the API server was restored from a backup"
+
+
 def test_newer_news_about_what_we_wrote_counts(copy: Copy, told: list[Any]) -> None:
     copy.wrote(model("a", 20))
     copy.happened(model("a", 21))

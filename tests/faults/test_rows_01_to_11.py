@@ -86,6 +86,13 @@ async def test_fault_09_an_old_list_after_a_restart_does_no_harm(scene: Scene, f
     assert any(each.fault for each in scene.proxy.history), "there was an old list"
 
 
+async def test_fault_09_an_old_list_that_the_watch_does_not_mend_takes_no_model_off_its_host(
+    scene: Scene, figures: Figures
+) -> None:
+    seconds = await scene.survives(faults.gone(scene), faults.stale_list(scene))
+    figures.take(f"9 an old list, and its watch answered 410: {AGAIN}", seconds, "s")
+
+
 async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(scene: Scene, figures: Figures) -> None:
     seconds = await scene.survives(faults.control_plane_killed(scene))
     figures.take(f"10 etcd and API server killed: {AGAIN}", seconds, "s")

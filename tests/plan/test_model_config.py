@@ -40,7 +40,7 @@ def models(count: int) -> list[Any]:
 
 
 def written(text: str, observed: Manifest | None = None) -> Manifest:
-    action = write_model_config(HOST, 0, text, observed)
+    action = write_model_config(HOST, 0, text, observed, {})
     assert action is not None
     return action.manifest | {"metadata": action.manifest["metadata"] | {"resourceVersion": "7"}}
 

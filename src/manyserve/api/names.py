@@ -15,6 +15,7 @@ TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
 REVISION = f"{GROUP}/revision"
 CONFIG_HASH = f"{GROUP}/model-config"
+PLANNED_FROM = f"{GROUP}/planned-from"
 
 SERVER_CONTAINER = "kserve-container"
 AGENT_CONTAINER = "agent"

@@ -65,7 +65,10 @@ class Copy:
         self._keep = keep or _whole
         self._on_change = on_change or _nobody
         self._on_store = on_store or _nobody
-        self._seen = 0
+        self.seen = 0
+        """The version up to which all news has arrived."""
+        self.newest = 0
+        """The version of the latest change of an object that has arrived as news."""
         self._written: dict[Key, int] = {}
         self._writing: dict[Key, _Write] = {}
 
@@ -76,13 +79,15 @@ class Copy:
 
     def list_begins(self, version: str) -> None:
         """Take in that a list of this version comes."""
-        if _number(version) < self._seen:  # the API server went back in time: it was restored from a backup
+        if _number(version) < self.seen:  # the API server went back in time: it was restored from a backup
             self._written.clear()
+            self.newest = 0
 
     def list_goes_on(self, items: Iterable[Manifest]) -> set[Key]:
         """Take in a page of a list, and return what is in it."""
         found = {key_of(item): item for item in items}
         for key, item in found.items():
+            self.newest = max(self.newest, _version_of(item))
             self._news(key, item)
         return set(found)
 
@@ -91,7 +96,7 @@ class Copy:
         at = _number(version)
         for key in [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]:
             self._drop(key)
-        self._seen = at
+        self.seen = at
 
     def happened(self, item: Manifest, *, deleted: bool = False) -> None:
         """Take in an event of the watch."""
@@ -100,18 +105,19 @@ class Copy:
             self._news(key, item)
         elif _version_of(item) >= self._written.get(key, 0):
             self._drop(key)
+        self.newest = max(self.newest, _version_of(item))
         self.reached(item["metadata"]["resourceVersion"])
 
     def reached(self, version: str) -> None:
         """Take in that the watch has come to this version."""
-        self._seen = _number(version)
+        self.seen = _number(version)
 
     def wrote(self, item: Manifest) -> None:
         """Take in an object as the API server returned it for our write."""
         key, version = key_of(item), _version_of(item)
         if key in self._writing:
             self._writing[key].answered = version
-        if version > self._seen and version > _version_of(self.objects.get(key)):
+        if version > self.seen and version > _version_of(self.objects.get(key)):
             self._written[key] = version
             self._put(key, item)
 

@@ -24,7 +24,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.copies import Manifest, key_of
 from manyserve.cluster.lookups import Looked, Name
-from manyserve.plan.observed import Child
+from manyserve.plan.observed import Child, Sight
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -49,6 +49,8 @@ class Known:
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
+        self.sight: Callable[[], Sight] = Sight
+        """How far what is known of hosts and models reaches."""
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)

@@ -17,6 +17,7 @@ from manyserve.cluster.copies import Change, Manifest, identity, key_of
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
+from manyserve.plan.observed import Reach, Sight
 
 OURS = f"{MANAGED_BY}={MANAGER}"
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
@@ -63,9 +64,14 @@ class Watches:
             *(informer(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
         )
         self.by_kind = {each.kind.name: each for each in found}
+        known.sight = lambda: Sight(self._reach(kinds.INFERENCE_SERVICE), self._reach(kinds.TRAINED_MODEL))
 
     def __iter__(self) -> Iterator[Informer]:
         return iter(self.by_kind.values())
+
+    def _reach(self, kind: Kind) -> Reach:
+        copy = self.by_kind[kind.name].copy
+        return Reach(copy.seen, copy.newest)
 
     async def synced(self) -> None:
         """Wait until every kind has been listed once."""

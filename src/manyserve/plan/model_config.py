@@ -45,10 +45,11 @@ def text_of(observed: Manifest) -> str | None:
 
 
 def write_model_config(
-    service: InferenceService, shard: int, text: str, observed: Manifest | None
+    service: InferenceService, shard: int, text: str, observed: Manifest | None, annotations: Mapping[str, str]
 ) -> WriteConfig | None:
     """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
 
+    The annotations go along, and are no reason to write.
     A further key that somebody added to it is no business of ours, unless agents would read it.
     """
     if observed is not None and not belongs_to(observed, service):
@@ -58,7 +59,8 @@ def write_model_config(
     if observed is not None and _texts(observed) == {key: text} and difference(wanted, observed) is None:
         return None
     content = {"data": {KEY: text}} if key == KEY else {"binaryData": {PACKED_KEY: b64encode(pack(text)).decode()}}
-    return WriteConfig(wanted | content, observed["metadata"]["resourceVersion"] if observed else None)
+    metadata = {"metadata": wanted["metadata"] | {"annotations": dict(annotations)}}
+    return WriteConfig(wanted | content | metadata, observed["metadata"]["resourceVersion"] if observed else None)
 
 
 def without_room(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list[str]:

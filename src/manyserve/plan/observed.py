@@ -38,6 +38,24 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """How far what is known of a kind reaches, in resourceVersions."""
+
+    seen: int = 0
+    """Every change up to this one is in it."""
+    newest: int = 0
+    """The latest change that is in it."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How far a picture reaches."""
+
+    hosts: Reach = Reach()
+    models: Reach = Reach()
+
+
+@dataclass(frozen=True)
 class Child:
     """Which object of ours: kinds are unique among the kinds that we make."""
 
@@ -55,6 +73,7 @@ class Observed:
     leaves_since: datetime | None = None
     """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
     models: tuple[TrainedModel, ...] = ()
+    sight: Sight = Sight()
     unreadable: frozenset[str] = frozenset()
     """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)

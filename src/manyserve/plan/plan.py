@@ -30,12 +30,13 @@ from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
+from manyserve.plan.sight import is_older, note
 from manyserve.plan.sources import sources_of
 from manyserve.plan.telling import host_write, model_events, model_writes
 from manyserve.plan.validation import service_problems
 
-_LEFTOVER_WAIT = 1.0
-"""Seconds until another look at a child that still belongs to an earlier host of the same name."""
+_SOON = 1.0
+"""Seconds until another look at what is of earlier times: a child of another host of the same name, or the picture."""
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -43,15 +44,16 @@ def plan(observed: Observed, now: datetime) -> Plan:
     service = observed.service
     if service is None or service.metadata.deletion_timestamp:
         return _without_host(observed, now)
-    config_name = names.model_config(observed.key.name)
-    config_map = observed.child("ConfigMap", config_name)
+    config_map = observed.child("ConfigMap", names.model_config(observed.key.name))
+    ours = config_map is None or belongs_to(config_map, service)
+    if config_map is not None and ours and is_older(observed.sight, config_map):
+        return Plan(look_again_after=_SOON)
     current = current_entries(service, config_map)
     placement = place(service, observed.models, current, observed.config, observed.unreadable)
     wanted = _wanted(service, observed, placement)
     status = host_status(service, observed, placement, _deployment(wanted, observed, service), now)
     replicas = replicas_of(observed)
     text = modelconfig.dump(placement.placed.values())
-    ours = config_map is None or belongs_to(config_map, service)
     touched, wait = nudges(replicas if ours else (), modelconfig.content_hash(text), now)
     host = Host(service, observed, placement, replicas, status.conditions)
     models = [(model, model_status(model, host, now)) for model in observed.models]
@@ -59,12 +61,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
     return Plan(
         applies=tuple(_applies(wanted, observed, service)),
         deletes=tuple(_deletes(wanted, observed, service)),
-        config=write_model_config(service, placement.shard, text, config_map),
+        config=write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
         nudges=touched,
         owners=_owners(observed, placement),
         statuses=(*host_write(service, status), *model_writes(models)),
         events=(*filter(None, (host_event(service, status),)), *model_events(models)),
-        look_again_after=min(filter(None, (wait, _LEFTOVER_WAIT if leftovers else None)), default=None),
+        look_again_after=min(filter(None, (wait, _SOON if leftovers else None)), default=None),
     )
 
 
