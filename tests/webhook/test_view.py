@@ -74,6 +74,19 @@ def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> 
         old = new
 
 
+def test_a_model_that_is_larger_than_its_host_takes_nothing_of_it_before_it_is_told_either() -> None:
+    host = host_object(memory="1Gi")
+    cache = cache_of(model_object("huge", memory="3Gi"), model_object("small", memory="512Mi"))
+    assert cache.view().used(HOST) == 3.5 * GIB, "its host does not exist yet"
+    cache.host_changed(None, host)
+    assert cache.view().used(HOST) == GIB / 2
+    assert cache.view().used(HOST, without="uid-huge") == GIB / 2
+    assert cache.view().by(HOST) == in_words([Taken("small", GIB // 2)])
+    assert cache.view().by(HOST, without="uid-small") == in_words([])
+    cache.host_changed(host, host_object(memory="4Gi"))
+    assert cache.view().used(HOST) == 3.5 * GIB
+
+
 def test_a_model_that_moves_takes_its_memory_along() -> None:
     here, there = model_object(), model_object(host="other")
     cache = cache_of(here)

@@ -105,6 +105,11 @@ class Ledger:
         """Return the uids of the largest shares of a host, the largest first, of like ones by the model's name."""
         return [uid for _, _, uid in self._on(host).ranks[:count]]
 
+    def larger(self, host: Key, memory: int) -> list[str]:
+        """Return the uids of the shares of a host that are larger than so many bytes."""
+        ranks = self._on(host).ranks
+        return [uid for _, _, uid in ranks[: bisect_left(ranks, (-memory, "", ""))]]
+
     def _on(self, host: Key) -> _Shares:
         return self._by_host.get(host, _NONE)
 

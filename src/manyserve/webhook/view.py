@@ -15,7 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.quantity import parse_memory
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import LARGEST_SHOWN, Taken, in_words
+from manyserve.plan.capacity import LARGEST_SHOWN, Taken, in_words, memory_limit
 from manyserve.plan.validation import UnreadableError, parse_service
 from manyserve.webhook.ledger import Ledger, Share
 from manyserve.webhook.reservations import Reservations
@@ -35,18 +35,25 @@ class View:
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes taken on a host, not counting the model with this uid."""
-        own = (ledger.get(without) for ledger in (self.placed, self.reserved))
-        mine = sum(share.memory for share in own if share and share.host == host)
-        return self.placed.total(host) + self.reserved.total(host) - mine
+        total = self.placed.total(host) + self.reserved.total(host)
+        waiting = self._waiting(host)
+        of_others = [self.placed.get(uid) for uid in waiting]
+        own = [None if without in waiting else self.placed.get(without), self.reserved.get(without)]
+        return total - sum(share.memory for share in (*of_others, *own) if share and share.host == host)
 
     def by(self, host: Key, *, without: str = "") -> str:
         """Return in words who takes what is used on a host, not counting the model with this uid."""
         placed, reserved = self.placed.shares(host), self.reserved.shares(host)
-        both = placed.keys() & reserved.keys()
-        few = LARGEST_SHOWN + 1  # one of them may be the one that does not count
-        largest = {*self.placed.largest(host, few), *self.reserved.largest(host, few), *both} - {without}
-        count = len(placed) + len(reserved) - len(both) - (without in placed or without in reserved)
+        both, apart = placed.keys() & reserved.keys(), {without, *self._waiting(host)}
+        few = LARGEST_SHOWN + len(apart)
+        largest = {*self.placed.largest(host, few), *self.reserved.largest(host, few), *both} - apart
+        count = len(placed) + len(reserved) - len(both) - sum(uid in placed or uid in reserved for uid in apart)
         return in_words([_sum_of(placed.get(uid), reserved.get(uid)) for uid in largest], count)
+
+    def _waiting(self, host: Key) -> frozenset[str]:
+        """Return the models that are larger than their host: they wait, whether they have been told so or not yet."""
+        service = self.hosts.get(host)
+        return frozenset(self.placed.larger(host, memory_limit(service)) if service else ())
 
     def frameworks(self, host: Key) -> Set[str]:
         """Return the frameworks of the models on a host."""
