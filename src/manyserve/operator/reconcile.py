@@ -58,12 +58,11 @@ def reconciler(
         todo = await asyncio.to_thread(decide, dated(observed, moment), moment)
         planning = time.monotonic() - began
         todo = paced(todo, written.get(key), moment)
-        changes = todo.config is not None and todo.config.resource_version is not None
-        last = moment if changes else written.get(key)
+        last = moment if todo.changes_config else written.get(key)
         await applier.carry_out(key, todo, partial(hurry, key, last))
         if observed.service is None:
             written.pop(key, None)
-        elif changes:
+        elif todo.changes_config:
             written[key] = moment
         return Ran(todo.look_again_after, planning)
 

@@ -104,6 +104,11 @@ class Plan:
     """Seconds, when time alone may change the plan."""
 
     @property
+    def changes_config(self) -> bool:
+        """`models.json` is there, and is to be written anew."""
+        return self.config is not None and self.config.resource_version is not None
+
+    @property
     def empty(self) -> bool:
         """Nothing is to be written."""
         return not (

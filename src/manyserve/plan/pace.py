@@ -27,8 +27,8 @@ YOUNG_IN_A_CROWD = 5.0
 
 def paced(todo: Plan, last: datetime | None, now: datetime) -> Plan:
     """Return what of the plan is done now; `last` is when the host's `models.json` was last changed."""
-    changes = todo.config is not None and todo.config.resource_version is not None
-    return without_young(hold_back(todo, last, now), now, YOUNG_IN_A_CROWD if changes else YOUNG)
+    young = YOUNG_IN_A_CROWD if todo.changes_config else YOUNG
+    return without_young(hold_back(todo, last, now), now, young)
 
 
 def seconds_left(last: datetime | None, now: datetime) -> float:
@@ -43,7 +43,7 @@ def hold_back(todo: Plan, last: datetime | None, now: datetime) -> Plan:
     The nudges wait too: they ask the pods to look at what is not there yet. The ConfigMap is always made at once.
     """
     left = seconds_left(last, now)
-    if todo.config is None or todo.config.resource_version is None or not left:
+    if not todo.changes_config or not left:
         return todo
     again = left if todo.look_again_after is None else min(left, todo.look_again_after)
     return replace(todo, config=None, nudges=(), look_again_after=again)
