@@ -32,23 +32,18 @@ async def test_fault_20_up_and_down_again_reloads_nothing_and_locks_nobody_out(
     async with older(scene, release):
         await scene.apply(*host_and_models(release))
         await release.leave_behind(scene)
-        await _restarted(scene)
-        await scene.right()
+        await _right_after_a_restart(scene)
         before = await asyncio.to_thread(_loaded, scene)
         await install(scene, TODAY)
-        began = time.monotonic()
-        await _restarted(scene)
-        await scene.right()
-        figures.take(f"20 upgrade from {name}: seconds until all is right", time.monotonic() - began, "s")
+        seconds = await _right_after_a_restart(scene)
+        figures.take(f"20 upgrade from {name}: seconds until all is right", seconds, "s")
         assert await asyncio.to_thread(_loaded, scene) == before
         await scene.do("annotate", "tm", "old", "example.com/up=yes")
         with pytest.raises(Refused, match="storageUri: Invalid value"):
             await _set_uri(scene, "gs://UPPER")
         await install(scene, release.crds)
-        began = time.monotonic()
-        await _restarted(scene)
-        await scene.right()
-        figures.take(f"20 downgrade to {name}: seconds until all is right", time.monotonic() - began, "s")
+        seconds = await _right_after_a_restart(scene)
+        figures.take(f"20 downgrade to {name}: seconds until all is right", seconds, "s")
         assert await asyncio.to_thread(_loaded, scene) == before
         await scene.do("annotate", "tm", "old", "example.com/down=yes")
     await _set_uri(scene, "gs://bucket/model")
@@ -56,13 +51,16 @@ async def test_fault_20_up_and_down_again_reloads_nothing_and_locks_nobody_out(
     await scene.judge()
 
 
-async def _restarted(scene: Scene) -> None:
-    """Have the operator begin anew."""
+async def _right_after_a_restart(scene: Scene) -> float:
+    """Have the operator begin anew, and return the seconds until all is right."""
+    began = time.monotonic()
     starts = scene.operator.starts
     scene.operator.may_start.set()
     scene.operator.kill()
     await until(lambda: scene.operator.starts > starts, 30)
     await scene.operator.ready()
+    await scene.right()
+    return time.monotonic() - began
 
 
 async def _set_uri(scene: Scene, uri: str) -> None:

@@ -22,7 +22,6 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
 
 
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", serialize_by_alias=True)
-_NONE: set[str] = set()
 
 
 class Wire(BaseModel):
@@ -38,6 +37,9 @@ class Wire(BaseModel):
     def from_wire(cls, data: Any) -> Self:
         """Parse the JSON form. Raises `pydantic.ValidationError`."""
         return cls.model_validate(data)
+
+
+_NONE: set[str] = set()
 
 
 class Lean(Wire):
