@@ -26,6 +26,7 @@ COLUMNS = {
     "runs": ("runs",),
     "memory": ("resident memory, at most",),
     "loop late": ("event loop late, at most",),
+    "loop blocked": ("event loop blocked, at most",),
     "429": ("requests answered with 429",),
     "load": (),
 }
@@ -40,6 +41,9 @@ of its own; kwok says that the pods run, and stand-ins answer for their agents, 
 The floor of a scenario is the same user beside a bare loop (`bench/control/floor.py`) that watches models and writes
 one status to each change, as many at a time as the operator; for deletions, the same without anybody. A time counts
 from the user's first request until every model is as asked. What the operator writes after that counts, too.
+
+The event loop is late when it does not turn in time, whatever keeps it; it is blocked for as much of that as the
+operator's own threads have worked meanwhile, at most. Both are told as the upper end of the bucket of a histogram.
 """
 
 
@@ -79,8 +83,12 @@ def _sizes(figures: dict[str, Figure]) -> list[str]:
 
 
 def _cells(found: dict[str, Figure]) -> list[str]:
-    cells = [next((_text(found[name]) for name in names if name in found), "") for names in COLUMNS.values()]
+    cells = [next((_cell(found[name]) for name in names if name in found), "") for names in COLUMNS.values()]
     return [*cells[:-1], f"{max(each['load'] for each in found.values()):g}"]
+
+
+def _cell(each: Figure) -> str:
+    return f"{_text(each)} ({each['peer']})" if each.get("peer") else _text(each)
 
 
 def _text(each: Figure) -> str:

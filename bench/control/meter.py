@@ -44,6 +44,8 @@ class Counts:
     """Requests that were answered with 429, whoever asked."""
     late: Counter[float] = field(default_factory=Counter)
     """How often the event loop was late, by the seconds that it was at most."""
+    blocked: Counter[float] = field(default_factory=Counter)
+    """Likewise, how long it was kept by the operator's own work at most."""
     configs: tuple[int, ...] = ()
     """The bytes of each `models.json` that was written."""
 
@@ -75,9 +77,6 @@ class Meter:
     def _counts(self) -> Counts:
         said = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
         writes = {" ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in said.items() if name == "writes"}
-        within = {
-            _LABEL.findall(labels)[0]: n for (name, labels), n in said.items() if name.endswith("lag_seconds_bucket")
-        }
         servers = (process.find(self.server, name) for name in ("kube-apiserver", "etcd"))
         return Counts(
             at=time.monotonic(),
@@ -87,7 +86,8 @@ class Meter:
             runs=int(sum(n for (name, _), n in said.items() if name == "reconcile_runs")),
             etcd=_sum(_PUT, _text(f"http://127.0.0.1:{self.server.port + 2}/metrics")),
             refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
-            late=apart(within),
+            late=apart(_buckets(said, "event_loop_lag_seconds")),
+            blocked=apart(_buckets(said, "event_loop_blocked_seconds")),
             configs=tuple(self.agents.written),
         )
 
@@ -124,6 +124,7 @@ def difference(before: Counts, after: Counts) -> Counts:
         etcd=after.etcd - before.etcd,
         refused=after.refused - before.refused,
         late=after.late - before.late,
+        blocked=after.blocked - before.blocked,
         configs=after.configs[len(before.configs) :],
     )
 
@@ -141,6 +142,10 @@ def apart(within: dict[str, float]) -> Counter[float]:
         found[bound] = int(count - before)
         before = count
     return found
+
+
+def _buckets(said: dict[tuple[str, str], float], histogram: str) -> dict[str, float]:
+    return {_LABEL.findall(labels)[0]: n for (name, labels), n in said.items() if name == f"{histogram}_bucket"}
 
 
 def _text(url: str) -> str:

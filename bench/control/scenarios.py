@@ -41,6 +41,8 @@ class Measured:
     """Seconds that the bare loop took for the same."""
     in_config: float | None = None
     """Seconds from the user's first request until all of it stood in `models.json`."""
+    alone: float | None = None
+    """Seconds that the user's requests took when nobody else was there."""
 
 
 async def measure(count: int, hosts: int) -> dict[str, Measured]:
@@ -76,7 +78,8 @@ class Scenarios:
             halved = await self._measured(meter, self._halve, config=self._half_in_config)
             ended = await self._measured(meter, self._end)
         found["change every URI"] = replace(changed, floor=await self._floor(self._change))
-        found[f"change {self._few} URIs"] = few
+        alone = await self._timed(self._ask_few, self._stage.bare)
+        found[f"change {self._few} URIs"] = replace(few, alone=alone)
         told = await self._tell()
         found |= {"multiModelServer off": replace(off, floor=told), "multiModelServer on": replace(on, floor=told)}
         found["delete half"] = replace(halved, floor=await self._timed(self._halve, self._stage.bare))
@@ -153,8 +156,11 @@ class Scenarios:
         await side.models.all(self._count, is_ready)
 
     async def _change_few(self, side: Side) -> None:
-        await side.user.change(range(self._few), "gs://bucket/third")
+        await self._ask_few(side)
         await side.models.all(self._count, is_ready)
+
+    async def _ask_few(self, side: Side) -> None:
+        await side.user.change(range(self._few), "gs://bucket/third")
 
     def _few_in_config(self) -> bool:
         return sum(text.count("gs://bucket/third/") for text in self._stage.agents.texts.values()) == self._few

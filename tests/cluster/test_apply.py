@@ -62,7 +62,7 @@ class Carried:
 
     def __init__(self, client: KubeHttp) -> None:
         self.known = Known(lambda _key: None)
-        self.watches = Watches(client, self.known, None, lambda _old, _new: None)
+        self.watches = Watches(client, self.known, None)
         self.recorder = Recorder(client)
         self.writes: list[tuple[str, str]] = []
         self.applier = Applier(

@@ -52,7 +52,7 @@ def planned(host: Manifest, models: list[Manifest]) -> Plan:
 async def write_config(kubectl: Kubectl, client: KubeHttp, todo: Plan) -> Manifest:
     """Carry out the plan's config alone, and return what the API server stored."""
     known = Known(lambda _key: None)
-    watches = Watches(client, known, kubectl.namespace, lambda _old, _new: None)
+    watches = Watches(client, known, kubectl.namespace)
     applier = Applier(client, known, watches.by_kind, Recorder(client), lambda _kind, _verb: None)
     await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)

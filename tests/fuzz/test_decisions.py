@@ -22,7 +22,7 @@ from manyserve.plan.loading import not_placed, roll_up, still_served
 from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import difference
 from manyserve.plan.observed import Observed
-from manyserve.plan.pace import GAP, hold_back
+from manyserve.plan.pace import Traffic, hold_back, pay
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
 from manyserve.plan.pods import pod_trouble, replicas_of
@@ -96,18 +96,20 @@ def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soo
     st.integers(-(10**8), 10**8) | st.integers(-1200, 1200),
     st.none() | st.floats(0.001, 60),
     st.sampled_from([None, "7"]),
+    st.integers(1, 300),
 )
 @tried(100)
-def test_whatever_the_clock_does_a_write_waits_no_longer_than_the_gap(
-    passed: int, again: float | None, version: str | None
+def test_whatever_the_clock_does_a_write_waits_no_longer_than_two_gaps(
+    passed: int, again: float | None, version: str | None, busy: int
 ) -> None:
     todo = Plan(config=WriteConfig({}, version), look_again_after=again)
-    held = hold_back(todo, make.NOW, make.NOW + timedelta(milliseconds=passed))
+    traffic = Traffic(pay(Traffic(busy=busy), make.NOW), busy)
+    held = hold_back(todo, traffic, make.NOW + timedelta(milliseconds=passed))
     if held.config is None:
         assert version is not None
-        assert 0 <= passed < GAP * 1000
+        assert -traffic.gap * 1000 <= passed < traffic.gap * 1000
         assert held.look_again_after is not None
-        assert 0 < held.look_again_after <= GAP
+        assert 0 < held.look_again_after <= 2 * traffic.gap
     else:
         assert held is todo
 

@@ -12,6 +12,7 @@ import pytest
 from manyserve.api.names import Key
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.known import Known
+from manyserve.operator.lulls import Lulls
 from manyserve.operator.reconcile import reconciler
 from manyserve.plan.actions import Plan, WriteConfig
 from manyserve.plan.observed import Observed
@@ -29,7 +30,7 @@ class Applier:
         self.error: Exception | None = None
         self.hurry: Callable[[], bool] = lambda: False
 
-    async def carry_out(self, _key: Key, todo: Plan, hurry: Callable[[], bool]) -> None:
+    async def carry_out(self, _key: Key, todo: Plan, hurry: Callable[[], bool], _leave: object) -> None:
         self.carried.append(todo)
         self.hurry = hurry
         if self.error is not None:
@@ -41,6 +42,13 @@ class Lookups:
 
     def want(self, *_: object) -> None:
         """Want nothing."""
+
+
+def busy_lulls() -> Lulls:
+    """Return the lulls of a world in which users change models all the time."""
+    lulls = Lulls(clock=lambda: 0.0)
+    lulls.heard()
+    return lulls
 
 
 class Case:
@@ -59,6 +67,7 @@ class Case:
             known,
             cast("Any", self.applier),
             cast("Any", Lookups()),
+            busy_lulls(),
             self._decide,
             now=lambda: self.now,
             is_due=lambda _key: self.is_due,

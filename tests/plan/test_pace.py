@@ -1,4 +1,4 @@
-"""`models.json` is written at once when it was quiet, and once a second while models come and go."""
+"""`models.json` is written at once when it was quiet, and once a second while models come and go; the rest waits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from manyserve.plan.actions import Nudge, Plan, SetStatus, WriteConfig
-from manyserve.plan.pace import hold_back, paced, without_young
+from manyserve.plan.actions import Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.pace import Traffic, hold_back, paced, pay, without_young
 from tests.support import make
 
 STATUS = make.status_write("a")
@@ -20,35 +22,71 @@ def after(seconds: float) -> Any:
     return make.NOW + timedelta(seconds=seconds)
 
 
+def traffic(paid: float | None = None, **around: Any) -> Traffic:
+    return Traffic(paid=None if paid is None else after(paid), **around)
+
+
 def test_the_first_change_goes_out_at_once() -> None:
-    assert hold_back(TODO, None, make.NOW) is TODO
-    assert hold_back(TODO, make.NOW, after(1.0)) is TODO
+    assert hold_back(TODO, traffic(), make.NOW) is TODO
+    assert hold_back(TODO, traffic(paid=1.0), after(1.0)) is TODO
 
 
 def test_the_next_waits_for_the_rest_of_its_second_and_what_is_told_does_not() -> None:
-    held = hold_back(TODO, make.NOW, after(0.25))
+    held = hold_back(TODO, traffic(paid=1.0), after(0.25))
     assert held == Plan(statuses=(STATUS,), look_again_after=0.75)
+
+
+def test_when_users_make_a_pause_one_goes_out_before_its_time() -> None:
+    assert hold_back(TODO, traffic(paid=1.0, quiet=True), after(0.25)) is TODO
+    held = hold_back(TODO, traffic(paid=2.0, quiet=True), after(0.5))
+    assert held == Plan(statuses=(STATUS,), look_again_after=0.5), "one, not two"
+
+
+@pytest.mark.parametrize(("busy", "gap"), [(1, 1.0), (10, 1.0), (50, 5.0), (100, 10.0), (1000, 10.0)])
+def test_the_seconds_are_longer_while_many_hosts_change(busy: int, gap: float) -> None:
+    assert pay(traffic(busy=busy), make.NOW) == after(gap)
+    assert pay(traffic(paid=0.5, busy=busy), make.NOW) == after(0.5 + gap)
+
+
+@given(asked=st.lists(st.tuples(st.floats(0, 3), st.booleans()), min_size=2, max_size=60), busy=st.integers(1, 200))
+def test_in_any_stretch_of_time_there_are_two_writes_more_than_it_has_seconds(
+    asked: list[tuple[float, bool]], busy: int
+) -> None:
+    now, paid, written = 0.0, make.NOW, list[float]()
+    for pause, quiet in asked:
+        now += pause
+        around = Traffic(paid, busy, quiet=quiet)
+        if hold_back(TODO, around, after(now)).config:
+            paid = pay(around, after(now))
+            written.append(now)
+    gap = Traffic(busy=busy).gap
+    assert all(
+        count < (end - begin) / gap + 2.001
+        for first, begin in enumerate(written)
+        for count, end in enumerate(written[first:], start=1)
+    )
 
 
 @pytest.mark.parametrize(("again", "soonest"), [(0.1, 0.1), (30.0, 0.75)])
 def test_what_was_to_be_looked_at_sooner_still_is(again: float, soonest: float) -> None:
     todo = Plan(config=TODO.config, look_again_after=again)
-    assert hold_back(todo, make.NOW, after(0.25)).look_again_after == soonest
+    assert hold_back(todo, traffic(paid=1.0), after(0.25)).look_again_after == soonest
 
 
 def test_a_config_map_that_is_not_there_is_made_at_once() -> None:
     todo = Plan(config=WriteConfig({}, None))
-    assert hold_back(todo, make.NOW, after(0.1)) is todo
+    assert hold_back(todo, traffic(paid=1.0), after(0.1)) is todo
 
 
-@pytest.mark.parametrize("seconds", [86_400, -86_400, 3600, -3600, -0.5])
+@pytest.mark.parametrize("seconds", [86_400, -86_400, 3600, -3600])
 def test_input_27_a_clock_that_was_set_holds_nothing_back(seconds: float) -> None:
-    assert hold_back(TODO, make.NOW, after(seconds)) is TODO
+    assert hold_back(TODO, traffic(paid=1.0), after(seconds)) is TODO
+    assert pay(traffic(paid=1.0), after(seconds)) == after(seconds + 1)
 
 
 def test_a_plan_without_a_config_is_left_as_it_is() -> None:
     todo = Plan(statuses=(STATUS,))
-    assert hold_back(todo, make.NOW, after(0.1)) is todo
+    assert hold_back(todo, traffic(paid=1.0), after(0.1)) is todo
 
 
 def on_its_way(name: str, since: str | None = "2026-01-01T00:00:00Z", *, waits: bool = True) -> SetStatus:
@@ -64,10 +102,28 @@ def test_a_model_just_created_is_not_told_that_it_is_on_its_way() -> None:
 
 def test_while_new_models_wait_for_their_second_they_are_told_later() -> None:
     todo = Plan(config=WriteConfig({}, "7"), statuses=(on_its_way("a"), STATUS))
-    assert paced(todo, make.NOW, after(0.5)) == Plan(statuses=(STATUS,), look_again_after=0.5)
-    assert paced(todo, None, after(4.0)) == replace(todo, statuses=(STATUS,), look_again_after=1.0)
-    assert paced(todo, None, after(5.0)) == todo
-    assert paced(replace(todo, config=None), None, after(4.0)).statuses == todo.statuses, "all are in models.json"
+    assert paced(todo, traffic(paid=1.0), after(0.5)) == Plan(statuses=(STATUS,), look_again_after=0.5)
+    assert paced(todo, traffic(), after(4.0)) == replace(todo, statuses=(STATUS,), look_again_after=1.0)
+    assert paced(todo, traffic(), after(5.0)) == todo
+    assert paced(replace(todo, config=None), traffic(), after(4.0)).statuses == todo.statuses, "all are in models.json"
+    crowded = replace(todo, statuses=(STATUS,), look_again_after=11.0)
+    assert paced(todo, traffic(busy=80), after(1.0)) == crowded, "their turn comes later, too"
+
+
+def owned(since: str, before: tuple[dict[str, Any], ...] = ()) -> SetOwners:
+    return SetOwners("a", ({"uid": "u"},), before, since)
+
+
+def test_whose_a_new_model_of_a_crowd_is_is_written_when_it_is_over_or_after_a_minute() -> None:
+    todo = Plan(owners=(owned("2026-01-01T00:00:00Z"),))
+    assert paced(todo, traffic(crowd=True), after(20.0)) == Plan(look_again_after=40.0)
+    assert paced(todo, traffic(crowd=True), after(60.0)) == todo
+    assert paced(todo, traffic(), after(1.0)) == todo
+
+
+def test_the_owner_of_before_is_taken_from_a_model_in_a_crowd_too() -> None:
+    todo = Plan(owners=(owned("2026-01-01T00:00:00Z", before=({"uid": "of-another"},)),))
+    assert paced(todo, traffic(crowd=True), after(1.0)) == todo
 
 
 @pytest.mark.parametrize("since", [None, "", "yesterday", "2026-01-01T00:00:00", "2027-01-01T00:00:00Z"])

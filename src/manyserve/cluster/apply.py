@@ -8,7 +8,8 @@ is dropped. Whatever is written goes into our copies at once.
 
 What is told breaks off when it is the host's turn again, or thousands of statuses would keep `models.json` from
 those who came meanwhile; the next plan has the rest, and each tells a few at least. What can wait comes last: how
-far a model is that does not answer yet, and, but for a few that are written first, whose the models are.
+far a model is that does not answer yet, and, but for a few that are written first, whose the models are; that is
+left, too, when a crowd of models comes anywhere.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from manyserve.plan.observed import Child
 
 Action = TypeVar("Action")
 
+SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
+"""How `on_write` is told that a model's owners were written."""
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
 
@@ -85,8 +88,10 @@ class Applier:
         self._on_write = on_write
         self._slots = Slots()
 
-    async def carry_out(self, key: Key, todo: Plan, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Do all that the plan says, but of what can wait little when it is to hurry.
+    async def carry_out(
+        self, key: Key, todo: Plan, hurry: Callable[[], bool] = _never, leave: Callable[[], bool] = _never
+    ) -> None:
+        """Do all that the plan says, but of what is told little when it is to hurry, and of the owners when to leave.
 
         Raises
         ------
@@ -100,12 +105,14 @@ class Applier:
         await self._slots.do([*applies, *deletes])
         if todo.config:
             await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
-        failed = await self._tell(key, todo, hurry)
+        failed = await self._tell(key, todo, hurry, leave)
         self._remember(key, refused)
         if failed:
             raise failed[0]
 
-    async def _tell(self, key: Key, todo: Plan, hurry: Callable[[], bool]) -> list[ClusterError]:
+    async def _tell(
+        self, key: Key, todo: Plan, hurry: Callable[[], bool], leave: Callable[[], bool]
+    ) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
         owners = sorted(todo.owners, key=lambda each: each.can_wait)
@@ -115,7 +122,7 @@ class Applier:
             ([partial(set_owners, each) for each in owners[:few]], _never),
             ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
             ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
-            ([partial(set_owners, each) for each in owners[few:]], hurry),
+            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or leave()),
         )
         failed: list[ClusterError] = []
         for writes, enough in stages:

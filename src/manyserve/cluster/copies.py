@@ -23,7 +23,7 @@ Manifest = dict[str, Any]
 Change = Callable[[Manifest | None, Manifest | None], None]
 
 
-def _nobody(_old: Manifest | None, _new: Manifest | None) -> None:
+def nobody(_old: Manifest | None, _new: Manifest | None) -> None:
     """Nobody listens."""
 
 
@@ -63,8 +63,8 @@ class Copy:
     ) -> None:
         self.objects: dict[Key, Manifest] = {}
         self._keep = keep or _whole
-        self._on_change = on_change or _nobody
-        self._on_store = on_store or _nobody
+        self._on_change = on_change or nobody
+        self._on_store = on_store or nobody
         self.seen = 0
         """The version up to which all news has arrived."""
         self.newest = 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import Change, Manifest, identity, key_of
+from manyserve.cluster.copies import Change, Manifest, identity, key_of, nobody
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
@@ -34,16 +34,27 @@ class Watches:
         The one namespace to look at; None for all.
     on_pod
         Told of every change of a pod of a host.
+    on_model
+        Told of every change of a model that is not ours.
     """
 
-    def __init__(self, client: KubeHttp, known: Known, namespace: str | None, on_pod: Change) -> None:
-        def informer(kind: Kind, labels: str | None, stored: Change, host_of: HostOf) -> Informer:
+    def __init__(
+        self,
+        client: KubeHttp,
+        known: Known,
+        namespace: str | None,
+        on_pod: Change = nobody,
+        on_model: Change = nobody,
+    ) -> None:
+        def informer(
+            kind: Kind, labels: str | None, stored: Change, host_of: HostOf, heard: Change = nobody
+        ) -> Informer:
             return Informer(
                 client,
                 kind,
                 selection=Selection(namespace, labels),
                 on_store=stored,
-                on_change=lambda old, new: known.changed(old, new, host_of),
+                on_change=_both(lambda old, new: known.changed(old, new, host_of), heard),
                 keep=_name_of_model if kind is kinds.TRAINED_MODEL else None,
                 optional=kind is kinds.HTTP_ROUTE,
             )
@@ -59,7 +70,7 @@ class Watches:
         found = (
             accounts,
             informer(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
-            informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host),
+            informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host, on_model),
             informer(kinds.POD, SERVING_PODS, _both(known.pod_stored, on_pod), labelled_host),
             *(informer(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
         )

@@ -16,8 +16,12 @@ CONFIG_ERRORS = Counter("manyserve_config_errors", "Edits of inferenceservice-co
 CONFIG_BROKEN = Gauge("manyserve_config_broken", "1 while inferenceservice-config cannot be used")
 LEADER = Gauge("manyserve_leader", "1 while this replica works, 0 while it waits")
 TERMS = Counter("manyserve_leader_terms", "How often this replica began to work")
+_LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 LOOP_LAG = Histogram(
-    "manyserve_event_loop_lag_seconds",
-    "How late the event loop was, at each of twenty looks a second",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    "manyserve_event_loop_lag_seconds", "How late the event loop was, at each of twenty looks a second", buckets=_LAGS
+)
+LOOP_BLOCKED = Histogram(
+    "manyserve_event_loop_blocked_seconds",
+    "How much of that it was kept by our own work at most; else the machine gave us no processor",
+    buckets=_LAGS,
 )

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from manyserve.cluster.apply import Applier
+from manyserve.cluster.apply import SET_OWNERS, Applier
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
@@ -21,6 +21,7 @@ from manyserve.operator import metrics
 from manyserve.operator.config import ConfigWatch
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader import Elector
+from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Queue
 from manyserve.operator.reconcile import reconciler
 from manyserve.operator.replicas import Replicas
@@ -47,7 +48,10 @@ class Operator:
         self._known = known = Known(self._queue.touch)
         self._recorder = Recorder(client)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
-        self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
+        self._lulls = Lulls(self._queue.touch)
+        self._watches = Watches(
+            client, known, settings.watch_namespace, self._replicas.pod_stored, lambda _old, _new: self._lulls.heard()
+        )
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
         self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
@@ -112,6 +116,7 @@ class Operator:
         self._works.start("events", self._recorder.run())
         self._works.start("lookups", self._lookups.run())
         self._works.start("resync", resync(self._known, self._queue))
+        self._works.start("lulls", self._lulls.run())
         self._works.start("reconcile", self._reconcile())
         try:
             yield
@@ -124,8 +129,11 @@ class Operator:
         """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._replicas.heard()
         self._known.touch_all()
-        await self._queue.serve(reconciler(self._known, self._applier, self._lookups, is_due=self._queue.is_due))
+        run = reconciler(self._known, self._applier, self._lookups, self._lulls, is_due=self._queue.is_due)
+        await self._queue.serve(run)
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
+        if (kind, verb) != SET_OWNERS:  # which waits for all others
+            self._lulls.told()
         metrics.WRITES.labels(kind, verb).inc()

@@ -15,14 +15,16 @@ from functools import partial
 
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
+from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.known import Known
 from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
+from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Ran, Run
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
-from manyserve.plan.pace import paced, seconds_left
+from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
 
@@ -35,6 +37,7 @@ def reconciler(
     known: Known,
     applier: Applier,
     lookups: Lookups,
+    lulls: Lulls,
     decide: Callable[[Observed, datetime], Plan] = plan,
     now: Callable[[], datetime] = utc_now,
     is_due: Callable[[Key], bool] = lambda _key: False,
@@ -46,7 +49,6 @@ def reconciler(
     is_due
         Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
-    written: dict[Key, datetime] = {}
     leaving: dict[Key, datetime] = {}
 
     async def reconcile(key: Key) -> Ran:
@@ -57,13 +59,12 @@ def reconciler(
         moment, began = now(), time.monotonic()
         todo = await asyncio.to_thread(decide, dated(observed, moment), moment)
         planning = time.monotonic() - began
-        todo = paced(todo, written.get(key), moment)
-        last = moment if todo.changes_config else written.get(key)
-        await applier.carry_out(key, todo, partial(hurry, key, last))
-        if observed.service is None:
-            written.pop(key, None)
-        elif todo.changes_config:
-            written[key] = moment
+        todo = lulls.paced(key, todo, moment)
+        try:
+            await applier.carry_out(key, todo, partial(hurry, key), partial(lulls.leave, key))
+        except ClusterError:
+            lulls.failed(key)
+            raise
         return Ran(todo.look_again_after, planning)
 
     def dated(observed: Observed, moment: datetime) -> Observed:
@@ -74,8 +75,9 @@ def reconciler(
             return observed
         return replace(observed, leaves_since=leaving.setdefault(observed.key, moment))
 
-    def hurry(key: Key, last: datetime | None) -> bool:
+    def hurry(key: Key) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""
-        return is_due(key) and not seconds_left(last, now())
+        moment = now()
+        return is_due(key) and not seconds_left(lulls.around(key, moment), moment)
 
     return reconcile

@@ -50,6 +50,8 @@ class SetOwners:
     model: str
     owners: tuple[dict[str, Any], ...]
     before: tuple[dict[str, Any], ...]
+    first_since: str | None = None
+    """When the model was created."""
 
     @property
     def can_wait(self) -> bool:

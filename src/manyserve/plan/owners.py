@@ -46,7 +46,7 @@ def set_owners(model: TrainedModel, service: InferenceService | None, *, placed:
             return None
     if len(kept) == len(old) and all(each in old for each in kept):
         return None
-    return SetOwners(model.metadata.name, kept, tuple(old))
+    return SetOwners(model.metadata.name, kept, tuple(old), model.metadata.creation_timestamp)
 
 
 def _goes_with_host(model: TrainedModel) -> bool:

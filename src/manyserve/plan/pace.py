@@ -1,67 +1,112 @@
-"""How often a host's `models.json` is written, and how soon it is told that a new model is on its way.
+"""How often a host's `models.json` is written, and when what can wait is done.
 
-A first change of `models.json` is written at once, then one a second at most.
-
-Each write has the kubelets of all the host's pods mount the file anew, and a thousand models that are applied
-or deleted one by one would be a thousand writes. What is told of models does not wait for it; a model that is
-not in the file yet is told as one that no agent has seen.
+A first change of `models.json` is written at once, then one a second: each write has the kubelets of all the host's
+pods mount the file anew, and a thousand models that are applied or deleted one by one would be a thousand writes. A
+host may write one before its time when a lull says that all have come, and pays for it with the second after. While
+many hosts change, their seconds are longer, or their writes alone would keep the API server from its users.
 
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
 thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
-`models.json` changes all the time, and new models wait for their second, it is five.
+`models.json` changes all the time, and new models wait for their turn, it is five and more. Whose a new model is, is
+written first; but of a crowd of models when nothing else is told any more, or after a minute.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
 
-from manyserve.plan.actions import Plan, SetStatus
+from manyserve.plan.actions import Plan, SetOwners, SetStatus
 
 GAP = 1.0
 """Seconds between two writes."""
+GAP_A_HOST = 0.1
+"""Times the hosts whose `models.json` change: so many seconds at least, so that all together write ten a second."""
+LONGEST_GAP = 10.0
 YOUNG = 2.0
 """Seconds for which a new model is told nothing but what is final; the API server tells its age in whole seconds."""
 YOUNG_IN_A_CROWD = 5.0
+UNOWNED = 60.0
+"""Seconds for which a new model of a crowd may be nobody's."""
+Item = TypeVar("Item")
 
 
-def paced(todo: Plan, last: datetime | None, now: datetime) -> Plan:
-    """Return what of the plan is done now; `last` is when the host's `models.json` was last changed."""
-    young = YOUNG_IN_A_CROWD if todo.changes_config else YOUNG
-    return without_young(hold_back(todo, last, now), now, young)
+@dataclass(frozen=True)
+class Traffic:
+    """What goes on around a plan."""
+
+    paid: datetime | None = None
+    """Until when the writes of the host's `models.json` are paid for."""
+    busy: int = 1
+    """How many hosts' `models.json` change, this one's included."""
+    quiet: bool = False
+    """No user has changed a model for a moment."""
+    crowd: bool = False
+    """Users change models by the dozen, or these are still told about."""
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two writes."""
+        return min(max(GAP, GAP_A_HOST * self.busy), LONGEST_GAP)
 
 
-def seconds_left(last: datetime | None, now: datetime) -> float:
+def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
+    """Return what of the plan is done now."""
+    young = max(YOUNG_IN_A_CROWD, 1.5 * traffic.gap) if todo.changes_config else YOUNG
+    held = without_young(hold_back(todo, traffic, now), now, young)
+    return without_owners(held, now) if traffic.crowd else held
+
+
+def seconds_left(traffic: Traffic, now: datetime) -> float:
     """Return how long `models.json` is not to be changed yet."""
-    left = 0.0 if last is None else GAP - (now - last).total_seconds()
-    return left if 0 < left <= GAP else 0.0
+    left = _seconds_paid(traffic, now)
+    return max(left - traffic.gap, 0.0) if traffic.quiet else left
 
 
-def hold_back(todo: Plan, last: datetime | None, now: datetime) -> Plan:
+def pay(traffic: Traffic, now: datetime) -> datetime:
+    """Return until when the host's writes are paid for after another one."""
+    return now + timedelta(seconds=_seconds_paid(traffic, now) + traffic.gap)
+
+
+def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return the plan without its config when the last one was written a moment ago, and when to plan it again.
 
     The nudges wait too: they ask the pods to look at what is not there yet. The ConfigMap is always made at once.
     """
-    left = seconds_left(last, now)
+    left = seconds_left(traffic, now)
     if not todo.changes_config or not left:
         return todo
-    again = left if todo.look_again_after is None else min(left, todo.look_again_after)
-    return replace(todo, config=None, nudges=(), look_again_after=again)
+    return replace(todo, config=None, nudges=(), look_again_after=_soonest(todo, [left]))
 
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
     """Return the plan without the first word to models that were just created and are on their way."""
-    left = [_left(each, now, young) for each in todo.statuses]
-    waits = [each for each in left if each is not None]
-    if not waits:
-        return todo
-    statuses = tuple(each for each, wait in zip(todo.statuses, left, strict=True) if wait is None)
-    again = min((*waits, *filter(None, (todo.look_again_after,))))
-    return replace(todo, statuses=statuses, look_again_after=again)
+    statuses, waits = _without(todo.statuses, lambda each: _left(each, now, young))
+    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
 
 
-def _left(write: SetStatus, now: datetime, young: float) -> float | None:
-    """Return the seconds until a model is told how far it is, or None when it is told now."""
+def without_owners(todo: Plan, now: datetime) -> Plan:
+    """Return the plan without the owners of new models."""
+    owners, waits = _without(todo.owners, lambda each: _left(each, now, UNOWNED))
+    return replace(todo, owners=owners, look_again_after=_soonest(todo, waits)) if waits else todo
+
+
+def _seconds_paid(traffic: Traffic, now: datetime) -> float:
+    left = (traffic.paid - now).total_seconds() if traffic.paid is not None else 0.0
+    return left if 0 < left <= 2 * traffic.gap else 0.0  # more: the clock was set, or a crowd is over
+
+
+def _without(writes: Sequence[Item], wait: Callable[[Item], float | None]) -> tuple[tuple[Item, ...], list[float]]:
+    """Return the writes that do not wait, and the seconds that the others do."""
+    waits = [wait(each) for each in writes]
+    staying = tuple(each for each, left in zip(writes, waits, strict=True) if left is None)
+    return staying, [left for left in waits if left is not None]
+
+
+def _left(write: SetStatus | SetOwners, now: datetime, young: float) -> float | None:
+    """Return the seconds until a write about a model that was just created is done, or None when it is done now."""
     if not write.can_wait or write.first_since is None:
         return None
     try:
@@ -69,3 +114,7 @@ def _left(write: SetStatus, now: datetime, young: float) -> float | None:
     except (TypeError, ValueError):  # no time, or one without a zone: whoever forged it is told at once
         return None
     return young - age if 0 <= age < young else None
+
+
+def _soonest(todo: Plan, waits: Sequence[float]) -> float:
+    return min((*waits, *filter(None, (todo.look_again_after,))))

@@ -1,0 +1,114 @@
+"""What goes on around a host: whether users change models one by one or in a crowd, and who waits for a lull.
+
+Users that change models are heard, and so is what we tell them; a host's plan is paced by both (`plan.pace`).
+A host that holds something back until users make a pause, or until nobody is told anything, is touched then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from manyserve.api.names import Key
+from manyserve.plan import pace
+from manyserve.plan.actions import Plan
+
+QUIET = 0.1
+"""Seconds without a change of any model by a user, after which all that are applied together have come."""
+CALM = 1.0
+"""Seconds without such a change, and without a word to anybody, after which a crowd is over."""
+CROWD = 50
+"""Changes by users within a second: more than one types."""
+LOOK = 0.05
+
+
+class Lulls:
+    """Notes what goes on, and touches those that wait for it to end.
+
+    Parameters
+    ----------
+    touch
+        Called with each host that waited.
+    clock
+        Seconds of a clock that only goes forward.
+    """
+
+    def __init__(
+        self, touch: Callable[[Key], None] = lambda _key: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._touch = touch
+        self._clock = clock
+        self._heard = self._told = self._second = float("-inf")
+        self._count = 0
+        self._crowd = False
+        self._paid: dict[Key, datetime] = {}
+        self._for_quiet: set[Key] = set()
+        self._for_calm: set[Key] = set()
+
+    def heard(self) -> None:
+        """Note that a user has changed a model."""
+        self._heard = now = self._clock()
+        if now - self._second >= 1:
+            self._second, self._count = now, 0
+        self._count += 1
+        self._crowd = self._crowd or self._count >= CROWD
+
+    def told(self) -> None:
+        """Note that something was written that keeps nobody else waiting."""
+        self._told = self._clock()
+
+    @property
+    def crowd(self) -> bool:
+        """Whether models change by the dozen, or it is still told what became of them."""
+        if self._crowd and self._clock() - max(self._heard, self._told) >= CALM:
+            self._crowd = False
+        return self._crowd
+
+    def around(self, key: Key, now: datetime) -> pace.Traffic:
+        """Return what goes on around a host."""
+        self._paid = {each: until for each, until in self._paid.items() if until > now}
+        busy = len(self._paid.keys() | {key})
+        quiet = self._clock() - self._heard >= QUIET
+        return pace.Traffic(self._paid.get(key), busy, quiet=quiet, crowd=self.crowd)
+
+    def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
+        """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""
+        traffic = self.around(key, now)
+        done = pace.paced(todo, traffic, now)
+        if done.changes_config:
+            self._paid[key] = pace.pay(traffic, now)
+        elif todo.changes_config:
+            self._for_quiet.add(key)
+        if todo.owners and traffic.crowd:
+            self._for_calm.add(key)
+        return done
+
+    def failed(self, key: Key) -> None:
+        """Note that a host's plan was not done: what it was to write may be written at any time."""
+        self._paid.pop(key, None)
+
+    def leave(self, key: Key) -> bool:
+        """Tell whether a host leaves what can wait, because of a crowd; it is touched when that is over."""
+        crowd = self.crowd
+        if crowd:
+            self._for_calm.add(key)
+        return crowd
+
+    async def run(self) -> None:
+        """Touch those that wait whenever there is a lull, until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK)
+
+    def look(self) -> None:
+        """Touch those that wait, if there is a lull."""
+        if self._clock() - self._heard >= QUIET:
+            self._release(self._for_quiet)
+        if not self.crowd:
+            self._release(self._for_calm)
+
+    def _release(self, waiting: set[Key]) -> None:
+        while waiting:
+            self._touch(waiting.pop())

@@ -1,0 +1,108 @@
+"""Who holds something back is touched when users make a pause, or when a crowd of models has been told all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from manyserve.api.names import Key
+from manyserve.operator.lulls import CROWD, Lulls
+from manyserve.plan.actions import Plan, SetOwners, WriteConfig
+from tests.support import make
+
+HOST, OTHER = Key("default", "triton-mms"), Key("default", "other")
+WRITE = Plan(config=WriteConfig({}, "7"))
+OWNED = Plan(owners=(SetOwners("a", ({"uid": "u"},), (), "2026-01-01T00:00:00Z"),))
+
+
+@dataclass
+class Case:
+    """A clock, and who was touched."""
+
+    seconds: float = 0.0
+    touched: list[Key] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lulls = Lulls(self.touched.append, lambda: self.seconds)
+
+    @property
+    def now(self) -> datetime:
+        return make.NOW + timedelta(seconds=self.seconds)
+
+    def after(self, seconds: float) -> list[Key]:
+        """Return who is touched by a look after so many seconds more."""
+        self.touched.clear()
+        self.seconds += seconds
+        self.lulls.look()
+        return list(self.touched)
+
+    def paced(self, todo: Plan, host: Key = HOST) -> Plan:
+        return self.lulls.paced(host, todo, self.now)
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+def test_what_came_after_a_first_write_goes_out_when_users_make_a_pause(case: Case) -> None:
+    case.lulls.heard()
+    assert case.paced(WRITE).config
+    case.seconds = 0.05
+    assert not case.paced(WRITE).config
+    assert case.after(0.04) == []
+    assert case.after(0.02) == [HOST]
+    assert case.after(0.02) == [], "once"
+    assert case.paced(WRITE).config
+    assert not case.paced(WRITE).config, "it is the next second's that was spent"
+
+
+def test_a_write_that_failed_is_not_paid_for(case: Case) -> None:
+    case.lulls.heard()
+    case.paced(WRITE)
+    case.lulls.failed(HOST)
+    assert case.paced(WRITE).config
+
+
+def test_hosts_are_busy_until_their_second_is_over(case: Case) -> None:
+    for number in range(20):
+        case.paced(WRITE, Key("default", str(number)))
+    assert case.lulls.around(HOST, case.now).busy == 21
+    assert case.lulls.around(HOST, case.now).gap == pytest.approx(2.1)
+    case.seconds = 1.05
+    assert case.lulls.around(HOST, case.now).busy == 11, "those that came when ten had written have longer seconds"
+    case.seconds = 3.0
+    assert case.lulls.around(HOST, case.now).busy == 1
+
+
+def crowd(case: Case) -> None:
+    for _ in range(CROWD):
+        case.seconds += 0.01
+        case.lulls.heard()
+
+
+def test_a_few_models_are_no_crowd(case: Case) -> None:
+    for _ in range(3 * CROWD):
+        case.seconds += 0.03
+        case.lulls.heard()
+    assert case.paced(OWNED) == OWNED
+
+
+def test_in_a_crowd_owners_wait_until_all_is_told(case: Case) -> None:
+    crowd(case)
+    assert not case.paced(OWNED).owners
+    assert case.after(0.9) == []
+    case.lulls.told()
+    assert case.after(0.9) == []
+    assert case.after(0.2) == [HOST]
+    assert case.paced(OWNED) == OWNED
+
+
+def test_owners_that_are_left_because_a_crowd_comes_elsewhere_are_written_when_it_is_over(case: Case) -> None:
+    assert case.paced(OWNED, OTHER) == OWNED
+    assert not case.lulls.leave(OTHER)
+    crowd(case)
+    assert case.lulls.leave(OTHER)
+    assert case.after(1.0) == [OTHER]
