@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+from manyserve.api.agentreport import AgentReport, ModelReport, ModelState, read
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "agent-status.schema.json").read_text())
@@ -31,3 +31,19 @@ def test_the_schema_has_every_field_as_it_is_on_the_wire() -> None:
 def test_every_field_is_documented() -> None:
     for part in (SCHEMA, SCHEMA["$defs"]["ModelReport"]):
         assert [name for name, each in part["properties"].items() if not each.get("description")] == []
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps(
+        {"instance": "a", "revision": 1, "models": {"m": {"state": "Loaded", "digest": "d"}}} | fields
+    ).encode()
+
+
+def test_what_an_agent_says_again_is_known_already() -> None:
+    before = read(body())
+    other = {"m": {"state": "Loaded", "digest": "d"}, "n": {"state": "Loading", "digest": "e"}}
+    after = read(body(revision=2, models=other), before)
+    assert after == AgentReport.model_validate_json(body(revision=2, models=other))
+    assert after.models["m"] is before.models["m"]
+    failed = {"m": {"state": "LoadFailed", "digest": "d"}}
+    assert read(body(models=failed), before).models["m"].state is ModelState.LOAD_FAILED

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 import manyserve.api
 from manyserve.api import addresses, credentialsconfig, modelconfig, servingconfig, storageuri
+from manyserve.api.agentreport import AgentReport, read
 from manyserve.api.base import Wire
 from manyserve.api.duration import parse_duration
 from manyserve.api.modelconfig import Entry
@@ -49,6 +50,21 @@ def test_every_type_is_found() -> None:
     names = {each.__name__ for each in TYPES}
     assert {"InferenceService", "TrainedModel", "Entry", "AgentReport", "ServingConfig", "Condition"} <= names
     assert len(TYPES) > 30
+
+
+def said_by(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport | None:
+    try:
+        return parse(body)
+    except ValueError:
+        return None
+
+
+@given(near(AgentReport) | JSON, near(AgentReport))
+@tried(200)
+def test_a_report_that_is_read_model_by_model_says_what_it_says(said: Any, before: Any) -> None:
+    body, known = json.dumps(said).encode(), said_by(AgentReport.model_validate_json, json.dumps(before).encode())
+    found = said_by(lambda text: read(text, known), body)
+    assert repr(found) == repr(said_by(AgentReport.model_validate_json, body))  # NaN is not NaN
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)

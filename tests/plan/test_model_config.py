@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from manyserve.api import conditions, modelconfig
-from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry
+from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, parse
 from manyserve.api.names import Key
 from manyserve.plan import model_config
-from manyserve.plan.model_config import current_entries, text_of, without_room, write_model_config
+from manyserve.plan.model_config import current_text, text_of, without_room, write_model_config
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
@@ -81,7 +81,7 @@ def test_about_the_limit_it_does_not_flap() -> None:
 def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(count: int) -> None:
     found = settled(count)
     assert forms(found.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
-    assert len(current_entries(HOST, found.children[CHILD])) == count
+    assert len(parse(current_text(HOST, found.children[CHILD]))) == count
     assert plan(found, make.NOW).empty
 
 

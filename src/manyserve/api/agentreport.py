@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic_core import from_json
 
 from manyserve.api.base import WIRE, Wire
 
@@ -62,3 +63,30 @@ class AgentReport(Wire):
     server_ready: Annotated[bool, Field(description="The model server answers.")] = False
     settled: Annotated[bool, Field(description="The initial set is loaded, or failed and reported.")] = False
     models: Annotated[dict[str, ModelReport], Field(description="Each wanted model by its name.")] = {}
+
+
+_MODEL = TypeAdapter(ModelReport)
+
+
+def read(body: bytes, before: AgentReport | None = None) -> AgentReport:
+    """Return the report that a body says, made of the models of the one before as far as they are the same.
+
+    Model by model, for one of ten thousand is long, and all at once nobody else would have a turn.
+
+    Raises
+    ------
+    ValueError
+        If it is no report; a `pydantic.ValidationError` when it is JSON all the same.
+    """
+    said = from_json(body)
+    models = said.get("models") if isinstance(said, dict) else None
+    if not isinstance(models, dict):
+        return AgentReport.model_validate(said)
+    report = AgentReport.model_validate(said | {"models": {}})
+    known = before.models if before else {}
+    return report.model_copy(update={"models": {name: _model(each, known.get(name)) for name, each in models.items()}})
+
+
+def _model(said: object, before: ModelReport | None) -> ModelReport:
+    report = _MODEL.validate_python(said)
+    return before if before == report and before is not None else report

@@ -70,6 +70,20 @@ Shared = Annotated[Condition, AfterValidator(_shared)]
 """A condition as it is read: half of what is known of a model would be conditions, were they not shared."""
 
 
+_KEPT: dict[tuple[int, ...], tuple[Condition, ...]] = {}
+_MOST_KEPT = 4096
+
+
+def _together(own: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    if len(_KEPT) >= _MOST_KEPT:
+        _KEPT.clear()
+    return _KEPT.setdefault(tuple(map(id, own)), own)  # what is kept keeps its conditions, and so their ids
+
+
+TOGETHER = AfterValidator(_together)
+"""Has conditions be the same tuple for the same words: a comparison that finds nothing else costs nothing."""
+
+
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """Return the condition of this type, if it is there."""
     return next((each for each in conditions if each.type == kind), None)
@@ -78,7 +92,9 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
 def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
     """Return the new conditions sorted by type, each with the time since which its status holds."""
     before = {each.type: each for each in old}
-    return tuple(_timed(before.get(each.type), each, now) for each in sorted(new, key=lambda each: each.type))
+    return _together(
+        tuple(_timed(before.get(each.type), each, now) for each in sorted(new, key=lambda each: each.type))
+    )
 
 
 def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from manyserve.api import storageuri
 from manyserve.api.base import Lean, Meta, Wire, cel
-from manyserve.api.conditions import Message, Shared
+from manyserve.api.conditions import TOGETHER, Message, Shared
 from manyserve.api.duration import DURATION, REFRESH_SENTENCE
 from manyserve.api.quantity import EXAMPLE, Memory, memory_rule
 
@@ -123,7 +123,9 @@ class TrainedModelStatus(Lean):
 
     url: Annotated[str | None, Field(max_length=2048, description="Where the model answers, for clients.")] = None
     address: Annotated[Address | None, Field(description="Where the model answers inside the cluster.")] = None
-    conditions: Annotated[tuple[Shared, ...], Field(max_length=16, description="What holds and what does not.")] = ()
+    conditions: Annotated[
+        tuple[Shared, ...], Field(max_length=16, description="What holds and what does not."), TOGETHER
+    ] = ()
     replicas: Annotated[int | None, Field(ge=0, description="Ready replicas of the host.")] = None
     loaded_replicas: Annotated[int | None, Field(ge=0, description="Replicas on which the model is loaded.")] = None
     loaded: Annotated[str | None, Field(max_length=32, description="Loaded replicas of replicas, such as 2/3.")] = None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 
 import aiohttp
 from pydantic import ValidationError
 
-from manyserve.api.agentreport import AgentReport
+from manyserve.api.agentreport import AgentReport, read
 from manyserve.api.names import Key
 from manyserve.cluster.copies import Manifest
 from manyserve.cluster.known import labelled_host
 
 LARGEST_REPORT = 16 * 2**20
+LONG_REPORT = 64 * 2**10
+"""Bytes; a longer one is read beside the event loop."""
 
 
 class BadReport(Exception):
@@ -57,8 +60,17 @@ def running_pod(pod: Manifest) -> Where | None:
     return Where(metadata["uid"], labelled_host(pod), f"[{address}]" if ":" in address else address)
 
 
-async def ask(session: aiohttp.ClientSession, url: str, last: AgentReport | None, wait: int) -> AgentReport:
-    """Return the agent's report, as soon as it is another than the last one, or after `wait` seconds.
+@dataclass(frozen=True)
+class Answer:
+    """What an agent answered."""
+
+    report: AgentReport
+    body: bytes
+    """The hash of what it is read from."""
+
+
+async def ask(session: aiohttp.ClientSession, url: str, last: Answer | None, wait: int) -> Answer:
+    """Return the agent's answer, as soon as it is another than the last one, or that one after `wait` seconds.
 
     Raises
     ------
@@ -67,13 +79,23 @@ async def ask(session: aiohttp.ClientSession, url: str, last: AgentReport | None
     aiohttp.ClientError, TimeoutError, OSError
         If nothing answers.
     """
-    params = {"after": str(last.revision), "instance": last.instance, "wait": str(wait)} if last else {}
+    report = last.report if last else None
+    params = {"after": str(report.revision), "instance": report.instance, "wait": str(wait)} if report else {}
     async with session.get(url, params=params, allow_redirects=False) as answer:
         body = await _bounded(answer)
+    digest = hashlib.sha256(body).digest()
+    if last is not None and digest == last.body:
+        return last
+    return Answer(await _read(url, body, report), digest)
+
+
+async def _read(url: str, body: bytes, before: AgentReport | None) -> AgentReport:
     try:
-        return AgentReport.model_validate_json(body)
+        return await asyncio.to_thread(read, body, before) if len(body) > LONG_REPORT else read(body, before)
     except ValidationError as error:
         raise BadReport(f"{url} answered what is no report: {error.errors()[0]['msg']}") from None
+    except ValueError as error:
+        raise BadReport(f"{url} answered what is no report: {error}") from None
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

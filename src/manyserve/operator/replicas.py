@@ -21,7 +21,7 @@ from manyserve.api.names import Key
 from manyserve.cluster.copies import Manifest
 from manyserve.cluster.known import Known
 from manyserve.operator import metrics
-from manyserve.operator.asking import RHYTHM, BadReport, Rhythm, Where, ask, running_pod
+from manyserve.operator.asking import RHYTHM, Answer, BadReport, Rhythm, Where, ask, running_pod
 
 _log = logging.getLogger(__name__)
 
@@ -114,10 +114,11 @@ class Replicas:
 
     async def _ask_on(self, where: Where) -> None:
         """Ask one pod again and again."""
-        failing_since, pause = None, self._rhythm.first_retry
+        answer, failing_since, pause = None, None, self._rhythm.first_retry
         while True:
             try:
-                self._keep(where, await self._ask(where))
+                answer = await self._ask(where, answer)
+                self._keep(where, answer.report)
                 failing_since, pause = None, self._rhythm.first_retry
                 await asyncio.sleep(self._rhythm.pause)
             except (aiohttp.ClientError, TimeoutError, OSError, BadReport) as error:
@@ -125,14 +126,15 @@ class Replicas:
                 silent = isinstance(error, TimeoutError)  # for longer than an agent may be: its node may be gone
                 if silent or time.monotonic() - failing_since >= self._rhythm.unheard:
                     self._drop(where, error)
+                    answer = None
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._rhythm.longest_retry)
 
-    async def _ask(self, where: Where) -> AgentReport:
+    async def _ask(self, where: Where, last: Answer | None) -> Answer:
         if self._session is None:
             raise RuntimeError("agents are asked only after `open`")
         url = f"http://{where.address}:{self._port}/status"
-        return await ask(self._session, url, self._known.reports.get(where.uid), self._rhythm.wait)
+        return await ask(self._session, url, last, self._rhythm.wait)
 
     def _keep(self, where: Where, report: AgentReport) -> None:
         where.settled.set()

@@ -35,8 +35,8 @@ def _mounted(observed: Observed) -> frozenset[str]:
 
 def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
     """Return the condition `Loaded`, in the words of what the model's claim waits for when it is not true."""
-    claim = claim_of(entry.model_spec.storage_uri)
-    if claim is None or loaded.status == "True":
+    claim = claim_of(entry.model_spec.storage_uri) if loaded.status != "True" else None
+    if claim is None:
         return loaded
     missing = observed.claims.get(claim)
     without = [each for each in replicas if claim not in each.claims]

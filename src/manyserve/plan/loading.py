@@ -41,9 +41,9 @@ def not_placed(replicas: Sequence[Replica], why: str) -> Loading:
 def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     """Return the state of a placed model."""
     ready = [replica for replica in replicas if replica.ready]
-    loaded = sum(replica.has_loaded(entry.model_name, entry.digest) for replica in ready)
+    loaded = sum([replica.has_loaded(entry.model_name, entry.digest) for replica in ready])
     if ready and loaded == len(ready):
-        note = next(filter(None, (_note(entry, replica) for replica in ready)), None)
+        note = next(filter(None, [_note(entry, replica) for replica in ready]), None)
         return Loading(condition(LOADED, "True", message=note), len(ready), loaded, None)
     said = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*said) if said and said[1].state in _FAILED else None

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, dump, pack, parse, unpack
+from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, dump, pack, unpack
 from manyserve.plan.actions import WriteConfig
 from manyserve.plan.objects import belongs_to, child, difference
 from manyserve.plan.observed import Manifest
@@ -31,11 +31,11 @@ LARGEST_PACKED = 1000 * 1024
 _NOTHING = dump(())
 
 
-def current_entries(service: InferenceService, observed: Manifest | None) -> tuple[Entry, ...]:
-    """Return what is placed now. An earlier host's ConfigMap, or one that cannot be read, places nothing."""
+def current_text(service: InferenceService, observed: Manifest | None) -> str:
+    """Return what is placed now, as it stands there. An earlier host's ConfigMap places nothing."""
     if observed is None or not belongs_to(observed, service):
-        return ()
-    return _entries(text_of(observed) or _NOTHING)
+        return _NOTHING
+    return text_of(observed) or _NOTHING
 
 
 def text_of(observed: Manifest) -> str | None:
@@ -100,11 +100,3 @@ def _unpacked(data: str) -> str | None:
         return unpack(b64decode(data)).decode()
     except ValueError:
         return None
-
-
-@lru_cache(maxsize=1)
-def _entries(text: str) -> tuple[Entry, ...]:
-    try:
-        return parse(text)
-    except ValueError:
-        return ()

@@ -7,9 +7,10 @@ the framework, it has the memory, and every replica has the model loaded. `Ready
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
+from typing import cast
 
 from manyserve.api import conditions
 from manyserve.api.conditions import Condition
@@ -78,6 +79,7 @@ class Host:
     replicas: tuple[Replica, ...]
     conditions: tuple[Condition, ...]
     """The host's own."""
+    _told: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
 
     @cached_property
     def takes_several(self) -> Condition:
@@ -106,6 +108,15 @@ class Host:
         key, protocol = self.observed.key, self.service.spec.predictor.protocol
         return urls.host_url(key, ingress), urls.host_address(key), protocol
 
+    def told(self, old: tuple[Condition, ...], judged: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
+        """Return all conditions of a model that had the old ones: asked once for all to which the same happens."""
+        key = tuple(map(id, (old, *judged)))
+        if key not in self._told:
+            found = conditions.carry_over(old, (*judged, _ready(judged)), now)
+            self._told[key] = found, old, judged  # which keeps the ids theirs
+            return found
+        return cast("tuple[Condition, ...]", self._told[key][0])
+
     def _why_not_ready(self) -> str | None:
         ready = conditions.find(self.conditions, conditions.READY)
         if ready is not None and ready.status == "True":
@@ -116,22 +127,24 @@ class Host:
 def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModelStatus:
     """Return the status of a model whose host exists; the one that it has, if nothing changed."""
     name = model.metadata.name
+    old = model.status
     loading, loaded = _loaded(model, host)
-    judged = (*_judge(model, host), loaded)
     url, address, protocol = host.places
     path = urls.model_path(name, protocol)
     fields = {
         "url": f"{url}{path}",
-        "address": Address(url=f"{address}{path}"),
-        "conditions": conditions.carry_over(model.status.conditions, (*judged, _ready(judged)), now),
+        "conditions": host.told(old.conditions, (*_judge(model, host), loaded), now),
         "replicas": loading.replicas,
         "loaded_replicas": loading.loaded,
         "loaded": f"{loading.loaded}/{loading.replicas}",
         "last_failure": loading.failure,
         "observed_generation": model.metadata.generation,
     }
-    same = all(getattr(model.status, field) == value for field, value in fields.items())
-    return model.status if same else TrainedModelStatus(**fields)
+    inside = f"{address}{path}"
+    is_there = old.address is not None and old.address.url == inside
+    if is_there and all(getattr(old, field) == value for field, value in fields.items()):
+        return old
+    return TrainedModelStatus(**fields, address=Address(url=inside))
 
 
 def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:

@@ -9,10 +9,10 @@ before that should have happened.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import SetOwners
@@ -33,16 +33,24 @@ def going(observed: Observed, now: datetime) -> tuple[frozenset[str], float | No
     return (owned, left) if owned and left > 0 else (frozenset(), None)
 
 
-def set_owners(model: TrainedModel, service: InferenceService | None, *, placed: bool) -> SetOwners | None:
-    """Return the write that makes the model's owners right, or None when they are."""
+def all_owners(observed: Observed, placed: Collection[str] = ()) -> tuple[SetOwners, ...]:
+    """Return the writes that make the owners of all models right; the host owns those that are placed."""
+    ours = owner_reference(observed.service, controller=False) if observed.service and placed else None
+    writes = (set_owners(each, ours if each.metadata.name in placed else None) for each in observed.models)
+    return tuple(filter(None, writes))
+
+
+def set_owners(model: TrainedModel, ours: dict[str, Any] | None) -> SetOwners | None:
+    """Return the write that makes the model's owners right, or None when they are; `ours` is whose it is to be."""
     if model.metadata.deletion_timestamp:
         return None
     old = model.metadata.owner_references
+    if ours is not None and len(old) == 1 and old[0].get("uid") == ours["uid"] and _is_service(old[0]):
+        return None
     kept = tuple(each for each in old if not _is_service(each) or _names_host(each, model))
-    if service is not None and placed:
-        ours = owner_reference(service, controller=False)
+    if ours is not None:
         kept = (*(each for each in kept if not _is_service(each)), ours)
-        if any(each.get("uid") == service.metadata.uid for each in old) and len(kept) == len(old):
+        if any(each.get("uid") == ours["uid"] for each in old) and len(kept) == len(old):
             return None
     if len(kept) == len(old) and all(each in old for each in kept):
         return None

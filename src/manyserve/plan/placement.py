@@ -87,8 +87,8 @@ def place(
         fit.take(model, held.get(model.metadata.name), limit)
     left_out = dict.fromkeys(without_room(fit.placed, held), _full(host))
     placed = {name: entry for name, entry in fit.placed.items() if name not in left_out}
-    taken = [Taken(name, fit.memory[name]) for name in placed]
-    used, by = sum(each.memory for each in taken), in_words(taken)
+    used = sum(fit.memory[name] for name in placed)
+    by = in_words([Taken(name, fit.memory[name]) for name in placed]) if fit.over else ""
     waiting = {name: no_room(host, limit, used, by, wanted) for name, wanted in fit.over.items()}
     return Placement(placed, fit.unread | waiting, left_out, used, limit)
 

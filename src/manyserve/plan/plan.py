@@ -12,20 +12,21 @@ from datetime import datetime
 
 from manyserve.api import modelconfig, names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.actions import Apply, Delete, Plan, SetOwners
+from manyserve.plan.actions import Apply, Delete, Plan
 from manyserve.plan.autoscaler import build_autoscaler
 from manyserve.plan.deployment import build_deployment
 from manyserve.plan.disruption_budget import build_disruption_budget
+from manyserve.plan.entries import MEMORY
 from manyserve.plan.events import host_event
 from manyserve.plan.host_status import host_status
 from manyserve.plan.http_route import build_http_route
 from manyserve.plan.ingress import build_ingress
-from manyserve.plan.model_config import current_entries, write_model_config
+from manyserve.plan.model_config import current_text, write_model_config
 from manyserve.plan.model_status import Host, model_status, waiting_status
 from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import belongs_to, stamped, why_apply
 from manyserve.plan.observed import Child, Manifest, Observed
-from manyserve.plan.owners import going, set_owners
+from manyserve.plan.owners import all_owners, going
 from manyserve.plan.placement import Placement, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.server_container import server_image
@@ -48,12 +49,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
     ours = config_map is None or belongs_to(config_map, service)
     if config_map is not None and ours and is_older(observed.sight, config_map):
         return Plan(look_again_after=_SOON)
-    current = current_entries(service, config_map)
-    placement = place(service, observed.models, current, observed.config, observed.unreadable)
+    current = current_text(service, config_map)
+    placement = place(service, observed.models, MEMORY.entries(current), observed.config, observed.unreadable)
     wanted = _wanted(service, observed, placement)
     status = host_status(service, observed, placement, _deployment(wanted, observed, service), now)
     replicas = replicas_of(observed)
-    text = modelconfig.dump(placement.placed.values())
+    text = MEMORY.text(placement.placed, current)
     touched, wait = nudges(replicas if ours else (), modelconfig.content_hash(text), now)
     host = Host(service, observed, placement, replicas, status.conditions)
     models = [(model, model_status(model, host, now)) for model in observed.models]
@@ -63,7 +64,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         deletes=tuple(_deletes(wanted, observed, service)),
         config=write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
         nudges=touched,
-        owners=_owners(observed, placement),
+        owners=all_owners(observed, placement.placed.keys()),
         statuses=(*host_write(service, status), *model_writes(models)),
         events=(*filter(None, (host_event(service, status),)), *model_events(models)),
         look_again_after=min(filter(None, (wait, _SOON if leftovers else None)), default=None),
@@ -77,7 +78,7 @@ def _without_host(observed: Observed, now: datetime) -> Plan:
     staying = (model for model in observed.models if model.metadata.name not in gone)
     models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in staying]
     return Plan(
-        owners=tuple(filter(None, (set_owners(model, None, placed=False) for model in observed.models))),
+        owners=all_owners(observed),
         statuses=tuple(model_writes(models)),
         events=tuple(model_events(models)),
         look_again_after=wait,
@@ -125,10 +126,3 @@ def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceS
     for child, manifest in observed.children.items():
         if child.kind in optional and child not in keep and belongs_to(manifest, service):
             yield Delete(child, manifest["metadata"]["uid"], "it is not wanted any more")
-
-
-def _owners(observed: Observed, placement: Placement) -> tuple[SetOwners, ...]:
-    writes = (
-        set_owners(model, observed.service, placed=model.metadata.name in placement.placed) for model in observed.models
-    )
-    return tuple(filter(None, writes))

@@ -39,6 +39,8 @@ def _model_write(model: TrainedModel, status: TrainedModelStatus) -> SetStatus:
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
     """Yield what is to be told about models."""
     for model, status in models:
-        event = None if model.metadata.deletion_timestamp else model_event(model, status)
+        if status is model.status or model.metadata.deletion_timestamp:
+            continue
+        event = model_event(model, status)
         if event:
             yield event

@@ -1,0 +1,70 @@
+"""What `models.json` says is read once, and what was planned is not read at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api import modelconfig
+from manyserve.api.modelconfig import Entry
+from manyserve.plan import entries
+from manyserve.plan.entries import Memory
+from manyserve.plan.placement import entry_of
+from tests.support import make
+
+
+def placed(*names: str) -> dict[str, Entry]:
+    return {name: entry_of(make.model(name)) for name in names}
+
+
+def text_of(*names: str) -> str:
+    return modelconfig.dump(placed(*names).values())
+
+
+def test_what_was_written_is_known_as_it_was_planned() -> None:
+    memory, planned = Memory(), placed("b", "a")
+    text = memory.text(planned, "[]\n")
+    assert text == text_of("a", "b")
+    assert [each.model_name for each in memory.entries(text)] == ["a", "b"]
+    assert all(each is planned[each.model_name] for each in memory.entries(text))
+
+
+def test_a_text_of_ours_in_which_nothing_changes_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    text = memory.text(placed("a"), "[]\n")
+    monkeypatch.setattr(entries, "dump", None)
+    assert memory.text({each.model_name: each for each in memory.entries(text)}, text) is text
+
+
+def test_a_text_that_says_the_same_in_other_words_is_written_in_ours() -> None:
+    memory, theirs = Memory(), json.dumps(json.loads(text_of("b", "a")))
+    known = {each.model_name: each for each in memory.entries(theirs)}
+    assert set(known) == {"a", "b"}
+    assert memory.text(known, theirs) == text_of("a", "b")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"modelName": "a"}]'])
+def test_a_text_that_cannot_be_read_places_nothing_and_is_written_anew(text: str) -> None:
+    memory = Memory()
+    assert memory.entries(text) == ()
+    assert memory.text({}, text) == "[]\n"
+
+
+def test_what_is_remembered_is_bounded_but_for_the_last_two() -> None:
+    memory = Memory(longest=10)
+    first = memory.text(placed("a"), "[]\n")
+    second = memory.text(placed("a", "b"), first)
+    assert list(memory._texts) == [entries._hash(text) for text in (first, second)]
+    assert memory.entries("[]\n") == ()
+
+
+@given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))
+def test_whatever_is_placed_after_one_another_the_text_is_that_of_what_is_placed(steps: list[set[str]]) -> None:
+    memory, text = Memory(longest=500), "[]\n"
+    for names in steps:
+        known = {each.model_name: each for each in memory.entries(text)}
+        text = memory.text({name: known.get(name) or entry_of(make.model(name)) for name in sorted(names)}, text)
+        assert text == text_of(*names)
