@@ -35,7 +35,7 @@ def applied(**counts: object) -> Measured:
         ({"writes": Counter({"TrainedModel status": 31})}, "writes to models, for each"),
         ({"refused": 1.0}, "requests answered with 429"),
         ({"etcd": 10.1 * 1024 * 10}, "put into etcd a model, the user's writes too"),
-        ({"late": Counter({0.25: 1})}, "event loop late, at most"),
+        ({"blocked": Counter({0.25: 1})}, "event loop blocked, at most"),
     ],
 )
 def test_what_is_too_much_misses_its_goal(counts: dict[str, object], name: str) -> None:
