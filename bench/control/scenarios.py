@@ -26,6 +26,8 @@ from manyserve.cluster.slots import Slots
 
 QUIET = 5.0
 """Seconds for which nothing may be written, when nothing is to be."""
+SETTLED = 3.0
+"""Seconds without a write, after which there will be none: owners wait for a lull of one."""
 Work = Callable[[Side], Awaitable[None]]
 
 
@@ -122,7 +124,7 @@ class Scenarios:
             before, now = None, await meter.counts()
             while before != now.writes:
                 before = now.writes
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(SETTLED)
                 now = await meter.counts()
 
     async def _configured(self, holds: Callable[[], bool]) -> float:

@@ -52,11 +52,19 @@ def test_what_came_after_a_first_write_goes_out_when_users_make_a_pause(case: Ca
     assert case.paced(WRITE).config
     case.seconds = 0.05
     assert not case.paced(WRITE).config
-    assert case.after(0.04) == []
+    assert case.after(0.19) == []
     assert case.after(0.02) == [HOST]
     assert case.after(0.02) == [], "once"
     assert case.paced(WRITE).config
     assert not case.paced(WRITE).config, "it is the next second's that was spent"
+
+
+def test_a_crowd_has_the_way_to_itself_while_it_comes(case: Case) -> None:
+    assert not case.lulls.narrow()
+    crowd(case)
+    assert case.lulls.narrow()
+    case.seconds += 0.3
+    assert not case.lulls.narrow()
 
 
 def test_a_write_that_failed_is_not_paid_for(case: Case) -> None:

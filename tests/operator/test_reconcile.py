@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import pytest
 from manyserve.api.names import Key
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.known import Known
+from manyserve.cluster.manners import Manners
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.reconcile import reconciler
 from manyserve.plan.actions import Plan, WriteConfig
@@ -28,11 +28,11 @@ class Applier:
     def __init__(self) -> None:
         self.carried: list[Plan] = []
         self.error: Exception | None = None
-        self.hurry: Callable[[], bool] = lambda: False
+        self.manners = Manners()
 
-    async def carry_out(self, _key: Key, todo: Plan, hurry: Callable[[], bool], _leave: object) -> None:
+    async def carry_out(self, _key: Key, todo: Plan, manners: Manners) -> None:
         self.carried.append(todo)
-        self.hurry = hurry
+        self.manners = manners
         if self.error is not None:
             raise self.error
 
@@ -100,11 +100,11 @@ async def test_what_can_wait_waits_when_there_is_news_and_the_config_could_be_ch
     case = Case()
     await case.run(HOST)
     case.is_due = True
-    assert not case.applier.hurry(), "the config was changed a moment ago"
+    assert not case.applier.manners.hurry(), "the config was changed a moment ago"
     case.now += timedelta(seconds=1)
-    assert case.applier.hurry()
+    assert case.applier.manners.hurry()
     case.is_due = False
-    assert not case.applier.hurry()
+    assert not case.applier.manners.hurry()
 
 
 async def test_the_picture_says_since_when_the_host_is_seen_to_be_gone() -> None:

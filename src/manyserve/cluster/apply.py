@@ -39,6 +39,7 @@ from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, child_of
+from manyserve.cluster.manners import Condition, Manners, never
 from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.strangers import claim
 from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
@@ -48,15 +49,12 @@ Action = TypeVar("Action")
 
 SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
 """How `on_write` is told that a model's owners were written."""
+UNHURRIED = Manners()
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
 
 
-def _never() -> bool:
-    return False
-
-
-def _after(count: int, hurry: Callable[[], bool]) -> Callable[[], bool]:
+def _after(count: int, hurry: Condition) -> Condition:
     """Return a function that says `hurry` from its so-manieth call on."""
     calls = itertools.count()
     return lambda: next(calls) >= count and hurry()
@@ -88,10 +86,8 @@ class Applier:
         self._on_write = on_write
         self._slots = Slots()
 
-    async def carry_out(
-        self, key: Key, todo: Plan, hurry: Callable[[], bool] = _never, leave: Callable[[], bool] = _never
-    ) -> None:
-        """Do all that the plan says, but of what is told little when it is to hurry, and of the owners when to leave.
+    async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
+        """Do all that the plan says, but of what can wait only what the manners allow.
 
         Raises
         ------
@@ -105,29 +101,28 @@ class Applier:
         await self._slots.do([*applies, *deletes])
         if todo.config:
             await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
-        failed = await self._tell(key, todo, hurry, leave)
+        failed = await self._tell(key, todo, manners)
         self._remember(key, refused)
         if failed:
             raise failed[0]
 
-    async def _tell(
-        self, key: Key, todo: Plan, hurry: Callable[[], bool], leave: Callable[[], bool]
-    ) -> list[ClusterError]:
+    async def _tell(self, key: Key, todo: Plan, manners: Manners) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
+        hurry = manners.hurry
         owners = sorted(todo.owners, key=lambda each: each.can_wait)
         few = sum(not each.can_wait for each in owners) + AT_ONCE
         stages = (
-            ([partial(self._nudge, key, each) for each in todo.nudges], _never),
-            ([partial(set_owners, each) for each in owners[:few]], _never),
+            ([partial(self._nudge, key, each) for each in todo.nudges], never),
+            ([partial(set_owners, each) for each in owners[:few]], never),
             ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
             ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
-            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or leave()),
+            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
         )
         failed: list[ClusterError] = []
         for writes, enough in stages:
             try:
-                await self._slots.do(writes, enough)
+                await self._slots.do(writes, enough, never if enough is never else manners.narrow)
             except ClusterError as error:
                 failed.append(error)
         for event in todo.events:

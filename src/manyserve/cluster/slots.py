@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
+from manyserve.cluster.manners import Condition, never
 
 AT_ONCE = 16
+NARROW = 2
+"""At a time while users ask much, too: half of what the API server can do is theirs, or more."""
 _Write = Callable[[], Awaitable[None]]
 _HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
 
@@ -25,20 +29,24 @@ class Slots:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
+        self._narrow = asyncio.Semaphore(NARROW)
 
-    async def do(self, writes: Sequence[_Write], enough: Callable[[], bool] = lambda: False) -> None:
-        """Do all writes, or those until it is enough, and raise the first error after the last one."""
+    async def do(self, writes: Sequence[_Write], enough: Condition = never, narrow: Condition = never) -> None:
+        """Do all writes, or those until it is enough, and raise the first error after the last one.
+
+        While it is `narrow`, they give way to what users ask of the API server.
+        """
         errors: list[ClusterError] = []
         left = itertools.takewhile(lambda _write: not enough(), writes)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._at_once, len(writes))):
-                group.create_task(self._some(left, errors))
+                group.create_task(self._some(left, errors, narrow))
         if errors:
             raise errors[0]
 
-    async def _some(self, left: Iterator[_Write], errors: list[ClusterError]) -> None:
+    async def _some(self, left: Iterator[_Write], errors: list[ClusterError], narrow: Condition) -> None:
         for write in left:
-            async with self._free:
+            async with self._narrow if narrow() else nullcontext(), self._free:
                 if any(isinstance(error, _HOPELESS) for error in errors):
                     return
                 try:

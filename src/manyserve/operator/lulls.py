@@ -15,7 +15,7 @@ from manyserve.api.names import Key
 from manyserve.plan import pace
 from manyserve.plan.actions import Plan
 
-QUIET = 0.1
+QUIET = 0.25
 """Seconds without a change of any model by a user, after which all that are applied together have come."""
 CALM = 1.0
 """Seconds without such a change, and without a word to anybody, after which a crowd is over."""
@@ -65,6 +65,10 @@ class Lulls:
         if self._crowd and self._clock() - max(self._heard, self._told) >= CALM:
             self._crowd = False
         return self._crowd
+
+    def narrow(self) -> bool:
+        """Tell whether users are at it in a crowd: what is told of models gives way to them."""
+        return self._crowd and self._clock() - self._heard < QUIET
 
     def around(self, key: Key, now: datetime) -> pace.Traffic:
         """Return what goes on around a host."""

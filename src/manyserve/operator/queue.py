@@ -27,7 +27,7 @@ class Ran:
     look_again_after: float | None = None
     """Seconds, if time alone may change it."""
     planning: float = 0.0
-    """Seconds that it took to plan."""
+    """Seconds of processor time that it took to plan."""
 
 
 Run = Callable[[Key], Awaitable[Ran]]

@@ -18,6 +18,7 @@ from manyserve.cluster.apply import Applier
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.known import Known
 from manyserve.cluster.lookups import Lookups
+from manyserve.cluster.manners import Manners
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
 from manyserve.operator.lulls import Lulls
@@ -27,10 +28,18 @@ from manyserve.plan.observed import Observed
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
+Decide = Callable[[Observed, datetime], Plan]
+
 
 def utc_now() -> datetime:
     """Return the time on the wall."""
     return datetime.now(UTC)
+
+
+def _timed(decide: Decide, observed: Observed, moment: datetime) -> tuple[Plan, float]:
+    """Return a plan, and the seconds of processor time that it took; how long it waited for others is not its fault."""
+    began = time.thread_time()
+    return decide(observed, moment), time.thread_time() - began
 
 
 def reconciler(
@@ -38,7 +47,7 @@ def reconciler(
     applier: Applier,
     lookups: Lookups,
     lulls: Lulls,
-    decide: Callable[[Observed, datetime], Plan] = plan,
+    decide: Decide = plan,
     now: Callable[[], datetime] = utc_now,
     is_due: Callable[[Key], bool] = lambda _key: False,
 ) -> Run:
@@ -56,12 +65,11 @@ def reconciler(
         observed = observe(known, key)
         if observed is None:
             return Ran()
-        moment, began = now(), time.monotonic()
-        todo = await asyncio.to_thread(decide, dated(observed, moment), moment)
-        planning = time.monotonic() - began
+        moment = now()
+        todo, planning = await asyncio.to_thread(_timed, decide, dated(observed, moment), moment)
         todo = lulls.paced(key, todo, moment)
         try:
-            await applier.carry_out(key, todo, partial(hurry, key), partial(lulls.leave, key))
+            await applier.carry_out(key, todo, Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow))
         except ClusterError:
             lulls.failed(key)
             raise

@@ -22,7 +22,7 @@ class Pace:
 
     debounce: float = 0.03
     gap: float = 0.2
-    gap_a_plan: float = 4.0
+    gap_a_plan: float = 3.0
     """Times what the last plan took: a host of ten thousand models that changes all the time is not all we plan."""
     first_backoff: float = 0.5
     longest_backoff: float = 60.0
