@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,20 +13,20 @@ from manyserve.operator.lulls import CROWD, Lulls
 from manyserve.plan.actions import Plan, SetOwners, WriteConfig
 from tests.support import make
 
-HOST, OTHER = Key("default", "triton-mms"), Key("default", "other")
+HOST, OTHER, CROWDED = (Key("default", name) for name in ("triton-mms", "other", "crowded"))
 WRITE = Plan(config=WriteConfig({}, "7"))
 OWNED = Plan(owners=(SetOwners("a", ({"uid": "u"},), (), "2026-01-01T00:00:00Z"),))
 
 
 @dataclass
 class Case:
-    """A clock, and who was touched."""
+    """A clock, and who was touched, and how long they may wait."""
 
     seconds: float = 0.0
-    touched: list[Key] = field(default_factory=list)
+    waits: list[tuple[Key, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lulls = Lulls(self.touched.append, lambda: self.seconds)
+        self.lulls = Lulls(lambda key, after: self.waits.append((key, after)), lambda: self.seconds)
 
     @property
     def now(self) -> datetime:
@@ -33,10 +34,14 @@ class Case:
 
     def after(self, seconds: float) -> list[Key]:
         """Return who is touched by a look after so many seconds more."""
-        self.touched.clear()
         self.seconds += seconds
-        self.lulls.look()
-        return list(self.touched)
+        return self.touched_by(self.lulls.look)
+
+    def touched_by(self, act: Callable[[], None]) -> list[Key]:
+        """Return who is touched."""
+        self.waits.clear()
+        act()
+        return [key for key, _ in self.waits if key != CROWDED]
 
     def paced(self, todo: Plan, host: Key = HOST) -> Plan:
         return self.lulls.paced(host, todo, self.now)
@@ -48,7 +53,7 @@ def case() -> Case:
 
 
 def test_what_came_after_a_first_write_goes_out_when_users_make_a_pause(case: Case) -> None:
-    case.lulls.heard()
+    case.lulls.news(HOST)
     assert case.paced(WRITE).config
     case.seconds = 0.05
     assert not case.paced(WRITE).config
@@ -68,7 +73,7 @@ def test_a_crowd_has_the_way_to_itself_while_it_comes(case: Case) -> None:
 
 
 def test_a_write_that_failed_is_not_paid_for(case: Case) -> None:
-    case.lulls.heard()
+    case.lulls.news(HOST)
     case.paced(WRITE)
     case.lulls.failed(HOST)
     assert case.paced(WRITE).config
@@ -88,13 +93,13 @@ def test_hosts_are_busy_until_their_second_is_over(case: Case) -> None:
 def crowd(case: Case) -> None:
     for _ in range(CROWD):
         case.seconds += 0.01
-        case.lulls.heard()
+        case.lulls.news(CROWDED)
 
 
 def test_a_few_models_are_no_crowd(case: Case) -> None:
     for _ in range(3 * CROWD):
         case.seconds += 0.03
-        case.lulls.heard()
+        case.lulls.news(HOST)
     assert case.paced(OWNED) == OWNED
 
 
@@ -114,3 +119,14 @@ def test_owners_that_are_left_because_a_crowd_comes_elsewhere_are_written_when_i
     crowd(case)
     assert case.lulls.leave(OTHER)
     assert case.after(1.0) == [OTHER]
+
+
+def test_a_host_is_touched_at_once_for_one_model_and_once_a_gap_for_a_crowd_or_when_it_is_over(case: Case) -> None:
+    case.lulls.news(HOST)
+    assert case.waits == [(HOST, 0.0)]
+    crowd(case)
+    case.waits.clear()
+    case.lulls.news(OTHER)
+    assert case.waits == [(OTHER, 1.0)]
+    assert case.after(0.3) == [OTHER]
+    assert {after for _, after in case.waits} == {0.0}

@@ -47,7 +47,7 @@ class Lookups:
 def busy_lulls() -> Lulls:
     """Return the lulls of a world in which users change models all the time."""
     lulls = Lulls(clock=lambda: 0.0)
-    lulls.heard()
+    lulls.news(HOST)
     return lulls
 
 

@@ -108,16 +108,29 @@ def test_while_new_models_wait_for_their_second_they_are_told_later() -> None:
     assert paced(replace(todo, config=None), traffic(), after(4.0)).statuses == todo.statuses, "all are in models.json"
     crowded = replace(todo, statuses=(STATUS,), look_again_after=11.0)
     assert paced(todo, traffic(busy=80), after(1.0)) == crowded, "their turn comes later, too"
+    crowded = replace(crowded, look_again_after=59.0)
+    assert paced(todo, traffic(crowd=True), after(1.0)) == crowded, "users are at it"
+    assert paced(todo, traffic(crowd=True, quiet=True), after(1.0)) == replace(
+        todo, statuses=(STATUS,), look_again_after=4.0
+    )
+
+
+def test_what_a_host_counts_is_told_when_it_is_in_models_json() -> None:
+    counts = make.status_write("host", counts=True)
+    todo = Plan(config=WriteConfig({}, "7"), statuses=(counts, STATUS))
+    assert paced(todo, traffic(paid=1.0), after(0.5)) == Plan(statuses=(STATUS,), look_again_after=0.5)
+    assert paced(todo, traffic(), after(0.5)) == todo
+    assert paced(replace(todo, config=None), traffic(paid=1.0), after(0.5)).statuses == todo.statuses
 
 
 def owned(since: str, before: tuple[dict[str, Any], ...] = ()) -> SetOwners:
     return SetOwners("a", ({"uid": "u"},), before, since)
 
 
-def test_whose_a_new_model_of_a_crowd_is_is_written_when_it_is_over_or_after_a_minute() -> None:
+def test_whose_a_new_model_of_a_crowd_is_is_written_when_it_is_over_or_after_five_minutes() -> None:
     todo = Plan(owners=(owned("2026-01-01T00:00:00Z"),))
-    assert paced(todo, traffic(crowd=True), after(20.0)) == Plan(look_again_after=40.0)
-    assert paced(todo, traffic(crowd=True), after(60.0)) == todo
+    assert paced(todo, traffic(crowd=True), after(20.0)) == Plan(look_again_after=280.0)
+    assert paced(todo, traffic(crowd=True), after(300.0)) == todo
     assert paced(todo, traffic(), after(1.0)) == todo
 
 

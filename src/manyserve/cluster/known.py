@@ -40,9 +40,11 @@ class Known:
     ----------
     touch
         Called with each host that needs another look because something of it changed.
+    news
+        Called instead with each of which a user changed a model.
     """
 
-    def __init__(self, touch: Callable[[Key], None]) -> None:
+    def __init__(self, touch: Callable[[Key], None], news: Callable[[Key], None] | None = None) -> None:
         self.config: ServingConfig | None = None
         """None until there is one that can be used."""
         self.hosts: dict[Key, InferenceService] = {}
@@ -64,6 +66,7 @@ class Known:
         self.looked: dict[Name, Looked] = {}
         """What was looked up by name."""
         self._touch = touch
+        self._news = news or touch
 
     def touch(self, key: Key) -> None:
         """Have another look at a host."""
@@ -123,6 +126,11 @@ class Known:
         """Touch the hosts whose pods have this ServiceAccount."""
         for key in list(hosts_with(_either(old, new), self.hosts)):
             self._touch(key)
+
+    def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Tell that there is news of the host that a model names, and of the one that it named before."""
+        for key in {model_host(each) for each in (old, new) if each is not None}:
+            self._news(key)
 
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
         """Touch the host that an object belongs to, and the one that it belonged to before."""

@@ -34,27 +34,18 @@ class Watches:
         The one namespace to look at; None for all.
     on_pod
         Told of every change of a pod of a host.
-    on_model
-        Told of every change of a model that is not ours.
     """
 
-    def __init__(
-        self,
-        client: KubeHttp,
-        known: Known,
-        namespace: str | None,
-        on_pod: Change = nobody,
-        on_model: Change = nobody,
-    ) -> None:
+    def __init__(self, client: KubeHttp, known: Known, namespace: str | None, on_pod: Change = nobody) -> None:
         def informer(
-            kind: Kind, labels: str | None, stored: Change, host_of: HostOf, heard: Change = nobody
+            kind: Kind, labels: str | None, stored: Change, host_of: HostOf, changed: Change | None = None
         ) -> Informer:
             return Informer(
                 client,
                 kind,
                 selection=Selection(namespace, labels),
                 on_store=stored,
-                on_change=_both(lambda old, new: known.changed(old, new, host_of), heard),
+                on_change=changed or (lambda old, new: known.changed(old, new, host_of)),
                 keep=_name_of_model if kind is kinds.TRAINED_MODEL else None,
                 optional=kind is kinds.HTTP_ROUTE,
             )
@@ -70,7 +61,7 @@ class Watches:
         found = (
             accounts,
             informer(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
-            informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host, on_model),
+            informer(kinds.TRAINED_MODEL, None, known.model_stored, model_host, known.model_changed),
             informer(kinds.POD, SERVING_PODS, _both(known.pod_stored, on_pod), labelled_host),
             *(informer(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
         )

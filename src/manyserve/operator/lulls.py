@@ -24,19 +24,23 @@ CROWD = 50
 LOOK = 0.05
 
 
+def _nobody(_key: Key, _after: float) -> None:
+    """Nobody is touched."""
+
+
 class Lulls:
     """Notes what goes on, and touches those that wait for it to end.
 
     Parameters
     ----------
     touch
-        Called with each host that waited.
+        Called with each host that is to run, and the seconds that it may wait at most.
     clock
         Seconds of a clock that only goes forward.
     """
 
     def __init__(
-        self, touch: Callable[[Key], None] = lambda _key: None, clock: Callable[[], float] = time.monotonic
+        self, touch: Callable[[Key, float], None] = _nobody, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._touch = touch
         self._clock = clock
@@ -47,8 +51,16 @@ class Lulls:
         self._for_quiet: set[Key] = set()
         self._for_calm: set[Key] = set()
 
-    def heard(self) -> None:
-        """Note that a user has changed a model."""
+    def news(self, key: Key) -> None:
+        """Have a host touched of which a user changed a model: soon, but in a crowd when `models.json` may change."""
+        self._heard_one()
+        if not self.narrow():
+            self._touch(key, 0.0)
+            return
+        self._for_quiet.add(key)
+        self._touch(key, pace.Traffic(busy=len(self._paid)).gap)
+
+    def _heard_one(self) -> None:
         self._heard = now = self._clock()
         if now - self._second >= 1:
             self._second, self._count = now, 0
@@ -115,4 +127,4 @@ class Lulls:
 
     def _release(self, waiting: set[Key]) -> None:
         while waiting:
-            self._touch(waiting.pop())
+            self._touch(waiting.pop(), 0.0)

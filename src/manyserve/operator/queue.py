@@ -14,7 +14,8 @@ from manyserve.cluster.errors import ClusterError
 from manyserve.operator import metrics
 from manyserve.operator.schedule import Schedule
 
-WORKERS = 8
+WORKERS = 32
+"""Most of them wait for the API server, and while users ask much of it, long: others' `models.json` need not."""
 STUCK = 600.0
 """Seconds in which something begins, ends or is written while anything is to be done, whatever the API server does."""
 OVERDUE = 60.0
@@ -65,9 +66,9 @@ class Queue:
         """Return how many hosts wait for a run."""
         return len(self._schedule)
 
-    def touch(self, key: Key) -> None:
-        """Have a host run soon."""
-        self._schedule.touch(key, self._clock())
+    def touch(self, key: Key, after: float = 0.0) -> None:
+        """Have a host run soon, or at the latest after so many seconds."""
+        self._schedule.touch(key, self._clock(), after)
         self._changed.set()
 
     def is_due(self, key: Key) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +30,8 @@ from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
 Decide = Callable[[Observed, datetime], Plan]
+_PLANNERS = ThreadPoolExecutor(2, thread_name_prefix="plan")
+"""Each takes turns at Python with the event loop; two, so that a large host keeps no small one waiting."""
 
 
 def utc_now() -> datetime:
@@ -66,7 +69,8 @@ def reconciler(
         if observed is None:
             return Ran()
         moment = now()
-        todo, planning = await asyncio.to_thread(_timed, decide, dated(observed, moment), moment)
+        work = partial(_timed, decide, dated(observed, moment), moment)
+        todo, planning = await asyncio.get_running_loop().run_in_executor(_PLANNERS, work)
         todo = lulls.paced(key, todo, moment)
         try:
             await applier.carry_out(key, todo, Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow))

@@ -56,10 +56,10 @@ class Schedule:
         """Return how many hosts wait for a run."""
         return sum(1 for entry in self._entries.values() if entry.due is not None)
 
-    def touch(self, key: Key, now: float) -> None:
-        """Have a host run soon."""
+    def touch(self, key: Key, now: float, after: float = 0.0) -> None:
+        """Have a host run soon, or at the latest after so many seconds."""
         entry = self._entries.setdefault(key, _Entry())
-        self._at(key, entry, max(now + self._pace.debounce, self._soonest(entry), entry.not_before))
+        self._at(key, entry, max(now + max(self._pace.debounce, after), self._soonest(entry), entry.not_before))
 
     def is_due(self, key: Key, now: float) -> bool:
         """Tell whether it is a host's turn, also while it runs."""

@@ -72,6 +72,8 @@ class SetStatus:
     """It only says how far a model is that did not answer before either."""
     first_since: str | None = None
     """When a model was created that was told nothing yet."""
+    counts: bool = False
+    """It is a host's, and only counts its models and their memory anew."""
 
     @property
     def patch(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ many hosts change, their seconds are longer, or their writes alone would keep th
 
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
 thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
-`models.json` changes all the time, and new models wait for their turn, it is five and more. Whose a new model is, is
-written first; but of a crowd of models when nothing else is told any more, or after a minute.
+`models.json` changes all the time, and new models wait for their turn, it is five and more; while users send models
+by the dozen, a minute. Whose a new model is, is written first; but of a crowd of models when nothing else is told any
+more, or after five minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ LONGEST_GAP = 10.0
 YOUNG = 2.0
 """Seconds for which a new model is told nothing but what is final; the API server tells its age in whole seconds."""
 YOUNG_IN_A_CROWD = 5.0
-UNOWNED = 60.0
+UNTOLD = 60.0
+"""Seconds for which a new model of a crowd is told nothing but what is final, while users are at it."""
+UNOWNED = 300.0
 """Seconds for which a new model of a crowd may be nobody's."""
 Item = TypeVar("Item")
 
@@ -54,8 +57,7 @@ class Traffic:
 
 def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return what of the plan is done now."""
-    young = max(YOUNG_IN_A_CROWD, 1.5 * traffic.gap) if todo.changes_config else YOUNG
-    held = without_young(hold_back(todo, traffic, now), now, young)
+    held = without_young(hold_back(todo, traffic, now), now, _young(todo, traffic))
     return without_owners(held, now) if traffic.crowd else held
 
 
@@ -73,12 +75,14 @@ def pay(traffic: Traffic, now: datetime) -> datetime:
 def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return the plan without its config when the last one was written a moment ago, and when to plan it again.
 
-    The nudges wait too: they ask the pods to look at what is not there yet. The ConfigMap is always made at once.
+    The nudges wait too: they ask the pods to look at what is not there yet; and what the host counts, for it counts
+    what will be there. The ConfigMap is always made at once.
     """
     left = seconds_left(traffic, now)
     if not todo.changes_config or not left:
         return todo
-    return replace(todo, config=None, nudges=(), look_again_after=_soonest(todo, [left]))
+    statuses = tuple(each for each in todo.statuses if not each.counts)
+    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=_soonest(todo, [left]))
 
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
@@ -91,6 +95,12 @@ def without_owners(todo: Plan, now: datetime) -> Plan:
     """Return the plan without the owners of new models."""
     owners, waits = _without(todo.owners, lambda each: _left(each, now, UNOWNED))
     return replace(todo, owners=owners, look_again_after=_soonest(todo, waits)) if waits else todo
+
+
+def _young(todo: Plan, traffic: Traffic) -> float:
+    if traffic.crowd and not traffic.quiet:
+        return UNTOLD
+    return max(YOUNG_IN_A_CROWD, 1.5 * traffic.gap) if todo.changes_config else YOUNG
 
 
 def _seconds_paid(traffic: Traffic, now: datetime) -> float:

@@ -17,8 +17,10 @@ from manyserve.plan.events import PROGRESS, model_event
 
 def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
     """Yield the write of the host's status, if it changes."""
-    if status != service.status:
-        yield SetStatus("InferenceService", service.metadata.name, service.metadata.uid, service.status, status)
+    before, meta = service.status, service.metadata
+    if status != before:
+        counts = status == before.model_copy(update={"models": status.models, "memory": status.memory})
+        yield SetStatus("InferenceService", meta.name, meta.uid, before, status, counts=counts)
 
 
 def model_writes(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[SetStatus]:
