@@ -130,7 +130,7 @@ async def test_a_worker_of_the_queue_that_is_gone_is_noticed(operator: Operator)
     async with reconciling(operator, cancels_itself):
         operator._queue.touch(HOST)
         await until(operator.why_not_alive)
-        assert str(operator.why_not_alive()).endswith("of 32 workers of the queue are gone")
+        assert str(operator.why_not_alive()).endswith("of 256 workers of the queue are gone")
 
 
 async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(operator: Operator) -> None:

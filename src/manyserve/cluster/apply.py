@@ -84,7 +84,8 @@ class Applier:
         self._copies = copies
         self._recorder = recorder
         self._on_write = on_write
-        self._slots = Slots()
+        self._urgent = Slots()
+        self._told = Slots()
 
     async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
         """Do all that the plan says, but of what can wait only what the manners allow.
@@ -98,9 +99,10 @@ class Applier:
         delete = partial(self._delete, key)
         applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
         deletes = (partial(self._child, each.child, refused, delete, each) for each in todo.deletes)
-        await self._slots.do([*applies, *deletes])
+        await self._urgent.do([*applies, *deletes])
         if todo.config:
-            await self._child(child_of(todo.config.manifest), refused, self._write_config, todo.config)
+            write = partial(self._child, child_of(todo.config.manifest), refused, self._write_config, todo.config)
+            await self._urgent.do([write])
         failed = await self._tell(key, todo, manners)
         self._remember(key, refused)
         if failed:
@@ -109,20 +111,20 @@ class Applier:
     async def _tell(self, key: Key, todo: Plan, manners: Manners) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
-        hurry = manners.hurry
+        told, hurry = self._told, manners.hurry
         owners = sorted(todo.owners, key=lambda each: each.can_wait)
         few = sum(not each.can_wait for each in owners) + AT_ONCE
         stages = (
-            ([partial(self._nudge, key, each) for each in todo.nudges], never),
-            ([partial(set_owners, each) for each in owners[:few]], never),
-            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
-            ([partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
-            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
+            (self._urgent, [partial(self._nudge, key, each) for each in todo.nudges], never),
+            (told, [partial(set_owners, each) for each in owners[:few]], never),
+            (told, [partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
+            (told, [partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
+            (told, [partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
         )
         failed: list[ClusterError] = []
-        for writes, enough in stages:
+        for slots, writes, enough in stages:
             try:
-                await self._slots.do(writes, enough, never if enough is never else manners.narrow)
+                await slots.do(writes, enough, never if slots is self._urgent else manners.narrow)
             except ClusterError as error:
                 failed.append(error)
         for event in todo.events:

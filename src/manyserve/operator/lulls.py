@@ -58,7 +58,7 @@ class Lulls:
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        self._touch(key, pace.Traffic(busy=len(self._paid)).gap)
+        self._touch(key, pace.Traffic(busy=len(self._paid), crowd=True).gap)
 
     def _heard_one(self) -> None:
         self._heard = now = self._clock()
@@ -95,7 +95,7 @@ class Lulls:
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
             self._paid[key] = pace.pay(traffic, now)
-        elif todo.changes_config:
+        elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if todo.owners and traffic.crowd:
             self._for_calm.add(key)

@@ -14,8 +14,8 @@ from manyserve.cluster.errors import ClusterError
 from manyserve.operator import metrics
 from manyserve.operator.schedule import Schedule
 
-WORKERS = 32
-"""Most of them wait for the API server, and while users ask much of it, long: others' `models.json` need not."""
+WORKERS = 256
+"""Most of them wait for their turn to tell something, and others' `models.json` need not wait for that."""
 STUCK = 600.0
 """Seconds in which something begins, ends or is written while anything is to be done, whatever the API server does."""
 OVERDUE = 60.0

@@ -7,8 +7,8 @@ many hosts change, their seconds are longer, or their writes alone would keep th
 
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
 thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
-`models.json` changes all the time, and new models wait for their turn, it is five and more; while users send models
-by the dozen, a minute. Whose a new model is, is written first; but of a crowd of models when nothing else is told any
+`models.json` changes all the time, and new models wait for their turn, it is five; while users send models by the
+dozen, a minute. Whose a new model is, is written first; but of a crowd of models when nothing else is told any
 more, or after five minutes.
 """
 
@@ -52,7 +52,12 @@ class Traffic:
     @property
     def gap(self) -> float:
         """Seconds between two writes."""
-        return min(max(GAP, GAP_A_HOST * self.busy), LONGEST_GAP)
+        return min(max(GAP, GAP_A_HOST * self.busy), LONGEST_GAP) if self.at_it else GAP
+
+    @property
+    def at_it(self) -> bool:
+        """Tell whether users change models by the dozen this moment."""
+        return self.crowd and not self.quiet
 
 
 def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
@@ -98,9 +103,9 @@ def without_owners(todo: Plan, now: datetime) -> Plan:
 
 
 def _young(todo: Plan, traffic: Traffic) -> float:
-    if traffic.crowd and not traffic.quiet:
+    if traffic.at_it:
         return UNTOLD
-    return max(YOUNG_IN_A_CROWD, 1.5 * traffic.gap) if todo.changes_config else YOUNG
+    return YOUNG_IN_A_CROWD if todo.changes_config else YOUNG
 
 
 def _seconds_paid(traffic: Traffic, now: datetime) -> float:
