@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from manyserve.cluster.copies import Manifest
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.known import Known
 from manyserve.cluster.manners import Manners
-from manyserve.cluster.slots import AT_ONCE, NARROW, Slots
+from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.watches import Watches
 from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, WriteConfig
 from manyserve.plan.observed import Child
@@ -298,31 +297,3 @@ async def test_in_a_crowd_it_is_left_whose_the_models_are_but_for_a_few() -> Non
         carried.has(*(make.model_object(each, host="h") for each in models))
         await carried.applier.carry_out(HOST, todo, Manners(leave=lambda: True))
     assert len(server.written()) == AT_ONCE
-
-
-async def test_while_users_ask_much_few_are_told_at_a_time_and_a_config_does_not_wait_for_them() -> None:
-    at_once, most, users_ask = 0, 0, True
-    release = asyncio.Event()
-
-    async def write() -> None:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        if at_once == AT_ONCE:
-            release.set()
-        await release.wait()
-        at_once -= 1
-
-    async def config() -> None:
-        release.set()
-
-    slots = Slots()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        group.create_task(slots.do([write] * 40, narrow=lambda: users_ask))
-        group.create_task(slots.do([config]))
-    assert most == NARROW
-    users_ask = False
-    release.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        group.create_task(slots.do([write] * 40, narrow=lambda: users_ask))
-    assert most == AT_ONCE

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.plan.actions import Nudge, Plan, SetOwners, SetStatus, WriteConfig
-from manyserve.plan.pace import Traffic, hold_back, paced, pay, without_young
+from manyserve.plan.pace import Traffic, Written, hold_back, paced, pay, seconds_left, without_young
 from tests.support import make
 
 STATUS = make.status_write("a")
@@ -23,7 +23,8 @@ def after(seconds: float) -> Any:
 
 
 def traffic(paid: float | None = None, **around: Any) -> Traffic:
-    return Traffic(paid=None if paid is None else after(paid), **around)
+    """Return the traffic around a host whose `models.json` was last written a second before it is paid for."""
+    return Traffic(None if paid is None else Written(after(paid - 1), after(paid)), **around)
 
 
 def test_the_first_change_goes_out_at_once() -> None:
@@ -44,28 +45,25 @@ def test_when_users_make_a_pause_one_goes_out_before_its_time() -> None:
 
 @pytest.mark.parametrize(("busy", "gap"), [(1, 1.0), (10, 1.0), (50, 5.0), (100, 10.0), (1000, 10.0)])
 def test_the_seconds_are_longer_while_users_change_many_hosts(busy: int, gap: float) -> None:
-    at_it = traffic(paid=0.5, busy=busy, crowd=True)
-    assert pay(traffic(busy=busy, crowd=True), make.NOW) == after(gap)
-    assert pay(at_it, make.NOW) == after(0.5 + gap)
-    assert pay(replace(at_it, quiet=True), make.NOW) == after(1.5), "when they make a pause they are not"
-    assert pay(replace(at_it, crowd=False), make.NOW) == after(1.5)
+    at_it = traffic(paid=1.0, busy=busy, crowd=True)
+    assert seconds_left(at_it, after(0.5)) == gap - 0.5
+    assert seconds_left(replace(at_it, quiet=True), after(0.5)) == 0, "when they make a pause they are not"
+    assert seconds_left(replace(at_it, crowd=False), after(0.5)) == 0.5
 
 
-def test_when_users_make_a_pause_nobody_waits_for_the_rest_of_a_long_second() -> None:
-    assert hold_back(TODO, traffic(paid=9.0, busy=90, crowd=True), make.NOW).config is None
-    assert hold_back(TODO, traffic(paid=9.0, busy=90, crowd=True, quiet=True), make.NOW) is TODO
-
-
-@given(asked=st.lists(st.tuples(st.floats(0, 3), st.booleans()), min_size=2, max_size=60), busy=st.integers(1, 200))
+@given(
+    asked=st.lists(st.tuples(st.floats(0, 3), st.booleans(), st.booleans()), min_size=2, max_size=60),
+    busy=st.integers(1, 200),
+)
 def test_in_any_stretch_of_time_there_are_two_writes_more_than_it_has_seconds(
-    asked: list[tuple[float, bool]], busy: int
+    asked: list[tuple[float, bool, bool]], busy: int
 ) -> None:
-    now, paid, written = 0.0, make.NOW, list[float]()
-    for pause, quiet in asked:
+    now, had, written = 0.0, None, list[float]()
+    for pause, quiet, crowd in asked:
         now += pause
-        around = Traffic(paid, busy, quiet=quiet, crowd=busy > 1)
+        around = Traffic(had, busy, quiet=quiet, crowd=crowd)
         if hold_back(TODO, around, after(now)).config:
-            paid = pay(around, after(now))
+            had = pay(around, after(now))
             written.append(now)
     assert all(
         count < end - begin + 2.001
@@ -88,7 +86,7 @@ def test_a_config_map_that_is_not_there_is_made_at_once() -> None:
 @pytest.mark.parametrize("seconds", [86_400, -86_400, 3600, -3600])
 def test_input_27_a_clock_that_was_set_holds_nothing_back(seconds: float) -> None:
     assert hold_back(TODO, traffic(paid=1.0), after(seconds)) is TODO
-    assert pay(traffic(paid=1.0), after(seconds)) == after(seconds + 1)
+    assert pay(traffic(paid=1.0), after(seconds)) == Written(after(seconds), after(seconds + 1))
 
 
 def test_a_plan_without_a_config_is_left_as_it_is() -> None:

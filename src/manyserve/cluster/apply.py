@@ -39,7 +39,8 @@ from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, child_of
-from manyserve.cluster.manners import Condition, Manners, never
+from manyserve.cluster.lanes import Lanes, after
+from manyserve.cluster.manners import Manners, never
 from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.strangers import claim
 from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
@@ -52,12 +53,6 @@ SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
 UNHURRIED = Manners()
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
-
-
-def _after(count: int, hurry: Condition) -> Condition:
-    """Return a function that says `hurry` from its so-manieth call on."""
-    calls = itertools.count()
-    return lambda: next(calls) >= count and hurry()
 
 
 class Applier:
@@ -85,7 +80,7 @@ class Applier:
         self._recorder = recorder
         self._on_write = on_write
         self._urgent = Slots()
-        self._told = Slots()
+        self._lanes = Lanes()
 
     async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
         """Do all that the plan says, but of what can wait only what the manners allow.
@@ -111,20 +106,21 @@ class Applier:
     async def _tell(self, key: Key, todo: Plan, manners: Manners) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
-        told, hurry = self._told, manners.hurry
+        hurry = manners.hurry
         owners = sorted(todo.owners, key=lambda each: each.can_wait)
         few = sum(not each.can_wait for each in owners) + AT_ONCE
         stages = (
-            (self._urgent, [partial(self._nudge, key, each) for each in todo.nudges], never),
-            (told, [partial(set_owners, each) for each in owners[:few]], never),
-            (told, [partial(set_status, each) for each in todo.statuses if not each.can_wait], _after(AT_ONCE, hurry)),
-            (told, [partial(set_status, each) for each in todo.statuses if each.can_wait], _after(AT_ONCE, hurry)),
-            (told, [partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
+            ([partial(set_owners, each) for each in owners[:few]], never),
+            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(AT_ONCE, hurry)),
+            ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(AT_ONCE, hurry)),
+            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
         )
+        works = (self._lanes.do(writes, enough, manners) for writes, enough in stages)
+        nudges = self._urgent.do(partial(self._nudge, key, each) for each in todo.nudges)
         failed: list[ClusterError] = []
-        for slots, writes, enough in stages:
+        for work in itertools.chain([nudges], works):
             try:
-                await slots.do(writes, enough, never if slots is self._urgent else manners.narrow)
+                await work
             except ClusterError as error:
                 failed.append(error)
         for event in todo.events:

@@ -13,6 +13,10 @@ def never() -> bool:
     return False
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Manners:
     """Asked before each write that can wait."""
@@ -23,3 +27,5 @@ class Manners:
     """Models come in a crowd: whose a model is, is written when that is over."""
     narrow: Condition = never
     """Users are at it this moment, in a crowd: few are written at a time, so that they get on."""
+    later: Callable[[], None] = _nothing
+    """Told when something was left."""

@@ -9,17 +9,14 @@ so that another's few are not behind twenty thousand.
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 
 from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
 from manyserve.cluster.manners import Condition, never
 
 AT_ONCE = 16
-NARROW = 2
-"""At a time while users ask much, too: half of what the API server can do is theirs, or more."""
-_Write = Callable[[], Awaitable[None]]
+Write = Callable[[], Awaitable[None]]
 _HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
 
 
@@ -29,27 +26,45 @@ class Slots:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
-        self._narrow = asyncio.Semaphore(NARROW)
+        self._in_line = 0
 
-    async def do(self, writes: Sequence[_Write], enough: Condition = never, narrow: Condition = never) -> None:
-        """Do all writes, or those until it is enough, and raise the first error after the last one.
+    @property
+    def contended(self) -> bool:
+        """Whether somebody waits for a slot."""
+        return self._in_line > 0
 
-        While it is `narrow`, they give way to what users ask of the API server.
-        """
-        errors: list[ClusterError] = []
-        left = itertools.takewhile(lambda _write: not enough(), writes)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._at_once, len(writes))):
-                group.create_task(self._some(left, errors, narrow))
+    async def do(self, writes: Iterable[Write], enough: Condition = never) -> None:
+        """Do all writes, or those until it is enough, and raise the first error after the last one."""
+        errors = await self.take(deque(writes), enough)
         if errors:
             raise errors[0]
 
-    async def _some(self, left: Iterator[_Write], errors: list[ClusterError], narrow: Condition) -> None:
-        for write in left:
-            async with self._narrow if narrow() else nullcontext(), self._free:
-                if any(isinstance(error, _HOPELESS) for error in errors):
+    async def take(self, writes: deque[Write], enough: Condition) -> list[ClusterError]:
+        """Take writes away and do them until none is left or it is enough; return what went wrong."""
+        errors: list[ClusterError] = []
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._at_once, len(writes))):
+                group.create_task(self._some(writes, enough, errors))
+        return errors
+
+    async def _some(self, writes: deque[Write], enough: Condition, errors: list[ClusterError]) -> None:
+        while writes and not enough():
+            write = writes.popleft()
+            self._in_line += 1
+            try:
+                await self._free.acquire()
+            finally:
+                self._in_line -= 1
+            try:
+                if is_hopeless(errors):
                     return
-                try:
-                    await write()
-                except ClusterError as error:
-                    errors.append(error)
+                await write()
+            except ClusterError as error:
+                errors.append(error)
+            finally:
+                self._free.release()
+
+
+def is_hopeless(errors: Iterable[ClusterError]) -> bool:
+    """Tell whether one of the errors says that the others will fail, too."""
+    return any(isinstance(error, _HOPELESS) for error in errors)

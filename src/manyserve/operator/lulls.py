@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from manyserve.api.names import Key
 from manyserve.plan import pace
@@ -21,6 +21,8 @@ CALM = 1.0
 """Seconds without such a change, and without a word to anybody, after which a crowd is over."""
 CROWD = 50
 """Changes by users within a second: more than one types."""
+LATER = 5.0
+"""Seconds until a host that gave way tries again, if there is no lull."""
 LOOK = 0.05
 
 
@@ -47,7 +49,7 @@ class Lulls:
         self._heard = self._told = self._second = float("-inf")
         self._count = 0
         self._crowd = False
-        self._paid: dict[Key, datetime] = {}
+        self._written: dict[Key, pace.Written] = {}
         self._for_quiet: set[Key] = set()
         self._for_calm: set[Key] = set()
 
@@ -58,7 +60,7 @@ class Lulls:
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        self._touch(key, pace.Traffic(busy=len(self._paid), crowd=True).gap)
+        self._touch(key, pace.Traffic(busy=len(self._written)).long_gap)
 
     def _heard_one(self) -> None:
         self._heard = now = self._clock()
@@ -84,17 +86,18 @@ class Lulls:
 
     def around(self, key: Key, now: datetime) -> pace.Traffic:
         """Return what goes on around a host."""
-        self._paid = {each: until for each, until in self._paid.items() if until > now}
-        busy = len(self._paid.keys() | {key})
+        lately = now - timedelta(seconds=pace.LONGEST_GAP)
+        self._written = {each: written for each, written in self._written.items() if written.last > lately}
+        busy = len(self._written.keys() | {key})
         quiet = self._clock() - self._heard >= QUIET
-        return pace.Traffic(self._paid.get(key), busy, quiet=quiet, crowd=self.crowd)
+        return pace.Traffic(self._written.get(key), busy, quiet=quiet, crowd=self.crowd)
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
         """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""
         traffic = self.around(key, now)
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
-            self._paid[key] = pace.pay(traffic, now)
+            self._written[key] = pace.pay(traffic, now)
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if todo.owners and traffic.crowd:
@@ -103,7 +106,7 @@ class Lulls:
 
     def failed(self, key: Key) -> None:
         """Note that a host's plan was not done: what it was to write may be written at any time."""
-        self._paid.pop(key, None)
+        self._written.pop(key, None)
 
     def leave(self, key: Key) -> bool:
         """Tell whether a host leaves what can wait, because of a crowd; it is touched when that is over."""
@@ -111,6 +114,11 @@ class Lulls:
         if crowd:
             self._for_calm.add(key)
         return crowd
+
+    def later(self, key: Key) -> None:
+        """Have a host touched that left something to be told while users are at it: when they make a pause, or soon."""
+        self._for_quiet.add(key)
+        self._touch(key, LATER)
 
     async def run(self) -> None:
         """Touch those that wait whenever there is a lull, until cancelled."""

@@ -73,7 +73,7 @@ def reconciler(
         todo, planning = await asyncio.get_running_loop().run_in_executor(_PLANNERS, work)
         todo = lulls.paced(key, todo, moment)
         try:
-            await applier.carry_out(key, todo, Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow))
+            await applier.carry_out(key, todo, manners(key))
         except ClusterError:
             lulls.failed(key)
             raise
@@ -86,6 +86,9 @@ def reconciler(
             leaving.pop(observed.key, None)
             return observed
         return replace(observed, leaves_since=leaving.setdefault(observed.key, moment))
+
+    def manners(key: Key) -> Manners:
+        return Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow, partial(lulls.later, key))
 
     def hurry(key: Key) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""

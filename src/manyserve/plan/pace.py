@@ -37,27 +37,35 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
+class Written:
+    """What a host's `models.json` has had of writes."""
+
+    last: datetime
+    paid: datetime
+    """Until when they are paid for."""
+
+
+@dataclass(frozen=True)
 class Traffic:
     """What goes on around a plan."""
 
-    paid: datetime | None = None
-    """Until when the writes of the host's `models.json` are paid for."""
+    written: Written | None = None
     busy: int = 1
-    """How many hosts' `models.json` change, this one's included."""
+    """How many hosts' `models.json` have changed lately, this one's included."""
     quiet: bool = False
     """No user has changed a model for a moment."""
     crowd: bool = False
     """Users change models by the dozen, or these are still told about."""
 
     @property
-    def gap(self) -> float:
-        """Seconds between two writes."""
-        return min(max(GAP, GAP_A_HOST * self.busy), LONGEST_GAP) if self.at_it else GAP
-
-    @property
     def at_it(self) -> bool:
         """Tell whether users change models by the dozen this moment."""
         return self.crowd and not self.quiet
+
+    @property
+    def long_gap(self) -> float:
+        """Seconds between two writes of a host while users are at it."""
+        return min(max(GAP, GAP_A_HOST * self.busy), LONGEST_GAP)
 
 
 def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
@@ -68,13 +76,23 @@ def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
 
 def seconds_left(traffic: Traffic, now: datetime) -> float:
     """Return how long `models.json` is not to be changed yet."""
-    left = _seconds_paid(traffic, now)
-    return max(left - traffic.gap, 0.0) if traffic.quiet else left
+    if traffic.written is None:
+        return 0.0
+    left = _within((traffic.written.paid - now).total_seconds(), 2 * GAP)
+    if traffic.quiet:
+        return max(left - GAP, 0.0)
+    since = (now - traffic.written.last).total_seconds()
+    return max(left, _within(traffic.long_gap - since, traffic.long_gap)) if traffic.at_it else left
 
 
-def pay(traffic: Traffic, now: datetime) -> datetime:
-    """Return until when the host's writes are paid for after another one."""
-    return now + timedelta(seconds=_seconds_paid(traffic, now) + traffic.gap)
+def pay(traffic: Traffic, now: datetime) -> Written:
+    """Return what `models.json` has had after another write."""
+    before = (traffic.written.paid - now).total_seconds() if traffic.written else 0.0
+    return Written(now, now + timedelta(seconds=_within(before, 2 * GAP) + GAP))
+
+
+def _within(left: float, longest: float) -> float:
+    return left if 0 < left <= longest else 0.0  # more: the clock was set
 
 
 def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
@@ -106,11 +124,6 @@ def _young(todo: Plan, traffic: Traffic) -> float:
     if traffic.at_it:
         return UNTOLD
     return YOUNG_IN_A_CROWD if todo.changes_config else YOUNG
-
-
-def _seconds_paid(traffic: Traffic, now: datetime) -> float:
-    left = (traffic.paid - now).total_seconds() if traffic.paid is not None else 0.0
-    return left if 0 < left <= 2 * traffic.gap else 0.0  # more: the clock was set, or a crowd is over
 
 
 def _without(writes: Sequence[Item], wait: Callable[[Item], float | None]) -> tuple[tuple[Item, ...], list[float]]:
