@@ -36,7 +36,7 @@ async def operator() -> AsyncIterator[Operator]:
         found = Operator(client, OperatorSettings(), elector)
         await found.start()
         async with found._term():
-            await until(lambda: found._queue.alive)
+            await until(lambda: found._queue.serves)
             await asyncio.sleep(0)
             assert found.why_not_alive() is None
             yield found
@@ -118,19 +118,9 @@ async def reconciling(operator: Operator, run: Callable[[Key], object]) -> Async
     await asyncio.gather(task, return_exceptions=True)
     operator._works._tasks.remove(task)
     operator._works.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
-    await until(lambda: operator._queue.alive)
+    await until(lambda: operator._queue.serves)
     assert operator.why_not_alive() is None
     yield
-
-
-async def test_a_worker_of_the_queue_that_is_gone_is_noticed(operator: Operator) -> None:
-    async def cancels_itself(_: Key) -> None:
-        raise asyncio.CancelledError
-
-    async with reconciling(operator, cancels_itself):
-        operator._queue.touch(HOST)
-        await until(operator.why_not_alive)
-        assert str(operator.why_not_alive()).endswith("of 256 workers of the queue are gone")
 
 
 async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(operator: Operator) -> None:

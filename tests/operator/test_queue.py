@@ -21,8 +21,8 @@ def key(name: str) -> Key:
 
 
 @asynccontextmanager
-async def serving(run: Callable[[Key], Awaitable[Ran]], workers: int = 4) -> AsyncIterator[Queue]:
-    queue = Queue(workers=workers, schedule=Schedule(FAST))
+async def serving(run: Callable[[Key], Awaitable[Ran]], at_once: int = 4) -> AsyncIterator[Queue]:
+    queue = Queue(at_once=at_once, schedule=Schedule(FAST))
     task = asyncio.create_task(queue.serve(run))
     yield queue
     assert not task.done()
@@ -76,11 +76,26 @@ async def test_a_run_that_fails_is_tried_again_and_does_not_keep_others_from_run
             raise RuntimeError("a defect")
         return Ran()
 
-    async with serving(run, workers=1) as queue:
+    async with serving(run, at_once=1) as queue:
         for name in ("conflict", "defect", "fine"):
             queue.touch(key(name))
         await until(lambda: tries["conflict"] == 3 and tries["defect"] > 3 and tries["fine"] == 1)
-        assert queue.alive == 1
+
+
+async def test_a_run_that_is_cancelled_by_itself_is_run_again() -> None:
+    runs = 0
+
+    async def run(_host: Key) -> Ran:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise asyncio.CancelledError
+        return Ran()
+
+    async with serving(run, at_once=1) as queue:
+        queue.touch(key("a"))
+        await until(lambda: runs == 3)
+        assert len(queue) == 0
 
 
 async def test_the_plan_says_when_to_look_again() -> None:

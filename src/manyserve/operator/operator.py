@@ -54,7 +54,7 @@ class Operator:
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
         self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
-        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.alive else 0)
+        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
         for informer in self._watches:
             metrics.OBJECTS.labels(informer.kind.name).set_function(informer.store.__len__)
 

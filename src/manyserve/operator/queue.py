@@ -8,14 +8,15 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from manyserve.api.names import Key
 from manyserve.cluster.errors import ClusterError
 from manyserve.operator import metrics
 from manyserve.operator.schedule import Schedule
 
-WORKERS = 256
-"""Most of them wait for their turn to tell something, and others' `models.json` need not wait for that."""
+AT_ONCE = 256
+"""Runs; most of them wait for their turn to tell something, and others' `models.json` need not wait for that."""
 STUCK = 600.0
 """Seconds in which something begins, ends or is written while anything is to be done, whatever the API server does."""
 OVERDUE = 60.0
@@ -48,19 +49,18 @@ class Queue:
 
     def __init__(
         self,
-        workers: int = WORKERS,
+        at_once: int = AT_ONCE,
         schedule: Schedule | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._workers = workers
+        self._at_once = at_once
         self._schedule = Schedule() if schedule is None else schedule  # an empty one is false
         self._clock = clock
         self._changed = asyncio.Event()
-        self._serving = False
         self._running = 0
         self._progress = clock()
-        self.alive = 0
-        """How many workers there are."""
+        self.serves = False
+        """Whether what is touched is run."""
 
     def __len__(self) -> int:
         """Return how many hosts wait for a run."""
@@ -85,60 +85,47 @@ class Queue:
 
     def why_stuck(self) -> str | None:
         """Return why what is touched is not run any more, or None; nobody runs anything while nobody serves."""
-        gone, now = self._workers - self.alive, self._clock()
-        if not self._serving:
-            return None
-        if gone:  # a task that is cancelled by itself ends no group
-            return f"{gone} of {self._workers} workers of the queue are gone"
-        due = self._schedule.next_due()
+        now, due = self._clock(), self._schedule.next_due()
         to_be_done = self._running or (due is not None and now - due > OVERDUE)
-        return "the queue does not get on" if to_be_done and now - self._progress > STUCK else None
+        stuck = self.serves and to_be_done and now - self._progress > STUCK
+        return "the queue does not get on" if stuck else None
 
     async def serve(self, run: Run) -> None:
         """Run what is due until cancelled."""
         self.note_progress()
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
-                    self.alive += 1
-                    group.create_task(self._work(run)).add_done_callback(self._gone)
-                self._serving = True
+                self.serves = True
+                while True:
+                    key = await self._next()
+                    self._running += 1
+                    self.note_progress()
+                    group.create_task(self._one(run, key)).add_done_callback(partial(self._ended, key))
         finally:
-            self._serving = False
-
-    def _gone(self, _: asyncio.Task[None]) -> None:
-        self.alive -= 1
-
-    async def _work(self, run: Run) -> None:
-        while True:
-            key = await self._next()
-            self._running += 1
-            self.note_progress()
-            try:
-                await self._one(run, key)
-            finally:
-                self._running -= 1
-                self.note_progress()
+            self.serves = False
 
     async def _next(self) -> Key:
-        """Wait until a host is due."""
-        while (key := self._schedule.take(self._clock())) is None:
+        """Wait until a host is due and there is room for it."""
+        while self._running >= self._at_once or (key := self._schedule.take(self._clock())) is None:
             self._changed.clear()
-            due = self._schedule.next_due()
+            due = self._schedule.next_due() if self._running < self._at_once else None
             wait = None if due is None else max(due - self._clock(), 0.0)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):  # before Python 3.12 `wait_for` may lose a cancellation
                     await self._changed.wait()
-        self._changed.set()  # the others may wait for a time that was theirs before this one cleared the event
         return key
+
+    def _ended(self, key: Key, run: asyncio.Task[None]) -> None:
+        if run.cancelled():  # cut short, or before it began: due again, if this replica works again
+            self._schedule.done(key, self._clock(), 0.0)
+        self._running -= 1
+        self.note_progress()
+        self._changed.set()
 
     async def _one(self, run: Run, key: Key) -> None:
         began = self._clock()
         try:
             ran = await run(key)
-        except asyncio.CancelledError:
-            self._schedule.done(key, self._clock(), 0.0)  # cut short: due again, if this replica works again
-            raise
         except ClusterError as error:
             wait = self._schedule.failed(key, self._clock(), error.retry_after)
             _log.warning("%s: %s; again in %.1f s", key, error, wait)
@@ -152,4 +139,3 @@ class Queue:
             metrics.RUNS.labels("done").inc()
         finally:
             metrics.RUN_SECONDS.observe(self._clock() - began)
-            self._changed.set()
