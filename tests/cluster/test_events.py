@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from manyserve.cluster.events import BURST, Recorder, build_event
+from manyserve.cluster.manners import Condition, never
 from manyserve.plan.actions import Event
 from tests.cluster.scripted import ScriptedServer, served
 from tests.cluster.waiting import until
@@ -27,9 +28,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def recording(server: ScriptedServer, clock: Clock) -> AsyncIterator[Recorder]:
+async def recording(server: ScriptedServer, clock: Clock, crowd: Condition = never) -> AsyncIterator[Recorder]:
     async with served(server) as client:
-        recorder = Recorder(client, clock)
+        recorder = Recorder(client, clock, crowd)
         task = asyncio.create_task(recorder.run())
         yield recorder
         assert not task.done()
@@ -37,7 +38,7 @@ async def recording(server: ScriptedServer, clock: Clock) -> AsyncIterator[Recor
 
 
 async def drained(recorder: Recorder, server: ScriptedServer, count: int) -> None:
-    await until(lambda: recorder._waiting.empty() and len(server.requests) >= count)
+    await until(lambda: recorder._others.empty() and len(server.requests) >= count)
 
 
 def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
@@ -95,3 +96,16 @@ async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
         recorder.record("n", event("one"))
         recorder.record("n", event("two"))
         await drained(recorder, server, 2)
+
+
+async def test_while_models_come_in_a_crowd_good_news_waits_and_warnings_do_not() -> None:
+    server, crowd = ScriptedServer(), [True]
+    warning = Event("TrainedModel", "m", "u", "Warning", "LoadFailed", "it is torn")
+    async with recording(server, Clock(), lambda: crowd[0]) as recorder:
+        recorder.record("n", event())
+        recorder.record("n", warning)
+        await until(lambda: len(server.requests) == 1)
+        assert [body and body["reason"] for *_, body in server.requests] == ["LoadFailed"]
+        crowd.clear()
+        crowd.append(False)
+        await until(lambda: len(server.requests) == 2)

@@ -107,18 +107,18 @@ class Applier:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
         set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
         hurry = manners.hurry
-        owners = sorted(todo.owners, key=lambda each: each.can_wait)
-        few = sum(not each.can_wait for each in owners) + AT_ONCE
+        must = [partial(set_owners, each) for each in todo.owners if not each.can_wait]
+        can_wait = [partial(set_owners, each) for each in todo.owners if each.can_wait]
         stages = (
-            ([partial(set_owners, each) for each in owners[:few]], never),
+            (can_wait[:AT_ONCE], never),
             ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(AT_ONCE, hurry)),
             ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(AT_ONCE, hurry)),
-            ([partial(set_owners, each) for each in owners[few:]], lambda: hurry() or manners.leave()),
+            (can_wait[AT_ONCE:], lambda: hurry() or manners.leave()),
         )
+        first = self._urgent.do([*(partial(self._nudge, key, each) for each in todo.nudges), *must])
         works = (self._lanes.do(writes, enough, manners) for writes, enough in stages)
-        nudges = self._urgent.do(partial(self._nudge, key, each) for each in todo.nudges)
         failed: list[ClusterError] = []
-        for work in itertools.chain([nudges], works):
+        for work in itertools.chain([first], works):
             try:
                 await work
             except ClusterError as error:

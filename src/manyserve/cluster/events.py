@@ -1,6 +1,7 @@
 """Events: what `kubectl describe` shows, told without flooding.
 
-They are sent in the background, two at a time, and never hold up what matters. The same thing said again of
+They are sent in the background, and never hold up what matters: two at a time, warnings and good news, of which the
+good news waits while models come in a crowd and users are to be told of them. The same thing said again of
 the same object counts up the Event that is there, at most once a minute; one object has at most 25 new ones
 in five minutes. What does not fit is dropped and logged: the conditions have the truth, Events are its story.
 """
@@ -22,11 +23,13 @@ from manyserve.api.names import GROUP, MANAGER, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.errors import ClusterError, NotFound
+from manyserve.cluster.manners import Condition, never
 
 MESSAGE_LIMIT = 1024
 WAITING = 2000
 REMEMBERED = 4096
 REPEAT_SECONDS = 60.0
+LOOK = 0.1
 BURST, BURST_SECONDS = 25, 300.0
 
 _VERSIONS = {"InferenceService": f"{GROUP}/v1beta1", "TrainedModel": f"{GROUP}/v1alpha1", "ConfigMap": "v1"}
@@ -61,6 +64,9 @@ class Event(Protocol):
         """One sentence for people."""
 
 
+_Waiting = asyncio.Queue[tuple[str, Event]]
+
+
 @dataclass
 class _Told:
     """An Event that was sent."""
@@ -71,20 +77,29 @@ class _Told:
 
 
 class Recorder:
-    """Sends Events in the background, while `run` runs."""
+    """Sends Events in the background, while `run` runs.
 
-    def __init__(self, client: KubeHttp, clock: Callable[[], float] = time.monotonic) -> None:
+    Parameters
+    ----------
+    crowd
+        Tells whether what is no warning waits.
+    """
+
+    def __init__(self, client: KubeHttp, clock: Callable[[], float] = time.monotonic, crowd: Condition = never) -> None:
         self._client = client
         self._clock = clock
-        self._waiting: asyncio.Queue[tuple[str, Event]] = asyncio.Queue(WAITING)
+        self._crowd = crowd
+        self._warnings: _Waiting = asyncio.Queue(WAITING)
+        self._others: _Waiting = asyncio.Queue(WAITING)
         self._full = False
         self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
         self._recent: OrderedDict[str, deque[float]] = OrderedDict()
 
     def record(self, namespace: str, event: Event) -> None:
         """Have an event sent soon."""
+        waiting = self._warnings if event.type == "Warning" else self._others
         try:
-            self._waiting.put_nowait((namespace, event))
+            waiting.put_nowait((namespace, event))
         except asyncio.QueueFull:
             if not self._full:
                 _log.warning("events are dropped: %d wait already; the conditions have the truth", WAITING)
@@ -92,19 +107,22 @@ class Recorder:
 
     def forget(self) -> None:
         """Send nothing of what was recorded until now."""
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        for waiting in (self._warnings, self._others):
+            while not waiting.empty():
+                waiting.get_nowait()
 
     async def run(self) -> None:
         """Send what is recorded until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(2):
-                group.create_task(self._work())
+            group.create_task(self._work(self._warnings, never))
+            group.create_task(self._work(self._others, self._crowd))
 
-    async def _work(self) -> None:
+    async def _work(self, waiting: _Waiting, pause: Condition) -> None:
         while True:
-            namespace, event = await self._waiting.get()
-            self._full = self._full and not self._waiting.empty()
+            namespace, event = await waiting.get()
+            while pause():  # noqa: ASYNC110  time ends it
+                await asyncio.sleep(LOOK)
+            self._full = self._full and not waiting.empty()
             try:
                 await self._send(namespace, event)
             except ClusterError as error:

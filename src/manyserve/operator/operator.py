@@ -47,7 +47,7 @@ class Operator:
         self._queue = Queue()
         self._lulls = Lulls(self._queue.touch)
         self._known = known = Known(self._queue.touch, self._lulls.news)
-        self._recorder = Recorder(client)
+        self._recorder = Recorder(client, crowd=lambda: self._lulls.crowd)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
         self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
