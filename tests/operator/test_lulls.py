@@ -128,3 +128,13 @@ def test_a_host_is_touched_at_once_for_one_model_and_once_a_gap_for_a_crowd_or_w
     assert case.waits == [(OTHER, 1.0)]
     assert case.after(0.5) == [OTHER]
     assert {after for _, after in case.waits} == {0.0}
+
+
+def test_in_a_crowd_on_many_hosts_only_those_wait_long_whose_turn_was_lately(case: Case) -> None:
+    for number in range(50):
+        case.paced(WRITE, Key("default", str(number)))
+    crowd(case)
+    case.waits.clear()
+    case.lulls.news(Key("default", "7"))
+    case.lulls.news(OTHER)
+    assert case.waits == [(Key("default", "7"), pytest.approx(4.5)), (OTHER, 1.0)]

@@ -50,6 +50,8 @@ class Lulls:
         self._count = 0
         self._crowd = False
         self._written: dict[Key, pace.Written] = {}
+        self._turns: dict[Key, float] = {}
+        """When each was written, by the clock."""
         self._for_quiet: set[Key] = set()
         self._for_calm: set[Key] = set()
 
@@ -60,7 +62,8 @@ class Lulls:
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        self._touch(key, pace.Traffic(busy=len(self._written)).long_gap)
+        turn = self._turns.get(key, float("-inf")) + pace.Traffic(busy=len(self._written)).long_gap
+        self._touch(key, max(turn - self._clock(), pace.GAP))
 
     def _heard_one(self) -> None:
         self._heard = now = self._clock()
@@ -88,6 +91,7 @@ class Lulls:
         """Return what goes on around a host."""
         lately = now - timedelta(seconds=pace.LONGEST_GAP)
         self._written = {each: written for each, written in self._written.items() if written.last > lately}
+        self._turns = {each: at for each, at in self._turns.items() if each in self._written}
         busy = len(self._written.keys() | {key})
         quiet = self._clock() - self._heard >= QUIET
         return pace.Traffic(self._written.get(key), busy, quiet=quiet, crowd=self.crowd)
@@ -98,6 +102,7 @@ class Lulls:
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
             self._written[key] = pace.pay(traffic, now)
+            self._turns[key] = self._clock()
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if todo.owners and traffic.crowd:
