@@ -85,7 +85,11 @@ class Lulls:
 
     def narrow(self) -> bool:
         """Tell whether users are at it in a crowd: what is told of models gives way to them."""
-        return self._crowd and self._clock() - self._heard < QUIET
+        return self._crowd and not self._quiet
+
+    @property
+    def _quiet(self) -> bool:
+        return self._clock() - self._heard >= QUIET
 
     def around(self, key: Key, now: datetime) -> pace.Traffic:
         """Return what goes on around a host."""
@@ -93,8 +97,7 @@ class Lulls:
         self._written = {each: written for each, written in self._written.items() if written.last > lately}
         self._turns = {each: at for each, at in self._turns.items() if each in self._written}
         busy = len(self._written.keys() | {key})
-        quiet = self._clock() - self._heard >= QUIET
-        return pace.Traffic(self._written.get(key), busy, quiet=quiet, crowd=self.crowd)
+        return pace.Traffic(self._written.get(key), busy, quiet=self._quiet, crowd=self.crowd)
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
         """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""
@@ -133,7 +136,7 @@ class Lulls:
 
     def look(self) -> None:
         """Touch those that wait, if there is a lull."""
-        if self._clock() - self._heard >= QUIET:
+        if self._quiet:
             self._release(self._for_quiet)
         if not self.crowd:
             self._release(self._for_calm)
