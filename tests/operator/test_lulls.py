@@ -83,9 +83,9 @@ def test_hosts_are_busy_for_ten_seconds(case: Case) -> None:
     for number in range(20):
         case.paced(WRITE, Key("default", str(number)))
     case.seconds += 9.9
-    assert case.lulls.around(HOST, case.now).busy == 21
+    assert case.lulls.around(HOST).busy == 21
     case.seconds += 0.2
-    assert case.lulls.around(HOST, case.now).busy == 1
+    assert case.lulls.around(HOST).busy == 1
 
 
 def crowd(case: Case) -> None:

@@ -46,7 +46,7 @@ class Lookups:
 
 def busy_lulls() -> Lulls:
     """Return the lulls of a world in which users change models all the time."""
-    lulls = Lulls(clock=lambda: 0.0)
+    lulls = Lulls(lambda _key, _after: None, clock=lambda: 0.0)
     lulls.news(HOST)
     return lulls
 

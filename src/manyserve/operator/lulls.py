@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 from manyserve.api.names import Key
 from manyserve.plan import pace
@@ -26,8 +27,12 @@ LATER = 5.0
 LOOK = 0.05
 
 
-def _nobody(_key: Key, _after: float) -> None:
-    """Nobody is touched."""
+@dataclass(frozen=True)
+class _Last:
+    """The last write of a host's `models.json`: for its plan, and when that was by our clock."""
+
+    written: pace.Written
+    at: float
 
 
 class Lulls:
@@ -41,17 +46,14 @@ class Lulls:
         Seconds of a clock that only goes forward.
     """
 
-    def __init__(
-        self, touch: Callable[[Key, float], None] = _nobody, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, touch: Callable[[Key, float], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._touch = touch
         self._clock = clock
         self._heard = self._told = self._second = float("-inf")
         self._count = 0
         self._crowd = False
-        self._written: dict[Key, pace.Written] = {}
-        self._turns: dict[Key, float] = {}
-        """When each was written, by the clock."""
+        self._last: dict[Key, _Last] = {}
+        """Of the hosts that were written lately, the earliest first."""
         self._for_quiet: set[Key] = set()
         self._for_calm: set[Key] = set()
 
@@ -62,8 +64,9 @@ class Lulls:
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        turn = self._turns.get(key, float("-inf")) + pace.Traffic(busy=len(self._written)).long_gap
-        self._touch(key, max(turn - self._clock(), pace.GAP))
+        last = self._last.get(key)
+        gap = pace.Traffic(busy=len(self._last)).long_gap
+        self._touch(key, max(last.at + gap - self._clock(), pace.GAP) if last else pace.GAP)
 
     def _heard_one(self) -> None:
         self._heard = now = self._clock()
@@ -91,21 +94,26 @@ class Lulls:
     def _quiet(self) -> bool:
         return self._clock() - self._heard >= QUIET
 
-    def around(self, key: Key, now: datetime) -> pace.Traffic:
+    def around(self, key: Key) -> pace.Traffic:
         """Return what goes on around a host."""
-        lately = now - timedelta(seconds=pace.LONGEST_GAP)
-        self._written = {each: written for each, written in self._written.items() if written.last > lately}
-        self._turns = {each: at for each, at in self._turns.items() if each in self._written}
-        busy = len(self._written.keys() | {key})
-        return pace.Traffic(self._written.get(key), busy, quiet=self._quiet, crowd=self.crowd)
+        self._forget()
+        last = self._last.get(key)
+        busy = len(self._last) + (last is None)
+        return pace.Traffic(last.written if last else None, busy, quiet=self._quiet, crowd=self.crowd)
+
+    def _forget(self) -> None:
+        """Forget the writes that are so long ago that they keep no host waiting."""
+        lately = self._clock() - pace.LONGEST_GAP
+        while self._last and next(iter(self._last.values())).at <= lately:
+            del self._last[next(iter(self._last))]
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
         """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""
-        traffic = self.around(key, now)
+        traffic = self.around(key)
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
-            self._written[key] = pace.pay(traffic, now)
-            self._turns[key] = self._clock()
+            self._last.pop(key, None)
+            self._last[key] = _Last(pace.pay(traffic, now), self._clock())
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if todo.owners and traffic.crowd:
@@ -114,7 +122,7 @@ class Lulls:
 
     def failed(self, key: Key) -> None:
         """Note that a host's plan was not done: what it was to write may be written at any time."""
-        self._written.pop(key, None)
+        self._last.pop(key, None)
 
     def leave(self, key: Key) -> bool:
         """Tell whether a host leaves what can wait, because of a crowd; it is touched when that is over."""

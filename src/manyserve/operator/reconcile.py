@@ -92,7 +92,6 @@ def reconciler(
 
     def hurry(key: Key) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""
-        moment = now()
-        return is_due(key) and not seconds_left(lulls.around(key, moment), moment)
+        return is_due(key) and not seconds_left(lulls.around(key), now())
 
     return reconcile

@@ -47,24 +47,24 @@ class Memory:
         if same and known.ours:
             return current
         text = dump(placed.values())
-        self._keep(text, tuple(placed[name] for name in sorted(placed)), ours=True)
+        self._keep(_hash(text), _Text(tuple(placed[name] for name in sorted(placed)), len(text), ours=True))
         return text
 
     def _known(self, text: str) -> _Text:
+        key = _hash(text)
         with self._lock:
-            key = _hash(text)
             if key in self._texts:
                 self._texts.move_to_end(key)
                 return self._texts[key]
         try:
-            return self._keep(text, parse(text), ours=False)
+            entries = parse(text)
         except ValueError:
-            return self._keep(text, (), ours=False)
+            entries = ()
+        return self._keep(key, _Text(entries, len(text), ours=False))
 
-    def _keep(self, text: str, entries: tuple[Entry, ...], *, ours: bool) -> _Text:
-        kept = _Text(entries, len(text), ours)
+    def _keep(self, key: bytes, kept: _Text) -> _Text:
         with self._lock:
-            self._texts[_hash(text)] = kept
+            self._texts[key] = kept
             while len(self._texts) > FEWEST and sum(each.length for each in self._texts.values()) > self.longest:
                 self._texts.popitem(last=False)
         return kept
