@@ -86,3 +86,13 @@ async def test_what_is_told_of_a_host_ends_when_it_is_enough() -> None:
         await lanes.do([server.write("a", 0)] * 100, lambda: len(server.answered) >= 10, server.manners("a"))  # type: ignore[list-item]
     assert 10 <= len(server.answered) < 10 + AT_ONCE
     assert server.left == ["a"]
+
+
+async def test_a_host_whose_turn_it_is_again_is_not_touched_for_what_it_left() -> None:
+    server, lanes = Server(), Lanes()
+    server.users_ask = False
+    server.answers.set()
+    async with asyncio.timeout(5):
+        await lanes.do([server.write("a", 0)] * 100, lambda: len(server.answered) >= 10, server.manners("a"))  # type: ignore[list-item]
+    assert len(server.answered) < 100
+    assert server.left == []

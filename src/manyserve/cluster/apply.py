@@ -48,6 +48,8 @@ from manyserve.plan.observed import Child
 
 Action = TypeVar("Action")
 
+SOME = 2
+"""Of what is told, even if it is the host's turn again."""
 SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
 """How `on_write` is told that a model's owners were written."""
 UNHURRIED = Manners()
@@ -111,8 +113,8 @@ class Applier:
         can_wait = [partial(set_owners, each) for each in todo.owners if each.can_wait]
         stages = (
             (can_wait[:AT_ONCE], never),
-            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(AT_ONCE, hurry)),
-            ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(AT_ONCE, hurry)),
+            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(SOME, hurry)),
+            ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(SOME, hurry)),
             (can_wait[AT_ONCE:], lambda: hurry() or manners.leave()),
         )
         first = self._urgent.do([*(partial(self._nudge, key, each) for each in todo.nudges), *must])

@@ -36,7 +36,7 @@ class Lanes:
                 errors += await self._wide.take(left, lambda: enough() or manners.narrow())
             if manners.narrow() == narrow:
                 break
-        if left:
+        if left and manners.narrow():  # else it was enough, because it is the host's turn again anyway
             manners.later()
         if errors:
             raise errors[0]

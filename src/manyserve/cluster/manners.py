@@ -28,4 +28,4 @@ class Manners:
     narrow: Condition = never
     """Users are at it this moment, in a crowd: few are written at a time, so that they get on."""
     later: Callable[[], None] = _nothing
-    """Told when something was left."""
+    """Told when something was left because users are at it."""

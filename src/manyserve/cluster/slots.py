@@ -1,9 +1,10 @@
 """Sixteen writes at a time, for all hosts together.
 
-More at once only adds latency at the API server (measured). When it cannot be reached, throttles, or does
-not know us, or when another replica may be at work, the writes that have not begun are left: a thousand of
-them, each with its own timeout, would hold a host for minutes. A host stands in line with sixteen of its writes,
-so that another's few are not behind twenty thousand.
+More at once only adds latency at the API server (measured). Each host has its share of them, one at least, so that
+another's few are not behind twenty thousand; what a host writes next, and whether it writes at all, is asked when its
+turn has come and not before. When the API server cannot be reached, throttles, or does not know us, or when another
+replica may be at work, the writes that have not begun are left: a thousand of them, each with its own timeout, would
+hold a host for minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 
 from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
 from manyserve.cluster.manners import Condition, never
@@ -20,18 +22,40 @@ Write = Callable[[], Awaitable[None]]
 _HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
 
 
+@dataclass
+class _Batch:
+    """What one host writes."""
+
+    left: deque[Write]
+    enough: Condition
+    errors: list[ClusterError] = field(default_factory=list)
+    tasks: int = 0
+    """How many write, or stand in line."""
+    over: bool = False
+
+    def next(self) -> Write | None:
+        """Take the next write away, if there is to be one."""
+        self.over = self.over or not self.left or is_hopeless(self.errors) or self.enough()
+        return None if self.over else self.left.popleft()
+
+
 class Slots:
     """A fixed number of writes at a time."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
+        self._batches = 0
         self._in_line = 0
 
     @property
     def contended(self) -> bool:
         """Whether somebody waits for a slot."""
         return self._in_line > 0
+
+    @property
+    def _share(self) -> int:
+        return -(-self._at_once // max(self._batches, 1))
 
     async def do(self, writes: Iterable[Write], enough: Condition = never) -> None:
         """Do all writes, or those until it is enough, and raise the first error after the last one."""
@@ -41,28 +65,40 @@ class Slots:
 
     async def take(self, writes: deque[Write], enough: Condition) -> list[ClusterError]:
         """Take writes away and do them until none is left or it is enough; return what went wrong."""
-        errors: list[ClusterError] = []
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._at_once, len(writes))):
-                group.create_task(self._some(writes, enough, errors))
-        return errors
+        batch = _Batch(writes, enough)
+        self._batches += 1
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._one_more(batch, group)
+        finally:
+            self._batches -= 1
+        return batch.errors
 
-    async def _some(self, writes: deque[Write], enough: Condition, errors: list[ClusterError]) -> None:
-        while writes and not enough():
-            write = writes.popleft()
-            self._in_line += 1
+    def _one_more(self, batch: _Batch, group: asyncio.TaskGroup) -> None:
+        if batch.left and batch.tasks < self._share:
+            batch.tasks += 1
+            group.create_task(self._some(batch, group))
+
+    async def _some(self, batch: _Batch, group: asyncio.TaskGroup) -> None:
+        while not batch.over and batch.tasks <= self._share:
+            await self._turn()
             try:
-                await self._free.acquire()
-            finally:
-                self._in_line -= 1
-            try:
-                if is_hopeless(errors):
-                    return
-                await write()
+                write = batch.next()
+                if write is not None:
+                    self._one_more(batch, group)
+                    await write()
             except ClusterError as error:
-                errors.append(error)
+                batch.errors.append(error)
             finally:
                 self._free.release()
+        batch.tasks -= 1
+
+    async def _turn(self) -> None:
+        self._in_line += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._in_line -= 1
 
 
 def is_hopeless(errors: Iterable[ClusterError]) -> bool:

@@ -98,14 +98,14 @@ def _within(left: float, longest: float) -> float:
 def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return the plan without its config when the last one was written a moment ago, and when to plan it again.
 
-    The nudges wait too: they ask the pods to look at what is not there yet; and what the host counts, for it counts
-    what will be there. The ConfigMap is always made at once.
+    The nudges wait too, and nobody looks whether they were heard: they ask the pods to look at what is not there yet;
+    and what the host counts, for it counts what will be there. The ConfigMap is always made at once.
     """
     left = seconds_left(traffic, now)
     if not todo.changes_config or not left:
         return todo
     statuses = tuple(each for each in todo.statuses if not each.counts)
-    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=_soonest(todo, [left]))
+    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=left)
 
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
