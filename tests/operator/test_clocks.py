@@ -11,8 +11,15 @@ from manyserve.cluster.events import Recorder
 from manyserve.operator.queue import Queue
 
 SOURCES = Path(manyserve.__file__).parent
-DATES = {"operator/reconcile.py", "operator/leader.py", "cluster/events.py", "webhook/main.py"}
-"""Who reads the clock on the wall: for times that stand in objects, for certificates, and for what pods are told."""
+DATES = {
+    "cluster/events.py",
+    "cluster/renewed.py",
+    "operator/leader.py",
+    "operator/reconcile.py",
+    "webhook/main.py",
+}
+"""Who asks for the time on the wall: for times that stand in objects, for certificates, for what pods are told, and for
+how old is what is told."""
 
 
 def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
@@ -20,10 +27,12 @@ def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 
-def test_input_27_the_clock_on_the_wall_is_read_in_four_places_only() -> None:
+def test_input_27_the_clock_on_the_wall_is_read_in_one_place_and_asked_for_in_few() -> None:
     rooms = [
         path for room in ("operator", "cluster", "webhook", "plan", "api") for path in (SOURCES / room).glob("*.py")
     ]
-    reading = {path for path in rooms if "datetime.now(" in path.read_text()}
-    assert {str(path.relative_to(SOURCES)) for path in reading} == DATES
+    reading = [path for path in rooms if "datetime.now(" in path.read_text()]
+    assert reading == [SOURCES / "cluster" / "wall.py"]
+    asking = {path for path in rooms if "import utc_now" in path.read_text()}
+    assert {str(path.relative_to(SOURCES)) for path in asking} == DATES
     assert [path for path in rooms if "time.time(" in path.read_text()] == []

@@ -118,6 +118,16 @@ def test_while_new_models_wait_for_their_second_they_are_told_later() -> None:
     )
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_changed_model_of_a_crowd_is_not_told_that_its_newest_spec_is_on_its_way_for_a_minute(quiet: bool) -> None:
+    todo = Plan(statuses=(make.status_write("a", renewed_since=make.NOW), STATUS))
+    assert paced(todo, traffic(), after(1.0)) == todo, "one by one, they are told at once"
+    crowd = traffic(crowd=True, quiet=quiet)
+    assert paced(todo, crowd, after(1.0)) == Plan(statuses=(STATUS,), look_again_after=59.0)
+    assert paced(todo, crowd, after(60.0)) == todo
+    assert paced(todo, crowd, after(-1.0)) == todo, "the clock was set"
+
+
 def test_what_a_host_counts_is_told_when_it_is_in_models_json() -> None:
     counts = make.status_write("host", counts=True)
     todo = Plan(config=WriteConfig({}, "7"), statuses=(counts, STATUS))

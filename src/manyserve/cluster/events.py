@@ -15,7 +15,7 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from manyserve.api.conditions import timestamp
@@ -24,6 +24,7 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.cluster.manners import Condition, never
+from manyserve.cluster.wall import utc_now
 
 MESSAGE_LIMIT = 1024
 WAITING = 2000
@@ -140,14 +141,14 @@ class Recorder:
             await self._count_up(event, same, told)
 
     async def _create(self, namespace: str, event: Event, same: tuple[str, ...]) -> None:
-        manifest = build_event(namespace, event, datetime.now(UTC))
+        manifest = build_event(namespace, event, utc_now())
         self._told[same] = _Told(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         await self._client.create_event(manifest)
 
     async def _count_up(self, event: Event, same: tuple[str, ...], told: _Told) -> None:
-        patch = {"count": told.count, "lastTimestamp": timestamp(datetime.now(UTC))}
+        patch = {"count": told.count, "lastTimestamp": timestamp(utc_now())}
         try:
             await self._client.merge_patch(kinds.EVENT, *told.key, patch)
         except NotFound:  # Events are kept for an hour

@@ -24,6 +24,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.copies import Manifest, key_of
 from manyserve.cluster.lookups import Looked, Name
+from manyserve.cluster.renewed import Renewed
 from manyserve.plan.observed import Child, Sight
 
 Item = TypeVar("Item")
@@ -55,6 +56,7 @@ class Known:
         """How far what is known of hosts and models reaches."""
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
+        self.renewed = Renewed()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The PersistentVolumeClaims that models are at, by model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
@@ -93,13 +95,15 @@ class Known:
 
     def model_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a model."""
+        before = self.models.get(model_host(old), {}).get(old["metadata"]["name"]) if old else None
         if old is not None:
             _remove(self.models, model_host(old), old["metadata"]["name"])
             _remove(self.claims, model_host(old), old["metadata"]["name"])
             _remove(self.unreadable_models, model_host(old), old["metadata"]["name"])
+        model = _parse(TrainedModel, new) if new else None
+        self.renewed.stored(before, model)
         if new is None:
             return
-        model = _parse(TrainedModel, new)
         if model is None:
             self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None
         else:

@@ -23,6 +23,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         config=known.config,
         service=known.hosts.get(key),
         models=tuple(known.models.get(key, {}).values()),
+        renewed=known.renewed.of(key),
         sight=known.sight(),
         unreadable=frozenset(known.unreadable_models.get(key, ())),
         children=dict(known.children.get(key, {})),

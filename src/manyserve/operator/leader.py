@@ -17,11 +17,12 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from manyserve.cluster.errors import ClusterError, Forbidden, Invalid, NotFound
 from manyserve.cluster.fence import Fence, running_time
 from manyserve.cluster.lease import Lease, Record, Stored
+from manyserve.cluster.wall import utc_now
 
 Term = Callable[[], AbstractAsyncContextManager[None]]
 """Works while it is entered; left, it has stopped."""
@@ -158,7 +159,7 @@ class Elector:
         began = self._clock()
         if not decide(self._seen, began, self._me):
             return False
-        record = claim(self._seen.record, self._me, self._pace.lease, datetime.now(UTC))
+        record = claim(self._seen.record, self._me, self._pace.lease, utc_now())
         stored = await self._lease.write(record, self._seen.version)
         self._seen = see(self._seen, stored, self._clock())
         self._fence.open_until(began + self._pace.lease)

@@ -116,7 +116,7 @@ class Lulls:
             self._last[key] = _Last(pace.pay(traffic, now), self._clock())
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
-        if todo.owners and traffic.crowd:
+        if traffic.crowd and (todo.owners or len(done.statuses) < len(todo.statuses)):
             self._for_calm.add(key)
         return done
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from manyserve.api.names import Key
@@ -22,6 +22,7 @@ from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.manners import Manners
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
+from manyserve.cluster.wall import utc_now
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Ran, Run
 from manyserve.plan.actions import Plan
@@ -32,11 +33,6 @@ from manyserve.plan.plan import plan
 Decide = Callable[[Observed, datetime], Plan]
 _PLANNERS = ThreadPoolExecutor(2, thread_name_prefix="plan")
 """Each takes turns at Python with the event loop; two, so that a large host keeps no small one waiting."""
-
-
-def utc_now() -> datetime:
-    """Return the time on the wall."""
-    return datetime.now(UTC)
 
 
 def _timed(decide: Decide, observed: Observed, moment: datetime) -> tuple[Plan, float]:

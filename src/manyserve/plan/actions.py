@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from manyserve.api.base import Wire
@@ -72,6 +73,8 @@ class SetStatus:
     """It only says how far a model is that did not answer before either."""
     first_since: str | None = None
     """When a model was created that was told nothing yet."""
+    renewed_since: datetime | None = None
+    """When the spec of a model changed, of which is only said how far the newest one is."""
     counts: bool = False
     """It is a host's, and only counts its models and their memory anew."""
 

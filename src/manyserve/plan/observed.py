@@ -73,6 +73,8 @@ class Observed:
     leaves_since: datetime | None = None
     """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
     models: tuple[TrainedModel, ...] = ()
+    renewed: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when models whose spec was seen to change have not been told about the newest one."""
     sight: Sight = Sight()
     unreadable: frozenset[str] = frozenset()
     """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""

@@ -30,7 +30,8 @@ YOUNG = 2.0
 """Seconds for which a new model is told nothing but what is final; the API server tells its age in whole seconds."""
 YOUNG_IN_A_CROWD = 5.0
 UNTOLD = 60.0
-"""Seconds for which a new model of a crowd is told nothing but what is final, while users are at it."""
+"""Seconds for which a new model of a crowd is told nothing but what is final while users are at it; a changed one, too,
+while others are told."""
 UNOWNED = 300.0
 """Seconds for which a new model of a crowd may be nobody's."""
 Item = TypeVar("Item")
@@ -71,7 +72,7 @@ class Traffic:
 def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return what of the plan is done now."""
     held = without_young(hold_back(todo, traffic, now), now, _young(todo, traffic))
-    return without_owners(held, now) if traffic.crowd else held
+    return without_owners(without_renewed(held, now), now) if traffic.crowd else held
 
 
 def seconds_left(traffic: Traffic, now: datetime) -> float:
@@ -114,6 +115,12 @@ def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
     return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
 
 
+def without_renewed(todo: Plan, now: datetime) -> Plan:
+    """Return the plan without the word to models whose spec has just changed that the newest one is on its way."""
+    statuses, waits = _without(todo.statuses, lambda each: _renewed(each, now))
+    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
+
+
 def without_owners(todo: Plan, now: datetime) -> Plan:
     """Return the plan without the owners of new models."""
     owners, waits = _without(todo.owners, lambda each: _left(each, now, UNOWNED))
@@ -142,6 +149,11 @@ def _left(write: SetStatus | SetOwners, now: datetime, young: float) -> float | 
     except (TypeError, ValueError):  # no time, or one without a zone: whoever forged it is told at once
         return None
     return young - age if 0 <= age < young else None
+
+
+def _renewed(write: SetStatus, now: datetime) -> float | None:
+    age = (now - write.renewed_since).total_seconds() if write.renewed_since else UNTOLD
+    return UNTOLD - age if 0 <= age < UNTOLD else None
 
 
 def _soonest(todo: Plan, waits: Sequence[float]) -> float:

@@ -65,7 +65,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         config=write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
         nudges=touched,
         owners=all_owners(observed, placement.placed.keys()),
-        statuses=(*host_write(service, status), *model_writes(models)),
+        statuses=(*host_write(service, status), *model_writes(models, observed.renewed)),
         events=(*filter(None, (host_event(service, status),)), *model_events(models)),
         look_again_after=min(filter(None, (wait, _SOON if leftovers else None)), default=None),
     )

@@ -5,7 +5,9 @@ A status that is what it should be is not written. Objects on their way out are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
 
 from manyserve.api import conditions
 from manyserve.api.hoststatus import InferenceServiceStatus
@@ -13,6 +15,8 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, SetStatus
 from manyserve.plan.events import PROGRESS, model_event
+
+_NONE: Mapping[str, datetime] = MappingProxyType({})
 
 
 def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
@@ -23,19 +27,29 @@ def host_write(service: InferenceService, status: InferenceServiceStatus) -> Ite
         yield SetStatus("InferenceService", meta.name, meta.uid, before, status, counts=counts)
 
 
-def model_writes(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[SetStatus]:
-    """Yield the writes of those models' statuses that change."""
+def model_writes(
+    models: Iterable[tuple[TrainedModel, TrainedModelStatus]], renewed: Mapping[str, datetime] = _NONE
+) -> Iterable[SetStatus]:
+    """Yield the writes of those models' statuses that change; `renewed` says since when a spec is newer."""
     for model, status in models:
         if status is not model.status and status != model.status and not model.metadata.deletion_timestamp:
-            yield _model_write(model, status)
+            yield _model_write(model, status, renewed.get(model.metadata.name))
 
 
-def _model_write(model: TrainedModel, status: TrainedModelStatus) -> SetStatus:
+def _model_write(model: TrainedModel, status: TrainedModelStatus, renewed: datetime | None) -> SetStatus:
     before = conditions.find(model.status.conditions, conditions.READY)
     after = conditions.find(status.conditions, conditions.READY)
-    waits = (before is None or before.status != "True") and after is not None and after.reason in PROGRESS
-    since = model.metadata.creation_timestamp if before is None else None
-    return SetStatus("TrainedModel", model.metadata.name, model.metadata.uid, model.status, status, waits, since)
+    progress = after is not None and after.reason in PROGRESS
+    return SetStatus(
+        "TrainedModel",
+        model.metadata.name,
+        model.metadata.uid,
+        model.status,
+        status,
+        can_wait=progress and (before is None or before.status != "True"),
+        first_since=model.metadata.creation_timestamp if before is None else None,
+        renewed_since=renewed if progress else None,
+    )
 
 
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:

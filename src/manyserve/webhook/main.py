@@ -11,7 +11,6 @@ import gc
 import logging
 import signal
 import time
-from datetime import UTC, datetime
 
 import uvloop
 
@@ -20,6 +19,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
+from manyserve.cluster.wall import utc_now
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
 from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
@@ -97,12 +97,10 @@ async def _reach(client: KubeHttp) -> None:
 
 def _keeper(settings: WebhookSettings, client: KubeHttp, tls: LiveTls) -> Keeper:
     if settings.certificate_folder is not None:
-        return FolderKeeper(tls, settings.certificate_folder, settings.names[0], _now)
-    return SecretKeeper(tls, client, settings.namespace, settings.secret, settings.configuration, settings.names, _now)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        return FolderKeeper(tls, settings.certificate_folder, settings.names[0], utc_now)
+    return SecretKeeper(
+        tls, client, settings.namespace, settings.secret, settings.configuration, settings.names, utc_now
+    )
 
 
 async def _freeze_when_synced(watching: Watching) -> None:
