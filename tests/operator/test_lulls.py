@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.operator.lulls import CROWD, Lulls
+from manyserve.operator.lulls import CROWD, QUIET, Lulls
 from manyserve.plan.actions import Plan, SetOwners, WriteConfig
 from tests.support import make
 
@@ -57,7 +57,7 @@ def test_what_came_after_a_first_write_goes_out_when_users_make_a_pause(case: Ca
     assert case.paced(WRITE).config
     case.seconds = 0.05
     assert not case.paced(WRITE).config
-    assert case.after(0.44) == []
+    assert case.after(QUIET - 0.06) == []
     assert case.after(0.02) == [HOST]
     assert case.after(0.02) == [], "once"
     assert case.paced(WRITE).config
@@ -68,7 +68,7 @@ def test_a_crowd_has_the_way_to_itself_while_it_comes(case: Case) -> None:
     assert not case.lulls.narrow()
     crowd(case)
     assert case.lulls.narrow()
-    case.seconds += 0.5
+    case.seconds += QUIET
     assert not case.lulls.narrow()
 
 

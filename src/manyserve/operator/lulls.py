@@ -16,7 +16,7 @@ from manyserve.api.names import Key
 from manyserve.plan import pace
 from manyserve.plan.actions import Plan
 
-QUIET = 0.5
+QUIET = 0.3
 """Seconds without a change of any model by a user, after which all that are applied together have come."""
 CALM = 1.0
 """Seconds without such a change, and without a word to anybody, after which a crowd is over."""
