@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
+
+import pytest
 
 from manyserve.cluster.lanes import NARROW, Lanes
 from manyserve.cluster.manners import Manners, never
@@ -79,20 +82,25 @@ async def test_when_others_wait_each_tells_something_and_leaves_the_rest_for_lat
     assert len(server.answered) < 10 * 100
 
 
-async def test_what_is_told_of_a_host_ends_when_it_is_enough() -> None:
+@pytest.mark.parametrize("users_ask", [True, False])
+async def test_what_is_told_of_a_host_ends_when_its_turn_comes_again_and_it_is_not_touched_for_the_rest(
+    users_ask: bool,
+) -> None:
     server, lanes = Server(), Lanes()
+    server.users_ask = users_ask
     server.answers.set()
     async with asyncio.timeout(5):
         await lanes.do([server.write("a", 0)] * 100, lambda: len(server.answered) >= 10, server.manners("a"))  # type: ignore[list-item]
     assert 10 <= len(server.answered) < 10 + AT_ONCE
-    assert server.left == ["a"]
+    assert server.left == []
 
 
-async def test_a_host_whose_turn_it_is_again_is_not_touched_for_what_it_left() -> None:
+async def test_users_that_are_at_it_for_a_moment_only_leave_nothing_untold() -> None:
     server, lanes = Server(), Lanes()
-    server.users_ask = False
     server.answers.set()
+    asked = itertools.count()
+    manners = Manners(narrow=lambda: next(asked) == 30, later=lambda: server.left.append("a"))
     async with asyncio.timeout(5):
-        await lanes.do([server.write("a", 0)] * 100, lambda: len(server.answered) >= 10, server.manners("a"))  # type: ignore[list-item]
-    assert len(server.answered) < 100
+        await lanes.do([server.write("a", 0)] * 100, never, manners)  # type: ignore[list-item]
+    assert len(server.answered) == 100
     assert server.left == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.manners import Condition, Manners
@@ -27,16 +28,15 @@ class Lanes:
 
     async def do(self, writes: Iterable[Write], enough: Condition, manners: Manners) -> None:
         """Do all writes, or those until it is enough or others wait; raise the first error after the last one."""
-        left, errors = deque(writes), list[ClusterError]()
-        while left and not is_hopeless(errors):
-            narrow = manners.narrow()
-            if narrow:
-                errors += await self._give_way(left, enough, manners.narrow)
-            else:
-                errors += await self._wide.take(left, lambda: enough() or manners.narrow())
-            if manners.narrow() == narrow:
+        left, errors, said = deque(writes), list[ClusterError](), _Said(enough)
+        while left and not said.yes and not is_hopeless(errors):
+            if not manners.narrow():
+                errors += await self._wide.take(left, lambda: said() or manners.narrow())
+                continue
+            errors += await self._give_way(left, said, manners.narrow)
+            if manners.narrow():
                 break
-        if left and manners.narrow():  # else it was enough, because it is the host's turn again anyway
+        if left and not said.yes:  # else it is the host's turn again anyway
             manners.later()
         if errors:
             raise errors[0]
@@ -44,6 +44,18 @@ class Lanes:
     async def _give_way(self, left: deque[Write], enough: Condition, narrow: Condition) -> list[ClusterError]:
         others = after(NARROW, lambda: self._narrow.contended)
         return await self._narrow.take(left, lambda: enough() or not narrow() or others())
+
+
+@dataclass
+class _Said:
+    """A condition, and whether it has held once."""
+
+    condition: Condition
+    yes: bool = False
+
+    def __call__(self) -> bool:
+        self.yes = self.yes or self.condition()
+        return self.yes
 
 
 def after(count: int, condition: Condition) -> Condition:

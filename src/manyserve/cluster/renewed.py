@@ -1,4 +1,7 @@
-"""Models whose spec was seen to change, and since when they have not been told about the newest one."""
+"""Models whose spec was seen to change, and since when they have not been told about the newest one.
+
+What they were before answers on meanwhile; not so on a host that a model has left.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ class Renewed:
         """Take in a change of a model."""
         since = self._forget(old) if old else None
         if old is None or new is None or new.status.observed_generation == new.metadata.generation:
+            return
+        if _host(old) != _host(new):
             return
         if since is not None or old.metadata.generation != new.metadata.generation:
             self._since[_host(new)][new.metadata.name] = since or self._now()
