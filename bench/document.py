@@ -30,6 +30,7 @@ COLUMNS = {
     "429": ("requests answered with 429",),
     "load": (),
 }
+Sizes = dict[str, dict[str, dict[str, Figure]]]
 TOP = """# Benchmarks
 
 GENERATED from the figures of `make bench`. Do not edit.
@@ -52,7 +53,8 @@ def main() -> None:
     control = json.loads((REPORTS / "bench.json").read_text())
     hook = json.loads((REPORTS / "webhook-bench.json").read_text())
     lines = [TOP, f"{control['date']}, {control['machine']}, Kubernetes {control['kubernetes']}.", ""]
-    lines += _sizes(control["figures"])
+    sizes = _by_size(control["figures"])
+    lines += [*_sizes(sizes), *_side_by_side(sizes)]
     lines += ["## The webhook", "", f"With {hook['models']} models cached, {hook['date']}.", ""]
     lines += ["| figure | value | goal | beside |", "| --- | --- | --- | --- |"]
     lines += [
@@ -68,18 +70,41 @@ def _of(report: dict[str, Any]) -> list[tuple[str, Figure]]:
     return list(report["figures"].items())
 
 
-def _sizes(figures: dict[str, Figure]) -> list[str]:
-    sizes: dict[str, dict[str, dict[str, Figure]]] = defaultdict(lambda: defaultdict(dict))
+def _by_size(figures: dict[str, Figure]) -> Sizes:
+    """Return the figures by size, scenario and name."""
+    sizes: Sizes = defaultdict(lambda: defaultdict(dict))
     for name, each in figures.items():
         size, _, rest = name.partition(", ")
         scenario, _, metric = rest.partition(": ")
         sizes[size][scenario][metric] = each
+    return sizes
+
+
+def _sizes(sizes: Sizes) -> list[str]:
     lines = []
     for size, scenarios in sizes.items():
         lines += [f"## {size}", "", f"| scenario | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
         lines += [f"| {scenario} | {' | '.join(_cells(found))} |" for scenario, found in scenarios.items()]
         lines += [""]
     return lines
+
+
+def _side_by_side(sizes: Sizes) -> list[str]:
+    """Return what a model takes in each size, beside each other: what grows faster than the models shows here."""
+    lines = ["## A model's share, by size", "", "Milliseconds of time, and of the operator's processor time.", ""]
+    lines += [f"| scenario | {' | '.join(sizes)} |", "| --- " * (len(sizes) + 1) + "|"]
+    first = next(iter(sizes.values()))
+    for scenario in (each for each in first if each != "change 1000 URIs"):  # which are as many in each size
+        shares = [_share(size, scenarios[scenario]) for size, scenarios in sizes.items() if scenario in scenarios]
+        lines += [f"| {scenario} | {' | '.join(shares)} |"]
+    return [*lines, ""]
+
+
+def _share(size: str, found: dict[str, Figure]) -> str:
+    seconds = next(found[name]["value"] for name in COLUMNS["time"] if name in found)
+    cpu = found["operator's processor time a model"]["value"]
+    models = int(size.partition(" ")[0])
+    return f"{seconds / models * 1000:.2f} and {cpu:.2f}"
 
 
 def _cells(found: dict[str, Figure]) -> list[str]:
