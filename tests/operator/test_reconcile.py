@@ -1,8 +1,7 @@
-"""One look at a host: the plan is made beside the event loop, and its config goes out once a second at most."""
+"""One look at a host: its config goes out once a second at most."""
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -58,7 +57,6 @@ class Case:
         self.now = make.NOW
         self.is_due = False
         self.applier = Applier()
-        self.planned_in: list[threading.Thread] = []
         self.pictures: list[Observed] = []
         self.known = known = Known(lambda _key: None)
         known.config = make.config()
@@ -75,15 +73,7 @@ class Case:
 
     def _decide(self, observed: Observed, _now: datetime) -> Plan:
         self.pictures.append(observed)
-        self.planned_in.append(threading.current_thread())
         return WRITE
-
-
-async def test_a_plan_is_made_beside_the_event_loop() -> None:
-    case = Case()
-    await case.run(HOST)
-    assert case.planned_in
-    assert threading.main_thread() not in case.planned_in
 
 
 async def test_changes_in_quick_succession_are_one_write_at_once_and_one_when_the_second_is_over() -> None:

@@ -1,15 +1,8 @@
-"""One look at one host: observe, plan, apply.
-
-The plan is made in a thread, from a picture that nobody changes any more: for tens of thousands of models it
-takes longer than the watches, the agents and the probes should wait.
-"""
+"""One look at one host: observe, plan, apply."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,21 +17,11 @@ from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
 from manyserve.cluster.wall import utc_now
 from manyserve.operator.lulls import Lulls
+from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run
-from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
-
-Decide = Callable[[Observed, datetime], Plan]
-_PLANNERS = ThreadPoolExecutor(2, thread_name_prefix="plan")
-"""Each takes turns at Python with the event loop; two, so that a large host keeps no small one waiting."""
-
-
-def _timed(decide: Decide, observed: Observed, moment: datetime) -> tuple[Plan, float]:
-    """Return a plan, and the seconds of processor time that it took; how long it waited for others is not its fault."""
-    began = time.thread_time()
-    return decide(observed, moment), time.thread_time() - began
 
 
 def reconciler(
@@ -58,22 +41,24 @@ def reconciler(
         Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
     leaving: dict[Key, datetime] = {}
+    planner = Planner(decide)
 
     async def reconcile(key: Key) -> Ran:
         lookups.want(key, needed(known, key))
-        observed = observe(known, key)
-        if observed is None:
+        made = await planner.make(partial(look, key), len(known.models.get(key, ())))
+        if made is None:
             return Ran()
-        moment = now()
-        work = partial(_timed, decide, dated(observed, moment), moment)
-        todo, planning = await asyncio.get_running_loop().run_in_executor(_PLANNERS, work)
-        todo = lulls.paced(key, todo, moment)
+        todo = lulls.paced(key, made.todo, made.moment)
         try:
             await applier.carry_out(key, todo, manners(key))
         except ClusterError:
             lulls.failed(key)
             raise
-        return Ran(todo.look_again_after, planning)
+        return Ran(todo.look_again_after, made.seconds)
+
+    def look(key: Key) -> Seen | None:
+        observed, moment = observe(known, key), now()
+        return Seen(dated(observed, moment), moment) if observed else None
 
     def dated(observed: Observed, moment: datetime) -> Observed:
         """Return the picture with the time since which its host is seen to be gone, or on its way out."""

@@ -1,0 +1,64 @@
+"""No plan keeps the event loop from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import datetime
+
+from manyserve.api.names import Key
+from manyserve.operator.planner import MANY, Planner, Seen
+from manyserve.plan.actions import Plan
+from manyserve.plan.observed import Observed
+from tests.support import make
+
+SEEN = Seen(Observed(Key("default", "triton-mms"), make.config()), make.NOW)
+
+
+class Case:
+    """Notes where each plan was made, and in which turn of the loop its picture was taken and it was made."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.looked: list[int] = []
+        self.planned: list[int] = []
+        self.threads: list[threading.Thread] = []
+        self.planner = Planner(self._decide)
+
+    def look(self) -> Seen | None:
+        self.looked.append(self.turn)
+        return SEEN
+
+    def _decide(self, _observed: Observed, _now: datetime) -> Plan:
+        self.planned.append(self.turn)
+        self.threads.append(threading.current_thread())
+        return Plan()
+
+    async def count_turns(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.turn += 1
+
+
+async def test_a_plan_for_many_models_is_made_beside_the_event_loop() -> None:
+    case = Case()
+    made = await case.planner.make(case.look, MANY)
+    assert made is not None
+    assert made.moment == make.NOW
+    assert threading.main_thread() not in case.threads
+
+
+async def test_plans_for_few_models_are_made_one_a_turn_each_of_what_is_there_by_then() -> None:
+    case = Case()
+    turns = asyncio.create_task(case.count_turns())
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(case.planner.make(case.look, MANY - 1) for _ in range(10)))
+    turns.cancel()
+    assert set(case.threads) == {threading.main_thread()}
+    assert len(set(case.planned)) == 10, "others have their turn between two plans"
+    assert case.looked == case.planned
+
+
+async def test_there_is_no_plan_where_nothing_is_seen() -> None:
+    for models in (0, MANY):
+        assert await Case().planner.make(lambda: None, models) is None
