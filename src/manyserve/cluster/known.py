@@ -22,13 +22,12 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
+from manyserve.cluster.by_host import remove
 from manyserve.cluster.copies import Manifest, key_of
 from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
 from manyserve.plan.observed import Child, Sight
 
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 Parsed = TypeVar("Parsed", bound=Wire)
 
 _log = logging.getLogger(__name__)
@@ -95,11 +94,12 @@ class Known:
 
     def model_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a model."""
-        before = self.models.get(model_host(old), {}).get(old["metadata"]["name"]) if old else None
+        before = None
         if old is not None:
-            _remove(self.models, model_host(old), old["metadata"]["name"])
-            _remove(self.claims, model_host(old), old["metadata"]["name"])
-            _remove(self.unreadable_models, model_host(old), old["metadata"]["name"])
+            host, name = model_host(old), old["metadata"]["name"]
+            before = remove(self.models, host, name)
+            remove(self.claims, host, name)
+            remove(self.unreadable_models, host, name)
         model = _parse(TrainedModel, new) if new else None
         self.renewed.stored(before, model)
         if new is None:
@@ -115,14 +115,14 @@ class Known:
     def child_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of an object that we made."""
         if old is not None:
-            _remove(self.children, labelled_host(old), child_of(old))
+            remove(self.children, labelled_host(old), child_of(old))
         if new is not None:
             self.children[labelled_host(new)][child_of(new)] = new
 
     def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a pod."""
         if old is not None:
-            _remove(self.pods, labelled_host(old), old["metadata"]["name"])
+            remove(self.pods, labelled_host(old), old["metadata"]["name"])
         if new is not None:
             self.pods[labelled_host(new)][new["metadata"]["name"]] = new
 
@@ -163,12 +163,6 @@ def _either(old: Manifest | None, new: Manifest | None) -> Key:
     if manifest is None:
         raise ValueError("a change has an old or a new object")
     return key_of(manifest)
-
-
-def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> None:
-    index[host].pop(name, None)
-    if not index[host]:
-        del index[host]
 
 
 def _parse(kind: type[Parsed], manifest: Manifest) -> Parsed | None:

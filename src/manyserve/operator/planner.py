@@ -16,7 +16,6 @@ from datetime import datetime
 
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
-from manyserve.plan.plan import plan
 
 Decide = Callable[[Observed, datetime], Plan]
 MANY = 200
@@ -46,7 +45,7 @@ class Planned:
 class Planner:
     """Makes plans."""
 
-    def __init__(self, decide: Decide = plan) -> None:
+    def __init__(self, decide: Decide) -> None:
         self._decide = decide
         self._turn = asyncio.Lock()
 

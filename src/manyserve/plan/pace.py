@@ -111,20 +111,23 @@ def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
     """Return the plan without the first word to models that were just created and are on their way."""
-    statuses, waits = _without(todo.statuses, lambda each: _left(each, now, young))
-    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
+    return _untold(todo, lambda each: _left(each, now, young))
 
 
 def without_renewed(todo: Plan, now: datetime) -> Plan:
     """Return the plan without the word to models whose spec has just changed that the newest one is on its way."""
-    statuses, waits = _without(todo.statuses, lambda each: _renewed(each, now))
-    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
+    return _untold(todo, lambda each: _rest(each.renewed_since, now, UNTOLD) if each.renewed_since else None)
 
 
 def without_owners(todo: Plan, now: datetime) -> Plan:
     """Return the plan without the owners of new models."""
     owners, waits = _without(todo.owners, lambda each: _left(each, now, UNOWNED))
     return replace(todo, owners=owners, look_again_after=_soonest(todo, waits)) if waits else todo
+
+
+def _untold(todo: Plan, wait: Callable[[SetStatus], float | None]) -> Plan:
+    statuses, waits = _without(todo.statuses, wait)
+    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
 
 
 def _young(todo: Plan, traffic: Traffic) -> float:
@@ -145,15 +148,15 @@ def _left(write: SetStatus | SetOwners, now: datetime, young: float) -> float | 
     if not write.can_wait or write.first_since is None:
         return None
     try:
-        age = (now - datetime.fromisoformat(write.first_since)).total_seconds()
+        return _rest(datetime.fromisoformat(write.first_since), now, young)
     except (TypeError, ValueError):  # no time, or one without a zone: whoever forged it is told at once
         return None
-    return young - age if 0 <= age < young else None
 
 
-def _renewed(write: SetStatus, now: datetime) -> float | None:
-    age = (now - write.renewed_since).total_seconds() if write.renewed_since else UNTOLD
-    return UNTOLD - age if 0 <= age < UNTOLD else None
+def _rest(since: datetime, now: datetime, seconds: float) -> float | None:
+    """Return what is left of so many seconds since a time; None when they are over, or the time has not come."""
+    age = (now - since).total_seconds()
+    return seconds - age if 0 <= age < seconds else None
 
 
 def _soonest(todo: Plan, waits: Sequence[float]) -> float:

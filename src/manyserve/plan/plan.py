@@ -79,7 +79,7 @@ def _without_host(observed: Observed, now: datetime) -> Plan:
     models = [(model, waiting_status(model, leaving=leaving, now=now)) for model in staying]
     return Plan(
         owners=all_owners(observed),
-        statuses=tuple(model_writes(models)),
+        statuses=tuple(model_writes(models, observed.renewed)),
         events=tuple(model_events(models)),
         look_again_after=wait,
     )

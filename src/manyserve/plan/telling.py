@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from types import MappingProxyType
 
 from manyserve.api import conditions
 from manyserve.api.hoststatus import InferenceServiceStatus
@@ -15,8 +14,6 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, SetStatus
 from manyserve.plan.events import PROGRESS, model_event
-
-_NONE: Mapping[str, datetime] = MappingProxyType({})
 
 
 def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
@@ -28,7 +25,7 @@ def host_write(service: InferenceService, status: InferenceServiceStatus) -> Ite
 
 
 def model_writes(
-    models: Iterable[tuple[TrainedModel, TrainedModelStatus]], renewed: Mapping[str, datetime] = _NONE
+    models: Iterable[tuple[TrainedModel, TrainedModelStatus]], renewed: Mapping[str, datetime]
 ) -> Iterable[SetStatus]:
     """Yield the writes of those models' statuses that change; `renewed` says since when a spec is newer."""
     for model, status in models:
