@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.operator.lulls import CROWD, QUIET, Lulls
+from manyserve.operator.lulls import CROWD, HOSTS, QUIET, Lulls
 from manyserve.plan.actions import Plan, SetOwners, WriteConfig
 from tests.support import make
 
@@ -88,8 +88,8 @@ def test_hosts_are_busy_for_ten_seconds(case: Case) -> None:
     assert case.lulls.around(HOST).busy == 1
 
 
-def crowd(case: Case) -> None:
-    for _ in range(CROWD):
+def crowd(case: Case, tenths: int = 5) -> None:
+    for _ in range(tenths * CROWD // 5):
         case.seconds += 0.01
         case.lulls.news(CROWDED)
 
@@ -124,17 +124,68 @@ def test_a_host_is_touched_at_once_for_one_model_and_once_a_gap_for_a_crowd_or_w
     assert case.waits == [(HOST, 0.0)]
     crowd(case)
     case.waits.clear()
-    case.lulls.news(OTHER)
-    assert case.waits == [(OTHER, 1.0)]
-    assert case.after(0.5) == [OTHER]
+    case.paced(WRITE)
+    case.lulls.news(HOST)
+    assert case.waits == [(HOST, 1.0)]
+    assert case.after(0.5) == [HOST]
     assert {after for _, after in case.waits} == {0.0}
 
 
-def test_in_a_crowd_on_many_hosts_only_those_wait_long_whose_turn_was_lately(case: Case) -> None:
+def test_in_a_crowd_on_many_hosts_those_wait_long_whose_turn_was_lately(case: Case) -> None:
     for number in range(50):
         case.paced(WRITE, Key("default", str(number)))
     crowd(case)
     case.waits.clear()
     case.lulls.news(Key("default", "7"))
+    ((key, wait),) = case.waits
+    assert key == Key("default", "7")
+    assert wait == pytest.approx(4.6)
+
+
+def test_in_a_crowd_a_host_that_was_not_written_waits_until_its_own_models_make_a_pause(case: Case) -> None:
+    for number in range(50):
+        case.paced(WRITE, Key("default", str(number)))
+    crowd(case)
+    case.waits.clear()
     case.lulls.news(OTHER)
-    assert case.waits == [(Key("default", "7"), pytest.approx(4.5)), (OTHER, 1.0)]
+    assert not case.paced(WRITE, OTHER).config
+    assert case.waits == []
+    crowd(case, tenths=9)
+    assert case.after(0.0) == []
+    crowd(case, tenths=2)
+    assert case.after(0.0) == [OTHER]
+    assert case.paced(WRITE, OTHER).config
+
+
+def test_in_a_crowd_a_host_that_nobody_changes_waits_for_nothing(case: Case) -> None:
+    crowd(case)
+    assert case.paced(WRITE, OTHER).config
+
+
+def test_when_all_have_come_nobody_waits(case: Case) -> None:
+    crowd(case)
+    case.lulls.news(OTHER)
+    assert not case.paced(WRITE, OTHER).config
+    assert case.after(QUIET) == [OTHER]
+    assert case.paced(WRITE, OTHER).config
+
+
+def test_what_came_before_a_pause_is_no_crowd(case: Case) -> None:
+    case.lulls.news(OTHER)
+    case.seconds += QUIET
+    crowd(case)
+    assert case.paced(WRITE, OTHER).config, "it does not wait for what came before the crowd"
+
+
+def test_ten_hosts_that_are_written_in_a_second_are_a_crowd_and_the_eleventh_waits(case: Case) -> None:
+    hosts = [Key("default", str(number)) for number in range(HOSTS + 1)]
+    for key in hosts:
+        case.lulls.news(key)
+    assert [bool(case.paced(WRITE, key).config) for key in hosts] == [True] * HOSTS + [False]
+    assert case.after(QUIET) == hosts[-1:]
+
+
+def test_hosts_that_are_written_when_no_user_changes_anything_are_no_crowd(case: Case) -> None:
+    for number in range(2 * HOSTS):
+        assert case.paced(WRITE, Key("default", str(number))).config
+    assert not case.lulls.crowd

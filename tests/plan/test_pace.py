@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.plan.actions import Nudge, Plan, SetOwners, SetStatus, WriteConfig
-from manyserve.plan.pace import Traffic, Written, hold_back, paced, pay, seconds_left, without_young
+from manyserve.plan.pace import LONGEST_GAP, Traffic, Written, hold_back, paced, pay, seconds_left, without_young
 from tests.support import make
 
 STATUS = make.status_write("a")
@@ -76,6 +76,14 @@ def test_in_any_stretch_of_time_there_are_two_writes_more_than_it_has_seconds(
 def test_nobody_looks_whether_the_pods_that_are_not_touched_yet_have_heard_it(again: float) -> None:
     todo = Plan(config=TODO.config, look_again_after=again)
     assert hold_back(todo, traffic(paid=1.0), after(0.25)).look_again_after == 0.75
+
+
+def test_in_a_crowd_a_first_change_waits_for_its_turn_and_is_touched_then() -> None:
+    at_it = traffic(crowd=True, wait=0.4)
+    assert hold_back(TODO, at_it, make.NOW) == Plan(statuses=(STATUS,), look_again_after=LONGEST_GAP)
+    assert hold_back(TODO, replace(at_it, wait=0.0), make.NOW) is TODO
+    assert hold_back(TODO, replace(at_it, quiet=True), make.NOW) is TODO
+    assert hold_back(TODO, replace(at_it, crowd=False), make.NOW) is TODO
 
 
 def test_a_config_map_that_is_not_there_is_made_at_once() -> None:

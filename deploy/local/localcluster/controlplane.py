@@ -108,7 +108,13 @@ def _controller_manager(cluster: Cluster) -> list[str]:
         f"--flex-volume-plugin-dir={cluster.folder}/flexvolume",
         "--kube-api-qps=300",  # upstream's 20 makes its start slow
         "--kube-api-burst=600",
+        *_controllers(cluster),
     ]
+
+
+def _controllers(cluster: Cluster) -> list[str]:
+    """Return which controllers run: played pods have addresses of the loopback, which no Endpoints may hold."""
+    return ["--controllers=*,-endpoints-controller,-endpointslice-controller"] if cluster.control_plane_only else []
 
 
 def _scheduler(cluster: Cluster) -> list[str]:

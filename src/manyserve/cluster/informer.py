@@ -135,6 +135,7 @@ class Informer:
                 self._heard()
                 self._event(event.get("type"), event.get("object") or {})
                 self._failures = 0
+                await asyncio.sleep(0)  # a chunk may hold a hundred, and others wait for their turn of the loop
         self._heard()
         if self._failures and self.last_heard - began < SHORTEST_STREAM:
             raise Unavailable("the watch ended at once")

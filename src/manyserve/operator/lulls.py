@@ -1,7 +1,8 @@
 """What goes on around a host: whether users change models one by one or in a crowd, and who waits for a lull.
 
 Users that change models are heard, and so is what we tell them; a host's plan is paced by both (`plan.pace`).
-A host that holds something back until users make a pause, or until nobody is told anything, is touched then.
+A host that holds something back until users make a pause, until nobody is told anything, or until it is its turn in a
+crowd (`turns`), is touched then.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from manyserve.api.names import Key
+from manyserve.operator.turns import Turns
 from manyserve.plan import pace
 from manyserve.plan.actions import Plan
 
@@ -22,17 +23,11 @@ CALM = 1.0
 """Seconds without such a change, and without a word to anybody, after which a crowd is over."""
 CROWD = 50
 """Changes by users within a second: more than one types."""
+HOSTS = 10
+"""Whose `models.json` is written within a second while users change models: these are a crowd, too."""
 LATER = 5.0
 """Seconds until a host that gave way tries again, if there is no lull."""
 LOOK = 0.05
-
-
-@dataclass(frozen=True)
-class _Last:
-    """The last write of a host's `models.json`: for its plan, and when that was by our clock."""
-
-    written: pace.Written
-    at: float
 
 
 class Lulls:
@@ -52,23 +47,24 @@ class Lulls:
         self._heard = self._told = self._second = float("-inf")
         self._count = 0
         self._crowd = False
-        self._last: dict[Key, _Last] = {}
-        """Of the hosts that were written lately, the earliest first."""
+        self._turns = Turns()
         self._for_quiet: set[Key] = set()
         self._for_calm: set[Key] = set()
 
     def news(self, key: Key) -> None:
         """Have a host touched of which a user changed a model: soon, but in a crowd when `models.json` may change."""
         self._heard_one()
+        wait = self._turns.heard(key, self._heard)
         if not self.narrow():
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        last = self._last.get(key)
-        gap = pace.Traffic(busy=len(self._last)).long_gap
-        self._touch(key, max(last.at + gap - self._clock(), pace.GAP) if last else pace.GAP)
+        if wait is not None:
+            self._touch(key, wait)
 
     def _heard_one(self) -> None:
+        if self._quiet:
+            self._turns.all_have_come()
         self._heard = now = self._clock()
         if now - self._second >= 1:
             self._second, self._count = now, 0
@@ -96,33 +92,31 @@ class Lulls:
 
     def around(self, key: Key) -> pace.Traffic:
         """Return what goes on around a host."""
-        self._forget()
-        last = self._last.get(key)
-        busy = len(self._last) + (last is None)
-        return pace.Traffic(last.written if last else None, busy, quiet=self._quiet, crowd=self.crowd)
-
-    def _forget(self) -> None:
-        """Forget the writes that are so long ago that they keep no host waiting."""
-        lately = self._clock() - pace.LONGEST_GAP
-        while self._last and next(iter(self._last.values())).at <= lately:
-            del self._last[next(iter(self._last))]
+        now = self._clock()
+        last, wait = self._turns.last(key, now), self._turns.wait(key, now)
+        busy, written = self._turns.busy(key), last.written if last else None
+        return pace.Traffic(written, busy, wait=wait, quiet=self._quiet, crowd=self.crowd)
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
         """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""
         traffic = self.around(key)
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
-            self._last.pop(key, None)
-            self._last[key] = _Last(pace.pay(traffic, now), self._clock())
+            self._wrote(key, pace.pay(traffic, now))
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if traffic.crowd and (todo.owners or len(done.statuses) < len(todo.statuses)):
             self._for_calm.add(key)
         return done
 
+    def _wrote(self, key: Key, written: pace.Written) -> None:
+        now = self._clock()
+        self._turns.wrote(key, written, now)
+        self._crowd = self._crowd or (not self._quiet and self._turns.written(now) >= HOSTS)
+
     def failed(self, key: Key) -> None:
         """Note that a host's plan was not done: what it was to write may be written at any time."""
-        self._last.pop(key, None)
+        self._turns.failed(key)
 
     def leave(self, key: Key) -> bool:
         """Tell whether a host leaves what can wait, because of a crowd; it is touched when that is over."""
@@ -143,9 +137,12 @@ class Lulls:
             await asyncio.sleep(LOOK)
 
     def look(self) -> None:
-        """Touch those that wait, if there is a lull."""
+        """Touch those that wait, if there is a lull or it is their turn."""
         if self._quiet:
             self._release(self._for_quiet)
+        elif self._crowd:
+            for key in self._turns.come(self._clock()):
+                self._touch(key, 0.0)
         if not self.crowd:
             self._release(self._for_calm)
 

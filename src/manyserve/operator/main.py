@@ -28,6 +28,12 @@ SWITCH = 0.0005
 Each read and write of TLS lets the plan go on in between: with the 5 ms that are usual, the answers to sixteen writes
 kept the loop for 100 ms and more (sampled).
 """
+COLLECT = (1_000, 2, 20_000)
+"""When the collector of garbage walks through what is new, what is not so new, and everything.
+
+What is known has no cycles, and what users change is as much gone as new, which the collector does not count: with
+thousands at a time a walk kept the loop for 100 ms (measured). What a full one costs stands in `resync`.
+"""
 
 
 def run(settings: OperatorSettings) -> None:
@@ -48,7 +54,7 @@ async def serve(settings: OperatorSettings) -> None:
         await operator.listen()
         sys.setswitchinterval(SWITCH)
         gc.freeze()  # what was imported stays
-        gc.set_threshold(5_000, 10, 1000)  # what is known has no cycles; `resync` says what a full walk costs
+        gc.set_threshold(*COLLECT)
         await kopf.operator(
             registry=handlers.lifecycle(operator, access),
             settings=handlers.settings(),

@@ -3,7 +3,8 @@
 A first change of `models.json` is written at once, then one a second: each write has the kubelets of all the host's
 pods mount the file anew, and a thousand models that are applied or deleted one by one would be a thousand writes. A
 host may write one before its time when a lull says that all have come, and pays for it with the second after. While
-many hosts change, their seconds are longer, or their writes alone would keep the API server from its users.
+many hosts change, their seconds are longer, and a first change waits for its turn, or their writes alone would keep
+the API server from its users.
 
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
 thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
@@ -52,7 +53,9 @@ class Traffic:
 
     written: Written | None = None
     busy: int = 1
-    """How many hosts' `models.json` have changed lately, this one's included."""
+    """How many hosts' `models.json` have changed lately or are to, this one's included."""
+    wait: float = 0.0
+    """Seconds until the turn of a host that was not written lately."""
     quiet: bool = False
     """No user has changed a model for a moment."""
     crowd: bool = False
@@ -78,7 +81,7 @@ def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
 def seconds_left(traffic: Traffic, now: datetime) -> float:
     """Return how long `models.json` is not to be changed yet."""
     if traffic.written is None:
-        return 0.0
+        return traffic.wait if traffic.at_it else 0.0
     left = _within((traffic.written.paid - now).total_seconds(), 2 * GAP)
     if traffic.quiet:
         return max(left - GAP, 0.0)
@@ -100,13 +103,15 @@ def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return the plan without its config when the last one was written a moment ago, and when to plan it again.
 
     The nudges wait too, and nobody looks whether they were heard: they ask the pods to look at what is not there yet;
-    and what the host counts, for it counts what will be there. The ConfigMap is always made at once.
+    and what the host counts, for it counts what will be there. The ConfigMap is always made at once. A host that was
+    not written lately is touched when it is its turn.
     """
     left = seconds_left(traffic, now)
     if not todo.changes_config or not left:
         return todo
     statuses = tuple(each for each in todo.statuses if not each.counts)
-    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=left)
+    again = left if traffic.written else LONGEST_GAP
+    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=again)
 
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
