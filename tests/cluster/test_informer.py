@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -164,6 +165,24 @@ async def test_a_line_of_two_mebibytes_is_read(server: ScriptedServer) -> None:
     async with informed(server, patience=Patience(silence=5)) as informer:
         await until(lambda: names(informer) == "abc")
     assert len(server.watched()) == 1
+
+
+async def test_others_have_their_turns_of_the_loop_while_a_chunk_of_many_events_is_read(server: ScriptedServer) -> None:
+    turns, told = itertools.count(), list[int]()
+    server.scripts.append([b"".join(event("MODIFIED", model("a", version)) for version in range(3, 53)), SILENT])
+
+    async def others() -> None:
+        while True:
+            next(turns)
+            await asyncio.sleep(0)
+
+    async with informed(server, on_change=lambda _old, _new: told.append(next(turns))):
+        task = asyncio.create_task(others())
+        await until(lambda: len(told) == 52)
+        task.cancel()
+    between = [later - earlier for earlier, later in itertools.pairwise(told[2:])]
+    assert len(between) == 49
+    assert all(each > 1 for each in between)
 
 
 async def test_a_defect_in_what_is_told_does_not_end_the_informer(server: ScriptedServer) -> None:

@@ -7,6 +7,7 @@ Kubernetes itself checks (that a replica count is a number) is right here too. `
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from manyserve.api.names import Key
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
-from manyserve.plan.observed import Account, Observed
+from manyserve.plan.observed import Account, Observed, Reach, Sight
 from manyserve.plan.placement import entry_of
 from tests.fuzz.shapes import TEXT, Shape, right
 from tests.support import make
@@ -50,6 +51,13 @@ USUAL = st.fixed_dictionaries(
     }
 )
 MODEL_SPECS = mostly(USUAL, right(ModelSpec), st.builds(dict.__or__, USUAL, right(ModelSpec)))
+MOMENTS = (st.integers(-700, 700) | st.sampled_from([-86_400, 86_400])).map(
+    lambda seconds: make.NOW + timedelta(seconds=seconds)
+)
+"""A clock may have been set, by a day."""
+REACHES = st.builds(Reach, seen=st.integers(0, 4), newest=st.integers(0, 4) | st.integers(0, 2**63))
+SIGHTS = st.builds(Sight, hosts=REACHES, models=REACHES)
+"""In a world that counts its versions from one."""
 FLAGS = st.sampled_from(["True", "False", "Unknown"])
 SECONDS = st.sampled_from(["nan", "inf", "-1", "0", "1e300", str(make.NOW.timestamp()), "9" * 5000]) | TEXT
 ANNOTATIONS = st.dictionaries(
@@ -169,7 +177,10 @@ def fresh(draw: st.DrawFn) -> Observed:
         key=KEY,
         config=draw(configs()),
         service=draw(mostly(hosts(), hosts(), st.none())),
+        leaves_since=draw(st.none() | MOMENTS),
         models=wanted,
+        renewed=draw(st.dictionaries(NAMES, MOMENTS, max_size=2)),
+        sight=draw(mostly(st.just(Sight()), SIGHTS)),
         pods=tuple(found),
         agents={pod["metadata"]["uid"]: draw(_report(wanted)) for pod in found},
         account=draw(st.none() | accounts()),

@@ -54,7 +54,10 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
     unreadable = seen.unreadable - models.keys()
     return {
         "service": other.service,
+        "leaves_since": other.leaves_since,
         "models": tuple(models.values()),
+        "renewed": other.renewed,
+        "sight": other.sight,
         "config": other.config,
         "unreadable": unreadable,
     }
