@@ -11,6 +11,8 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import uvloop
 from manyserve.cluster import kinds
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.slots import AT_ONCE
 
 READY = "watching"
@@ -31,15 +34,27 @@ async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
     async with KubeHttp(find_access(os.environ)) as client, asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(_write(client, namespace, due))
-        version = (await client.list(kinds.TRAINED_MODEL, Selection(namespace))).resource_version
-        print(READY, flush=True)
-        async for event in client.watch(kinds.TRAINED_MODEL, Selection(namespace), version=version, silence=600):
-            model = event["object"]
+        async for model in _models(client, Selection(namespace)):
             told = model.get("status", {}).get("observedGeneration")
             generation = model["metadata"].get("generation")
-            if event["type"] in ("ADDED", "MODIFIED") and told != generation:
+            if told != generation:
                 name = model["metadata"]["name"]
                 due.put_nowait((name, statuses[name] | {"observedGeneration": generation}))
+
+
+async def _models(client: KubeHttp, selection: Selection) -> AsyncIterator[Manifest]:
+    """Yield every model that there is, and each whenever it changes; the API server ends the watch of who is slow."""
+    while True:
+        listed = await client.list(kinds.TRAINED_MODEL, selection)
+        for model in listed.items:
+            yield model
+        print(READY, flush=True)
+        with suppress(ClusterError):
+            async for event in client.watch(
+                kinds.TRAINED_MODEL, selection, version=listed.resource_version, silence=600
+            ):
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    yield event["object"]
 
 
 async def _write(client: KubeHttp, namespace: str, due: asyncio.Queue[tuple[str, Manifest]]) -> None:

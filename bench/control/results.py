@@ -46,11 +46,16 @@ def _times(scenario: str, measured: Measured) -> dict[str, Figure]:
         rows["time beside the floor"] = figure(measured.seconds / measured.floor, "times", below=goal, peer=peer)
     if measured.in_config is not None:
         goal = 5.0 if scenario.startswith("change 1000 ") else None
-        peer = "" if measured.alone is None else f"the requests alone took {measured.alone:.2f} s"
         rows["all of it in models.json, from the first request"] = figure(
-            measured.in_config, "s", below=goal, peer=peer
+            measured.in_config, "s", below=goal, peer=_beside(measured)
         )
     return rows
+
+
+def _beside(measured: Measured) -> str:
+    tries = f"of {', '.join(f'{each:.2f}' for each in measured.tries)} s" if measured.tries else ""
+    alone = "" if measured.alone is None else f"the requests alone took {measured.alone:.2f} s"
+    return "; ".join(filter(None, (tries, alone)))
 
 
 def _counts(scenario: str, measured: Measured, models: int) -> dict[str, Figure]:

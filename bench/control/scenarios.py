@@ -1,14 +1,15 @@
 """What users and administrators do to thousands of models, one after the other on one stage.
 
 Each scenario that has a floor is done twice: with the operator, then with the same user beside a bare loop that
-writes one status a change (`floor`); deletions have a floor without any loop.
+writes one status a change (`floor`); deletions have a floor without any loop. What has a goal in seconds is done three
+times, and the middle one counts, for a machine that is shared is slow now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ QUIET = 5.0
 """Seconds for which nothing may be written, when nothing is to be."""
 SETTLED = 3.0
 """Seconds without a write, after which there will be none: owners wait for a lull of one."""
+FEW = ("gs://bucket/third", "gs://bucket/fourth", "gs://bucket/fifth")
+"""Where some models are at, one time after the other."""
 Work = Callable[[Side], Awaitable[None]]
 
 
@@ -43,6 +46,8 @@ class Measured:
     """Seconds that the bare loop took for the same."""
     in_config: float | None = None
     """Seconds from the user's first request until all of it stood in `models.json`."""
+    tries: tuple[float, ...] = ()
+    """Those seconds, each time that it was tried."""
     alone: float | None = None
     """Seconds that the user's requests took when nobody else was there."""
 
@@ -74,7 +79,7 @@ class Scenarios:
         async with self._stage.operator() as meter:
             await until(meter.has_run, LIMIT)
             changed = await self._measured(meter, self._change)
-            few = await self._measured(meter, self._change_few, config=self._few_in_config)
+            few = middle([await self._change_some(meter, uri) for uri in FEW])
             off = await self._measured(meter, self._off)
             on = await self._measured(meter, self._on)
             halved = await self._measured(meter, self._halve, config=self._half_in_config)
@@ -157,15 +162,18 @@ class Scenarios:
         await side.user.change(range(self._count), "gs://bucket/another")
         await side.models.all(self._count, is_ready)
 
-    async def _change_few(self, side: Side) -> None:
-        await self._ask_few(side)
-        await side.models.all(self._count, is_ready)
+    async def _change_some(self, meter: Meter, uri: str) -> Measured:
+        async def change(side: Side) -> None:
+            await self._ask_few(side, uri)
+            await side.models.all(self._count, is_ready)
 
-    async def _ask_few(self, side: Side) -> None:
-        await side.user.change(range(self._few), "gs://bucket/third")
+        def all_changed() -> bool:
+            return sum(text.count(f"{uri}/") for text in self._stage.agents.texts.values()) == self._few
 
-    def _few_in_config(self) -> bool:
-        return sum(text.count("gs://bucket/third/") for text in self._stage.agents.texts.values()) == self._few
+        return await self._measured(meter, change, config=all_changed)
+
+    async def _ask_few(self, side: Side, uri: str = FEW[0]) -> None:
+        await side.user.change(range(self._few), uri)
 
     async def _off(self, side: Side) -> None:
         await self._stage.flip(multi_model=False)
@@ -210,3 +218,9 @@ class Scenarios:
         await self._stage.client.delete(kinds.CONFIG_MAP, BARE, "owner")
         await self._stage.bare.models.all(0, is_there)
         return time.monotonic() - began
+
+
+def middle(tries: Sequence[Measured]) -> Measured:
+    """Return the one of which so many were slower until all was in `models.json` as were faster."""
+    by_time = sorted(tries, key=lambda each: each.in_config or 0.0)
+    return replace(by_time[len(tries) // 2], tries=tuple(each.in_config or 0.0 for each in tries))

@@ -8,7 +8,7 @@ import pytest
 from bench.agent.figures import missed
 from bench.control.meter import Counts, apart, difference
 from bench.control.results import figures_of
-from bench.control.scenarios import Measured
+from bench.control.scenarios import Measured, middle
 
 APPLY = "10 models on 1 host, apply"
 
@@ -46,3 +46,10 @@ def test_what_is_too_much_misses_its_goal(counts: dict[str, object], name: str) 
 def test_a_restart_that_writes_anything_misses_its_goal() -> None:
     wrote = Measured(1.0, Counts(writes=Counter({"TrainedModel status": 1})), 100.0)
     assert missed(figures_of({"restart": wrote}, 10, 1)["10 models on 1 host, restart: writes to models"])
+
+
+def test_of_what_was_tried_three_times_the_middle_counts_and_all_are_told() -> None:
+    tries = [Measured(1.0, Counts(), 100.0, in_config=seconds, alone=2.0) for seconds in (6.0, 3.9, 4.1)]
+    rows = figures_of({"change 1000 URIs": middle(tries)}, 1000, 1)
+    row = rows["1000 models on 1 host, change 1000 URIs: all of it in models.json, from the first request"]
+    assert (row["value"], row["peer"]) == (4.1, "of 6.00, 3.90, 4.10 s; the requests alone took 2.00 s")

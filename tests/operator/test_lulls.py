@@ -119,32 +119,37 @@ def test_owners_that_are_left_because_a_crowd_comes_elsewhere_are_written_when_i
     assert case.after(1.0) == [OTHER]
 
 
-def test_a_host_is_touched_at_once_for_one_model_and_once_a_gap_for_a_crowd_or_when_it_is_over(case: Case) -> None:
+def many_are_busy(case: Case) -> None:
+    for number in range(50):
+        case.paced(WRITE, Key("default", str(number)))
+
+
+def test_a_host_is_touched_at_once_for_one_model_and_once_a_gap_for_a_crowd(case: Case) -> None:
     case.lulls.news(HOST)
     assert case.waits == [(HOST, 0.0)]
     crowd(case)
-    case.waits.clear()
     case.paced(WRITE)
-    case.lulls.news(HOST)
-    assert case.waits == [(HOST, 1.0)]
-    assert case.after(0.5) == [HOST]
-    assert {after for _, after in case.waits} == {0.0}
+    assert case.touched_by(lambda: case.lulls.news(HOST)) == []
+    crowd(case, tenths=9)
+    assert case.after(0.0) == []
+    crowd(case, tenths=1)
+    assert case.after(0.0) == [HOST]
+    assert case.touched_by(lambda: case.lulls.news(HOST)) == [HOST]
+    assert case.waits == [(HOST, 1.0)], "its turn has come already"
 
 
 def test_in_a_crowd_on_many_hosts_those_wait_long_whose_turn_was_lately(case: Case) -> None:
-    for number in range(50):
-        case.paced(WRITE, Key("default", str(number)))
+    many_are_busy(case)
     crowd(case)
-    case.waits.clear()
     case.lulls.news(Key("default", "7"))
-    ((key, wait),) = case.waits
-    assert key == Key("default", "7")
-    assert wait == pytest.approx(4.6)
+    crowd(case, tenths=45)
+    assert case.after(0.0) == []
+    crowd(case, tenths=2)
+    assert case.after(0.0) == [Key("default", "7")]
 
 
 def test_in_a_crowd_a_host_that_was_not_written_waits_until_its_own_models_make_a_pause(case: Case) -> None:
-    for number in range(50):
-        case.paced(WRITE, Key("default", str(number)))
+    many_are_busy(case)
     crowd(case)
     case.waits.clear()
     case.lulls.news(OTHER)
@@ -163,6 +168,7 @@ def test_in_a_crowd_a_host_that_nobody_changes_waits_for_nothing(case: Case) -> 
 
 
 def test_when_all_have_come_nobody_waits(case: Case) -> None:
+    many_are_busy(case)
     crowd(case)
     case.lulls.news(OTHER)
     assert not case.paced(WRITE, OTHER).config
@@ -171,6 +177,7 @@ def test_when_all_have_come_nobody_waits(case: Case) -> None:
 
 
 def test_what_came_before_a_pause_is_no_crowd(case: Case) -> None:
+    many_are_busy(case)
     case.lulls.news(OTHER)
     case.seconds += QUIET
     crowd(case)

@@ -21,7 +21,7 @@ def turns() -> Turns:
 
 def test_a_model_beside_a_crowd_waits_for_a_second(turns: Turns) -> None:
     crowd_on(turns, HUNDRED, until=1.0)
-    assert turns.heard(HOST, 1.0) is None
+    assert not turns.heard(HOST, 1.0)
     assert turns.wait(HOST, 1.0) == PAUSE
     crowd_on(turns, HUNDRED, begin=1.1, until=2.0)
     assert list(turns.come(1.9)) == []
@@ -51,24 +51,42 @@ def test_hosts_whose_news_came_together_are_not_due_together(turns: Turns) -> No
     assert max(came) <= len(HUNDRED) / len(SHARES) + 1
 
 
-def test_a_crowd_on_one_host_waits_for_no_longer_than_a_second(turns: Turns) -> None:
-    crowd_on(turns, [HOST], until=1.0)
-    assert list(turns.come(1.0)) == [HOST]
+def test_of_few_hosts_none_waits_for_a_pause(turns: Turns) -> None:
+    crowd_on(turns, HUNDRED[:10], until=0.0)
+    assert turns.wait(HUNDRED[0], 0.0) == 0
+    assert list(turns.come(0.0)) == HUNDRED[:10]
+    crowd_on(turns, HUNDRED[10:11], until=0.0)
+    assert turns.wait(HUNDRED[10], 0.0) > 0
+    assert turns.wait(HUNDRED[0], 0.0) == 0, "its turn has come"
 
 
-def test_a_host_that_has_waited_is_looked_at_once_a_second(turns: Turns) -> None:
-    crowd_on(turns, [HOST], until=1.0)
-    assert list(turns.come(1.0)) == [HOST]
-    assert turns.heard(HOST, 1.1) == 1.0
-    assert turns.wait(HOST, 1.1) == 0
+def test_a_host_whose_turn_has_come_goes_on_having_it_until_it_is_written(turns: Turns) -> None:
+    crowd_on(turns, [HOST], until=0.0)
+    assert list(turns.come(0.0)) == [HOST]
+    assert turns.heard(HOST, 0.1)
+    assert list(turns.come(0.2)) == []
+    turns.wrote(HOST, WRITTEN, 0.3)
+    assert not turns.heard(HOST, 0.4)
 
 
 def test_a_host_that_was_written_lately_has_its_turn_a_gap_later(turns: Turns) -> None:
     turns.wrote(HOST, WRITTEN, 0.0)
-    assert turns.heard(HOST, 0.2) == 1.0, "the shortest gap"
-    crowd_on(turns, HUNDRED[:49], until=0.2)
-    assert turns.heard(HOST, 0.2) == pytest.approx(4.8)
-    assert turns.wait(HOST, 0.2) == 0, "it does not wait for a pause besides"
+    turns.heard(HOST, 0.2)
+    assert list(turns.come(0.9)) == []
+    assert list(turns.come(1.0)) == [HOST], "the shortest gap"
+
+
+def test_of_many_hosts_one_that_was_written_lately_waits_for_a_gap_and_for_a_pause_of_its_own(turns: Turns) -> None:
+    turns.wrote(HOST, WRITTEN, 0.0)
+    for key in HUNDRED[:49]:
+        turns.wrote(key, WRITTEN, 0.5)
+    turns.heard(HOST, 0.2)
+    assert list(turns.come(4.9)) == []
+    assert list(turns.come(5.0)) == [HOST]
+    turns.wrote(HOST, WRITTEN, 5.0)
+    turns.heard(HOST, 9.8)
+    assert list(turns.come(10.1)) == [], "more may come"
+    assert list(turns.come(10.8)) == [HOST]
 
 
 def test_what_was_written_is_forgotten_when_it_keeps_nobody_waiting(turns: Turns) -> None:

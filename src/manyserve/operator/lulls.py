@@ -54,13 +54,13 @@ class Lulls:
     def news(self, key: Key) -> None:
         """Have a host touched of which a user changed a model: soon, but in a crowd when `models.json` may change."""
         self._heard_one()
-        wait = self._turns.heard(key, self._heard)
+        come = self._turns.heard(key, self._heard)
         if not self.narrow():
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
-        if wait is not None:
-            self._touch(key, wait)
+        if come:
+            self._touch(key, pace.GAP)
 
     def _heard_one(self) -> None:
         if self._quiet:
@@ -93,9 +93,9 @@ class Lulls:
     def around(self, key: Key) -> pace.Traffic:
         """Return what goes on around a host."""
         now = self._clock()
-        last, wait = self._turns.last(key, now), self._turns.wait(key, now)
-        busy, written = self._turns.busy(key), last.written if last else None
-        return pace.Traffic(written, busy, wait=wait, quiet=self._quiet, crowd=self.crowd)
+        last, busy = self._turns.last(key, now), self._turns.busy(key)
+        wait = self._turns.wait(key, now) if self.narrow() else 0.0
+        return pace.Traffic(last.written if last else None, busy, wait, quiet=self._quiet, crowd=self.crowd)
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
         """Return what of a host's plan is done now; when there is a lull, it is touched for the rest."""

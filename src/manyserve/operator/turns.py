@@ -1,7 +1,7 @@
 """Whose turn it is to have its `models.json` written, while users are at it in a crowd.
 
-A host that was written lately has its next turn a gap later. To another one a crowd mostly comes one model after the
-other, and each `models.json` that is written meanwhile is paid for by those who still ask. So it waits until its own
+A host that was written lately has its next turn a gap later. To one of many a crowd mostly comes one model after the
+other, and each `models.json` that is written meanwhile is paid for by those who still ask. So each waits until its own
 models make a pause, or for most of a gap; some wait less, for hosts whose news came together would be due together. A
 model that somebody changes beside a crowd, on a host that is none of its, then waits for one second.
 """
@@ -38,12 +38,17 @@ class _News:
     last: float
     share: float
     """Of a gap, which it waits at most."""
-    over: bool = False
-    """It has waited."""
+    come: bool = False
+    """It is its turn."""
+
+    def wait(self, gap: float, now: float) -> float:
+        if self.come or gap <= pace.GAP:
+            return 0.0
+        return max(min(self.last + PAUSE, self.first + self.share * gap) - now, 0.0)
 
 
 class Turns:
-    """Hosts that were written lately, and others of which there is news; the time is always given, in seconds."""
+    """Hosts that were written lately, and those of which there is news; the time is always given, in seconds."""
 
     def __init__(self) -> None:
         self._last: dict[Key, Last] = {}
@@ -59,34 +64,31 @@ class Turns:
 
     def busy(self, key: Key) -> int:
         """Return of how many hosts `models.json` has changed lately or is to, this one included."""
-        return len(self._last) + len(self._news) + (key not in self._last and key not in self._news)
+        return len(self._last.keys() | self._news.keys() | {key})
 
     def written(self, now: float) -> int:
         """Return how many hosts were written within the last second."""
         return sum(1 for _ in itertools.takewhile(lambda last: last.at > now - _SECOND, reversed(self._last.values())))
 
-    def heard(self, key: Key, now: float) -> float | None:
-        """Note news of a host; return the seconds until its turn, or None when it depends on what else comes."""
-        last = self.last(key, now)
-        if last is not None:
-            return max(last.at + self._gap(key) - now, pace.GAP)
+    def heard(self, key: Key, now: float) -> bool:
+        """Note news of a host, and tell whether it is its turn already."""
         if key not in self._news:
             self._news[key] = _News(now, now, next(self._shares))
         self._news[key].last = now
-        return pace.GAP if self._news[key].over else None
+        return self._news[key].come
 
     def wait(self, key: Key, now: float) -> float:
-        """Return the seconds for which a host that was not written lately waits."""
+        """Return the seconds for which a host waits until its models make a pause, or for most of a gap."""
         news = self._news.get(key)
-        if news is None or news.over:
-            return 0.0
-        return max(min(news.last + PAUSE, news.first + news.share * self._gap(key)) - now, 0.0)
+        return news.wait(_gap(self.busy(key)), now) if news else 0.0
 
     def come(self, now: float) -> Iterable[Key]:
-        """Yield the hosts that have waited, each once."""
+        """Yield the hosts whose turn it is now, each once."""
+        gap = _gap(len(self._last.keys() | self._news.keys()))
         for key, news in self._news.items():
-            if not news.over and not self.wait(key, now):
-                news.over = True
+            last = self.last(key, now)
+            if not news.come and not news.wait(gap, now) and (last is None or last.at + gap <= now):
+                news.come = True
                 yield key
 
     def wrote(self, key: Key, written: pace.Written, now: float) -> None:
@@ -103,5 +105,6 @@ class Turns:
         """Forget the news: nobody waits any more."""
         self._news.clear()
 
-    def _gap(self, key: Key) -> float:
-        return pace.Traffic(busy=self.busy(key)).long_gap
+
+def _gap(busy: int) -> float:
+    return pace.Traffic(busy=busy).long_gap

@@ -55,7 +55,7 @@ class Traffic:
     busy: int = 1
     """How many hosts' `models.json` have changed lately or are to, this one's included."""
     wait: float = 0.0
-    """Seconds until the turn of a host that was not written lately."""
+    """Seconds for which more of a crowd may come to the host; it is touched then."""
     quiet: bool = False
     """No user has changed a model for a moment."""
     crowd: bool = False
@@ -81,12 +81,13 @@ def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
 def seconds_left(traffic: Traffic, now: datetime) -> float:
     """Return how long `models.json` is not to be changed yet."""
     if traffic.written is None:
-        return traffic.wait if traffic.at_it else 0.0
+        return traffic.wait
     left = _within((traffic.written.paid - now).total_seconds(), 2 * GAP)
     if traffic.quiet:
         return max(left - GAP, 0.0)
     since = (now - traffic.written.last).total_seconds()
-    return max(left, _within(traffic.long_gap - since, traffic.long_gap)) if traffic.at_it else left
+    gap = _within(traffic.long_gap - since, traffic.long_gap) if traffic.at_it else 0.0
+    return max(left, gap, traffic.wait)
 
 
 def pay(traffic: Traffic, now: datetime) -> Written:
@@ -103,14 +104,13 @@ def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return the plan without its config when the last one was written a moment ago, and when to plan it again.
 
     The nudges wait too, and nobody looks whether they were heard: they ask the pods to look at what is not there yet;
-    and what the host counts, for it counts what will be there. The ConfigMap is always made at once. A host that was
-    not written lately is touched when it is its turn.
+    and what the host counts, for it counts what will be there. The ConfigMap is always made at once.
     """
     left = seconds_left(traffic, now)
     if not todo.changes_config or not left:
         return todo
     statuses = tuple(each for each in todo.statuses if not each.counts)
-    again = left if traffic.written else LONGEST_GAP
+    again = LONGEST_GAP if traffic.wait else left
     return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=again)
 
 
