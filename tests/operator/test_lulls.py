@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.operator.lulls import CROWD, HOSTS, QUIET, Lulls
+from manyserve.operator.lulls import BREATH, CROWD, HOSTS, QUIET, Lulls
 from manyserve.plan.actions import Plan, SetOwners, WriteConfig
 from tests.support import make
 
@@ -68,8 +68,10 @@ def test_a_crowd_has_the_way_to_itself_while_it_comes(case: Case) -> None:
     assert not case.lulls.narrow()
     crowd(case)
     assert case.lulls.narrow()
-    case.seconds += QUIET
-    assert not case.lulls.narrow()
+    case.seconds += BREATH + 0.01
+    assert not case.lulls.narrow(), "long before it is said that all have come"
+    case.lulls.news(HOST)
+    assert case.lulls.narrow()
 
 
 def test_a_write_that_failed_is_not_paid_for(case: Case) -> None:

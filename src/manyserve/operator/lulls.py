@@ -19,6 +19,8 @@ from manyserve.plan.actions import Plan
 
 QUIET = 0.3
 """Seconds without a change of any model by a user, after which all that are applied together have come."""
+BREATH = 0.1
+"""Seconds without such a change, after which what is told need not give way; at the next change it does again."""
 CALM = 1.0
 """Seconds without such a change, and without a word to anybody, after which a crowd is over."""
 CROWD = 50
@@ -55,7 +57,7 @@ class Lulls:
         """Have a host touched of which a user changed a model: soon, but in a crowd when `models.json` may change."""
         self._heard_one()
         come = self._turns.heard(key, self._heard)
-        if not self.narrow():
+        if not self._at_it:
             self._touch(key, 0.0)
             return
         self._for_quiet.add(key)
@@ -83,7 +85,11 @@ class Lulls:
         return self._crowd
 
     def narrow(self) -> bool:
-        """Tell whether users are at it in a crowd: what is told of models gives way to them."""
+        """Tell whether users ask much this very moment: what is told of models gives way to them."""
+        return self._crowd and self._clock() - self._heard < BREATH
+
+    @property
+    def _at_it(self) -> bool:
         return self._crowd and not self._quiet
 
     @property
@@ -94,7 +100,7 @@ class Lulls:
         """Return what goes on around a host."""
         now = self._clock()
         last, busy = self._turns.last(key, now), self._turns.busy(key)
-        wait = self._turns.wait(key, now) if self.narrow() else 0.0
+        wait = self._turns.wait(key, now) if self._at_it else 0.0
         return pace.Traffic(last.written if last else None, busy, wait, quiet=self._quiet, crowd=self.crowd)
 
     def paced(self, key: Key, todo: Plan, now: datetime) -> Plan:
