@@ -26,7 +26,11 @@ class Case:
     waits: list[tuple[Key, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lulls = Lulls(lambda key, after: self.waits.append((key, after)), lambda: self.seconds)
+        self.lulls = Lulls(
+            lambda key, after: self.waits.append((key, after)),
+            lambda key: self.waits.append((key, 0.0)),
+            lambda: self.seconds,
+        )
 
     @property
     def now(self) -> datetime:

@@ -43,6 +43,21 @@ async def test_a_burst_of_touches_is_few_runs() -> None:
     assert runs[key("a")] == 1
 
 
+async def test_a_host_that_is_hastened_runs_at_once_although_its_plan_took_an_hour() -> None:
+    runs: Counter[Key] = Counter()
+
+    async def run(host: Key) -> Ran:
+        runs[host] += 1
+        return Ran(planning=3600.0)
+
+    async with serving(run) as queue:
+        queue.touch(key("a"))
+        await until(lambda: runs[key("a")] == 1 and not len(queue))
+        queue.touch(key("a"))
+        queue.hasten(key("a"))
+        await until(lambda: runs[key("a")] == 2)
+
+
 async def test_one_host_never_runs_twice_at_once_and_several_hosts_do() -> None:
     running: Counter[Key] = Counter()
     most_of_one = most_of_all = runs = 0

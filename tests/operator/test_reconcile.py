@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from manyserve.api.names import Key
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.known import Known
 from manyserve.cluster.manners import Manners
-from manyserve.operator.lulls import Lulls
+from manyserve.operator.lulls import CROWD, Lulls
 from manyserve.operator.reconcile import reconciler
 from manyserve.plan.actions import Plan, WriteConfig
 from manyserve.plan.observed import Observed
@@ -45,7 +46,7 @@ class Lookups:
 
 def busy_lulls() -> Lulls:
     """Return the lulls of a world in which users change models all the time."""
-    lulls = Lulls(lambda _key, _after: None, clock=lambda: 0.0)
+    lulls = Lulls(lambda _key, _after: None, lambda _key: None, clock=lambda: 0.0)
     lulls.news(HOST)
     return lulls
 
@@ -56,6 +57,9 @@ class Case:
     def __init__(self) -> None:
         self.now = make.NOW
         self.is_due = False
+        self.planning = 0.0
+        """Seconds of processor time that a plan takes."""
+        self.lulls = busy_lulls()
         self.applier = Applier()
         self.pictures: list[Observed] = []
         self.known = known = Known(lambda _key: None)
@@ -65,7 +69,7 @@ class Case:
             known,
             cast("Any", self.applier),
             cast("Any", Lookups()),
-            busy_lulls(),
+            self.lulls,
             self._decide,
             now=lambda: self.now,
             is_due=lambda _key: self.is_due,
@@ -73,6 +77,9 @@ class Case:
 
     def _decide(self, observed: Observed, _now: datetime) -> Plan:
         self.pictures.append(observed)
+        until = time.thread_time() + self.planning
+        while time.thread_time() < until:
+            pass
         return WRITE
 
 
@@ -95,6 +102,16 @@ async def test_what_can_wait_waits_when_there_is_news_and_the_config_could_be_ch
     assert case.applier.manners.hurry()
     case.is_due = False
     assert not case.applier.manners.hurry()
+
+
+async def test_while_users_ask_much_a_host_whose_plan_takes_long_is_planned_less_often() -> None:
+    case = Case()
+    case.planning = 0.005
+    alone = (await case.run(HOST)).planning
+    for _ in range(CROWD):
+        case.lulls.news(HOST)
+    in_a_crowd = (await case.run(HOST)).planning
+    assert 0.005 <= alone < 0.01 <= in_a_crowd
 
 
 async def test_the_picture_says_since_when_the_host_is_seen_to_be_gone() -> None:

@@ -127,3 +127,34 @@ def test_it_is_a_hosts_turn_again_while_it_runs_when_there_is_news_and_its_gap_i
     schedule.touch(A, 1.1)
     assert not schedule.is_due(A, 1.19)
     assert schedule.is_due(A, 1.2)
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+def test_a_host_that_is_hastened_comes_next_whatever_its_plan_took(schedule: Schedule, *, while_it_runs: bool) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1.0)
+    if while_it_runs:
+        schedule.hasten(A, 1.1)
+    schedule.done(A, 1.5, planning=1.0)
+    if not while_it_runs:
+        schedule.hasten(A, 1.5)
+    assert schedule.take(1.6) == A
+    schedule.touch(A, 1.7)
+    schedule.done(A, 2.0, planning=1.0)
+    assert schedule.take(4.5) is None, "once"
+    assert schedule.take(4.6) == A
+
+
+def test_a_host_that_is_hastened_waits_for_the_gap_and_for_the_end_of_its_pause_all_the_same(
+    schedule: Schedule,
+) -> None:
+    schedule.touch(A, 0)
+    schedule.take(1.0)
+    schedule.done(A, 1.05)
+    schedule.hasten(A, 1.06)
+    assert schedule.take(1.19) is None
+    assert schedule.take(1.2) == A
+    schedule.failed(A, 1.3)
+    schedule.hasten(A, 1.4)
+    assert schedule.take(2.2) is None
+    assert schedule.take(2.3) == A

@@ -39,12 +39,20 @@ class Lulls:
     ----------
     touch
         Called with each host that is to run, and the seconds that it may wait at most.
+    hasten
+        Called with each that is to run because users made a pause.
     clock
         Seconds of a clock that only goes forward.
     """
 
-    def __init__(self, touch: Callable[[Key, float], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        touch: Callable[[Key, float], None],
+        hasten: Callable[[Key], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._touch = touch
+        self._hasten = hasten
         self._clock = clock
         self._heard = self._told = self._second = float("-inf")
         self._count = 0
@@ -145,13 +153,14 @@ class Lulls:
     def look(self) -> None:
         """Touch those that wait, if there is a lull or it is their turn."""
         if self._quiet:
-            self._release(self._for_quiet)
+            _release(self._for_quiet, self._hasten)
         elif self._crowd:
             for key in self._turns.come(self._clock()):
                 self._touch(key, 0.0)
         if not self.crowd:
-            self._release(self._for_calm)
+            _release(self._for_calm, lambda key: self._touch(key, 0.0))
 
-    def _release(self, waiting: set[Key]) -> None:
-        while waiting:
-            self._touch(waiting.pop(), 0.0)
+
+def _release(waiting: set[Key], touch: Callable[[Key], None]) -> None:
+    while waiting:
+        touch(waiting.pop())

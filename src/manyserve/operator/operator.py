@@ -45,7 +45,7 @@ class Operator:
         self._tasks = Tasks()
         self._works = Tasks()
         self._queue = Queue()
-        self._lulls = Lulls(self._queue.touch)
+        self._lulls = Lulls(self._queue.touch, self._queue.hasten)
         self._known = known = Known(self._queue.touch, self._lulls.news)
         self._recorder = Recorder(client, crowd=lambda: self._lulls.crowd)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)

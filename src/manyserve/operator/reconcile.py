@@ -23,6 +23,9 @@ from manyserve.plan.observed import Observed
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
+IN_A_CROWD = 2
+"""Times what it took counts a plan while users ask much, who need the processor too; when they make a pause, none."""
+
 
 def reconciler(
     known: Known,
@@ -54,7 +57,7 @@ def reconciler(
         except ClusterError:
             lulls.failed(key)
             raise
-        return Ran(todo.look_again_after, made.seconds)
+        return Ran(todo.look_again_after, made.seconds * (IN_A_CROWD if lulls.narrow() else 1))
 
     def look(key: Key) -> Seen | None:
         observed, moment = observe(known, key), now()

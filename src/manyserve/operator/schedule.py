@@ -41,6 +41,8 @@ class _Entry:
     failures: int = 0
     not_before: float = float("-inf")
     """Until then not even a touch brings it back."""
+    hasty: bool = False
+    """It comes next whatever its last plan took."""
 
 
 class Schedule:
@@ -61,6 +63,12 @@ class Schedule:
         entry = self._entries.setdefault(key, _Entry())
         self._at(key, entry, max(now + max(self._pace.debounce, after), self._soonest(entry), entry.not_before))
 
+    def hasten(self, key: Key, now: float) -> None:
+        """Have a host run soon, whatever its last plan took."""
+        entry = self._entries.setdefault(key, _Entry())
+        entry.hasty, entry.gap = True, 0.0
+        self.touch(key, now)
+
     def is_due(self, key: Key, now: float) -> bool:
         """Tell whether it is a host's turn, also while it runs."""
         entry = self._entries.get(key)
@@ -79,13 +87,13 @@ class Schedule:
             return None
         key = heapq.heappop(self._heap)[1]
         entry = self._entries[key]
-        entry.due, entry.running, entry.started = None, True, now
+        entry.due, entry.running, entry.started, entry.hasty = None, True, now, False
         return key
 
     def done(self, key: Key, now: float, look_again_after: float | None = None, planning: float = 0.0) -> None:
         """Note that a run went well, when time alone may change something, and how long its plan took."""
         entry = self._entries[key]
-        entry.gap = self._pace.gap_a_plan * planning
+        entry.gap = 0.0 if entry.hasty else self._pace.gap_a_plan * planning
         entry.running, entry.failures, entry.not_before = False, 0, float("-inf")
         waiting, entry.due = entry.due, None
         if waiting is not None:
