@@ -24,13 +24,18 @@ class Case:
 
     seconds: float = 0.0
     waits: list[tuple[Key, float]] = field(default_factory=list)
+    hastened: list[Key] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.lulls = Lulls(
             lambda key, after: self.waits.append((key, after)),
-            lambda key: self.waits.append((key, 0.0)),
+            self.hasten,
             lambda: self.seconds,
         )
+
+    def hasten(self, key: Key) -> None:
+        self.waits.append((key, 0.0))
+        self.hastened.append(key)
 
     @property
     def now(self) -> datetime:
@@ -180,6 +185,18 @@ def test_when_all_have_come_nobody_waits(case: Case) -> None:
     assert not case.paced(WRITE, OTHER).config
     assert case.after(QUIET) == [OTHER]
     assert case.paced(WRITE, OTHER).config
+
+
+def test_a_host_is_hastened_by_the_pause_of_a_crowd_and_not_by_one_of_each_user(case: Case) -> None:
+    case.lulls.news(HOST)
+    case.paced(WRITE)
+    assert not case.paced(WRITE).config
+    assert case.after(QUIET) == [HOST]
+    assert case.hastened == []
+    crowd(case)
+    case.lulls.news(HOST)
+    assert case.after(QUIET + 0.01) == [HOST]
+    assert HOST in case.hastened
 
 
 def test_what_came_before_a_pause_is_no_crowd(case: Case) -> None:

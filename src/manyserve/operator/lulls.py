@@ -40,7 +40,7 @@ class Lulls:
     touch
         Called with each host that is to run, and the seconds that it may wait at most.
     hasten
-        Called with each that is to run because users made a pause.
+        Called with each that is to run because a crowd has made a pause.
     clock
         Seconds of a clock that only goes forward.
     """
@@ -153,12 +153,15 @@ class Lulls:
     def look(self) -> None:
         """Touch those that wait, if there is a lull or it is their turn."""
         if self._quiet:
-            _release(self._for_quiet, self._hasten)
+            _release(self._for_quiet, self._hasten if self._crowd else self._soon)
         elif self._crowd:
             for key in self._turns.come(self._clock()):
-                self._touch(key, 0.0)
+                self._soon(key)
         if not self.crowd:
-            _release(self._for_calm, lambda key: self._touch(key, 0.0))
+            _release(self._for_calm, self._soon)
+
+    def _soon(self, key: Key) -> None:
+        self._touch(key, 0.0)
 
 
 def _release(waiting: set[Key], touch: Callable[[Key], None]) -> None:
