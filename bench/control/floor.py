@@ -43,7 +43,10 @@ async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
 
 
 async def _models(client: KubeHttp, selection: Selection) -> AsyncIterator[Manifest]:
-    """Yield every model that there is, and each whenever it changes; the API server ends the watch of who is slow."""
+    """Yield every model that there is, and each whenever it changes; the API server ends the watch of who is slow.
+
+    An informer would do the same and keep copies, which would be no floor.
+    """
     while True:
         listed = await client.list(kinds.TRAINED_MODEL, selection)
         for model in listed.items:

@@ -1,8 +1,8 @@
 """What users and administrators do to thousands of models, one after the other on one stage.
 
 Each scenario that has a floor is done twice: with the operator, then with the same user beside a bare loop that
-writes one status a change (`floor`); deletions have a floor without any loop. What has a goal in seconds is done three
-times, and the middle one counts, for a machine that is shared is slow now and then.
+writes one status a change (`floor`); deletions have a floor without any loop. Some URIs are changed three times, and
+the middle one counts: how long that takes has no floor, and a machine that is shared is slow now and then.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Lulls:
         self._heard_one()
         come = self._turns.heard(key, self._heard)
         if not self._at_it:
-            self._touch(key, 0.0)
+            self._soon(key)
             return
         self._for_quiet.add(key)
         if come:

@@ -66,7 +66,7 @@ class Schedule:
     def hasten(self, key: Key, now: float) -> None:
         """Have a host run soon, whatever its last plan took."""
         entry = self._entries.setdefault(key, _Entry())
-        entry.hasty, entry.gap = True, 0.0
+        entry.hasty = True
         self.touch(key, now)
 
     def is_due(self, key: Key, now: float) -> bool:
@@ -93,7 +93,7 @@ class Schedule:
     def done(self, key: Key, now: float, look_again_after: float | None = None, planning: float = 0.0) -> None:
         """Note that a run went well, when time alone may change something, and how long its plan took."""
         entry = self._entries[key]
-        entry.gap = 0.0 if entry.hasty else self._pace.gap_a_plan * planning
+        entry.gap = self._pace.gap_a_plan * planning
         entry.running, entry.failures, entry.not_before = False, 0, float("-inf")
         waiting, entry.due = entry.due, None
         if waiting is not None:
@@ -120,7 +120,7 @@ class Schedule:
                 del self._entries[key]
 
     def _soonest(self, entry: _Entry) -> float:
-        return entry.started + max(self._pace.gap, entry.gap)
+        return entry.started + max(self._pace.gap, 0.0 if entry.hasty else entry.gap)
 
     def _at(self, key: Key, entry: _Entry, due: float) -> None:
         if entry.due is not None and entry.due <= due:

@@ -58,9 +58,7 @@ class Turns:
 
     def last(self, key: Key, now: float) -> Last | None:
         """Return a host's last write, if it was lately."""
-        while self._last and next(iter(self._last.values())).at <= now - pace.LONGEST_GAP:
-            del self._last[next(iter(self._last))]
-        return self._last.get(key)
+        return self._lately(now).get(key)
 
     def busy(self, key: Key) -> int:
         """Return of how many hosts `models.json` has changed lately or is to, this one included."""
@@ -84,9 +82,10 @@ class Turns:
 
     def come(self, now: float) -> Iterable[Key]:
         """Yield the hosts whose turn it is now, each once."""
-        gap = _gap(len(self._last.keys() | self._news.keys()))
+        lately = self._lately(now)
+        gap = _gap(len(lately.keys() | self._news.keys()))
         for key, news in self._news.items():
-            last = self.last(key, now)
+            last = lately.get(key)
             if not news.come and not news.wait(gap, now) and (last is None or last.at + gap <= now):
                 news.come = True
                 yield key
@@ -104,6 +103,12 @@ class Turns:
     def all_have_come(self) -> None:
         """Forget the news: nobody waits any more."""
         self._news.clear()
+
+    def _lately(self, now: float) -> dict[Key, Last]:
+        """Return the last writes without those that are so long ago that they keep no host waiting."""
+        while self._last and next(iter(self._last.values())).at <= now - pace.LONGEST_GAP:
+            del self._last[next(iter(self._last))]
+        return self._last
 
 
 def _gap(busy: int) -> float:
