@@ -10,7 +10,7 @@ import pytest
 
 from manyserve.cluster.lanes import NARROW, Lanes
 from manyserve.cluster.manners import Manners, never
-from manyserve.cluster.slots import AT_ONCE
+from manyserve.cluster.slots import AT_ONCE, Slots
 from tests.cluster.waiting import until
 
 
@@ -45,7 +45,7 @@ class Server:
 
 
 async def test_few_are_told_at_a_time_while_users_ask_and_many_when_they_make_a_pause() -> None:
-    server, lanes = Server(), Lanes()
+    server, lanes = Server(), Lanes(Slots())
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         group.create_task(server.tell(lanes, "a", 100, wanted=AT_ONCE))
         await until(lambda: server.at_once == NARROW)
@@ -61,7 +61,7 @@ async def test_few_are_told_at_a_time_while_users_ask_and_many_when_they_make_a_
 
 
 async def test_a_host_goes_on_while_nobody_else_waits() -> None:
-    server, lanes = Server(), Lanes()
+    server, lanes = Server(), Lanes(Slots())
     server.answers.set()
     async with asyncio.timeout(5):
         await server.tell(lanes, "a", 100)
@@ -70,7 +70,7 @@ async def test_a_host_goes_on_while_nobody_else_waits() -> None:
 
 
 async def test_when_others_wait_each_tells_something_and_leaves_the_rest_for_later() -> None:
-    server, lanes, hosts = Server(), Lanes(), [f"host-{number}" for number in range(10)]
+    server, lanes, hosts = Server(), Lanes(Slots()), [f"host-{number}" for number in range(10)]
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for host in hosts:
             group.create_task(server.tell(lanes, host, 100))
@@ -86,7 +86,7 @@ async def test_when_others_wait_each_tells_something_and_leaves_the_rest_for_lat
 async def test_what_is_told_of_a_host_ends_when_its_turn_comes_again_and_it_is_not_touched_for_the_rest(
     users_ask: bool,
 ) -> None:
-    server, lanes = Server(), Lanes()
+    server, lanes = Server(), Lanes(Slots())
     server.users_ask = users_ask
     server.answers.set()
     async with asyncio.timeout(5):
@@ -96,7 +96,7 @@ async def test_what_is_told_of_a_host_ends_when_its_turn_comes_again_and_it_is_n
 
 
 async def test_users_that_are_at_it_for_a_moment_only_leave_nothing_untold() -> None:
-    server, lanes = Server(), Lanes()
+    server, lanes = Server(), Lanes(Slots())
     server.answers.set()
     asked = itertools.count()
     manners = Manners(narrow=lambda: next(asked) == 30, later=lambda: server.left.append("a"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -207,15 +208,18 @@ def test_what_came_before_a_pause_is_no_crowd(case: Case) -> None:
     assert case.paced(WRITE, OTHER).config, "it does not wait for what came before the crowd"
 
 
-def test_ten_hosts_that_are_written_in_a_second_are_a_crowd_and_the_eleventh_waits(case: Case) -> None:
+def test_eleven_hosts_of_a_second_are_a_crowd_and_wait_for_its_end(case: Case) -> None:
     hosts = [Key("default", str(number)) for number in range(HOSTS + 1)]
-    for key in hosts:
-        case.lulls.news(key)
-    assert [bool(case.paced(WRITE, key).config) for key in hosts] == [True] * HOSTS + [False]
-    assert case.after(QUIET) == hosts[-1:]
+    for key in hosts[:-1]:
+        assert case.touched_by(partial(case.lulls.news, key)) == [key]
+    assert case.paced(WRITE, hosts[0]).config, "nobody knew yet"
+    assert case.touched_by(partial(case.lulls.news, hosts[-1])) == []
+    assert not any(case.paced(WRITE, key).config for key in hosts[1:])
+    assert set(case.after(QUIET)) == set(hosts[1:])
 
 
-def test_hosts_that_are_written_when_no_user_changes_anything_are_no_crowd(case: Case) -> None:
-    for number in range(2 * HOSTS):
-        assert case.paced(WRITE, Key("default", str(number))).config
+def test_eleven_hosts_one_a_tenth_of_a_second_are_no_crowd(case: Case) -> None:
+    for number in range(HOSTS + 1):
+        case.seconds += 0.11
+        case.lulls.news(Key("default", str(number)))
     assert not case.lulls.crowd

@@ -108,13 +108,6 @@ def test_all_that_are_written_or_wait_are_busy(turns: Turns) -> None:
     assert turns.busy(HOST) == 2
 
 
-def test_writes_are_counted_for_a_second(turns: Turns) -> None:
-    for number, key in enumerate(HUNDRED[:20]):
-        turns.wrote(key, WRITTEN, number / 10)
-    turns.wrote(HUNDRED[0], WRITTEN, 1.95)
-    assert turns.written(2.0) == 10
-
-
 def crowd_on(turns: Turns, hosts: list[Key], *, until: float, begin: float = 0.0) -> None:
     """Have news of each host ten times a second."""
     for tenth in range(round(begin * 10), round(until * 10) + 1):

@@ -82,7 +82,7 @@ class Applier:
         self._recorder = recorder
         self._on_write = on_write
         self._urgent = Slots()
-        self._lanes = Lanes()
+        self._lanes = Lanes(self._urgent)
 
     async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
         """Do all that the plan says, but of what can wait only what the manners allow.

@@ -20,10 +20,16 @@ NARROW = 2
 
 
 class Lanes:
-    """Writes for all hosts together, in the one lane or the other."""
+    """Writes for all hosts together, in the one lane or the other.
 
-    def __init__(self) -> None:
-        self._wide = Slots()
+    Parameters
+    ----------
+    urgent
+        Where what is not told is written, which goes first.
+    """
+
+    def __init__(self, urgent: Slots) -> None:
+        self._wide = Slots(after=urgent)
         self._narrow = Slots(NARROW)
 
     async def do(self, writes: Iterable[Write], enough: Condition, manners: Manners) -> None:

@@ -4,7 +4,7 @@ More at once only adds latency at the API server (measured). Each host has its s
 another's few are not behind twenty thousand; what a host writes next, and whether it writes at all, is asked when its
 turn has come and not before. When the API server cannot be reached, throttles, or does not know us, or when another
 replica may be at work, the writes that have not begun are left: a thousand of them, each with its own timeout, would
-hold a host for minutes.
+hold a host for minutes. What goes after others waits for as long as they stand in line, but for a second at most.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
 from manyserve.cluster.manners import Condition, never
 
 AT_ONCE = 16
+PATIENCE = 1.0
+"""Seconds for which a write lets others go first that stand in line all the time."""
 Write = Callable[[], Awaitable[None]]
 _HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
 
@@ -40,13 +43,22 @@ class _Batch:
 
 
 class Slots:
-    """A fixed number of writes at a time."""
+    """A fixed number of writes at a time.
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    Parameters
+    ----------
+    after
+        Others', which go first.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE, after: Slots | None = None) -> None:
         self._at_once = at_once
+        self._after = after
         self._free = asyncio.Semaphore(at_once)
         self._batches = 0
         self._in_line = 0
+        self._nobody_in_line = asyncio.Event()
+        self._nobody_in_line.set()
 
     @property
     def contended(self) -> bool:
@@ -95,10 +107,21 @@ class Slots:
 
     async def _turn(self) -> None:
         self._in_line += 1
+        self._nobody_in_line.clear()
         try:
+            if self._after is not None:
+                await self._after.let_by()
             await self._free.acquire()
         finally:
             self._in_line -= 1
+            if not self._in_line:
+                self._nobody_in_line.set()
+
+    async def let_by(self) -> None:
+        """Wait until nobody stands in line, or for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._nobody_in_line.wait()
 
 
 def is_hopeless(errors: Iterable[ClusterError]) -> bool:

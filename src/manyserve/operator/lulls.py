@@ -26,7 +26,7 @@ CALM = 1.0
 CROWD = 50
 """Changes by users within a second: more than one types."""
 HOSTS = 10
-"""Whose `models.json` is written within a second while users change models: these are a crowd, too."""
+"""Of which users change models within a second: more are a crowd, too."""
 LATER = 5.0
 """Seconds until a host that gave way tries again, if there is no lull."""
 LOOK = 0.05
@@ -56,6 +56,7 @@ class Lulls:
         self._clock = clock
         self._heard = self._told = self._second = float("-inf")
         self._count = 0
+        self._hosts: set[Key] = set()
         self._crowd = False
         self._turns = Turns()
         self._for_quiet: set[Key] = set()
@@ -63,7 +64,7 @@ class Lulls:
 
     def news(self, key: Key) -> None:
         """Have a host touched of which a user changed a model: soon, but in a crowd when `models.json` may change."""
-        self._heard_one()
+        self._heard_one(key)
         come = self._turns.heard(key, self._heard)
         if not self._at_it:
             self._soon(key)
@@ -72,14 +73,15 @@ class Lulls:
         if come:
             self._touch(key, pace.GAP)
 
-    def _heard_one(self) -> None:
+    def _heard_one(self, key: Key) -> None:
         if self._quiet:
             self._turns.all_have_come()
         self._heard = now = self._clock()
         if now - self._second >= 1:
-            self._second, self._count = now, 0
+            self._second, self._count, self._hosts = now, 0, set()
         self._count += 1
-        self._crowd = self._crowd or self._count >= CROWD
+        self._hosts.add(key)
+        self._crowd = self._crowd or self._count >= CROWD or len(self._hosts) > HOSTS
 
     def told(self) -> None:
         """Note that something was written that keeps nobody else waiting."""
@@ -116,17 +118,12 @@ class Lulls:
         traffic = self.around(key)
         done = pace.paced(todo, traffic, now)
         if done.changes_config:
-            self._wrote(key, pace.pay(traffic, now))
+            self._turns.wrote(key, pace.pay(traffic, now), self._clock())
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
         if traffic.crowd and (todo.owners or len(done.statuses) < len(todo.statuses)):
             self._for_calm.add(key)
         return done
-
-    def _wrote(self, key: Key, written: pace.Written) -> None:
-        now = self._clock()
-        self._turns.wrote(key, written, now)
-        self._crowd = self._crowd or (not self._quiet and self._turns.written(now) >= HOSTS)
 
     def failed(self, key: Key) -> None:
         """Note that a host's plan was not done: what it was to write may be written at any time."""

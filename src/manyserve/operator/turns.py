@@ -19,7 +19,6 @@ PAUSE = 1.0
 """Seconds without news of a host after which all that came to it together has come."""
 SHARES = tuple(each / 24 for each in range(8, 25))
 """Of a gap, for one host after the other."""
-_SECOND = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,6 @@ class Turns:
     def busy(self, key: Key) -> int:
         """Return of how many hosts `models.json` has changed lately or is to, this one included."""
         return len(self._last.keys() | self._news.keys() | {key})
-
-    def written(self, now: float) -> int:
-        """Return how many hosts were written within the last second."""
-        return sum(1 for _ in itertools.takewhile(lambda last: last.at > now - _SECOND, reversed(self._last.values())))
 
     def heard(self, key: Key, now: float) -> bool:
         """Note news of a host, and tell whether it is its turn already."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from manyserve.api.agentreport import ModelReport, ModelState
 from manyserve.api.conditions import LOADED, Condition, condition
@@ -41,16 +42,23 @@ def not_placed(replicas: Sequence[Replica], why: str) -> Loading:
 def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     """Return the state of a placed model."""
     ready = [replica for replica in replicas if replica.ready]
-    loaded = sum([replica.has_loaded(entry.model_name, entry.digest) for replica in ready])
+    said_of = [(replica, replica.loaded(entry.model_name, entry.digest)) for replica in ready]
+    loaded = sum([said is not None for _, said in said_of])
     if ready and loaded == len(ready):
-        note = next(filter(None, [_note(entry, replica) for replica in ready]), None)
-        return Loading(condition(LOADED, "True", message=note), len(ready), loaded, None)
+        note = next((f"{replica.name}: {said.message}" for replica, said in said_of if said and said.message), None)
+        return _everywhere(len(ready), note)
     said = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*said) if said and said[1].state in _FAILED else None
     reason, message = _why(host, entry, replicas, said)
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
+
+
+@lru_cache(maxsize=256)  # thousands of models of a host say the same
+def _everywhere(replicas: int, note: str | None) -> Loading:
+    """Return the state of a model that every replica has; agents may note something, as that a store was not there."""
+    return Loading(condition(LOADED, "True", message=note), replicas, replicas)
 
 
 def still_served(entry: Entry, replicas: Sequence[Replica]) -> str:
@@ -64,7 +72,7 @@ def _worst(entry: Entry, replicas: Sequence[Replica]) -> tuple[Replica, ModelRep
     unloaded = [
         (replica, report)
         for replica, report in said
-        if report is not None and not replica.has_loaded(entry.model_name, entry.digest)
+        if report is not None and replica.loaded(entry.model_name, entry.digest) is None
     ]
     return min(unloaded, key=lambda each: _WORST_FIRST.index(each[1].state), default=None)
 
@@ -81,8 +89,9 @@ def _why(
     if silent is not None:
         return ModelState.PENDING, f"{silent.name}: the agent does not answer"
     for replica in replicas:
-        if replica.report and replica.report.config_error and not replica.has_loaded(entry.model_name, entry.digest):
-            return ModelState.PENDING, f"{replica.name}: {replica.report.config_error}"
+        error = replica.report and replica.report.config_error
+        if error and replica.loaded(entry.model_name, entry.digest) is None:
+            return ModelState.PENDING, f"{replica.name}: {error}"
     if not any(replica.ready for replica in replicas):
         return ModelState.PENDING, f"no replica of {host} is ready"
     return ModelState.PENDING, f"placed on {host}; not every agent has seen {entry.model_name} yet"
@@ -105,12 +114,6 @@ def _progress(report: ModelReport) -> str:
         return f" ({report.bytes // _MIB:,} MiB so far)"
     percent = min(100 * report.bytes // report.bytes_total, 100)
     return f" {percent} % ({report.bytes // _MIB:,} of {-(-report.bytes_total // _MIB):,} MiB)"
-
-
-def _note(entry: Entry, replica: Replica) -> str | None:
-    """Return what an agent has to say of a model that is loaded, such as a store that was not there to be asked."""
-    said = replica.model(entry.model_name, entry.digest)
-    return f"{replica.name}: {said.message}" if said is not None and said.message else None
 
 
 def _failure(replica: Replica, report: ModelReport) -> Failure:

@@ -131,20 +131,29 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
     loading, loaded = _loaded(model, host)
     url, address, protocol = host.places
     path = urls.model_path(name, protocol)
-    fields = {
-        "url": f"{url}{path}",
-        "conditions": host.told(old.conditions, (*_judge(model, host), loaded), now),
-        "replicas": loading.replicas,
-        "loaded_replicas": loading.loaded,
-        "loaded": f"{loading.loaded}/{loading.replicas}",
-        "last_failure": loading.failure,
-        "observed_generation": model.metadata.generation,
-    }
-    inside = f"{address}{path}"
-    is_there = old.address is not None and old.address.url == inside
-    if is_there and all(getattr(old, field) == value for field, value in fields.items()):
+    told = host.told(old.conditions, (*_judge(model, host), loaded), now)
+    said = f"{loading.loaded}/{loading.replicas}"
+    outside, inside = f"{url}{path}", f"{address}{path}"
+    if (
+        old.conditions == told
+        and old.observed_generation == model.metadata.generation
+        and (old.loaded, old.replicas, old.loaded_replicas) == (said, loading.replicas, loading.loaded)
+        and old.last_failure == loading.failure
+        and old.url == outside
+        and old.address is not None
+        and old.address.url == inside
+    ):
         return old
-    return TrainedModelStatus(**fields, address=Address(url=inside))
+    return TrainedModelStatus(
+        url=outside,
+        address=Address(url=inside),
+        conditions=told,
+        replicas=loading.replicas,
+        loaded_replicas=loading.loaded,
+        loaded=said,
+        last_failure=loading.failure,
+        observed_generation=model.metadata.generation,
+    )
 
 
 def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:

@@ -33,10 +33,11 @@ class Replica:
         said = self.report.models.get(name) if self.report else None
         return said if said is not None and said.digest == digest else None
 
-    def has_loaded(self, name: str, digest: str) -> bool:
-        """Tell whether the model answers on this replica."""
+    def loaded(self, name: str, digest: str) -> ModelReport | None:
+        """Return what the agent says of the model, if it answers on this replica."""
         said = self.model(name, digest)
-        return said is not None and said.state == ModelState.LOADED and bool(self.report and self.report.server_ready)
+        answers = said is not None and said.state == ModelState.LOADED and self.report and self.report.server_ready
+        return said if answers else None
 
 
 def replicas_of(observed: Observed) -> tuple[Replica, ...]:
