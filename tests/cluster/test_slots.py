@@ -6,6 +6,9 @@ import asyncio
 from collections import Counter, deque
 from functools import partial
 
+import pytest
+
+from manyserve.cluster import slots as slots_module
 from manyserve.cluster.manners import never
 from manyserve.cluster.slots import AT_ONCE, Slots, Write
 from tests.cluster.waiting import until
@@ -89,3 +92,34 @@ async def test_a_hundred_hosts_write_one_each_in_turn() -> None:
     first = server.answered[: 100 + AT_ONCE]
     assert len(set(first)) == 100, "a host's second is behind every other's first"
     assert Counter(server.answered).most_common(1)[0][1] == 5
+
+
+async def test_what_goes_after_others_waits_while_they_stand_in_line() -> None:
+    server = Server()
+    first = Slots(at_once=1)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(first.do([server.write("first")]))
+        group.create_task(first.do([server.write("first")]))
+        await until(lambda: first.contended)
+        after = Slots(after=first)
+        group.create_task(after.do([server.write("after")]))
+        await until(lambda: after.contended)
+        server.answers.release()
+        await until(lambda: server.asking == {"first": 1, "after": 1})
+        for _ in range(2):
+            server.answers.release()
+    assert server.answered[0] == "first"
+
+
+async def test_what_goes_after_others_waits_for_a_while_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "PATIENCE", 0.01)
+    server, first = Server(), Slots(at_once=1)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(first.do([server.write("first")]))
+        await until(lambda: first.contended)
+        group.create_task(Slots(after=first).do([server.write("after")]))
+        await until(lambda: server.asking["after"] == 1)
+        assert first.contended
+        for _ in range(3):
+            server.answers.release()
