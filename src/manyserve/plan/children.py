@@ -1,12 +1,13 @@
 """What each child of a host must be, but for its ConfigMap, and what of that differs.
 
 To build all of them and to compare them field by field is a third of a plan for a hundred models, and mostly nothing
-but models changes. So it is remembered of what they stood as they should: while each of it is the very same object,
-they still do.
+but models changes. So what they depended on when they last stood as they should is remembered: while each part of it
+is the very same object, they still do.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -65,10 +66,12 @@ class _Seen:
 
 @dataclass
 class Memory:
-    """Of what children stood as they should, by host."""
+    """What the children of hosts depended on when they last stood as they should."""
 
     most: int = MOST
     _stood: dict[Key, tuple[_Seen, Children]] = field(default_factory=dict)
+    """The one that was remembered first is forgotten first."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, service: InferenceService, observed: Observed, sources: Sources) -> Children:
         """Return what the children must be, given what the agents are to have, and what is to be done for that."""
@@ -83,16 +86,17 @@ class Memory:
         return found
 
     def _keep(self, key: Key, seen: _Seen, found: Children) -> None:
-        self._stood[key] = seen, found
-        while len(self._stood) > self.most:
-            del self._stood[next(iter(self._stood))]
+        with self._lock:  # large hosts are planned in threads
+            self._stood[key] = seen, found
+            while len(self._stood) > self.most:
+                del self._stood[next(iter(self._stood))]
 
 
 MEMORY = Memory()
 
 
 def children(service: InferenceService, observed: Observed, sources: Sources) -> Children:
-    """Return the same without a memory."""
+    """Return what the children must be, worked out afresh."""
     wanted = _wanted(service, observed, sources)
     applies, deletes = _applies(wanted, observed, service), _deletes(wanted, observed, service)
     return Children(_deployment(wanted, observed, service), tuple(applies), tuple(deletes))
