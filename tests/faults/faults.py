@@ -31,6 +31,8 @@ MODELS = "/trainedmodels"
 NO_EVENT = "^(?!.*/events)"
 HUGE = 2 << 20
 RETRY_AFTER = 5 if LONG else 2
+LATE = 0.2
+"""Seconds in which a write is outrun by four that come every 0.05."""
 
 
 @asynccontextmanager
@@ -66,7 +68,8 @@ async def answers_lost(scene: Scene, seconds: float = 60 if LONG else 2) -> Asyn
 
 @asynccontextmanager
 async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> AsyncIterator[None]:
-    """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second."""
+    """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second, and what we write there is slow to come."""
+    slow = Rule(delay(LATE), "sent on later", verbs=("update",), path=f"/configmaps/{CONFIG}")
 
     async def storm() -> None:
         for count in range(1_000_000):
@@ -77,8 +80,9 @@ async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> As
 
     storming = asyncio.create_task(storm())
     try:
-        yield
-        await asyncio.sleep(seconds)
+        with scene.proxy.faulty(slow):
+            yield
+            await asyncio.sleep(seconds)
     finally:
         storming.cancel()
 

@@ -5,11 +5,13 @@ Each records how many seconds after the fault's end everything was right again.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 
 import pytest
 
+from manyserve.operator.schedule import PACE
 from tests.faults import faults
 from tests.faults.exchange import Line
 from tests.faults.scene import LONG, Scene
@@ -28,8 +30,12 @@ async def test_fault_02_a_lost_answer_makes_nothing_twice(scene: Scene, figures:
 async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(scene: Scene, figures: Figures) -> None:
     figures.take(f"3 conflict storm: {AGAIN}", await scene.survives(faults.conflict_storm(scene)), "s")
     conflicts = [each for each in scene.proxy.writes() if each.status == 409]
-    figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=60)
-    assert len(conflicts) < 60
+    figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=12)
+    pauses = [later.at - each.at - each.seconds for each, later in itertools.pairwise(conflicts)]
+    assert len(pauses) >= 2, "nothing was refused twice: this was no storm"
+    shortest = [0.7 * PACE.first_backoff * 2**n for n in range(3)]
+    assert all(pause >= least for pause, least in zip(pauses, shortest, strict=False)), pauses
+    assert len(conflicts) < 12
 
 
 async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(scene: Scene, figures: Figures) -> None:
