@@ -97,6 +97,7 @@ async def test_fault_09_an_old_list_that_the_watch_does_not_mend_takes_no_model_
 ) -> None:
     seconds = await scene.survives(faults.gone(scene), faults.stale_list(scene))
     figures.take(f"9 an old list, and its watch answered 410: {AGAIN}", seconds, "s")
+    assert {"an old list", "410"} <= {each.fault for each in scene.proxy.history}
 
 
 async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(scene: Scene, figures: Figures) -> None:
@@ -108,3 +109,5 @@ async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(scene: 
 async def test_fault_11_two_operators_agree(scene: Scene, figures: Figures, lag: float) -> None:
     seconds = await scene.survives(faults.two_operators(scene, lag))
     figures.take(f"11 two operators, the second {lag:g} s late: {AGAIN}", seconds, "s")
+    assert scene.proxy.writes("operator")
+    assert any(each.client == "second" and each.verb == "watch" for each in scene.proxy.history), "it saw it all, too"
