@@ -223,3 +223,9 @@ def test_eleven_hosts_one_a_tenth_of_a_second_are_no_crowd(case: Case) -> None:
         case.seconds += 0.11
         case.lulls.news(Key("default", str(number)))
     assert not case.lulls.crowd
+
+
+def test_hosts_that_are_written_when_no_user_changes_anything_are_no_crowd(case: Case) -> None:
+    for number in range(2 * HOSTS):
+        assert case.paced(WRITE, Key("default", str(number))).config
+    assert not case.lulls.crowd

@@ -44,7 +44,7 @@ class Children:
 
 @dataclass(frozen=True)
 class _Seen:
-    """All that children depend on."""
+    """All that children depend on, when none of them was refused."""
 
     service: InferenceService
     config: ServingConfig
@@ -75,13 +75,15 @@ class Memory:
 
     def of(self, service: InferenceService, observed: Observed, sources: Sources) -> Children:
         """Return what the children must be, given what the agents are to have, and what is to be done for that."""
+        if observed.failures:
+            return children(service, observed, sources)
         there = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
         seen = _Seen(service, observed.config, there, sources, observed.pending)
         stood = self._stood.get(observed.key)
-        if stood is not None and not observed.failures and stood[0].is_still(seen):
+        if stood is not None and stood[0].is_still(seen):
             return stood[1]
         found = children(service, observed, sources)
-        if not (found.applies or found.deletes or observed.failures):
+        if not (found.applies or found.deletes):
             self._keep(observed.key, seen, found)
         return found
 
