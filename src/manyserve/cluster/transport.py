@@ -1,7 +1,8 @@
 """Requests to the API server and their answers: connections, tokens, waiting when told to, errors.
 
 One pool of at most 32 connections: more than that only adds latency, and a burst of hundreds is refused by
-the API server's fair queuing (both measured). Every answer that is no success becomes a `ClusterError`.
+the API server's fair queuing (both measured). Watches have connections of their own, one each.
+Every answer that is no success becomes a `ClusterError`.
 A 429 or 503 with Retry-After was not processed, so it is sent again after that time; a 401 is sent again
 once with the token read anew. Nothing else is repeated here: whoever plans, plans again.
 """
@@ -55,6 +56,7 @@ class Transport:
         self._fence = fence
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._open: aiohttp.ClientSession | None = None
+        self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,9 +68,10 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+        for session in (self._open, self._streams):
+            if session is not None:
+                await session.close()
+        self._open = self._streams = None
 
     async def _send(
         self,
@@ -98,7 +101,8 @@ class Transport:
         """Yield the JSON lines of a stream until its end."""
         url, timeout = self._access.server + path, _patient(silence)
         try:
-            async with self._session().get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
+            streams = self._stream_session()
+            async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
                 if answer.status != 200:
                     raise await self._error(answer)
                 try:
@@ -151,6 +155,12 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
             self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._open
+
+    def _stream_session(self) -> aiohttp.ClientSession:
+        if self._streams is None:
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls or True)
+            self._streams = aiohttp.ClientSession(connector=connector)
+        return self._streams
 
 
 def _patient(silence: float) -> aiohttp.ClientTimeout:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from manyserve.cluster.apply import SET_OWNERS, Applier
 from manyserve.cluster.client import KubeHttp
@@ -49,14 +50,14 @@ class Operator:
         self._known = known = Known(self._queue.touch, self._lulls.news)
         self._recorder = Recorder(client, crowd=lambda: self._lulls.crowd)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
-        self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
+        self._watches = Watches(client, known, settings.scope, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
+        self._applier = Applier(client, known, self._watches.of, self._recorder, self._count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
-        for informer in self._watches:
-            metrics.OBJECTS.labels(informer.kind.name).set_function(informer.store.__len__)
+        for kind in {each.kind.name for each in self._watches}:
+            metrics.OBJECTS.labels(kind).set_function(partial(self._watches.count, kind))
 
     async def listen(self) -> None:
         """Take the ports. Raises `StartupError` when one is in use."""

@@ -1,8 +1,8 @@
 """From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
 
-Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
-writes owner references, users write labels), and what was wrong in the same way before. So an object that was
-stored before a rule was made stays editable.
+Four things always pass, whatever the rules say: objects out of scope, what is being deleted, what keeps its spec
+(the operator writes owner references, users write labels), and what was wrong in the same way before. So an object
+that was stored before a rule was made stays editable.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def review(body: Any, view: View) -> Outcome:
 
 def judge(request: Request, view: View) -> Verdict:
     """Return the verdict on a request."""
-    if request.subresource or _is_leaving(request) or _keeps_its_spec(request):
+    if request.subresource or not view.in_scope(request.namespace):
+        return ALLOWED
+    if _is_leaving(request) or _keeps_its_spec(request):
         return ALLOWED
     return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
 

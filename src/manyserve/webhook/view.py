@@ -6,7 +6,7 @@ review costs a few look-ups. `View` is what a review may see: it can be read and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class View:
     """None stands for a host that is there and cannot be read."""
     placed: Ledger
     reserved: Ledger
+    in_scope: Callable[[str], bool]
+    """Whether the objects of a namespace are judged."""
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes taken on a host, not counting the model with this uid."""
@@ -66,13 +68,15 @@ class Cache:
     def __init__(self, reservations: Reservations, config: ServingConfig | None = None) -> None:
         self.config = config or ServingConfig()
         self.reservations = reservations
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are judged."""
         self._hosts: dict[Key, InferenceService | None] = {}
         self._placed = Ledger()
 
     def view(self) -> View:
         """Return what is known now."""
         self.reservations.expire()
-        return View(self.config, self._hosts, self._placed, self.reservations.ledger)
+        return View(self.config, self._hosts, self._placed, self.reservations.ledger, self.in_scope)
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
         """Take over a host that is new, changed or gone."""
