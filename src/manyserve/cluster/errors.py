@@ -75,6 +75,10 @@ class NotLeading(ClusterError):
     """Another replica may be at work, so the write was not sent."""
 
 
+class Pruning(ClusterError):
+    """A published CRD prunes unknown fields, or may prune them, so the write was not sent."""
+
+
 class Refused(ClusterError):
     """A part of a plan was refused for good; it is to be tried again much later, or when something changes."""
 

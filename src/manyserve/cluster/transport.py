@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from manyserve.cluster.access import Access
 from manyserve.cluster.body import encode
 from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
-from manyserve.cluster.fence import Fence, FencedBody
+from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.lines import lines
 
 Manifest = dict[str, Any]
@@ -38,8 +38,8 @@ class Transport:
 
     Parameters
     ----------
-    fence
-        Only while it is open anything is written; None: always.
+    gate
+        Passes each write, or refuses it; None: all are sent.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Transport:
         *,
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
-        fence: Fence | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._access = access
         self._connections = connections
         self._seconds = seconds
-        self._fence = fence
+        self._gate = gate
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._open: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
@@ -131,12 +131,12 @@ class Transport:
             raise Unavailable(f"{verb} {path} had no answer: {_in_words(error)}") from error
 
     def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return what is sent of a write: with a fence, one that ends before the fence does. Raises `NotLeading`."""
-        if self._fence is None:
+        """Return what is sent of a write: with a gate, one that ends when it says. Raises what the gate raises."""
+        if self._gate is None:
             return {"data": data and BytesIO(data), "params": params}  # as bytes, a long one is sent at one go
-        seconds = min(self._seconds, self._fence.seconds())
+        seconds = min(self._seconds, self._gate.seconds())
         return {
-            "data": FencedBody(data or b"", self._fence),
+            "data": FencedBody(data or b"", self._gate),
             "params": {**params, "timeout": f"{seconds:.1f}s"},  # the API server gives it up then, too
             "timeout": aiohttp.ClientTimeout(total=seconds),
         }

@@ -13,6 +13,7 @@ from functools import partial
 
 from manyserve.cluster.apply import SET_OWNERS, Applier
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.crd_guard import CrdGuard, Work
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.known import Known
@@ -23,7 +24,7 @@ from manyserve.operator.config import ConfigWatch
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader import Elector
 from manyserve.operator.lulls import Lulls
-from manyserve.operator.queue import Queue
+from manyserve.operator.queue import Queue, Run
 from manyserve.operator.reconcile import reconciler
 from manyserve.operator.replicas import Replicas
 from manyserve.operator.resync import resync
@@ -38,9 +39,19 @@ class Operator:
     ----------
     elector
         Who says when this replica may work; None: always.
+    guard
+        Checks the published CRDs; None: nothing is checked.
     """
 
-    def __init__(self, client: KubeHttp, settings: OperatorSettings, elector: Elector | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeHttp,
+        settings: OperatorSettings,
+        elector: Elector | None = None,
+        guard: CrdGuard | None = None,
+    ) -> None:
+        self._client = client
+        self._guard = guard
         self._settings = settings
         self._elector = elector
         self._tasks = Tasks()
@@ -67,6 +78,8 @@ class Operator:
         """Start everything; work begins when everything has been listed, and only when it may."""
         for informer in self._informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
+        if self._guard:
+            self._tasks.start("CRD guard", self._guard.run(self._client))
         self._tasks.start("event loop", watch_lag())
         self._tasks.start("work", self._work())
 
@@ -88,7 +101,8 @@ class Operator:
         """Return what is not there yet, or None."""
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
-        return unsynced(self._informers) or (self._elector.refused if self._elector else None)
+        refused = self._elector.refused if self._elector else None
+        return unsynced(self._informers) or refused or (self._guard.problem if self._guard else None)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:
@@ -112,7 +126,7 @@ class Operator:
         self._recorder.forget()
         self._config.tell()
         await self._replicas.open()
-        self._works.start("events", self._recorder.run())
+        self._works.start("events", self._while_clear(self._recorder.run))
         self._works.start("lookups", self._lookups.run())
         self._works.start("resync", resync(self._known, self._queue))
         self._works.start("lulls", self._lulls.run())
@@ -127,9 +141,16 @@ class Operator:
     async def _reconcile(self) -> None:
         """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._replicas.heard()
-        self._known.touch_all()
         run = reconciler(self._known, self._applier, self._lookups, self._lulls, is_due=self._queue.is_due)
+        await self._while_clear(partial(self._serve, run))
+
+    async def _serve(self, run: Run) -> None:
+        self._known.touch_all()
         await self._queue.serve(run)
+
+    async def _while_clear(self, work: Work) -> None:
+        """Run what writes: nothing is planned, and no event is taken from its queue, while no write may leave."""
+        await (self._guard.while_clear(work) if self._guard else work())
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
