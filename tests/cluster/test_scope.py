@@ -156,10 +156,12 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
             informer = next(other for other in watches if other.kind.name == kind)
             informer.copy.happened(each)
         assert (known.hosts, dict(known.models), touched) == ({}, {}, [])
+        assert watches.count_out_of_scope("TrainedModel") == 1
         with pytest.raises(OutOfScope, match="namespace a is out of scope"):
             watches.of("InferenceService", "a")
         live.namespace_stored(None, namespace("a", serve="yes"))
         assert list(known.hosts) == list(known.models) == [key]
+        assert watches.count_out_of_scope("TrainedModel") == 0
         assert set(touched) == {key}
         seen = observe(known, key)
         assert seen is not None

@@ -81,6 +81,10 @@ class Watches:
         """Return how many objects of a kind are cached."""
         return sum(len(each.store) for each in self if each.kind.name == kind)
 
+    def count_out_of_scope(self, kind: str) -> int:
+        """Return how many cached objects of a kind are in namespaces that the selector does not match."""
+        return sum(len(withheld) for informer, withheld in self._filters if informer.kind.name == kind)
+
     async def synced(self) -> None:
         """Wait until every kind has been listed once."""
         await asyncio.gather(*(informer.settled.wait() for informer in self))

@@ -30,6 +30,7 @@ from manyserve.operator.replicas import Replicas
 from manyserve.operator.resync import resync
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks
+from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
 class Operator:
@@ -67,6 +68,10 @@ class Operator:
         self._applier = Applier(client, known, self._watches.of, self._recorder, self._count_write)
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
+        for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
+            for reason in reasons:
+                metrics.UNMANAGED.labels(kind, reason).set_function(partial(known.unmanaged.count, kind, reason))
+            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._watches.count_out_of_scope, kind))
         for kind in {each.kind.name for each in self._watches}:
             metrics.OBJECTS.labels(kind).set_function(partial(self._watches.count, kind))
 
