@@ -72,6 +72,12 @@ class Watches:
             each.synced.is_set() for (_, of), each in self._informers.items() if of == namespace
         )
 
+    def why_nothing(self) -> str | None:
+        """Return why nothing is in scope, when every namespace of the list was refused, or None."""
+        names = self._scope.namespaces
+        refused = names and not any(map(self.in_scope, names))
+        return f"no namespace of the scope can be listed: {', '.join(names)}" if refused else None
+
     def of(self, kind: str, namespace: str) -> Informer:
         """Return the informer of a kind for a namespace. Raises `OutOfScope`: nothing is written there."""
         if not self._live.contains(namespace):
