@@ -30,8 +30,9 @@ KEY = "models.json"
 PACKED_KEY = f"{KEY}.gz"
 MAX_ENTRIES = 32_000
 """Some 20,000 models with digests are all that a ConfigMap holds."""
-MAX_BYTES = 16 * 1024 * 1024
-"""No reader takes a longer text, packed or not: 1 MiB of packed data is 5 MiB of text with digests, 9 MiB without."""
+MAX_BYTES = 8 * 1024 * 1024
+"""No reader takes a longer text, packed or not. 20,000 models with digests are 5 MiB of text, packed 1 MiB; of models
+with the longest URIs, 3,900 are 8 MiB."""
 MAX_RATIO = 256
 """Bytes of text for one byte of packed data: a list of models packs to 1:5 with digests, to 1:50 without."""
 
@@ -61,6 +62,7 @@ class Entry(Lean):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+_TOO_LONG = f"it has more than {MAX_BYTES} bytes"
 _ENTRIES = TypeAdapter(tuple[Entry, ...])
 
 
@@ -73,6 +75,8 @@ def dump(entries: Iterable[Entry]) -> str:
 
 def parse(text: str | bytes) -> tuple[Entry, ...]:
     """Return the entries. Raises `ValueError` with a sentence when the text is not a list of entries."""
+    if len(text) > MAX_BYTES:
+        raise ValueError(_TOO_LONG)
     found: dict[str, Entry] = {}
     for element in elements(text if isinstance(text, str) else text.decode()):
         if len(found) >= MAX_ENTRIES:
@@ -111,18 +115,13 @@ def unpack(data: bytes) -> bytes:
     """Return the content of gzip data, unpacked no further than the limits. Raises `ValueError`."""
     reader, most = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), len(data) * MAX_RATIO
     try:
-        text = bounded(reader.decompress(data, min(most, MAX_BYTES) + 1))
+        text = reader.decompress(data, min(most, MAX_BYTES) + 1)
     except zlib.error as error:
         raise ValueError(str(error)) from None
+    if len(text) > MAX_BYTES:
+        raise ValueError(_TOO_LONG)
     if len(text) > most:
         raise ValueError(f"it unpacks to more than {MAX_RATIO} times its length")
     if not reader.eof:
         raise ValueError("the gzip data is cut short")
-    return text
-
-
-def bounded(text: bytes) -> bytes:
-    """Return the text. Raises `ValueError` when it is longer than the limit."""
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
     return text
