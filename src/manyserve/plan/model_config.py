@@ -28,6 +28,8 @@ SHORTEST_PACKED = 700 * 1024
 LARGEST_PACKED = 1000 * 1024
 """Bytes; with what else is in the ConfigMap it stays below the 1 MiB of data that the API server takes."""
 
+AT_MOST = f"1 MiB packed, {MAX_BYTES // 2**20} MiB of text and {MAX_ENTRIES:,} models"
+"""Of `models.json`, in words."""
 USUAL_ENTRY = 250
 """Bytes of text."""
 
@@ -59,10 +61,11 @@ def write_model_config(
 ) -> WriteConfig | None:
     """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
 
+    A text that no reader takes is not written: then a list stands there that somebody wrote shorter than we do.
     The annotations go along, and are no reason to write.
     A further key that somebody added to it is no business of ours, unless agents would read it.
     """
-    if observed is not None and not belongs_to(observed, service):
+    if len(text) > MAX_BYTES or (observed is not None and not belongs_to(observed, service)):
         return None
     wanted = child(service, "v1", "ConfigMap", names.model_config(service.metadata.name, shard))
     key = PACKED_KEY if _is_long(text, observed) else KEY

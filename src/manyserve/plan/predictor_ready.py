@@ -12,6 +12,7 @@ from manyserve.api.conditions import Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
+from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.placement import Placement
@@ -134,7 +135,7 @@ def _full(placement: Placement) -> Trouble | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
