@@ -140,7 +140,10 @@ def _full(placement: Placement) -> Trouble | None:
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
     deployment = _deployment(service, observed) or {}
-    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), _spec(service, observed).get("replicas", 1)
+    ready, wanted = (
+        (deployment.get("status") or {}).get("readyReplicas", 0),
+        _spec(service, observed).get("replicas", 1),
+    )
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
@@ -155,4 +158,4 @@ def _spec(service: InferenceService, observed: Observed) -> Manifest:
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:
-    return list(deployment.get("status", {}).get("conditions") or ())
+    return list((deployment.get("status") or {}).get("conditions") or ())

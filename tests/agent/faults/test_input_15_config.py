@@ -1,11 +1,14 @@
 """Row 15 of the bad inputs: a models.json that cannot be used leaves the last good one in force, and says so."""
 
+import gzip
 import json
+from collections.abc import Callable
 
 import pytest
 
 from manyserve.api.modelconfig import MAX_BYTES, dump
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.support.poison import REFUSED
 
 pytestmark = DROPPED_STREAMS
 
@@ -51,6 +54,23 @@ async def test_input_15_a_config_that_cannot_be_used_unloads_nothing_and_is_name
     assert (pod.states(), report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write()
     await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served)
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["as text", "packed"])
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
+async def test_input_15_a_poisoned_config_unloads_nothing(pod: Pod, make: Callable[[], str], is_packed: bool) -> None:
+    await pod.running("a")
+    before, text = pod.agent.board.report.config, make()
+    if is_packed:
+        pod.config.path.unlink()
+        pod.config.write_text(gzip.compress(text.encode(), 1), name="models.json.gz")
+    else:
+        pod.config.write_text(text)
+    await eventually(lambda: "cannot be used: " in pod.agent.board.report.config_error)
+    assert (pod.states(), pod.agent.board.report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
+    pod.config.write(entry("a"))
+    await eventually(lambda: not pod.agent.board.report.config_error)
+    assert pod.triton.calls == ["load a"], "the right list is in force again, and nothing was loaded again"
 
 
 async def test_input_15_a_config_that_is_too_large_is_not_read(pod: Pod) -> None:
