@@ -13,7 +13,7 @@ Manifest = dict[str, Any]
 VARIANTS = (
     (),
     ("webhook.certificate.certManager.enabled=true",),
-    ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=QUFB"),
+    ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"),
     ("networkPolicy.enabled=true", "gateway.enabled=true", "config.ingress.gateway=infra/gateway"),
     ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
     ("scope.namespaces={team-a,team-b}", "fullnameOverride=other"),
