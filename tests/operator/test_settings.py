@@ -58,7 +58,8 @@ async def test_without_the_crds_the_command_that_installs_them_is_said() -> None
     server.answers.append((404, {}, {"message": "the server could not find the requested resource"}))
     async with served(server) as client:
         with pytest.raises(
-            StartupError, match=r"^inferenceservices.serving.kserve.io is not installed .* kubectl apply"
+            StartupError,
+            match=r"^inferenceservices.serving.kserve.io is not installed .* crds --group serving.kserve.io \| kubectl apply",
         ):
             await check(client)
 

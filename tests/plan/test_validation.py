@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.api import crd
+from manyserve.api.names import KSERVE_GROUP
 from manyserve.plan.validation import model_problems, parse_model, parse_service, service_problems
 from tests.support.make import Manifest, host_object, model_object
 
@@ -245,7 +246,7 @@ def test_every_cel_rule_of_the_models_has_its_sentence_here_too() -> None:
         _with(raw, path, value)
     bad = [problem for uri in BAD_URIS for problem in model_problems(model_with("spec.model.storageUri", uri))]
     found = "\n".join(sentences([*model_problems(raw), *bad]))
-    assert [each for each in cel_messages(crd.trained_models()) if each not in found] == []
+    assert [each for each in cel_messages(crd.trained_models(KSERVE_GROUP)) if each not in found] == []
 
 
 def test_every_cel_rule_of_the_hosts_has_its_sentence_here_too() -> None:
@@ -253,7 +254,7 @@ def test_every_cel_rule_of_the_hosts_has_its_sentence_here_too() -> None:
     for path, value in HOST_CASES.items():
         _with(raw, path, value)
     found = "\n".join(sentences(service_problems(raw)))
-    assert [each for each in cel_messages(crd.inference_services()) if each not in found] == []
+    assert [each for each in cel_messages(crd.inference_services(KSERVE_GROUP)) if each not in found] == []
 
 
 JSON = st.recursive(

@@ -1,4 +1,4 @@
-"""CRDs printed from the pydantic types.
+"""CRDs printed from the pydantic types, for either API group.
 
 Printer columns and the rules that a whole object must keep stand beside the kinds, so that `kubectl get` is
 designed and not left over.
@@ -11,7 +11,7 @@ from typing import Any
 from manyserve.api import trainedmodel
 from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import NAME_LIMIT, InferenceService
-from manyserve.api.names import GROUP
+from manyserve.api.names import KSERVE_GROUP, MANAGER, PART_OF
 from manyserve.api.structural import structural
 from manyserve.api.trainedmodel import TrainedModel
 
@@ -82,16 +82,17 @@ _MODEL_RULES = [
 ]
 
 
-def inference_services() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of InferenceService."""
+def inference_services(group: str) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of InferenceService in an API group."""
     version = _version("v1beta1", InferenceService, _HOST_COLUMNS, _HOST_RULES)
-    return _definition("InferenceService", "isvc", version)
+    return _definition(group, "InferenceService", "isvc", version)
 
 
-def trained_models() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of TrainedModel."""
+def trained_models(group: str) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of TrainedModel in an API group."""
     version = _version("v1alpha1", TrainedModel, _MODEL_COLUMNS, _MODEL_RULES)
-    return _definition("TrainedModel", "tm", version | {"selectableFields": [{"jsonPath": ".spec.inferenceService"}]})
+    selectable = {"selectableFields": [{"jsonPath": ".spec.inferenceService"}]}
+    return _definition(group, "TrainedModel", "tm", version | selectable)
 
 
 def _version(
@@ -114,21 +115,21 @@ def _version(
     }
 
 
-def _definition(kind: str, short: str, version: dict[str, Any]) -> dict[str, Any]:
+def _definition(group: str, kind: str, short: str, version: dict[str, Any]) -> dict[str, Any]:
     plural = f"{kind.lower()}s"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}", "labels": {PART_OF: MANAGER}},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": "Namespaced",
             "names": {
                 "kind": kind,
                 "listKind": f"{kind}List",
                 "plural": plural,
                 "singular": kind.lower(),
-                "shortNames": [short],
+                "shortNames": [short if group == KSERVE_GROUP else f"m{short}"],
                 "categories": ["serving"],
             },
             "versions": [version],
