@@ -103,7 +103,7 @@ def test_over_one_crd_of_another_controller_the_chart_refuses_and_names_two_ways
 
 def test_over_a_crd_of_another_controller_in_our_own_group_the_chart_refuses(kubectl: Kubectl, helm: Helm) -> None:
     kubectl.apply(*(permissive_crd(*kind, group=OWN) for kind in KINDS))
-    with pytest.raises(HelmFailed, match="is in the cluster without the label app.kubernetes.io/part-of=manyserve"):
+    with pytest.raises(HelmFailed, match=r"is in the cluster without the label app\.kubernetes\.io/part-of=manyserve"):
         helm.install("one", f"api.group={OWN}")
 
 
