@@ -1,4 +1,4 @@
-"""The CRDs: structural, documented and bounded; whether the API server agrees is a contract test."""
+"""The CRDs: structural, documented and open; whether the API server agrees is a contract test."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from manyserve.api import crd
+from manyserve.api_group import GROUPS, KSERVE, OWN
 
-DEFINITIONS = [crd.inference_services(), crd.trained_models()]
+MAPS = (".limits", ".requests", ".nodeSelector")
+"""Their values have a type, so no key of theirs is unknown."""
+DEFINITIONS = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -33,23 +36,28 @@ def test_every_field_is_documented(definition: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_every_list_map_and_text_is_bounded(definition: dict[str, Any]) -> None:
-    for path, node in all_nodes(definition):
-        if path in (".apiVersion", ".kind"):
-            continue
-        if node.get("type") == "array":
-            assert "maxItems" in node, path
-        if node.get("type") == "string" and "enum" not in node:
-            assert "maxLength" in node, path
-        if "additionalProperties" in node:
-            assert "maxProperties" in node, path
+def test_nothing_but_types_is_checked_so_that_every_object_of_kserve_passes(definition: dict[str, Any]) -> None:
+    allowed = {"type", "description", "required", "properties", "items", "additionalProperties", "anyOf", "nullable"}
+    allowed |= {"x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}
+    assert [path for path, node in all_nodes(definition) if not set(node) <= allowed] == []
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_every_quantity_is_bounded_and_has_its_rule(definition: dict[str, Any]) -> None:
-    quantities = [(path, node) for path, node in all_nodes(definition) if "x-kubernetes-int-or-string" in node]
-    assert quantities
-    assert [path for path, node in quantities if not {"maxLength", "x-kubernetes-validations"} <= set(node)] == []
+def test_every_object_of_spec_and_status_preserves_unknown_fields(definition: dict[str, Any]) -> None:
+    objects = [(path, node) for path, node in all_nodes(definition) if node.get("type") == "object"]
+    assert len(objects) > 5
+    pruned = [path for path, node in objects if not node.get("x-kubernetes-preserve-unknown-fields")]
+    assert [path for path in pruned if path not in ("", ".metadata") and not path.endswith(MAPS)] == []
+
+
+def test_no_more_is_required_than_by_kserve() -> None:
+    required = {path: node["required"] for each in DEFINITIONS for path, node in all_nodes(each) if "required" in node}
+    assert {path: names for path, names in required.items() if not path.endswith(".env[]")} == {
+        ".spec": ["inferenceService", "model"],
+        ".spec.model": ["framework", "storageUri", "memory"],
+        ".status.conditions[]": ["type", "status"],
+        ".status.lastFailure": ["pod", "reason", "message"],
+    }
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
@@ -66,3 +74,25 @@ def test_the_default_columns_are_the_walkthroughs_and_wide_has_more() -> None:
     assert default[1] == ["URL", "READY", "AGE"]
     wide = [each["name"].upper() for each in columns[1] if each.get("priority")]
     assert wide == ["HOST", "FRAMEWORK", "MEMORY", "LOADED", "REASON"]
+
+
+@pytest.mark.parametrize(("group", "short"), [(KSERVE, ["isvc", "tm"]), (OWN, ["misvc", "mtm"])])
+def test_short_names_differ_between_the_groups_and_nothing_else_does(group: str, short: list[str]) -> None:
+    found = [crd.inference_services(group), crd.trained_models(group)]
+    names = [each["spec"]["names"] for each in found]
+    assert [each.pop("shortNames") for each in names] == [[each] for each in short]
+    assert [each["plural"] for each in names] == ["inferenceservices", "trainedmodels"]
+    reference = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
+    for each, other in zip(found, reference, strict=True):
+        other["spec"]["names"].pop("shortNames")
+        assert each["metadata"].pop("name") == f"{each['spec']['names']['plural']}.{group}"
+        assert each["spec"].pop("group") == group
+        other["metadata"].pop("name")
+        other["spec"].pop("group")
+        assert each == other
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_definitions_have_the_label_by_which_the_chart_knows_them(group: str) -> None:
+    for each in (crd.inference_services(group), crd.trained_models(group)):
+        assert each["metadata"]["labels"] == {"app.kubernetes.io/part-of": "manyserve"}

@@ -18,6 +18,7 @@ VARIANTS = (
     ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
     ("scope.namespaces={team-a,team-b}", "fullnameOverride=other"),
     ("scope.namespaceSelector.matchLabels.serve=yes",),
+    ("api.group=serving.manyserve.io",),
     ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
 )
 
