@@ -31,7 +31,7 @@ SERVICE = "localhost"
 """The certificate is for the Service's name, so this is its name."""
 SECRET = "manyserve-webhook-certificate"
 PROBE = make.model_object("probe", uri="https://169.254.169.254/latest")
-"""Schema and CEL let it in; the webhook alone refuses it, whatever else there is."""
+"""The CRD lets it in; the webhook alone refuses it, whatever else there is."""
 LIMIT = 60.0
 """Seconds for a start, or an end, on a busy machine."""
 
@@ -93,6 +93,7 @@ def webhook(
             "MANYSERVE_WEBHOOK_SECRET": SECRET,
             "MANYSERVE_WEBHOOK_CONFIGURATION": name,
             "MANYSERVE_WEBHOOK_PORT": str(port),
+            "MANYSERVE_WATCH_NAMESPACES": "",
         }
         with program(own, kubectl.namespace, log, *words, settings=settings | (more or {})) as running:
             eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)

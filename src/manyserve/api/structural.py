@@ -1,8 +1,9 @@
 """From a pydantic type to a structural schema.
 
 pydantic speaks JSON Schema 2020; Kubernetes wants OpenAPI v3 without references, unions or titles. The
-converter inlines references, takes the one real type out of `X | null`, and keeps descriptions, bounds,
-patterns and CEL rules.
+converter inlines references, takes the one real type out of `X | null`, and keeps types and descriptions. Bounds,
+patterns and enums are left out: every object that KServe accepts must pass. Every object preserves unknown fields,
+and a field that may be left out may be null, since the API server drops a null that a schema does not allow.
 """
 
 from __future__ import annotations
@@ -11,20 +12,8 @@ from typing import Any
 
 from manyserve.api.base import Wire
 
-_KEPT = (
-    "type",
-    "description",
-    "enum",
-    "pattern",
-    "minLength",
-    "maxLength",
-    "minimum",
-    "maximum",
-    "minItems",
-    "maxItems",
-    "required",
-    "format",
-)
+_KEPT = ("type", "nullable", "description", "required")
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
 def structural(model: type[Wire]) -> dict[str, Any]:
@@ -37,23 +26,21 @@ def _convert(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     node = _resolved(node, defs)
     out = {key: node[key] for key in _KEPT if key in node}
     out |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
-    if "const" in node:
-        out["enum"] = [node["const"]]
     if "x-kubernetes-int-or-string" in out:
         out.pop("type", None)
         out["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     if "properties" in node:
         out["properties"] = {key: _convert(each, defs) for key, each in node["properties"].items()}
+        out[_PRESERVE] = True
     if isinstance(node.get("additionalProperties"), dict):
         out["additionalProperties"] = _convert(node["additionalProperties"], defs)
-        out["maxProperties"] = 64
     if "items" in node:
         out["items"] = _convert(node["items"], defs)
     return out
 
 
 def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference and leave `null` out of a union; what stands beside them wins."""
+    """Follow a reference and take the type out of a union with `null`; what stands beside them wins."""
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf")}
     if "$ref" in node:
         return _resolved(defs[node["$ref"].rpartition("/")[2]], defs) | beside
@@ -61,5 +48,5 @@ def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     if options and "x-kubernetes-int-or-string" not in node:
         if len(options) > 1:
             raise TypeError(f"no structural schema for a union of {options}")
-        return _resolved(options[0], defs) | beside
+        return _resolved(options[0], defs) | beside | {"nullable": True}
     return node

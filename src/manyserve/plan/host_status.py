@@ -47,10 +47,15 @@ def _conditions(service: InferenceService, observed: Observed, placement: Placem
     ready = Condition(
         type=conditions.READY,
         status="False" if bad else "True",
-        reason=bad.reason if bad else None,
+        reason=bad.reason if bad else _also_wrong(predictor),
         message=bad.message if bad else predictor.message,
     )
     return (predictor, ingress, ready)
+
+
+def _also_wrong(predictor: Condition) -> str | None:
+    """Return the reason of a host that answers by its spec before and has an invalid one now: an event says so."""
+    return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
 
 
 def _ingress_ready(observed: Observed) -> Condition:
@@ -92,7 +97,7 @@ def _rolled_out(deployment: Manifest, wanted: Manifest) -> bool:
     """Tell whether every replica is of the wanted revision and available."""
     if revision_number(deployment) != revision_number(wanted):
         return False
-    status, count = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
     settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return bool(
         settled

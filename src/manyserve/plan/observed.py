@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from manyserve.api.agentreport import AgentReport
@@ -16,6 +17,9 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.management import Unmanaged
+from manyserve.plan.problem import Problem
+from manyserve.plan.validation import service_problems
 
 Manifest = dict[str, Any]
 
@@ -56,6 +60,14 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class UnmanagedHost:
+    """An InferenceService that is left alone, and why."""
+
+    uid: str
+    why: Unmanaged
+
+
+@dataclass(frozen=True)
 class Child:
     """Which object of ours: kinds are unique among the kinds that we make."""
 
@@ -70,6 +82,10 @@ class Observed:
     key: Key
     config: ServingConfig
     service: InferenceService | None = None
+    unmanaged: UnmanagedHost | None = None
+    """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
+    announced: bool = False
+    """The Warning event that it became unmanaged was sent."""
     leaves_since: datetime | None = None
     """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
     models: tuple[TrainedModel, ...] = ()
@@ -77,7 +93,7 @@ class Observed:
     """Since when models whose spec was seen to change have not been told about the newest one."""
     sight: Sight = Sight()
     unreadable: frozenset[str] = frozenset()
-    """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""
+    """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
@@ -94,6 +110,11 @@ class Observed:
     """Those of them that may exist all the same, since nobody may look: what is mounted of them stays."""
     pending: bool = False
     """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
+
+    @cached_property
+    def host_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the host's spec: while there is any, its children stay as they are."""
+        return tuple(service_problems(self.service)) if self.service else ()
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, if it is there."""

@@ -8,17 +8,17 @@ why in the pod's or the Deployment's own words.
 from __future__ import annotations
 
 from manyserve.api import conditions, names
-from manyserve.api.conditions import Condition
+from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
+from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
 from manyserve.plan.store_env import annotated
-from manyserve.plan.validation import service_problems
 
 Trouble = tuple[str, str]
 """A reason and a sentence."""
@@ -46,9 +46,9 @@ def _answers(service: InferenceService, observed: Observed) -> bool:
     return available and _scaled_to_zero(service, observed) is None and _service_is_there(service, observed) is None
 
 
-def _spec_is_valid(service: InferenceService, _: Observed) -> Trouble | None:
-    problems = service_problems(service)
-    return ("InvalidSpec", "; ".join(map(str, problems))) if problems else None
+def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
+    problems = observed.host_problems
+    return (INVALID_SPEC, "; ".join(map(str, problems))) if problems else None
 
 
 def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:
@@ -134,12 +134,15 @@ def _full(placement: Placement) -> Trouble | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
     deployment = _deployment(service, observed) or {}
-    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), _spec(service, observed).get("replicas", 1)
+    ready, wanted = (
+        (deployment.get("status") or {}).get("readyReplicas", 0),
+        _spec(service, observed).get("replicas", 1),
+    )
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
@@ -154,4 +157,4 @@ def _spec(service: InferenceService, observed: Observed) -> Manifest:
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:
-    return list(deployment.get("status", {}).get("conditions") or ())
+    return list((deployment.get("status") or {}).get("conditions") or ())
