@@ -34,23 +34,24 @@ class Release:
     crds: str
     """YAML."""
     odd_uri: str
-    """It took this `storageUri`, and today's schema refuses it."""
+    """It took this `storageUri`, and today's rules refuse it."""
     leave_behind: Callable[[Scene], Awaitable[None]]
     """Have what its controller wrote, beside the objects of the user."""
 
 
-async def nothing(_: Scene) -> None:
-    """Leave nothing: the operator finds the objects only."""
-
-
-async def as_kserve_left_it(scene: Scene) -> None:
-    """Have `models.json` as KServe's controller writes it, and its statuses: no generation, and a severity."""
+async def models_json(scene: Scene) -> None:
+    """Have `models.json` as an earlier release wrote it: what stands in it stays, whatever today's rules say."""
     host = scene.kubectl.get("isvc", HOST)
     models = [scene.kubectl.get("tm", name) for name in ("old", "two")]
     entries = [{"modelName": each["metadata"]["name"], "modelSpec": each["spec"]["model"]} for each in models]
     owner = {"apiVersion": host["apiVersion"], "kind": host["kind"], "name": HOST, "uid": host["metadata"]["uid"]}
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG, "ownerReferences": [owner]}}
     await asyncio.to_thread(scene.kubectl.apply, config | {"data": {"models.json": json.dumps(entries)}})
+
+
+async def as_kserve_left_it(scene: Scene) -> None:
+    """Have `models.json` as KServe's controller writes it, and its statuses: no generation, and a severity."""
+    await models_json(scene)
     for name in ("old", "two"):
         url = f"http://{HOST}.example.com/v2/models/{name}/infer"
         status = {"url": url, "address": {"url": url, "CACerts": ""}, "conditions": _conditions()}
@@ -68,7 +69,7 @@ def _text(folder: Path) -> str:
 
 
 RELEASES = {
-    "our first": Release(_text(FIRST), "gs://bucket", nothing),
+    "our first": Release(_text(FIRST), "gs://bucket", models_json),
     "KServe": Release(
         yaml.safe_dump_all(permissive_crds()),
         "gs://bucket/a model",

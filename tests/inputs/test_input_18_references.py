@@ -9,7 +9,8 @@ import pytest
 from manyserve.api import names
 from tests.contract.stage import HOST, Stage, soon
 from tests.support import make
-from tests.support.kubectl import Kubectl, Refused, condition
+from tests.support.kubectl import Refused, condition
+from tests.support.webhook import Webhook
 
 OTHER = "other"
 
@@ -40,12 +41,11 @@ async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Sta
     assert owners(stage, "cifar10") == [HOST]
 
 
-def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(kubectl: Kubectl) -> None:
+def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(asked: Webhook) -> None:
     for name in ("ns/x", "Triton", "9", "-a", "a b", "a.b"):
-        model = make.model_object(host=name) | {"metadata": {"name": "cifar10", "namespace": kubectl.namespace}}
         with pytest.raises(Refused) as error:
-            kubectl.apply(model)
-        assert "spec.inferenceService: Invalid value" in str(error.value)
+            asked.kubectl.apply(asked.kubectl.here(make.model_object(host=name)))
+        assert f"spec.inferenceService: '{name}' is not the name of an InferenceService" in str(error.value)
         assert "must be letters, digits and '-' and start with a letter" in str(error.value)
 
 
