@@ -18,11 +18,13 @@ def observe(known: Known, key: Key) -> Observed | None:
         return None
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
+    models = tuple(known.models.get(key, {}).values())
     return Observed(
         key=key,
         config=known.config,
         service=known.hosts.get(key),
-        models=tuple(known.models.get(key, {}).values()),
+        departures=known.departures.of(key, models),
+        models=models,
         renewed=known.renewed.of(key),
         sight=known.sight(),
         unreadable=frozenset(known.unreadable_models.get(key, ())),

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from manyserve.cluster.apply import SET_OWNERS, Applier
+from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.deletion import MODEL_DELETED
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.known import Known
@@ -52,7 +53,9 @@ class Operator:
         self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
+        self._applier = Applier(
+            client, known, self._watches.by_kind, self._recorder, self._count_write, self._deletion_doubt
+        )
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
         for informer in self._watches:
@@ -88,6 +91,10 @@ class Operator:
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
         return unsynced(self._informers) or (self._elector.refused if self._elector else None)
+
+    def _deletion_doubt(self) -> str | None:
+        """Return why no model is to be deleted now, or None."""
+        return unsynced(self._informers)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:
@@ -132,6 +139,7 @@ class Operator:
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
-        if (kind, verb) != SET_OWNERS:  # which waits for all others
-            self._lulls.told()
+        self._lulls.told()
         metrics.WRITES.labels(kind, verb).inc()
+        if (kind, verb) == MODEL_DELETED:
+            metrics.MODELS_DELETED.inc()
