@@ -62,8 +62,13 @@ def test_an_update_of_a_model_with_an_old_owner_passes() -> None:
     assert ask(cache_of(HOST), old | {"spec": old["spec"] | {"model": model}}, old).allowed
 
 
-def test_a_host_that_cannot_be_read_may_be_the_owner() -> None:
+@pytest.mark.parametrize(
+    "spec", [{"predictor": 7}, {"predictor": {"huggingface": {}}}], ids=["unreadable", "unmanaged"]
+)
+def test_an_inference_service_that_is_no_host_is_there_too_and_its_uid_decides(spec: dict[str, Any]) -> None:
     cache = cache_of()
-    unreadable = HOST | {"spec": {"predictor": 7}}
-    cache.host_changed(None, unreadable)
-    assert ask(cache, owned("uid-old")).allowed
+    cache.host_changed(None, HOST | {"spec": spec})
+    assert ask(cache, owned("uid-triton-mms")).allowed
+    assert "does not exist" in message(ask(cache, owned("uid-old")))
+    cache.host_changed(HOST, None)
+    assert "does not exist" in message(ask(cache, owned("uid-triton-mms")))

@@ -126,6 +126,8 @@ class Applier:
                 failed.append(error)
         for event in todo.events:
             self._recorder.record(key.namespace, event)
+            if event.once:
+                self._known.unmanaged.announced.add(event.uid)
         return failed
 
     def _remember(self, key: Key, refused: dict[Child, str]) -> None:

@@ -27,6 +27,8 @@ from manyserve.cluster.copies import Manifest, key_of
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
+from manyserve.cluster.unmanaged import Unmanaged
+from manyserve.plan import management
 from manyserve.plan.observed import Child, Sight
 
 Parsed = TypeVar("Parsed", bound=Wire)
@@ -49,6 +51,8 @@ class Known:
         self.config: ServingConfig | None = None
         """None until there is one that can be used."""
         self.hosts: dict[Key, InferenceService] = {}
+        self.unmanaged = Unmanaged()
+        """InferenceServices and TrainedModels that are left alone."""
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
@@ -76,8 +80,8 @@ class Known:
         self._touch(key)
 
     def touch_all(self) -> None:
-        """Have another look at every host, also at those that are only named by a model."""
-        for key in {*self.hosts, *self.models}:
+        """Have another look at every host, also at those that are only named by a model, and at unmanaged ones."""
+        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
             self._touch(key)
 
     def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
@@ -86,7 +90,9 @@ class Known:
         self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
         self.unreadable.discard(key)
-        if new is None:
+        why = management.host_unmanaged(new) if new is not None else None
+        self.unmanaged.host_stored(key, new, why)
+        if new is None or why is not None:
             self.failures.pop(key, None)
             return
         host = _parse(InferenceService, new)
@@ -103,9 +109,13 @@ class Known:
             before = remove(self.models, host, name)
             remove(self.claims, host, name)
             remove(self.unreadable_models, host, name)
-        model = _parse(TrainedModel, new) if new else None
+            remove(self.unmanaged.models, host, name)
+        why = management.model_unmanaged(new) if new is not None else None
+        if new is not None and why is not None:
+            self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
+        model = _parse(TrainedModel, new) if new and why is None else None
         self.renewed.stored(before, model)
-        if new is None:
+        if new is None or why is not None:
             return
         if model is None:
             self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None

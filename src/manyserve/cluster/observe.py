@@ -19,15 +19,18 @@ def observe(known: Known, key: Key) -> Observed | None:
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
     models = tuple(known.models.get(key, {}).values())
+    unmanaged = known.unmanaged.hosts.get(key)
     return Observed(
         key=key,
         config=known.config,
         service=known.hosts.get(key),
+        unmanaged=unmanaged,
+        announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
         departures=known.departures.of(key, models),
         models=models,
         renewed=known.renewed.of(key),
         sight=known.sight(),
-        unreadable=frozenset(known.unreadable_models.get(key, ())),
+        unreadable=frozenset((*known.unreadable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
         children=dict(known.children.get(key, {})),
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},

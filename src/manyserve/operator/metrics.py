@@ -12,6 +12,7 @@ WRITES = Counter("manyserve_writes", "Writes to the API server that succeeded", 
 MODELS_DELETED = Counter("manyserve_models_deleted", "Models that were deleted because their host is gone")
 QUEUE = Gauge("manyserve_queue_depth", "Hosts that wait for a run")
 OBJECTS = Gauge("manyserve_objects", "Objects in the operator's copies", ["kind"])
+UNMANAGED = Gauge("manyserve_unmanaged_objects", "Objects that are left alone, by reason", ["kind", "reason"])
 AGENTS = Gauge("manyserve_agents_reporting", "Pods whose agent can be reached")
 CONFIG_ERRORS = Counter("manyserve_config_errors", "Edits of inferenceservice-config that cannot be used")
 CONFIG_BROKEN = Gauge("manyserve_config_broken", "1 while inferenceservice-config cannot be used")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
@@ -29,6 +30,7 @@ from manyserve.operator.replicas import Replicas
 from manyserve.operator.resync import resync
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks
+from manyserve.plan.management import HOST_REASONS, MODEL_REASONS
 
 
 class Operator:
@@ -58,6 +60,9 @@ class Operator:
         )
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
+        for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
+            for reason in reasons:
+                metrics.UNMANAGED.labels(kind, reason).set_function(partial(known.unmanaged.count, kind, reason))
         for informer in self._watches:
             metrics.OBJECTS.labels(informer.kind.name).set_function(informer.store.__len__)
 

@@ -108,6 +108,8 @@ class Event:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    once: bool = False
+    """Its name is derived from its content, so that another replica, or a restart, does not repeat it."""
 
 
 @dataclass(frozen=True)

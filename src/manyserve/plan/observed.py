@@ -16,6 +16,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.management import Unmanaged
 
 Manifest = dict[str, Any]
 
@@ -56,6 +57,14 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class UnmanagedHost:
+    """An InferenceService that is left alone, and why."""
+
+    uid: str
+    why: Unmanaged
+
+
+@dataclass(frozen=True)
 class Child:
     """Which object of ours: kinds are unique among the kinds that we make."""
 
@@ -86,6 +95,10 @@ class Observed:
     key: Key
     config: ServingConfig
     service: InferenceService | None = None
+    unmanaged: UnmanagedHost | None = None
+    """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
+    announced: bool = False
+    """The Warning event that it became unmanaged was sent."""
     departures: Mapping[str, Departure] = field(default_factory=dict)
     """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
@@ -93,7 +106,7 @@ class Observed:
     """Since when models whose spec was seen to change have not been told about the newest one."""
     sight: Sight = Sight()
     unreadable: frozenset[str] = frozenset()
-    """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""
+    """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)

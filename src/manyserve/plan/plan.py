@@ -29,6 +29,7 @@ from manyserve.plan.pods import replicas_of
 from manyserve.plan.sight import is_older, note
 from manyserve.plan.sources import sources_of
 from manyserve.plan.telling import host_write, model_events, model_writes
+from manyserve.plan.unmanaged import unmanaged_plan
 
 _SOON = 1.0
 """Seconds until another look at what is of earlier times: a child of another host of the same name, or the picture."""
@@ -36,6 +37,8 @@ _SOON = 1.0
 
 def plan(observed: Observed, now: datetime) -> Plan:
     """Return what is to be done for the host now; nothing when everything stands as it should."""
+    if observed.unmanaged is not None:
+        return unmanaged_plan(observed, observed.unmanaged, now)
     service, departing = observed.service, depart(observed)
     if service is None or service.metadata.deletion_timestamp:
         return _without_host(observed, departing, now)

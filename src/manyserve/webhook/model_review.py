@@ -64,6 +64,9 @@ def judge_model(request: Request, view: View) -> Verdict:
     change = _change(request)
     if change is None:
         return allowed("this object cannot be read, as before; its conditions will say why")
+    unmanaged = view.unmanaged.get(change.host)
+    if unmanaged is not None:
+        return allowed(f"waits: InferenceService {change.host.name} is not managed by manyserve: {unmanaged}")
     service = view.hosts.get(change.host)
     if service is None:
         return allowed(_absent(change.host, view))

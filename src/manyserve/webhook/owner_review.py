@@ -43,11 +43,9 @@ def _is_host(owner: Any) -> bool:
 
 
 def _is_there(owner: Mapping[str, Any], request: Request, view: View) -> bool:
-    key = request.host(str(owner.get("name")))
-    if key not in view.hosts or not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
+    if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
         return False
-    host = view.hosts[key]
-    return host is None or host.metadata.uid == owner.get("uid")
+    return view.uids.get(request.host(str(owner.get("name")))) == owner.get("uid")
 
 
 def _sentence(owner: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
 
+Objects that manyserve does not manage come first (`unmanaged_review`): updates of them pass, creates may not.
+
 Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
 writes owner references, users write labels), and what was wrong in the same way before. So an object that was
 stored before a rule was made stays editable.
@@ -14,6 +16,7 @@ from manyserve.webhook.ledger import Share
 from manyserve.webhook.model_review import judge_model
 from manyserve.webhook.request import BadReviewError, Request, read
 from manyserve.webhook.service_review import judge_service
+from manyserve.webhook.unmanaged_review import review_unmanaged
 from manyserve.webhook.verdict import ALLOWED, Verdict, answer
 from manyserve.webhook.view import View
 
@@ -45,7 +48,12 @@ def review(body: Any, view: View) -> Outcome:
 
 def judge(request: Request, view: View) -> Verdict:
     """Return the verdict on a request."""
-    if request.subresource or _is_leaving(request) or _keeps_its_spec(request):
+    if request.subresource or _is_leaving(request):
+        return ALLOWED
+    unmanaged = review_unmanaged(request, view)
+    if unmanaged is not None:
+        return unmanaged
+    if _keeps_its_spec(request):
         return ALLOWED
     return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
 

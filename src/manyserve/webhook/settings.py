@@ -10,7 +10,7 @@ from typing import TypeVar
 from manyserve import environment
 from manyserve.api.errors import StartupError
 
-Value = TypeVar("Value", int, str)
+Value = TypeVar("Value", int, str, bool)
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class WebhookSettings:
     """`MANYSERVE_WEBHOOK_PORT`: reviews, over TLS."""
     metrics_port: int = 9090
     """`MANYSERVE_METRICS_PORT`: probes and metrics, plain."""
+    refuse_unmanaged: bool = True
+    """`MANYSERVE_REFUSE_UNMANAGED`: whether the create of an InferenceService that we do not manage is refused."""
     log_level: str = "INFO"
     """`MANYSERVE_LOG_LEVEL`."""
 
@@ -53,6 +55,7 @@ def from_env(environ: Mapping[str, str]) -> WebhookSettings:
         certificate_folder=_folder(folder) if folder else None,
         port=_read(environ, "MANYSERVE_WEBHOOK_PORT", environment.port, defaults.port),
         metrics_port=_read(environ, "MANYSERVE_METRICS_PORT", environment.port, defaults.metrics_port),
+        refuse_unmanaged=_read(environ, "MANYSERVE_REFUSE_UNMANAGED", environment.flag, defaults.refuse_unmanaged),
         log_level=_read(environ, "MANYSERVE_LOG_LEVEL", environment.level, defaults.log_level),
     )
 
