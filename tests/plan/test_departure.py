@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from manyserve.api import conditions, names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import PlacedBy, TrainedModel
+from manyserve.plan import management
 from manyserve.plan.actions import Depart, ModelVersion, Plan
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD, follow, host_uid
-from manyserve.plan.observed import Child, Departure, Observed
+from manyserve.plan.observed import Child, Departure, Observed, UnmanagedHost
 from manyserve.plan.plan import plan
 from tests.plan.test_plan import KEY, ready, seen
 from tests.support import make, world
@@ -137,6 +138,14 @@ def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record(
     after = world.carry_out(leaving, todo).models[0]
     assert after.status.placed_by == PlacedBy(name=KEY.name, uid=OLD)
     assert conditions.find(after.status.conditions, conditions.READY)
+
+
+def test_the_models_of_a_host_that_became_unmanaged_lose_the_record_and_are_not_deleted() -> None:
+    why = management.Unmanaged("Finalizer", "metadata.finalizers", "it has a finalizer of KServe")
+    found = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
+    todo = plan(found, make.NOW)
+    assert not deleted(todo)
+    assert world.carry_out(found, todo).models[0].status.placed_by is None
 
 
 def test_a_host_that_is_there_when_the_old_one_is_first_seen_gone_keeps_its_models() -> None:
