@@ -6,10 +6,11 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,8 @@ from localcluster.paths import Cluster
 from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import EVERYTHING, KubeHttp, Listing, Selection
+from manyserve.cluster.kinds import Kind
 from manyserve.operator import metrics
 from manyserve.operator.operator import Operator
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD
@@ -93,6 +95,13 @@ async def site(api_server: Cluster) -> AsyncIterator[Site]:
     """A user's namespace; no operator runs yet."""
     async with site_on(api_server) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Cluster]:
+    """An API server on which a test may delete CRDs."""
+    with control_plane() as server:
+        yield server
 
 
 @pytest.fixture
@@ -206,78 +215,83 @@ async def test_argo_cd_manages_placed_models_since_they_have_no_owner(site: Site
         assert site.kubectl.get("tm", "a")["status"]["placedBy"] == {"name": HOST, "uid": owner["uid"]}
 
 
-async def seconds_until(holds: Callable[[], bool], what: str) -> float:
+async def place(site: Site, *hosts: str) -> None:
+    """Have hosts with a model each, of the same name, that is placed; one more of each waits for memory."""
+    things = [make.host_object(each) for each in hosts]
+    things += [make.model_object(each, host=each) for each in hosts]
+    things += [make.model_object(f"{each}-waits", host=each, memory="99Gi") for each in hosts]
+    await site.do("apply", "-f", "-", text=yaml.safe_dump_all(map(site.kubectl.here, things)))
+    await soon(lambda: placed(site) == sorted(hosts), "one model of each is placed")
+    await soon(lambda: all("status" in each for each in site.kubectl.list("tm")), "the others wait")
+
+
+def placed(site: Site) -> list[str]:
+    """Return the models whose status names the host that placed them."""
+    return sorted(each["metadata"]["name"] for each in site.kubectl.list("tm") if "placedBy" in each.get("status", {}))
+
+
+def waiting(hosts: Iterable[str]) -> list[str]:
+    """Return the models that were never placed: they outlive their hosts."""
+    return [f"{each}-waits" for each in hosts]
+
+
+async def delete(site: Site, host: str, *words: str) -> None:
+    await site.do("delete", "isvc", host, *words)
+
+
+async def make_again(site: Site, host: str) -> None:
+    await site.do("replace", "--force", "-f", "-", text=json.dumps(site.kubectl.here(make.host_object(host))))
+
+
+async def hold(site: Site, host: str, *finalizers: str) -> None:
+    patch = json.dumps({"metadata": {"finalizers": finalizers or None}})
+    await site.do("patch", "isvc", host, "--type=merge", "-p", patch)
+
+
+async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orphaned_or_there_again(site: Site) -> None:
+    hosts = ("background", "foreground", "held", "orphaned", HOST)
+    async with site.operator():
+        await place(site, *hosts)
+        before = {each["metadata"]["name"]: each["metadata"]["uid"] for each in site.kubectl.list("tm")}
+        await hold(site, "held", "example.com/held")
+        await delete(site, "held", "--wait=false")
+        await delete(site, "orphaned", "--cascade=orphan")
+        await make_again(site, HOST)
+        await delete(site, "foreground", "--cascade=foreground")
+        await delete(site, "background")
+        await asyncio.sleep(GRACE_PERIOD - 2)
+        assert {"background", "foreground"} <= set(site.models()), "not before the grace period is over"
+        left = sorted([*waiting(hosts), "held", "orphaned", HOST])
+        await soon(lambda: site.models() == left, "the models of two hosts are deleted")
+        await soon(lambda: site.ready() == [HOST], "the model of the host that was replaced is served")
+        assert site.kubectl.get("tm", "orphaned")["status"].get("placedBy") is None
+        assert condition(site.kubectl.get("tm", "orphaned"))["message"] == (
+            f"waiting for InferenceService orphaned, which does not exist in namespace {site.kubectl.namespace}"
+        )
+        await hold(site, "held")
+        await soon(lambda: "held" not in site.models(), "it goes when its host is gone")
+        assert {each["metadata"]["uid"] for each in site.kubectl.list("tm")} <= set(before.values())
+
+
+async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_gone_after_the_grace_period(
+    site: Site,
+) -> None:
+    hosts = ("gone", "orphaned", "again")
+    async with site.operator():
+        await place(site, *hosts)
+    await delete(site, "gone")
+    await delete(site, "orphaned", "--cascade=orphan")
+    await delete(site, "again")
+    await asyncio.sleep(GRACE_PERIOD + 1)
+    await site.do("apply", "-f", "-", text=json.dumps(site.kubectl.here(make.host_object("again"))))
+    assert set(hosts) <= set(site.models()), "owner references delete nothing"
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await soon(holds, what, 60)
-    return loop.time() - began
-
-
-@pytest.mark.parametrize("cascade", ["background", "foreground"])
-async def test_the_models_of_a_host_that_is_deleted_go_after_the_grace_period(site: Site, cascade: str) -> None:
     async with site.operator():
-        await site.set_up()
-        await site.do("apply", "-f", "-", text=json.dumps(site.kubectl.here(make.model_object("large", memory="99Gi"))))
-        await soon(lambda: condition(site.kubectl.get("tm", "large")).get("status") == "False", "it has no memory")
-        await site.do("delete", "isvc", HOST, f"--cascade={cascade}")
-        await asyncio.sleep(GRACE_PERIOD - 2)
-        assert site.models() == sorted((*MODELS, "large")), "not before the grace period is over"
-        await soon(lambda: site.models() == ["large"], "one that was never placed stays")
-
-
-async def test_the_models_of_a_host_that_is_replaced_stay_and_are_served_again(site: Site) -> None:
-    async with site.operator():
-        await site.set_up()
-        uids = {each["metadata"]["uid"] for each in site.kubectl.list("tm")}
-        old = site.kubectl.get("isvc", HOST)["metadata"]["uid"]
-        text = json.dumps(site.kubectl.here(make.host_object(memory="64Gi")))
-        await site.do("replace", "--force", "-f", "-", text=text)
-        assert site.kubectl.get("isvc", HOST)["metadata"]["uid"] != old
-        await asyncio.sleep(GRACE_PERIOD + 1)
-        await site.served(*MODELS)
-        assert {each["metadata"]["uid"] for each in site.kubectl.list("tm")} == uids
-
-
-@pytest.mark.parametrize("down", [False, True], ids=["operator up", "operator down"])
-async def test_the_models_of_a_host_that_is_deleted_as_an_orphan_stay(site: Site, down: bool) -> None:
-    async with AsyncExitStack() as operator:
-        await operator.enter_async_context(site.operator())
-        await site.set_up()
-        if down:
-            await operator.aclose()
-        await site.do("delete", "isvc", HOST, "--cascade=orphan")
-        if down:
-            await operator.enter_async_context(site.operator())
-        await soon(
-            lambda: all("placedBy" not in each["status"] for each in site.kubectl.list("tm")), "the models are kept"
-        )
-        await asyncio.sleep(GRACE_PERIOD + 2)
-        assert site.models() == sorted(MODELS)
-        assert condition(site.kubectl.get("tm", "a"))["message"] == (
-            f"waiting for InferenceService {HOST}, which does not exist in namespace {site.kubectl.namespace}"
-        )
-
-
-async def test_the_models_of_a_host_that_is_deleted_while_the_operator_is_down_go_after_its_start(site: Site) -> None:
-    async with site.operator():
-        await site.set_up()
-    await site.do("delete", "isvc", HOST)
-    await asyncio.sleep(GRACE_PERIOD + 1)
-    assert site.models() == sorted(MODELS)
-    async with site.operator():
-        seconds = await seconds_until(lambda: site.models() == [], "the models are deleted")
-    assert seconds > GRACE_PERIOD - 1
-
-
-async def test_a_host_that_is_held_by_a_finalizer_keeps_its_models_until_it_is_gone(site: Site) -> None:
-    async with site.operator():
-        await site.set_up()
-        await site.do("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
-        await site.do("delete", "isvc", HOST, "--wait=false")
-        await asyncio.sleep(GRACE_PERIOD + 1)
-        assert site.models() == sorted(MODELS)
-        await site.do("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
-        await soon(lambda: site.models() == [], "the models are deleted")
+        await soon(lambda: "gone" not in site.models(), "the model is deleted")
+        assert loop.time() - began > GRACE_PERIOD - 1
+        await soon(lambda: placed(site) == ["again"], "a host that is there keeps its model, and so does an orphan")
+        assert site.models() == sorted([*waiting(hosts), "orphaned", "again"])
 
 
 async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_unless_its_host_was_deleted(
@@ -299,21 +313,57 @@ async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_un
         await soon(lambda: site.models() == [], "in scope again, and the host is truly gone")
 
 
-async def test_the_crd_of_hosts_that_is_deleted_keeps_all_models() -> None:
-    with control_plane() as server:
-        async with site_on(server) as site, site.operator():
-            await site.set_up()
-            crd = f"crd/inferenceservices.{GROUP}"
-            text = await site.do("get", crd, "-o", "json")
-            await site.do("delete", crd)
-            await asyncio.sleep(GRACE_PERIOD + 3)
-            assert site.models() == sorted(MODELS)
-            own = json.loads(text)
-            bare = {"name": own["metadata"]["name"], "labels": own["metadata"].get("labels", {})}
-            await site.do("create", "-f", "-", text=json.dumps(own | {"metadata": bare, "status": None}))
-            await site.do("wait", "--for=condition=Established", crd)
-            await asyncio.sleep(GRACE_PERIOD + 3)
-            assert site.models() == sorted(MODELS), "and when the CRD is there again"
+class WithoutHosts(KubeHttp):
+    """A client that is shown no InferenceService by lists and watches, as by an API server that lags behind."""
+
+    async def pages(self, kind: Kind, selection: Selection = EVERYTHING) -> AsyncGenerator[Listing, None]:
+        async for page in super().pages(kind, selection):
+            yield Listing([], page.resource_version) if kind is kinds.INFERENCE_SERVICE else page
+
+    async def watch(self, kind: Kind, *rest: Any, **more: Any) -> AsyncGenerator[Manifest, None]:
+        async for event in super().watch(kind, *rest, **more):
+            if kind is not kinds.INFERENCE_SERVICE or event["type"] == "BOOKMARK":
+                yield event
+
+
+async def test_a_cache_without_the_host_deletes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    async with site.operator():
+        await site.set_up()
+    real, site.client = site.client, WithoutHosts(site.client._access)
+    async with site.client, site.operator():
+        await soon(lambda: "are not deleted: the API server has it" in caplog.text, "the API server is asked")
+        await asyncio.sleep(2)
+        assert site.models() == sorted(MODELS)
+    site.client = real
+    async with site.operator():
+        await site.served(*MODELS)
+
+
+@pytest.mark.parametrize("missing_for", [0.0, GRACE_PERIOD + 1], ids=["a moment", "longer than the grace period"])
+async def test_the_crd_of_hosts_that_is_deleted_keeps_all_models(
+    own: Cluster, missing_for: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site_on(own) as site, site.operator():
+        await site.set_up()
+        crd = f"crd/inferenceservices.{GROUP}"
+        thing = json.loads(await site.do("get", crd, "-o", "json"))
+        await site.do("delete", crd)
+        await asyncio.sleep(missing_for)
+        assert site.models() == sorted(MODELS)
+        bare = {"name": thing["metadata"]["name"], "labels": thing["metadata"].get("labels", {})}
+        await site.do("create", "-f", "-", text=json.dumps(thing | {"metadata": bare, "status": None}))
+        await soon(lambda: serves_hosts(site), "the kind is served again", 30)
+        await asyncio.sleep(GRACE_PERIOD + 3)
+        assert site.models() == sorted(MODELS), "no user deleted them, nor their host"
+        assert "stay: the CRD of inferenceservices is missing or being deleted" in caplog.text
+
+
+def serves_hosts(site: Site) -> bool:
+    """Return whether the API server serves InferenceServices; there are none."""
+    try:
+        return site.kubectl.list("isvc") == []
+    except Refused:
+        return False
 
 
 async def test_a_burst_of_deletions_is_limited_and_counted(site: Site, client: KubeHttp) -> None:
