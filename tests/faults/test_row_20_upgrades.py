@@ -16,9 +16,10 @@ import pytest
 from manyserve.api import names
 from tests.cluster.waiting import until
 from tests.faults.faults import CONFIG
-from tests.faults.releases import RELEASES, TODAY, host_and_models, install, older
+from tests.faults.releases import RELEASES, host_and_models, install, older
 from tests.faults.scene import HOST, Scene
 from tests.support.figures import Figures
+from tests.support.kserve import TODAY
 from tests.support.kubectl import Refused, condition
 
 
