@@ -8,7 +8,7 @@ why in the pod's or the Deployment's own words.
 from __future__ import annotations
 
 from manyserve.api import conditions, names
-from manyserve.api.conditions import Condition
+from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
@@ -18,7 +18,6 @@ from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
 from manyserve.plan.store_env import annotated
-from manyserve.plan.validation import service_problems
 
 Trouble = tuple[str, str]
 """A reason and a sentence."""
@@ -46,9 +45,9 @@ def _answers(service: InferenceService, observed: Observed) -> bool:
     return available and _scaled_to_zero(service, observed) is None and _service_is_there(service, observed) is None
 
 
-def _spec_is_valid(service: InferenceService, _: Observed) -> Trouble | None:
-    problems = service_problems(service)
-    return ("InvalidSpec", "; ".join(map(str, problems))) if problems else None
+def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
+    problems = observed.host_problems
+    return (INVALID_SPEC, "; ".join(map(str, problems))) if problems else None
 
 
 def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:
