@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.names import Key
+from manyserve.api.scope import EVERYWHERE
 from manyserve.cluster import errors
 from manyserve.cluster.apply import SOME, Applier
 from manyserve.cluster.client import KubeHttp
@@ -63,17 +64,17 @@ class Carried:
 
     def __init__(self, client: KubeHttp) -> None:
         self.known = Known(lambda _key: None)
-        self.watches = Watches(client, self.known, None)
+        self.watches = Watches(client, self.known, EVERYWHERE)
         self.recorder = Recorder(client)
         self.writes: list[tuple[str, str]] = []
         self.applier = Applier(
-            client, self.known, self.watches.by_kind, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
+            client, self.known, self.watches.of, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
         )
 
     def has(self, *manifests: Manifest) -> None:
         for each in manifests:
             each["metadata"].setdefault("resourceVersion", "5")
-            self.watches.by_kind[each["kind"]].copy.happened(each)
+            self.watches.of(each["kind"], each["metadata"]["namespace"]).copy.happened(each)
 
 
 @asynccontextmanager
@@ -235,7 +236,7 @@ async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
         await carried.applier.carry_out(HOST, Plan(applies=whole_plan().applies))
-        assert carried.watches.by_kind["Deployment"].store[HOST]["metadata"]["resourceVersion"] == "12"
+        assert carried.watches.of("Deployment", "default").store[HOST]["metadata"]["resourceVersion"] == "12"
 
 
 async def test_writes_that_have_not_begun_are_left_when_the_api_server_is_away() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyserve.api import names
+from manyserve.api.scope import Scope
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
@@ -70,7 +71,7 @@ def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
 @asynccontextmanager
 async def running(client: KubeHttp, namespace: str, agent_port: int) -> AsyncIterator[Operator]:
     """Run an operator that looks after one namespace."""
-    settings = OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=agent_port)
+    settings = OperatorSettings(namespace=namespace, scope=Scope((namespace,)), agent_port=agent_port)
     operator = Operator(client, settings)
     await operator.start()
     try:

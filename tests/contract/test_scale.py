@@ -12,6 +12,7 @@ from manyserve.agent.config import ConfigFile
 from manyserve.api import names
 from manyserve.api.modelconfig import KEY, PACKED_KEY, content_hash
 from manyserve.api.names import Key
+from manyserve.api.scope import Scope
 from manyserve.cluster import kinds
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
@@ -52,8 +53,8 @@ def planned(host: Manifest, models: list[Manifest]) -> Plan:
 async def write_config(kubectl: Kubectl, client: KubeHttp, todo: Plan) -> Manifest:
     """Carry out the plan's config alone, and return what the API server stored."""
     known = Known(lambda _key: None)
-    watches = Watches(client, known, kubectl.namespace)
-    applier = Applier(client, known, watches.by_kind, Recorder(client), lambda _kind, _verb: None)
+    watches = Watches(client, known, Scope((kubectl.namespace,)))
+    applier = Applier(client, known, watches.of, Recorder(client), lambda _kind, _verb: None)
     await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)
 

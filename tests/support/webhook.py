@@ -90,6 +90,7 @@ def webhook(
             "MANYSERVE_WEBHOOK_SECRET": SECRET,
             "MANYSERVE_WEBHOOK_CONFIGURATION": name,
             "MANYSERVE_WEBHOOK_PORT": str(port),
+            "MANYSERVE_WATCH_NAMESPACES": "",
         }
         with program(own, kubectl.namespace, log, *words, settings=settings | (more or {})) as running:
             eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)

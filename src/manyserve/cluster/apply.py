@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -62,8 +62,8 @@ class Applier:
 
     Parameters
     ----------
-    copies
-        The informers by the name of their kind.
+    informer_of
+        Returns the informer of a kind for a namespace. Raises `OutOfScope`.
     on_write
         Told of each write that succeeded: the kind, and the verb.
     """
@@ -72,13 +72,13 @@ class Applier:
         self,
         client: KubeHttp,
         known: Known,
-        copies: Mapping[str, Informer],
+        informer_of: Callable[[str, str], Informer],
         recorder: Recorder,
         on_write: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._known = known
-        self._copies = copies
+        self._informer_of = informer_of
         self._recorder = recorder
         self._on_write = on_write
         self._urgent = Slots()
@@ -154,13 +154,16 @@ class Applier:
 
     async def _apply(self, action: Apply) -> None:
         kind = kinds.KINDS[action.manifest["kind"]]
-        await claim(self._client, self._copies[kind.name], action.manifest)
-        _log.info("apply %s %s: %s", kind.name, key_of(action.manifest), action.because)
-        with self._copies[kind.name].copy.writing(key_of(action.manifest)):
+        key = key_of(action.manifest)
+        copies = self._informer_of(kind.name, key.namespace)
+        await claim(self._client, copies, action.manifest)
+        _log.info("apply %s %s: %s", kind.name, key, action.because)
+        with copies.copy.writing(key):
             self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
 
     async def _delete(self, key: Key, action: Delete) -> None:
         kind = kinds.KINDS[action.child.kind]
+        self._informer_of(kind.name, key.namespace)  # only in scope
         _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.because)
         try:
             await self._client.delete(kind, key.namespace, action.child.name, uid=action.uid)
@@ -169,8 +172,9 @@ class Applier:
         self._on_write(kind.name, "delete")
 
     async def _write_config(self, action: WriteConfig) -> None:
-        copies = self._copies[kinds.CONFIG_MAP.name]
-        with copies.copy.writing(key_of(action.manifest)):
+        key = key_of(action.manifest)
+        copies = self._informer_of(kinds.CONFIG_MAP.name, key.namespace)
+        with copies.copy.writing(key):
             if action.resource_version is None:
                 await claim(self._client, copies, action.manifest)
                 stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
@@ -195,16 +199,17 @@ class Applier:
     async def _set_status(self, key: Key, action: SetStatus) -> None:
         """Write a status, if the object is still the one that we know: a uid alone is no precondition there."""
         kind, subject = kinds.KINDS[action.kind], Key(key.namespace, action.name)
-        known = self._copies[kind.name].store.get(subject)
+        known = self._informer_of(kind.name, key.namespace).store.get(subject)
         if known is not None and known["metadata"]["uid"] == action.uid:
             metadata = {"resourceVersion": known["metadata"]["resourceVersion"]}
             await self._patch(kind, subject, {"metadata": metadata, "status": action.patch}, subresource="status")
 
     async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
-        with self._copies[kind.name].copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
+        copies = self._informer_of(kind.name, key.namespace)
+        with copies.copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
             stored = await self._client.merge_patch(kind, key.namespace, key.name, patch, subresource=subresource)
             self._wrote(kind, subresource or "patch", stored)
 
     def _wrote(self, kind: Kind, verb: str, stored: Manifest) -> None:
-        self._copies[kind.name].wrote(stored)
+        self._informer_of(kind.name, key_of(stored).namespace).wrote(stored)
         self._on_write(kind.name, verb)

@@ -67,8 +67,16 @@ class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
+class OutOfScope(ClusterError):
+    """Nothing was sent: the namespace is out of scope."""
+
+
 class NotLeading(ClusterError):
     """Another replica may be at work, so the write was not sent."""
+
+
+class Pruning(ClusterError):
+    """A published CRD prunes unknown fields, or may prune them, so the write was not sent."""
 
 
 class Refused(ClusterError):

@@ -38,6 +38,7 @@ SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
 CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 SECRET = Kind("Secret", "v1", "secrets")
 EVENT = Kind("Event", "v1", "events")
+NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 
 CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)

@@ -12,9 +12,9 @@ def observe(known: Known, key: Key) -> Observed | None:
     """Return the picture of the host, or None when there can be none and the host is to be left as it is.
 
     That is so before there is a configuration that can be used, and for a host that does not parse: to take
-    it for absent would take its models away.
+    it for absent would take its models away. It is so, too, for a namespace out of scope.
     """
-    if known.config is None or key in known.unreadable:
+    if known.config is None or key in known.unreadable or not known.in_scope(key.namespace):
         return None
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
@@ -27,7 +27,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
         models=tuple(known.models.get(key, {}).values()),
         renewed=known.renewed.of(key),
-        sight=known.sight(),
+        sight=known.sight(key.namespace),
         unreadable=frozenset((*known.unreadable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
         children=dict(known.children.get(key, {})),
         pods=pods,

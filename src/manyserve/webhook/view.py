@@ -6,7 +6,7 @@ review costs a few look-ups. `View` is what a review may see: it can be read and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class View:
     """None stands for a host that is there and cannot be read."""
     placed: Ledger
     reserved: Ledger
+    in_scope: Callable[[str], bool]
+    """Whether the objects of a namespace are judged."""
     unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
     """InferenceServices that are there and unmanaged."""
     refuse_unmanaged: bool = True
@@ -74,14 +76,23 @@ class Cache:
         self._refuse_unmanaged = refuse_unmanaged
         self._unmanaged: dict[Key, Unmanaged] = {}
         self.reservations = reservations
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are judged."""
         self._hosts: dict[Key, InferenceService | None] = {}
         self._placed = Ledger()
 
     def view(self) -> View:
         """Return what is known now."""
         self.reservations.expire()
-        ledger = self.reservations.ledger
-        return View(self.config, self._hosts, self._placed, ledger, self._unmanaged, self._refuse_unmanaged)
+        return View(
+            self.config,
+            self._hosts,
+            self._placed,
+            self.reservations.ledger,
+            self.in_scope,
+            self._unmanaged,
+            self._refuse_unmanaged,
+        )
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
         """Take over a host that is new, changed or gone."""
