@@ -11,7 +11,7 @@ from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS
 from tests.support import make
-from tests.support.kserve import FORMS, MODE, MODEL_FINALIZER
+from tests.support.kserve_forms import FORMS, MODE, MODEL_FINALIZER
 
 HOST = Key("default", "triton-mms")
 Manifest = dict[str, Any]

@@ -14,7 +14,7 @@ from tests.cluster.waiting import until
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, Stage, configure, running, soon
 from tests.support import make
-from tests.support.kserve import MODE, MODEL_FINALIZER
+from tests.support.kserve_forms import MODE, MODEL_FINALIZER
 from tests.support.kubectl import Kubectl, condition
 
 Manifest = dict[str, Any]

@@ -15,7 +15,7 @@ from tests.contract import unmanaged_course
 from tests.contract.unmanaged_course import NEW_FORM, OLD_FORM, WAITING, Course, Stored
 from tests.support.control_plane import control_plane
 from tests.support.figures import Figures, reports
-from tests.support.kserve import FORMS, Form
+from tests.support.kserve_forms import FORMS, Form
 from tests.support.kubectl import condition
 
 UNMANAGED = [(each.kind, each.name) for each in FORMS]

@@ -22,9 +22,9 @@ from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import configure
-from tests.support import kserve, make
+from tests.support import kserve_forms, make
 from tests.support.control_plane import new_namespace
-from tests.support.kserve import FORMS, PERMISSIVE, TODAY, Form
+from tests.support.kserve_forms import FORMS, PERMISSIVE, TODAY, Form
 from tests.support.kubectl import Kubectl, Refused, condition, eventually
 from tests.support.programs import Program, program, read
 from tests.support.webhook import webhook
@@ -77,11 +77,11 @@ def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) ->
     found = Course()
     _store(kubectl)
     found.before = stored(kubectl)
-    kserve.install(kubectl, TODAY, kserve.APPLY)
+    kserve_forms.install(kubectl, TODAY, kserve_forms.APPLY)
     kubectl("label", "isvc,tm", "--all", "way=apply")
-    kserve.install(kubectl, PERMISSIVE, kserve.APPLY)
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.APPLY)
     found.applied = stored(kubectl)
-    kserve.install(kubectl, TODAY, kserve.REPLACE)
+    kserve_forms.install(kubectl, TODAY, kserve_forms.REPLACE)
     found.started = stored(kubectl)
     with _programs(server, kubectl, folder, agent_port) as operator:
         _with_operator_and_webhook(found, kubectl, operator)
@@ -89,7 +89,7 @@ def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) ->
         found.ended = stored(kubectl)
         found.children = kubectl.list(CHILDREN)
         found.events = kubectl.list("events")
-    kserve.install(kubectl, PERMISSIVE, kserve.REPLACE)
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
     found.after = stored(kubectl)
     return found
 
@@ -98,8 +98,8 @@ def _store(kubectl: Kubectl) -> None:
     """Have all forms, two hosts with a model each, and a model that names an unmanaged InferenceService."""
     kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.host_object(OLD_FORM))))
     kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.model_object("of-triton", host=OLD_FORM))))
-    kserve.install(kubectl, PERMISSIVE, kserve.REPLACE)
-    kserve.store(kubectl, FORMS)
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
+    kserve_forms.store(kubectl, FORMS)
     kubectl.create(new_form(NEW_FORM))
     kubectl.create(make.model_object("of-model", host=NEW_FORM))
     kubectl.create(make.model_object(WAITING, host="model-with-storage-uri"))
@@ -162,11 +162,11 @@ def _unmarked() -> list[Form]:
 
 
 def _with_annotation(form: Form) -> Manifest:
-    return form.copy(f"{form.name}-new", annotations=kserve.MODE)
+    return form.copy(f"{form.name}-new", annotations=kserve_forms.MODE)
 
 
 def _with_finalizer(form: Form) -> Manifest:
-    return form.copy(f"{form.name}-new", finalizers=[kserve.HOST_FINALIZER])
+    return form.copy(f"{form.name}-new", finalizers=[kserve_forms.HOST_FINALIZER])
 
 
 def _tries(kubectl: Kubectl, forms: Iterable[Form], change: Callable[[Form], Manifest]) -> dict[str, str]:

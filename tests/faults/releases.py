@@ -17,7 +17,7 @@ from typing import Any
 from tests.faults.faults import CONFIG
 from tests.faults.scene import HOST, Scene
 from tests.support import make
-from tests.support.kserve import PERMISSIVE, TODAY, crds_in
+from tests.support.kserve_forms import PERMISSIVE, TODAY, crds_in
 
 Manifest = dict[str, Any]
 FIRST = Path(__file__).parents[1] / "data" / "first_crds"

@@ -19,7 +19,7 @@ from tests.faults.faults import CONFIG
 from tests.faults.releases import RELEASES, host_and_models, install, older
 from tests.faults.scene import HOST, Scene
 from tests.support.figures import Figures
-from tests.support.kserve import TODAY
+from tests.support.kserve_forms import TODAY
 from tests.support.kubectl import Refused, condition
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from manyserve.plan import management
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from tests.fuzz.shapes import JSON
-from tests.support.kserve import FORMS, Form
+from tests.support.kserve_forms import FORMS, Form
 
 Manifest = dict[str, Any]
 MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}

@@ -1,140 +1,288 @@
-"""Objects as users of KServe write them and as KServe stores them, and CRDs that take anything, as KServe's do.
-
-Each file of `tests/data/kserve` is one form. Its annotation has the reason for which manyserve leaves it alone.
-"""
+"""Specs and statuses as users of KServe 0.7 to 0.20 have them in their clusters, defaults of its webhook included."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from copy import deepcopy
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.support.control_plane import CRDS
-from tests.support.kubectl import Kubectl, eventually
+from manyserve.api.unsupported import UNSUPPORTED
 
 Manifest = dict[str, Any]
-FOLDER = Path(__file__).parents[1] / "data" / "kserve"
-REASON = "example.com/unmanaged"
-HOST_FINALIZER = "inferenceservice.finalizers"
-MODEL_FINALIZER = "trainedmodel.finalizer"
-MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
-APPLY = ("apply", "--server-side", "--force-conflicts")
-REPLACE = ("replace",)
+RESOURCES = {"limits": {"cpu": "1", "memory": "2Gi"}, "requests": {"cpu": "1", "memory": "2Gi"}}
+URI = "gs://kfserving-examples/models/sklearn/1.0/model"
 
 
-@dataclass(frozen=True)
-class Form:
-    """One object of KServe's, and the reason for which it is unmanaged."""
-
-    manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.manifest["metadata"]["name"])
-
-    @property
-    def kind(self) -> str:
-        """Its kind."""
-        return str(self.manifest["kind"])
-
-    @property
-    def reason(self) -> str:
-        """The reason that the file gives."""
-        return str(self.manifest["metadata"]["annotations"][REASON])
-
-    @property
-    def marked(self) -> bool:
-        """KServe says by itself that it looks after the object."""
-        return self.reason in ("KServeFinalizer", "KServeDeploymentMode")
-
-    def copy(self, name: str, **metadata: Any) -> Manifest:
-        """Return the object under another name, with further metadata."""
-        found = deepcopy(self.manifest)
-        found["metadata"] |= {"name": name} | metadata
-        return found
+def _model(name: str, **fields: Any) -> Manifest:
+    """Return `model` as KServe's defaulting stores it."""
+    return {"modelFormat": {"name": name}, "name": "", "resources": RESOURCES} | fields
 
 
-def permissive(kind: str, plural: str, short: str, version: str) -> Manifest:
-    """Return a CRD that takes anything."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    one = {"name": version, "served": True, "storage": True, "subresources": {"status": {}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.serving.kserve.io"},
-        "spec": {
-            "group": "serving.kserve.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "shortNames": [short], "singular": kind.lower()},
-            "versions": [one | {"schema": {"openAPIV3Schema": schema}}],
+HOSTS: dict[str, Manifest] = {
+    "triton as 0.8 stores it": {
+        "predictor": {
+            "minReplicas": 1,
+            "model": _model(
+                "triton",
+                runtime="kserve-tritonserver",
+                protocolVersion="v2",
+                args=["--model-control-mode=explicit"],
+                resources={},
+            ),
+        }
+    },
+    "triton as 0.20 stores it": {
+        "predictor": {"automountServiceAccountToken": False, "model": _model("triton", protocolVersion="v2")}
+    },
+    "MLServer as 0.8 stores it": {
+        "predictor": {
+            "model": _model(
+                "sklearn",
+                runtime="kserve-mlserver",
+                protocolVersion="v2",
+                env=[{"name": "MLSERVER_LOAD_MODELS_AT_STARTUP", "value": "false"}],
+            )
+        }
+    },
+    "scikit-learn": {"predictor": {"model": _model("sklearn", runtimeVersion="v0.15.2")}},
+    "XGBoost": {"predictor": {"model": {"modelFormat": {"name": "xgboost"}}}},
+    "LightGBM": {"predictor": {"model": {"modelFormat": {"name": "lightgbm"}, "image": "example/server:1"}}},
+}
+"""Specs that are hosts."""
+
+OTHERS: dict[str, Manifest] = {
+    "model with storageUri": {
+        "predictor": {"model": _model("sklearn", storageUri=URI, modelFormat={"name": "sklearn", "version": "1"})}
+    },
+    "named server with storageUri": {"predictor": {"sklearn": {"storageUri": URI, "name": "", "resources": {}}}},
+    "storage": {
+        "predictor": {
+            "model": _model("onnx", storage={"key": "localMinIO", "path": "a/b", "parameters": {"bucket": "x"}})
+        }
+    },
+    "storage of ModelMesh": {
+        "predictor": {"model": {"modelFormat": {"name": "sklearn"}, "storage": {"path": "mnist", "schemaPath": "s"}}}
+    },
+    "storageUris": {
+        "predictor": {
+            "model": _model("vLLM"),
+            "storageUris": [{"uri": "hf://a/b", "mountPath": "/mnt/a"}, {"uri": "pvc://b/c"}],
+            "storageContainerName": "default",
+        }
+    },
+    "worker spec": {
+        "predictor": {
+            "model": _model("huggingface", storageUri="pvc://llama/hf"),
+            "workerSpec": {
+                "pipelineParallelSize": 2,
+                "tensorParallelSize": 1,
+                "containers": [{"name": "worker-container", "resources": {"limits": {"nvidia.com/gpu": 1}}}],
+            },
+        }
+    },
+    "huggingface": {"predictor": {"huggingface": {"args": ["--model_id=x"], "name": "", "resources": RESOURCES}}},
+    "tensorflow": {"predictor": {"tensorflow": {"storageUri": URI, "runtimeVersion": "2.6.2", "name": ""}}},
+    "pytorch": {"predictor": {"pytorch": {"storageUri": URI, "modelClassName": "Net"}}},
+    "pmml": {"predictor": {"pmml": {"storageUri": URI}}},
+    "paddle": {"predictor": {"paddle": {"storageUri": URI, "resources": RESOURCES}}},
+    "mlflow": {"predictor": {"model": _model("mlflow", protocolVersion="v2", storageUri=URI)}},
+    "grpc": {
+        "predictor": {
+            "model": _model(
+                "triton",
+                protocolVersion="grpc-v2",
+                storageUri=URI,
+                ports=[{"containerPort": 9000, "name": "h2c", "protocol": "TCP"}],
+            )
+        }
+    },
+    "transformer": {
+        "predictor": {"model": _model("pytorch", storageUri=URI)},
+        "transformer": {"containers": [{"image": "kserve/image-transformer", "name": "kserve-container"}]},
+    },
+    "explainer": {
+        "predictor": {"sklearn": {"storageUri": URI}},
+        "explainer": {"art": {"type": "SquareAttack", "config": {"nb_classes": "10"}, "name": ""}, "minReplicas": 0},
+    },
+    "canary": {"predictor": {"canaryTrafficPercent": 10, "model": _model("tensorflow", storageUri=URI)}},
+    "canary of 0.20": {
+        "predictor": {"name": "stable", "model": _model("sklearn", storageUri=URI)},
+        "canary": [{"predictor": {"name": "next", "model": _model("sklearn", storageUri=URI)}, "trafficPercent": 20}],
+    },
+    "logger and batcher": {
+        "predictor": {
+            "logger": {"mode": "all", "url": "http://message-dumper", "storage": {"path": "/logs", "key": "s3"}},
+            "batcher": {"maxBatchSize": 32, "maxLatency": 500, "timeout": 60},
+            "timeout": 600,
+            "containerConcurrency": 0,
+            "model": _model("pytorch", storageUri=URI),
+        }
+    },
+    "scale to zero": {
+        "predictor": {
+            "minReplicas": 0,
+            "maxReplicas": 5000,
+            "scaleMetric": "concurrency",
+            "scaleTarget": 1_000_000,
+            "scaleMetricType": "AverageValue",
+            "model": _model("sklearn", storageUri=URI),
+        }
+    },
+    "KEDA": {
+        "predictor": {
+            "minReplicas": 1,
+            "autoScaling": {
+                "metrics": [
+                    {
+                        "type": "External",
+                        "external": {
+                            "metric": {"backend": "prometheus", "serverAddress": "http://p", "query": "vllm:waiting"},
+                            "target": {"type": "Value", "value": "2"},
+                        },
+                    }
+                ],
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+            },
+            "model": _model("huggingface", storageUri=URI),
+        }
+    },
+    "custom containers": {
+        "predictor": {
+            "containers": [
+                {"name": "kserve-container", "image": "example/custom", "resources": {}, "env": [{"name": "A"}]},
+                {"name": "Side_Car.1", "image": "example/sidecar", "resources": {}, "restartPolicy": "Always"},
+            ],
+            "initContainers": [{"name": "init", "image": "example/init", "resources": {}}],
+            "hostAliases": [{"ip": "127.0.0.1", "hostnames": ["a"]}],
+            "nodeName": "node-1",
+        }
+    },
+    "a sidecar beside a server": {
+        "predictor": {
+            "model": _model("sklearn", storageUri=URI),
+            "containers": [{"name": "extra", "image": "x", "resources": {}}],
+        }
+    },
+    "labels, annotations and a strategy": {
+        "predictor": {
+            "labels": {"team": "a"},
+            "annotations": {"b": "c"},
+            "deploymentStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "1%", "maxUnavailable": 1}},
+            "model": _model("sklearn", storageUri=URI),
+        }
+    },
+    "quantities that are none of ours": {
+        "predictor": {
+            "model": _model(
+                "sklearn",
+                storageUri=URI,
+                resources={"limits": {"memory": "0", "cpu": 2, "nvidia.com/gpu": "1"}, "requests": {"cpu": 1}},
+            )
+        }
+    },
+    "confidential": {
+        "predictor": {
+            "model": _model("sklearn", storageUri=URI, confidential={"enabled": True, "resourceId": "kbs:///a/b/c"})
+        }
+    },
+    "every field that is not supported": {
+        each.name: {"any": ["thing", 1, None]} for each in UNSUPPORTED if each.level == "spec"
+    }
+    | {
+        "predictor": {each.name: {"any": "thing"} for each in UNSUPPORTED if each.level == "predictor"}
+        | {"model": {each.name: [{"any": "thing"}] for each in UNSUPPORTED if each.level == "server"}}
+    },
+    "fields of the future": {
+        "router": {"kind": "future"},
+        "predictor": {
+            "future": [1, {"a": None}],
+            "model": _model(
+                "sklearn",
+                future=True,
+                modelFormat={"name": "sklearn", "future": {"a": 1}},
+                env=[{"name": "A", "valueFrom": {"future": {}}, "future": 1}],
+                resources={"future": {"a": "b"}, "claims": [{"name": "a", "future": 1}]},
+                securityContext={"future": 1},
+                livenessProbe={"future": 1},
+            ),
+            "containers": [{"name": "a", "future": 1}],
+            "volumes": [{"name": "v", "future": {}}],
         },
-    }
+    },
+    "nulls": {
+        "transformer": None,
+        "predictor": {
+            "minReplicas": None,
+            "timeout": None,
+            "model": _model(
+                "sklearn", storageUri=None, resources=None, env=[{"name": "A", "value": None}], future=None
+            ),
+        },
+    },
+    "a large one": {
+        "predictor": {
+            "model": _model(
+                "sklearn",
+                args=["a" * 10_000] * 10 + ["b"] * 600,
+                env=[{"name": f"A{each}", "value": "x" * 100} for each in range(600)],
+                runtimeVersion="t" * 300,
+            ),
+            "nodeSelector": {f"example.com/{each}": "" for each in range(100)},
+        }
+    },
+}
+"""Specs that are no hosts of ours."""
 
+MODELS: dict[str, Manifest] = {
+    "as in the samples": {
+        "inferenceService": "triton-mms",
+        "model": {"framework": "pytorch", "storageUri": "gs://b/m", "memory": "1Gi"},
+    },
+    "anything in its texts": {
+        "inferenceService": "Not_A_Name",
+        "model": {"framework": "MyAwesome Framework", "storageUri": "file:///a b?c", "memory": "0"},
+    },
+    "memory as a number": {
+        "inferenceService": "a",
+        "model": {"framework": "onnx", "storageUri": "x" * 5000, "memory": 1073741824},
+    },
+    "fields of the future": {
+        "inferenceService": "a",
+        "router": {"a": 1},
+        "model": {"framework": "onnx", "storageUri": "s3://b/m", "memory": "-1", "modelClass": {"a": [None]}},
+    },
+}
+"""Specs of TrainedModels."""
 
-def crds_in(folder: Path) -> str:
-    """Return the CRDs of a folder as one text."""
-    return "\n---\n".join(each.read_text() for each in sorted(folder.glob("*.yaml")))
-
-
-FORMS = tuple(Form(yaml.safe_load(each.read_text())) for each in sorted(FOLDER.glob("*.yaml")))
-PERMISSIVE = yaml.safe_dump_all(
-    [
-        permissive("InferenceService", "inferenceservices", "isvc", "v1beta1"),
-        permissive("TrainedModel", "trainedmodels", "tm", "v1alpha1"),
-    ]
-)
-TODAY = crds_in(CRDS)
-
-
-def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
-    """Put CRDs in the place of those that are there, and wait until the API server answers by them.
-
-    Its answer to a list shows the columns of the CRD in force; there must be an object of each kind.
-    """
-    kubectl(*way, "-f", "-", text=crds)
-    ready = 0 if crds == PERMISSIVE else 2
-    eventually(lambda: kubectl("get", "isvc,tm", "-A").count(" READY ") == ready, "the CRDs are in force", 20)
-
-
-def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:
-    """Have forms as they are stored: with their statuses, and models with an owner reference to their host."""
-    forms = tuple(forms)
-    hosts = [each.manifest for each in forms if each.kind == "InferenceService"]
-    kubectl("create", "-f", "-", text=yaml.safe_dump_all(hosts))
-    uids = {each["metadata"]["name"]: each["metadata"]["uid"] for each in kubectl.list("isvc")}
-    models = [_owned(each.manifest, uids) for each in forms if each.kind == "TrainedModel"]
-    if models:
-        kubectl("create", "-f", "-", text=yaml.safe_dump_all(models))
-    with_status = [each for each in (*hosts, *models) if "status" in each]
-    if with_status:
-        kubectl("replace", "--subresource=status", "-f", "-", text=yaml.safe_dump_all(with_status))
-
-
-def drop_finalizers(kubectl: Kubectl) -> None:
-    """Remove all finalizers, so that the namespace can be deleted."""
-    for kind in ("isvc", "tm"):
-        for each in kubectl.list(kind):
-            if each["metadata"].get("finalizers"):
-                patch = '{"metadata":{"finalizers":null}}'
-                kubectl("patch", kind, each["metadata"]["name"], "--type=merge", "-p", patch)
-
-
-def _owned(model: Manifest, uids: dict[str, str]) -> Manifest:
-    """Return a model with an owner reference, as an earlier release of manyserve left it, when its host is there."""
-    host = model["spec"]["inferenceService"]
-    if host not in uids:
-        return model
-    owner = {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "name": host,
-        "uid": uids[host],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    return model | {"metadata": model["metadata"] | {"ownerReferences": [owner]}}
+HOST_STATUS: Manifest = {
+    "address": {"url": "http://a.default.svc.cluster.local", "CACerts": "x", "audience": "y", "name": "z"},
+    "url": "http://a.default.example.com",
+    "annotations": {"a": "b"},
+    "conditions": [
+        {"type": "Ready", "status": "Unknown", "severity": "Info", "lastTransitionTime": "2025-01-01T00:00:00Z"},
+        {"type": "RoutesReady", "status": "Maybe", "message": "m" * 3000, "reason": "r" * 300},
+    ],
+    "components": {
+        "predictor": {
+            "latestCreatedRevision": "a-predictor-00001",
+            "restURL": "http://a",
+            "grpcURL": "grpc://a",
+            "traffic": [{"latestRevision": True, "percent": 100, "revisionName": "r", "url": "u", "tag": "t"}],
+        },
+        "transformer": {"url": "http://t"},
+    },
+    "modelStatus": {
+        "transitionStatus": "UpToDate",
+        "states": {"activeModelState": "Loaded", "targetModelState": "Loaded"},
+        "copies": {"failedCopies": 0, "totalCopies": 1},
+    },
+    "deploymentMode": "Knative",
+    "servingRuntimeName": "kserve-sklearnserver",
+    "observedGeneration": 1,
+}
+"""A status as KServe writes it."""
+MODEL_STATUS: Manifest = {
+    "address": {"url": "http://a.default.svc.cluster.local/v2/models/m/infer", "name": "z"},
+    "annotations": {"a": "b"},
+    "conditions": HOST_STATUS["conditions"] * 10,
+    "observedGeneration": 1,
+    "url": "http://a.default.example.com/v2/models/m/infer",
+}

@@ -30,7 +30,7 @@ SERVICE = "localhost"
 """The certificate is for the Service's name, so this is its name."""
 SECRET = "manyserve-webhook-certificate"
 PROBE = make.model_object("probe", uri="https://169.254.169.254/latest")
-"""Schema and CEL let it in; the webhook alone refuses it, whatever else there is."""
+"""The CRD lets it in; the webhook alone refuses it, whatever else there is."""
 LIMIT = 60.0
 """Seconds for a start, or an end, on a busy machine."""
 

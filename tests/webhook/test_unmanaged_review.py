@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.view import Cache
-from tests.support.kserve import FORMS, HOST_FINALIZER, MODE, MODEL_FINALIZER, Form
+from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, MODEL_FINALIZER, Form
 from tests.support.make import Manifest, config, host_object, model_object
 from tests.webhook.make import Clock, ask, cache_of, changed, message, warnings
 
