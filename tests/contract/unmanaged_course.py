@@ -31,7 +31,7 @@ from tests.support.webhook import webhook
 
 Manifest = dict[str, Any]
 Stored = dict[tuple[str, str], Manifest]
-SECONDS = 20.0
+SECONDS = 30.0
 """How long operator and webhook run at least."""
 NEW_FORM, OLD_FORM = "as-model", "as-triton"
 """Two hosts: with `predictor.model`, as KServe 0.8 and newer stores it, and with `predictor.triton`."""
@@ -84,8 +84,11 @@ def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) ->
     kserve_forms.install(kubectl, TODAY, kserve_forms.REPLACE)
     found.started = stored(kubectl)
     with _programs(server, kubectl, folder, agent_port) as operator:
-        _with_operator_and_webhook(found, kubectl, operator)
+        began = time.monotonic()
+        _with_operator_and_webhook(found, kubectl)
         _try_lenient(found, server, folder)
+        eventually(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
+        found.metrics = read(operator.metrics, "/metrics")
         found.ended = stored(kubectl)
         found.children = kubectl.list(CHILDREN)
         found.events = kubectl.list("events")
@@ -125,8 +128,7 @@ def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) 
         yield operator
 
 
-def _with_operator_and_webhook(found: Course, kubectl: Kubectl, operator: Program) -> None:
-    began = time.monotonic()
+def _with_operator_and_webhook(found: Course, kubectl: Kubectl) -> None:
     eventually(lambda: _is_served(kubectl), "the hosts are served", 30)
     found.unlabelled = stored(kubectl)
     kubectl("label", "isvc,tm", "--all", "team=a")
@@ -134,8 +136,6 @@ def _with_operator_and_webhook(found: Course, kubectl: Kubectl, operator: Progra
     found.refusals["as written"] = _tries(kubectl, FORMS, lambda form: form.copy(f"{form.name}-new"))
     found.refusals["with the annotation"] = _tries(kubectl, _unmarked(), _with_annotation)
     found.refusals["with the finalizer"] = _tries(kubectl, _unmarked(), _with_finalizer)
-    eventually(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
-    found.metrics = read(operator.metrics, "/metrics")
     found.config = kubectl.get("configmap", names.model_config(OLD_FORM))["data"]["models.json"]
 
 

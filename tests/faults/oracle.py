@@ -20,6 +20,8 @@ from manyserve.api.quantity import parse_memory
 Manifest = dict[str, Any]
 STRANGER = "example.com/stranger"
 """The label of objects that are nobody's business but their owner's."""
+UNMANAGED = "example.com/unmanaged"
+"""The annotation of InferenceServices and TrainedModels that the operator leaves alone."""
 MOST_EVENTS = 25
 
 
@@ -109,7 +111,7 @@ def written(history: History) -> list[Revision]:
 
 def what_is_not_right(history: History) -> list[str]:
     """O1, O2, O5: return what is not as it should be at the end of the history."""
-    world = latest(history)
+    world = {key: thing for key, thing in latest(history).items() if not _is_unmanaged(thing)}
     hosts = [name for kind, name in world if kind == "InferenceService"]
     models = {name: thing for (kind, name), thing in world.items() if kind == "TrainedModel"}
     said = [sentence for host in hosts for sentence in _placement(world, host, models)]
@@ -182,6 +184,10 @@ def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> t
 
 def _is_ours(event: Manifest) -> bool:
     return "manyserve" in ((event.get("source") or {}).get("component"), event.get("reportingComponent"))
+
+
+def _is_unmanaged(thing: Manifest) -> bool:
+    return UNMANAGED in (thing["metadata"].get("annotations") or {})
 
 
 def _config(model: Manifest) -> str:

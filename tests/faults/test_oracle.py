@@ -53,6 +53,13 @@ def test_a_good_history_breaks_no_law() -> None:
     assert oracle.writes_after(history, since=4.0) == []
 
 
+def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
+    unmanaged = {oracle.UNMANAGED: "KServeFinalizer"}
+    story = good().tell(make.host_object("kserves"), annotations=unmanaged)
+    story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)
+    assert oracle.what_is_not_right(story.history) == []
+
+
 def test_o1_a_model_that_would_fit_must_be_placed() -> None:
     history = good().tell(told(make.host_object(memory="2Gi"), ready=True)).history
     assert oracle.what_is_not_right(history) == ["two would fit and is not placed"]
