@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.api.scope import EVERYWHERE
+from manyserve.api.scope import EVERYWHERE, Scope
 from manyserve.cluster import errors
 from manyserve.cluster.apply import SOME, Applier
 from manyserve.cluster.client import KubeHttp
@@ -114,6 +114,16 @@ async def test_the_order_is_children_then_config_then_what_is_told() -> None:
         "PATCH trainedmodels/cifar10/status",
     ]
     assert len(carried.writes) == 6
+
+
+async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_plan() -> None:
+    server = Cluster()
+    async with carrying(server) as carried:
+        carried.has(make.model_object(host="h"))
+        carried.watches._live._scope = Scope(("other",))
+        with pytest.raises(errors.OutOfScope, match="namespace default is out of scope"):
+            await carried.applier.carry_out(HOST, whole_plan())
+    assert server.written() == []
 
 
 async def test_a_model_loses_an_old_owner_before_anything_is_told() -> None:

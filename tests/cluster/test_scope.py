@@ -172,6 +172,15 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
         assert observe(known, key) is None
 
 
+async def test_when_every_namespace_of_the_list_is_refused_that_is_said() -> None:
+    known, server = Known(lambda _key: None), RefusingServer("/api/v1/namespaces/b/pods")
+    async with served(server) as client, running(Watches(client, known, Scope(("b",)))) as watches:
+        await asyncio.wait_for(watches.synced(), 10)
+        assert watches.why_nothing() == "no namespace of the scope can be listed: b"
+        server.refused = ""
+        await until(lambda: watches.why_nothing() is None)
+
+
 async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_as_far_as_they_do() -> None:
     known = Known(lambda _key: None)
     async with served(ScriptedServer()) as client:
@@ -192,6 +201,7 @@ async def test_a_namespace_of_the_list_that_is_refused_holds_up_no_other() -> No
         await asyncio.wait_for(watches.synced(), 10)
         await until(lambda: watches.in_scope("a"))
         assert not watches.in_scope("b")
+        assert watches.why_nothing() is None
         known.host_stored(None, host_and_model("b")[0])
         server.refused = ""
         await until(lambda: watches.in_scope("b"), 10)

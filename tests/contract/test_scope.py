@@ -24,8 +24,8 @@ from tests.support import make
 from tests.support.control_plane import new_namespace
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, condition, eventually
-from tests.support.programs import program, read
-from tests.support.scoped import as_account, grant, may
+from tests.support.programs import WEBHOOK, free_port, program, read
+from tests.support.scoped import KINDS, REGISTERED, as_account, grant, may
 from tests.support.webhook import is_asked, webhook
 
 MODEL = "cifar10"
@@ -145,6 +145,34 @@ async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves
                 assert 'manyserve_objects{kind="TrainedModel"} 1.0' in read(running.metrics, "/metrics")
                 assert versions(outside) == before
         assert "forbidden" not in log.read_text()
+
+
+def test_with_a_list_the_webhook_starts_with_its_shipped_roles_and_registers_itself(
+    api_server: Cluster, kubectl: Kubectl, other: Kubectl, tmp_path: Path
+) -> None:
+    release, log = kubectl.namespace, tmp_path / "log"
+    name = f"{release}-webhook"
+    configure(kubectl)
+    grant(kubectl, f"scope.namespaces={{{other.namespace}}}", kinds=(*KINDS, *REGISTERED))
+    settings = {
+        "MANYSERVE_WATCH_NAMESPACES": other.namespace,
+        "MANYSERVE_WEBHOOK_PORT": str(free_port()),
+        "MANYSERVE_WEBHOOK_SERVICE": name,
+        "MANYSERVE_WEBHOOK_SECRET": f"{name}-certificate",
+        "MANYSERVE_WEBHOOK_CONFIGURATION": name,
+    }
+    try:
+        own = as_account(api_server.kubeconfig, kubectl, name, tmp_path)
+        with program(own, release, log, *WEBHOOK, settings=settings) as running:
+            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", 40)
+        assert "forbidden" not in log.read_text()
+        (hook,) = kubectl.get("validatingwebhookconfiguration", name)["webhooks"]
+        assert hook["clientConfig"]["caBundle"]
+        assert hook["namespaceSelector"]["matchExpressions"] == [
+            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [other.namespace]}
+        ]
+    finally:
+        kubectl("delete", "clusterrole,clusterrolebinding,validatingwebhookconfiguration", name)
 
 
 # ---- a selector

@@ -16,12 +16,11 @@ from typing import Any
 
 from manyserve.api import modelconfig
 from manyserve.api.quantity import parse_memory
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 STRANGER = "example.com/stranger"
 """The label of objects that are nobody's business but their owner's."""
-UNMANAGED = "example.com/unmanaged"
-"""The annotation of InferenceServices and TrainedModels that the operator leaves alone."""
 MOST_EVENTS = 25
 
 
@@ -187,7 +186,7 @@ def _is_ours(event: Manifest) -> bool:
 
 
 def _is_unmanaged(thing: Manifest) -> bool:
-    return UNMANAGED in (thing["metadata"].get("annotations") or {})
+    return REASON in (thing["metadata"].get("annotations") or {})
 
 
 def _config(model: Manifest) -> str:

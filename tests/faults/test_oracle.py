@@ -8,6 +8,7 @@ from manyserve.api import modelconfig
 from tests.faults import oracle
 from tests.faults.oracle import Revision
 from tests.support import make
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 GI = 1 << 30
@@ -54,7 +55,7 @@ def test_a_good_history_breaks_no_law() -> None:
 
 
 def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
-    unmanaged = {oracle.UNMANAGED: "KServeFinalizer"}
+    unmanaged = {REASON: "KServeFinalizer"}
     story = good().tell(make.host_object("kserves"), annotations=unmanaged)
     story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)
     assert oracle.what_is_not_right(story.history) == []

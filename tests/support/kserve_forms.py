@@ -14,11 +14,13 @@ from typing import Any
 import yaml
 
 from tests.support.control_plane import CRDS
+from tests.support.foreign_crds import permissive_crds
 from tests.support.kubectl import Kubectl, eventually
 
 Manifest = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "data" / "kserve"
 REASON = "example.com/unmanaged"
+"""The annotation of each form: why manyserve leaves it alone."""
 HOST_FINALIZER = "inferenceservice.finalizers"
 MODEL_FINALIZER = "trainedmodel.finalizer"
 MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
@@ -59,35 +61,13 @@ class Form:
         return found
 
 
-def permissive(kind: str, plural: str, short: str, version: str) -> Manifest:
-    """Return a CRD that takes anything."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    one = {"name": version, "served": True, "storage": True, "subresources": {"status": {}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.serving.kserve.io"},
-        "spec": {
-            "group": "serving.kserve.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "shortNames": [short], "singular": kind.lower()},
-            "versions": [one | {"schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-
-
 def crds_in(folder: Path) -> str:
     """Return the CRDs of a folder as one text."""
     return "\n---\n".join(each.read_text() for each in sorted(folder.glob("*.yaml")))
 
 
 FORMS = tuple(Form(yaml.safe_load(each.read_text())) for each in sorted(FOLDER.glob("*.yaml")))
-PERMISSIVE = yaml.safe_dump_all(
-    [
-        permissive("InferenceService", "inferenceservices", "isvc", "v1beta1"),
-        permissive("TrainedModel", "trainedmodels", "tm", "v1alpha1"),
-    ]
-)
+PERMISSIVE = yaml.safe_dump_all(permissive_crds())
 TODAY = crds_in(CRDS)
 
 

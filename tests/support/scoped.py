@@ -13,13 +13,16 @@ from tests.support.kubectl import Kubectl, Refused
 KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
-def grant(kubectl: Kubectl, *values: str) -> None:
+REGISTERED = ("Secret", "ValidatingWebhookConfiguration")
+
+
+def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> None:
     """Create the accounts, roles and bindings of a release in kubectl's namespace, by whose name its objects begin."""
     release = kubectl.namespace
     settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
     text = helm("template", release, str(CHART), "--namespace", release, "--set", "rbac.aggregate=false", *settings)
     for each in yaml.safe_load_all(text):
-        if each and each["kind"] in KINDS:
+        if each and each["kind"] in kinds:
             replace(kubectl, namespace=each["metadata"].get("namespace", release)).apply(each)
 
 

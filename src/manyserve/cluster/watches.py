@@ -24,7 +24,8 @@ from manyserve.cluster.known import Known, labelled_host, model_host
 from manyserve.cluster.scope import Filter, LiveScope
 from manyserve.plan.observed import Reach, Sight
 
-OURS = f"{MANAGED_BY}={MANAGER}"
+OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
+"""The second label is of this process's API group: children in the other group are another operator's."""
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
 """As the hosts' Services select them: a client's pod may well name the host in a label, too."""
 _log = logging.getLogger(__name__)
@@ -71,6 +72,12 @@ class Watches:
         return self._live.contains(namespace) and all(
             each.synced.is_set() for (_, of), each in self._informers.items() if of == namespace
         )
+
+    def why_nothing(self) -> str | None:
+        """Return why nothing is in scope, when every namespace of the list was refused, or None."""
+        names = self._scope.namespaces
+        refused = names and not any(map(self.in_scope, names))
+        return f"no namespace of the scope can be listed: {', '.join(names)}" if refused else None
 
     def of(self, kind: str, namespace: str) -> Informer:
         """Return the informer of a kind for a namespace. Raises `OutOfScope`: nothing is written there."""

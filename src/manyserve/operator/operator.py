@@ -107,7 +107,8 @@ class Operator:
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
         refused = self._elector.refused if self._elector else None
-        return unsynced(self._informers) or refused or (self._guard.problem if self._guard else None)
+        missing = unsynced(self._informers) or self._watches.why_nothing()
+        return missing or refused or (self._guard.problem if self._guard else None)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.errors import ClusterError
@@ -19,7 +20,8 @@ from manyserve.cluster.wall import utc_now
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run
-from manyserve.plan.observed import Observed
+from manyserve.plan.model_config import entries_at_most
+from manyserve.plan.observed import Child, Observed
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
@@ -48,7 +50,7 @@ def reconciler(
 
     async def reconcile(key: Key) -> Ran:
         lookups.want(key, needed(known, key))
-        made = await planner.make(partial(look, key), len(known.models.get(key, ())))
+        made = await planner.make(partial(look, key), size(key))
         if made is None:
             return Ran()
         todo = lulls.paced(key, made.todo, made.moment)
@@ -58,6 +60,11 @@ def reconciler(
             lulls.failed(key)
             raise
         return Ran(todo.look_again_after, made.seconds * (IN_A_CROWD if lulls.narrow() else 1))
+
+    def size(key: Key) -> int:
+        """Return the models to plan for: those that there are, or that may stand in `models.json`."""
+        config_map = known.children.get(key, {}).get(Child("ConfigMap", names.model_config(key.name)))
+        return max(len(known.models.get(key, ())), entries_at_most(config_map))
 
     def look(key: Key) -> Seen | None:
         observed, moment = observe(known, key), now()
