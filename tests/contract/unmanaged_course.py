@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from localcluster.paths import Cluster
 from manyserve.api import names
@@ -24,7 +26,7 @@ from tests.contract.kubelet import kubelet
 from tests.contract.stage import configure
 from tests.support import kserve_forms, make
 from tests.support.control_plane import new_namespace
-from tests.support.kserve_forms import FORMS, PERMISSIVE, TODAY, Form
+from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, PERMISSIVE, TODAY
 from tests.support.kubectl import Kubectl, Refused, condition, eventually
 from tests.support.programs import Program, program, read
 from tests.support.webhook import webhook
@@ -36,6 +38,7 @@ SECONDS = 30.0
 NEW_FORM, OLD_FORM = "as-model", "as-triton"
 """Two hosts: with `predictor.model`, as KServe 0.8 and newer stores it, and with `predictor.triton`."""
 WAITING = "names-an-unmanaged-host"
+UNMARKED = tuple(each for each in FORMS if not each.marked)
 CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
 
 
@@ -53,8 +56,12 @@ class Course:
     ended: Stored = field(default_factory=dict)
     after: Stored = field(default_factory=dict)
     """Under the first CRDs again."""
-    refusals: dict[str, dict[str, str]] = field(default_factory=dict)
-    """What kubectl said to each create, by how it was tried and the name of the form; empty: it passed."""
+    refusals: dict[str, str] = field(default_factory=dict)
+    """What kubectl said to the create of each form without a mark, by its name."""
+    marked: dict[str, str] = field(default_factory=dict)
+    """What it said against creates with a mark, by the mark; empty: all passed."""
+    lenient: str = ""
+    """What it said against creates without a mark where the webhook lets them in."""
     metrics: str = ""
     children: list[Manifest] = field(default_factory=list)
     events: list[Manifest] = field(default_factory=list)
@@ -133,9 +140,14 @@ def _with_operator_and_webhook(found: Course, kubectl: Kubectl) -> None:
     found.unlabelled = stored(kubectl)
     kubectl("label", "isvc,tm", "--all", "team=a")
     found.labelled = stored(kubectl)
-    found.refusals["as written"] = _tries(kubectl, FORMS, lambda form: form.copy(f"{form.name}-new"))
-    found.refusals["with the annotation"] = _tries(kubectl, _unmarked(), _with_annotation)
-    found.refusals["with the finalizer"] = _tries(kubectl, _unmarked(), _with_finalizer)
+    found.refusals = _refusals(kubectl)
+    found.marked = {
+        "as stored": _try_out(kubectl, [each.copy(f"{each.name}-new") for each in FORMS if each.marked]),
+        "annotation": _try_out(kubectl, [each.copy(f"{each.name}-new", annotations=MODE) for each in UNMARKED]),
+        "finalizer": _try_out(
+            kubectl, [each.copy(f"{each.name}-new", finalizers=[HOST_FINALIZER]) for each in UNMARKED]
+        ),
+    }
     found.config = kubectl.get("configmap", names.model_config(OLD_FORM))["data"]["models.json"]
 
 
@@ -147,7 +159,7 @@ def _try_lenient(found: Course, server: Cluster, folder: Path) -> None:
     with new_namespace(server) as kubectl:
         configure(kubectl)
         with webhook(server.kubeconfig, kubectl, folder, policy="Fail", more=more):
-            found.refusals["not refused"] = _tries(kubectl, _unmarked(), lambda form: form.copy(form.name))
+            found.lenient = _try_out(kubectl, [each.manifest for each in UNMARKED])
 
 
 def _is_served(kubectl: Kubectl) -> bool:
@@ -157,30 +169,20 @@ def _is_served(kubectl: Kubectl) -> bool:
     return placed and condition(kubectl.get("tm", "of-model")).get("status") == "True"
 
 
-def _unmarked() -> list[Form]:
-    return [each for each in FORMS if not each.marked]
-
-
-def _with_annotation(form: Form) -> Manifest:
-    return form.copy(f"{form.name}-new", annotations=kserve_forms.MODE)
-
-
-def _with_finalizer(form: Form) -> Manifest:
-    return form.copy(f"{form.name}-new", finalizers=[kserve_forms.HOST_FINALIZER])
-
-
-def _tries(kubectl: Kubectl, forms: Iterable[Form], change: Callable[[Form], Manifest]) -> dict[str, str]:
-    """Create objects without keeping them, and return what kubectl said to each."""
-
-    def attempt(form: Form) -> tuple[str, str]:
-        try:
-            kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(change(form)))
-        except Refused as refused:
-            return form.name, str(refused)
-        return form.name, ""
-
+def _refusals(kubectl: Kubectl) -> dict[str, str]:
+    """Try out the create of each form without a mark, a few at once."""
     with ThreadPoolExecutor(4) as pool:
-        return dict(pool.map(attempt, forms))
+        said = pool.map(lambda form: _try_out(kubectl, [form.copy(f"{form.name}-new")]), UNMARKED)
+        return dict(zip((each.name for each in UNMARKED), said, strict=True))
+
+
+def _try_out(kubectl: Kubectl, manifests: Iterable[Manifest]) -> str:
+    """Create objects without keeping them, and return what kubectl said against it, if anything."""
+    try:
+        kubectl("create", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
+    except Refused as refused:
+        return str(refused)
+    return ""
 
 
 def stored(kubectl: Kubectl) -> Stored:
