@@ -56,7 +56,7 @@ def test_a_schema_prunes_where_it_does_not_preserve_unknown_fields(schema: dict[
     else:
         assert problem == (
             f"the CRD inferenceservices.serving.kserve.io prunes unknown fields ({pruned}): nothing is written; "
-            f"install the CRDs of this release: {INSTALL}"
+            f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import yaml
 
 from localcluster.paths import Cluster
 from manyserve.api import names
-from manyserve.cluster.crd_guard import POLL_SECONDS
+from manyserve.cluster.crd_guard import INSTALL, POLL_SECONDS
 from tests.contract.stage import HOST, configure
 from tests.support import make
 from tests.support.control_plane import CRDS, control_plane, new_namespace
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, eventually
-from tests.support.programs import program, read
+from tests.support.programs import manyserve, program, read
 
 PRESERVES = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 PRUNES = {
@@ -119,12 +121,20 @@ def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
             assert _writes(operator.metrics) == writes
             assert read(operator.health, "/healthz") == "ok"
 
-            put_crds(kubectl, PRESERVES)
+            _run_what_the_sentence_says(kubectl)
             eventually(lambda: _is_placed(kubectl, "later"), "it goes on where it was", LIMIT)
             assert why_not_ready(operator.health) == "ok"
             assert kubectl.get("isvc", "newer")["spec"] == newer_form()["spec"], "no write of ours pruned it"
-        said = [json.loads(line)["msg"] for line in (tmp_path / "log").read_text().splitlines()]
-        assert sum(each.startswith(PRUNED) for each in said) == 2, "once for each change"
+        lines = [json.loads(line)["msg"] for line in (tmp_path / "log").read_text().splitlines()]
+        said = [each for each in lines if each.startswith(("the CRD ", "the published CRDs "))]
+        assert said[0].startswith(PRUNED)
+        assert all(one != other for one, other in pairwise(said)), "once for each change"
+
+
+def _run_what_the_sentence_says(kubectl: Kubectl) -> None:
+    """Install the CRDs of this release over those that prune, by the command of the sentence."""
+    (program_words, kubectl_words) = (shlex.split(each) for each in INSTALL.split(" | "))
+    kubectl(*kubectl_words[1:], text=manyserve(*program_words[1:]).stdout)
 
 
 def _is_placed(kubectl: Kubectl, model: str) -> bool:

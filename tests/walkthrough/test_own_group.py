@@ -31,24 +31,31 @@ def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_the
     cluster: Cluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     began = time.monotonic()
-    with kserves_objects(kubectl) as theirs, own_release(cluster):
+    with kserves_objects(kubectl) as theirs:
         before = theirs()
-        for name in ("multi_model_triton", "trained_model", "simple_string"):
-            eventually(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
-        wait_ready(kubectl, "misvc", HOST)
-        for model in ("cifar10", "simple-string"):
-            wait_ready(kubectl, "mtm", model)
-        assert kubectl.get("misvc", HOST)["status"]["url"] == f"http://{HOST}.{kubectl.namespace}.example.com"
-        assert answers(cluster, kubectl, "cifar10", on=HOST)
-        assert sums(cluster, kubectl) == [str(2 * int(each)) for each in NUMBERS]
-        with pytest.raises(Refused, match=r"1Gi do not fit on triton-mms: 2Gi of 2Gi are taken by 2 models"):
-            kubectl.apply(model_of("one-too-many", "pytorch"))
-        with pytest.raises(Refused, match="does not support framework sklearn"):
-            kubectl.apply(model_of("wrong-framework", "sklearn"))
-        kubectl("delete", "misvc", HOST)
-        eventually(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
+        with own_release(cluster):
+            walk(cluster, kubectl)
+            assert theirs() == before
         assert theirs() == before
     figures.take("the walkthrough in our own group, with its installation", time.monotonic() - began, "s")
+
+
+def walk(cluster: Cluster, kubectl: Kubectl) -> None:
+    """Apply the samples, ask both models, have two models refused, and delete the host."""
+    for name in ("multi_model_triton", "trained_model", "simple_string"):
+        eventually(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
+    wait_ready(kubectl, "misvc", HOST)
+    for model in ("cifar10", "simple-string"):
+        wait_ready(kubectl, "mtm", model)
+    assert kubectl.get("misvc", HOST)["status"]["url"] == f"http://{HOST}.{kubectl.namespace}.example.com"
+    assert answers(cluster, kubectl, "cifar10", on=HOST)
+    assert sums(cluster, kubectl) == [str(2 * int(each)) for each in NUMBERS]
+    with pytest.raises(Refused, match=r"1Gi do not fit on triton-mms: 2Gi of 2Gi are taken by 2 models"):
+        kubectl.apply(model_of("one-too-many", "pytorch"))
+    with pytest.raises(Refused, match="does not support framework sklearn"):
+        kubectl.apply(model_of("wrong-framework", "sklearn"))
+    kubectl("delete", "misvc", HOST)
+    eventually(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from manyserve.api.names import GROUP
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, NotFound, Pruning
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL, Kind
@@ -28,7 +29,7 @@ GUARDED: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
 }
 """The kinds, and where each must preserve unknown fields."""
 INDEX = "/openapi/v3"
-INSTALL = "manyserve crds | kubectl apply --server-side -f -"
+INSTALL = f"manyserve crds --group {GROUP} | kubectl apply --server-side --force-conflicts -f -"
 _PRESERVES = "x-kubernetes-preserve-unknown-fields"
 _KIND = "x-kubernetes-group-version-kind"
 _log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def pruning_problem(document: Schema, kind: Kind) -> str | None:
         return None
     return (
         f"the CRD {_crd(kind)} prunes unknown fields ({'.'.join(pruned)}): nothing is written; "
-        f"install the CRDs of this release: {INSTALL}"
+        f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
     )
 
 
