@@ -16,6 +16,7 @@ from typing import Any
 
 from manyserve.api import modelconfig
 from manyserve.api.quantity import parse_memory
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 STRANGER = "example.com/stranger"
@@ -121,7 +122,7 @@ def written(history: History) -> list[Revision]:
 
 def what_is_not_right(history: History) -> list[str]:
     """O1, O2, O5: return what is not as it should be at the end of the history."""
-    world = latest(history)
+    world = {key: thing for key, thing in latest(history).items() if not _is_unmanaged(thing)}
     hosts = [name for kind, name in world if kind == "InferenceService"]
     models = {name: thing for (kind, name), thing in world.items() if kind == "TrainedModel"}
     said = [sentence for host in hosts for sentence in _placement(world, host, models)]
@@ -194,6 +195,10 @@ def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> t
 
 def _is_ours(event: Manifest) -> bool:
     return "manyserve" in ((event.get("source") or {}).get("component"), event.get("reportingComponent"))
+
+
+def _is_unmanaged(thing: Manifest) -> bool:
+    return REASON in (thing["metadata"].get("annotations") or {})
 
 
 def _config(model: Manifest) -> str:

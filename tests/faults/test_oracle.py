@@ -8,6 +8,7 @@ from manyserve.api import modelconfig
 from tests.faults import oracle
 from tests.faults.oracle import Revision
 from tests.support import make
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 GI = 1 << 30
@@ -62,6 +63,13 @@ def test_the_operator_deletes_a_model_only_when_the_host_that_placed_it_is_gone(
     assert oracle.models_outlive_their_host(story.history, early) == [
         "the operator deleted one, and its host triton-mms is there"
     ]
+
+
+def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
+    unmanaged = {REASON: "KServeFinalizer"}
+    story = good().tell(make.host_object("kserves"), annotations=unmanaged)
+    story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)
+    assert oracle.what_is_not_right(story.history) == []
 
 
 def test_o1_a_model_that_would_fit_must_be_placed() -> None:

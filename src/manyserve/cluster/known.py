@@ -164,8 +164,10 @@ class Known:
 
 
 def model_host(manifest: Manifest) -> Key:
-    """Return the host that a TrainedModel names."""
-    return Key(manifest["metadata"].get("namespace", ""), (manifest.get("spec") or {}).get("inferenceService", ""))
+    """Return the host that a TrainedModel names; another CRD than ours may have let any shape in."""
+    spec = manifest.get("spec")
+    name = spec.get("inferenceService") if isinstance(spec, dict) else None
+    return Key(manifest["metadata"].get("namespace", ""), name if isinstance(name, str) else "")
 
 
 def labelled_host(manifest: Manifest) -> Key:

@@ -136,8 +136,11 @@ def share_of(raw: Raw) -> Share | None:
         model = spec["model"]
         if metadata.get("deletionTimestamp") or _waits_for_memory(raw):
             return None
-        host = Key(metadata["namespace"], spec["inferenceService"])
-        return Share(host, model["framework"], Taken(metadata["name"], parse_memory(model["memory"])))
+        names = (spec["inferenceService"], model["framework"])
+        if not all(isinstance(each, str) for each in names):
+            return None  # another CRD than ours let it in
+        host = Key(metadata["namespace"], names[0])
+        return Share(host, names[1], Taken(metadata["name"], parse_memory(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
