@@ -67,6 +67,10 @@ class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
+class NotTakenOver(ClusterError):
+    """An object that another controller made for the host stays as it is until the host's Deployment is ready."""
+
+
 class NotLeading(ClusterError):
     """Another replica may be at work, so the write was not sent."""
 
