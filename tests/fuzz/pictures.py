@@ -24,6 +24,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
 from manyserve.plan.observed import Account, Observed, Reach, Sight
 from manyserve.plan.placement import entry_of
+from manyserve.plan.validation import model_problems
 from tests.fuzz.shapes import TEXT, Shape, right
 from tests.support import make
 
@@ -192,7 +193,7 @@ def fresh(draw: st.DrawFn) -> Observed:
 
 def _report(wanted: tuple[TrainedModel, ...]) -> Shape:
     """Return what an agent may say, of the models that are wanted and others."""
-    known = [entry_of(each) for each in wanted if "." not in each.metadata.name]
+    known = [entry_of(each) for each in wanted if not model_problems(each)]
     return parsed(AgentReport, about(*known))
 
 

@@ -56,7 +56,7 @@ def test_a_framework_that_the_server_does_not_know_is_not_placed() -> None:
 
 def test_memory_that_cannot_be_read_is_said_and_takes_nothing() -> None:
     placement = place(make.host(), [make.model("a", memory="abc")], (), CONFIG)
-    assert placement.no_room["a"].startswith("spec.model.memory: 'abc' is not a quantity")
+    assert placement.invalid["a"].startswith("spec.model.memory: 'abc' is not a quantity")
 
 
 def test_an_unreadable_model_with_an_unreadable_entry_stays_and_stops_nothing() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from manyserve.plan.pod_template import build_pod_template
 from manyserve.plan.server_container import server_image
 from tests.support import make
+
+pytestmark = pytest.mark.usefixtures("both_forms")
 
 
 def containers(**predictor: Any) -> dict[str, Any]:
@@ -83,3 +87,14 @@ def test_a_server_of_ones_own_gets_only_the_arguments_that_the_user_gives() -> N
     server = containers(triton=None, containers=own)["kserve-container"]
     assert server["args"] == ["serve"]
     assert server["image"] == "mine:1"
+
+
+def test_the_pod_is_the_same_whichever_form_the_host_has_so_that_a_change_of_form_rolls_nothing_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {"args": ["--log-verbose=1"], "env": [{"name": "A", "value": "b"}], "runtimeVersion": "2"}
+    templates = []
+    for form in make.FORMS:
+        monkeypatch.setattr(make, "FORM", form)
+        templates.append(build_pod_template(make.host(triton=given, nodeSelector={"gpu": "yes"}), make.config()))
+    assert templates[0] == templates[1]

@@ -19,6 +19,7 @@ from manyserve.plan.urls import model_path
 from manyserve.plan.validation import service_problems
 from tests.support import make, world
 
+pytestmark = pytest.mark.usefixtures("both_forms")
 KEY = {"name": "MANYSERVE_SERVER_KEY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 HTTP = "--http-restricted-api=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
 GRPC = "--grpc-restricted-protocol=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
@@ -113,7 +114,7 @@ def test_users_may_close_more_of_triton() -> None:
 
 def test_users_cannot_set_the_key() -> None:
     said = problems(triton={"env": [{"name": "A", "value": "1"}, {"name": "MANYSERVE_SERVER_KEY", "value": "known"}]})
-    assert said == "spec.predictor.triton.env[1]: MANYSERVE_SERVER_KEY is the operator's; it must be left out"
+    assert said == f"{make.server_path()}.env[1]: MANYSERVE_SERVER_KEY is the operator's; it must be left out"
 
 
 def test_kserves_own_server_is_started_as_0_6_starts_it() -> None:
@@ -194,23 +195,24 @@ def test_users_may_name_another_runtime_but_not_another_folder() -> None:
     ]
     assert problems(sklearn=given) == ""
     given["env"] = [{"name": "MLSERVER_MODELS_DIR", "value": "/other"}]
-    assert "spec.predictor.sklearn.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(sklearn=given)
+    assert f"{make.server_path('sklearn')}.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(sklearn=given)
 
 
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
         ("--model_dir=/other", "undoes the operator's --model_dir=/mnt/models"),
-        ("--http_port=1", "undoes the operator's --http_port, which follows spec.predictor.xgboost.ports"),
+        ("--http_port=1", "undoes the operator's --http_port, which follows SERVER.ports"),
         ("--workers=4", "undoes the operator's --workers=1"),
     ],
 )
 def test_users_cannot_take_kserves_server_from_the_agent(argument: str, said: str) -> None:
-    assert f"spec.predictor.xgboost.args[0]: '{argument}' {said}" in problems(xgboost={"args": [argument]})
+    path = make.server_path("xgboost")
+    assert f"{path}.args[0]: '{argument}' {said.replace('SERVER', path)}" in problems(xgboost={"args": [argument]})
 
 
 def test_a_storage_uri_is_refused_on_each_server() -> None:
-    assert "spec.predictor.lightgbm.storageUri: storageUri is not supported" in problems(
+    assert f"{make.server_path('lightgbm')}.storageUri: storageUri is not supported" in problems(
         lightgbm={"storageUri": "gs://a/b"}
     )
 

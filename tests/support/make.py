@@ -8,6 +8,7 @@ from typing import Any
 
 from manyserve.api import names, servingconfig
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+from manyserve.api.inferenceservice import FRAMEWORKS as FRAMEWORKS_RUN
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.servingconfig import ServingConfig
@@ -16,6 +17,9 @@ from manyserve.plan.actions import SetStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRAMEWORKS = ["tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"]
+FORMS = ("named", "model")
+FORM = "named"
+"""Whether hosts name their server (`triton: {}`) or give its format (`model: {modelFormat: {name: triton}}`)."""
 Manifest = dict[str, Any]
 
 
@@ -32,15 +36,31 @@ def config(*, multi_model: bool = True, **sections: Any) -> ServingConfig:
 
 
 def host_object(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> Manifest:
-    """Return an InferenceService as a user applies it."""
+    """Return an InferenceService as a user applies it, its server in the form that `FORM` says."""
     limits = {"cpu": "1", "memory": memory}
     spec = {"triton": {"resources": {"limits": limits, "requests": limits}}} | predictor
+    given = {key: value for key, value in spec.items() if value is not None}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", "generation": 1},
-        "spec": {"predictor": {key: value for key, value in spec.items() if value is not None}},
+        "spec": {"predictor": as_model(given) if FORM == "model" else given},
     }
+
+
+def as_model(predictor: Manifest) -> Manifest:
+    """Return a predictor as KServe 0.8 and newer store it: its one framework as `model`."""
+    named = [name for name in FRAMEWORKS_RUN if isinstance(predictor.get(name), dict)]
+    if len(named) != 1:
+        return predictor
+    rest = {key: value for key, value in predictor.items() if key != named[0]}
+    stored = {"name": "", "resources": {}} | predictor[named[0]]
+    return rest | {"model": {"modelFormat": {"name": named[0]}} | stored}
+
+
+def server_path(name: str = "triton") -> str:
+    """Return the path of the server in a host that `host_object` makes."""
+    return f"spec.predictor.{'model' if FORM == 'model' else name}"
 
 
 def host(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> InferenceService:

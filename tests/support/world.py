@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from manyserve.api import modelconfig, names
 from manyserve.api.inferenceservice import InferenceService
@@ -21,6 +21,7 @@ from manyserve.plan.plan import plan
 from tests.support import make
 
 Manifest = dict[str, Any]
+Thing = TypeVar("Thing", InferenceService, TrainedModel)
 
 
 def merge(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _stored(old: Manifest | None, manifest: Manifest) -> Manifest:
 
 def _host(service: InferenceService | None, todo: Plan) -> InferenceService | None:
     patch = _patch_for("InferenceService", service.metadata.name, todo) if service else None
-    return InferenceService.from_wire(_patched(service, patch)) if service and patch else service
+    return _parsed(service, _patched(service, patch)) if service and patch else service
 
 
 def _model(model: TrainedModel, todo: Plan) -> TrainedModel:
@@ -93,7 +94,12 @@ def _model(model: TrainedModel, todo: Plan) -> TrainedModel:
     for write in todo.owners:
         if write.model == model.metadata.name:
             wire["metadata"]["ownerReferences"] = list(write.owners)
-    return TrainedModel.from_wire(wire)
+    return _parsed(model, wire)
+
+
+def _parsed(thing: Thing, wire: Manifest) -> Thing:
+    """Return the thing as its informer shows it; the wire form of a parsed one has no unknown fields any more."""
+    return type(thing).from_wire(wire).model_copy(update={"unknown_fields": thing.unknown_fields})
 
 
 def _patch_for(kind: str, name: str, todo: Plan) -> SetStatus | None:

@@ -1,7 +1,7 @@
 """The base of every type that stands in a Kubernetes object.
 
-Fields are snake_case here and camelCase on the wire. Reading is lenient about fields we do not know (an
-object stored by a newer release must still parse); the API server is the one that refuses them.
+Fields are snake_case here and camelCase on the wire. Reading is lenient: a type has no bounds and no patterns,
+those are rules in `plan/`, and a field that it does not know is left out (`unknown_fields` finds it).
 `Opaque` is a part of an object that we hand on without looking inside, such as an affinity.
 """
 
@@ -14,12 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 Opaque = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
-
-
-def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """Return schema extras with CEL rules, each with the sentence that its violation gives the user."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
-
 
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", serialize_by_alias=True)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from manyserve.api.base import Wire
 
 Status = Literal["True", "False", "Unknown"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 READY = "Ready"
 # of a host
@@ -28,6 +29,9 @@ IS_MMS_PREDICTOR = "IsMMSPredictor"
 LOADED = "Loaded"
 MEMORY_RESOURCE_AVAILABLE = "MemoryResourceAvailable"
 
+INVALID_SPEC = "InvalidSpec"
+"""The reason for an object that breaks a rule."""
+
 MESSAGE_LIMIT = 1024
 REASON_LIMIT = 128
 
@@ -36,22 +40,30 @@ def _cut(limit: int) -> BeforeValidator:
     return BeforeValidator(lambda text: text[:limit] if isinstance(text, str) else text)
 
 
-Message = Annotated[str, Field(max_length=MESSAGE_LIMIT), _cut(MESSAGE_LIMIT)]
+Message = Annotated[str, _cut(MESSAGE_LIMIT)]
 """One sentence for people, cut when somebody else's error makes it too long."""
-Reason = Annotated[str, Field(max_length=REASON_LIMIT), _cut(REASON_LIMIT)]
+Reason = Annotated[str, _cut(REASON_LIMIT)]
 """One word for programs, cut likewise: it may be a pod's, and nobody bounds those."""
+
+
+def _known_status(status: Any) -> Any:
+    """Return Unknown for a status that is none: another controller may have written it."""
+    return "Unknown" if isinstance(status, str) and status not in STATUSES else status
 
 
 class Condition(Wire):
     """One condition of an object's status."""
 
-    type: Annotated[str, Field(max_length=64, description="What this condition is about.")]
-    status: Annotated[Status, Field(description="Whether it holds.")]
+    type: Annotated[str, Field(description="What this condition is about.")]
+    status: Annotated[
+        Status,
+        BeforeValidator(_known_status),
+        WithJsonSchema({"type": "string"}),
+        Field(description="Whether it holds."),
+    ]
     reason: Annotated[Reason | None, Field(description="One word for why, for programs.")] = None
     message: Annotated[Message | None, Field(description="One sentence for why, for people.")] = None
-    last_transition_time: Annotated[str | None, Field(max_length=64, description="When the status last flipped.")] = (
-        None
-    )
+    last_transition_time: Annotated[str | None, Field(description="When the status last flipped.")] = None
 
 
 @lru_cache(maxsize=4096)

@@ -1,16 +1,15 @@
 """CRDs printed from the pydantic types.
 
-Printer columns and the rules that a whole object must keep stand beside the kinds, so that `kubectl get` is
-designed and not left over.
+Printer columns stand beside the kinds, so that `kubectl get` is designed and not left over. The schemas hold types
+and descriptions only: a rule here would refuse objects that other controllers wrote. Rules are functions in `plan/`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api import trainedmodel
 from manyserve.api.base import Wire
-from manyserve.api.inferenceservice import NAME_LIMIT, InferenceService
+from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP
 from manyserve.api.structural import structural
 from manyserve.api.trainedmodel import TrainedModel
@@ -51,59 +50,29 @@ _MODEL_COLUMNS = [
     _column("Loaded", ".status.loaded", wide=True),
     _column("Reason", _ready("message"), wide=True),
 ]
-_NAME = {"type": "string", "maxLength": 1024, "description": "Name of the object."}
-"""The bound is above the API server's own, so that a name beyond that reads our sentence, too."""
-_HOST_RULES = [
-    {
-        "rule": f"size(self.metadata.name) <= {NAME_LIMIT} && "
-        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "message": "metadata.name must be a DNS label that starts with a letter, of at most "
-        f"{NAME_LIMIT} characters, so that the names of its children fit into 63",
-        "fieldPath": ".metadata.name",
-    },
-    {
-        "rule": "!has(self.spec.transformer)",
-        "message": "spec.transformer is not supported yet",
-        "fieldPath": ".spec.transformer",
-    },
-    {
-        "rule": "!has(self.spec.explainer)",
-        "message": "spec.explainer is not supported yet",
-        "fieldPath": ".spec.explainer",
-    },
-]
-_MODEL_RULES = [
-    {
-        "rule": f"size(self.metadata.name) <= {trainedmodel.NAME_LIMIT} && "
-        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "message": trainedmodel.MODEL_NAME_SENTENCE,
-        "fieldPath": ".metadata.name",
-    },
-]
 
 
 def inference_services() -> dict[str, Any]:
     """Return the CustomResourceDefinition of InferenceService."""
-    version = _version("v1beta1", InferenceService, _HOST_COLUMNS, _HOST_RULES)
+    version = _version("v1beta1", InferenceService, _HOST_COLUMNS)
     return _definition("InferenceService", "isvc", version)
 
 
 def trained_models() -> dict[str, Any]:
     """Return the CustomResourceDefinition of TrainedModel."""
-    version = _version("v1alpha1", TrainedModel, _MODEL_COLUMNS, _MODEL_RULES)
+    version = _version("v1alpha1", TrainedModel, _MODEL_COLUMNS)
     return _definition("TrainedModel", "tm", version | {"selectableFields": [{"jsonPath": ".spec.inferenceService"}]})
 
 
-def _version(
-    name: str, model: type[Wire], columns: list[dict[str, Any]], rules: list[dict[str, str]]
-) -> dict[str, Any]:
+def _version(name: str, model: type[Wire], columns: list[dict[str, Any]]) -> dict[str, Any]:
     schema = structural(model)
     schema["properties"] |= {
         "apiVersion": {"type": "string", "description": "Version of the schema."},
         "kind": {"type": "string", "description": "Kind of the object."},
-        "metadata": {"type": "object", "properties": {"name": _NAME}},
+        "metadata": {"type": "object"},
     }
-    schema |= {"required": ["spec"], "x-kubernetes-validations": rules}
+    for key in ("required", "x-kubernetes-preserve-unknown-fields"):
+        schema.pop(key, None)
     return {
         "name": name,
         "served": True,

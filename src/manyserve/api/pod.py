@@ -7,58 +7,48 @@ host's condition.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from manyserve.api.base import Opaque, Wire
-from manyserve.api.quantity import EXAMPLE, Quantity, memory_rule
+from manyserve.api.quantity import Quantity
+from manyserve.api.unsupported import properties
 
-Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-Text = Annotated[str, Field(max_length=4096)]
-ResourceName = Annotated[str, Field(max_length=317)]
-Opaques = Annotated[tuple[Opaque, ...], Field(max_length=128)]
-
-_MEMORY: dict[str, Any] = {
-    "rule": "!('memory' in self) || (" + memory_rule("self['memory']") + ")",
-    "message": f"must be {EXAMPLE}",
-    "fieldPath": ".memory",
-}
-
-
-def _quantities(what: str) -> Any:
-    return Field(description=what, json_schema_extra={"x-kubernetes-validations": [_MEMORY]})
+Opaques = tuple[Opaque, ...]
 
 
 class Resources(Wire):
     """Requests and limits of a container."""
 
-    limits: Annotated[dict[ResourceName, Quantity] | None, _quantities("The most it may use.")] = None
-    requests: Annotated[dict[ResourceName, Quantity] | None, _quantities("What is set aside for it.")] = None
+    limits: Annotated[dict[str, Quantity] | None, Field(description="The most it may use.")] = None
+    requests: Annotated[dict[str, Quantity] | None, Field(description="What is set aside for it.")] = None
     claims: Annotated[Opaques | None, Field(description="Resource claims of the pod that it uses.")] = None
 
 
 class EnvVar(Wire):
     """One environment variable."""
 
-    name: Annotated[str, Field(min_length=1, max_length=256, description="Name of the variable.")]
-    value: Annotated[str | None, Field(max_length=32768, description="Its value.")] = None
+    name: Annotated[str, Field(description="Name of the variable.")]
+    value: Annotated[str | None, Field(description="Its value.")] = None
     value_from: Annotated[Opaque | None, Field(description="Where its value comes from.")] = None
 
 
 class ContainerFields(Wire):
     """The fields of a container that a predictor may set."""
 
-    image: Annotated[str | None, Field(max_length=1024, description="Image; unset: the configured one.")] = None
-    image_pull_policy: Annotated[str | None, Field(max_length=32, description="When the image is pulled.")] = None
-    command: Annotated[tuple[Text, ...] | None, Field(max_length=256, description="Entry point.")] = None
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("server")))
+
+    image: Annotated[str | None, Field(description="Image; unset: the configured one.")] = None
+    image_pull_policy: Annotated[str | None, Field(description="When the image is pulled.")] = None
+    command: Annotated[tuple[str, ...] | None, Field(description="Entry point.")] = None
     args: Annotated[
-        tuple[Text, ...] | None,
-        Field(max_length=256, description="Arguments, added to those that the operator gives."),
+        tuple[str, ...] | None,
+        Field(description="Arguments, added to those that the operator gives."),
     ] = None
-    env: Annotated[tuple[EnvVar, ...] | None, Field(max_length=256, description="Environment variables.")] = None
+    env: Annotated[tuple[EnvVar, ...] | None, Field(description="Environment variables.")] = None
     env_from: Annotated[Opaques | None, Field(description="Sources of environment variables.")] = None
-    working_dir: Annotated[str | None, Field(max_length=4096, description="Working directory.")] = None
+    working_dir: Annotated[str | None, Field(description="Working directory.")] = None
     ports: Annotated[Opaques | None, Field(description="Ports; the first is where HTTP is answered.")] = None
     resources: Annotated[
         Resources | None,
@@ -77,17 +67,18 @@ class ContainerFields(Wire):
 class Container(ContainerFields):
     """A whole container, for a server of one's own."""
 
-    name: Annotated[Name | None, Field(description="Ignored: the server is always called kserve-container.")] = None
+    name: Annotated[str | None, Field(description="Ignored: the server is always called kserve-container.")] = None
 
 
 class PodFields(Wire):
     """The fields of a pod that a predictor may set."""
 
-    service_account_name: Annotated[str | None, Field(max_length=253, description="Service account of the pods.")] = (
-        None
-    )
+    automount_service_account_token: Annotated[
+        bool | None, Field(description="Whether pods get the token of their ServiceAccount; only false is supported.")
+    ] = None
+    service_account_name: Annotated[str | None, Field(description="Service account of the pods.")] = None
     node_selector: Annotated[
-        dict[ResourceName, Annotated[str, Field(max_length=63)]] | None,
+        dict[str, str] | None,
         Field(description="Labels that a node must have."),
     ] = None
     tolerations: Annotated[Opaques | None, Field(description="Taints that the pods tolerate.")] = None
@@ -95,12 +86,10 @@ class PodFields(Wire):
     topology_spread_constraints: Annotated[Opaques | None, Field(description="How pods are spread.")] = None
     image_pull_secrets: Annotated[Opaques | None, Field(description="Secrets for pulling images.")] = None
     volumes: Annotated[Opaques | None, Field(description="Further volumes.")] = None
-    priority_class_name: Annotated[str | None, Field(max_length=253, description="Priority class.")] = None
-    runtime_class_name: Annotated[str | None, Field(max_length=253, description="Runtime class.")] = None
-    scheduler_name: Annotated[str | None, Field(max_length=253, description="Scheduler.")] = None
+    priority_class_name: Annotated[str | None, Field(description="Priority class.")] = None
+    runtime_class_name: Annotated[str | None, Field(description="Runtime class.")] = None
+    scheduler_name: Annotated[str | None, Field(description="Scheduler.")] = None
     security_context: Annotated[
         Opaque | None, Field(description="Security settings of the pod, laid over our strict ones.")
     ] = None
-    termination_grace_period_seconds: Annotated[
-        int | None, Field(ge=0, le=86400, description="Seconds for a graceful stop.")
-    ] = None
+    termination_grace_period_seconds: Annotated[int | None, Field(description="Seconds for a graceful stop.")] = None

@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
-from manyserve.api.base import cel
-
 LARGEST = 2**63 - 1
 EXAMPLE = "a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
 QUANTITY_SENTENCE = "must be a quantity, such as 500m, 1 or 2Gi, and not negative"
@@ -31,29 +29,14 @@ _NUMBER = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?"
 )
 
-_SCHEMA: dict[str, Any] = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
-_QUANTITY_RULE = "type(self) == int ? self >= 0 : isQuantity(self) && !quantity(self).isLessThan(quantity('0'))"
+Quantity = Annotated[
+    str | int,
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+"""A quantity as a user writes it: `1Gi`, `500m`, or a number."""
 
-Memory = Annotated[str | int, WithJsonSchema(_SCHEMA)]
-"""A quantity of memory as a user writes it: `1Gi`, `1500M`, or a number of bytes."""
-
-Quantity = Annotated[str | int, WithJsonSchema(_SCHEMA | {"maxLength": 64} | cel((_QUANTITY_RULE, QUANTITY_SENTENCE)))]
-"""A quantity of anything that a container asks for. Its rule is in the schema itself, not in a `Field` beside it:
-that one is lost where the type is the value of a map."""
-
-
-def memory_rule(value: str) -> str:
-    """Return what `parse_memory` asks of a memory, in CEL.
-
-    Kubernetes takes what is beyond 63 bits for the largest, which 8Ei stands for; and it can only ask for whole
-    numbers by way of a float, which tells them up to 4Pi.
-    """
-    number = f"quantity({value})"
-    whole = f"double(int({number}.asApproximateFloat())) == {number}.asApproximateFloat()"
-    return (
-        f"type({value}) == int ? {value} > 0 : isQuantity({value}) && {number}.isGreaterThan(quantity('0')) && "
-        f"{number}.isLessThan(quantity('8Ei')) && ({number}.isGreaterThan(quantity('4Pi')) || {whole})"
-    )
+Memory = Quantity
+"""A quantity of memory: `1Gi`, `1500M`, or a number of bytes."""
 
 
 def parse_quantity(text: Any) -> Decimal:

@@ -1,7 +1,6 @@
 """Where a model may be stored: each scheme of `storageUri`, the form that its URIs have, and its sentence.
 
-`FORMS` is the specification. Its patterns mean the same in CEL (the CRD holds them as rules) and in Python
-(the webhook and the plan ask again), so that a user reads the same sentence from whichever answers first. A
+`FORMS` is the specification. A
 URI never holds a secret: user names, passwords and queries, such as those of signed URLs, are refused, and
 what proves who asks comes from the secrets of the host's ServiceAccount.
 """
@@ -18,7 +17,6 @@ PLACE = _HOST + _PORT
 _WORD = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,95}"
 
 _USER = "^[^/]*//[^/]*@"  # what stands before an @ in the place; abfss:// has its container there
-_PLAIN = r"^[^\p{C}\p{Z}?#]+$"  # as CEL reads it; Python has no such classes
 PLAIN_SENTENCE = (
     "must be scheme://place/path, without spaces, user names, queries, fragments or '..': a URI is no place for "
     "secrets, the host's ServiceAccount lists those"
@@ -78,22 +76,6 @@ SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each i
 _CLAIM = re.compile(r"pvc://([a-z0-9][-a-z0-9.]*)(/.*)?")
 
 
-def rules() -> tuple[tuple[str, str], ...]:
-    """Return the CEL rules of a URI, each with its sentence."""
-    return (
-        (f"self.matches('^({'|'.join(FORMS)})://')", SCHEME_SENTENCE),
-        (
-            f"self.matches('{_cel(_PLAIN)}') && !self.contains('..') && "
-            f"(!self.matches('{_USER}') || self.startsWith('abfss://'))",
-            PLAIN_SENTENCE,
-        ),
-        *(
-            (f"!self.startsWith('{scheme}://') || self.matches('{_cel(form.pattern)}')", form.sentence)
-            for scheme, form in FORMS.items()
-        ),
-    )
-
-
 def scheme_of(uri: str) -> str | None:
     """Return the scheme as it stands there, whether we know it or not; None when there is none."""
     scheme, separator, _ = uri.partition("://")
@@ -115,7 +97,3 @@ def claim_of(uri: str) -> str | None:
     """Return the PersistentVolumeClaim that a URI names, None when it is none of pvc://."""
     found = _CLAIM.fullmatch(uri) if uri.startswith("pvc://") else None
     return found[1] if found else None
-
-
-def _cel(pattern: str) -> str:
-    return pattern.replace("\\", "\\\\")

@@ -1,8 +1,8 @@
 """From a pydantic type to a structural schema.
 
 pydantic speaks JSON Schema 2020; Kubernetes wants OpenAPI v3 without references, unions or titles. The
-converter inlines references, takes the one real type out of `X | null`, and keeps descriptions, bounds,
-patterns and CEL rules.
+converter inlines references, takes the one real type out of `X | null`, and keeps types and descriptions. Bounds,
+patterns and enums are left out: every object that KServe accepts must pass. Every object preserves unknown fields.
 """
 
 from __future__ import annotations
@@ -11,20 +11,8 @@ from typing import Any
 
 from manyserve.api.base import Wire
 
-_KEPT = (
-    "type",
-    "description",
-    "enum",
-    "pattern",
-    "minLength",
-    "maxLength",
-    "minimum",
-    "maximum",
-    "minItems",
-    "maxItems",
-    "required",
-    "format",
-)
+_KEPT = ("type", "description", "required")
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
 def structural(model: type[Wire]) -> dict[str, Any]:
@@ -37,16 +25,14 @@ def _convert(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     node = _resolved(node, defs)
     out = {key: node[key] for key in _KEPT if key in node}
     out |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
-    if "const" in node:
-        out["enum"] = [node["const"]]
     if "x-kubernetes-int-or-string" in out:
         out.pop("type", None)
         out["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     if "properties" in node:
         out["properties"] = {key: _convert(each, defs) for key, each in node["properties"].items()}
+        out[_PRESERVE] = True
     if isinstance(node.get("additionalProperties"), dict):
         out["additionalProperties"] = _convert(node["additionalProperties"], defs)
-        out["maxProperties"] = 64
     if "items" in node:
         out["items"] = _convert(node["items"], defs)
     return out

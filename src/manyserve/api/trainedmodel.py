@@ -10,11 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from manyserve.api import storageuri
-from manyserve.api.base import Lean, Meta, Wire, cel
+from manyserve.api.base import Lean, Meta, Wire
 from manyserve.api.conditions import TOGETHER, Message, Shared
-from manyserve.api.duration import DURATION, REFRESH_SENTENCE
-from manyserve.api.quantity import EXAMPLE, Memory, memory_rule
+from manyserve.api.quantity import Memory
+from manyserve.api.unknown_fields import Whole
 
 NAME_LIMIT = 128
 """An agent makes file names of the model's name and a digest, and those end at 255."""
@@ -31,9 +30,6 @@ class ModelSpec(Lean):
     framework: Annotated[
         str,
         Field(
-            min_length=1,
-            max_length=63,
-            json_schema_extra=cel(("self.matches('^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$')", FRAMEWORK_SENTENCE)),
             description="Framework of the model, such as pytorch, tensorflow, onnx or tensorrt. The host's "
             "model server must support it.",
         ),
@@ -41,9 +37,6 @@ class ModelSpec(Lean):
     storage_uri: Annotated[
         str,
         Field(
-            min_length=1,
-            max_length=2048,
-            json_schema_extra=cel(*storageuri.rules()),
             description="Where the model is stored: a folder, as gs://bucket/path, s3://bucket/path, "
             "https://account.blob.core.windows.net/container/path, az://container/path, "
             "abfss://container@account.dfs.core.windows.net/path, pvc://claim/path or "
@@ -57,14 +50,11 @@ class ModelSpec(Lean):
         Field(
             description="Memory that the model needs when loaded, such as 512Mi or 1Gi. The sum over the models "
             "of a host never exceeds the memory limit of the host's server.",
-            json_schema_extra={"maxLength": 64} | cel((memory_rule("self"), f"must be {EXAMPLE}")),
         ),
     ]
     digest: Annotated[
         str | None,
         Field(
-            max_length=71,
-            json_schema_extra=cel((f"self.matches('{DIGEST}')", DIGEST_SENTENCE)),
             description="SHA-256 of the model's content, sha256:HEX, checked after each download; another one has the "
             "model fetched again. Computed in the model's folder: find . -type f -printf '%P\\n' | LC_ALL=C sort | "
             'while read -r f; do sha256sum "$f"; done | sha256sum',
@@ -73,13 +63,6 @@ class ModelSpec(Lean):
     refresh_interval: Annotated[
         str | None,
         Field(
-            max_length=32,
-            json_schema_extra=cel(
-                (
-                    f"self.matches('{DURATION.replace(chr(92), chr(92) * 2)}') && duration(self) >= duration('10s')",
-                    REFRESH_SENTENCE,
-                )
-            ),
             description="How often the place is looked at again for other content, such as 10m; at least 10s. "
             "Unset: never, a new version is another storageUri or digest.",
         ),
@@ -92,9 +75,6 @@ class TrainedModelSpec(Lean):
     inference_service: Annotated[
         str,
         Field(
-            min_length=1,
-            max_length=63,
-            json_schema_extra=cel(("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", NAME_SENTENCE)),
             description="Name of the InferenceService, in the same namespace, that is to answer for the model. "
             "It may be created later: the model waits.",
         ),
@@ -105,35 +85,33 @@ class TrainedModelSpec(Lean):
 class Address(Lean):
     """Where something answers inside the cluster."""
 
-    url: Annotated[str | None, Field(max_length=2048, description="URL inside the cluster.")] = None
+    url: Annotated[str | None, Field(description="URL inside the cluster.")] = None
 
 
 class Failure(Wire):
     """What went wrong last on the way to a loaded model."""
 
-    pod: Annotated[str, Field(max_length=253, description="Pod on which it failed.")]
-    reason: Annotated[str, Field(max_length=128, description="DownloadFailed or LoadFailed.")]
+    pod: Annotated[str, Field(description="Pod on which it failed.")]
+    reason: Annotated[str, Field(description="DownloadFailed or LoadFailed.")]
     message: Annotated[Message, Field(description="The error, without secrets.")]
-    attempt: Annotated[int, Field(ge=0, description="How many times it was tried.")] = 0
-    next_try: Annotated[str | None, Field(max_length=64, description="When it is tried again.")] = None
+    attempt: Annotated[int, Field(description="How many times it was tried.")] = 0
+    next_try: Annotated[str | None, Field(description="When it is tried again.")] = None
 
 
 class TrainedModelStatus(Lean):
     """What the operator knows about the model."""
 
-    url: Annotated[str | None, Field(max_length=2048, description="Where the model answers, for clients.")] = None
+    url: Annotated[str | None, Field(description="Where the model answers, for clients.")] = None
     address: Annotated[Address | None, Field(description="Where the model answers inside the cluster.")] = None
-    conditions: Annotated[
-        tuple[Shared, ...], Field(max_length=16, description="What holds and what does not."), TOGETHER
-    ] = ()
-    replicas: Annotated[int | None, Field(ge=0, description="Ready replicas of the host.")] = None
-    loaded_replicas: Annotated[int | None, Field(ge=0, description="Replicas on which the model is loaded.")] = None
-    loaded: Annotated[str | None, Field(max_length=32, description="Loaded replicas of replicas, such as 2/3.")] = None
+    conditions: Annotated[tuple[Shared, ...], Field(description="What holds and what does not."), TOGETHER] = ()
+    replicas: Annotated[int | None, Field(description="Ready replicas of the host.")] = None
+    loaded_replicas: Annotated[int | None, Field(description="Replicas on which the model is loaded.")] = None
+    loaded: Annotated[str | None, Field(description="Loaded replicas of replicas, such as 2/3.")] = None
     last_failure: Annotated[Failure | None, Field(description="The last failure, while it lasts.")] = None
-    observed_generation: Annotated[int | None, Field(ge=0, description="Generation that this status is about.")] = None
+    observed_generation: Annotated[int | None, Field(description="Generation that this status is about.")] = None
 
 
-class TrainedModel(Lean):
+class TrainedModel(Lean, Whole):
     """A model placed on an InferenceService that runs a multi-model server."""
 
     metadata: Meta

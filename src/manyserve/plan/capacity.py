@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, InferenceService
+from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, InferenceService
 from manyserve.api.quantity import format_memory, parse_memory
 from manyserve.api.servingconfig import PredictorConfig, ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.problem import shown
 
 DEFAULT_MEMORY = "2Gi"
 DEFAULT_CPU = "1"
@@ -32,11 +33,17 @@ class Taken:
 
 
 def predictor_name(service: InferenceService) -> str:
-    """Return what runs on the host, as the configuration names it: `triton`, `sklearn.v2`, `containers`."""
+    """Return what runs on the host, as the configuration names it: `triton`, `sklearn.v2`, `containers`; or empty."""
     predictor = service.spec.predictor
     if not predictor.name:
-        return "no supported predictor"
+        return ""
     return predictor.name if predictor.name in _ONE_PROTOCOL else f"{predictor.name}.{predictor.protocol}"
+
+
+def given_predictors(host: InferenceService) -> list[str]:
+    """Return the fields of `spec.predictor` in which a server stands, also those of servers that we do not run."""
+    others = [name for name in OTHER_FRAMEWORKS if f"spec.predictor.{name}" in host.unknown_fields]
+    return [*host.spec.predictor.given, *others]
 
 
 def predictor_config(service: InferenceService, config: ServingConfig) -> PredictorConfig | None:
@@ -73,8 +80,8 @@ def _bytes(memory: str | int) -> int:
 
 def takes_several_models(service: InferenceService, config: ServingConfig) -> bool:
     """Tell whether the host's server is configured for multi-model serving."""
-    if service.spec.predictor.containers:
-        env = service.spec.predictor.containers[0].env or ()
+    if service.spec.predictor.name == "containers":
+        env = service.spec.predictor.server.env or ()
         return any(each.name == _MULTI_MODEL_ENV and each.value == "true" for each in env)
     known = predictor_config(service, config)
     return known is not None and known.multi_model_server
@@ -84,17 +91,21 @@ def why_not_several(service: InferenceService, config: ServingConfig) -> str | N
     """Return the sentence for a host that takes no TrainedModels, or None when it does."""
     if takes_several_models(service, config):
         return None
-    if service.spec.predictor.containers:
+    if service.spec.predictor.name == "containers":
         return f"the container of {service.metadata.name} does not have {_MULTI_MODEL_ENV}=true in its env"
     name = predictor_name(service)
+    if not name:
+        return _no_server(service)
     return f"multi-model serving is off for {name}: predictors.{name}.multiModelServer in inferenceservice-config"
 
 
 def why_not_framework(service: InferenceService, framework: str, config: ServingConfig) -> str | None:
     """Return the sentence for a framework that the host's server does not support, or None when it does."""
-    if service.spec.predictor.containers:
+    if service.spec.predictor.name == "containers":
         return None
     name = predictor_name(service)
+    if not name:
+        return _no_server(service)
     known = predictor_config(service, config)
     supported = known.supported_frameworks if known else ()
     if framework in supported:
@@ -103,6 +114,14 @@ def why_not_framework(service: InferenceService, framework: str, config: Serving
         f"{service.metadata.name} runs {name}, which does not support framework {framework}; "
         f"it supports: {', '.join(supported) or 'none'}"
     )
+
+
+def _no_server(host: InferenceService) -> str:
+    given = given_predictors(host)
+    found = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given" if given else "none is given"
+    if given == ["model"] and host.spec.predictor.model is not None:
+        found = f"model is given, of modelFormat {shown(host.spec.predictor.model.model_format.name)}"
+    return f"{host.metadata.name} has no model server that takes TrainedModels (spec.predictor: {found})"
 
 
 def no_room(host: str, limit: int, used: int, by: str, wanted: int) -> str:

@@ -28,7 +28,6 @@ from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
 from manyserve.plan.sources import Sources
 from manyserve.plan.take_over import ROUTING
-from manyserve.plan.validation import service_problems
 
 MOST = 1000
 """Hosts of which it is remembered."""
@@ -100,7 +99,9 @@ MEMORY = Memory()
 
 
 def children(service: InferenceService, observed: Observed, sources: Sources) -> Children:
-    """Return what the children must be, worked out afresh."""
+    """Return what the children must be, worked out afresh; those of a host with an invalid spec stay as they are."""
+    if observed.host_problems:
+        return Children(None)
     wanted = _wanted(service, observed, sources)
     applies, deletes = _applies(wanted, observed, service), _deletes(wanted, observed, service)
     return Children(_deployment(wanted, observed, service), tuple(applies), tuple(deletes))
@@ -110,7 +111,7 @@ def _wanted(service: InferenceService, observed: Observed, sources: Sources) -> 
     """Return every child but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    runs = server_image(service, config) is not None and not service_problems(service)
+    runs = server_image(service, config) is not None
     known = not observed.pending
     found = (
         build_deployment(service, config, current, sources) if runs and known else None,

@@ -38,8 +38,8 @@ def host_event(service: InferenceService, new: InferenceServiceStatus) -> Event 
     reason, message = change
     if reason == conditions.READY:
         message = f"answers at {new.url}"
-    waiting = not service.status.conditions
-    return Event("InferenceService", meta.name, meta.uid, "Normal" if waiting else _type(reason), reason, message)
+    first = not service.status.conditions and reason != conditions.INVALID_SPEC
+    return Event("InferenceService", meta.name, meta.uid, "Normal" if first else _type(reason), reason, message)
 
 
 def _change(

@@ -48,10 +48,15 @@ def _conditions(service: InferenceService, observed: Observed, placement: Placem
     ready = Condition(
         type=conditions.READY,
         status="False" if bad else "True",
-        reason=bad.reason if bad else None,
+        reason=bad.reason if bad else _also_wrong(predictor),
         message=bad.message if bad else predictor.message,
     )
     return (predictor, ingress, ready)
+
+
+def _also_wrong(predictor: Condition) -> str | None:
+    """Return the reason of a host that answers by its spec before and has an invalid one now: an event says so."""
+    return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
 
 
 def _ingress_ready(observed: Observed) -> Condition:

@@ -1,8 +1,7 @@
 """The rules for one TrainedModel, whatever its host.
 
-Each takes the model and yields what is wrong. The CRD holds most of them as CEL too; the sentences are the
-same constants, so that a user reads the same whichever of the two answers. `RULES` is the specification;
-those for where the model is stored stand in `source_rules`.
+Each takes the model and yields what is wrong. The webhook runs them at `kubectl apply`, and the operator again for
+what is to be placed. `RULES` is the specification; those for where the model is stored stand in `source_rules`.
 """
 
 from __future__ import annotations
@@ -22,12 +21,14 @@ from manyserve.api.trainedmodel import (
     TrainedModel,
 )
 from manyserve.plan import source_rules
+from manyserve.plan.field_rules import every_field_of_a_model_is_known
 from manyserve.plan.problem import Problem, shown
 
 Rule = Callable[[TrainedModel], Iterator[Problem]]
 
 _MODEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_LIMIT = 63
 _FRAMEWORK = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 
 
@@ -40,14 +41,14 @@ def name_fits_into_a_url(model: TrainedModel) -> Iterator[Problem]:
 def host_is_a_name(model: TrainedModel) -> Iterator[Problem]:
     """Require the name of a host, in the model's own namespace, whether it exists yet or not."""
     host = model.spec.inference_service
-    if not _HOST_NAME.fullmatch(host):
+    if len(host) > _LABEL_LIMIT or not _HOST_NAME.fullmatch(host):
         yield Problem("spec.inferenceService", f"{shown(host)} is not the name of an InferenceService; {NAME_SENTENCE}")
 
 
 def framework_is_a_word(model: TrainedModel) -> Iterator[Problem]:
     """Require one word; whether the host's server supports it is asked of the host."""
     framework = model.spec.model.framework
-    if not _FRAMEWORK.fullmatch(framework):
+    if len(framework) > _LABEL_LIMIT or not _FRAMEWORK.fullmatch(framework):
         yield Problem("spec.model.framework", f"{shown(framework)} is not a framework; it {FRAMEWORK_SENTENCE}")
 
 
@@ -85,4 +86,5 @@ RULES: tuple[Rule, ...] = (
     *source_rules.RULES,
     content_has_a_digest,
     refresh_is_not_too_often,
+    every_field_of_a_model_is_known,
 )

@@ -13,18 +13,19 @@ from functools import cache, cached_property
 from typing import cast
 
 from manyserve.api import conditions
-from manyserve.api.conditions import Condition
+from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, TrainedModel, TrainedModelStatus
 from manyserve.plan import urls
 from manyserve.plan.capacity import why_not_framework, why_not_several
 from manyserve.plan.claims import claim_told
+from manyserve.plan.field_rules import every_field_of_a_model_is_known
 from manyserve.plan.loading import Loading, not_placed, roll_up
-from manyserve.plan.model_rules import name_fits_into_a_url
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
 from manyserve.plan.source_rules import STORAGE_URI, why_not_source
+from manyserve.plan.validation import model_problems
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
 HOST_NOT_READY = "InferenceServiceNotReady"
@@ -33,7 +34,6 @@ NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
-INVALID = "InvalidSpec"
 _ORDER = (
     conditions.IS_MMS_PREDICTOR,
     conditions.FRAMEWORK_SUPPORTED,
@@ -47,21 +47,21 @@ def waiting_status(model: TrainedModel, *, leaving: bool, now: datetime) -> Trai
     """Return the status of a model whose host does not exist, or is leaving: it waits, and says for what."""
     what = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
     why = f"waiting for InferenceService {model.spec.inference_service}, which {what}"
-    unknown = (
-        Condition(type=kind, status="Unknown", reason=HOST_NOT_FOUND, message=why)
-        for kind in (
-            conditions.IS_MMS_PREDICTOR,
-            conditions.FRAMEWORK_SUPPORTED,
-            conditions.MEMORY_RESOURCE_AVAILABLE,
-            conditions.LOADED,
-        )
-    )
-    failed = (
-        Condition(type=kind, status="False", reason=HOST_NOT_FOUND, message=why)
-        for kind in (conditions.INFERENCE_SERVICE_READY, conditions.READY)
+    wrong = "; ".join(map(str, model_problems(model)))
+    ready: tuple[Status, str, str] = ("False", INVALID_SPEC, wrong) if wrong else ("False", HOST_NOT_FOUND, why)
+    found = (
+        Condition(type=kind, status=status, reason=reason, message=message)
+        for kind, (status, reason, message) in {
+            conditions.IS_MMS_PREDICTOR: ("Unknown", HOST_NOT_FOUND, why),
+            conditions.FRAMEWORK_SUPPORTED: ("Unknown", HOST_NOT_FOUND, why),
+            conditions.MEMORY_RESOURCE_AVAILABLE: ("Unknown", HOST_NOT_FOUND, why),
+            conditions.LOADED: ready if wrong else ("Unknown", HOST_NOT_FOUND, why),
+            conditions.INFERENCE_SERVICE_READY: ("False", HOST_NOT_FOUND, why),
+            conditions.READY: ready,
+        }.items()
     )
     return TrainedModelStatus(
-        conditions=conditions.carry_over(model.status.conditions, (*unknown, *failed), now),
+        conditions=conditions.carry_over(model.status.conditions, tuple(found), now),
         replicas=0,
         loaded_replicas=0,
         loaded="0/0",
@@ -163,7 +163,16 @@ def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:
         loading = not_placed(host.replicas, f"not placed on {key.name}")
         return loading, _not_taken(loading, model, host)
     loading = roll_up(key.name, entry, host.replicas)
-    return loading, claim_told(loading.condition, entry, host.observed, host.replicas)
+    loaded = claim_told(loading.condition, entry, host.observed, host.replicas)
+    return loading, _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
+
+
+def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
+    """Return the condition `Loaded` of a placed model that was given unknown fields: it answers, and says so."""
+    if loaded.status != "True":
+        return loaded
+    said = "; ".join(map(str, every_field_of_a_model_is_known(model)))
+    return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, said)
 
 
 def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
@@ -171,9 +180,12 @@ def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
     full = host.placement.left_out.get(model.metadata.name)
     if full is not None:
         return _condition(conditions.LOADED, FULL, full)
-    odd = next(iter(name_fits_into_a_url(model)), None)
-    if odd is not None:
-        return _condition(conditions.LOADED, INVALID, f"{loading.condition.message}: {odd}")
+    wrong = host.placement.invalid.get(model.metadata.name)
+    if wrong is not None:
+        return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {wrong}")
+    if host.observed.host_problems:
+        wrong = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
+        return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {wrong}")
     why = why_not_source(model.spec.model.storage_uri, host.observed.config.credentials.https)
     if why is None:
         return loading.condition
@@ -201,7 +213,10 @@ def _condition(kind: str, reason: str, why: str | None) -> Condition:
 
 def _ready(judged: Sequence[Condition]) -> Condition:
     by_type = {each.type: each for each in judged}
+    loaded = by_type[conditions.LOADED]
     bad = next((by_type[kind] for kind in _ORDER if by_type[kind].status == "False"), None)
     if bad is None:
-        return conditions.condition(conditions.READY, "True", message=by_type[conditions.LOADED].message)
+        return conditions.condition(conditions.READY, "True", loaded.reason, loaded.message)
+    if loaded.reason == INVALID_SPEC and loaded.status == "False":
+        bad = loaded
     return conditions.condition(conditions.READY, "False", bad.reason, bad.message)

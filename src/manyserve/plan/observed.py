@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from manyserve.api.agentreport import AgentReport
@@ -17,6 +18,8 @@ from manyserve.api.names import GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import Unmanaged
+from manyserve.plan.problem import Problem
+from manyserve.plan.validation import service_problems
 
 Manifest = dict[str, Any]
 
@@ -109,6 +112,11 @@ class Observed:
     """Those of them that may exist all the same, since nobody may look: what is mounted of them stays."""
     pending: bool = False
     """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
+
+    @cached_property
+    def host_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the host's spec: while there is any, its children stay as they are."""
+        return tuple(service_problems(self.service)) if self.service else ()
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, if it is there."""

@@ -5,6 +5,8 @@ are tried by creation time, then uid, whenever room appears. The sum of declared
 host's limit. Switching multi-model serving off places nothing new but unloads nothing either: a slip in
 the configuration must not empty a thousand servers. The same goes for a store that is not to be read any more.
 What fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
+A model with an invalid spec is not newly placed. A host with an invalid spec takes no model, and what is placed on it
+stays, since its pods still run by the spec before.
 
 Today a host has one shard. The shard stands in the placement all the same, so that more can come.
 """
@@ -31,8 +33,8 @@ from manyserve.plan.capacity import (
     why_not_framework,
 )
 from manyserve.plan.model_config import without_room
-from manyserve.plan.model_rules import name_fits_into_a_url
 from manyserve.plan.source_rules import why_not_source
+from manyserve.plan.validation import model_problems
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Placement:
     """For the models that wait for memory, why."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """For the models that `models.json` has no room for, why."""
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    """For the models that are not placed because of an invalid spec, what is wrong."""
     used: int = 0
     limit: int = 0
     shard: int = 0
@@ -66,7 +70,7 @@ def entry_of(model: TrainedModel) -> Entry:
 
 def place(
     service: InferenceService,
-    models: Iterable[TrainedModel],
+    models: Collection[TrainedModel],
     current: Sequence[Entry],
     config: ServingConfig,
     unreadable: Collection[str] = (),
@@ -79,7 +83,10 @@ def place(
     held = {entry.model_name: entry for entry in current}
     limit = memory_limit(service)
     takes, https = _takes(service, config), config.credentials.https
-    takers = [model for model in models if _may_be_placed(model, held, takes, https)]
+    invalid = {model.metadata.name: said for model in models if (said := _why_invalid(model, held))}
+    takers = [
+        model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, takes, https)
+    ]
     fit = _Fit()
     for name in sorted(held.keys() & set(unreadable)):
         fit.keep(held[name], limit)
@@ -90,7 +97,20 @@ def place(
     used = sum(fit.memory[name] for name in placed)
     by = in_words([Taken(name, fit.memory[name]) for name in placed]) if fit.over else ""
     waiting = {name: no_room(host, limit, used, by, wanted) for name, wanted in fit.over.items()}
-    return Placement(placed, fit.unread | waiting, left_out, used, limit)
+    return Placement(placed, fit.unread | waiting, left_out, invalid, used, limit)
+
+
+def keep_placed(
+    host: InferenceService,
+    models: Iterable[TrainedModel],
+    current: Sequence[Entry],
+    unreadable: Collection[str] = (),
+) -> Placement:
+    """Return the placement of a host with an invalid spec: the entries stay, but for those of deleted models."""
+    staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unreadable)
+    placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
+    used = sum(map(_memory_of, placed.values()))
+    return Placement(placed, used=used, limit=memory_limit(host))
 
 
 @dataclass
@@ -159,6 +179,14 @@ def _takes(service: InferenceService, config: ServingConfig) -> Callable[[str], 
     return cache(lambda framework: several and why_not_framework(service, framework, config) is None)
 
 
+def _why_invalid(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
+    """Return what is wrong with a model, None when nothing is, or when it stands in `models.json` as it is."""
+    before = held.get(model.metadata.name)
+    if before is not None and _says_the_same(before, model):
+        return None
+    return "; ".join(map(str, model_problems(model))) or None
+
+
 def _may_be_placed(
     model: TrainedModel, held: Mapping[str, Entry], takes: Callable[[str], bool], https: HttpsCredentials
 ) -> bool:
@@ -167,8 +195,6 @@ def _may_be_placed(
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
-    if any(name_fits_into_a_url(model)):  # stored before the rule was, or it would not be there
-        return False
     return takes(model.spec.model.framework) and why_not_source(model.spec.model.storage_uri, https) is None
 
 

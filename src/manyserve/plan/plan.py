@@ -7,9 +7,12 @@ a quiet cluster quiet.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from manyserve.api import modelconfig, names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.modelconfig import Entry
 from manyserve.plan import children, entries
 from manyserve.plan.actions import Plan
 from manyserve.plan.events import host_event
@@ -20,7 +23,7 @@ from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Observed
 from manyserve.plan.owners import all_owners, going
-from manyserve.plan.placement import place
+from manyserve.plan.placement import Placement, keep_placed, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.sight import is_older, note
 from manyserve.plan.sources import sources_of
@@ -43,7 +46,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if config_map is not None and ours and is_older(observed.sight, config_map):
         return Plan(look_again_after=_SOON)
     current = current_text(service, config_map)
-    placement = place(service, observed.models, entries.MEMORY.entries(current), observed.config, observed.unreadable)
+    placement = _placement(observed, service, entries.MEMORY.entries(current))
     made = children.MEMORY.of(service, observed, sources_of(observed, placement))
     status = host_status(service, observed, placement, made.deployment, now)
     replicas = replicas_of(observed)
@@ -55,13 +58,21 @@ def plan(observed: Observed, now: datetime) -> Plan:
     return Plan(
         applies=made.applies,
         deletes=made.deletes,
-        config=write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
+        config=None
+        if observed.host_problems and config_map is None
+        else write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
         nudges=touched,
         owners=all_owners(observed, placement.placed.keys()),
         statuses=(*host_write(service, status), *model_writes(models, observed.renewed)),
         events=(*filter(None, (host_event(service, status),)), *model_events(models)),
         look_again_after=min(filter(None, (wait, _SOON if leftovers else None)), default=None),
     )
+
+
+def _placement(observed: Observed, host: InferenceService, current: Sequence[Entry]) -> Placement:
+    if observed.host_problems:
+        return keep_placed(host, observed.models, current, observed.unreadable)
+    return place(host, observed.models, current, observed.config, observed.unreadable)
 
 
 def _without_host(observed: Observed, now: datetime) -> Plan:

@@ -8,7 +8,7 @@ why in the pod's or the Deployment's own words.
 from __future__ import annotations
 
 from manyserve.api import conditions, names
-from manyserve.api.conditions import Condition
+from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
@@ -19,7 +19,6 @@ from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
 from manyserve.plan.store_env import annotated
 from manyserve.plan.take_over import ROUTING, why_not_yet
-from manyserve.plan.validation import service_problems
 
 Trouble = tuple[str, str]
 """A reason and a sentence."""
@@ -57,9 +56,9 @@ def _has_service(service: InferenceService, observed: Observed) -> bool:
     return found is not None and belongs_to(found, service)
 
 
-def _spec_is_valid(service: InferenceService, _: Observed) -> Trouble | None:
-    problems = service_problems(service)
-    return ("InvalidSpec", "; ".join(map(str, problems))) if problems else None
+def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
+    problems = observed.host_problems
+    return (INVALID_SPEC, "; ".join(map(str, problems))) if problems else None
 
 
 def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:

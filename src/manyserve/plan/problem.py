@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -41,6 +41,12 @@ def shown_uri(uri: str) -> str:
     bare = re.split(r"[?#]", uri, maxsplit=1)[0]
     scheme, separator, rest = bare.rpartition("://")
     return shown(f"{scheme.rpartition('@')[2]}{separator}{rest.rpartition('@')[2]}")
+
+
+def too_long(value: Sized, most: int) -> str:
+    """Return the sentence for a text or a list that is too long; texts are not echoed, for any may hold a secret."""
+    what, unit = ("text", "characters") if isinstance(value, str) else ("list", "items")
+    return f"a {what} of {len(value)} {unit} is not allowed; it must have at most {most} {unit}"
 
 
 def shape_problems(path: str, error: ValidationError) -> list[Problem]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService, ServerFields
-from manyserve.api.pod import EnvVar, Resources
+from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import DEFAULT_CPU, DEFAULT_MEMORY, predictor_config
 from manyserve.plan.kserve_server import SPEAKS_V1, start_kserve_server
@@ -21,15 +21,14 @@ from manyserve.plan.triton import start_triton
 
 SERVER_USER = 1000
 _GPU = "nvidia.com/gpu"
-_LAID_OVER = ("resources", "ports", "volumeMounts", "securityContext", "args", "env", "name", "image")
+_LAID_OVER = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
+_HANDED_ON = {field.alias for field in ContainerFields.model_fields.values()} - _LAID_OVER
 
 
 def build_server(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
     """Return the container of the model server, the user's fields laid over ours."""
     server = service.spec.predictor.server
-    given = {key: each for key, each in server.to_wire().items() if key not in _LAID_OVER}
-    for key in ("runtimeVersion", "protocolVersion", "storageUri"):
-        given.pop(key, None)
+    given = {key: each for key, each in server.to_wire().items() if key in _HANDED_ON}
     port, start = http_port(service), how_to_start(service, config)
     return (
         _probes(start)
@@ -78,13 +77,13 @@ def http_port(service: InferenceService) -> int:
 def how_to_start(service: InferenceService, config: ServingConfig) -> Start:
     """Return how the host's server is started; one of the user's own gets only what they give."""
     predictor, port = service.spec.predictor, http_port(service)
-    if predictor.triton:
+    if predictor.name == "triton":
         known = predictor_config(service, config)
         return start_triton(
             port,
             image=server_image(service, config),
             restrict=known is None or known.restrict_load_api,
-            has_command=bool(predictor.triton.command),
+            has_command=bool(predictor.server.command),
         )
     if predictor.framework_server is None:
         return SPEAKS_V1 if predictor.protocol == "v1" else Start()

@@ -1,7 +1,7 @@
 """The rules for the server's container: its resources, its ports and its arguments.
 
-CEL knows what a quantity is and no more. The rest here is what would otherwise show only later: as pods that
-Kubernetes refuses, or as a server that the agent cannot reach.
+What they refuse would otherwise show only later: as pods that Kubernetes refuses, or as a server that the agent
+cannot reach.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _MLSERVER_ENV = (
     "MLSERVER_MODELS_DIR",
     "MLSERVER_LOAD_MODELS_AT_STARTUP",
 )
+_NOT_AT_STARTUP = ("MLSERVER_LOAD_MODELS_AT_STARTUP", "false")
+"""KServe 0.8 stores this variable on its hosts, with the value that the operator gives."""
 _TAKEN_PORTS = {GRPC_PORT: "gRPC", METRICS_PORT: "the server's metrics", AGENT_PORT: "the model agent"}
 
 
@@ -91,7 +93,7 @@ def arguments_leave_ours_alone(service: InferenceService) -> Iterator[Problem]:
 
 def the_load_api_stays_closed(service: InferenceService) -> Iterator[Problem]:
     """Refuse a key of the user's own for Triton's load API: Triton takes one, and it is the agent's."""
-    if service.spec.predictor.triton is None:
+    if service.spec.predictor.name != "triton":
         return
     for where, each, name, value in _arguments(service):
         if name in (HTTP_RESTRICTED, GRPC_RESTRICTED) and names_load_api(value):
@@ -103,16 +105,23 @@ def environment_leaves_ours_alone(service: InferenceService) -> Iterator[Problem
     predictor = service.spec.predictor
     if predictor.framework_server is None or predictor.protocol == "v1":
         return
-    ours = (KEY_ENV,) if predictor.triton else _MLSERVER_ENV
+    ours = (KEY_ENV,) if predictor.name == "triton" else _MLSERVER_ENV
     for index, each in enumerate(predictor.server.env or ()):
-        if each.name in ours:
+        if each.name in ours and (each.name, each.value) != _NOT_AT_STARTUP:
             where = f"{_server_path(service)}.env[{index}]"
             yield Problem(where, f"{each.name} is the operator's; it must be left out")
 
 
+def no_token_is_mounted(host: InferenceService) -> Iterator[Problem]:
+    """Refuse to give the pods of a host the token of their ServiceAccount."""
+    if host.spec.predictor.automount_service_account_token:
+        sentence = "true is not supported; it must be false: no pod of a host gets the token of its ServiceAccount"
+        yield Problem("spec.predictor.automountServiceAccountToken", sentence)
+
+
 def _our_arguments(service: InferenceService) -> Mapping[str, str]:
     predictor = service.spec.predictor
-    if predictor.triton:
+    if predictor.name == "triton":
         return _TRITON
     return _KSERVE if predictor.framework_server and predictor.protocol == "v1" else {}
 
@@ -127,8 +136,7 @@ def _arguments(service: InferenceService) -> Iterator[tuple[str, str, str, str]]
 
 
 def _server_path(service: InferenceService) -> str:
-    predictor = service.spec.predictor
-    return "spec.predictor.containers[0]" if predictor.containers else f"spec.predictor.{predictor.name or 'triton'}"
+    return f"spec.predictor.{service.spec.predictor.field or 'triton'}"
 
 
 def _resources(service: InferenceService) -> tuple[str, Resources]:
@@ -157,4 +165,5 @@ RULES: tuple[Rule, ...] = (
     arguments_leave_ours_alone,
     the_load_api_stays_closed,
     environment_leaves_ours_alone,
+    no_token_is_mounted,
 )

@@ -1,7 +1,7 @@
 """The rules for one InferenceService, whatever models it has.
 
-Each takes the host and yields what is wrong. The CRD holds many of them as CEL too; the sentences are the
-same, so that a user reads the same whichever of the two answers. `RULES` is the specification.
+Each takes the host and yields what is wrong. The webhook runs them at `kubectl apply`, and the operator again for
+what is stored. `RULES` is the specification.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from manyserve.api.inferenceservice import NAME_LIMIT, PREDICTORS, UNSUPPORTED, InferenceService
-from manyserve.plan import server_rules
+from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, InferenceService
+from manyserve.plan import server_rules, size_rules
+from manyserve.plan.capacity import given_predictors
+from manyserve.plan.field_rules import every_field_of_a_host_is_known
 from manyserve.plan.problem import Problem, shown
 
 Rule = Callable[[InferenceService], Iterator[Problem]]
@@ -23,7 +25,9 @@ STORAGE_SENTENCE = "storageUri is not supported on a multi-model host; place mod
 REPLICAS_SENTENCE = "maxReplicas must not be below minReplicas (which is 1 when unset)"
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_PREDICTOR_FIELDS = {name: "".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in UNSUPPORTED}
+_SCALE_METRICS = ("cpu", "memory")
+_PROTOCOLS = {"triton": ("v2",)}
+_BOTH_PROTOCOLS = ("v1", "v2")
 
 
 def name_leaves_room_for_children(service: InferenceService) -> Iterator[Problem]:
@@ -35,7 +39,7 @@ def name_leaves_room_for_children(service: InferenceService) -> Iterator[Problem
 
 def one_predictor_is_given(service: InferenceService) -> Iterator[Problem]:
     """Require exactly one model server."""
-    given = [name for name in PREDICTORS if getattr(service.spec.predictor, name) is not None]
+    given = given_predictors(service)
     if len(given) != 1:
         found = f"{len(given)} are given: {', '.join(given)}" if given else "none is given"
         yield Problem(
@@ -43,21 +47,37 @@ def one_predictor_is_given(service: InferenceService) -> Iterator[Problem]:
         )
 
 
-def nothing_unsupported_is_asked_for(service: InferenceService) -> Iterator[Problem]:
-    """Refuse each field that is not done yet: none is accepted and ignored."""
-    for name in ("transformer", "explainer"):
-        if getattr(service.spec, name) is not None:
-            yield Problem(f"spec.{name}", f"spec.{name} is not supported yet")
-    for name, attribute in _PREDICTOR_FIELDS.items():
-        if getattr(service.spec.predictor, attribute) is not None:
-            yield Problem(f"spec.predictor.{name}", f"{name} is not supported yet")
+def a_framework_names_its_server(host: InferenceService) -> Iterator[Problem]:
+    """Require of the form `model` a framework for which there is a model server."""
+    model = host.spec.predictor.model
+    if model is not None and model.model_format.name not in FRAMEWORKS:
+        sentence = f"{shown(model.model_format.name)} has no model server; it must be one of: {', '.join(FRAMEWORKS)}"
+        yield Problem("spec.predictor.model.modelFormat.name", sentence)
 
 
 def models_come_as_objects_of_their_own(service: InferenceService) -> Iterator[Problem]:
     """Refuse a storageUri of the host's own."""
     server = service.spec.predictor.framework_server
     if server and server.storage_uri is not None:
-        yield Problem(f"spec.predictor.{service.spec.predictor.name}.storageUri", STORAGE_SENTENCE)
+        yield Problem(f"spec.predictor.{service.spec.predictor.field}.storageUri", STORAGE_SENTENCE)
+
+
+def the_server_speaks_the_protocol(host: InferenceService) -> Iterator[Problem]:
+    """Require a protocol that the server speaks."""
+    predictor = host.spec.predictor
+    found = predictor.framework_server.protocol_version if predictor.framework_server else None
+    allowed = _PROTOCOLS.get(predictor.name, _BOTH_PROTOCOLS)
+    if found is not None and found not in allowed:
+        where = f"spec.predictor.{predictor.field}.protocolVersion"
+        yield Problem(where, f"{shown(found)} is not supported; it must be {' or '.join(allowed)}")
+
+
+def replicas_scale_by_what_is_measured(host: InferenceService) -> Iterator[Problem]:
+    """Require a metric that an autoscaler of Kubernetes has by itself."""
+    found = host.spec.predictor.scale_metric
+    if found is not None and found not in _SCALE_METRICS:
+        sentence = f"{shown(found)} is not supported; it must be {' or '.join(_SCALE_METRICS)}"
+        yield Problem("spec.predictor.scaleMetric", sentence)
 
 
 def replicas_are_a_range(service: InferenceService) -> Iterator[Problem]:
@@ -70,8 +90,11 @@ def replicas_are_a_range(service: InferenceService) -> Iterator[Problem]:
 
 
 def own_server_takes_several_models(service: InferenceService) -> Iterator[Problem]:
-    """Require of a user's own server its image, and the word that it takes several models."""
-    for index, each in enumerate(service.spec.predictor.containers or ()):
+    """Require of a user's own server that it is one, its image, and the word that it takes several models."""
+    containers = service.spec.predictor.containers or ()
+    if len(containers) > 1:
+        yield Problem("spec.predictor.containers", f"{len(containers)} are given; it must be one, the model server")
+    for index, each in enumerate(containers[:1]):
         path = f"spec.predictor.containers[{index}]"
         if not each.image:
             yield Problem(f"{path}.image", "is missing; a server of your own must name its image")
@@ -82,9 +105,13 @@ def own_server_takes_several_models(service: InferenceService) -> Iterator[Probl
 RULES: tuple[Rule, ...] = (
     name_leaves_room_for_children,
     one_predictor_is_given,
-    nothing_unsupported_is_asked_for,
+    every_field_of_a_host_is_known,
+    a_framework_names_its_server,
     models_come_as_objects_of_their_own,
+    the_server_speaks_the_protocol,
+    replicas_scale_by_what_is_measured,
     replicas_are_a_range,
     own_server_takes_several_models,
+    *size_rules.RULES,
     *server_rules.RULES,
 )

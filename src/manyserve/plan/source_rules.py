@@ -1,6 +1,6 @@
 """The rules for where a model is stored: what its URI alone tells, and what the configuration allows.
 
-`RULES` are the forms of `api.storageuri`, which the CRD holds as CEL too. `why_not_source` asks besides what
+`RULES` are the forms of `api.storageuri`. `why_not_source` asks besides what
 only the configuration knows: whether http:// is read at all, and which addresses that are not public are.
 Names are let through here, since only the agent can tell what they resolve to, and judges each address
 before it connects; literal addresses, this very machine and the cluster's own names are refused at once.
@@ -15,20 +15,29 @@ from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.storageuri import FORMS, PLAIN_SENTENCE, SCHEME_SENTENCE, has_form, is_plain, scheme_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.addresses import why_not_host
-from manyserve.plan.problem import Problem, shown_uri
+from manyserve.plan.problem import Problem, shown_uri, too_long
 
 STORAGE_URI = "spec.model.storageUri"
+URI_LIMIT = 2048
+"""Characters."""
 HTTP_SENTENCE = (
     "http:// is not allowed, since anyone on the way can change what is read; it must be https://, or the "
     "administrator sets credentials.https.allowHttp in inferenceservice-config"
 )
 
 
+def uri_has_a_size(model: TrainedModel) -> Iterator[Problem]:
+    """Require a URI that is not longer than those of stores; a longer one is not read any further."""
+    uri = model.spec.model.storage_uri
+    if _is_too_long(uri):
+        yield Problem(STORAGE_URI, too_long(uri, URI_LIMIT))
+
+
 def scheme_is_known(model: TrainedModel) -> Iterator[Problem]:
     """Require a scheme that agents can download."""
     uri = model.spec.model.storage_uri
     scheme = scheme_of(uri)
-    if scheme not in FORMS:
+    if scheme not in FORMS and not _is_too_long(uri):
         found = "has no scheme" if scheme is None else "has an unknown scheme"
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} {found}; it {SCHEME_SENTENCE}")
 
@@ -36,7 +45,7 @@ def scheme_is_known(model: TrainedModel) -> Iterator[Problem]:
 def uri_is_plain(model: TrainedModel) -> Iterator[Problem]:
     """Refuse what could be a secret or lead elsewhere."""
     uri = model.spec.model.storage_uri
-    if scheme_of(uri) is not None and not is_plain(uri):
+    if scheme_of(uri) is not None and not _is_too_long(uri) and not is_plain(uri):
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} is not a plain URI; it {PLAIN_SENTENCE}")
 
 
@@ -44,11 +53,12 @@ def uri_has_the_form_of_its_scheme(model: TrainedModel) -> Iterator[Problem]:
     """Require what the scheme asks for: a bucket, a host, a claim."""
     uri = model.spec.model.storage_uri
     form = FORMS.get(scheme_of(uri) or "")
-    if form is not None and is_plain(uri) and not has_form(uri, form):
+    if form is not None and not _is_too_long(uri) and is_plain(uri) and not has_form(uri, form):
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} is not allowed; it {form.sentence}")
 
 
 RULES: tuple[Callable[[TrainedModel], Iterator[Problem]], ...] = (
+    uri_has_a_size,
     scheme_is_known,
     uri_is_plain,
     uri_has_the_form_of_its_scheme,
@@ -63,6 +73,10 @@ def why_not_source(uri: str, https: HttpsCredentials) -> str | None:
     if scheme == "http" and not https.allow_http:
         return HTTP_SENTENCE
     return why_not_host(_host(uri), https.allowed_networks)
+
+
+def _is_too_long(uri: str) -> bool:
+    return len(uri) > URI_LIMIT
 
 
 def _host(uri: str) -> str:

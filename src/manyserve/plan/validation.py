@@ -1,9 +1,8 @@
 """What one object alone can tell: whether it is one that can be honoured at all.
 
-The API server asks first, by the schema and the CEL rules of the CRDs; the webhook asks again, because it can
-say more and say it better; the operator asks once more about hosts, because objects may have been stored
-before a rule was, or past a webhook that was down. All give the same sentences. The rules themselves stand in
-`model_rules` and `service_rules`.
+The CRDs check types only, for other controllers write the same kinds. The webhook runs the rules at `kubectl apply`.
+The operator runs them again, because objects may have been stored before a rule was, or past a webhook that was
+down. Both give the same sentences. The rules themselves stand in `model_rules` and `service_rules`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
 from manyserve.api.quantity import EXAMPLE
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
+from manyserve.api.unknown_fields import carried
 from manyserve.plan import model_rules, service_rules
 from manyserve.plan.problem import Problem, shape_problems, shown
 from manyserve.plan.source_rules import STORAGE_URI, why_not_source
@@ -45,12 +45,15 @@ def parse_model(raw: Raw) -> TrainedModel:
         raise UnreadableError(
             [Problem("spec.model.memory", f"{shown(memory)} is not a quantity; it must be {EXAMPLE}")]
         )
-    return TrainedModel(metadata=_meta(raw), spec=_part("spec", TrainedModelSpec, spec))
+    parsed = _part("spec", TrainedModelSpec, spec)
+    return TrainedModel(metadata=_meta(raw), spec=parsed, unknown_fields=carried(TrainedModel, spec))
 
 
 def parse_service(raw: Raw) -> InferenceService:
     """Return the host, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
-    return InferenceService(metadata=_meta(raw), spec=_part("spec", InferenceServiceSpec, raw.get("spec")))
+    spec = raw.get("spec")
+    parsed = _part("spec", InferenceServiceSpec, spec)
+    return InferenceService(metadata=_meta(raw), spec=parsed, unknown_fields=carried(InferenceService, spec))
 
 
 def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = None) -> list[Problem]:

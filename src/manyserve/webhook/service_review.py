@@ -18,6 +18,7 @@ from manyserve.plan.capacity import (
     why_not_framework,
     why_not_several,
 )
+from manyserve.plan.ignored import ignored_fields
 from manyserve.plan.validation import UnreadableError, parse_service, service_problems
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
@@ -37,7 +38,7 @@ def judge_service(request: Request, view: View) -> Verdict:
         return allowed()
     host = request.host(new.metadata.name)
     refusal = _judge_change(host, old, new, view) if old is not None else None
-    return refusal or allowed(*_hints(new))
+    return refusal or allowed(*_hints(new), *ignored_fields(new))
 
 
 def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Verdict | None:

@@ -1,0 +1,79 @@
+"""Detection of fields that our types do not know.
+
+The CRDs preserve unknown fields, so a misspelt one is stored. The walk follows the types and stops at each
+opaque part. What stands there is Kubernetes' to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from typing import Annotated, Any, Self, get_args
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from manyserve.api.base import Wire
+
+MOST = 100
+"""Paths that an object carries: more say nothing more."""
+_NAME_LIMIT = 64
+
+
+class Whole(Wire):
+    """A whole object, which carries the paths of the unknown fields of its spec."""
+
+    unknown_fields: Annotated[SkipJsonSchema[tuple[str, ...]], Field(exclude=True)] = ()
+
+    @classmethod
+    def from_wire(cls, data: Any) -> Self:
+        """Parse the JSON form. Raises `pydantic.ValidationError`."""
+        if not isinstance(data, Mapping):
+            return super().from_wire(data)
+        return super().from_wire({**data, "unknownFields": carried(cls, data.get("spec"))})
+
+
+def carried(kind: type[Whole], spec: Any) -> tuple[str, ...]:
+    """Return the paths of the unknown fields of a spec that an object of this kind carries."""
+    part = _parts(kind).get("spec")
+    if part is None or not isinstance(spec, Mapping):
+        return ()
+    return tuple(islice(unknown_fields(part, spec, "spec"), MOST))
+
+
+def unknown_fields(kind: type[BaseModel], data: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield the path of each field that the type does not know and that is not null, in the order of the object."""
+    known = _parts(kind)
+    for name, value in data.items():
+        if name not in known:
+            if value is not None:
+                yield _path(path, name)
+            continue
+        part = known[name]
+        if part is None:
+            continue
+        if isinstance(value, Mapping):
+            yield from unknown_fields(part, value, f"{path}.{name}")
+        elif isinstance(value, list):
+            for index, each in enumerate(value):
+                if isinstance(each, Mapping):
+                    yield from unknown_fields(part, each, f"{path}.{name}[{index}]")
+
+
+@cache
+def _parts(kind: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Return the fields of a type by their names on the wire, each with the type of its objects if it is ours."""
+    return {field.alias or name: _part(field.annotation) for name, field in kind.model_fields.items()}
+
+
+def _part(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _part(each)) is not None), None)
+
+
+def _path(path: str, name: str) -> str:
+    """Return the path as it may be echoed: cut, printable, on one line."""
+    short = name[:_NAME_LIMIT]
+    return f"{path}.{short if short.isprintable() else ascii(short)}"

@@ -1,0 +1,102 @@
+"""The fields of KFServing and KServe, up to 0.20, that manyserve knows and does not support yet.
+
+The CRD keeps and explains each of them. On a host of ours the rules refuse it with a sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+Level = Literal["spec", "predictor", "server"]
+
+
+class Unsupported(NamedTuple):
+    """A field: the object in which it stands, its name, and its description."""
+
+    level: Level
+    name: str
+    description: str
+
+
+UNSUPPORTED = (
+    Unsupported("spec", "transformer", "Steps before and after the predictor."),
+    Unsupported("spec", "explainer", "Explanations."),
+    Unsupported("spec", "canary", "Further predictors, each with a part of the traffic."),
+    Unsupported("predictor", "tensorflow", "TensorFlow Serving."),
+    Unsupported("predictor", "pytorch", "PyTorch server."),
+    Unsupported("predictor", "onnx", "ONNX Runtime server."),
+    Unsupported("predictor", "huggingface", "Hugging Face server."),
+    Unsupported("predictor", "pmml", "PMML server."),
+    Unsupported("predictor", "paddle", "Paddle server."),
+    Unsupported("predictor", "allocation", "Whether all replicas hold the same models."),
+    Unsupported("predictor", "name", "Name of the predictor in the names of its children."),
+    Unsupported("predictor", "canaryTrafficPercent", "Traffic for the newest revision."),
+    Unsupported("predictor", "containerConcurrency", "Requests at once a replica."),
+    Unsupported("predictor", "timeout", "Seconds for a request."),
+    Unsupported("predictor", "batcher", "Batching of requests."),
+    Unsupported("predictor", "logger", "Logging of requests."),
+    Unsupported("predictor", "scaleMetricType", "Whether scaleTarget is a utilization or an average value."),
+    Unsupported("predictor", "autoScaling", "Metrics and behaviour of the autoscaler."),
+    Unsupported("predictor", "labels", "Further labels of the pods."),
+    Unsupported("predictor", "annotations", "Further annotations of the pods."),
+    Unsupported("predictor", "deploymentStrategy", "How pods are replaced."),
+    Unsupported("predictor", "workerSpec", "Further pods of a server that runs on several nodes."),
+    Unsupported("predictor", "storageUris", "Several models of the predictor's own."),
+    Unsupported("predictor", "storageContainerName", "Container that downloads the predictor's own model."),
+    Unsupported("predictor", "parallelism", "Requests at once a replica, in the API before v1beta1."),
+    Unsupported("predictor", "activeDeadlineSeconds", "Seconds after which a pod is ended."),
+    Unsupported("predictor", "dnsConfig", "DNS settings of the pods."),
+    Unsupported("predictor", "dnsPolicy", "DNS policy of the pods."),
+    Unsupported("predictor", "enableServiceLinks", "Variables for the Services of the namespace."),
+    Unsupported("predictor", "ephemeralContainers", "Containers for debugging."),
+    Unsupported("predictor", "hostAliases", "Lines for /etc/hosts."),
+    Unsupported("predictor", "hostIPC", "Use of the node's IPC namespace."),
+    Unsupported("predictor", "hostNetwork", "Use of the node's network."),
+    Unsupported("predictor", "hostPID", "Use of the node's process namespace."),
+    Unsupported("predictor", "hostUsers", "Use of the node's user namespace."),
+    Unsupported("predictor", "hostname", "Host name of the pods."),
+    Unsupported("predictor", "hostnameOverride", "Host name of the pods, whole."),
+    Unsupported("predictor", "initContainers", "Containers that run before the server."),
+    Unsupported("predictor", "nodeName", "Node on which the pods run."),
+    Unsupported("predictor", "os", "Operating system of the pods."),
+    Unsupported("predictor", "overhead", "Resources that a pod takes besides its containers'."),
+    Unsupported("predictor", "preemptionPolicy", "Whether the pods may displace others."),
+    Unsupported("predictor", "priority", "Priority as a number."),
+    Unsupported("predictor", "readinessGates", "Further conditions of a ready pod."),
+    Unsupported("predictor", "resourceClaims", "Resource claims of the pods."),
+    Unsupported("predictor", "resources", "Requests and limits of a whole pod."),
+    Unsupported("predictor", "restartPolicy", "When containers are started again."),
+    Unsupported("predictor", "schedulingGates", "What holds the pods back from scheduling."),
+    Unsupported("predictor", "serviceAccount", "Former name of serviceAccountName."),
+    Unsupported("predictor", "setHostnameAsFQDN", "Use of the full domain name as host name."),
+    Unsupported("predictor", "shareProcessNamespace", "One process namespace for all containers."),
+    Unsupported("predictor", "subdomain", "Subdomain of the pods."),
+    Unsupported("server", "storage", "A model of the predictor's own, by a key of the storage secret."),
+    Unsupported("server", "confidential", "Decryption of the predictor's own model."),
+    Unsupported("server", "resizePolicy", "How the container takes other resources."),
+    Unsupported("server", "restartPolicy", "When the container is started again."),
+    Unsupported("server", "restartPolicyRules", "When the container is started again, by exit code."),
+    Unsupported("server", "stdin", "A buffer for standard input."),
+    Unsupported("server", "stdinOnce", "Whether standard input is closed after one use."),
+    Unsupported("server", "terminationMessagePath", "File with the container's last message."),
+    Unsupported("server", "terminationMessagePolicy", "Where the container's last message comes from."),
+    Unsupported("server", "tty", "A terminal for the container."),
+    Unsupported("server", "volumeDevices", "Block devices."),
+)
+
+
+def named(level: Level) -> tuple[str, ...]:
+    """Return the names of the fields of one level."""
+    return tuple(each.name for each in UNSUPPORTED if each.level == level)
+
+
+def properties(level: Level) -> dict[str, Any]:
+    """Return what JSON schema holds beside a type's own properties: each field of one level, of any type."""
+    found = (each for each in UNSUPPORTED if each.level == level)
+    return {
+        each.name: {
+            "description": f"{each.description} Not supported yet: refused on a multi-model host.",
+            "x-kubernetes-preserve-unknown-fields": True,
+        }
+        for each in found
+    }

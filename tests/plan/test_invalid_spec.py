@@ -1,0 +1,135 @@
+"""Objects that break a rule, past a webhook that was down: hosts, their children and models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from manyserve.api import conditions, modelconfig, names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.plan.model_config import text_of
+from manyserve.plan.observed import Observed
+from manyserve.plan.plan import plan
+from tests.plan.test_plan import ready, seen
+from tests.support import make, world
+
+pytestmark = pytest.mark.usefixtures("both_forms")
+INVALID: dict[str, dict[str, Any]] = {
+    "an argument": {"triton": {"args": ["--model-control-mode=poll"]}},
+    "an unknown field": {"foo": 1},
+    "a field that is not supported": {"batcher": {}},
+    "a memory limit that cannot be read": {"triton": {"resources": {"limits": {"memory": "abc"}}}},
+    "no replicas": {"minReplicas": 0},
+    "two predictors": {"sklearn": {}},
+}
+SPECS = pytest.mark.parametrize("fields", INVALID.values(), ids=INVALID)
+
+
+def host_ready(observed: Observed) -> tuple[str, str | None, str | None]:
+    assert observed.service
+    found = conditions.find(observed.service.status.conditions, conditions.READY)
+    assert found
+    return found.status, found.reason, found.message
+
+
+def entries(observed: Observed) -> set[str]:
+    config_map = observed.child("ConfigMap", names.model_config("triton-mms"))
+    return {each.model_name for each in modelconfig.parse((config_map and text_of(config_map)) or "[]")}
+
+
+def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
+    """Return the snapshot after the host's spec became invalid; the host keeps its status."""
+    assert observed.service
+    raw = make.host_object(**fields) | {"status": observed.service.status.to_wire()}
+    return replace(observed, service=InferenceService.from_wire(raw))
+
+
+@SPECS
+def test_a_new_host_gets_no_child_and_the_sentence_and_a_warning(fields: dict[str, Any]) -> None:
+    start = seen(make.model("a"), service=make.host(**fields))
+    todo = plan(start, make.NOW)
+    assert (todo.applies, todo.deletes, todo.config) == ((), (), None)
+    (event,) = [each for each in todo.events if each.kind == "InferenceService"]
+    assert (event.type, event.reason) == ("Warning", "InvalidSpec")
+    after = world.settle(start)
+    assert after.children == {}
+    status, reason, message = host_ready(after)
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert message
+    assert message.startswith("spec.predictor")
+    assert ready(after.models[0])[0] == "False"
+    assert plan(after, make.NOW).empty
+
+
+@SPECS
+def test_the_children_of_a_host_that_becomes_invalid_stay_as_they_are_and_its_models_answer(
+    fields: dict[str, Any],
+) -> None:
+    settled = world.settle(seen(make.model("a"), make.model("b"), service=make.host(minReplicas=2, maxReplicas=3)))
+    (event,) = plan(spoilt(settled, fields), make.NOW).events
+    assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", "InvalidSpec")
+    after = world.settle(spoilt(settled, fields))
+    assert after.children == settled.children
+    assert host_ready(after)[:2] == ("True", "InvalidSpec")
+    assert [ready(each)[0] for each in after.models] == ["True", "True"]
+    mended = world.settle(replace(after, service=settled.service))
+    assert host_ready(mended)[:2] == ("True", None)
+
+
+@SPECS
+def test_an_invalid_host_takes_no_new_model_and_lets_go_of_a_deleted_one(fields: dict[str, Any]) -> None:
+    settled = spoilt(world.settle(seen(make.model("a", memory="1Mi"), make.model("b", memory="1Mi"))), fields)
+    more = replace(settled, models=(settled.models[0], make.model("c", memory="1Mi")))
+    after = world.settle(more)
+    assert entries(after) == {"a"}
+    loaded = conditions.find(after.models[1].status.conditions, conditions.LOADED)
+    assert loaded
+    assert loaded.reason == "InferenceServiceNotReady"
+    assert loaded.message
+    assert loaded.message.startswith("not placed on triton-mms: the spec of triton-mms is invalid: spec.predictor")
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"memory": "abc"}, "spec.model.memory: 'abc' is not a quantity"),
+        ({"framework": "Py Torch"}, "spec.model.framework: 'Py Torch' is not a framework"),
+        ({"uri": "bucket"}, "spec.model.storageUri: 'bucket' has no scheme"),
+        ({"uri": ""}, "spec.model.storageUri: '' has no scheme"),
+        ({"storageURI": "gs://b/m"}, "spec.model.storageURI: is not a field that manyserve knows"),
+        ({"digest": "x"}, "spec.model.digest: 'x' is not a digest"),
+    ],
+)
+def test_a_model_that_breaks_a_rule_is_not_placed_and_says_why(fields: dict[str, Any], sentence: str) -> None:
+    after = world.settle(seen(make.model("a", **fields), make.model("b")))
+    assert entries(after) == {"b"}
+    status, reason, message = ready(after.models[0])
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert message
+    assert message.startswith(f"not placed on triton-mms: {sentence}")
+    assert ready(after.models[1])[0] == "True"
+
+
+def test_a_model_without_a_host_that_breaks_a_rule_says_so_rather_than_that_it_waits() -> None:
+    after = world.settle(seen(make.model("a", memory="abc"), service=None))
+    assert ready(after.models[0])[:2] == ("False", "InvalidSpec")
+
+
+def test_a_placed_model_that_is_given_an_unknown_field_stays_and_says_so() -> None:
+    settled = world.settle(seen(make.model("a")))
+    given = settled.models[0].model_copy(update={"unknown_fields": ("spec.foo",)})
+    after = world.settle(replace(settled, models=(given,)))
+    assert entries(after) == {"a"}
+    status, reason, message = ready(after.models[0])
+    assert (status, reason) == ("True", "InvalidSpec")
+    assert message
+    assert message.startswith("spec.foo: is not a field")
+
+
+def test_a_placed_model_that_changes_into_an_invalid_one_is_not_placed_any_more() -> None:
+    settled = world.settle(seen(make.model("a"), make.model("b")))
+    after = world.settle(replace(settled, models=(make.model("a", uri="gs://bucket"), settled.models[1])))
+    assert entries(after) == {"b"}
+    assert ready(after.models[0])[:2] == ("False", "InvalidSpec")
