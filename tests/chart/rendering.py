@@ -16,6 +16,7 @@ VARIANTS = (
     ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=QUFB"),
     ("networkPolicy.enabled=true", "gateway.enabled=true", "config.ingress.gateway=infra/gateway"),
     ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
+    ("api.group=serving.manyserve.io",),
     ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
 )
 

@@ -20,6 +20,7 @@ from tests.faults.faults import CONFIG
 from tests.faults.scene import HOST, Scene
 from tests.support import make
 from tests.support.control_plane import CRDS
+from tests.support.foreign_crds import permissive_crds
 
 Manifest = dict[str, Any]
 FIRST = Path(__file__).parents[1] / "data" / "first_crds"
@@ -62,23 +63,6 @@ def _conditions() -> list[Manifest]:
     return [{"type": kind, "status": "True", "lastTransitionTime": LONG_AGO, "severity": "Info"} for kind in kinds]
 
 
-def _permissive(kind: str, plural: str, short: str, version: str) -> Manifest:
-    """Return a CRD that takes anything."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    one = {"name": version, "served": True, "storage": True, "subresources": {"status": {}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.serving.kserve.io"},
-        "spec": {
-            "group": "serving.kserve.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "shortNames": [short], "singular": kind.lower()},
-            "versions": [one | {"schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-
-
 def _text(folder: Path) -> str:
     return "\n---\n".join(each.read_text() for each in sorted(folder.glob("*.yaml")))
 
@@ -86,12 +70,7 @@ def _text(folder: Path) -> str:
 RELEASES = {
     "our first": Release(_text(FIRST), "gs://bucket", nothing),
     "KServe": Release(
-        yaml.safe_dump_all(
-            [
-                _permissive("InferenceService", "inferenceservices", "isvc", "v1beta1"),
-                _permissive("TrainedModel", "trainedmodels", "tm", "v1alpha1"),
-            ]
-        ),
+        yaml.safe_dump_all(permissive_crds()),
         "gs://bucket/a model",
         as_kserve_left_it,
     ),

@@ -57,9 +57,8 @@ async def test_without_the_crds_the_command_that_installs_them_is_said() -> None
     server = ScriptedServer()
     server.answers.append((404, {}, {"message": "the server could not find the requested resource"}))
     async with served(server) as client:
-        with pytest.raises(
-            StartupError, match=r"^inferenceservices.serving.kserve.io is not installed .* kubectl apply"
-        ):
+        command = r"manyserve crds --group serving\.kserve\.io \| kubectl apply"
+        with pytest.raises(StartupError, match=rf"^inferenceservices.serving.kserve.io is not installed .* {command}"):
             await check(client)
 
 

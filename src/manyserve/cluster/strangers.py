@@ -6,7 +6,6 @@ in our copies has our label; before we write something that is not, we look who 
 
 from __future__ import annotations
 
-from manyserve.api.names import MANAGED_BY
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.copies import key_of
 from manyserve.cluster.errors import Conflict, NameTaken, NotFound, NotTakenOver
@@ -62,8 +61,9 @@ async def _take_over(client: KubeHttp, copies: Informer, found: Manifest, manife
 
 
 async def _label(client: KubeHttp, found: Manifest, manifest: Manifest) -> None:
-    if MANAGED_BY not in (found["metadata"].get("labels") or {}):
-        await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": manifest["metadata"]["labels"]}})
+    labels = manifest["metadata"]["labels"]
+    if not labels.items() <= (found["metadata"].get("labels") or {}).items():
+        await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": labels}})
 
 
 def _owners(manifest: Manifest) -> set[str]:

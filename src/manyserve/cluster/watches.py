@@ -19,7 +19,8 @@ from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
 from manyserve.plan.observed import Reach, Sight
 
-OURS = f"{MANAGED_BY}={MANAGER}"
+OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
+"""The second label is of this process's API group: children in the other group are another operator's."""
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
 """As the hosts' Services select them: a client's pod may well name the host in a label, too."""
 HostOf = Callable[[Manifest], Key]

@@ -14,7 +14,7 @@ from typing import Any
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import GROUP, Key
+from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import Unmanaged
@@ -24,8 +24,8 @@ from manyserve.plan.validation import service_problems
 Manifest = dict[str, Any]
 
 
-S3_ANNOTATION = f"{GROUP}/s3-"
-"""How the annotations begin that say, as in KServe, where S3 is."""
+S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
+"""Prefixes of the annotations that say, as in KServe, where S3 is; the first one has precedence."""
 
 
 @dataclass(frozen=True)
