@@ -32,6 +32,9 @@ class Kubelet:
         """Models that cannot be loaded."""
         self.configs: list[tuple[str, ...]] = []
         """The models of each ConfigMap that was seen."""
+        self.starts = asyncio.Event()
+        """Cleared, new pods stay Pending until it is set."""
+        self.starts.set()
         self._client = client
         self._namespace = namespace
         self._pods = f"{names.HOST_LABEL.replace(names.GROUP, group)}={host}"
@@ -87,6 +90,7 @@ class Kubelet:
         self.say(config=modelconfig.content_hash(self._text), models=models)
 
     async def _run(self, pod: Manifest) -> None:
+        await self.starts.wait()
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
         status = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}], "conditions": ready}
         await self._patch_status(kinds.POD, pod, status)

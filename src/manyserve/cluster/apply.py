@@ -32,6 +32,7 @@ from manyserve.cluster.errors import (
     Invalid,
     NameTaken,
     NotFound,
+    NotTakenOver,
     Refused,
     Unavailable,
 )
@@ -95,14 +96,16 @@ class Applier:
             When it is to be planned again.
         """
         refused: dict[Child, str] = {}
-        delete = partial(self._delete, key)
-        applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
+        foreign: set[Child] = set()
+        delete, apply = partial(self._delete, key), partial(self._apply, foreign)
+        applies = (partial(self._child, child_of(each.manifest), refused, apply, each) for each in todo.applies)
         deletes = (partial(self._child, each.child, refused, delete, each) for each in todo.deletes)
         await self._urgent.do([*applies, *deletes])
         if todo.config:
             write = partial(self._child, child_of(todo.config.manifest), refused, self._write_config, todo.config)
             await self._urgent.do([write])
         failed = await self._tell(key, todo, manners)
+        self._remember_foreign(key, frozenset(foreign))
         self._remember(key, refused)
         if failed:
             raise failed[0]
@@ -138,6 +141,13 @@ class Applier:
             self._known.failures[key] = refused
             raise Refused("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
 
+    def _remember_foreign(self, key: Key, foreign: frozenset[Child]) -> None:
+        """Keep for the next plan which children are another controller's still, and make that plan when they change."""
+        if foreign != self._known.foreign.pop(key, frozenset()):
+            self._known.touch(key)
+        if foreign:
+            self._known.foreign[key] = foreign
+
     async def _child(
         self, child: Child, refused: dict[Child, str], write: Callable[[Action], Awaitable[None]], action: Action
     ) -> None:
@@ -151,11 +161,16 @@ class Applier:
                 raise
             refused[child] = str(error)  # the API server is there: an admission webhook of somebody's is not
 
-    async def _apply(self, action: Apply) -> None:
+    async def _apply(self, foreign: set[Child], action: Apply) -> None:
         kind = kinds.KINDS[action.manifest["kind"]]
         key = key_of(action.manifest)
         copies = self._informer_of(kind.name, key.namespace)
-        await claim(self._client, copies, action.manifest)
+        try:
+            await claim(self._client, copies, action.manifest, taking_over=action.take_over)
+        except NotTakenOver as waiting:  # the Deployment's next change plans again
+            _log.info("leave %s %s: %s", kind.name, key, waiting)
+            foreign.add(child_of(action.manifest))
+            return
         _log.info("apply %s %s: %s", kind.name, key, action.because)
         with copies.copy.writing(key):
             self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))

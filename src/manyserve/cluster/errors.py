@@ -83,6 +83,10 @@ class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
+class NotTakenOver(ClusterError):
+    """An object that another controller made for the host stays as it is until the host's Deployment is ready."""
+
+
 class OutOfScope(ClusterError):
     """Nothing was sent: the namespace is out of scope."""
 

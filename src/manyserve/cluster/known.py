@@ -71,6 +71,8 @@ class Known:
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.failures: dict[Key, dict[Child, str]] = {}
+        self.foreign: dict[Key, frozenset[Child]] = {}
+        """Children that another controller made for a host, and that are not taken over yet."""
         self.accounts = Accounts()
         self.looked: dict[Name, Looked] = {}
         """What was looked up by name."""

@@ -35,6 +35,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
         failures=dict(known.failures.get(key, {})),
+        foreign=known.foreign.get(key, frozenset()),
         account=surroundings.account(known, key),
         claims=surroundings.claims(known, key),
         doubtful_claims=surroundings.doubtful_claims(known, key),

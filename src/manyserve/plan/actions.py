@@ -16,6 +16,8 @@ class Apply:
 
     manifest: Manifest
     because: str
+    take_over: bool = True
+    """Whether an object that another controller made for this host becomes ours now."""
 
 
 @dataclass(frozen=True)

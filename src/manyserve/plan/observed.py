@@ -117,6 +117,8 @@ class Observed:
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """What the API server said when a child was last written and refused, by child."""
+    foreign: frozenset[Child] = frozenset()
+    """Children that another controller made for this host, and that lead requests to its pods still."""
 
     account: Account | None = None
     """None when the ServiceAccount does not exist."""

@@ -1,7 +1,7 @@
 """From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
 
 Objects out of scope always pass. Other objects that manyserve does not manage come next (`unmanaged_review`): updates
-of them pass, creates may not.
+of them pass, creates may not. An update that makes an object managed is judged as a create.
 
 Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
 writes owner references, users write labels), and what was wrong in the same way before. So an object that was
@@ -10,14 +10,14 @@ stored before a rule was made stays editable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from manyserve.webhook.ledger import Share
 from manyserve.webhook.model_review import judge_model
 from manyserve.webhook.request import BadReviewError, Request, read
 from manyserve.webhook.service_review import judge_service
-from manyserve.webhook.unmanaged_review import review_unmanaged
+from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
 from manyserve.webhook.verdict import ALLOWED, Verdict, answer
 from manyserve.webhook.view import View
 
@@ -54,7 +54,9 @@ def judge(request: Request, view: View) -> Verdict:
     unmanaged = review_unmanaged(request, view)
     if unmanaged is not None:
         return unmanaged
-    if _keeps_its_spec(request):
+    if becomes_managed(request):  # nothing has judged it before
+        request = replace(request, old=None)
+    elif _keeps_its_spec(request):
         return ALLOWED
     return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
 

@@ -27,6 +27,11 @@ def review_unmanaged(request: Request, view: View) -> Verdict | None:
     return invalid([Problem(unmanaged.path, f"{unmanaged.message}; {_LET_IN}")])
 
 
+def becomes_managed(request: Request) -> bool:
+    """Return whether an update makes a managed object of an unmanaged one, as a migration from KServe does."""
+    return request.old is not None and _why_unmanaged(request, request.old) is not None
+
+
 def _why_unmanaged(request: Request, thing: Raw) -> Unmanaged | None:
     return host_unmanaged(thing) if request.kind == "InferenceService" else model_unmanaged(thing)
 
