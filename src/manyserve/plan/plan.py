@@ -56,7 +56,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     status = host_status(service, observed, placement, made.deployment, now)
     replicas = replicas_of(observed)
     text = entries.MEMORY.text(placement.placed, current)
-    touched, wait = nudges(replicas if ours else (), modelconfig.content_hash(text), now)
+    none_wanted = bool(observed.host_problems) and config_map is None
+    touched, wait = nudges(replicas if ours and not none_wanted else (), modelconfig.content_hash(text), now)
     host = Host(service, observed, placement, replicas, status.conditions)
     models = [(model, model_status(model, host, now)) for model in observed.models]
     leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
@@ -64,7 +65,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         applies=made.applies,
         deletes=made.deletes,
         config=None
-        if observed.host_problems and config_map is None
+        if none_wanted
         else write_model_config(service, placement.shard, text, config_map, note(observed.sight)),
         nudges=touched,
         owners=removed_owners(observed.models),
