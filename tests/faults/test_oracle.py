@@ -54,7 +54,7 @@ def test_a_good_history_breaks_no_law() -> None:
     assert oracle.writes_after(history, since=4.0) == []
 
 
-def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
+def test_unmanaged_objects_need_not_be_placed_nor_have_a_status() -> None:
     unmanaged = {REASON: "KServeFinalizer"}
     story = good().tell(make.host_object("kserves"), annotations=unmanaged)
     story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)
