@@ -61,6 +61,7 @@ def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else
     assert all({"list", "watch"} <= found[each] for each in watched)
     children = {kind.plural for kind in kinds.CHILDREN}
     assert {name for name, verbs in found.items() if "get" in verbs} == children | {
+        "inferenceservices",
         "leases",
         "persistentvolumeclaims",
         "secrets",
@@ -73,7 +74,7 @@ def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
     made = kept | {"delete"}
     assert verbs == {
         "inferenceservices": set(),
-        "trainedmodels": {"patch"},
+        "trainedmodels": {"patch", "delete"},
         "inferenceservices/status": {"patch"},
         "trainedmodels/status": {"patch"},
         "deployments": kept,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,31 +123,6 @@ async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_p
         with pytest.raises(errors.OutOfScope, match="namespace default is out of scope"):
             await carried.applier.carry_out(HOST, whole_plan())
     assert server.written() == []
-
-
-async def test_a_model_loses_an_old_owner_before_anything_is_told() -> None:
-    server = Cluster()
-    moved = make.model_object(host="h")
-    moved["metadata"]["ownerReferences"] = [{"uid": "uid-of-another"}]
-    todo = replace(whole_plan(), owners=(SetOwners("cifar10", (OWNER,), ({"uid": "uid-of-another"},)),))
-    async with carrying(server) as carried:
-        carried.has(moved)
-        await carried.applier.carry_out(HOST, todo)
-    assert server.written()[-2:] == ["PATCH trainedmodels/cifar10", "PATCH trainedmodels/cifar10/status"]
-
-
-async def test_of_many_new_models_a_few_are_owned_before_and_the_others_after_they_are_told() -> None:
-    server = Cluster()
-    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
-    todo = Plan(
-        owners=tuple(SetOwners(each, (OWNER,), ()) for each in models),
-        statuses=tuple(make.status_write(each) for each in models),
-    )
-    async with carrying(server) as carried:
-        carried.has(*(make.model_object(each, host="h") for each in models))
-        await carried.applier.carry_out(HOST, todo)
-    told = [each.endswith("/status") for each in server.written()]
-    assert told == [False] * AT_ONCE + [True] * len(models) + [False] * (len(models) - AT_ONCE)
 
 
 async def test_owners_that_somebody_changed_since_are_not_written() -> None:
@@ -298,13 +272,3 @@ async def test_a_child_that_is_not_refused_any_more_has_its_host_looked_at_again
         await carried.applier.carry_out(HOST, Plan())
     assert touched == [HOST]
     assert not carried.known.failures
-
-
-async def test_in_a_crowd_it_is_left_whose_the_models_are_but_for_a_few() -> None:
-    server = Cluster()
-    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
-    todo = Plan(owners=tuple(SetOwners(each, (OWNER,), ()) for each in models))
-    async with carrying(server) as carried:
-        carried.has(*(make.model_object(each, host="h") for each in models))
-        await carried.applier.carry_out(HOST, todo, Manners(leave=lambda: True))
-    assert len(server.written()) == AT_ONCE

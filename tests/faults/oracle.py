@@ -94,6 +94,18 @@ def events_are_few(history: History) -> list[str]:
     return [f"{kind} {name} has {count} Events" for (kind, name, _), count in told.items() if count > MOST_EVENTS]
 
 
+def models_outlive_their_host(history: History, deletions: Iterable[tuple[float, str]]) -> list[str]:
+    """The operator deletes no model while the host that placed it is there; `deletions` are its own, with the time."""
+    said = []
+    for at, name in deletions:
+        world = latest([each for each in history if each.at <= at])
+        placed_by = (world.get(("TrainedModel", name), {}).get("status") or {}).get("placedBy") or {}
+        host = world.get(("InferenceService", placed_by.get("name", "")))
+        if host is not None and host["metadata"]["uid"] == placed_by.get("uid"):
+            said.append(f"the operator deleted {name}, and its host {placed_by['name']} is there")
+    return said
+
+
 def writes_after(history: History, since: float) -> list[str]:
     """O6: what was written after a time at which everything was right and nobody asked for anything."""
     return [

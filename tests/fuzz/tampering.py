@@ -70,7 +70,7 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
     unreadable = seen.unreadable - models.keys()
     return {
         "service": other.service,
-        "leaves_since": other.leaves_since,
+        "departures": other.departures,
         "models": tuple(models.values()),
         "renewed": other.renewed,
         "sight": other.sight,

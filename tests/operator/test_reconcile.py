@@ -118,22 +118,6 @@ async def test_while_users_ask_much_a_host_whose_plan_takes_long_is_planned_less
     assert 0.005 <= alone < 0.01 <= in_a_crowd
 
 
-async def test_the_picture_says_since_when_the_host_is_seen_to_be_gone() -> None:
-    case = Case()
-    case.known.model_stored(None, make.model_object())
-    await case.run(HOST)
-    for _ in range(2):
-        case.known.host_stored(make.host_object(), None)
-        await case.run(HOST)
-        case.now += timedelta(seconds=3)
-        await case.run(HOST)
-        case.known.host_stored(None, make.host_object())
-        await case.run(HOST)
-    since = [picture.leaves_since for picture in case.pictures]
-    later = make.NOW + timedelta(seconds=3)
-    assert since == [None, make.NOW, make.NOW, None, later, later, None]
-
-
 async def test_a_write_that_failed_is_not_waited_for() -> None:
     case = Case()
     case.applier.error = Conflict("it has been modified")

@@ -8,8 +8,7 @@ is dropped. Whatever is written goes into our copies at once.
 
 What is told breaks off when it is the host's turn again, or thousands of statuses would keep `models.json` from
 those who came meanwhile; the next plan has the rest, and each tells a few at least. What can wait comes last: how
-far a model is that does not answer yet, and, but for a few that are written first, whose the models are; that is
-left, too, when a crowd of models comes anywhere.
+far a model is that does not answer yet.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from manyserve.api.names import CONFIG_HASH, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.copies import key_of
+from manyserve.cluster.deletion import Doubt, ModelDeletion, no_doubt
 from manyserve.cluster.errors import (
     ClusterError,
     Conflict,
@@ -40,8 +40,8 @@ from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, child_of
 from manyserve.cluster.lanes import Lanes, after
-from manyserve.cluster.manners import Manners, never
-from manyserve.cluster.slots import AT_ONCE, Slots
+from manyserve.cluster.manners import Manners
+from manyserve.cluster.slots import Slots
 from manyserve.cluster.strangers import claim
 from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
 from manyserve.plan.observed import Child
@@ -50,8 +50,6 @@ Action = TypeVar("Action")
 
 SOME = 2
 """Of what is told, even if it is the host's turn again."""
-SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
-"""How `on_write` is told that a model's owners were written."""
 UNHURRIED = Manners()
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
@@ -66,6 +64,8 @@ class Applier:
         Returns the informer of a kind for a namespace. Raises `OutOfScope`.
     on_write
         Told of each write that succeeded: the kind, and the verb.
+    doubt
+        Returns why no model is to be deleted now, or None.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Applier:
         informer_of: Callable[[str, str], Informer],
         recorder: Recorder,
         on_write: Callable[[str, str], None],
+        doubt: Doubt = no_doubt,
     ) -> None:
         self._client = client
         self._known = known
@@ -83,6 +84,7 @@ class Applier:
         self._on_write = on_write
         self._urgent = Slots()
         self._lanes = Lanes(self._urgent)
+        self._deletion = ModelDeletion(client, known.departures, on_write, self._urgent, doubt)
 
     async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
         """Do all that the plan says, but of what can wait only what the manners allow.
@@ -107,20 +109,17 @@ class Applier:
 
     async def _tell(self, key: Key, todo: Plan, manners: Manners) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
-        set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
-        hurry = manners.hurry
-        must = [partial(set_owners, each) for each in todo.owners if not each.can_wait]
-        can_wait = [partial(set_owners, each) for each in todo.owners if each.can_wait]
+        set_status, hurry = partial(self._set_status, key), manners.hurry
         stages = (
-            (can_wait[:AT_ONCE], never),
-            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(SOME, hurry)),
-            ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(SOME, hurry)),
-            (can_wait[AT_ONCE:], lambda: hurry() or manners.leave()),
+            [partial(set_status, each) for each in todo.statuses if not each.can_wait],
+            [partial(set_status, each) for each in todo.statuses if each.can_wait],
         )
-        first = self._urgent.do([*(partial(self._nudge, key, each) for each in todo.nudges), *must])
-        works = (self._lanes.do(writes, enough, manners) for writes, enough in stages)
+        nudges = (partial(self._nudge, key, each) for each in todo.nudges)
+        first = self._urgent.do([*nudges, *(partial(self._set_owners, key, each) for each in todo.owners)])
+        departures = (self._deletion.carry_out(key, each) for each in todo.departures)
+        works = (self._lanes.do(writes, after(SOME, hurry), manners) for writes in stages)
         failed: list[ClusterError] = []
-        for work in itertools.chain([first], works):
+        for work in itertools.chain([first], departures, works):
             try:
                 await work
             except ClusterError as error:

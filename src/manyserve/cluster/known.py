@@ -24,6 +24,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.by_host import remove
 from manyserve.cluster.copies import Manifest, key_of, key_of_change
+from manyserve.cluster.departures import Departures
 from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
 from manyserve.cluster.unmanaged import Unmanaged
@@ -62,6 +63,7 @@ class Known:
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
         self.renewed = Renewed()
+        self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The PersistentVolumeClaims that models are at, by model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
@@ -93,6 +95,7 @@ class Known:
     def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a host."""
         key = key_of_change(old, new)
+        self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
         self.unreadable.discard(key)
         why = management.host_unmanaged(new) if new is not None else None

@@ -18,6 +18,7 @@ def observe(known: Known, key: Key) -> Observed | None:
         return None
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
+    models = tuple(known.models.get(key, {}).values())
     unmanaged = known.unmanaged.hosts.get(key)
     return Observed(
         key=key,
@@ -25,7 +26,8 @@ def observe(known: Known, key: Key) -> Observed | None:
         service=known.hosts.get(key),
         unmanaged=unmanaged,
         announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
-        models=tuple(known.models.get(key, {}).values()),
+        departures=known.departures.of(key, models),
+        models=models,
         renewed=known.renewed.of(key),
         sight=known.sight(key.namespace),
         unreadable=frozenset((*known.unreadable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),

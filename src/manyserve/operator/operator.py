@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from manyserve.cluster.apply import SET_OWNERS, Applier
+from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.crd_guard import CrdGuard, Work
+from manyserve.cluster.deletion import MODEL_DELETED
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.known import Known
@@ -65,7 +66,9 @@ class Operator:
         self._watches = Watches(client, known, settings.scope, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(client, known, self._watches.of, self._recorder, self._count_write)
+        self._applier = Applier(
+            client, known, self._watches.of, self._recorder, self._count_write, self._deletion_doubt
+        )
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
         for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
@@ -109,6 +112,11 @@ class Operator:
         refused = self._elector.refused if self._elector else None
         missing = unsynced(self._informers) or self._watches.why_nothing()
         return missing or refused or (self._guard.problem if self._guard else None)
+
+    def _deletion_doubt(self, namespace: str) -> str | None:
+        """Return why no model of a namespace is to be deleted now, or None."""
+        scope = None if self._known.in_scope(namespace) else f"namespace {namespace} is not in scope, or not listed yet"
+        return scope or unsynced(self._informers) or (self._guard.problem if self._guard else None)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:
@@ -160,6 +168,7 @@ class Operator:
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
-        if (kind, verb) != SET_OWNERS:  # which waits for all others
-            self._lulls.told()
+        self._lulls.told()
         metrics.WRITES.labels(kind, verb).inc()
+        if (kind, verb) == MODEL_DELETED:
+            metrics.MODELS_DELETED.inc()

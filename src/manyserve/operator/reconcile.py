@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -21,7 +20,7 @@ from manyserve.operator.lulls import Lulls
 from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run
 from manyserve.plan.model_config import entries_at_most
-from manyserve.plan.observed import Child, Observed
+from manyserve.plan.observed import Child
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
@@ -45,7 +44,6 @@ def reconciler(
     is_due
         Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
-    leaving: dict[Key, datetime] = {}
     planner = Planner(decide)
 
     async def reconcile(key: Key) -> Ran:
@@ -68,18 +66,10 @@ def reconciler(
 
     def look(key: Key) -> Seen | None:
         observed, moment = observe(known, key), now()
-        return Seen(dated(observed, moment), moment) if observed else None
-
-    def dated(observed: Observed, moment: datetime) -> Observed:
-        """Return the picture with the time since which its host is seen to be gone, or on its way out."""
-        service = observed.service
-        if not observed.models or (service is not None and not service.metadata.deletion_timestamp):
-            leaving.pop(observed.key, None)
-            return observed
-        return replace(observed, leaves_since=leaving.setdefault(observed.key, moment))
+        return Seen(observed, moment) if observed else None
 
     def manners(key: Key) -> Manners:
-        return Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow, partial(lulls.later, key))
+        return Manners(partial(hurry, key), lulls.narrow, partial(lulls.later, key))
 
     def hurry(key: Key) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""

@@ -38,6 +38,8 @@ class View:
     unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
     """InferenceServices that are there and unmanaged."""
     refuse_unmanaged: bool = True
+    uids: Mapping[Key, str] = field(default_factory=dict)
+    """Of all InferenceServices, in whatever form."""
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes taken on a host, not counting the model with this uid."""
@@ -75,6 +77,7 @@ class Cache:
         self.config = config or ServingConfig()
         self._refuse_unmanaged = refuse_unmanaged
         self._unmanaged: dict[Key, Unmanaged] = {}
+        self._uids: dict[Key, str] = {}
         self.reservations = reservations
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
         """Whether the objects of a namespace are judged."""
@@ -92,6 +95,7 @@ class Cache:
             self.in_scope,
             self._unmanaged,
             self._refuse_unmanaged,
+            self._uids,
         )
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
@@ -99,6 +103,9 @@ class Cache:
         key = _key(old if new is None else new)
         self._hosts.pop(key, None)
         self._unmanaged.pop(key, None)
+        self._uids.pop(key, None)
+        if new is not None:
+            self._uids[key] = _uid(new)
         why = host_unmanaged(new) if new is not None else None
         if why is not None:
             self._unmanaged[key] = why
