@@ -37,7 +37,7 @@ def test_every_field_is_documented(definition: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_nothing_but_types_is_checked_so_that_every_object_of_kserve_passes(definition: dict[str, Any]) -> None:
-    allowed = {"type", "description", "required", "properties", "items", "additionalProperties", "anyOf"}
+    allowed = {"type", "description", "required", "properties", "items", "additionalProperties", "anyOf", "nullable"}
     allowed |= {"x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}
     assert [path for path, node in all_nodes(definition) if not set(node) <= allowed] == []
 

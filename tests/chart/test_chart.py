@@ -65,7 +65,7 @@ def paths(node: Any, prefix: str = "") -> set[str]:
 
 def test_the_schema_and_the_values_name_the_same_values() -> None:
     def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
-        inner = {} if prefix.endswith("resources") else node.get("properties", {})
+        inner = {} if prefix.endswith(("resources", ".predictors")) else node.get("properties", {})
         return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
 
     values = paths(yaml.safe_load((CHART / "values.yaml").read_text()))
@@ -116,14 +116,14 @@ def test_the_configuration_takes_over_what_is_set() -> None:
         "config.ingress.gateway=infra/gateway",
         "config.agent.image=other:1",
         "config.credentials.gcs.endpoint=http://gcs",
-        "config.predictors.own.image=own",
+        "config.predictors.triton.image=own",
     )
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
     assert config.ingress.ingress_class_name == "contour"
     assert config.ingress.gateway == "infra/gateway"
     assert config.agent.image == "other:1"
     assert config.credentials.gcs.endpoint == "http://gcs"
-    assert config.predictors["own"].image == "own"
+    assert config.predictors["triton"].image == "own"
 
 
 def test_the_configuration_takes_over_where_object_stores_are() -> None:

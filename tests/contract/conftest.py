@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
-from tests.contract.stage import Stage, staged
+from tests.contract.stage import Stage, asked_about_its_own, staged
 from tests.support.control_plane import api_server, bare_server, client, kubectl, mark
 from tests.support.figures import Figures, reports
 from tests.support.kubectl import Kubectl
+from tests.support.webhook import Webhook
 
 __all__ = ["api_server", "bare_server", "client", "kubectl"]
 
@@ -24,6 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def figures(request: pytest.FixtureRequest) -> Figures:
     """Where the figures of these tests are recorded."""
     return reports(request.config)["contract"]
+
+
+@pytest.fixture(scope="session")
+def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    """The webhook, asked about a namespace of its own; its `kubectl` is there."""
+    with asked_about_its_own(api_server, tmp_path_factory.mktemp("webhook")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from localcluster.paths import Cluster
 from manyserve.api import names
+from manyserve.api.scope import Scope
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
@@ -17,7 +20,9 @@ from manyserve.plan.model_config import text_of
 from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.support import make
+from tests.support.control_plane import new_namespace
 from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.webhook import Webhook, webhook
 
 Manifest = dict[str, Any]
 HOST = "triton-mms"
@@ -68,9 +73,11 @@ def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
 
 
 @asynccontextmanager
-async def running(client: KubeHttp, namespace: str, agent_port: int) -> AsyncIterator[Operator]:
-    """Run an operator that looks after one namespace."""
-    settings = OperatorSettings(namespace=namespace, watch_namespace=namespace, agent_port=agent_port)
+async def running(
+    client: KubeHttp, namespace: str, agent_port: int, *, configured_in: str | None = None
+) -> AsyncIterator[Operator]:
+    """Run an operator that looks after one namespace; its configuration may be in another one."""
+    settings = OperatorSettings(namespace=configured_in or namespace, scope=Scope((namespace,)), agent_port=agent_port)
     operator = Operator(client, settings)
     await operator.start()
     try:
@@ -90,3 +97,12 @@ async def staged(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
     ):
         await until(lambda: not operator.why_not_ready(), 10)
         yield Stage(kubectl, one, operator, port)
+
+
+@contextmanager
+def asked_about_its_own(server: Cluster, folder: Path) -> Iterator[Webhook]:
+    """Run the webhook; the API server asks it about a namespace of its own."""
+    with new_namespace(server) as kubectl:
+        configure(kubectl)
+        with webhook(server.kubeconfig, kubectl, folder) as running:
+            yield running

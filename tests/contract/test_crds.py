@@ -1,15 +1,23 @@
-"""What a user meets at the API server: the kinds, their columns, their fields, and every refusal's sentence."""
+"""What a user meets at the API server: the kinds, their columns, their fields, and every refusal's sentence.
+
+The CRDs refuse only what is of another type. The webhook refuses the rest, so most refusals are asked with it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import make, uris
+from manyserve.api import names
+from tests.contract.stage import HOST, Stage, soon
+from tests.inputs.refusals import refusal
+from tests.support import kserve, make, uris
 from tests.support.kubectl import Kubectl, Refused
+from tests.support.webhook import Webhook
 
 WALKTHROUGH = Path(__file__).parents[1] / "data" / "walkthrough"
 Manifest = dict[str, Any]
@@ -28,15 +36,54 @@ def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubec
     assert "created (server dry run)" in said
 
 
-def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protocol_is_not(kubectl: Kubectl) -> None:
+def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protocol_is_not(asked: Webhook) -> None:
     resources = {each: {"cpu": "100m", "memory": "512Mi"} for each in ("limits", "requests")}
     sklearn = {"protocolVersion": "v1", "name": "sklearn-iris-predictor", "resources": resources}
+    kubectl = asked.kubectl
     assert "created" in kubectl.try_out(make.host_object(triton=None, sklearn=sklearn))
     assert "created" in kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v2"}))
-    with pytest.raises(Refused, match=r'sklearn.protocolVersion: Unsupported value: "v3"'):
+    with pytest.raises(Refused, match=r"sklearn.protocolVersion: 'v3' is not supported; it must be v1 or v2"):
         kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"protocolVersion": "v3"}))
-    with pytest.raises(Refused, match="storageUri is not supported on a multi-model host"):
-        kubectl.try_out(make.host_object(triton=None, sklearn=sklearn | {"storageUri": "gs://a/b"}))
+
+
+@pytest.mark.parametrize("spec", [*kserve.HOSTS.values(), *kserve.OTHERS.values()], ids=[*kserve.HOSTS, *kserve.OTHERS])
+def test_a_spec_of_kserve_is_accepted_and_stored_as_it_is_and_a_label_does_not_change_it(
+    kubectl: Kubectl, spec: Manifest
+) -> None:
+    kubectl.create(make.host_object("a") | {"spec": spec}, "--validate=strict")
+    stored = kubectl.get("isvc", "a")
+    assert stored["spec"] == spec
+    kubectl("label", "isvc", "a", "team=b")
+    _set_status(kubectl, "isvc", "a", kserve.HOST_STATUS)
+    again = kubectl.get("isvc", "a")
+    assert (again["spec"], again["status"]) == (spec, kserve.HOST_STATUS)
+    assert again["metadata"]["generation"] == stored["metadata"]["generation"]
+
+
+@pytest.mark.parametrize("spec", kserve.MODELS.values(), ids=kserve.MODELS)
+def test_a_trained_model_of_kserve_is_accepted_and_stored_as_it_is_and_a_label_does_not_change_it(
+    kubectl: Kubectl, spec: Manifest
+) -> None:
+    kubectl.create(make.model_object("a") | {"spec": spec}, "--validate=strict")
+    kubectl("label", "tm", "a", "team=b")
+    _set_status(kubectl, "tm", "a", kserve.MODEL_STATUS)
+    again = kubectl.get("tm", "a")
+    assert (again["spec"], again["status"]) == (spec, kserve.MODEL_STATUS)
+
+
+def _set_status(kubectl: Kubectl, kind: str, name: str, status: Manifest) -> None:
+    kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+
+@pytest.mark.parametrize("spec", kserve.HOSTS.values(), ids=kserve.HOSTS)
+def test_a_host_as_kserve_stores_it_is_let_in_by_the_webhook(asked: Webhook, spec: Manifest) -> None:
+    assert "created" in asked.kubectl.try_out(make.host_object("a") | {"spec": spec})
+
+
+def test_a_field_without_effect_is_let_in_with_a_warning(asked: Webhook) -> None:
+    spec = kserve.HOSTS["triton as 0.8 stores it"]
+    said = refusal(lambda: asked.kubectl.try_out(make.host_object("a") | {"spec": spec}, "--warnings-as-errors"))
+    assert "Warning: spec.predictor.model.runtime has no effect" in said
 
 
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
@@ -58,6 +105,11 @@ def test_the_columns_are_those_of_the_walkthrough_and_wide_shows_more(kubectl: K
 def test_every_field_is_explained(kubectl: Kubectl) -> None:
     assert "Memory that the model needs when loaded" in kubectl("explain", "tm.spec.model.memory")
     assert "Fewest replicas" in kubectl("explain", "isvc.spec.predictor.minReplicas")
+    explained = kubectl("explain", "isvc.spec.predictor.model", "--recursive")
+    assert "the form of KServe 0.8" in explained
+    assert {"modelFormat", "runtime", "protocolVersion", "confidential"} <= set(explained.split())
+    allocation = kubectl("explain", "isvc.spec.predictor.allocation")
+    assert "Not supported yet: refused on a multi-model host" in " ".join(allocation.split())
 
 
 def test_models_are_selected_by_their_host(kubectl: Kubectl) -> None:
@@ -89,82 +141,127 @@ MODELS = {
 
 
 @pytest.mark.parametrize(("fields", "path", "sentence"), MODELS.values(), ids=MODELS)
-def test_a_model_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, path: str, sentence: str) -> None:
+def test_a_model_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, path: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        kubectl.try_out(make.model_object(**fields))
+        asked.kubectl.try_out(make.model_object(**fields))
     assert sentence in str(refused.value)
     assert path in str(refused.value)
 
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
-def test_input_07_a_uri_that_is_none_is_refused_by_the_api_server_alone(
-    kubectl: Kubectl, uri: str, sentence: str
-) -> None:
+def test_input_07_a_uri_that_is_none_is_refused(asked: Webhook, uri: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        kubectl.try_out(make.model_object(uri=uri))
+        asked.kubectl.try_out(make.model_object(uri=uri))
     assert "spec.model.storageUri" in str(refused.value)
     assert sentence in str(refused.value)
 
 
-def test_input_07_a_uri_of_64_kib_is_refused_by_the_api_server_alone(kubectl: Kubectl) -> None:
-    with pytest.raises(Refused, match=r"spec\.model\.storageUri: Too long: may not be more than 2048"):
-        kubectl.try_out(make.model_object(uri=uris.TOO_LONG))
+def test_input_07_a_uri_of_64_kib_is_refused(asked: Webhook) -> None:
+    with pytest.raises(Refused, match=r"spec\.model\.storageUri: a text of 65548 characters is not allowed"):
+        asked.kubectl.try_out(make.model_object(uri=uris.TOO_LONG))
 
 
-def test_every_form_of_uri_is_let_in(kubectl: Kubectl) -> None:
-    for uri in [*uris.GOOD, "http://example.com/m.tar"]:
-        kubectl.try_out(make.model_object(uri=uri))
+def test_every_form_of_uri_is_let_in(asked: Webhook) -> None:
+    for uri in uris.GOOD:
+        asked.kubectl.try_out(make.model_object(uri=uri))
 
 
-def test_a_model_may_have_a_digest_and_a_refresh_interval(kubectl: Kubectl) -> None:
+def test_a_model_may_have_a_digest_and_a_refresh_interval(asked: Webhook) -> None:
     for interval in ("10s", "90s", "1h30m", "1.5h", "10000ms"):
-        kubectl.try_out(make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
+        asked.kubectl.try_out(make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])
-def test_a_model_may_declare_its_memory_in_any_quantity(kubectl: Kubectl, memory: str | int) -> None:
-    kubectl.try_out(make.model_object(memory=memory))
+def test_a_model_may_declare_its_memory_in_any_quantity(asked: Webhook, memory: str | int) -> None:
+    asked.kubectl.try_out(make.model_object(memory=memory))
 
 
+OWN = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
 HOSTS = {
     "two predictors": ({"sklearn": {}}, "exactly one predictor must be given"),
-    "no predictor": ({"triton": None}, "exactly one predictor must be given"),
-    "another server": ({"triton": None, "tensorflow": {}}, "tensorflow is not supported yet"),
+    "a server beside one of ours": ({"tensorflow": {}}, "2 are given: triton, tensorflow"),
     "canary": ({"canaryTrafficPercent": 10}, "canaryTrafficPercent is not supported yet"),
     "concurrency": ({"containerConcurrency": 1}, "containerConcurrency is not supported yet"),
     "timeout": ({"timeout": 1}, "timeout is not supported yet"),
     "batcher": ({"batcher": {}}, "batcher is not supported yet"),
     "logger": ({"logger": {}}, "logger is not supported yet"),
     "replicas": ({"minReplicas": 3, "maxReplicas": 2}, "maxReplicas must not be below minReplicas"),
-    "no replicas": ({"minReplicas": 0}, "should be greater than or equal to 1"),
-    "storage": ({"triton": {"storageUri": "gs://b/m"}}, "storageUri is not supported on a multi-model host"),
-    "protocol": ({"triton": {"protocolVersion": "v1"}}, 'Unsupported value: "v1"'),
-    "two containers": ({"triton": None, "containers": [{}, {}]}, "must have at most 1 item"),
+    "no replicas": ({"minReplicas": 0}, "minReplicas: 0 is not allowed; it must be from 1 to 1000"),
+    "allocation": ({"allocation": "Heterogeneous"}, "allocation is not supported yet"),
+    "an unknown field": ({"foo": 1}, "spec.predictor.foo: is not a field that manyserve knows"),
+    "protocol": ({"triton": {"protocolVersion": "v1"}}, "protocolVersion: 'v1' is not supported; it must be v2"),
+    "two containers": ({"triton": None, "containers": [OWN, OWN]}, "2 are given; it must be one, the model server"),
 }
 
 
 @pytest.mark.parametrize(("fields", "sentence"), HOSTS.values(), ids=HOSTS)
-def test_a_host_is_refused_with_a_sentence(kubectl: Kubectl, fields: Manifest, sentence: str) -> None:
+def test_a_host_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        kubectl.try_out(make.host_object(**fields))
+        asked.kubectl.try_out(make.host_object(**fields))
     assert sentence in str(refused.value)
 
 
-@pytest.mark.parametrize("part", ["transformer", "explainer"])
-def test_a_component_that_is_not_done_yet_is_refused(kubectl: Kubectl, part: str) -> None:
-    host = make.host_object()
-    with pytest.raises(Refused, match=f"spec.{part} is not supported yet"):
-        kubectl.try_out(host | {"spec": host["spec"] | {part: {"containers": []}}})
-
-
 @pytest.mark.parametrize("name", ["a" * 46, "1a", "a.b"])
-def test_a_hosts_name_leaves_room_for_its_childrens(kubectl: Kubectl, name: str) -> None:
+def test_a_hosts_name_leaves_space_for_its_childrens(asked: Webhook, name: str) -> None:
     with pytest.raises(Refused, match=r"metadata\.name must be a DNS label"):
-        kubectl.try_out(make.host_object(name))
+        asked.kubectl.try_out(make.host_object(name))
 
 
-def test_a_misspelt_field_is_refused_by_strict_validation(kubectl: Kubectl) -> None:
-    model = make.model_object()
+def test_a_misspelt_field_is_refused_with_its_name_and_stays_editable_when_it_is_stored(
+    asked: Webhook, kubectl: Kubectl
+) -> None:
+    model = make.model_object("misspelt")
     model["spec"]["model"]["storageURI"] = "gs://b/m"
-    with pytest.raises(Refused, match=r'unknown field "spec\.model\.storageURI"'):
-        kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(kubectl.here(model)))
+    sentence = r"spec\.model\.storageURI: is not a field that manyserve knows"
+    with pytest.raises(Refused, match=sentence):
+        asked.kubectl.try_out(model)
+    fine = make.model_object("misspelt")
+    asked.kubectl.create(fine)
+    with pytest.raises(Refused, match=sentence):
+        asked.kubectl.apply(asked.kubectl.here(model))
+    kubectl.create(model)
+    assert kubectl.get("tm", "misspelt")["spec"] == model["spec"], "no webhook is asked here"
+
+
+async def test_a_host_that_the_webhook_did_not_see_says_invalid_spec_and_has_no_child(stage: Stage) -> None:
+    stage.apply(make.host_object("bad", foo=1), make.host_object("worse", minReplicas=0), make.host_object())
+    for name, sentence in {
+        "bad": "spec.predictor.foo: is not a field that manyserve knows",
+        "worse": "spec.predictor.minReplicas: 0 is not allowed",
+    }.items():
+        await soon(lambda name=name: stage.ready("isvc", name).get("reason") == "InvalidSpec", "it says so")  # type: ignore[misc]
+        assert stage.ready("isvc", name)["message"].startswith(sentence)
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the other host is made meanwhile")
+    kinds = "deployments,services,configmaps,ingresses,hpa,pdb"
+    label = f"{names.HOST_LABEL} in (bad, worse)"
+    assert await asyncio.to_thread(stage.kubectl.list, kinds, "-l", label) == []
+    await soon(lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event says it")
+    assert stage.kubectl.get("isvc", "bad")["spec"]["predictor"]["foo"] == 1
+
+
+async def test_a_model_that_the_webhook_did_not_see_says_invalid_spec_and_is_not_placed(stage: Stage) -> None:
+    stage.apply(
+        make.host_object(),
+        make.model_object("bad", memory="abc"),
+        make.model_object("misspelt", storageURI="gs://b/m"),
+        make.model_object("good"),
+    )
+    await soon(lambda: stage.ready("tm", "good").get("status") == "True", "the good one answers")
+    for name in ("bad", "misspelt"):
+        await soon(lambda name=name: stage.ready("tm", name).get("reason") == "InvalidSpec", "it says so")  # type: ignore[misc]
+    assert stage.placed() == ["good"]
+
+
+async def test_a_host_in_the_form_of_kserve_runs_models_and_its_form_stays(stage: Stage) -> None:
+    spec = kserve.HOSTS["triton as 0.8 stores it"]
+    stage.apply(make.host_object() | {"spec": spec}, make.model_object())
+    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model answers")
+    assert stage.kubectl.get("isvc", HOST)["spec"] == spec
+
+
+def warnings_about(kubectl: Kubectl, name: str) -> list[str]:
+    """Return the reasons of the Warning events about a host."""
+    return [
+        each["reason"]
+        for each in kubectl.list("events", "--field-selector", f"involvedObject.name={name},type=Warning")
+    ]

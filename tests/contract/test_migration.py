@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from tests.support import kserve, make
+from tests.support import kserve_children as kserve
+from tests.support import make
 from tests.support.control_plane import CRDS, environment
 from tests.support.document import script
 from tests.support.foreign_crds import NAMES, permissive_crds

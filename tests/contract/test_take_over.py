@@ -12,7 +12,8 @@ import pytest
 from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE
 from tests.contract.stage import HOST, Manifest, Stage, soon
-from tests.support import kserve, make
+from tests.support import kserve_children as kserve
+from tests.support import make
 from tests.support.kubectl import condition
 
 POD = {"containers": [{"name": "kserve-container", "image": "example/tritonserver:1"}]}

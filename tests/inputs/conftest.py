@@ -13,12 +13,12 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
-from tests.contract.stage import Stage, configure, staged
+from tests.contract.stage import Stage, asked_about_its_own, staged
 from tests.inputs.door import Door, opened
 from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
 from tests.support.kubectl import Kubectl
-from tests.support.webhook import Webhook, webhook
+from tests.support.webhook import Webhook
 from tests.webhook.make import review_of
 
 __all__ = ["api_server", "client", "kubectl"]
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def alone(api_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl in a namespace about which nobody asks the webhook: schema and CEL decide alone."""
+    """kubectl in a namespace about which nobody asks the webhook: the CRDs decide alone."""
     with new_namespace(api_server) as kubectl:
         yield kubectl
 
@@ -38,10 +38,8 @@ def alone(api_server: Cluster) -> Iterator[Kubectl]:
 @pytest.fixture(scope="session")
 def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
     """The webhook, asked about a namespace of its own; its `kubectl` is there."""
-    with new_namespace(api_server) as kubectl:
-        configure(kubectl)
-        with webhook(api_server.kubeconfig, kubectl, tmp_path_factory.mktemp("webhook")) as running:
-            yield running
+    with asked_about_its_own(api_server, tmp_path_factory.mktemp("webhook")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

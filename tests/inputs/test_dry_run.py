@@ -61,7 +61,7 @@ REFUSED = {
     "no framework of the host's": make.model_object("row-23-refused", framework="abacus", host=HOST),
     "an address of the cloud": make.model_object("row-23-refused", uri="https://169.254.169.254/m", host=HOST),
     "an argument of the operator's": make.host_object("row-23-refused", triton={"args": ["--http-port=1"]}),
-    "memory by the schema": model("row-23-refused", "0"),
+    "memory that is none": model("row-23-refused", "0"),
 }
 
 
@@ -71,7 +71,7 @@ def test_input_23_a_dry_run_is_refused_with_the_very_words_of_the_real_thing(
 ) -> None:
     dry = refusal(lambda: kubectl.create(manifest, DRY))
     assert dry == refusal(lambda: kubectl.create(manifest))
-    assert DENIED in dry or "must be a quantity" in dry
+    assert DENIED in dry
 
 
 def test_input_23_a_dry_run_of_an_update_is_refused_with_the_very_words_of_the_real_thing(kubectl: Kubectl) -> None:

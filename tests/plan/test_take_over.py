@@ -14,7 +14,8 @@ from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.plan import plan
 from manyserve.plan.service import build_service
-from tests.support import kserve, make
+from tests.support import kserve_children as kserve
+from tests.support import make
 
 HOST = make.host()
 SERVICE, INGRESS = Child("Service", "triton-mms"), Child("Ingress", "triton-mms")

@@ -35,10 +35,11 @@ class Helm:
         """Run a command line of a document, with helm and kubectl in PATH. Raises `HelmFailed`."""
         return self._run(["bash", "-ec", command], limit)
 
-    def install(self, namespace: str, *values: str, name: str = "manyserve", words: tuple[str, ...] = ()) -> str:
-        """Install the chart. Raises `HelmFailed`."""
+    def install(self, namespace: str, *values: str, words: tuple[str, ...] = (), limit: float = 120) -> str:
+        """Install the chart as a release named manyserve. Raises `HelmFailed`."""
         settings = [part for value in values for part in ("--set", value)]
-        return self("install", name, "deploy/chart", "-n", namespace, "--create-namespace", *settings, *words)
+        command = ("install", "manyserve", "deploy/chart", "-n", namespace, "--create-namespace", *settings, *words)
+        return self(*command, limit=limit)
 
     def releases(self) -> list[tuple[str, str]]:
         """Return the namespace and the name of every release."""

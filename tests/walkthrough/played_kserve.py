@@ -18,7 +18,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.wall import utc_now
 from manyserve.plan.observed import Observed
 from manyserve.plan.plan import plan
-from tests.support import kserve
+from tests.support import kserve_children as kserve
 from tests.support.foreign_crds import permissive_crds
 from tests.support.kubectl import Kubectl, Manifest, eventually
 

@@ -17,7 +17,7 @@ import pytest
 
 from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE, HOST_FINALIZERS
-from tests.support import kserve
+from tests.support import kserve_children as kserve
 from tests.support.document import headings, script
 from tests.support.figures import Figures, reports
 from tests.support.kubectl import Kubectl, Manifest, eventually

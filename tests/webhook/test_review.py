@@ -65,6 +65,14 @@ def test_a_write_of_the_status_passes_should_it_ever_come_here() -> None:
     assert review(review_of(model_object(memory="0"), old, subResource="status"), VIEW).allowed
 
 
+def test_an_object_out_of_scope_passes_whatever_is_in_it() -> None:
+    cache = cache_of()
+    wrong = review_of(model_object(memory="0"))
+    assert not review(wrong, cache.view()).allowed
+    cache.in_scope = lambda namespace: namespace != "default"
+    assert review(wrong, cache.view()).allowed
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -156,3 +156,33 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
       protocol: UDP
     - port: 53
 {{- end }}
+
+{{/* The scope as the programs read it. */}}
+{{- define "manyserve.scope" -}}
+{{- if .Values.scope.namespaces -}}
+- name: MANYSERVE_WATCH_NAMESPACES
+  value: {{ join "," .Values.scope.namespaces | quote }}
+{{- else if .Values.scope.namespaceSelector -}}
+- name: MANYSERVE_NAMESPACE_SELECTOR
+  value: {{ toJson .Values.scope.namespaceSelector | quote }}
+{{- end -}}
+{{- end }}
+
+{{/* The namespaces of which the webhook is asked, as matchExpressions: the scope and webhook.namespaceSelector, both. */}}
+{{- define "manyserve.askedNamespaces" -}}
+{{- $found := list -}}
+{{- with .Values.scope.namespaces -}}
+{{- $found = append $found (dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" .) -}}
+{{- end -}}
+{{- range list .Values.scope.namespaceSelector .Values.webhook.namespaceSelector -}}
+{{- range $key, $value := .matchLabels -}}
+{{- $found = append $found (dict "key" $key "operator" "In" "values" (list $value)) -}}
+{{- end -}}
+{{- range .matchExpressions -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- if $found -}}
+{{- toYaml $found -}}
+{{- end -}}
+{{- end }}

@@ -2,7 +2,8 @@
 
 pydantic speaks JSON Schema 2020; Kubernetes wants OpenAPI v3 without references, unions or titles. The
 converter inlines references, takes the one real type out of `X | null`, and keeps types and descriptions. Bounds,
-patterns and enums are left out: every object that KServe accepts must pass. Every object preserves unknown fields.
+patterns and enums are left out: every object that KServe accepts must pass. Every object preserves unknown fields,
+and a field that may be left out may be null, since the API server drops a null that a schema does not allow.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from manyserve.api.base import Wire
 
-_KEPT = ("type", "description", "required")
+_KEPT = ("type", "nullable", "description", "required")
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
@@ -39,7 +40,7 @@ def _convert(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference and leave `null` out of a union; what stands beside them wins."""
+    """Follow a reference and take the type out of a union with `null`; what stands beside them wins."""
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf")}
     if "$ref" in node:
         return _resolved(defs[node["$ref"].rpartition("/")[2]], defs) | beside
@@ -47,5 +48,5 @@ def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     if options and "x-kubernetes-int-or-string" not in node:
         if len(options) > 1:
             raise TypeError(f"no structural schema for a union of {options}")
-        return _resolved(options[0], defs) | beside
+        return _resolved(options[0], defs) | beside | {"nullable": True}
     return node

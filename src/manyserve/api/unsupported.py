@@ -96,6 +96,7 @@ def properties(level: Level) -> dict[str, Any]:
     return {
         each.name: {
             "description": f"{each.description} Not supported yet: refused on a multi-model host.",
+            "nullable": True,
             "x-kubernetes-preserve-unknown-fields": True,
         }
         for each in found

@@ -23,7 +23,8 @@ from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.by_host import remove
-from manyserve.cluster.copies import Manifest, key_of
+from manyserve.cluster.copies import Manifest, key_of, key_of_change
+from manyserve.cluster.departures import Departures
 from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
 from manyserve.cluster.unmanaged import Unmanaged
@@ -55,11 +56,14 @@ class Known:
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
-        self.sight: Callable[[], Sight] = Sight
-        """How far what is known of hosts and models reaches."""
+        self.sight: Callable[[str], Sight] = lambda _namespace: Sight()
+        """How far what is known of the hosts and models of a namespace reaches."""
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are managed, and all of them are known."""
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
         self.renewed = Renewed()
+        self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The PersistentVolumeClaims that models are at, by model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
@@ -84,9 +88,16 @@ class Known:
         for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
             self._touch(key)
 
+    def touch_namespace(self, namespace: str) -> None:
+        """Have another look at every host of a namespace, as `touch_all` does for all."""
+        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
+            if key.namespace == namespace:
+                self._touch(key)
+
     def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a host."""
-        key = _either(old, new)
+        key = key_of_change(old, new)
+        self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
         self.unreadable.discard(key)
         why = management.host_unmanaged(new) if new is not None else None
@@ -140,7 +151,7 @@ class Known:
 
     def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Touch the hosts whose pods have this ServiceAccount."""
-        for key in list(hosts_with(_either(old, new), self.hosts)):
+        for key in list(hosts_with(key_of_change(old, new), self.hosts)):
             self._touch(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
@@ -155,8 +166,10 @@ class Known:
 
 
 def model_host(manifest: Manifest) -> Key:
-    """Return the host that a TrainedModel names."""
-    return Key(manifest["metadata"].get("namespace", ""), (manifest.get("spec") or {}).get("inferenceService", ""))
+    """Return the host that a TrainedModel names; another CRD than ours may have let any shape in."""
+    spec = manifest.get("spec")
+    name = spec.get("inferenceService") if isinstance(spec, dict) else None
+    return Key(manifest["metadata"].get("namespace", ""), name if isinstance(name, str) else "")
 
 
 def labelled_host(manifest: Manifest) -> Key:
@@ -168,13 +181,6 @@ def labelled_host(manifest: Manifest) -> Key:
 def child_of(manifest: Manifest) -> Child:
     """Return which child an object is."""
     return Child(manifest["kind"], manifest["metadata"]["name"])
-
-
-def _either(old: Manifest | None, new: Manifest | None) -> Key:
-    manifest = new if new is not None else old
-    if manifest is None:
-        raise ValueError("a change has an old or a new object")
-    return key_of(manifest)
 
 
 def _parse(kind: type[Parsed], manifest: Manifest) -> Parsed | None:

@@ -9,6 +9,7 @@ RUN_SECONDS = Histogram(
     "manyserve_reconcile_seconds", "Seconds of one run", buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
 )
 WRITES = Counter("manyserve_writes", "Writes to the API server that succeeded", ["kind", "verb"])
+MODELS_DELETED = Counter("manyserve_models_deleted", "Models that were deleted because their host is gone")
 QUEUE = Gauge("manyserve_queue_depth", "Hosts that wait for a run")
 OBJECTS = Gauge("manyserve_objects", "Objects in the operator's copies", ["kind"])
 UNMANAGED = Gauge("manyserve_unmanaged_objects", "Objects that are left alone, by reason", ["kind", "reason"])

@@ -102,7 +102,7 @@ def _rolled_out(deployment: Manifest, wanted: Manifest) -> bool:
     """Tell whether every replica is of the wanted revision and available."""
     if revision_number(deployment) != revision_number(wanted):
         return False
-    status, count = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
     settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return bool(
         settled

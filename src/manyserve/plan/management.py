@@ -20,7 +20,10 @@ MODEL_FORMATS = ("triton", "sklearn", "xgboost", "lightgbm")
 """What `predictor.model.modelFormat.name` may be for us to run it; the predictors of 0.6 have the same names."""
 MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
 _STORAGE = ("storageUri", "storageUris")
-_NO_SERVER = ("affinity", "annotations", "batcher", "labels", "logger", "nodeSelector", "resources", "securityContext")
+_NO_SERVER = (
+    *("affinity", "annotations", "autoScaling", "batcher", "deploymentStrategy", "dnsConfig", "labels", "logger"),
+    *("nodeSelector", "resources", "securityContext", "workerSpec"),
+)
 """Parts of a predictor that are objects and no servers."""
 
 KSERVE_FINALIZER = "KServeFinalizer"

@@ -76,6 +76,22 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Departure:
+    """A host that placed models and is gone."""
+
+    since: float
+    """When this process first saw it, in seconds of a clock that only goes forward."""
+    decided: bool = False
+    """The grace period is over and the API server has answered that there is no such host: its models are deleted."""
+    last_burst: float | None = None
+    """When models of it were last deleted, by the same clock."""
+    left: float = 0.0
+    """Seconds until models of it may be deleted: of the grace period, or until the next burst."""
+    kept: bool = False
+    """Its models stay: it was deleted with `--cascade=orphan`, or its CRD went."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """One host, its models, its children, its pods, and what their agents say."""
 
@@ -86,8 +102,8 @@ class Observed:
     """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
     announced: bool = False
     """The Warning event that it became unmanaged was sent."""
-    leaves_since: datetime | None = None
-    """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
+    departures: Mapping[str, Departure] = field(default_factory=dict)
+    """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
     renewed: Mapping[str, datetime] = field(default_factory=dict)
     """Since when models whose spec was seen to change have not been told about the newest one."""

@@ -12,6 +12,7 @@ from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
+from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.objects import belongs_to
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
@@ -149,12 +150,15 @@ def _full(placement: Placement) -> Trouble | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
     deployment = _deployment(service, observed) or {}
-    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), _spec(service, observed).get("replicas", 1)
+    ready, wanted = (
+        (deployment.get("status") or {}).get("readyReplicas", 0),
+        _spec(service, observed).get("replicas", 1),
+    )
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
@@ -169,4 +173,4 @@ def _spec(service: InferenceService, observed: Observed) -> Manifest:
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:
-    return list(deployment.get("status", {}).get("conditions") or ())
+    return list((deployment.get("status") or {}).get("conditions") or ())

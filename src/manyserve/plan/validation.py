@@ -45,15 +45,15 @@ def parse_model(raw: Raw) -> TrainedModel:
         raise UnreadableError(
             [Problem("spec.model.memory", f"{shown(memory)} is not a quantity; it must be {EXAMPLE}")]
         )
-    parsed = _part("spec", TrainedModelSpec, spec)
-    return TrainedModel(metadata=_meta(raw), spec=parsed, unknown_fields=carried(TrainedModel, spec))
+    meta, parsed = _meta(raw), _part("spec", TrainedModelSpec, spec)
+    return TrainedModel(metadata=meta, spec=parsed, unknown_fields=carried(TrainedModel, spec))
 
 
 def parse_service(raw: Raw) -> InferenceService:
     """Return the host, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
     spec = raw.get("spec")
-    parsed = _part("spec", InferenceServiceSpec, spec)
-    return InferenceService(metadata=_meta(raw), spec=parsed, unknown_fields=carried(InferenceService, spec))
+    meta, parsed = _meta(raw), _part("spec", InferenceServiceSpec, spec)
+    return InferenceService(metadata=meta, spec=parsed, unknown_fields=carried(InferenceService, spec))
 
 
 def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = None) -> list[Problem]:

@@ -57,7 +57,7 @@ async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event
     metrics, tls = Metrics(), LiveTls()
     keeper = _keeper(settings, client, tls)
     await first_look(keeper)
-    watching = Watching(client, settings.namespace, cache, metrics)
+    watching = Watching(client, settings, cache, metrics)
     renewal = asyncio.create_task(keep(keeper, metrics, tls))
     health = Health(
         lambda: "the certificate is not renewed any more" if renewal.done() else watching.why_not_alive(),

@@ -1,7 +1,7 @@
 """From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
 
-Objects that manyserve does not manage come first (`unmanaged_review`): updates of them pass, creates may not. An update
-that makes an object managed is judged as a create.
+Objects out of scope always pass. Other objects that manyserve does not manage come next (`unmanaged_review`): updates
+of them pass, creates may not. An update that makes an object managed is judged as a create.
 
 Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
 writes owner references, users write labels), and what was wrong in the same way before. So an object that was
@@ -49,7 +49,7 @@ def review(body: Any, view: View) -> Outcome:
 
 def judge(request: Request, view: View) -> Verdict:
     """Return the verdict on a request."""
-    if request.subresource or _is_leaving(request):
+    if request.subresource or _is_leaving(request) or not view.in_scope(request.namespace):
         return ALLOWED
     unmanaged = review_unmanaged(request, view)
     if unmanaged is not None:

@@ -6,7 +6,7 @@ review costs a few look-ups. `View` is what a review may see: it can be read and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +33,13 @@ class View:
     """None stands for a host that is there and cannot be read."""
     placed: Ledger
     reserved: Ledger
+    in_scope: Callable[[str], bool]
+    """Whether the objects of a namespace are judged."""
     unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
     """InferenceServices that are there and unmanaged."""
     refuse_unmanaged: bool = True
+    uids: Mapping[Key, str] = field(default_factory=dict)
+    """Of all InferenceServices, in whatever form."""
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes taken on a host, not counting the model with this uid."""
@@ -73,21 +77,35 @@ class Cache:
         self.config = config or ServingConfig()
         self._refuse_unmanaged = refuse_unmanaged
         self._unmanaged: dict[Key, Unmanaged] = {}
+        self._uids: dict[Key, str] = {}
         self.reservations = reservations
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are judged."""
         self._hosts: dict[Key, InferenceService | None] = {}
         self._placed = Ledger()
 
     def view(self) -> View:
         """Return what is known now."""
         self.reservations.expire()
-        ledger = self.reservations.ledger
-        return View(self.config, self._hosts, self._placed, ledger, self._unmanaged, self._refuse_unmanaged)
+        return View(
+            self.config,
+            self._hosts,
+            self._placed,
+            self.reservations.ledger,
+            self.in_scope,
+            self._unmanaged,
+            self._refuse_unmanaged,
+            self._uids,
+        )
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
         """Take over a host that is new, changed or gone."""
         key = _key(old if new is None else new)
         self._hosts.pop(key, None)
         self._unmanaged.pop(key, None)
+        self._uids.pop(key, None)
+        if new is not None:
+            self._uids[key] = _uid(new)
         why = host_unmanaged(new) if new is not None else None
         if why is not None:
             self._unmanaged[key] = why
@@ -118,8 +136,11 @@ def share_of(raw: Raw) -> Share | None:
         model = spec["model"]
         if metadata.get("deletionTimestamp") or _waits_for_memory(raw):
             return None
-        host = Key(metadata["namespace"], spec["inferenceService"])
-        return Share(host, model["framework"], Taken(metadata["name"], parse_memory(model["memory"])))
+        names = (spec["inferenceService"], model["framework"])
+        if not all(isinstance(each, str) for each in names):
+            return None  # another CRD than ours let it in
+        host = Key(metadata["namespace"], names[0])
+        return Share(host, names[1], Taken(metadata["name"], parse_memory(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
