@@ -102,7 +102,8 @@ cluster-down: .venv/.installed
 	@if [ "$(CLUSTER)" = kind ]; then deploy/local/kind.sh down; else $(LOCAL) down --port $(PORT); fi
 
 generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agent-status.schema.json, from their sources
-	@$(BIN)/manyserve crds --dir crds
+	@$(BIN)/manyserve crds --group serving.kserve.io --dir crds
+	@$(BIN)/manyserve crds --group serving.manyserve.io --dir crds/serving.manyserve.io
 	@$(BIN)/python webhooks/render.py
 
 bench: tools ## what operator and webhook take for up to 10,000 models, into reports/ and docs/benchmarks.md

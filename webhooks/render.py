@@ -1,7 +1,8 @@
 """Write what is generated from elsewhere: `python webhooks/render.py`, from the repository's root.
 
 The chart's copies of the CRDs and the schema of the agent's /status come from `manyserve.api`, and the YAML in
-this folder from the chart, so that a reader can see and apply all of it without Helm. Tests compare the bytes.
+this folder from the chart, so that a reader can see and apply all of it without Helm. The samples for the second API
+group come from those for the first. Tests compare the bytes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import sys
 from pathlib import Path
 
 from manyserve.api.agentreport import AgentReport
+from manyserve.api_group import GROUPS, KSERVE, OWN
 from manyserve.cli import crd_documents
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "chart"
+SAMPLES = ROOT / "deploy" / "samples"
+_SAMPLE_HEAD = "# GENERATED from deploy/samples by webhooks/render.py. Do not edit.\n"
 _HEAD = "# GENERATED from deploy/chart by webhooks/render.py. Do not edit.\n"
 
 
@@ -32,10 +36,23 @@ def status_schema() -> str:
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema, indent=2) + "\n"
 
 
+def own_samples() -> dict[Path, str]:
+    """Return the samples that name the API group, for the second group."""
+    texts = {path.name: path.read_text() for path in sorted(SAMPLES.glob("*.yaml"))}
+    return {
+        SAMPLES / OWN / name: _SAMPLE_HEAD + text.replace(KSERVE, OWN) for name, text in texts.items() if KSERVE in text
+    }
+
+
+def copied() -> dict[Path, str]:
+    """Return the text of each file that is made without the chart, by its path."""
+    files = {CHART / "files" / group / name: text for group in GROUPS for name, text in crd_documents(group).items()}
+    return files | own_samples() | {ROOT / "docs" / "agent-status.schema.json": status_schema()}
+
+
 def rendered() -> dict[Path, str]:
-    """Return the text of every generated file by its path."""
-    files = {CHART / "files" / name: text for name, text in crd_documents().items()}
-    files[ROOT / "docs" / "agent-status.schema.json"] = status_schema()
+    """Return the text of each file that is rendered from the chart, by its path."""
+    files = {}
     everything = helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system")
     for each in everything.split("---\n# Source: "):
         source, _, text = each.partition("\n")
@@ -46,10 +63,12 @@ def rendered() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write them."""
-    for path, text in rendered().items():
-        path.write_text(text)
-        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    """Write them; the chart holds copies, so those come first."""
+    for files in (copied, rendered):
+        for path, text in files().items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ async def _write(client: KubeHttp, namespace: str, due: asyncio.Queue[tuple[str,
 def main() -> None:
     """Watch the namespace of the environment."""
     statuses = json.loads(Path(sys.argv[1]).read_text())
-    uvloop.run(watch_and_tell(os.environ["MANYSERVE_WATCH_NAMESPACE"], statuses))
+    uvloop.run(watch_and_tell(os.environ["MANYSERVE_WATCH_NAMESPACES"], statuses))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from manyserve.agent.config import ConfigFile
 from manyserve.agent.retry import CAP, CAP_PERMANENT, Memory, Stage, delay
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import LIMIT, one_line, without_secrets
-from manyserve.api.modelconfig import content_hash, dump, unpack
+from manyserve.api.modelconfig import Entry, content_hash, dump, parse
 from manyserve.logs import JsonLines, timestamp
 from tests.agent.support import ConfigMount, entry
 
@@ -142,9 +142,22 @@ def test_a_large_config_comes_packed_and_its_hash_is_that_of_the_text(tmp_path: 
     assert file.config.hash == content_hash(text)
 
 
-def test_packed_data_that_is_cut_or_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="cut short"):
-        unpack(gzip.compress(b"x" * 1000)[:-10])
-    monkeypatch.setattr("manyserve.api.modelconfig.MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="more than 1000 bytes"):
-        unpack(gzip.compress(b"x" * 100_000))
+def test_a_config_that_was_refused_is_not_read_again_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount, file = ConfigMount(tmp_path), ConfigFile(tmp_path / "models.json")
+    read: list[str | bytes] = []
+
+    def parse_counted(text: str | bytes) -> tuple[Entry, ...]:
+        read.append(text)
+        return parse(text)
+
+    monkeypatch.setattr("manyserve.api.modelconfig.parse", parse_counted)
+    mount.write_text("[1]")
+    assert file.look()
+    error = file.error
+    assert not any(file.look() for _ in range(200))
+    assert (file.error, len(read)) == (error, 1)
+    mount.write_text("{}")
+    assert file.look()
+    assert "not a JSON list" in file.error

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from manyserve.api import crd
+from manyserve.api_group import GROUPS, KSERVE, OWN
 
 MAPS = (".limits", ".requests", ".nodeSelector")
 """Their values have a type, so no key of theirs is unknown."""
-DEFINITIONS = [crd.inference_services(), crd.trained_models()]
+DEFINITIONS = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -73,3 +74,25 @@ def test_the_default_columns_are_the_walkthroughs_and_wide_has_more() -> None:
     assert default[1] == ["URL", "READY", "AGE"]
     wide = [each["name"].upper() for each in columns[1] if each.get("priority")]
     assert wide == ["HOST", "FRAMEWORK", "MEMORY", "LOADED", "REASON"]
+
+
+@pytest.mark.parametrize(("group", "short"), [(KSERVE, ["isvc", "tm"]), (OWN, ["misvc", "mtm"])])
+def test_short_names_differ_between_the_groups_and_nothing_else_does(group: str, short: list[str]) -> None:
+    found = [crd.inference_services(group), crd.trained_models(group)]
+    names = [each["spec"]["names"] for each in found]
+    assert [each.pop("shortNames") for each in names] == [[each] for each in short]
+    assert [each["plural"] for each in names] == ["inferenceservices", "trainedmodels"]
+    reference = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
+    for each, other in zip(found, reference, strict=True):
+        other["spec"]["names"].pop("shortNames")
+        assert each["metadata"].pop("name") == f"{each['spec']['names']['plural']}.{group}"
+        assert each["spec"].pop("group") == group
+        other["metadata"].pop("name")
+        other["spec"].pop("group")
+        assert each == other
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_definitions_have_the_label_by_which_the_chart_knows_them(group: str) -> None:
+    for each in (crd.inference_services(group), crd.trained_models(group)):
+        assert each["metadata"]["labels"] == {"app.kubernetes.io/part-of": "manyserve"}

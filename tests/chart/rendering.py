@@ -13,9 +13,12 @@ Manifest = dict[str, Any]
 VARIANTS = (
     (),
     ("webhook.certificate.certManager.enabled=true",),
-    ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=QUFB"),
+    ("webhook.certificate.existingSecret=mine", "webhook.certificate.caBundle=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"),
     ("networkPolicy.enabled=true", "gateway.enabled=true", "config.ingress.gateway=infra/gateway"),
     ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
+    ("scope.namespaces={team-a,team-b}", "fullnameOverride=other"),
+    ("scope.namespaceSelector.matchLabels.serve=yes",),
+    ("api.group=serving.manyserve.io",),
     ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
 )
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from webhooks.render import CHART, ROOT, helm, rendered
+from webhooks.render import CHART, ROOT, copied, helm, rendered
 
 from manyserve.api import servingconfig
 from manyserve.api.credentialsconfig import Credentials
+from manyserve.api_group import GROUPS, KSERVE, OWN
 from manyserve.operator.settings import OperatorSettings
 from manyserve.webhook.settings import from_env
 from tests.chart.rendering import VARIANTS, environment, objects, pods, the
@@ -25,21 +26,29 @@ def test_helm_finds_nothing_wrong(values: tuple[str, ...]) -> None:
 
 
 def test_what_is_generated_is_up_to_date() -> None:
-    stale = [str(path.relative_to(ROOT)) for path, expected in rendered().items() if path.read_text() != expected]
+    files = copied() | rendered()
+    stale = [str(path.relative_to(ROOT)) for path, expected in files.items() if path.read_text() != expected]
     assert stale == [], "run: make generate"
 
 
 def test_the_chart_has_the_same_crds_as_the_repository() -> None:
-    for path in sorted((ROOT / "crds").glob("*.yaml")):
-        assert (CHART / "files" / path.name).read_text() == path.read_text()
+    for group, folder in ((KSERVE, ROOT / "crds"), (OWN, ROOT / "crds" / OWN)):
+        files = {path.name: path.read_text() for path in (CHART / "files" / group).iterdir()}
+        assert files == {path.name: path.read_text() for path in folder.glob("*.yaml")}
 
 
+def test_the_chart_ships_the_crds_of_these_groups_and_of_no_other() -> None:
+    assert sorted(path.name for path in (CHART / "files").iterdir()) == sorted(GROUPS)
+
+
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
-def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str) -> None:
-    source = yaml.safe_load((CHART / "files" / f"{name}.yaml").read_text())
-    found = the("CustomResourceDefinition", source["metadata"]["name"])
+def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str, group: str) -> None:
+    source = yaml.safe_load((CHART / "files" / group / f"{name}.yaml").read_text())
+    found = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
     assert found["spec"] == source["spec"]
     assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert source["metadata"]["labels"].items() <= found["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
@@ -56,7 +65,7 @@ def paths(node: Any, prefix: str = "") -> set[str]:
 
 def test_the_schema_and_the_values_name_the_same_values() -> None:
     def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
-        inner = {} if prefix.endswith("resources") else node.get("properties", {})
+        inner = {} if prefix.endswith(("resources", ".predictors")) else node.get("properties", {})
         return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
 
     values = paths(yaml.safe_load((CHART / "values.yaml").read_text()))
@@ -107,14 +116,14 @@ def test_the_configuration_takes_over_what_is_set() -> None:
         "config.ingress.gateway=infra/gateway",
         "config.agent.image=other:1",
         "config.credentials.gcs.endpoint=http://gcs",
-        "config.predictors.own.image=own",
+        "config.predictors.triton.image=own",
     )
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
     assert config.ingress.ingress_class_name == "contour"
     assert config.ingress.gateway == "infra/gateway"
     assert config.agent.image == "other:1"
     assert config.credentials.gcs.endpoint == "http://gcs"
-    assert config.predictors["own"].image == "own"
+    assert config.predictors["triton"].image == "own"
 
 
 def test_the_configuration_takes_over_where_object_stores_are() -> None:

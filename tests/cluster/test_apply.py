@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from manyserve.api.names import Key
+from manyserve.api.scope import EVERYWHERE, Scope
 from manyserve.cluster import errors
 from manyserve.cluster.apply import SOME, Applier
 from manyserve.cluster.client import KubeHttp
@@ -63,17 +63,17 @@ class Carried:
 
     def __init__(self, client: KubeHttp) -> None:
         self.known = Known(lambda _key: None)
-        self.watches = Watches(client, self.known, None)
+        self.watches = Watches(client, self.known, EVERYWHERE)
         self.recorder = Recorder(client)
         self.writes: list[tuple[str, str]] = []
         self.applier = Applier(
-            client, self.known, self.watches.by_kind, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
+            client, self.known, self.watches.of, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
         )
 
     def has(self, *manifests: Manifest) -> None:
         for each in manifests:
             each["metadata"].setdefault("resourceVersion", "5")
-            self.watches.by_kind[each["kind"]].copy.happened(each)
+            self.watches.of(each["kind"], each["metadata"]["namespace"]).copy.happened(each)
 
 
 @asynccontextmanager
@@ -115,29 +115,14 @@ async def test_the_order_is_children_then_config_then_what_is_told() -> None:
     assert len(carried.writes) == 6
 
 
-async def test_a_model_loses_an_old_owner_before_anything_is_told() -> None:
+async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_plan() -> None:
     server = Cluster()
-    moved = make.model_object(host="h")
-    moved["metadata"]["ownerReferences"] = [{"uid": "uid-of-another"}]
-    todo = replace(whole_plan(), owners=(SetOwners("cifar10", (OWNER,), ({"uid": "uid-of-another"},)),))
     async with carrying(server) as carried:
-        carried.has(moved)
-        await carried.applier.carry_out(HOST, todo)
-    assert server.written()[-2:] == ["PATCH trainedmodels/cifar10", "PATCH trainedmodels/cifar10/status"]
-
-
-async def test_of_many_new_models_a_few_are_owned_before_and_the_others_after_they_are_told() -> None:
-    server = Cluster()
-    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
-    todo = Plan(
-        owners=tuple(SetOwners(each, (OWNER,), ()) for each in models),
-        statuses=tuple(make.status_write(each) for each in models),
-    )
-    async with carrying(server) as carried:
-        carried.has(*(make.model_object(each, host="h") for each in models))
-        await carried.applier.carry_out(HOST, todo)
-    told = [each.endswith("/status") for each in server.written()]
-    assert told == [False] * AT_ONCE + [True] * len(models) + [False] * (len(models) - AT_ONCE)
+        carried.has(make.model_object(host="h"))
+        carried.watches._live._scope = Scope(("other",))
+        with pytest.raises(errors.OutOfScope, match="namespace default is out of scope"):
+            await carried.applier.carry_out(HOST, whole_plan())
+    assert server.written() == []
 
 
 async def test_owners_that_somebody_changed_since_are_not_written() -> None:
@@ -235,7 +220,7 @@ async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
         await carried.applier.carry_out(HOST, Plan(applies=whole_plan().applies))
-        assert carried.watches.by_kind["Deployment"].store[HOST]["metadata"]["resourceVersion"] == "12"
+        assert carried.watches.of("Deployment", "default").store[HOST]["metadata"]["resourceVersion"] == "12"
 
 
 async def test_writes_that_have_not_begun_are_left_when_the_api_server_is_away() -> None:
@@ -287,13 +272,3 @@ async def test_a_child_that_is_not_refused_any_more_has_its_host_looked_at_again
         await carried.applier.carry_out(HOST, Plan())
     assert touched == [HOST]
     assert not carried.known.failures
-
-
-async def test_in_a_crowd_it_is_left_whose_the_models_are_but_for_a_few() -> None:
-    server = Cluster()
-    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
-    todo = Plan(owners=tuple(SetOwners(each, (OWNER,), ()) for each in models))
-    async with carrying(server) as carried:
-        carried.has(*(make.model_object(each, host="h") for each in models))
-        await carried.applier.carry_out(HOST, todo, Manners(leave=lambda: True))
-    assert len(server.written()) == AT_ONCE

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import pytest
+
 from manyserve.cluster.events import BURST, Recorder, build_event
 from manyserve.cluster.manners import Condition, never
 from manyserve.plan.actions import Event
@@ -77,6 +79,43 @@ async def test_an_event_that_is_gone_is_made_again() -> None:
         recorder.record("n", event())
         await drained(recorder, server, 3)
     assert [request[0] for request in server.requests] == ["POST", "PATCH", "POST"]
+
+
+def once(uid: str = "u", message: str = "manyserve stops acting") -> Event:
+    return Event("InferenceService", "h", uid, "Warning", "NotManaged", message, once=True)
+
+
+async def test_an_event_that_is_sent_once_is_not_counted_up() -> None:
+    server, clock = ScriptedServer(), Clock()
+    async with recording(server, clock) as recorder:
+        recorder.record("n", once())
+        await until(lambda: len(server.requests) == 1)
+        clock.now = 2 * MINUTE
+        recorder.record("n", once())
+        recorder.record("n", once(uid="another"))
+        await until(lambda: len(server.requests) == 2)
+    assert [request[0] for request in server.requests] == ["POST", "POST"]
+
+
+async def test_an_event_that_another_operator_has_sent_is_there_already(caplog: pytest.LogCaptureFixture) -> None:
+    server = ScriptedServer()
+    for _ in range(2):
+        async with recording(server, Clock()) as recorder:
+            recorder.record("n", once())
+            await until(lambda: len(server.requests) % 2 == 1)
+            recorder.record("n", once(uid="another"))
+            await until(lambda: len(server.requests) % 2 == 0)
+            server.answers.append((409, {}, {"reason": "AlreadyExists", "message": "it exists"}))
+    names = [body["metadata"]["name"] for *_, body in server.requests if body]
+    assert names[0] == names[2] != names[1] == names[3]
+    assert "event not sent" not in caplog.text
+
+
+def test_events_that_are_sent_once_differ_by_object_reason_and_message() -> None:
+    events = (once(), once(uid="another"), once(message="another"), once())
+    names = [build_event("n", each, datetime(2026, 1, 1, tzinfo=UTC))["metadata"]["name"] for each in events]
+    assert len(set(names)) == 3
+    assert names[0] == names[3]
 
 
 async def test_one_object_has_at_most_a_burst_of_new_events() -> None:

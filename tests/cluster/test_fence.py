@@ -39,7 +39,7 @@ def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() ->
 
 async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
     server = ScriptedServer()
-    async with served(server) as plain, KubeHttp(plain._access, fence=Fence()) as client:
+    async with served(server) as plain, KubeHttp(plain._access, gate=Fence()) as client:
         await client.list(CONFIG_MAP)
         for write in (
             client.create(CONFIG_MAP, THING),
@@ -53,7 +53,7 @@ async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
 
 async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() -> None:
     server, fence = ScriptedServer(), Fence(Clock(0))
-    async with served(server) as plain, KubeHttp(plain._access, fence=fence) as client:
+    async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
         for end in (5.5, 12):
             fence.open_until(end)
             await client.create(CONFIG_MAP, THING)
@@ -64,7 +64,7 @@ async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() 
 async def test_a_write_that_began_before_a_freeze_does_not_go_out_after_it() -> None:
     server, fence = ScriptedServer(), Fence(Clock(0, 60))
     fence.open_until(12)
-    async with served(server) as plain, KubeHttp(plain._access, fence=fence) as client:
+    async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
         with pytest.raises(Unavailable, match="does not hold the lease"):
             await client.create(CONFIG_MAP, THING)
     assert server.requests == []

@@ -10,12 +10,12 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
 from tests.contract.stage import Stage, asked_about_its_own, staged
-from tests.support.control_plane import api_server, client, kubectl, mark
+from tests.support.control_plane import api_server, bare_server, client, kubectl, mark
 from tests.support.figures import Figures, reports
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import Webhook
 
-__all__ = ["api_server", "client", "kubectl"]
+__all__ = ["api_server", "bare_server", "client", "kubectl"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

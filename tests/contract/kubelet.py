@@ -25,16 +25,20 @@ Manifest = dict[str, Any]
 
 
 class Kubelet:
-    """Runs the pods of one host in one namespace."""
+    """Runs the pods of one host in one namespace, with the labels of an API group."""
 
-    def __init__(self, client: KubeHttp, namespace: str, host: str) -> None:
+    def __init__(self, client: KubeHttp, namespace: str, host: str, group: str = names.GROUP) -> None:
         self.fails: set[str] = set()
         """Models that cannot be loaded."""
         self.configs: list[tuple[str, ...]] = []
         """The models of each ConfigMap that was seen."""
+        self.starts = asyncio.Event()
+        """Cleared, new pods stay Pending until it is set."""
+        self.starts.set()
         self._client = client
         self._namespace = namespace
-        self._host = host
+        self._pods = f"{names.HOST_LABEL.replace(names.GROUP, group)}={host}"
+        self._nudged = names.CONFIG_HASH.replace(names.GROUP, group)
         self._report: Manifest = {"instance": "a", "revision": 1, "serverReady": True, "settled": True}
         self._changed = asyncio.Event()
         self._text = ""
@@ -57,7 +61,7 @@ class Kubelet:
         return web.json_response(self._report)
 
     def _informer(self, kind: kinds.Kind, told: Any) -> Informer:
-        selection = Selection(self._namespace, labels=f"{names.HOST_LABEL}={self._host}")
+        selection = Selection(self._namespace, labels=self._pods)
         return Informer(self._client, kind, selection=selection, on_change=told)
 
     def _config(self, _old: Manifest | None, new: Manifest | None) -> None:
@@ -71,7 +75,7 @@ class Kubelet:
             return
         if new["status"].get("phase") == "Pending":
             self._do(self._run(new))
-        elif names.CONFIG_HASH in (new["metadata"].get("annotations") or {}):
+        elif self._nudged in (new["metadata"].get("annotations") or {}):
             self._load()
 
     def _load(self) -> None:
@@ -86,6 +90,7 @@ class Kubelet:
         self.say(config=modelconfig.content_hash(self._text), models=models)
 
     async def _run(self, pod: Manifest) -> None:
+        await self.starts.wait()
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
         status = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}], "conditions": ready}
         await self._patch_status(kinds.POD, pod, status)
@@ -112,9 +117,11 @@ class Kubelet:
 
 
 @asynccontextmanager
-async def kubelet(client: KubeHttp, namespace: str, host: str) -> AsyncIterator[tuple[Kubelet, int]]:
+async def kubelet(
+    client: KubeHttp, namespace: str, host: str, group: str = names.GROUP
+) -> AsyncIterator[tuple[Kubelet, int]]:
     """Run pods, and yield the kubelet and the port at which its agents answer."""
-    one = Kubelet(client, namespace, host)
+    one = Kubelet(client, namespace, host, group)
     app = web.Application()
     app.router.add_get("/status", one.status)
     server = TestServer(app)

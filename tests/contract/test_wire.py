@@ -152,14 +152,19 @@ async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: Ku
     await claim(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [(names.MANAGED_BY, names.HOST_LABEL), (names.MANAGED_BY,), (names.HOST_LABEL,)],
+    ids=["both", "ours", "host"],
+)
 async def test_our_config_without_its_labels_gets_them_back_before_anything_is_planned(
-    kubectl: Kubectl, client: KubeHttp
+    kubectl: Kubectl, client: KubeHttp, lost: tuple[str, ...]
 ) -> None:
     kubectl.apply(host(kubectl.namespace))
     owner = kubectl.get("isvc", "triton-mms")
     ours = config_map(kubectl.namespace, metadata=owned(owner))
     await client.create(kinds.CONFIG_MAP, ours)
-    kubectl("label", "configmap", "c", f"{names.MANAGED_BY}-", f"{names.HOST_LABEL}-")
+    kubectl("label", "configmap", "c", *(f"{each}-" for each in lost))
     with pytest.raises(errors.Conflict, match="has not been read yet"):
         await claim(client, Informer(client, kinds.CONFIG_MAP), ours)
     assert kubectl.get("configmap", "c")["metadata"]["labels"] == names.labels("triton-mms")

@@ -35,7 +35,8 @@ ROWS = {
     "rewritten in each order; all that under 200 creates a second; the caBundle is emptied",
     "18": "Many clients create many more models at once than fit",
     "19": "The namespace is deleted while its models are placed",
-    "20": "An older release's CRDs and objects, then today's, then the older ones again",
+    "20": "KServe's CRDs and objects, unmanaged ones with finalizers among them, then today's CRDs, then KServe's "
+    "again; CRDs of our first release, which prune, then today's",
     "21": "The shipped roles and nothing more; a verb is taken from them; the token ends",
     "22": "A stranger has the name of a child; a quota, a LimitRange, a namespace with Pod Security restricted",
 }

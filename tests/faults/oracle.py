@@ -16,6 +16,7 @@ from typing import Any
 
 from manyserve.api import modelconfig
 from manyserve.api.quantity import parse_memory
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 STRANGER = "example.com/stranger"
@@ -93,6 +94,18 @@ def events_are_few(history: History) -> list[str]:
     return [f"{kind} {name} has {count} Events" for (kind, name, _), count in told.items() if count > MOST_EVENTS]
 
 
+def models_outlive_their_host(history: History, deletions: Iterable[tuple[float, str]]) -> list[str]:
+    """The operator deletes no model while the host that placed it is there; `deletions` are its own, with the time."""
+    said = []
+    for at, name in deletions:
+        world = latest([each for each in history if each.at <= at])
+        placed_by = (world.get(("TrainedModel", name), {}).get("status") or {}).get("placedBy") or {}
+        host = world.get(("InferenceService", placed_by.get("name", "")))
+        if host is not None and host["metadata"]["uid"] == placed_by.get("uid"):
+            said.append(f"the operator deleted {name}, and its host {placed_by['name']} is there")
+    return said
+
+
 def writes_after(history: History, since: float) -> list[str]:
     """O6: what was written after a time at which everything was right and nobody asked for anything."""
     return [
@@ -109,7 +122,7 @@ def written(history: History) -> list[Revision]:
 
 def what_is_not_right(history: History) -> list[str]:
     """O1, O2, O5: return what is not as it should be at the end of the history."""
-    world = latest(history)
+    world = {key: thing for key, thing in latest(history).items() if not _is_unmanaged(thing)}
     hosts = [name for kind, name in world if kind == "InferenceService"]
     models = {name: thing for (kind, name), thing in world.items() if kind == "TrainedModel"}
     said = [sentence for host in hosts for sentence in _placement(world, host, models)]
@@ -182,6 +195,10 @@ def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> t
 
 def _is_ours(event: Manifest) -> bool:
     return "manyserve" in ((event.get("source") or {}).get("component"), event.get("reportingComponent"))
+
+
+def _is_unmanaged(thing: Manifest) -> bool:
+    return REASON in (thing["metadata"].get("annotations") or {})
 
 
 def _config(model: Manifest) -> str:

@@ -1,126 +1,100 @@
-"""The CRDs and the objects of older releases: what a cluster has before an upgrade, and again after a downgrade.
+"""The CRDs and the objects of older releases: what a cluster has before an upgrade.
 
-Two of them: our own first one, with CRDs as they were; and KServe, from which users come: its CRDs know types and
-hardly a rule, and its controller wrote `models.json` and statuses in its own way.
+Two of them: our own first one, with CRDs that prune; and KServe, from which users come: its CRDs take anything here,
+and its controller wrote `models.json`, statuses and finalizers in its own way. Beside the host and its models KServe
+has objects that are unmanaged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from manyserve.cluster.crd_guard import pruning_problem
+from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from tests.faults.faults import CONFIG
 from tests.faults.scene import HOST, Scene
 from tests.support import make
-from tests.support.control_plane import CRDS
+from tests.support.kserve_forms import APPLY, FORMS, Form, crds_in, store
+from tests.support.kubectl import Kubectl, eventually
 
 Manifest = dict[str, Any]
-FIRST = Path(__file__).parents[1] / "data" / "first_crds"
+FIRST = crds_in(Path(__file__).parents[1] / "data" / "first_crds")
 LONG_AGO = "2021-06-01T00:00:00Z"
+ODD_URI = "gs://bucket"
+"""Our first release took this `storageUri`; KServe takes any."""
+_STORED = (
+    *("canary-traffic", "custom-container", "future-fields", "model-with-storage-uri", "modelmesh", "openshift-ai"),
+    *("stored-model", "stored-model-of-absent-host", "stored-model-with-future-fields", "stored-multi-model-triton"),
+    *("transformer", "values-that-hosts-may-not-have"),
+)
+UNMANAGED: tuple[Form, ...] = tuple(each for each in FORMS if each.name in _STORED)
+"""Forms that a cluster with KServe has beside the host: with finalizers, with an annotation, and without a mark."""
 
 
-@dataclass(frozen=True)
-class Release:
-    """One that was there before."""
-
-    crds: str
-    """YAML."""
-    odd_uri: str
-    """It took this `storageUri`, and today's rules refuse it."""
-    leave_behind: Callable[[Scene], Awaitable[None]]
-    """Have what its controller wrote, beside the objects of the user."""
+async def install(scene: Scene, crds: str) -> None:
+    """Replace the CRDs, as `kubectl apply --server-side` does."""
+    await asyncio.to_thread(lambda: scene.kubectl(*APPLY, "-f", "-", text=crds))
 
 
-async def models_json(scene: Scene) -> None:
-    """Have `models.json` as an earlier release wrote it: what stands in it stays, whatever today's rules say."""
-    host = scene.kubectl.get("isvc", HOST)
-    models = [scene.kubectl.get("tm", name) for name in ("old", "two")]
-    entries = [{"modelName": each["metadata"]["name"], "modelSpec": each["spec"]["model"]} for each in models]
-    owner = {"apiVersion": host["apiVersion"], "kind": host["kind"], "name": HOST, "uid": host["metadata"]["uid"]}
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG, "ownerReferences": [owner]}}
-    await asyncio.to_thread(scene.kubectl.apply, config | {"data": {"models.json": json.dumps(entries)}})
+async def published(scene: Scene, *, prunes: bool) -> None:
+    """Wait until the API server says in its OpenAPI document that the CRDs prune, or that they do not."""
+    await asyncio.to_thread(eventually, lambda: prunes is _prunes(scene.kubectl), f"prunes: {prunes}", 30)
+
+
+def _prunes(kubectl: Kubectl) -> bool:
+    found = []
+    for kind in (INFERENCE_SERVICE, TRAINED_MODEL):
+        document = json.loads(kubectl("get", "--raw", f"/openapi/v3/apis/{kind.api_version}"))
+        found.append(pruning_problem(document, kind) is not None)
+    return all(found)
+
+
+async def as_our_first_left_it(scene: Scene) -> None:
+    """Have `models.json` as a release of ours wrote it, with two of the three models."""
+    entries = [_entry(scene.kubectl.get("tm", name)) for name in ("old", "two")]
+    await asyncio.to_thread(scene.kubectl.apply, _config(scene.kubectl.get("isvc", HOST), entries))
 
 
 async def as_kserve_left_it(scene: Scene) -> None:
-    """Have `models.json` as KServe's controller writes it, and its statuses: no generation, and a severity."""
-    await models_json(scene)
+    """Have `models.json` as KServe's controller writes it, its statuses, and objects that are unmanaged."""
+    await as_our_first_left_it(scene)
     for name in ("old", "two"):
         url = f"http://{HOST}.example.com/v2/models/{name}/infer"
         status = {"url": url, "address": {"url": url, "CACerts": ""}, "conditions": _conditions()}
         patch = json.dumps({"status": status})
         await scene.do("patch", "tm", name, "--subresource=status", "--type=merge", "-p", patch)
+    await asyncio.to_thread(store, scene.kubectl, UNMANAGED)
+
+
+def unmanaged(kubectl: Kubectl) -> dict[str, Manifest]:
+    """Return the unmanaged objects that there are."""
+    found = {each["metadata"]["name"]: each for kind in ("isvc", "tm") for each in kubectl.list(kind)}
+    return {each.name: found[each.name] for each in UNMANAGED}
+
+
+def host_and_models() -> list[Manifest]:
+    """Return what its user has: a host, two models that fit, of which one is odd today, and one that waits."""
+    return [
+        make.host_object(),
+        make.model_object("old", uri=ODD_URI),
+        make.model_object("two"),
+        make.model_object("three"),
+    ]
+
+
+def _entry(model: Manifest) -> Manifest:
+    return {"modelName": model["metadata"]["name"], "modelSpec": model["spec"]["model"]}
+
+
+def _config(host: Manifest, entries: list[Manifest]) -> Manifest:
+    owner = {"apiVersion": host["apiVersion"], "kind": host["kind"], "name": HOST, "uid": host["metadata"]["uid"]}
+    metadata = {"name": CONFIG, "ownerReferences": [owner]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"models.json": json.dumps(entries)}}
 
 
 def _conditions() -> list[Manifest]:
     kinds = ("FrameworkSupported", "InferenceServiceReady", "IsMMSPredictor", "MemoryResourceAvailable", "Ready")
     return [{"type": kind, "status": "True", "lastTransitionTime": LONG_AGO, "severity": "Info"} for kind in kinds]
-
-
-def _permissive(kind: str, plural: str, short: str, version: str) -> Manifest:
-    """Return a CRD that takes anything."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    one = {"name": version, "served": True, "storage": True, "subresources": {"status": {}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.serving.kserve.io"},
-        "spec": {
-            "group": "serving.kserve.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "shortNames": [short], "singular": kind.lower()},
-            "versions": [one | {"schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-
-
-def _text(folder: Path) -> str:
-    return "\n---\n".join(each.read_text() for each in sorted(folder.glob("*.yaml")))
-
-
-RELEASES = {
-    "our first": Release(_text(FIRST), "gs://bucket", models_json),
-    "KServe": Release(
-        yaml.safe_dump_all(
-            [
-                _permissive("InferenceService", "inferenceservices", "isvc", "v1beta1"),
-                _permissive("TrainedModel", "trainedmodels", "tm", "v1alpha1"),
-            ]
-        ),
-        "gs://bucket/a model",
-        as_kserve_left_it,
-    ),
-}
-TODAY = _text(CRDS)
-
-
-async def install(scene: Scene, crds: str) -> None:
-    """Replace the CRDs, as `kubectl apply --server-side` does."""
-    words = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    await asyncio.to_thread(lambda: scene.kubectl(*words, text=crds))
-
-
-@asynccontextmanager
-async def older(scene: Scene, release: Release) -> AsyncIterator[None]:
-    """Have the CRDs of an older release, and today's again afterwards."""
-    await install(scene, release.crds)
-    try:
-        yield
-    finally:
-        await install(scene, TODAY)
-
-
-def host_and_models(release: Release) -> list[Manifest]:
-    """Return what its user has: a host, two models that fit, of which one is odd today, and one that waits."""
-    return [
-        make.host_object(),
-        make.model_object("old", uri=release.odd_uri),
-        make.model_object("two"),
-        make.model_object("three"),
-    ]

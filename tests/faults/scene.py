@@ -108,8 +108,15 @@ class Scene:
     async def judge(self) -> None:
         """Fail with every sentence about a broken law."""
         await self.quiet()
-        broken = [*oracle.what_is_not_right(self.witness.history), *oracle.always(self.witness.history)]
+        history = self.witness.history
+        broken = [*oracle.what_is_not_right(history), *oracle.always(history)]
+        broken += oracle.models_outlive_their_host(history, self._deletions())
         assert not broken, "; ".join(broken)
+
+    def _deletions(self) -> list[tuple[float, str]]:
+        """Return the models that the operator deleted, with the time at which it asked for that."""
+        found = (each for each in self.proxy.history if each.verb == "delete" and "/trainedmodels/" in each.path)
+        return [(each.at, each.path.rpartition("/")[2].partition("?")[0]) for each in found]
 
     async def survives(self, *faults: AbstractAsyncContextManager[object]) -> float:
         """Have faults at once while something changes; return the seconds from their end until all is right."""

@@ -8,6 +8,7 @@ from manyserve.api import modelconfig
 from tests.faults import oracle
 from tests.faults.oracle import Revision
 from tests.support import make
+from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
 GI = 1 << 30
@@ -51,6 +52,24 @@ def test_a_good_history_breaks_no_law() -> None:
     assert oracle.always(history) == []
     assert oracle.what_is_not_right(history) == []
     assert oracle.writes_after(history, since=4.0) == []
+
+
+def test_the_operator_deletes_a_model_only_when_the_host_that_placed_it_is_gone() -> None:
+    by = {"placedBy": {"name": "triton-mms", "uid": "uid-triton-mms"}}
+    story = Story().tell(make.host_object()).tell(make.model_object("one") | {"status": by})
+    story.tell(make.host_object(), gone=True).tell(make.host_object(), uid="uid-of-the-next")
+    early, late = [(2.5, "one")], [(3.5, "one"), (4.5, "one")]
+    assert oracle.models_outlive_their_host(story.history, late) == []
+    assert oracle.models_outlive_their_host(story.history, early) == [
+        "the operator deleted one, and its host triton-mms is there"
+    ]
+
+
+def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
+    unmanaged = {REASON: "KServeFinalizer"}
+    story = good().tell(make.host_object("kserves"), annotations=unmanaged)
+    story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)
+    assert oracle.what_is_not_right(story.history) == []
 
 
 def test_o1_a_model_that_would_fit_must_be_placed() -> None:

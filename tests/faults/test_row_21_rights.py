@@ -69,6 +69,8 @@ async def _do_all_that_takes_a_right(scene: Scene) -> None:
     await scene.apply(make.model_object("three", uri="pvc://claim/model"))
     await scene.right()
     await _stands(scene, "hpa,pdb,ingress")
+    await _a_model_of_an_earlier_release(scene, "one")
+    await _a_host_that_is_deleted_with_its_model(scene)
     await scene.do("label", "configmap", CONFIG, f"{names.MANAGED_BY}-")
     await scene.change()
     await _configure(scene, WITH_A_GATEWAY)
@@ -79,6 +81,23 @@ async def _do_all_that_takes_a_right(scene: Scene) -> None:
     await scene.apply(make.host_object(minReplicas=1, maxReplicas=1))
     await soon(lambda: not scene.kubectl.list("hpa,pdb"), "what one replica does not need goes", 60)
     await scene.right()
+
+
+async def _a_model_of_an_earlier_release(scene: Scene, name: str) -> None:
+    uid = scene.kubectl.get("isvc", HOST)["metadata"]["uid"]
+    owner = {"apiVersion": f"{names.GROUP}/v1beta1", "kind": "InferenceService", "name": HOST, "uid": uid}
+    patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
+    await scene.do("patch", "tm", name, "--type=merge", "-p", patch)
+    await soon(
+        lambda: "ownerReferences" not in scene.kubectl.get("tm", name)["metadata"], "the reference is removed", 60
+    )
+
+
+async def _a_host_that_is_deleted_with_its_model(scene: Scene) -> None:
+    await scene.apply(make.host_object("other"), make.model_object("of-other", host="other"))
+    await soon(lambda: "placedBy" in scene.kubectl.get("tm", "of-other").get("status", {}), "it is placed", 60)
+    await scene.do("delete", "isvc", "other")
+    await soon(lambda: not scene.kubectl.exists("tm", "of-other"), "the operator deletes the model", 60)
 
 
 async def _configure(scene: Scene, ingress: dict[str, str]) -> None:

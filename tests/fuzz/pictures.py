@@ -22,7 +22,7 @@ from manyserve.api.names import Key
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
-from manyserve.plan.observed import Account, Observed, Reach, Sight
+from manyserve.plan.observed import Account, Departure, Observed, Reach, Sight
 from manyserve.plan.placement import entry_of
 from manyserve.plan.validation import model_problems
 from tests.fuzz.shapes import TEXT, Shape, right
@@ -93,6 +93,14 @@ def parsed(kind: type[Any], shapes: st.SearchStrategy[Any]) -> st.SearchStrategy
     return shapes.map(parse).filter(lambda each: each is not None)
 
 
+UIDS = st.sampled_from(["uid-1", "uid-2"])
+DEPARTURES = st.builds(
+    Departure, since=st.just(0.0), left=st.sampled_from([0.0, 3.0]), decided=st.booleans(), kept=st.booleans()
+)
+"""Of hosts that are gone."""
+PLACED_BY = st.fixed_dictionaries({"name": st.sampled_from([KEY.name, "other"]), "uid": UIDS})
+
+
 @st.composite
 def models(draw: st.DrawFn) -> tuple[TrainedModel, ...]:
     """Draw models of the host, each name once, with statuses that anyone may have written."""
@@ -104,12 +112,15 @@ def _model(name: str) -> st.SearchStrategy[TrainedModel]:
     created = st.sampled_from(["2026-01-01T00:00:00Z", "2025-01-01T00:00:00Z", ""])
 
     def whole(parts: tuple[Any, ...]) -> Manifest:
-        spec, status, at, owners, leaving = parts
+        spec, status, at, owners, leaving, by = parts
+        status = status | ({"placedBy": by} if by else {})
         plain = make.model_object(name, created=at)
         plain["metadata"] |= {"ownerReferences": owners} | ({"deletionTimestamp": at or "now"} if leaving else {})
         return plain | {"spec": {"inferenceService": KEY.name, "model": spec}, "status": status}
 
-    parts = st.tuples(MODEL_SPECS, mostly(st.just({}), right(TrainedModelStatus)), created, OWNERS, seldom())
+    parts = st.tuples(
+        MODEL_SPECS, mostly(st.just({}), right(TrainedModelStatus)), created, OWNERS, seldom(), st.none() | PLACED_BY
+    )
     return parsed(TrainedModel, parts.map(whole))
 
 
@@ -178,7 +189,7 @@ def fresh(draw: st.DrawFn) -> Observed:
         key=KEY,
         config=draw(configs()),
         service=draw(mostly(hosts(), hosts(), st.none())),
-        leaves_since=draw(st.none() | MOMENTS),
+        departures=draw(st.dictionaries(UIDS, DEPARTURES, max_size=2)),
         models=wanted,
         renewed=draw(st.dictionaries(NAMES, MOMENTS, max_size=2)),
         sight=draw(mostly(st.just(Sight()), SIGHTS)),

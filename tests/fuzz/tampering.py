@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64encode
 from dataclasses import replace
@@ -13,8 +14,11 @@ from manyserve.api import modelconfig
 from manyserve.api.modelconfig import EntrySpec
 from manyserve.plan.observed import Child, Manifest, Observed
 from tests.fuzz.pictures import ANNOTATIONS, FLAGS, MEMORY, NAMES, OWNERS, fresh
-from tests.fuzz.shapes import TEXT, Shape, right
+from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, Shape, right
 from tests.support import world
+from tests.support.poison import ENTRY, repeated, with_memory
+
+OWNERS_KEY = "ownerReferences"
 
 
 def entries() -> st.SearchStrategy[list[Manifest]]:
@@ -25,11 +29,23 @@ def entries() -> st.SearchStrategy[list[Manifest]]:
 
 def config_data() -> st.SearchStrategy[Manifest]:
     """Return the data of a ConfigMap: a list, what is none, packed or not, both or neither."""
-    text = st.one_of(entries().map(json.dumps), TEXT, st.just("[" * 3000))
-    packed = text.map(lambda each: b64encode(modelconfig.pack(each)).decode()) | st.just("AAAA") | st.just("%")
-    plain = st.dictionaries(st.sampled_from([modelconfig.KEY, "other"]), text, max_size=1)
-    binary = st.dictionaries(st.just(modelconfig.PACKED_KEY), packed, max_size=1)
+    text = st.one_of(entries().map(json.dumps), JSON.map(json.dumps), TEXT, POISON)
+    packed = text.map(lambda each: b64encode(modelconfig.pack(each)).decode()) | NO_LIST
+    plain = st.dictionaries(st.sampled_from([modelconfig.KEY, "other"]), text, max_size=2)
+    binary = st.dictionaries(st.sampled_from([modelconfig.PACKED_KEY, "other"]), packed, max_size=2)
     return st.fixed_dictionaries({"data": plain | st.none(), "binaryData": binary | st.none()})
+
+
+POISON = st.sampled_from(
+    [
+        "[" * 3000,
+        repeated(ENTRY, 3000),
+        repeated("{}", 3000),
+        *map(with_memory, ("9" * 5000, "NaN", "-1", "1e999", '""', "null", "true")),
+    ]
+)
+NO_LIST = st.sampled_from(["AAAA", "%", "\u0663", b64encode(gzip.compress(b" " * 2**20)).decode()])
+"""What cannot be unpacked."""
 
 
 @st.composite
@@ -54,7 +70,7 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
     unreadable = seen.unreadable - models.keys()
     return {
         "service": other.service,
-        "leaves_since": other.leaves_since,
+        "departures": other.departures,
         "models": tuple(models.values()),
         "renewed": other.renewed,
         "sight": other.sight,
@@ -67,7 +83,7 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
 def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | None:
     """Draw what became of a child: gone, somebody else's, or changed where its kind allows it."""
     metadata = dict(manifest["metadata"])
-    how = draw(st.sampled_from(["gone", "owners", "annotations", "labels", "content", "content"]))
+    how = draw(st.sampled_from(["gone", "owners", "annotations", "labels", "bare", "content", "content"]))
     if how == "gone":
         return None
     if how == "owners":
@@ -76,8 +92,18 @@ def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | No
         metadata["annotations"] = draw(ANNOTATIONS)
     if how == "labels":
         metadata["labels"] = draw(st.dictionaries(TEXT, TEXT, max_size=2))
+    if how == "bare":  # a kind of a CRD need not have what ours sets
+        return draw(_bare(manifest))
     whole = manifest | {"metadata": metadata}
     return whole | draw(_content(child)) if how == "content" else whole
+
+
+@st.composite
+def _bare(draw: st.DrawFn, manifest: Manifest) -> Manifest:
+    """Draw a child that has lost what an object need not have."""
+    lost = draw(st.sets(st.sampled_from(["spec", "status", "data", "binaryData", "labels", "annotations", OWNERS_KEY])))
+    metadata = {key: each for key, each in manifest["metadata"].items() if key not in lost}
+    return {key: each for key, each in manifest.items() if key not in lost} | {"metadata": metadata}
 
 
 def _content(child: Child) -> st.SearchStrategy[Manifest]:
@@ -94,4 +120,7 @@ def _content(child: Child) -> st.SearchStrategy[Manifest]:
         template: Shape = st.just({"spec": {"containers": [], "volumes": []}})
         spec = st.fixed_dictionaries({"replicas": few, "template": template}, optional={"paused": st.booleans()})
         return st.fixed_dictionaries({"spec": spec, "status": status})
-    return st.fixed_dictionaries({"spec": st.just({}) | st.dictionaries(TEXT, st.none() | TEXT, max_size=2)})
+    spec = st.fixed_dictionaries({"spec": st.just({}) | st.dictionaries(TEXT, st.none() | TEXT, max_size=2)})
+    if child.kind != "HTTPRoute":
+        return spec
+    return st.builds(dict.__or__, spec, st.fixed_dictionaries({"status": st.none() | STORED_JSON}))  # of a CRD's kind

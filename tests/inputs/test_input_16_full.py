@@ -13,7 +13,7 @@ from manyserve.api.modelconfig import PACKED_KEY, parse
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.slots import Slots
-from manyserve.plan.model_config import text_of
+from manyserve.plan.model_config import AT_MOST, text_of
 from tests.contract.stage import HOST, Stage, soon
 from tests.faults import oracle
 from tests.faults.witness import Witness, witnessing
@@ -23,7 +23,7 @@ from tests.support.kubectl import condition
 MODELS = 720
 LONGEST_URI = 2048
 FULL = (
-    f"{HOST} is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
+    f"{HOST} is full: the list of its models, models.json, holds at most {AT_MOST}; "
     "place the model on another InferenceService"
 )
 
@@ -70,9 +70,7 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
         assert len(stored(stage)) == MODELS - len(waiting)
         host = stage.ready("isvc", HOST)
         assert host["status"] == "True", "it answers for the others"
-        assert host["message"] == (
-            f"{len(waiting)} models are not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
-        )
+        assert host["message"] == (f"{len(waiting)} models are not placed: models.json holds at most {AT_MOST}")
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
         await soon(

@@ -76,7 +76,7 @@ async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) 
 async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    informer = operator._watches.by_kind["Pod"]
+    informer = operator._watches.of("Pod", "default")
 
     def broken() -> float:
         raise error
@@ -87,7 +87,7 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
 
 
 async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
-    operator._watches.by_kind["Pod"].last_turn -= STALE + 1
+    operator._watches.of("Pod", "default").last_turn -= STALE + 1
     assert operator.why_not_alive() == "watches that are stuck: pods"
 
 

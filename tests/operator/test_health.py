@@ -47,9 +47,9 @@ async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named(
 
 
 async def test_not_ready_before_all_is_listed(informers: list[Informer]) -> None:
-    informers[0].synced.set()
+    informers[0].settled.set()
     assert unsynced(informers) == "not listed yet: trainedmodels"
-    informers[1].synced.set()
+    informers[1].settled.set()
     assert unsynced(informers) is None
 
 

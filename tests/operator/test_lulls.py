@@ -11,12 +11,11 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.operator.lulls import BREATH, CROWD, HOSTS, QUIET, Lulls
-from manyserve.plan.actions import Plan, SetOwners, WriteConfig
+from manyserve.plan.actions import Plan, WriteConfig
 from tests.support import make
 
 HOST, OTHER, CROWDED = (Key("default", name) for name in ("triton-mms", "other", "crowded"))
 WRITE = Plan(config=WriteConfig({}, "7"))
-OWNED = Plan(owners=(SetOwners("a", ({"uid": "u"},), (), "2026-01-01T00:00:00Z"),))
 
 
 @dataclass
@@ -110,25 +109,7 @@ def test_a_few_models_are_no_crowd(case: Case) -> None:
     for _ in range(3 * CROWD):
         case.seconds += 0.03
         case.lulls.news(HOST)
-    assert case.paced(OWNED) == OWNED
-
-
-def test_in_a_crowd_owners_wait_until_all_is_told(case: Case) -> None:
-    crowd(case)
-    assert not case.paced(OWNED).owners
-    assert case.after(0.9) == []
-    case.lulls.told()
-    assert case.after(0.9) == []
-    assert case.after(0.2) == [HOST]
-    assert case.paced(OWNED) == OWNED
-
-
-def test_owners_that_are_left_because_a_crowd_comes_elsewhere_are_written_when_it_is_over(case: Case) -> None:
-    assert case.paced(OWNED, OTHER) == OWNED
-    assert not case.lulls.leave(OTHER)
-    crowd(case)
-    assert case.lulls.leave(OTHER)
-    assert case.after(1.0) == [OTHER]
+    assert not case.lulls.crowd
 
 
 def many_are_busy(case: Case) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from manyserve.api.names import Key
+from manyserve.api.modelconfig import PACKED_KEY
+from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.known import Known
 from manyserve.cluster.manners import Manners
@@ -62,6 +64,7 @@ class Case:
         self.lulls = busy_lulls()
         self.applier = Applier()
         self.pictures: list[Observed] = []
+        self.threads: list[threading.Thread] = []
         self.known = known = Known(lambda _key: None)
         known.config = make.config()
         known.host_stored(None, make.host_object())
@@ -77,6 +80,7 @@ class Case:
 
     def _decide(self, observed: Observed, _now: datetime) -> Plan:
         self.pictures.append(observed)
+        self.threads.append(threading.current_thread())
         until = time.thread_time() + self.planning
         while time.thread_time() < until:
             pass
@@ -114,22 +118,6 @@ async def test_while_users_ask_much_a_host_whose_plan_takes_long_is_planned_less
     assert 0.005 <= alone < 0.01 <= in_a_crowd
 
 
-async def test_the_picture_says_since_when_the_host_is_seen_to_be_gone() -> None:
-    case = Case()
-    case.known.model_stored(None, make.model_object())
-    await case.run(HOST)
-    for _ in range(2):
-        case.known.host_stored(make.host_object(), None)
-        await case.run(HOST)
-        case.now += timedelta(seconds=3)
-        await case.run(HOST)
-        case.known.host_stored(None, make.host_object())
-        await case.run(HOST)
-    since = [picture.leaves_since for picture in case.pictures]
-    later = make.NOW + timedelta(seconds=3)
-    assert since == [None, make.NOW, make.NOW, None, later, later, None]
-
-
 async def test_a_write_that_failed_is_not_waited_for() -> None:
     case = Case()
     case.applier.error = Conflict("it has been modified")
@@ -138,3 +126,15 @@ async def test_a_write_that_failed_is_not_waited_for() -> None:
     case.applier.error = None
     await case.run(HOST)
     assert [todo.config is not None for todo in case.applier.carried] == [True, True]
+
+
+@pytest.mark.parametrize(("packed", "beside"), [("", False), ("x" * 1000, True)])
+async def test_for_a_host_with_few_models_a_long_models_json_is_read_beside_the_event_loop(
+    packed: str, beside: bool
+) -> None:
+    case = Case()
+    metadata = {"name": "modelconfig-triton-mms-0", "namespace": "default", "labels": {HOST_LABEL: HOST.name}}
+    config_map = {"kind": "ConfigMap", "metadata": metadata, "binaryData": {PACKED_KEY: packed}}
+    case.known.child_stored(None, config_map)
+    await case.run(HOST)
+    assert [each is not threading.main_thread() for each in case.threads] == [beside]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.api.errors import StartupError
+from manyserve.api.scope import EVERYWHERE
 from manyserve.operator.health import HealthServer
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.start import check
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_defaults_are_those_of_the_chart() -> None:
     settings = OperatorSettings.from_env({})
     assert (settings.namespace, settings.health_port, settings.metrics_port) == ("manyserve-system", 8090, 9090)
-    assert settings.watch_namespace is None
+    assert settings.scope == EVERYWHERE
     assert (settings.leader_election, settings.lease) == (True, "manyserve-operator")
 
 
@@ -35,6 +36,8 @@ def test_the_defaults_are_those_of_the_chart() -> None:
         ("MANYSERVE_AGENT_PORT", "http", "must be a port"),
         ("MANYSERVE_LEADER_ELECTION", "perhaps", "must be true or false"),
         ("MANYSERVE_LOG_LEVEL", "loud", "must be one of DEBUG"),
+        ("MANYSERVE_WATCH_NAMESPACES", "team-a,,b", "must be names of namespaces"),
+        ("MANYSERVE_NAMESPACE_SELECTOR", "team=a", "must be a label selector as JSON"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, sentence: str) -> None:
@@ -57,9 +60,8 @@ async def test_without_the_crds_the_command_that_installs_them_is_said() -> None
     server = ScriptedServer()
     server.answers.append((404, {}, {"message": "the server could not find the requested resource"}))
     async with served(server) as client:
-        with pytest.raises(
-            StartupError, match=r"^inferenceservices.serving.kserve.io is not installed .* kubectl apply"
-        ):
+        command = r"manyserve crds --group serving\.kserve\.io \| kubectl apply"
+        with pytest.raises(StartupError, match=rf"^inferenceservices.serving.kserve.io is not installed .* {command}"):
             await check(client)
 
 

@@ -13,6 +13,7 @@ from manyserve.api.modelconfig import Entry
 from manyserve.plan import entries
 from manyserve.plan.entries import Memory
 from manyserve.plan.placement import entry_of
+from manyserve.plan.text_cache import TextCache
 from tests.support import make
 
 
@@ -53,17 +54,9 @@ def test_a_text_that_cannot_be_read_places_nothing_and_is_written_anew(text: str
     assert memory.text({}, text) == "[]\n"
 
 
-def test_what_is_remembered_is_bounded_but_for_the_last_two() -> None:
-    memory = Memory(longest=10)
-    first = memory.text(placed("a"), "[]\n")
-    second = memory.text(placed("a", "b"), first)
-    assert list(memory._texts) == [entries._hash(text) for text in (first, second)]
-    assert memory.entries("[]\n") == ()
-
-
 @given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))
 def test_whatever_is_placed_after_one_another_the_text_is_that_of_what_is_placed(steps: list[set[str]]) -> None:
-    memory, text = Memory(longest=500), "[]\n"
+    memory, text = Memory(TextCache(longest=500)), "[]\n"
     for names in steps:
         known = {each.model_name: each for each in memory.entries(text)}
         text = memory.text({name: known.get(name) or entry_of(make.model(name)) for name in sorted(names)}, text)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from manyserve.api import conditions, modelconfig
 from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, parse
 from manyserve.api.names import Key
 from manyserve.plan import model_config
-from manyserve.plan.model_config import current_text, text_of, without_room, write_model_config
+from manyserve.plan.model_config import current_text, entries_at_most, text_of, without_room, write_model_config
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
 from tests.support import make, world
+from tests.support.poison import REFUSED, TAKEN, config_map_forms
 
 CHILD = Child("ConfigMap", "modelconfig-triton-mms-0")
 HOST = make.host()
@@ -146,14 +150,14 @@ def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> N
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "ModelConfigFull")
     assert ready.message == (
-        "triton-mms is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
-        "place the model on another InferenceService"
+        "triton-mms is full: the list of its models, models.json, holds at most "
+        "1 MiB packed, 8 MiB of text and 32,000 models; place the model on another InferenceService"
     )
     predictor = conditions.find(found.service.status.conditions, conditions.PREDICTOR_READY)
     assert predictor is not None
     assert (predictor.status, predictor.reason) == ("True", "ModelConfigFull")
     assert predictor.message == (
-        f"{60 - count} models are not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+        f"{60 - count} models are not placed: models.json holds at most 1 MiB packed, 8 MiB of text and 32,000 models"
     )
     assert found.service.status.models == f"{count}/60"
     assert found.service.status.memory == f"{count}Mi/2Gi"
@@ -182,3 +186,52 @@ def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
     (entry,) = current = (entry_of(make.model("a")),)
     assert place(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
     assert place(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "both"])
+@pytest.mark.parametrize("make_text", [*REFUSED.values(), *TAKEN.values()], ids=[*REFUSED, *TAKEN])
+def test_over_a_poisoned_list_the_right_one_is_written(make_text: Callable[[], str], form: str) -> None:
+    found = settled(3)
+    before = found.children[CHILD]
+    bare = {key: each for key, each in before.items() if key not in ("data", "binaryData")}
+    edited = bare | config_map_forms(make_text())[form]
+    config = plan(replace(found, children={**found.children, CHILD: edited}), make.NOW).config
+    assert config is not None
+    assert (config.resource_version, forms(config.manifest)) == (before["metadata"]["resourceVersion"], {KEY})
+    assert text_of(config.manifest) == text_of(before)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["x", "\u00e9", "\U0001f600"])), max_size=12, unique=True),
+    st.sets(st.integers(0, 11)),
+    st.booleans(),
+)
+def test_whatever_is_written_can_be_read_whatever_stood_there(
+    parts: list[tuple[int, str]], held: set[int], is_packed: bool
+) -> None:
+    uris = [f"gs://bucket/{letter * length * 20}" for length, letter in parts]
+    wanted = {f"m-{number}": entry_of(make.model(f"m-{number}", uri=uri)) for number, uri in enumerate(uris)}
+    stays = {name: wanted[name] for name in (f"m-{number}" for number in held) if name in wanted}
+    with pytest.MonkeyPatch.context() as limits:
+        for module in (model_config, modelconfig):
+            limits.setattr(module, "MAX_ENTRIES", 8)
+            limits.setattr(module, "MAX_BYTES", 6000)
+        limits.setattr(model_config, "LONGEST_TEXT", 0 if is_packed else 10_000)
+        left_out = without_room(wanted, stays)
+        kept = [wanted[name] for name in wanted if name not in left_out]
+        config = write_model_config(HOST, 0, modelconfig.dump(kept), None, {})
+        read = parse(text_of(config.manifest) or "") if config else ()
+    assert set(read) == set(kept) or wanted == stays, "only a list of which each entry stands there is left as it is"
+    assert kept or not wanted
+
+
+def test_a_list_of_more_models_than_may_stand_there_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_config, "MAX_ENTRIES", 4)
+    assert world.placed(settled(6)) == {"m-00", "m-01", "m-02", "m-03"}
+
+
+def test_how_many_entries_may_stand_in_a_config_map_is_known_before_it_is_read() -> None:
+    assert entries_at_most(None) == entries_at_most({"data": None, "binaryData": None}) == 0
+    assert entries_at_most({"data": {KEY: "x" * 10 * model_config.USUAL_ENTRY}}) == 10
+    bomb = b64encode(modelconfig.pack(" " * 2**20)).decode()
+    assert entries_at_most({"binaryData": {PACKED_KEY: bomb}}) > 2**20 / model_config.USUAL_ENTRY

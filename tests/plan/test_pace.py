@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.plan.actions import Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.actions import Nudge, Plan, SetStatus, WriteConfig
 from manyserve.plan.pace import LONGEST_GAP, Traffic, Written, hold_back, paced, pay, seconds_left, without_young
 from tests.support import make
 
@@ -142,22 +142,6 @@ def test_what_a_host_counts_is_told_when_it_is_in_models_json() -> None:
     assert paced(todo, traffic(paid=1.0), after(0.5)) == Plan(statuses=(STATUS,), look_again_after=0.5)
     assert paced(todo, traffic(), after(0.5)) == todo
     assert paced(replace(todo, config=None), traffic(paid=1.0), after(0.5)).statuses == todo.statuses
-
-
-def owned(since: str, before: tuple[dict[str, Any], ...] = ()) -> SetOwners:
-    return SetOwners("a", ({"uid": "u"},), before, since)
-
-
-def test_whose_a_new_model_of_a_crowd_is_is_written_when_it_is_over_or_after_five_minutes() -> None:
-    todo = Plan(owners=(owned("2026-01-01T00:00:00Z"),))
-    assert paced(todo, traffic(crowd=True), after(20.0)) == Plan(look_again_after=280.0)
-    assert paced(todo, traffic(crowd=True), after(300.0)) == todo
-    assert paced(todo, traffic(), after(1.0)) == todo
-
-
-def test_the_owner_of_before_is_taken_from_a_model_in_a_crowd_too() -> None:
-    todo = Plan(owners=(owned("2026-01-01T00:00:00Z", before=({"uid": "of-another"},)),))
-    assert paced(todo, traffic(crowd=True), after(1.0)) == todo
 
 
 @pytest.mark.parametrize("since", [None, "", "yesterday", "2026-01-01T00:00:00", "2027-01-01T00:00:00Z"])

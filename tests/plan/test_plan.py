@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -74,26 +73,6 @@ def test_a_model_without_its_host_waits_and_says_for_what() -> None:
     assert message == "waiting for InferenceService triton-mms, which does not exist in namespace default"
     assert not todo.applies
     assert not todo.deletes
-
-
-def test_a_model_that_is_deleted_with_its_host_is_told_nothing_unless_it_is_still_there_when_it_should_not() -> None:
-    settled = world.settle(seen(make.model("cifar10")))
-    gone = replace(settled, service=None, models=(*settled.models, make.model("early")), leaves_since=make.NOW)
-    todo = plan(gone, make.NOW + timedelta(seconds=2))
-    assert [each.name for each in todo.statuses] == ["early"], "nothing of it would be deleted with the host"
-    assert todo.look_again_after == pytest.approx(8.005)
-    late = plan(gone, make.NOW + timedelta(seconds=11))
-    assert [each.name for each in late.statuses] == ["cifar10", "early"]
-    assert late.look_again_after is None
-
-
-def test_a_model_that_somebody_else_owns_too_outlives_its_host_and_is_told_at_once() -> None:
-    settled = world.settle(seen(make.model("cifar10")))
-    (model,) = settled.models
-    owners = (*model.metadata.owner_references, {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "a"})
-    kept = model.model_copy(update={"metadata": model.metadata.model_copy(update={"owner_references": owners})})
-    todo = plan(replace(settled, service=None, models=(kept,), leaves_since=make.NOW), make.NOW)
-    assert [each.name for each in todo.statuses] == ["cifar10"]
 
 
 def test_a_model_is_not_ready_before_its_agent_says_so() -> None:
@@ -214,17 +193,6 @@ def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
     assert not todo.deletes
     assert todo.config is None
     assert todo.look_again_after == 1.0
-
-
-def test_a_moved_model_loses_its_old_owner_at_once_and_gains_the_new() -> None:
-    settled = world.settle(seen(make.model()))
-    owned = settled.models[0]
-    assert [each["uid"] for each in owned.metadata.owner_references] == ["uid-triton-mms"]
-    moved = owned.model_copy(update={"spec": make.model(host="other").spec})
-    nowhere = plan(Observed(key=Key("default", "other"), config=make.config(), models=(moved,)), make.NOW)
-    assert nowhere.owners[0].owners == ()
-    there = seen(moved, key=Key("default", "other"), service=make.host("other"))
-    assert [each["uid"] for each in plan(there, make.NOW).owners[0].owners] == ["uid-other"]
 
 
 def test_what_is_not_wanted_any_more_is_deleted() -> None:

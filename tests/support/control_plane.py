@@ -67,17 +67,31 @@ def api_server() -> Iterator[Cluster]:
 @contextmanager
 def control_plane() -> Iterator[Cluster]:
     """Run an API server with the CRDs."""
+    with bare_control_plane() as server:
+        kubectl = Kubectl(environment(server))
+        kubectl("apply", "--server-side", "-f", str(CRDS))
+        eventually(lambda: _are_served(kubectl), "the kinds are served")
+        yield server
+
+
+@contextmanager
+def bare_control_plane() -> Iterator[Cluster]:
+    """Run an API server without any CRD."""
     if not TOOLS["kubernetes"].home.is_dir():
         pytest.fail("there is no Kubernetes to test against: run make tools", pytrace=False)
     server = Cluster(_free_ports(), control_plane_only=True)
     cluster.up(server)
     try:
-        kubectl = Kubectl(environment(server))
-        kubectl("apply", "--server-side", "-f", str(CRDS))
-        eventually(lambda: _are_served(kubectl), "the kinds are served")
         yield server
     finally:
         cluster.down(server.port)
+
+
+@pytest.fixture(scope="session")
+def bare_server() -> Iterator[Cluster]:
+    """Return a running API server without any CRD; a test removes the CRDs that it makes."""
+    with bare_control_plane() as server:
+        yield server
 
 
 def _are_served(kubectl: Kubectl) -> bool:

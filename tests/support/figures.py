@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 REPORTS = Path(__file__).parents[2] / "reports"
+SHARED = ("unmanaged",)
+"""Reports to which several runs of pytest add: what another run measured stays until it is measured again."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,14 @@ class Figures:
         figures = [
             {key: each for key, each in asdict(figure).items() if each not in ("", None)} for figure in self.taken
         ]
-        self.path.write_text(json.dumps({"figures": figures}, indent=1) + "\n")
+        self.path.write_text(json.dumps({"figures": [*self._of_other_runs(), *figures]}, indent=1) + "\n")
         return [_line(figure) for figure in self.taken]
+
+    def _of_other_runs(self) -> list[dict[str, object]]:
+        if self.path.stem not in SHARED or not self.path.exists():
+            return []
+        names = {each.name for each in self.taken}
+        return [each for each in json.loads(self.path.read_text())["figures"] if each["name"] not in names]
 
 
 class _Reports(dict[str, Figures]):

@@ -67,7 +67,7 @@ def program(
         "KUBECONFIG": str(kubeconfig),
         "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}",
         "POD_NAMESPACE": namespace,
-        "MANYSERVE_WATCH_NAMESPACE": namespace,
+        "MANYSERVE_WATCH_NAMESPACES": namespace,
         "MANYSERVE_HEALTH_PORT": str(health),
         "MANYSERVE_METRICS_PORT": str(metrics),
     }

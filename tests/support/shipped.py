@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from manyserve.api_group import KSERVE
 from tests.support.kubectl import Kubectl
 from tests.support.programs import PROJECT
 
@@ -17,10 +18,10 @@ KINDS = ("serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebin
 
 
 @contextmanager
-def shipped_rights(kubeconfig: Path, kubectl: Kubectl, name: str, folder: Path) -> Iterator[Path]:
-    """Yield a kubeconfig with the shipped rights; all but the Secret has the given name here."""
+def shipped_rights(kubeconfig: Path, kubectl: Kubectl, name: str, folder: Path, group: str = KSERVE) -> Iterator[Path]:
+    """Yield a kubeconfig with the shipped rights of a group; all but the Secret has the given name here."""
     texts = ((FOLDER / f"{kind}.yaml").read_text() for kind in KINDS)
-    text = "---\n".join(texts).replace("manyserve-system", kubectl.namespace)
+    text = "---\n".join(texts).replace("manyserve-system", kubectl.namespace).replace(KSERVE, group)
     text = re.sub(r"manyserve-webhook(?!-certificate)", name, text)
     kubectl("apply", "-f", "-", text=text)
     config = yaml.safe_load(kubeconfig.read_text())

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from manyserve.api_group import KSERVE, VARIABLE
 from tests.support import make
 from tests.support.kubectl import Kubectl, Refused, eventually
 from tests.support.programs import PROJECT, WEBHOOK, Program, free_port, program, read
@@ -74,29 +75,32 @@ def webhook(
     words: tuple[str, ...] = WEBHOOK,
     more: dict[str, str] | None = None,
     authority: bytes | None = None,
+    group: str = KSERVE,
 ) -> Iterator[Webhook]:
     """Run the webhook for kubectl's namespace; the API server asks it when this yields, and no more afterwards.
 
     The namespace is also where its Secret and `inferenceservice-config` are; that one is the test's to make.
-    `more` are further settings, `authority` the CA of a certificate that is not its own.
+    `more` are further settings, `authority` the CA of a certificate that is not its own, `group` its API group.
     """
     port, log = free_port(), folder / "webhook.log"
     with (
-        registered(kubectl, port, policy, authority) as name,
-        shipped_rights(kubeconfig, kubectl, name, folder) as own,
+        registered(kubectl, port, policy, authority, group) as name,
+        shipped_rights(kubeconfig, kubectl, name, folder, group) as own,
     ):
         settings = {
+            VARIABLE: group,
             "MANYSERVE_WEBHOOK_SERVICE": SERVICE,
             "MANYSERVE_WEBHOOK_SECRET": SECRET,
             "MANYSERVE_WEBHOOK_CONFIGURATION": name,
             "MANYSERVE_WEBHOOK_PORT": str(port),
+            "MANYSERVE_WATCH_NAMESPACES": "",
         }
         with program(own, kubectl.namespace, log, *words, settings=settings | (more or {})) as running:
             eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
-            eventually(lambda: is_asked(kubectl), "the API server asks the webhook", LIMIT)
+            eventually(lambda: is_asked(kubectl, group), "the API server asks the webhook", LIMIT)
             yield Webhook(running, port, name, log, kubectl)
             unregister(kubectl, name)
-            eventually(lambda: not is_asked(kubectl), "the API server asks the webhook no more", LIMIT)
+            eventually(lambda: not is_asked(kubectl, group), "the API server asks the webhook no more", LIMIT)
 
 
 @asynccontextmanager
@@ -116,22 +120,24 @@ def is_ready(running: Program, log: Path) -> bool:
     return read(running.metrics, "/readyz") == "ok\n"
 
 
-def is_asked(kubectl: Kubectl) -> bool:
+def is_asked(kubectl: Kubectl, group: str = KSERVE) -> bool:
     """Tell whether the API server asks the webhook about the namespace: it refuses the probe."""
     try:
-        kubectl.try_out(PROBE)
+        kubectl.try_out(PROBE | {"apiVersion": f"{group}/v1alpha1"})
     except Refused as refused:
-        return DENIED in str(refused)
+        return DENIED.replace(KSERVE, group) in str(refused)
     return False
 
 
 @contextmanager
-def registered(kubectl: Kubectl, port: int, policy: str, authority: bytes | None = None) -> Iterator[str]:
+def registered(
+    kubectl: Kubectl, port: int, policy: str, authority: bytes | None = None, group: str = KSERVE
+) -> Iterator[str]:
     """Have a webhook registered for kubectl's namespace as it is shipped, at a port of this machine.
 
     The API server tells nobody when it has taken a registration up, nor when it has dropped one.
     """
-    manifest = yaml.safe_load(SHIPPED.read_text())
+    manifest = yaml.safe_load(SHIPPED.read_text().replace(KSERVE, group))
     name = manifest["metadata"]["name"] = f"manyserve-{kubectl.namespace}"
     trust = {"caBundle": base64.b64encode(authority).decode()} if authority else {}
     manifest["webhooks"][0] |= {

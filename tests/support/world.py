@@ -46,7 +46,8 @@ def carry_out(observed: Observed, todo: Plan) -> Observed:
         children[child] = _stored(children.get(child), manifest)
     for gone in todo.deletes:
         del children[gone.child]
-    models = tuple(_model(each, todo) for each in observed.models)
+    left = {model.name for departure in todo.departures for model in departure.models}
+    models = tuple(_model(each, todo) for each in observed.models if each.metadata.name not in left)
     return replace(observed, children=children, models=models, service=_host(observed.service, todo))
 
 

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from manyserve.api.errors import StartupError
+from manyserve.api.scope import Scope
 from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
 from manyserve.webhook import main
@@ -193,6 +194,7 @@ def test_settings_come_from_the_environment() -> None:
     found = from_env({"POD_NAMESPACE": "system", "MANYSERVE_WEBHOOK_PORT": "1443", "MANYSERVE_LOG_LEVEL": "debug"})
     assert (found.namespace, found.port, found.log_level) == ("system", 1443, "DEBUG")
     assert found.names[0] == "manyserve-webhook.system.svc"
+    assert from_env({"POD_NAMESPACE": "system", "MANYSERVE_WATCH_NAMESPACES": "a,b"}).scope == Scope(("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,7 @@ def test_settings_come_from_the_environment() -> None:
         ({"MANYSERVE_WEBHOOK_PORT": "x"}, "MANYSERVE_WEBHOOK_PORT='x' is not valid; it must be a port"),
         ({"MANYSERVE_METRICS_PORT": "99999"}, "MANYSERVE_METRICS_PORT='99999' is not valid; it must be a port"),
         ({"MANYSERVE_LOG_LEVEL": "loud"}, "MANYSERVE_LOG_LEVEL='loud' is not valid; it must be one of DEBUG"),
+        ({"MANYSERVE_NAMESPACE_SELECTOR": "team=a"}, "^MANYSERVE_NAMESPACE_SELECTOR must be a label selector as JSON"),
         ({"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": "/no/such"}, "'/no/such' is not a folder"),
     ],
 )

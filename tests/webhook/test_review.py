@@ -65,6 +65,14 @@ def test_a_write_of_the_status_passes_should_it_ever_come_here() -> None:
     assert review(review_of(model_object(memory="0"), old, subResource="status"), VIEW).allowed
 
 
+def test_an_object_out_of_scope_passes_whatever_is_in_it() -> None:
+    cache = cache_of()
+    wrong = review_of(model_object(memory="0"))
+    assert not review(wrong, cache.view()).allowed
+    cache.in_scope = lambda namespace: namespace != "default"
+    assert review(wrong, cache.view()).allowed
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -113,3 +121,23 @@ def test_whatever_an_informer_says_the_cache_takes_it(host: Any, model: Any) -> 
     cache.model_changed(model | metadata, None)
     cache.host_changed(host | metadata, None)
     assert cache.view().hosts == {}
+
+
+def test_an_update_that_makes_a_host_managed_is_judged_as_a_create() -> None:
+    host = host_object()
+    host["spec"]["predictor"]["triton"]["foo"] = 1
+    kept = host | {"metadata": host["metadata"] | {"finalizers": ["inferenceservice.finalizers"]}}
+    assert review(review_of(kept, kept), VIEW).allowed, "KServe looks after it"
+    refused = review(review_of(host, kept), VIEW)
+    assert "spec.predictor.triton.foo" in message(refused)
+    assert review(review_of(host, host), VIEW).allowed, "its spec stays as it was"
+    leaving = host | {"metadata": host["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert review(review_of(leaving, kept), VIEW).allowed, "no finalizer is held fast"
+    assert review(review_of(host_object(), kept), VIEW).allowed
+
+
+def test_an_update_that_makes_a_model_managed_is_judged_as_a_create() -> None:
+    model = model_object("second", memory="64Gi")
+    kept = model | {"metadata": model["metadata"] | {"finalizers": ["trainedmodel.finalizer"]}}
+    assert review(review_of(kept, kept), VIEW).allowed
+    assert "64Gi" in message(review(review_of(model, kept), VIEW))

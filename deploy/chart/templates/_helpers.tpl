@@ -22,6 +22,18 @@
 {{ include "manyserve.fullname" . }}-webhook
 {{- end }}
 
+{{/* The API group. `helm upgrade --reuse-values` from a release without the value has none: the default holds. */}}
+{{- define "manyserve.group" -}}
+{{- default "serving.kserve.io" (.Values.api).group -}}
+{{- end }}
+
+{{/* Name of a cluster-scoped object; called with (dict "root" $ "name" "operator"). The second API group is part of it,
+so that a release of each group can have the same name. */}}
+{{- define "manyserve.clusterScoped" -}}
+{{- $group := include "manyserve.group" .root -}}
+{{ include "manyserve.fullname" .root }}-{{ .name }}{{ if ne $group "serving.kserve.io" }}.{{ $group }}{{ end }}
+{{- end }}
+
 {{/* The Secret with the webhook's certificate, whoever issues it. */}}
 {{- define "manyserve.certificate" -}}
 {{- default (printf "%s-certificate" (include "manyserve.webhook" .)) .Values.webhook.certificate.existingSecret -}}
@@ -94,11 +106,38 @@ tolerations:
 
 {{/* A CustomResourceDefinition from files/, kept at uninstall; called with (dict "root" $ "file" "..."). */}}
 {{- define "manyserve.crd" -}}
-{{- $crd := .root.Files.Get (printf "files/%s" .file) | fromYaml -}}
+{{- $crd := .root.Files.Get (printf "files/%s/%s" (include "manyserve.group" .root) .file) | fromYaml -}}
+{{- include "manyserve.refuseOtherCrd" (dict "root" .root "name" $crd.metadata.name) -}}
 {{- $labels := include "manyserve.labels" (dict "root" .root "component" "crds") | fromYaml -}}
 {{- $annotations := dict "helm.sh/resource-policy" "keep" -}}
 {{- $metadata := merge (dict "labels" $labels "annotations" $annotations) $crd.metadata -}}
 {{- merge (dict "metadata" $metadata) $crd | toYaml -}}
+{{- end }}
+
+{{/* Refuse to install over a CRD of another controller or of another release; called with (dict "root" $ "name" "...").
+A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses nothing. */}}
+{{- define "manyserve.refuseOtherCrd" -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" .name -}}
+{{- if $found -}}
+{{- $labels := default dict $found.metadata.labels -}}
+{{- $annotations := default dict $found.metadata.annotations -}}
+{{- $release := get $annotations "meta.helm.sh/release-name" -}}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}
+{{- if ne (get $labels "app.kubernetes.io/part-of") "manyserve" -}}
+{{- include "manyserve.failOverOtherController" . -}}
+{{- else if and (not .root.Values.crds.takeOwnership) (or (ne $release .root.Release.Name) (ne $namespace .root.Release.Namespace)) -}}
+{{- $owner := ternary (printf "the release %s in the namespace %s" $release $namespace) "no release of Helm" (ne $release "") -}}
+{{- fail (printf "%s is a CRD of manyserve and belongs to %s; to take it over, add both --take-ownership and --set crds.takeOwnership=true (docs/install.md)" .name $owner) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "manyserve.failOverOtherController" -}}
+{{- if eq (include "manyserve.group" .root) "serving.kserve.io" -}}
+{{- fail (printf "%s belongs to another controller, such as KServe, and this release would replace it. Install beside it with --set api.group=serving.manyserve.io, or migrate as docs/migrating-from-kserve.md says" .name) -}}
+{{- else -}}
+{{- fail (printf "%s is in the cluster without the label app.kubernetes.io/part-of=manyserve, and this release would replace it. Delete it, or label it if manyserve made it (docs/install.md)" .name) -}}
+{{- end -}}
 {{- end }}
 
 {{/* What both programs may reach: the API server and DNS. */}}
@@ -116,4 +155,34 @@ tolerations:
     - port: 53
       protocol: UDP
     - port: 53
+{{- end }}
+
+{{/* The scope as the programs read it. */}}
+{{- define "manyserve.scope" -}}
+{{- if .Values.scope.namespaces -}}
+- name: MANYSERVE_WATCH_NAMESPACES
+  value: {{ join "," .Values.scope.namespaces | quote }}
+{{- else if .Values.scope.namespaceSelector -}}
+- name: MANYSERVE_NAMESPACE_SELECTOR
+  value: {{ toJson .Values.scope.namespaceSelector | quote }}
+{{- end -}}
+{{- end }}
+
+{{/* The namespaces of which the webhook is asked, as matchExpressions: the scope and webhook.namespaceSelector, both. */}}
+{{- define "manyserve.askedNamespaces" -}}
+{{- $found := list -}}
+{{- with .Values.scope.namespaces -}}
+{{- $found = append $found (dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" .) -}}
+{{- end -}}
+{{- range list .Values.scope.namespaceSelector .Values.webhook.namespaceSelector -}}
+{{- range $key, $value := .matchLabels -}}
+{{- $found = append $found (dict "key" $key "operator" "In" "values" (list $value)) -}}
+{{- end -}}
+{{- range .matchExpressions -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- if $found -}}
+{{- toYaml $found -}}
+{{- end -}}
 {{- end }}

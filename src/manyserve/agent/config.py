@@ -34,6 +34,8 @@ class ConfigFile:
         self._paths = (path, path.with_name(f"{path.name}.gz"))
         self._seen: object = None
         self._looks = 0
+        self._refused = ("", "")
+        """The hash of the last text that could not be used, and why: it is not read again and again."""
         self.config: Config | None = None
         self.error = ""
 
@@ -54,18 +56,31 @@ class ConfigFile:
             if data is None:
                 self.error = f"{self._paths[0]} is gone" if self.config else ""
                 return
-            content_hash = modelconfig.content_hash(data)
-            if self.config is None or self.config.hash != content_hash:
-                self.config = Config({entry.model_name: entry for entry in modelconfig.parse(data)}, content_hash)
+            self._take(data, modelconfig.content_hash(data))
             self.error = ""
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             self.error = f"{self._paths[0]} cannot be used: {one_line(error)}"
+
+    def _take(self, data: bytes, content_hash: str) -> None:
+        """Put a text in force. Raises `ValueError` when it cannot be used."""
+        if self.config is not None and self.config.hash == content_hash:
+            return
+        refused, why = self._refused
+        if refused == content_hash:
+            raise ValueError(why)
+        try:
+            entries = modelconfig.parse(data)
+        except ValueError as error:
+            self._refused = (content_hash, str(error))
+            raise
+        self.config = Config({entry.model_name: entry for entry in entries}, content_hash)
 
     def _text(self) -> bytes | None:
         """Return the text, or None while there is no file."""
         plain, packed = self._paths
         try:
-            return modelconfig.bounded(plain.read_bytes())
+            with plain.open("rb") as file:
+                return file.read(modelconfig.MAX_BYTES + 1)
         except FileNotFoundError:
             pass
         try:

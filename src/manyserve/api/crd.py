@@ -1,4 +1,4 @@
-"""CRDs printed from the pydantic types.
+"""CRDs printed from the pydantic types, for either API group.
 
 Printer columns stand beside the kinds, so that `kubectl get` is designed and not left over. The schemas hold types
 and descriptions only: a rule here would refuse objects that other controllers wrote. Rules are functions in `plan/`.
@@ -10,7 +10,7 @@ from typing import Any
 
 from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import GROUP
+from manyserve.api.names import KSERVE_GROUP, MANAGER, PART_OF
 from manyserve.api.structural import structural
 from manyserve.api.trainedmodel import TrainedModel
 
@@ -52,16 +52,17 @@ _MODEL_COLUMNS = [
 ]
 
 
-def inference_services() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of InferenceService."""
+def inference_services(group: str) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of InferenceService in an API group."""
     version = _version("v1beta1", InferenceService, _HOST_COLUMNS)
-    return _definition("InferenceService", "isvc", version)
+    return _definition(group, "InferenceService", "isvc", version)
 
 
-def trained_models() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of TrainedModel."""
+def trained_models(group: str) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of TrainedModel in an API group."""
     version = _version("v1alpha1", TrainedModel, _MODEL_COLUMNS)
-    return _definition("TrainedModel", "tm", version | {"selectableFields": [{"jsonPath": ".spec.inferenceService"}]})
+    selectable = {"selectableFields": [{"jsonPath": ".spec.inferenceService"}]}
+    return _definition(group, "TrainedModel", "tm", version | selectable)
 
 
 def _version(name: str, model: type[Wire], columns: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,21 +84,21 @@ def _version(name: str, model: type[Wire], columns: list[dict[str, Any]]) -> dic
     }
 
 
-def _definition(kind: str, short: str, version: dict[str, Any]) -> dict[str, Any]:
+def _definition(group: str, kind: str, short: str, version: dict[str, Any]) -> dict[str, Any]:
     plural = f"{kind.lower()}s"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}", "labels": {PART_OF: MANAGER}},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": "Namespaced",
             "names": {
                 "kind": kind,
                 "listKind": f"{kind}List",
                 "plural": plural,
                 "singular": kind.lower(),
-                "shortNames": [short],
+                "shortNames": [short if group == KSERVE_GROUP else f"m{short}"],
                 "categories": ["serving"],
             },
             "versions": [version],

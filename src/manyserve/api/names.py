@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-GROUP = "serving.kserve.io"
+from manyserve import api_group
+
+GROUP = api_group.GROUP
+KSERVE_GROUP = api_group.KSERVE
 MANAGER = "manyserve"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
+PART_OF = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = f"{GROUP}/component"
 PREDICTOR = "predictor"
 HOST_LABEL = f"{GROUP}/inferenceservice"

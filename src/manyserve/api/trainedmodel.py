@@ -6,9 +6,10 @@ every ready replica of its host.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from manyserve.api.base import Lean, Meta, Wire
 from manyserve.api.conditions import TOGETHER, Message, Shared
@@ -98,6 +99,22 @@ class Failure(Wire):
     next_try: Annotated[str | None, Field(description="When it is tried again.")] = None
 
 
+class PlacedBy(Lean):
+    """The host that placed a model."""
+
+    name: Annotated[str, Field(description="Name of the InferenceService.")]
+    uid: Annotated[str, Field(description="Its uid: one that has the name later is another host.")]
+
+
+@lru_cache(maxsize=4096)
+def placed_by(name: str, uid: str) -> PlacedBy:
+    """Return the host that placed a model: the same object for all models of the host."""
+    return PlacedBy(name=name, uid=uid)
+
+
+_TOGETHER = AfterValidator(lambda own: None if own is None else placed_by(own.name, own.uid))
+
+
 class TrainedModelStatus(Lean):
     """What the operator knows about the model."""
 
@@ -109,6 +126,13 @@ class TrainedModelStatus(Lean):
     loaded: Annotated[str | None, Field(description="Loaded replicas of replicas, such as 2/3.")] = None
     last_failure: Annotated[Failure | None, Field(description="The last failure, while it lasts.")] = None
     observed_generation: Annotated[int | None, Field(description="Generation that this status is about.")] = None
+    placed_by: Annotated[
+        PlacedBy | None,
+        Field(
+            description="InferenceService that placed the model. When it is deleted, the operator deletes the model."
+        ),
+        _TOGETHER,
+    ] = None
 
 
 class TrainedModel(Lean, Whole):

@@ -12,7 +12,7 @@ from typing import Any
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.cluster.copies import Manifest, key_of
-from manyserve.plan.observed import S3_ANNOTATION, Account
+from manyserve.plan.observed import S3_PREFIXES, Account
 
 DEFAULT = "default"
 
@@ -60,7 +60,7 @@ def account_of(manifest: Manifest) -> Account:
 def s3_annotations(manifest: Manifest) -> dict[str, str]:
     """Return the annotations of an object that say where S3 is."""
     found = manifest["metadata"].get("annotations") or {}
-    return {name: value for name, value in found.items() if name.startswith(S3_ANNOTATION)}
+    return {name: value for name, value in found.items() if name.startswith(S3_PREFIXES)}
 
 
 def _names(references: Iterable[Mapping[str, Any]] | None) -> Iterator[str]:

@@ -8,15 +8,14 @@ is dropped. Whatever is written goes into our copies at once.
 
 What is told breaks off when it is the host's turn again, or thousands of statuses would keep `models.json` from
 those who came meanwhile; the next plan has the rest, and each tells a few at least. What can wait comes last: how
-far a model is that does not answer yet, and, but for a few that are written first, whose the models are; that is
-left, too, when a crowd of models comes anywhere.
+far a model is that does not answer yet.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -25,6 +24,7 @@ from manyserve.api.names import CONFIG_HASH, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.copies import key_of
+from manyserve.cluster.deletion import Doubt, ModelDeletion, no_doubt
 from manyserve.cluster.errors import (
     ClusterError,
     Conflict,
@@ -32,6 +32,7 @@ from manyserve.cluster.errors import (
     Invalid,
     NameTaken,
     NotFound,
+    NotTakenOver,
     Refused,
     Unavailable,
 )
@@ -40,8 +41,8 @@ from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, child_of
 from manyserve.cluster.lanes import Lanes, after
-from manyserve.cluster.manners import Manners, never
-from manyserve.cluster.slots import AT_ONCE, Slots
+from manyserve.cluster.manners import Manners
+from manyserve.cluster.slots import Slots
 from manyserve.cluster.strangers import claim
 from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
 from manyserve.plan.observed import Child
@@ -50,8 +51,6 @@ Action = TypeVar("Action")
 
 SOME = 2
 """Of what is told, even if it is the host's turn again."""
-SET_OWNERS = (kinds.TRAINED_MODEL.name, "patch")
-"""How `on_write` is told that a model's owners were written."""
 UNHURRIED = Manners()
 _REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
 _log = logging.getLogger(__name__)
@@ -62,27 +61,31 @@ class Applier:
 
     Parameters
     ----------
-    copies
-        The informers by the name of their kind.
+    informer_of
+        Returns the informer of a kind for a namespace. Raises `OutOfScope`.
     on_write
         Told of each write that succeeded: the kind, and the verb.
+    doubt
+        Returns why no model is to be deleted now, or None.
     """
 
     def __init__(
         self,
         client: KubeHttp,
         known: Known,
-        copies: Mapping[str, Informer],
+        informer_of: Callable[[str, str], Informer],
         recorder: Recorder,
         on_write: Callable[[str, str], None],
+        doubt: Doubt = no_doubt,
     ) -> None:
         self._client = client
         self._known = known
-        self._copies = copies
+        self._informer_of = informer_of
         self._recorder = recorder
         self._on_write = on_write
         self._urgent = Slots()
         self._lanes = Lanes(self._urgent)
+        self._deletion = ModelDeletion(client, known.departures, on_write, self._urgent, doubt)
 
     async def carry_out(self, key: Key, todo: Plan, manners: Manners = UNHURRIED) -> None:
         """Do all that the plan says, but of what can wait only what the manners allow.
@@ -93,40 +96,41 @@ class Applier:
             When it is to be planned again.
         """
         refused: dict[Child, str] = {}
-        delete = partial(self._delete, key)
-        applies = (partial(self._child, child_of(each.manifest), refused, self._apply, each) for each in todo.applies)
+        foreign: set[Child] = set()
+        delete, apply = partial(self._delete, key), partial(self._apply, foreign)
+        applies = (partial(self._child, child_of(each.manifest), refused, apply, each) for each in todo.applies)
         deletes = (partial(self._child, each.child, refused, delete, each) for each in todo.deletes)
         await self._urgent.do([*applies, *deletes])
         if todo.config:
             write = partial(self._child, child_of(todo.config.manifest), refused, self._write_config, todo.config)
             await self._urgent.do([write])
         failed = await self._tell(key, todo, manners)
+        self._remember_foreign(key, frozenset(foreign))
         self._remember(key, refused)
         if failed:
             raise failed[0]
 
     async def _tell(self, key: Key, todo: Plan, manners: Manners) -> list[ClusterError]:
         """Write what is not a child. One model's refused owner or pod keeps no other's status from being told."""
-        set_owners, set_status = partial(self._set_owners, key), partial(self._set_status, key)
-        hurry = manners.hurry
-        must = [partial(set_owners, each) for each in todo.owners if not each.can_wait]
-        can_wait = [partial(set_owners, each) for each in todo.owners if each.can_wait]
+        set_status, hurry = partial(self._set_status, key), manners.hurry
         stages = (
-            (can_wait[:AT_ONCE], never),
-            ([partial(set_status, each) for each in todo.statuses if not each.can_wait], after(SOME, hurry)),
-            ([partial(set_status, each) for each in todo.statuses if each.can_wait], after(SOME, hurry)),
-            (can_wait[AT_ONCE:], lambda: hurry() or manners.leave()),
+            [partial(set_status, each) for each in todo.statuses if not each.can_wait],
+            [partial(set_status, each) for each in todo.statuses if each.can_wait],
         )
-        first = self._urgent.do([*(partial(self._nudge, key, each) for each in todo.nudges), *must])
-        works = (self._lanes.do(writes, enough, manners) for writes, enough in stages)
+        nudges = (partial(self._nudge, key, each) for each in todo.nudges)
+        first = self._urgent.do([*nudges, *(partial(self._set_owners, key, each) for each in todo.owners)])
+        departures = (self._deletion.carry_out(key, each) for each in todo.departures)
+        works = (self._lanes.do(writes, after(SOME, hurry), manners) for writes in stages)
         failed: list[ClusterError] = []
-        for work in itertools.chain([first], works):
+        for work in itertools.chain([first], departures, works):
             try:
                 await work
             except ClusterError as error:
                 failed.append(error)
         for event in todo.events:
             self._recorder.record(key.namespace, event)
+            if event.once:
+                self._known.unmanaged.announced.add(event.uid)
         return failed
 
     def _remember(self, key: Key, refused: dict[Child, str]) -> None:
@@ -136,6 +140,13 @@ class Applier:
         if refused:
             self._known.failures[key] = refused
             raise Refused("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
+
+    def _remember_foreign(self, key: Key, foreign: frozenset[Child]) -> None:
+        """Keep for the next plan which children are another controller's still, and make that plan when they change."""
+        if foreign != self._known.foreign.pop(key, frozenset()):
+            self._known.touch(key)
+        if foreign:
+            self._known.foreign[key] = foreign
 
     async def _child(
         self, child: Child, refused: dict[Child, str], write: Callable[[Action], Awaitable[None]], action: Action
@@ -150,15 +161,23 @@ class Applier:
                 raise
             refused[child] = str(error)  # the API server is there: an admission webhook of somebody's is not
 
-    async def _apply(self, action: Apply) -> None:
+    async def _apply(self, foreign: set[Child], action: Apply) -> None:
         kind = kinds.KINDS[action.manifest["kind"]]
-        await claim(self._client, self._copies[kind.name], action.manifest)
-        _log.info("apply %s %s: %s", kind.name, key_of(action.manifest), action.because)
-        with self._copies[kind.name].copy.writing(key_of(action.manifest)):
+        key = key_of(action.manifest)
+        copies = self._informer_of(kind.name, key.namespace)
+        try:
+            await claim(self._client, copies, action.manifest, taking_over=action.take_over)
+        except NotTakenOver as waiting:  # the Deployment's next change plans again
+            _log.info("leave %s %s: %s", kind.name, key, waiting)
+            foreign.add(child_of(action.manifest))
+            return
+        _log.info("apply %s %s: %s", kind.name, key, action.because)
+        with copies.copy.writing(key):
             self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
 
     async def _delete(self, key: Key, action: Delete) -> None:
         kind = kinds.KINDS[action.child.kind]
+        self._informer_of(kind.name, key.namespace)  # only in scope
         _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.because)
         try:
             await self._client.delete(kind, key.namespace, action.child.name, uid=action.uid)
@@ -167,8 +186,9 @@ class Applier:
         self._on_write(kind.name, "delete")
 
     async def _write_config(self, action: WriteConfig) -> None:
-        copies = self._copies[kinds.CONFIG_MAP.name]
-        with copies.copy.writing(key_of(action.manifest)):
+        key = key_of(action.manifest)
+        copies = self._informer_of(kinds.CONFIG_MAP.name, key.namespace)
+        with copies.copy.writing(key):
             if action.resource_version is None:
                 await claim(self._client, copies, action.manifest)
                 stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
@@ -193,16 +213,17 @@ class Applier:
     async def _set_status(self, key: Key, action: SetStatus) -> None:
         """Write a status, if the object is still the one that we know: a uid alone is no precondition there."""
         kind, subject = kinds.KINDS[action.kind], Key(key.namespace, action.name)
-        known = self._copies[kind.name].store.get(subject)
+        known = self._informer_of(kind.name, key.namespace).store.get(subject)
         if known is not None and known["metadata"]["uid"] == action.uid:
             metadata = {"resourceVersion": known["metadata"]["resourceVersion"]}
             await self._patch(kind, subject, {"metadata": metadata, "status": action.patch}, subresource="status")
 
     async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
-        with self._copies[kind.name].copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
+        copies = self._informer_of(kind.name, key.namespace)
+        with copies.copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
             stored = await self._client.merge_patch(kind, key.namespace, key.name, patch, subresource=subresource)
             self._wrote(kind, subresource or "patch", stored)
 
     def _wrote(self, kind: Kind, verb: str, stored: Manifest) -> None:
-        self._copies[kind.name].wrote(stored)
+        self._informer_of(kind.name, key_of(stored).namespace).wrote(stored)
         self._on_write(kind.name, verb)

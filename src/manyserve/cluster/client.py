@@ -97,9 +97,12 @@ class KubeHttp(Transport):
         path = kind.path(namespace, name, subresource)
         return await self._send("PATCH", path, body=patch, content=_MERGE, params=_MANAGED)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Delete an object; with a uid only if it still has it."""
-        preconditions = {"uid": uid} if uid else {}
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, resource_version: str | None = None
+    ) -> None:
+        """Delete an object; with a uid or a resourceVersion only if it still has it."""
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {field: value for field, value in wanted.items() if value}
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._send("DELETE", kind.path(namespace, name), body=body | {"preconditions": preconditions})
 

@@ -173,6 +173,14 @@ def key_of(manifest: Manifest) -> Key:
     return Key(metadata.get("namespace", ""), metadata["name"])
 
 
+def key_of_change(old: Manifest | None, new: Manifest | None) -> Key:
+    """Return the namespace and the name of an object that changed; one of the two is there."""
+    manifest = new if new is not None else old
+    if manifest is None:
+        raise ValueError("a change has an old or a new object")
+    return key_of(manifest)
+
+
 def identity(manifest: Manifest) -> Manifest:
     """Return what tells an object from another, to be kept where the rest is known in another form."""
     metadata = manifest["metadata"]

@@ -7,7 +7,10 @@ a length that fits into a condition, so that a user reads the API's own sentence
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
+
+from manyserve.cluster.kinds import Kind
 
 MESSAGE_LIMIT = 1024
 
@@ -15,12 +18,25 @@ MESSAGE_LIMIT = 1024
 class ClusterError(Exception):
     """A request that did not do what it was meant to do."""
 
-    def __init__(self, message: str, *, code: int = 0, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message[:MESSAGE_LIMIT])
         self.code = code
         """The HTTP status, or 0 when there was no answer."""
         self.retry_after = retry_after
         """Seconds that the API server asks to wait."""
+        self._details = details or {}
+
+    def is_about(self, kind: Kind, name: str) -> bool:
+        """Return whether the API server names this object: it does not when it does not serve the kind."""
+        details = self._details
+        return (details.get("group"), details.get("kind"), details.get("name")) == (kind.group, kind.plural, name)
 
 
 class Invalid(ClusterError):
@@ -67,8 +83,20 @@ class NameTaken(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
+class NotTakenOver(ClusterError):
+    """An object that another controller made for the host stays as it is until the host's Deployment is ready."""
+
+
+class OutOfScope(ClusterError):
+    """Nothing was sent: the namespace is out of scope."""
+
+
 class NotLeading(ClusterError):
     """Another replica may be at work, so the write was not sent."""
+
+
+class Pruning(ClusterError):
+    """A published CRD prunes unknown fields, or may prune them, so the write was not sent."""
 
 
 class Refused(ClusterError):
@@ -96,7 +124,8 @@ def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | N
     if kind is Conflict and status.get("reason") == "AlreadyExists":
         kind = AlreadyExists
     message = str(status.get("message") or f"the API server answered {code}")
-    return kind(message, code=code, retry_after=retry_after)
+    details = status.get("details")
+    return kind(message, code=code, retry_after=retry_after, details=details if isinstance(details, dict) else None)
 
 
 def from_answer(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:

@@ -9,6 +9,7 @@ in five minutes. What does not fit is dropped and logged: the conditions have th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 import uuid
@@ -22,7 +23,7 @@ from manyserve.api.conditions import timestamp
 from manyserve.api.names import GROUP, MANAGER, Key
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
-from manyserve.cluster.errors import ClusterError, NotFound
+from manyserve.cluster.errors import AlreadyExists, ClusterError, NotFound
 from manyserve.cluster.manners import Condition, never
 from manyserve.cluster.wall import utc_now
 
@@ -136,7 +137,7 @@ class Recorder:
         if told is None:
             if self._may_tell(event.uid, now):
                 await self._create(namespace, event, same)
-        elif now - told.at >= REPEAT_SECONDS:
+        elif not _is_once(event) and now - told.at >= REPEAT_SECONDS:
             told.count, told.at = told.count + 1, now
             await self._count_up(event, same, told)
 
@@ -145,7 +146,11 @@ class Recorder:
         self._told[same] = _Told(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        await self._client.create_event(manifest)
+        try:
+            await self._client.create_event(manifest)
+        except AlreadyExists:
+            if not _is_once(event):
+                raise
 
     async def _count_up(self, event: Event, same: tuple[str, ...], told: _Told) -> None:
         patch = {"count": told.count, "lastTimestamp": timestamp(utc_now())}
@@ -171,10 +176,11 @@ class Recorder:
 def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
     """Return the Event as the API server takes it."""
     moment = timestamp(now)
+    suffix = _identity(event) if _is_once(event) else uuid.uuid4().hex
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{event.name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+        "metadata": {"name": f"{event.name[:200]}.{suffix[:16]}", "namespace": namespace},
         "involvedObject": {
             "apiVersion": _VERSIONS[event.kind],
             "kind": event.kind,
@@ -192,3 +198,12 @@ def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
         "reportingComponent": MANAGER,
         "reportingInstance": MANAGER,
     }
+
+
+def _is_once(event: Event) -> bool:
+    return bool(getattr(event, "once", False))
+
+
+def _identity(event: Event) -> str:
+    """Return the same name for the same event, so that the API server refuses the second one."""
+    return hashlib.sha256(f"{event.uid}/{event.reason}/{event.message}".encode()).hexdigest()

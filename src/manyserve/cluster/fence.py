@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from io import BytesIO
+from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
@@ -24,6 +25,24 @@ SHORTEST_WRITE = 3.0
 def running_time() -> float:
     """Return the seconds of a clock that only goes forward, and on Linux also while the machine is suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Gate(Protocol):
+    """Passes a write, or refuses it before it is sent."""
+
+    def seconds(self) -> float:
+        """Return how long a write that begins now may take. Raises `ClusterError`."""
+
+
+class Gates:
+    """A gate that passes what all of some gates pass."""
+
+    def __init__(self, *gates: Gate) -> None:
+        self._gates = gates
+
+    def seconds(self) -> float:
+        """Return how long a write that begins now may take. Raises what the first gate that is shut raises."""
+        return min(each.seconds() for each in self._gates)
 
 
 class Fence:
@@ -58,13 +77,13 @@ class Fence:
 
 
 class FencedBody(BytesIOPayload):
-    """A request's body that leaves only while the fence is open; without its body no write is carried out."""
+    """A request's body that leaves only while the gate passes it; without its body no write is carried out."""
 
-    def __init__(self, value: bytes, fence: Fence) -> None:
+    def __init__(self, value: bytes, gate: Gate) -> None:
         super().__init__(BytesIO(value))
-        self._fence = fence
+        self._gate = gate
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send the body. Raises `NotLeading`."""
-        self._fence.seconds()
+        """Send the body. Raises what the gate raises."""
+        self._gate.seconds()
         await super().write_with_length(writer, content_length)

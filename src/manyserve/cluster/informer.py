@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from manyserve.api.names import Key
 from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
 from manyserve.cluster.copies import Change, Copy, Manifest, key_of
-from manyserve.cluster.errors import ClusterError, Expired, NotFound, Silent, Unavailable, from_status
+from manyserve.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Silent, Unavailable, from_status
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.transport import LONGEST_RETRY_AFTER
 
@@ -52,6 +52,10 @@ class Informer:
     ----------
     on_change, on_store, keep
         Who is told of changes and what is kept, see `Copy`.
+    on_sync
+        Called when all objects have been listed for the first time.
+    refusable
+        A refusal to list the objects (403) counts as an answer; the informer goes on trying.
     optional
         The kind may not be served: then the copy is empty and synced, and looked for again now and then.
     """
@@ -65,6 +69,8 @@ class Informer:
         on_change: Change | None = None,
         on_store: Change | None = None,
         keep: Callable[[Manifest], Manifest] | None = None,
+        on_sync: Callable[[], None] = lambda: None,
+        refusable: bool = False,
         optional: bool = False,
         patience: Patience = PATIENCE,
     ) -> None:
@@ -72,10 +78,14 @@ class Informer:
         self.copy = Copy(on_change, on_store, keep)
         self.synced = asyncio.Event()
         """Set when all objects have been listed once."""
+        self.settled = asyncio.Event()
+        """Set with `synced`, or by a refusal that counts as an answer: nobody need wait for more."""
         self.last_heard = time.monotonic()
         """When the API server last said anything: an event, a bookmark, an answer that is an error."""
         self.last_turn = time.monotonic()
         """When `run` last did anything at all, even if only to find that the API server is away."""
+        self._on_sync = on_sync
+        self._refusable = refusable
         self._client = client
         self._selection = selection
         self._optional = optional
@@ -124,7 +134,13 @@ class Informer:
                 found |= self.copy.list_goes_on(page.items)
         self.copy.list_ends(found, version)
         self._version = version
-        self.synced.set()
+        self._listed()
+
+    def _listed(self) -> None:
+        if not self.synced.is_set():
+            self.synced.set()
+            self.settled.set()
+            self._on_sync()
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -159,6 +175,8 @@ class Informer:
         self.last_heard = self.last_turn if error.code else self.last_heard
         self._failures += 1
         self._told_to_wait = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        if isinstance(error, Forbidden) and self._refusable:
+            self.settled.set()
         if isinstance(error, NotFound) and self._optional:
             self._absent()
         elif isinstance(error, Expired):
@@ -171,7 +189,7 @@ class Informer:
         self.copy.listed([], "")
         self._version = ""
         self._failures = 16  # the longest wait
-        self.synced.set()
+        self._listed()
 
     def _wait(self) -> float:
         """Return the seconds until the next try: none after a stream that ended as it should."""

@@ -16,6 +16,11 @@ class Kind:
     plural: str
     namespaced: bool = True
 
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core one."""
+        return self.api_version.rpartition("/")[0]
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the path of an object, or of all objects (of a namespace) when there is no name."""
         root = "/api" if "/" not in self.api_version else "/apis"
@@ -38,6 +43,7 @@ SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
 CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 SECRET = Kind("Secret", "v1", "secrets")
 EVENT = Kind("Event", "v1", "events")
+NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 
 CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)

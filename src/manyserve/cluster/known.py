@@ -23,9 +23,12 @@ from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.by_host import remove
-from manyserve.cluster.copies import Manifest, key_of
+from manyserve.cluster.copies import Manifest, key_of, key_of_change
+from manyserve.cluster.departures import Departures
 from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
+from manyserve.cluster.unmanaged import Unmanaged
+from manyserve.plan import management
 from manyserve.plan.observed import Child, Sight
 
 Parsed = TypeVar("Parsed", bound=Wire)
@@ -48,14 +51,19 @@ class Known:
         self.config: ServingConfig | None = None
         """None until there is one that can be used."""
         self.hosts: dict[Key, InferenceService] = {}
+        self.unmanaged = Unmanaged()
+        """InferenceServices and TrainedModels that are left alone."""
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
-        self.sight: Callable[[], Sight] = Sight
-        """How far what is known of hosts and models reaches."""
+        self.sight: Callable[[str], Sight] = lambda _namespace: Sight()
+        """How far what is known of the hosts and models of a namespace reaches."""
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are managed, and all of them are known."""
         self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
         self.renewed = Renewed()
+        self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The PersistentVolumeClaims that models are at, by model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
@@ -63,6 +71,8 @@ class Known:
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.failures: dict[Key, dict[Child, str]] = {}
+        self.foreign: dict[Key, frozenset[Child]] = {}
+        """Children that another controller made for a host, and that are not taken over yet."""
         self.accounts = Accounts()
         self.looked: dict[Name, Looked] = {}
         """What was looked up by name."""
@@ -74,16 +84,25 @@ class Known:
         self._touch(key)
 
     def touch_all(self) -> None:
-        """Have another look at every host, also at those that are only named by a model."""
-        for key in {*self.hosts, *self.models}:
+        """Have another look at every host, also at those that are only named by a model, and at unmanaged ones."""
+        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
             self._touch(key)
+
+    def touch_namespace(self, namespace: str) -> None:
+        """Have another look at every host of a namespace, as `touch_all` does for all."""
+        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
+            if key.namespace == namespace:
+                self._touch(key)
 
     def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a host."""
-        key = _either(old, new)
+        key = key_of_change(old, new)
+        self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
         self.unreadable.discard(key)
-        if new is None:
+        why = management.host_unmanaged(new) if new is not None else None
+        self.unmanaged.host_stored(key, new, why)
+        if new is None or why is not None:
             self.failures.pop(key, None)
             return
         host = _parse(InferenceService, new)
@@ -100,9 +119,13 @@ class Known:
             before = remove(self.models, host, name)
             remove(self.claims, host, name)
             remove(self.unreadable_models, host, name)
-        model = _parse(TrainedModel, new) if new else None
+            remove(self.unmanaged.models, host, name)
+        why = management.model_unmanaged(new) if new is not None else None
+        if new is not None and why is not None:
+            self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
+        model = _parse(TrainedModel, new) if new and why is None else None
         self.renewed.stored(before, model)
-        if new is None:
+        if new is None or why is not None:
             return
         if model is None:
             self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None
@@ -128,7 +151,7 @@ class Known:
 
     def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Touch the hosts whose pods have this ServiceAccount."""
-        for key in list(hosts_with(_either(old, new), self.hosts)):
+        for key in list(hosts_with(key_of_change(old, new), self.hosts)):
             self._touch(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
@@ -143,8 +166,10 @@ class Known:
 
 
 def model_host(manifest: Manifest) -> Key:
-    """Return the host that a TrainedModel names."""
-    return Key(manifest["metadata"].get("namespace", ""), (manifest.get("spec") or {}).get("inferenceService", ""))
+    """Return the host that a TrainedModel names; another CRD than ours may have let any shape in."""
+    spec = manifest.get("spec")
+    name = spec.get("inferenceService") if isinstance(spec, dict) else None
+    return Key(manifest["metadata"].get("namespace", ""), name if isinstance(name, str) else "")
 
 
 def labelled_host(manifest: Manifest) -> Key:
@@ -156,13 +181,6 @@ def labelled_host(manifest: Manifest) -> Key:
 def child_of(manifest: Manifest) -> Child:
     """Return which child an object is."""
     return Child(manifest["kind"], manifest["metadata"]["name"])
-
-
-def _either(old: Manifest | None, new: Manifest | None) -> Key:
-    manifest = new if new is not None else old
-    if manifest is None:
-        raise ValueError("a change has an old or a new object")
-    return key_of(manifest)
 
 
 def _parse(kind: type[Parsed], manifest: Manifest) -> Parsed | None:

@@ -23,8 +23,6 @@ class Manners:
 
     hurry: Condition = never
     """There is news of the host, and `models.json` could be changed for it: the rest is the next plan's."""
-    leave: Condition = never
-    """Models come in a crowd: whose a model is, is written when that is over."""
     narrow: Condition = never
     """Users are at it this moment, in a crowd: few are written at a time, so that they get on."""
     later: Callable[[], None] = _nothing

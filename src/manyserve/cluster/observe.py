@@ -12,24 +12,30 @@ def observe(known: Known, key: Key) -> Observed | None:
     """Return the picture of the host, or None when there can be none and the host is to be left as it is.
 
     That is so before there is a configuration that can be used, and for a host that does not parse: to take
-    it for absent would take its models away.
+    it for absent would take its models away. It is so, too, for a namespace out of scope.
     """
-    if known.config is None or key in known.unreadable:
+    if known.config is None or key in known.unreadable or not known.in_scope(key.namespace):
         return None
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
+    models = tuple(known.models.get(key, {}).values())
+    unmanaged = known.unmanaged.hosts.get(key)
     return Observed(
         key=key,
         config=known.config,
         service=known.hosts.get(key),
-        models=tuple(known.models.get(key, {}).values()),
+        unmanaged=unmanaged,
+        announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
+        departures=known.departures.of(key, models),
+        models=models,
         renewed=known.renewed.of(key),
-        sight=known.sight(),
-        unreadable=frozenset(known.unreadable_models.get(key, ())),
+        sight=known.sight(key.namespace),
+        unreadable=frozenset((*known.unreadable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
         children=dict(known.children.get(key, {})),
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
         failures=dict(known.failures.get(key, {})),
+        foreign=known.foreign.get(key, frozenset()),
         account=surroundings.account(known, key),
         claims=surroundings.claims(known, key),
         doubtful_claims=surroundings.doubtful_claims(known, key),

@@ -15,14 +15,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from manyserve.cluster.errors import ClusterError, NotLeading, Throttled, Unauthorized, Unavailable
+from manyserve.cluster.errors import (
+    ClusterError,
+    NotLeading,
+    OutOfScope,
+    Pruning,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
 from manyserve.cluster.manners import Condition, never
 
 AT_ONCE = 16
 PATIENCE = 1.0
 """Seconds for which a write lets others go first that stand in line all the time."""
 Write = Callable[[], Awaitable[None]]
-_HOPELESS = (NotLeading, Throttled, Unauthorized, Unavailable)
+_HOPELESS = (NotLeading, OutOfScope, Pruning, Throttled, Unauthorized, Unavailable)
 
 
 @dataclass

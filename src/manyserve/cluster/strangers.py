@@ -6,21 +6,29 @@ in our copies has our label; before we write something that is not, we look who 
 
 from __future__ import annotations
 
-from manyserve.api.names import MANAGED_BY
 from manyserve.cluster.client import KubeHttp, Manifest
 from manyserve.cluster.copies import key_of
-from manyserve.cluster.errors import Conflict, NameTaken, NotFound
+from manyserve.cluster.errors import Conflict, NameTaken, NotFound, NotTakenOver
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP
+from manyserve.plan import take_over
+from manyserve.plan.observed import Child
 
 
-async def claim(client: KubeHttp, copies: Informer, manifest: Manifest) -> None:
+async def claim(client: KubeHttp, copies: Informer, manifest: Manifest, *, taking_over: bool = True) -> None:
     """Return when the name is free or the object is its owner's own.
+
+    Parameters
+    ----------
+    taking_over
+        Whether an object that another controller made for the same owner becomes ours now.
 
     Raises
     ------
     NameTaken
-        If somebody else's object has the name.
+        If somebody else's object has the name, or one that cannot be changed into ours.
+    NotTakenOver
+        If another controller made the object for the same owner, and it is not taken over now.
     Conflict
         If `models.json` is there, but not in our copies. Placing without knowing what is placed could move
         models about, so its labels are put back and the plan is made again when the watch has brought it.
@@ -37,11 +45,25 @@ async def claim(client: KubeHttp, copies: Informer, manifest: Manifest) -> None:
     if copies.kind is CONFIG_MAP:
         await _label(client, found, manifest)
         raise Conflict(f"{copies.kind.name} {key.name} has not been read yet")
+    if take_over.is_foreign(found):
+        await _take_over(client, copies, found, manifest, now=taking_over)
+
+
+async def _take_over(client: KubeHttp, copies: Informer, found: Manifest, manifest: Manifest, *, now: bool) -> None:
+    """Make an object of another controller ready for the apply of ours."""
+    kind, name = copies.kind, manifest["metadata"]["name"]
+    if not now:
+        raise NotTakenOver(take_over.why_not_yet(Child(kind.name, name)))
+    if (why := take_over.why_never(found, manifest)) is not None:
+        raise NameTaken(why)
+    if (patch := take_over.replacement(found, manifest)) is not None:
+        await client.merge_patch(kind, *key_of(found), patch)
 
 
 async def _label(client: KubeHttp, found: Manifest, manifest: Manifest) -> None:
-    if MANAGED_BY not in (found["metadata"].get("labels") or {}):
-        await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": manifest["metadata"]["labels"]}})
+    labels = manifest["metadata"]["labels"]
+    if not labels.items() <= (found["metadata"].get("labels") or {}).items():
+        await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": labels}})
 
 
 def _owners(manifest: Manifest) -> set[str]:

@@ -1,7 +1,8 @@
 """Requests to the API server and their answers: connections, tokens, waiting when told to, errors.
 
 One pool of at most 32 connections: more than that only adds latency, and a burst of hundreds is refused by
-the API server's fair queuing (both measured). Every answer that is no success becomes a `ClusterError`.
+the API server's fair queuing (both measured). Watches have connections of their own, one each.
+Every answer that is no success becomes a `ClusterError`.
 A 429 or 503 with Retry-After was not processed, so it is sent again after that time; a 401 is sent again
 once with the token read anew. Nothing else is repeated here: whoever plans, plans again.
 """
@@ -20,7 +21,7 @@ from pydantic_core import from_json
 from manyserve.cluster.access import Access
 from manyserve.cluster.body import encode
 from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
-from manyserve.cluster.fence import Fence, FencedBody
+from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.lines import lines
 
 Manifest = dict[str, Any]
@@ -37,8 +38,8 @@ class Transport:
 
     Parameters
     ----------
-    fence
-        Only while it is open anything is written; None: always.
+    gate
+        Passes each write, or refuses it; None: all are sent.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class Transport:
         *,
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
-        fence: Fence | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._access = access
         self._connections = connections
         self._seconds = seconds
-        self._fence = fence
+        self._gate = gate
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._open: aiohttp.ClientSession | None = None
+        self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,9 +68,10 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+        for session in (self._open, self._streams):
+            if session is not None:
+                await session.close()
+        self._open = self._streams = None
 
     async def _send(
         self,
@@ -98,7 +101,8 @@ class Transport:
         """Yield the JSON lines of a stream until its end."""
         url, timeout = self._access.server + path, _patient(silence)
         try:
-            async with self._session().get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
+            streams = self._stream_session()
+            async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
                 if answer.status != 200:
                     raise await self._error(answer)
                 try:
@@ -127,12 +131,12 @@ class Transport:
             raise Unavailable(f"{verb} {path} had no answer: {_in_words(error)}") from error
 
     def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return what is sent of a write: with a fence, one that ends before the fence does. Raises `NotLeading`."""
-        if self._fence is None:
+        """Return what is sent of a write: with a gate, one that ends when it says. Raises what the gate raises."""
+        if self._gate is None:
             return {"data": data and BytesIO(data), "params": params}  # as bytes, a long one is sent at one go
-        seconds = min(self._seconds, self._fence.seconds())
+        seconds = min(self._seconds, self._gate.seconds())
         return {
-            "data": FencedBody(data or b"", self._fence),
+            "data": FencedBody(data or b"", self._gate),
             "params": {**params, "timeout": f"{seconds:.1f}s"},  # the API server gives it up then, too
             "timeout": aiohttp.ClientTimeout(total=seconds),
         }
@@ -151,6 +155,12 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
             self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._open
+
+    def _stream_session(self) -> aiohttp.ClientSession:
+        if self._streams is None:
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls or True)
+            self._streams = aiohttp.ClientSession(connector=connector)
+        return self._streams
 
 
 def _patient(silence: float) -> aiohttp.ClientTimeout:

@@ -30,7 +30,7 @@ Check = Callable[[], str | None]
 
 def stale_watches(informers: Iterable[Informer], clock: Callable[[], float] = time.monotonic) -> str | None:
     """Return which watches are stuck."""
-    stuck = [each.kind.plural for each in informers if clock() - each.last_turn > STALE]
+    stuck = dict.fromkeys(each.kind.plural for each in informers if clock() - each.last_turn > STALE)
     return f"watches that are stuck: {', '.join(stuck)}" if stuck else None
 
 
@@ -42,7 +42,7 @@ def stuck_election(elector: Elector | None, clock: Callable[[], float] = running
 
 def unsynced(informers: Iterable[Informer]) -> str | None:
     """Return which kinds have not been listed yet."""
-    missing = [each.kind.plural for each in informers if not each.synced.is_set()]
+    missing = dict.fromkeys(each.kind.plural for each in informers if not each.settled.is_set())
     return f"not listed yet: {', '.join(missing)}" if missing else None
 
 

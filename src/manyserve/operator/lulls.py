@@ -121,20 +121,13 @@ class Lulls:
             self._turns.wrote(key, pace.pay(traffic, now), self._clock())
         elif todo.changes_config and not traffic.quiet:
             self._for_quiet.add(key)
-        if traffic.crowd and (todo.owners or len(done.statuses) < len(todo.statuses)):
+        if traffic.crowd and len(done.statuses) < len(todo.statuses):
             self._for_calm.add(key)
         return done
 
     def failed(self, key: Key) -> None:
         """Note that a host's plan was not done: what it was to write may be written at any time."""
         self._turns.failed(key)
-
-    def leave(self, key: Key) -> bool:
-        """Tell whether a host leaves what can wait, because of a crowd; it is touched when that is over."""
-        crowd = self.crowd
-        if crowd:
-            self._for_calm.add(key)
-        return crowd
 
     def later(self, key: Key) -> None:
         """Have a host touched that left something to be told while users are at it: when they make a pause, or soon."""

@@ -15,7 +15,8 @@ from manyserve import logs
 from manyserve.api.names import MANAGER
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.fence import Fence
+from manyserve.cluster.crd_guard import CrdGuard
+from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.lease import Lease
 from manyserve.operator import handlers, start
 from manyserve.operator.leader import PACE, Elector
@@ -45,12 +46,13 @@ def run(settings: OperatorSettings) -> None:
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator in this event loop."""
     access = find_access()
-    fence = Fence() if settings.leader_election else None
+    fence, guard = Fence() if settings.leader_election else None, CrdGuard()
+    gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own: no renewal waits behind writes
-    async with KubeHttp(access, fence=fence) as client, KubeHttp(access, connections=2, seconds=PACE.patience) as own:
+    async with KubeHttp(access, gate=gate) as client, KubeHttp(access, connections=2, seconds=PACE.patience) as own:
         await start.check(client)
         elector = Elector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
-        operator = Operator(client, settings, elector)
+        operator = Operator(client, settings, elector, guard)
         await operator.listen()
         sys.setswitchinterval(SWITCH)
         gc.freeze()  # what was imported stays

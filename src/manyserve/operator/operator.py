@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from manyserve.cluster.apply import SET_OWNERS, Applier
+from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.crd_guard import CrdGuard, Work
+from manyserve.cluster.deletion import MODEL_DELETED
 from manyserve.cluster.events import Recorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.known import Known
@@ -22,12 +25,13 @@ from manyserve.operator.config import ConfigWatch
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader import Elector
 from manyserve.operator.lulls import Lulls
-from manyserve.operator.queue import Queue
+from manyserve.operator.queue import Queue, Run
 from manyserve.operator.reconcile import reconciler
 from manyserve.operator.replicas import Replicas
 from manyserve.operator.resync import resync
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks
+from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
 class Operator:
@@ -37,9 +41,19 @@ class Operator:
     ----------
     elector
         Who says when this replica may work; None: always.
+    guard
+        Checks the published CRDs; None: nothing is checked.
     """
 
-    def __init__(self, client: KubeHttp, settings: OperatorSettings, elector: Elector | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeHttp,
+        settings: OperatorSettings,
+        elector: Elector | None = None,
+        guard: CrdGuard | None = None,
+    ) -> None:
+        self._client = client
+        self._guard = guard
         self._settings = settings
         self._elector = elector
         self._tasks = Tasks()
@@ -49,14 +63,20 @@ class Operator:
         self._known = known = Known(self._queue.touch, self._lulls.news)
         self._recorder = Recorder(client, crowd=lambda: self._lulls.crowd)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
-        self._watches = Watches(client, known, settings.watch_namespace, self._replicas.pod_stored)
+        self._watches = Watches(client, known, settings.scope, self._replicas.pod_stored)
         self._lookups = Lookups(client, known.looked, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(client, known, self._watches.by_kind, self._recorder, self._count_write)
+        self._applier = Applier(
+            client, known, self._watches.of, self._recorder, self._count_write, self._deletion_doubt
+        )
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
-        for informer in self._watches:
-            metrics.OBJECTS.labels(informer.kind.name).set_function(informer.store.__len__)
+        for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
+            for reason in reasons:
+                metrics.UNMANAGED.labels(kind, reason).set_function(partial(known.unmanaged.count, kind, reason))
+            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._watches.count_out_of_scope, kind))
+        for kind in {each.kind.name for each in self._watches}:
+            metrics.OBJECTS.labels(kind).set_function(partial(self._watches.count, kind))
 
     async def listen(self) -> None:
         """Take the ports. Raises `StartupError` when one is in use."""
@@ -66,6 +86,8 @@ class Operator:
         """Start everything; work begins when everything has been listed, and only when it may."""
         for informer in self._informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
+        if self._guard:
+            self._tasks.start("CRD guard", self._guard.run(self._client))
         self._tasks.start("event loop", watch_lag())
         self._tasks.start("work", self._work())
 
@@ -87,7 +109,14 @@ class Operator:
         """Return what is not there yet, or None."""
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
-        return unsynced(self._informers) or (self._elector.refused if self._elector else None)
+        refused = self._elector.refused if self._elector else None
+        missing = unsynced(self._informers) or self._watches.why_nothing()
+        return missing or refused or (self._guard.problem if self._guard else None)
+
+    def _deletion_doubt(self, namespace: str) -> str | None:
+        """Return why no model of a namespace is to be deleted now, or None."""
+        scope = None if self._known.in_scope(namespace) else f"namespace {namespace} is not in scope, or not listed yet"
+        return scope or unsynced(self._informers) or (self._guard.problem if self._guard else None)
 
     @property
     def _informers(self) -> tuple[Informer, ...]:
@@ -111,7 +140,7 @@ class Operator:
         self._recorder.forget()
         self._config.tell()
         await self._replicas.open()
-        self._works.start("events", self._recorder.run())
+        self._works.start("events", self._while_clear(self._recorder.run))
         self._works.start("lookups", self._lookups.run())
         self._works.start("resync", resync(self._known, self._queue))
         self._works.start("lulls", self._lulls.run())
@@ -126,12 +155,20 @@ class Operator:
     async def _reconcile(self) -> None:
         """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
         await self._replicas.heard()
-        self._known.touch_all()
         run = reconciler(self._known, self._applier, self._lookups, self._lulls, is_due=self._queue.is_due)
+        await self._while_clear(partial(self._serve, run))
+
+    async def _serve(self, run: Run) -> None:
+        self._known.touch_all()
         await self._queue.serve(run)
+
+    async def _while_clear(self, work: Work) -> None:
+        """Run what writes: nothing is planned, and no event is taken from its queue, while no write may leave."""
+        await (self._guard.while_clear(work) if self._guard else work())
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
-        if (kind, verb) != SET_OWNERS:  # which waits for all others
-            self._lulls.told()
+        self._lulls.told()
         metrics.WRITES.labels(kind, verb).inc()
+        if (kind, verb) == MODEL_DELETED:
+            metrics.MODELS_DELETED.inc()

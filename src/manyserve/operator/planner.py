@@ -50,7 +50,10 @@ class Planner:
         self._turn = asyncio.Lock()
 
     async def make(self, look: Callable[[], Seen | None], models: int) -> Planned | None:
-        """Return the plan for what is seen when it is its turn, of about so many models; None when nothing is."""
+        """Return the plan for what is seen when it is its turn, of about so many models; None when nothing is.
+
+        `models` counts those that may stand in `models.json`, too: to read it is a part of the plan.
+        """
         if models < MANY:
             async with self._turn:
                 seen = look()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.errors import ClusterError
@@ -19,7 +19,8 @@ from manyserve.cluster.wall import utc_now
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run
-from manyserve.plan.observed import Observed
+from manyserve.plan.model_config import entries_at_most
+from manyserve.plan.observed import Child
 from manyserve.plan.pace import seconds_left
 from manyserve.plan.plan import plan
 
@@ -43,12 +44,11 @@ def reconciler(
     is_due
         Tells whether it is the turn of a host that runs once more: there has been news, and its gap is over.
     """
-    leaving: dict[Key, datetime] = {}
     planner = Planner(decide)
 
     async def reconcile(key: Key) -> Ran:
         lookups.want(key, needed(known, key))
-        made = await planner.make(partial(look, key), len(known.models.get(key, ())))
+        made = await planner.make(partial(look, key), size(key))
         if made is None:
             return Ran()
         todo = lulls.paced(key, made.todo, made.moment)
@@ -59,20 +59,17 @@ def reconciler(
             raise
         return Ran(todo.look_again_after, made.seconds * (IN_A_CROWD if lulls.narrow() else 1))
 
+    def size(key: Key) -> int:
+        """Return the models to plan for: those that there are, or that may stand in `models.json`."""
+        config_map = known.children.get(key, {}).get(Child("ConfigMap", names.model_config(key.name)))
+        return max(len(known.models.get(key, ())), entries_at_most(config_map))
+
     def look(key: Key) -> Seen | None:
         observed, moment = observe(known, key), now()
-        return Seen(dated(observed, moment), moment) if observed else None
-
-    def dated(observed: Observed, moment: datetime) -> Observed:
-        """Return the picture with the time since which its host is seen to be gone, or on its way out."""
-        service = observed.service
-        if not observed.models or (service is not None and not service.metadata.deletion_timestamp):
-            leaving.pop(observed.key, None)
-            return observed
-        return replace(observed, leaves_since=leaving.setdefault(observed.key, moment))
+        return Seen(observed, moment) if observed else None
 
     def manners(key: Key) -> Manners:
-        return Manners(partial(hurry, key), partial(lulls.leave, key), lulls.narrow, partial(lulls.later, key))
+        return Manners(partial(hurry, key), lulls.narrow, partial(lulls.later, key))
 
     def hurry(key: Key) -> bool:
         """Tell whether there is news, and `models.json` could be changed for it: then the rest can wait."""

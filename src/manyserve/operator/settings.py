@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from manyserve import environment
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.errors import StartupError
+from manyserve.api.scope import EVERYWHERE, Scope
 
 Value = TypeVar("Value", int, str, bool)
 
@@ -25,8 +26,8 @@ class OperatorSettings:
     """`MANYSERVE_LEADER_ELECTION`: whether to work only while holding the Lease; false: this is the only operator."""
     lease: str = "manyserve-operator"
     """`MANYSERVE_LEASE`: the Lease, in the operator's namespace, that the replicas share."""
-    watch_namespace: str | None = None
-    """`MANYSERVE_WATCH_NAMESPACE`: the one namespace to look after; unset: all."""
+    scope: Scope = EVERYWHERE
+    """`MANYSERVE_WATCH_NAMESPACES` or `MANYSERVE_NAMESPACE_SELECTOR`: where objects are managed; unset: everywhere."""
     health_port: int = 8090
     """`MANYSERVE_HEALTH_PORT`: /healthz and /readyz."""
     metrics_port: int = 9090
@@ -44,7 +45,7 @@ class OperatorSettings:
             pod=env.get("POD_NAME") or cls.pod,
             leader_election=_read(env, "MANYSERVE_LEADER_ELECTION", environment.flag, cls.leader_election),
             lease=env.get("MANYSERVE_LEASE") or cls.lease,
-            watch_namespace=env.get("MANYSERVE_WATCH_NAMESPACE") or None,
+            scope=Scope.from_env(env),
             health_port=_read(env, "MANYSERVE_HEALTH_PORT", environment.port, cls.health_port),
             metrics_port=_read(env, "MANYSERVE_METRICS_PORT", environment.port, cls.metrics_port),
             agent_port=_read(env, "MANYSERVE_AGENT_PORT", environment.port, cls.agent_port),

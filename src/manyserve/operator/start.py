@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manyserve.api.errors import StartupError
+from manyserve.api.names import GROUP
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError, NotFound
@@ -19,6 +20,6 @@ async def check(client: KubeHttp) -> None:
             raise StartupError(f"the API server does not answer as it should: {error}") from error
         if kind.plural not in {each.get("name") for each in served.get("resources", ())}:
             raise StartupError(
-                f"{kind.plural}.{kind.api_version.partition('/')[0]} is not installed in the cluster; "
-                "install it with: manyserve crds | kubectl apply --server-side -f -"
+                f"{kind.plural}.{GROUP} is not installed in the cluster; "
+                f"install it with: manyserve crds --group {GROUP} | kubectl apply --server-side -f -"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from manyserve.api.base import Wire
 from manyserve.plan.observed import Child, Manifest
@@ -16,6 +16,8 @@ class Apply:
 
     manifest: Manifest
     because: str
+    take_over: bool = True
+    """Whether an object that another controller made for this host becomes ours now."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,27 @@ class SetOwners:
     model: str
     owners: tuple[dict[str, Any], ...]
     before: tuple[dict[str, Any], ...]
-    first_since: str | None = None
-    """When the model was created."""
 
-    @property
-    def can_wait(self) -> bool:
-        """Nothing is taken away: an old host's deletion would take the model along, a new one's only later."""
-        return all(each in self.owners for each in self.before)
+
+class ModelVersion(NamedTuple):
+    """A model in one version: both numbers are preconditions of its deletion."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True)
+class Depart:
+    """Ask the API server whether a host is gone, and if so delete these of its models; none in the grace period."""
+
+    uid: str
+    """The host's."""
+    models: tuple[ModelVersion, ...] = ()
+    decided: bool = False
+    """The API server has answered before that the host is gone: one that has its name now does not keep the models."""
+    left: int = 0
+    """Models that are deleted by later plans."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,8 @@ class Event:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    once: bool = False
+    """Its name is derived from its content, so that another replica, or a restart, does not repeat it."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,7 @@ class Plan:
     config: WriteConfig | None = None
     nudges: tuple[Nudge, ...] = ()
     owners: tuple[SetOwners, ...] = ()
+    departures: tuple[Depart, ...] = ()
     statuses: tuple[SetStatus, ...] = ()
     events: tuple[Event, ...] = ()
     look_again_after: float | None = None
@@ -118,9 +137,8 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Nothing is to be written."""
-        return not (
-            self.applies or self.deletes or self.config or self.nudges or self.owners or self.statuses or self.events
-        )
+        writes = (self.applies, self.deletes, self.config, self.nudges, self.owners, self.statuses, self.events)
+        return not any(writes) and not any(each.models for each in self.departures)
 
 
 def _merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from manyserve.plan.http_route import build_http_route
 from manyserve.plan.ingress import build_ingress
 from manyserve.plan.objects import belongs_to, stamped, why_apply
 from manyserve.plan.observed import Child, Manifest, Observed
+from manyserve.plan.predictor_ready import deployment_is_ready
 from manyserve.plan.server_container import server_image
 from manyserve.plan.service import build_service
 from manyserve.plan.sources import Sources
+from manyserve.plan.take_over import ROUTING
 
 MOST = 1000
 """Hosts of which it is remembered."""
@@ -131,11 +133,12 @@ def _deployment(wanted: Iterable[Manifest], observed: Observed, service: Inferen
 
 
 def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:
+    ready = deployment_is_ready(service, observed)
     for manifest in wanted:
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
         because = why_apply(manifest, current)
         if because and (current is None or belongs_to(current, service)):
-            yield Apply(manifest, because)
+            yield Apply(manifest, because, take_over=ready or manifest["kind"] not in ROUTING)
 
 
 def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Delete]:

@@ -30,7 +30,8 @@ def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, .
 
 def _mounted(observed: Observed) -> frozenset[str]:
     deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    return mounted_claims(deployment["spec"]["template"]["spec"]) if deployment else frozenset()
+    template = ((deployment or {}).get("spec") or {}).get("template") or {}
+    return mounted_claims(template.get("spec") or {})
 
 
 def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:

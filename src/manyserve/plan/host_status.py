@@ -18,9 +18,10 @@ from manyserve.plan.deployment import revision_number
 from manyserve.plan.http_route import why_route_not_ready
 from manyserve.plan.ingress import why_ingress_not_ready
 from manyserve.plan.objects import belongs_to
-from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.predictor_ready import predictor_ready
+from manyserve.plan.take_over import why_not_yet
 
 
 def host_status(
@@ -60,12 +61,16 @@ def _also_wrong(predictor: Condition) -> str | None:
 
 def _ingress_ready(observed: Observed) -> Condition:
     name, ingress = observed.key.name, observed.config.ingress
+    child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
+    reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
     if ingress.disable_ingress_creation:
-        why, reason = None, "IngressDisabled"
+        why = None
+    elif child in observed.foreign:
+        why = why_not_yet(child)
     elif ingress.gateway:
-        why, reason = why_route_not_ready(observed.child("HTTPRoute", name)), "RouteNotAccepted"
+        why = why_route_not_ready(observed.child(child.kind, child.name))
     else:
-        why, reason = why_ingress_not_ready(observed.child("Ingress", name)), "IngressNotReady"
+        why = why_ingress_not_ready(observed.child(child.kind, child.name))
     return Condition(
         type=conditions.INGRESS_READY, status="False" if why else "True", reason=reason if why else None, message=why
     )
@@ -97,7 +102,7 @@ def _rolled_out(deployment: Manifest, wanted: Manifest) -> bool:
     """Tell whether every replica is of the wanted revision and available."""
     if revision_number(deployment) != revision_number(wanted):
         return False
-    status, count = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
     settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return bool(
         settled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
@@ -29,9 +31,15 @@ def why_route_not_ready(route: Manifest | None) -> str | None:
     """Return the sentence for an HTTPRoute that its Gateway has not accepted, or None."""
     if route is None:
         return "the HTTPRoute does not exist yet"
-    for parent in route.get("status", {}).get("parents", []):
-        for condition in parent.get("conditions", []):
+    for parent in _objects(route.get("status"), "parents"):
+        for condition in _objects(parent, "conditions"):
             if condition.get("type") == "Accepted":
                 accepted = condition.get("status") == "True"
                 return None if accepted else f"the Gateway refused the HTTPRoute: {condition.get('message', '')}"
     return "no Gateway has accepted the HTTPRoute yet"
+
+
+def _objects(holder: object, field: str) -> list[Manifest]:
+    """Return the objects in a list; another release's CRD may let anything stand there."""
+    found = holder.get(field) if isinstance(holder, Mapping) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

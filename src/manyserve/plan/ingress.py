@@ -27,7 +27,7 @@ def why_ingress_not_ready(ingress: Manifest | None) -> str | None:
     """Return the sentence for an Ingress that no controller has taken up yet, or None."""
     if ingress is None:
         return "the Ingress does not exist yet"
-    if (ingress.get("status", {}).get("loadBalancer") or {}).get("ingress"):
+    if ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
         return None
-    chosen = ingress["spec"].get("ingressClassName") or "the default class"
+    chosen = (ingress.get("spec") or {}).get("ingressClassName") or "the default class"
     return f"no ingress controller has given the Ingress an address yet (class: {chosen})"

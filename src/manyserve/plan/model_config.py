@@ -5,8 +5,8 @@ one and we might mean the other. A packed one becomes text again only below 700 
 and shrinks about the limit does not flap. What is compared is always the text: another release of zlib may pack
 the same text into other bytes.
 
-A ConfigMap holds 1 MiB. A model for which `models.json` has no room any more is not placed, and says so; what
-stands there stays.
+A ConfigMap holds 1 MiB, and readers take no more than `MAX_ENTRIES` and `MAX_BYTES`. A model that does not fit into
+`models.json` any more is not placed, and says so; what stands there stays. So whatever is written can be read.
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections.abc import Mapping
-from functools import lru_cache
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, dump, pack, unpack
+from manyserve.api.modelconfig import KEY, MAX_BYTES, MAX_ENTRIES, MAX_RATIO, PACKED_KEY, Entry, dump, pack, unpack
 from manyserve.plan.actions import WriteConfig
 from manyserve.plan.objects import belongs_to, child, difference
 from manyserve.plan.observed import Manifest
+from manyserve.plan.text_cache import TextCache
 
 LONGEST_TEXT = 900 * 1024
 SHORTEST_PACKED = 700 * 1024
 LARGEST_PACKED = 1000 * 1024
 """Bytes; with what else is in the ConfigMap it stays below the 1 MiB of data that the API server takes."""
+
+AT_MOST = f"1 MiB packed, {MAX_BYTES // 2**20} MiB of text and {MAX_ENTRIES:,} models"
+"""Of `models.json`, in words."""
+USUAL_ENTRY = 250
+"""Bytes of text."""
 
 _NOTHING = dump(())
 
@@ -44,15 +49,23 @@ def text_of(observed: Manifest) -> str | None:
     return texts.get(KEY, texts.get(PACKED_KEY))
 
 
+def entries_at_most(observed: Manifest | None) -> int:
+    """Return how many entries of usual length a ConfigMap may hold, before its list is unpacked and read."""
+    plain, packed = ((observed or {}).get(each) or {} for each in ("data", "binaryData"))
+    length = max(len(plain.get(KEY, "")), min(len(packed.get(PACKED_KEY, "")) * MAX_RATIO, MAX_BYTES))
+    return length // USUAL_ENTRY
+
+
 def write_model_config(
     service: InferenceService, shard: int, text: str, observed: Manifest | None, annotations: Mapping[str, str]
 ) -> WriteConfig | None:
     """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
 
+    A text that no reader takes is not written: then a list stands there that somebody wrote shorter than we do.
     The annotations go along, and are no reason to write.
     A further key that somebody added to it is no business of ours, unless agents would read it.
     """
-    if observed is not None and not belongs_to(observed, service):
+    if len(text) > MAX_BYTES or (observed is not None and not belongs_to(observed, service)):
         return None
     wanted = child(service, "v1", "ConfigMap", names.model_config(service.metadata.name, shard))
     key = PACKED_KEY if _is_long(text, observed) else KEY
@@ -72,14 +85,16 @@ def without_room(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list
     staying = sum(placed[name] is held.get(name) for name in turn)
 
     def is_full(count: int) -> bool:
-        text = dump(placed[name] for name in turn[:count])
-        return len(text) > LARGEST_PACKED and len(pack(text)) > LARGEST_PACKED
+        return count > MAX_ENTRIES or _is_too_long(dump(placed[name] for name in turn[:count]))
 
     if staying == len(turn) or not is_full(len(turn)):
         return []
-    if is_full(staying + 1):
-        return turn[staying:]
-    return turn[bisect_left(range(len(turn)), 1, lo=staying + 1, key=is_full) - 1 :]
+    fits = staying if staying and not is_full(staying) else 0  # somebody may have written it shorter than we do
+    return turn[bisect_left(range(len(turn)), 1, lo=fits + 1, key=is_full) - 1 :]
+
+
+def _is_too_long(text: str) -> bool:
+    return len(text) > MAX_BYTES or (len(text) > LARGEST_PACKED < len(pack(text)))
 
 
 def _is_long(text: str, observed: Manifest | None) -> bool:
@@ -94,9 +109,16 @@ def _texts(observed: Manifest) -> dict[str, str | None]:
     return texts | ({PACKED_KEY: _unpacked(packed[PACKED_KEY])} if PACKED_KEY in packed else {})
 
 
-@lru_cache(maxsize=1)  # one, for it may be large: a long list is looked at often and changes seldom
 def _unpacked(data: str) -> str | None:
+    return _UNPACKED.get(data, _unpack)
+
+
+def _unpack(data: str) -> tuple[str | None, int]:
     try:
-        return unpack(b64decode(data)).decode()
+        text = unpack(b64decode(data)).decode()
     except ValueError:
-        return None
+        return None, 0
+    return text, len(text)
+
+
+_UNPACKED: TextCache[str | None] = TextCache()

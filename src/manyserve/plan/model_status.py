@@ -15,10 +15,11 @@ from typing import cast
 from manyserve.api import conditions
 from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.trainedmodel import Address, TrainedModel, TrainedModelStatus
+from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
 from manyserve.plan import urls
 from manyserve.plan.capacity import why_not_framework, why_not_several
 from manyserve.plan.claims import claim_told
+from manyserve.plan.departure import host_uid
 from manyserve.plan.field_rules import every_field_of_a_model_is_known
 from manyserve.plan.loading import Loading, not_placed, roll_up
 from manyserve.plan.observed import Observed
@@ -43,8 +44,8 @@ _ORDER = (
 )
 
 
-def waiting_status(model: TrainedModel, *, leaving: bool, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model whose host does not exist, or is leaving: it waits, and says for what."""
+def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model that has no host, or one that is being deleted; kept, it outlives the host."""
     what = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
     why = f"waiting for InferenceService {model.spec.inference_service}, which {what}"
     wrong = "; ".join(map(str, model_problems(model)))
@@ -66,6 +67,7 @@ def waiting_status(model: TrainedModel, *, leaving: bool, now: datetime) -> Trai
         loaded_replicas=0,
         loaded="0/0",
         observed_generation=model.metadata.generation,
+        placed_by=None if kept or host_uid(model) is None else model.status.placed_by,
     )
 
 
@@ -133,12 +135,14 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
     path = urls.model_path(name, protocol)
     told = host.told(old.conditions, (*_judge(model, host), loaded), now)
     said = f"{loading.loaded}/{loading.replicas}"
+    by = _placed_by(model, host)
     outside, inside = f"{url}{path}", f"{address}{path}"
     if (
         old.conditions == told
         and old.observed_generation == model.metadata.generation
         and (old.loaded, old.replicas, old.loaded_replicas) == (said, loading.replicas, loading.loaded)
         and old.last_failure == loading.failure
+        and old.placed_by == by
         and old.url == outside
         and old.address is not None
         and old.address.url == inside
@@ -153,7 +157,16 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
         loaded=said,
         last_failure=loading.failure,
         observed_generation=model.metadata.generation,
+        placed_by=by,
     )
+
+
+def _placed_by(model: TrainedModel, host: Host) -> PlacedBy | None:
+    """Return the host if it places the model or has placed it before."""
+    old, meta = model.status.placed_by, host.service.metadata
+    if model.metadata.name in host.placement.placed:
+        return placed_by(meta.name, meta.uid)
+    return old if old is not None and old.uid == meta.uid else None
 
 
 def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:

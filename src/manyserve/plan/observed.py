@@ -14,17 +14,18 @@ from typing import Any
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import GROUP, Key
+from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.management import Unmanaged
 from manyserve.plan.problem import Problem
 from manyserve.plan.validation import service_problems
 
 Manifest = dict[str, Any]
 
 
-S3_ANNOTATION = f"{GROUP}/s3-"
-"""How the annotations begin that say, as in KServe, where S3 is."""
+S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
+"""Prefixes of the annotations that say, as in KServe, where S3 is; the first one has precedence."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,35 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class UnmanagedHost:
+    """An InferenceService that is left alone, and why."""
+
+    uid: str
+    why: Unmanaged
+
+
+@dataclass(frozen=True)
 class Child:
     """Which object of ours: kinds are unique among the kinds that we make."""
 
     kind: str
     name: str
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A host that placed models and is gone."""
+
+    since: float
+    """When this process first saw it, in seconds of a clock that only goes forward."""
+    decided: bool = False
+    """The grace period is over and the API server has answered that there is no such host: its models are deleted."""
+    last_burst: float | None = None
+    """When models of it were last deleted, by the same clock."""
+    left: float = 0.0
+    """Seconds until models of it may be deleted: of the grace period, or until the next burst."""
+    kept: bool = False
+    """Its models stay: it was deleted with `--cascade=orphan`, or its CRD went."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +98,18 @@ class Observed:
     key: Key
     config: ServingConfig
     service: InferenceService | None = None
-    leaves_since: datetime | None = None
-    """Since when the host is seen to be gone, or on its way out; None while it is there, or when nobody knows."""
+    unmanaged: UnmanagedHost | None = None
+    """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
+    announced: bool = False
+    """The Warning event that it became unmanaged was sent."""
+    departures: Mapping[str, Departure] = field(default_factory=dict)
+    """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
     renewed: Mapping[str, datetime] = field(default_factory=dict)
     """Since when models whose spec was seen to change have not been told about the newest one."""
     sight: Sight = Sight()
     unreadable: frozenset[str] = frozenset()
-    """Names of models that are there and do not parse: what is placed of them stays as it is, while it fits."""
+    """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
@@ -88,6 +117,8 @@ class Observed:
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """What the API server said when a child was last written and refused, by child."""
+    foreign: frozenset[Child] = frozenset()
+    """Children that another controller made for this host, and that lead requests to its pods still."""
 
     account: Account | None = None
     """None when the ServiceAccount does not exist."""

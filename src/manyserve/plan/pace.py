@@ -9,18 +9,16 @@ the API server from its users.
 A model that is loaded within two seconds is told that it answers, and not before that it does not yet: of a
 thousand that are applied together each would cost the API server a write more, and keep the others waiting. While
 `models.json` changes all the time, and new models wait for their turn, it is five; while users send models by the
-dozen, a minute. Whose a new model is, is written first; but of a crowd of models when nothing else is told any
-more, or after five minutes.
+dozen, a minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from manyserve.plan.actions import Plan, SetOwners, SetStatus
+from manyserve.plan.actions import Plan, SetStatus
 
 GAP = 1.0
 """Seconds between two writes."""
@@ -33,9 +31,6 @@ YOUNG_IN_A_CROWD = 5.0
 UNTOLD = 60.0
 """Seconds for which a new model of a crowd is told nothing but what is final while users are at it; a changed one, too,
 while others are told."""
-UNOWNED = 300.0
-"""Seconds for which a new model of a crowd may be nobody's."""
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class Traffic:
 def paced(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
     """Return what of the plan is done now."""
     held = without_young(hold_back(todo, traffic, now), now, _young(todo, traffic))
-    return without_owners(without_renewed(held, now), now) if traffic.crowd else held
+    return without_renewed(held, now) if traffic.crowd else held
 
 
 def seconds_left(traffic: Traffic, now: datetime) -> float:
@@ -124,15 +119,14 @@ def without_renewed(todo: Plan, now: datetime) -> Plan:
     return _untold(todo, lambda each: _rest(each.renewed_since, now, UNTOLD) if each.renewed_since else None)
 
 
-def without_owners(todo: Plan, now: datetime) -> Plan:
-    """Return the plan without the owners of new models."""
-    owners, waits = _without(todo.owners, lambda each: _left(each, now, UNOWNED))
-    return replace(todo, owners=owners, look_again_after=_soonest(todo, waits)) if waits else todo
-
-
 def _untold(todo: Plan, wait: Callable[[SetStatus], float | None]) -> Plan:
-    statuses, waits = _without(todo.statuses, wait)
-    return replace(todo, statuses=statuses, look_again_after=_soonest(todo, waits)) if waits else todo
+    """Return the plan without the statuses that wait, and with the seconds until the first of them is due."""
+    waits = [wait(each) for each in todo.statuses]
+    if all(left is None for left in waits):
+        return todo
+    statuses = tuple(each for each, left in zip(todo.statuses, waits, strict=True) if left is None)
+    soonest = min(filter(None, (*waits, todo.look_again_after)))
+    return replace(todo, statuses=statuses, look_again_after=soonest)
 
 
 def _young(todo: Plan, traffic: Traffic) -> float:
@@ -141,14 +135,7 @@ def _young(todo: Plan, traffic: Traffic) -> float:
     return YOUNG_IN_A_CROWD if todo.changes_config else YOUNG
 
 
-def _without(writes: Sequence[Item], wait: Callable[[Item], float | None]) -> tuple[tuple[Item, ...], list[float]]:
-    """Return the writes that do not wait, and the seconds that the others do."""
-    waits = [wait(each) for each in writes]
-    staying = tuple(each for each, left in zip(writes, waits, strict=True) if left is None)
-    return staying, [left for left in waits if left is not None]
-
-
-def _left(write: SetStatus | SetOwners, now: datetime, young: float) -> float | None:
+def _left(write: SetStatus, now: datetime, young: float) -> float | None:
     """Return the seconds until a write about a model that was just created is done, or None when it is done now."""
     if not write.can_wait or write.first_since is None:
         return None
@@ -162,7 +149,3 @@ def _rest(since: datetime, now: datetime, seconds: float) -> float | None:
     """Return what is left of so many seconds since a time; None when they are over, or the time has not come."""
     age = (now - since).total_seconds()
     return seconds - age if 0 <= age < seconds else None
-
-
-def _soonest(todo: Plan, waits: Sequence[float]) -> float:
-    return min((*waits, *filter(None, (todo.look_again_after,))))

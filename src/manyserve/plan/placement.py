@@ -32,7 +32,7 @@ from manyserve.plan.capacity import (
     takes_several_models,
     why_not_framework,
 )
-from manyserve.plan.model_config import without_room
+from manyserve.plan.model_config import AT_MOST, without_room
 from manyserve.plan.source_rules import why_not_source
 from manyserve.plan.validation import model_problems
 
@@ -160,7 +160,7 @@ def _says_the_same(entry: Entry, model: TrainedModel) -> bool:
 
 def _full(host: str) -> str:
     return (
-        f"{host} is full: the list of its models, models.json, takes all that a ConfigMap holds (1 MiB, packed); "
+        f"{host} is full: the list of its models, models.json, holds at most {AT_MOST}; "
         "place the model on another InferenceService"
     )
 

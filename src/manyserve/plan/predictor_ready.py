@@ -12,12 +12,14 @@ from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.credentials import secret_problems
+from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.objects import belongs_to
-from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_trouble
 from manyserve.plan.server_container import server_image
 from manyserve.plan.store_env import annotated
+from manyserve.plan.take_over import ROUTING, why_not_yet
 
 Trouble = tuple[str, str]
 """A reason and a sentence."""
@@ -30,19 +32,29 @@ def predictor_ready(service: InferenceService, observed: Observed, placement: Pl
     if trouble is None and answers:
         trouble = _stuck(service, observed) or _paused(service, observed) or _full(placement)
     elif trouble is None:
-        trouble = _why_not_available(service, observed)
+        trouble = _with_foreign(_why_not_available(service, observed), observed)
     reason, message = trouble or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
 
 
-def _answers(service: InferenceService, observed: Observed) -> bool:
+def deployment_is_ready(service: InferenceService, observed: Observed) -> bool:
+    """Return whether the host's own Deployment has the replicas that answer."""
     deployment = _deployment(service, observed)
     available = deployment is not None and any(
         each["type"] == "Available" and each["status"] == "True" for each in _said(deployment)
     )
     # a Deployment with no replicas is Available, too
-    return available and _scaled_to_zero(service, observed) is None and _service_is_there(service, observed) is None
+    return available and _scaled_to_zero(service, observed) is None
+
+
+def _answers(service: InferenceService, observed: Observed) -> bool:
+    return deployment_is_ready(service, observed) and _has_service(service, observed)
+
+
+def _has_service(service: InferenceService, observed: Observed) -> bool:
+    found = observed.child("Service", observed.key.name)
+    return found is not None and belongs_to(found, service)
 
 
 def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
@@ -76,8 +88,7 @@ def _deployment_is_there(service: InferenceService, observed: Observed) -> Troub
 
 
 def _service_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
-    found = observed.child("Service", observed.key.name)
-    there = found is not None and belongs_to(found, service)
+    there = _has_service(service, observed) or Child("Service", observed.key.name) in observed.foreign
     return None if there else ("ServiceNotFound", "the Service does not exist yet")
 
 
@@ -99,6 +110,12 @@ def _why_not_available(service: InferenceService, observed: Observed) -> Trouble
         or _paused(service, observed)
         or _waiting(service, observed)
     )
+
+
+def _with_foreign(trouble: Trouble, observed: Observed) -> Trouble:
+    """Return the trouble with a sentence about a child that is another controller's while it lasts."""
+    first = min(observed.foreign, key=lambda each: ROUTING.index(each.kind), default=None)
+    return trouble if first is None else (trouble[0], f"{trouble[1]}; {why_not_yet(first)}")
 
 
 def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
@@ -133,12 +150,15 @@ def _full(placement: Placement) -> Trouble | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json takes all that a ConfigMap holds (1 MiB, packed)"
+    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _waiting(service: InferenceService, observed: Observed) -> Trouble:
     deployment = _deployment(service, observed) or {}
-    ready, wanted = deployment.get("status", {}).get("readyReplicas", 0), _spec(service, observed).get("replicas", 1)
+    ready, wanted = (
+        (deployment.get("status") or {}).get("readyReplicas", 0),
+        _spec(service, observed).get("replicas", 1),
+    )
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
@@ -153,4 +173,4 @@ def _spec(service: InferenceService, observed: Observed) -> Manifest:
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:
-    return list(deployment.get("status", {}).get("conditions") or ())
+    return list((deployment.get("status") or {}).get("conditions") or ())

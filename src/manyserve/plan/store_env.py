@@ -1,8 +1,9 @@
 """The stores' settings as the agent reads them: from `inferenceservice-config`, and from KServe's annotations.
 
 Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may
-read those, go before the configuration. One that cannot be understood is left out and said, since an agent
-would not start with it. What they name is not trusted as the configuration is: agents judge its address.
+read those, go before the configuration. In our own API group those of that group go before them. One that cannot be
+understood is left out and said, since an agent would not start with it. What they name is not trusted as the
+configuration is: agents judge its address.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from manyserve.api.credentialsconfig import Credentials, read_config_map, read_endpoint, read_switch
-from manyserve.plan.observed import S3_ANNOTATION, Account
+from manyserve.plan.observed import S3_PREFIXES, Account
 
 Value = TypeVar("Value")
 
@@ -27,6 +28,7 @@ _ANNOTATIONS = (
     "cabundle",
     "cabundle-configmap",
 )
+_SUPPORTED = frozenset(f"{prefix}{name}" for prefix in S3_PREFIXES for name in _ANNOTATIONS)
 _LONGEST_PATH = 1024
 _CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
 
@@ -81,19 +83,19 @@ def annotated(account: Account | None) -> S3Settings:
         "MANYSERVE_S3_CA_FILE": _ca_file(config_map, ca_file),
     }
     env = {name: value for name, value in found.items() if value is not None}
-    unknown = sorted(note for note in notes if note.removeprefix(S3_ANNOTATION) not in _ANNOTATIONS)
+    unknown = sorted(note for note in notes if note not in _SUPPORTED)
     problems += [f"the annotation {note} is not supported" for note in unknown]
     return S3Settings(env, config_map, tuple(problems))
 
 
 def _read(notes: Mapping[str, str], name: str, parse: Callable[[str], Value], problems: list[str]) -> Value | None:
-    text = notes.get(f"{S3_ANNOTATION}{name}")
-    if not text:
+    note = next((found for prefix in S3_PREFIXES if notes.get(found := f"{prefix}{name}")), None)
+    if note is None:
         return None
     try:
-        return parse(text)
+        return parse(notes[note])
     except ValueError as error:
-        problems.append(f"the annotation {S3_ANNOTATION}{name} {error}")
+        problems.append(f"the annotation {note} {error}")
         return None
 
 

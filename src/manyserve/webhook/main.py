@@ -53,10 +53,11 @@ async def _main(settings: WebhookSettings) -> None:
 async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises `StartupError`."""
     await _reach(client)
-    metrics, cache, tls = Metrics(), Cache(Reservations(time.monotonic)), LiveTls()
+    cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
+    metrics, tls = Metrics(), LiveTls()
     keeper = _keeper(settings, client, tls)
     await first_look(keeper)
-    watching = Watching(client, settings.namespace, cache, metrics)
+    watching = Watching(client, settings, cache, metrics)
     renewal = asyncio.create_task(keep(keeper, metrics, tls))
     health = Health(
         lambda: "the certificate is not renewed any more" if renewal.done() else watching.why_not_alive(),

@@ -23,6 +23,7 @@ from manyserve.plan.capacity import (
 )
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
 from manyserve.webhook.ledger import Share
+from manyserve.webhook.owner_review import judge_owners
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
 from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
@@ -54,12 +55,18 @@ class Change:
 
 def judge_model(request: Request, view: View) -> Verdict:
     """Return the verdict on a model that is created or whose spec changes."""
+    owners = judge_owners(request, view)
+    if owners is not None:
+        return owners
     problems = added(partial(model_problems, https=view.config.credentials.https), request)
     if problems:
         return invalid(problems)
     change = _change(request)
     if change is None:
         return allowed("this object cannot be read, as before; its conditions will say why")
+    unmanaged = view.unmanaged.get(change.host)
+    if unmanaged is not None:
+        return allowed(f"waits: InferenceService {change.host.name} is not managed by manyserve: {unmanaged}")
     service = view.hosts.get(change.host)
     if service is None:
         return allowed(_absent(change.host, view))

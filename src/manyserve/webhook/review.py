@@ -1,5 +1,8 @@
 """From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
 
+Objects out of scope always pass. Other objects that manyserve does not manage come next (`unmanaged_review`): updates
+of them pass, creates may not. An update that makes an object managed is judged as a create.
+
 Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
 writes owner references, users write labels), and what was wrong in the same way before. So an object that was
 stored before a rule was made stays editable.
@@ -7,13 +10,14 @@ stored before a rule was made stays editable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from manyserve.webhook.ledger import Share
 from manyserve.webhook.model_review import judge_model
 from manyserve.webhook.request import BadReviewError, Request, read
 from manyserve.webhook.service_review import judge_service
+from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
 from manyserve.webhook.verdict import ALLOWED, Verdict, answer
 from manyserve.webhook.view import View
 
@@ -45,7 +49,14 @@ def review(body: Any, view: View) -> Outcome:
 
 def judge(request: Request, view: View) -> Verdict:
     """Return the verdict on a request."""
-    if request.subresource or _is_leaving(request) or _keeps_its_spec(request):
+    if request.subresource or _is_leaving(request) or not view.in_scope(request.namespace):
+        return ALLOWED
+    unmanaged = review_unmanaged(request, view)
+    if unmanaged is not None:
+        return unmanaged
+    if becomes_managed(request):  # nothing has judged it before
+        request = replace(request, old=None)
+    elif _keeps_its_spec(request):
         return ALLOWED
     return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from manyserve import environment
 from manyserve.api.errors import StartupError
+from manyserve.api.scope import EVERYWHERE, Scope
 
-Value = TypeVar("Value", int, str)
+Value = TypeVar("Value", int, str, bool)
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,14 @@ class WebhookSettings:
     """`MANYSERVE_WEBHOOK_CONFIGURATION`: the ValidatingWebhookConfiguration that is to trust it."""
     certificate_folder: Path | None = None
     """`MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER`: `tls.crt` and `tls.key` that somebody else renews."""
+    scope: Scope = EVERYWHERE
+    """`MANYSERVE_WATCH_NAMESPACES` or `MANYSERVE_NAMESPACE_SELECTOR`: where objects are judged; unset: everywhere."""
     port: int = 9443
     """`MANYSERVE_WEBHOOK_PORT`: reviews, over TLS."""
     metrics_port: int = 9090
     """`MANYSERVE_METRICS_PORT`: probes and metrics, plain."""
+    refuse_unmanaged: bool = True
+    """`MANYSERVE_REFUSE_UNMANAGED`: whether the create of an InferenceService that we do not manage is refused."""
     log_level: str = "INFO"
     """`MANYSERVE_LOG_LEVEL`."""
 
@@ -51,8 +56,10 @@ def from_env(environ: Mapping[str, str]) -> WebhookSettings:
         secret=environ.get("MANYSERVE_WEBHOOK_SECRET") or defaults.secret,
         configuration=environ.get("MANYSERVE_WEBHOOK_CONFIGURATION") or defaults.configuration,
         certificate_folder=_folder(folder) if folder else None,
+        scope=Scope.from_env(environ),
         port=_read(environ, "MANYSERVE_WEBHOOK_PORT", environment.port, defaults.port),
         metrics_port=_read(environ, "MANYSERVE_METRICS_PORT", environment.port, defaults.metrics_port),
+        refuse_unmanaged=_read(environ, "MANYSERVE_REFUSE_UNMANAGED", environment.flag, defaults.refuse_unmanaged),
         log_level=_read(environ, "MANYSERVE_LOG_LEVEL", environment.level, defaults.log_level),
     )
 

@@ -6,8 +6,8 @@ review costs a few look-ups. `View` is what a review may see: it can be read and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from manyserve.api.conditions import MEMORY_RESOURCE_AVAILABLE
@@ -16,6 +16,7 @@ from manyserve.api.names import Key
 from manyserve.api.quantity import parse_memory
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import LARGEST_SHOWN, Taken, in_words, memory_limit
+from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.validation import UnreadableError, parse_service
 from manyserve.webhook.ledger import Ledger, Share
 from manyserve.webhook.reservations import Reservations
@@ -32,6 +33,13 @@ class View:
     """None stands for a host that is there and cannot be read."""
     placed: Ledger
     reserved: Ledger
+    in_scope: Callable[[str], bool]
+    """Whether the objects of a namespace are judged."""
+    unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
+    """InferenceServices that are there and unmanaged."""
+    refuse_unmanaged: bool = True
+    uids: Mapping[Key, str] = field(default_factory=dict)
+    """Of all InferenceServices, in whatever form."""
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes taken on a host, not counting the model with this uid."""
@@ -63,21 +71,45 @@ class View:
 class Cache:
     """Keeps what a view shows. Its methods are the callbacks of the informers."""
 
-    def __init__(self, reservations: Reservations, config: ServingConfig | None = None) -> None:
+    def __init__(
+        self, reservations: Reservations, config: ServingConfig | None = None, *, refuse_unmanaged: bool = True
+    ) -> None:
         self.config = config or ServingConfig()
+        self._refuse_unmanaged = refuse_unmanaged
+        self._unmanaged: dict[Key, Unmanaged] = {}
+        self._uids: dict[Key, str] = {}
         self.reservations = reservations
+        self.in_scope: Callable[[str], bool] = lambda _namespace: True
+        """Whether the objects of a namespace are judged."""
         self._hosts: dict[Key, InferenceService | None] = {}
         self._placed = Ledger()
 
     def view(self) -> View:
         """Return what is known now."""
         self.reservations.expire()
-        return View(self.config, self._hosts, self._placed, self.reservations.ledger)
+        return View(
+            self.config,
+            self._hosts,
+            self._placed,
+            self.reservations.ledger,
+            self.in_scope,
+            self._unmanaged,
+            self._refuse_unmanaged,
+            self._uids,
+        )
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
         """Take over a host that is new, changed or gone."""
-        if new is None:
-            self._hosts.pop(_key(old or {}), None)
+        key = _key(old if new is None else new)
+        self._hosts.pop(key, None)
+        self._unmanaged.pop(key, None)
+        self._uids.pop(key, None)
+        if new is not None:
+            self._uids[key] = _uid(new)
+        why = host_unmanaged(new) if new is not None else None
+        if why is not None:
+            self._unmanaged[key] = why
+        if new is None or why is not None:
             return
         try:
             self._hosts[_key(new)] = parse_service(new)
@@ -96,14 +128,19 @@ class Cache:
 
 
 def share_of(raw: Raw) -> Share | None:
-    """Return what a model takes of its host; None when it waits for memory, leaves, or cannot be read."""
+    """Return what a model takes of its host; None when it waits for memory, leaves, is unmanaged or unreadable."""
+    if model_unmanaged(raw) is not None:
+        return None
     try:
         spec, metadata = raw["spec"], raw["metadata"]
         model = spec["model"]
         if metadata.get("deletionTimestamp") or _waits_for_memory(raw):
             return None
-        host = Key(metadata["namespace"], spec["inferenceService"])
-        return Share(host, model["framework"], Taken(metadata["name"], parse_memory(model["memory"])))
+        names = (spec["inferenceService"], model["framework"])
+        if not all(isinstance(each, str) for each in names):
+            return None  # another CRD than ours let it in
+        host = Key(metadata["namespace"], names[0])
+        return Share(host, names[1], Taken(metadata["name"], parse_memory(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
@@ -119,8 +156,8 @@ def _waits_for_memory(raw: Raw) -> bool:
     return any(each["type"] == MEMORY_RESOURCE_AVAILABLE and each["status"] == "False" for each in conditions)
 
 
-def _key(raw: Raw) -> Key:
-    metadata = raw.get("metadata", {})
+def _key(raw: Raw | None) -> Key:
+    metadata = (raw or {}).get("metadata", {})
     return Key(metadata.get("namespace", ""), metadata.get("name", ""))
 
 

@@ -13,7 +13,9 @@ from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.copies import identity
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL
+from manyserve.cluster.scope import LiveScope
 from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.settings import WebhookSettings
 from manyserve.webhook.view import Cache
 
 STALE_SECONDS = 300.0
@@ -44,15 +46,22 @@ class ConfigWatch:
 
 
 class Watching:
-    """The informers and their tasks."""
+    """The informers and their tasks; what is out of scope may be cached, and is not judged."""
 
-    def __init__(self, client: KubeHttp, namespace: str, cache: Cache, metrics: Metrics) -> None:
-        config = ConfigWatch(cache, metrics)
-        named = Selection(namespace=namespace, fields=f"metadata.name={servingconfig.NAME}")
+    def __init__(self, client: KubeHttp, settings: WebhookSettings, cache: Cache, metrics: Metrics) -> None:
+        config, live = ConfigWatch(cache, metrics), LiveScope(client, settings.scope)
+        named = Selection(namespace=settings.namespace, fields=f"metadata.name={servingconfig.NAME}")
+        cache.in_scope = live.contains
         self.informers = (
             Informer(client, CONFIG_MAP, selection=named, on_store=config.changed),
-            Informer(client, INFERENCE_SERVICE, on_store=cache.host_changed, keep=identity),
-            Informer(client, TRAINED_MODEL, on_store=cache.model_changed, keep=identity),
+            *live.informers,
+            *(
+                Informer(
+                    client, kind, selection=Selection(each), on_store=changed, keep=identity, refusable=each is not None
+                )
+                for each in settings.scope.namespaces or (None,)
+                for kind, changed in ((INFERENCE_SERVICE, cache.host_changed), (TRAINED_MODEL, cache.model_changed))
+            ),
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,7 +72,7 @@ class Watching:
     async def synced(self) -> None:
         """Wait until everything has been listed once."""
         for each in self.informers:
-            await each.synced.wait()
+            await each.settled.wait()
 
     async def stop(self) -> None:
         """End the watches."""
@@ -83,5 +92,5 @@ class Watching:
 
     def why_not_synced(self) -> str | None:
         """Return what has not been listed yet, or None."""
-        missing = [each.kind.plural for each in self.informers if not each.synced.is_set()]
+        missing = dict.fromkeys(each.kind.plural for each in self.informers if not each.settled.is_set())
         return f"not listed yet: {', '.join(missing)}" if missing else None

@@ -1,0 +1,103 @@
+"""The scope: the namespaces in which objects are managed, as the operator and the webhook are set."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from manyserve.api.errors import StartupError
+
+NAMESPACES = "MANYSERVE_WATCH_NAMESPACES"
+SELECTOR = "MANYSERVE_NAMESPACE_SELECTOR"
+SHOWN = 200
+"""Characters of a wrong value that the sentence repeats."""
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
+
+
+class Requirement(BaseModel):
+    """One of a selector's `matchExpressions`."""
+
+    model_config = _STRICT
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = []
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        if bool(self.values) != (self.operator in ("In", "NotIn")):
+            raise ValueError("In and NotIn need values, Exists and DoesNotExist take none")
+        return self
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Return whether labels satisfy it; as in Kubernetes, NotIn is satisfied by an absent key."""
+        if self.operator in ("Exists", "DoesNotExist"):
+            return (self.key in labels) is (self.operator == "Exists")
+        return (labels.get(self.key) in self.values) is (self.operator == "In")
+
+
+class LabelSelector(BaseModel):
+    """A label selector of Kubernetes; an empty one selects everything."""
+
+    model_config = _STRICT
+    match_labels: dict[str, str] = {}
+    match_expressions: list[Requirement] = []
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Return whether labels satisfy all requirements."""
+        return self.match_labels.items() <= labels.items() and all(
+            each.matches(labels) for each in self.match_expressions
+        )
+
+
+@dataclass(frozen=True)
+class Scope:
+    """All namespaces, those of a list, or those with labels that a selector matches."""
+
+    namespaces: tuple[str, ...] = ()
+    """Empty: not by a list."""
+    selector: LabelSelector | None = None
+    """None: not by labels."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Return the scope that an environment sets. Raises `StartupError`."""
+        names, selector = env.get(NAMESPACES, ""), env.get(SELECTOR, "")
+        found = cls(_namespaces(names) if names else (), _selector(selector) if selector else None)
+        if found.namespaces and found.selector is not None:
+            raise StartupError(f"{NAMESPACES} and {SELECTOR} are both set; set one of them")
+        return found
+
+
+EVERYWHERE = Scope()
+"""All namespaces."""
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(each.strip() for each in text.split(",")))
+    for name in names:
+        if not _DNS_LABEL.fullmatch(name):
+            wrong = f"{NAMESPACES} must be names of namespaces, separated by commas, and is {text[:SHOWN]!r}"
+            raise StartupError(f"{wrong}: {name[:SHOWN]!r} is no name")
+    return names
+
+
+def _selector(text: str) -> LabelSelector:
+    wrong = f"{SELECTOR} must be a label selector as JSON (matchLabels, matchExpressions), and is {text[:SHOWN]!r}"
+    try:
+        return LabelSelector.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise StartupError(f"{wrong}: {_first(error.errors()[0])}") from None
+    except (ValueError, RecursionError):
+        raise StartupError(f"{wrong}: it is no JSON") from None
+
+
+def _first(error: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    return f"{path}: {error['msg']}" if path else str(error["msg"])

@@ -1,0 +1,157 @@
+"""The CRD guard: while a published CRD of ours prunes unknown fields, nothing is written.
+
+The API server stores what is written without the fields that the CRD does not know, and a patch of a status stores
+the whole object. The CRDs of KServe, and those of earlier releases, prune fields of other releases.
+What the API server publishes as OpenAPI v3 says whether they do; every authenticated user may read it. A poll reads
+the index, with a hash for each version of a group, and the document only when its hash has changed.
+A poll without an answer leaves the last state. Before the first answer nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from manyserve.api.names import GROUP
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.errors import ClusterError, NotFound, Pruning
+from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL, Kind
+
+POLL_SECONDS = 5.0
+FIRST_POLL_SECONDS = 0.5
+"""Between polls until the first answer: a CRD is published about a second after it was created."""
+GUARDED: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    INFERENCE_SERVICE: (("spec",), ("spec", "predictor")),
+    TRAINED_MODEL: (("spec",), ("spec", "model")),
+}
+"""The kinds, and where each must preserve unknown fields."""
+INDEX = "/openapi/v3"
+INSTALL = f"manyserve crds --group {GROUP} | kubectl apply --server-side --force-conflicts -f -"
+_PRESERVES = "x-kubernetes-preserve-unknown-fields"
+_KIND = "x-kubernetes-group-version-kind"
+_log = logging.getLogger(__name__)
+
+Schema = Mapping[str, Any]
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class CrdGuard:
+    """Knows whether the published CRDs prune, while `run` runs."""
+
+    def __init__(self) -> None:
+        self._problems: dict[Kind, str | None] = {}
+        """By each kind that was checked."""
+        self._hashes: dict[Kind, str] = {}
+        self._trouble = "the API server has not been asked yet"
+        self._said: str | None = None
+        self._clear = asyncio.Event()
+        self._shut = asyncio.Event()
+        self._shut.set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is written, in a sentence, or None."""
+        unknown = [_crd(kind) for kind in GUARDED if kind not in self._problems]
+        if unknown:
+            return f"nothing is written before the CRD {unknown[0]} has been checked: {self._trouble}"
+        return "; ".join(each for each in self._problems.values() if each) or None
+
+    def seconds(self) -> float:
+        """Return how long a write that begins now may take, see `Gate`. Raises `Pruning`."""
+        problem = self.problem
+        if problem:
+            raise Pruning(f"not written: {problem}")
+        return math.inf
+
+    async def run(self, client: KubeHttp, pause: float = POLL_SECONDS) -> None:
+        """Poll until cancelled."""
+        while True:
+            try:
+                await self._poll(client)
+            except ClusterError as error:
+                self._trouble = str(error)
+            self._note()
+            await asyncio.sleep(pause if len(self._problems) == len(GUARDED) else min(pause, FIRST_POLL_SECONDS))
+
+    async def while_clear(self, work: Work) -> None:
+        """Run a work from its beginning whenever there is no problem, and cancel it while there is one."""
+        while True:
+            await self._clear.wait()
+            running, shut = asyncio.create_task(work()), asyncio.create_task(self._shut.wait())
+            try:
+                await asyncio.wait((running, shut), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                running.cancel()
+                shut.cancel()
+                await asyncio.gather(running, shut, return_exceptions=True)
+            if not running.cancelled():
+                return running.result()
+
+    async def _poll(self, client: KubeHttp) -> None:
+        published = (await client.read(INDEX)).get("paths") or {}
+        for kind in GUARDED:
+            path = f"apis/{kind.api_version}"
+            current = (published.get(path) or {}).get("serverRelativeURL")
+            if current is None:
+                raise NotFound(f"{_crd(kind)} is not published at {INDEX}")
+            if current != self._hashes.get(kind):
+                self._problems[kind] = pruning_problem(await client.read(f"{INDEX}/{path}"), kind)
+                self._hashes[kind] = current
+
+    def _note(self) -> None:
+        """Open or shut, and log a change."""
+        problem = self.problem
+        (self._shut if problem else self._clear).set()
+        (self._clear if problem else self._shut).clear()
+        if problem == self._said:
+            return
+        if problem:
+            _log.error("%s", problem)
+        else:
+            _log.info("the published CRDs preserve unknown fields: writes may begin")
+        self._said = problem
+
+
+def pruning_problem(document: Schema, kind: Kind) -> str | None:
+    """Return in a sentence where the CRD of a kind prunes, by the OpenAPI v3 document of its group and version.
+
+    Raises
+    ------
+    NotFound
+        When the document does not have the kind, as while its CRD is replaced.
+    """
+    schema = _schema(document, kind)
+    pruned = next((path for path in GUARDED[kind] if not _is_preserved(schema, path)), None)
+    if pruned is None:
+        return None
+    return (
+        f"the CRD {_crd(kind)} prunes unknown fields ({'.'.join(pruned)}): nothing is written; "
+        f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
+    )
+
+
+def _schema(document: Schema, kind: Kind) -> Schema:
+    group, _, version = kind.api_version.partition("/")
+    wanted = {"group": group, "version": version, "kind": kind.name}
+    for schema in ((document.get("components") or {}).get("schemas") or {}).values():
+        if wanted in (schema.get(_KIND) or ()):
+            found: Schema = schema
+            return found
+    raise NotFound(f"{_crd(kind)} is not in its OpenAPI document")
+
+
+def _is_preserved(schema: Schema, path: tuple[str, ...]) -> bool:
+    """Return whether unknown fields of what stands at a path are preserved; what is itself unknown is kept whole."""
+    for name in path:
+        inner = (schema.get("properties") or {}).get(name)
+        if inner is None:
+            break
+        schema = inner
+    return schema.get(_PRESERVES) is True
+
+
+def _crd(kind: Kind) -> str:
+    return f"{kind.plural}.{kind.api_version.partition('/')[0]}"

@@ -1,0 +1,35 @@
+"""Cache of the unmanaged objects: why each is left alone, and of which hosts that was announced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from manyserve.api.names import Key
+from manyserve.cluster.copies import Manifest
+from manyserve.plan import management
+from manyserve.plan.observed import UnmanagedHost
+
+
+class Unmanaged:
+    """The unmanaged objects of the cluster, by host."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[Key, UnmanagedHost] = {}
+        self.models: defaultdict[Key, dict[str, management.Unmanaged]] = defaultdict(dict)
+        """By the host that they name. What is placed of them stays."""
+        self.announced: set[str] = set()
+        """The uids of hosts for which the Warning event was sent that they became unmanaged."""
+
+    def host_stored(self, key: Key, host: Manifest | None, why: management.Unmanaged | None) -> None:
+        """Take in a change of an InferenceService."""
+        before = self.hosts.pop(key, None)
+        if host is not None and why is not None:
+            self.hosts[key] = UnmanagedHost(host["metadata"]["uid"], why)
+        elif before is not None:
+            self.announced.discard(before.uid)
+
+    def count(self, kind: str, reason: str) -> int:
+        """Return how many objects of a kind are unmanaged for a reason."""
+        if kind == "InferenceService":
+            return sum(each.why.reason == reason for each in self.hosts.values())
+        return sum(each.reason == reason for models in self.models.values() for each in models.values())

@@ -1,0 +1,138 @@
+"""Which models go with a host that is gone, and when: docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
+
+`follow` keeps the record of a host name between two snapshots. `depart` says what of a snapshot is to be deleted;
+`cluster.deletion` does it after it has asked the API server.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.actions import Depart, ModelVersion
+from manyserve.plan.observed import Departure, Observed
+
+GRACE_PERIOD = 5.0
+"""Seconds in which a host of the same name may come back before the models of the old one are deleted."""
+DELETIONS_PER_PLAN = 100
+BURST_PERIOD = 1.0
+"""Seconds between two plans that delete models of a host."""
+
+
+def host_uid(model: TrainedModel) -> str | None:
+    """Return the uid of the host that placed the model, if it is on a host of that name still."""
+    by = model.status.placed_by
+    return by.uid if by is not None and by.name == model.spec.inference_service else None
+
+
+def follow(
+    before: Mapping[str, Departure], uids: Collection[str], present: str | None, now: float
+) -> dict[str, Departure]:
+    """Return the departures of a host name, by the uid of the host.
+
+    Parameters
+    ----------
+    uids
+        Of the hosts that placed the models of this name.
+    present
+        The uid of the host that has the name now; None when there is none.
+    now
+        Seconds of a clock that only goes forward.
+    """
+    gone = {uid: before.get(uid) for uid in uids if uid != present}
+    if present is not None:
+        return {uid: _at(each, now) for uid, each in gone.items() if each is not None and each.decided}
+    return {uid: _at(each or Departure(now), now) for uid, each in gone.items()}
+
+
+def _at(departure: Departure, now: float) -> Departure:
+    grace = departure.since + GRACE_PERIOD - now
+    burst = departure.last_burst + BURST_PERIOD - now if departure.last_burst is not None else 0.0
+    return replace(departure, left=max(grace, burst, 0.0))
+
+
+@dataclass(frozen=True)
+class Departing:
+    """What of a snapshot goes."""
+
+    actions: tuple[Depart, ...] = ()
+    silent: frozenset[str] = frozenset()
+    """Models of which nothing is written by this plan: they are deleted by it, or their host may come back."""
+    leaving: frozenset[str] = frozenset()
+    """Models that are deleted by this plan or a later one."""
+    kept: frozenset[str] = frozenset()
+    """Models that stay though their host is gone."""
+    wait: float | None = None
+    """Seconds until the next plan."""
+
+
+def depart(observed: Observed) -> Departing:
+    """Return which models of a snapshot go, and which stay though their host is gone."""
+    if not observed.departures:
+        return Departing()
+    orphaned = observed.service is None and any(_has_no_owner(each) for each in observed.children.values())
+    groups = defaultdict[_Fate, dict[str, list[TrainedModel]]](dict)
+    for model in _alive(observed.models):
+        uid = host_uid(model)
+        departure = observed.departures.get(uid) if uid else None
+        if uid is not None and departure is not None:
+            groups[_fate(departure, orphaned=orphaned)].setdefault(uid, []).append(model)
+    deletes = tuple(_deletes(observed.departures, groups[_Fate.DUE]))
+    now = frozenset(model.name for each in deletes for model in each.models)
+    undecided, later = groups[_Fate.GRACE], groups[_Fate.LATER]
+    waits = (*(observed.departures[uid].left for uid in (*undecided, *later)), *([BURST_PERIOD] if deletes else ()))
+    return Departing(
+        actions=(*map(Depart, undecided), *deletes),
+        silent=now | _names(undecided),
+        leaving=_names(groups[_Fate.DUE]) | _names(later),
+        kept=_names(groups[_Fate.KEPT]),
+        wait=min(waits, default=None),
+    )
+
+
+class _Fate(Enum):
+    KEPT = auto()
+    GRACE = auto()
+    LATER = auto()
+    """Deleted by a later plan."""
+    DUE = auto()
+
+
+def _fate(departure: Departure, *, orphaned: bool) -> _Fate:
+    if departure.kept or (orphaned and not departure.decided):
+        return _Fate.KEPT
+    if departure.left > 0:
+        return _Fate.LATER if departure.decided else _Fate.GRACE
+    return _Fate.DUE
+
+
+def _deletes(departures: Mapping[str, Departure], due: Mapping[str, list[TrainedModel]]) -> Iterator[Depart]:
+    """Yield the deletions of this plan: at most `DELETIONS_PER_PLAN` models, the oldest first."""
+    free = DELETIONS_PER_PLAN
+    for uid, models in due.items():
+        oldest = sorted(models, key=lambda each: (each.metadata.creation_timestamp, each.metadata.name))
+        now = tuple(map(_version, itertools.islice(oldest, free)))
+        free -= len(now)
+        if now:
+            yield Depart(uid, now, decided=departures[uid].decided, left=len(models) - len(now))
+
+
+def _names(models: Mapping[str, list[TrainedModel]]) -> frozenset[str]:
+    return frozenset(model.metadata.name for each in models.values() for model in each)
+
+
+def _version(model: TrainedModel) -> ModelVersion:
+    return ModelVersion(model.metadata.name, model.metadata.uid, model.metadata.resource_version)
+
+
+def _alive(models: Iterable[TrainedModel]) -> Iterator[TrainedModel]:
+    return (each for each in models if not each.metadata.deletion_timestamp)
+
+
+def _has_no_owner(child: Mapping[str, object]) -> bool:
+    metadata = child["metadata"]
+    return isinstance(metadata, Mapping) and not metadata.get("ownerReferences")

@@ -1,0 +1,194 @@
+"""Decide which InferenceServices and TrainedModels are unmanaged: the table of docs/compatibility.md, first match.
+
+The decision reads raw objects, because an unmanaged object has fields that our types do not know. Operator and
+webhook call the same two functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+Raw = Mapping[str, Any]
+
+HOST_FINALIZERS = ("inferenceservice.finalizers", "odh.inferenceservice.finalizers")
+"""KServe's, and the one of its distribution in OpenShift AI."""
+MODEL_FINALIZERS = ("trainedmodel.finalizer",)
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+"""KServe reads it in its own group; it means the same on a copy of an object in ours."""
+MODEL_FORMATS = ("triton", "sklearn", "xgboost", "lightgbm")
+"""What `predictor.model.modelFormat.name` may be for us to run it; the predictors of 0.6 have the same names."""
+MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
+_STORAGE = ("storageUri", "storageUris")
+_NO_SERVER = (
+    *("affinity", "annotations", "autoScaling", "batcher", "deploymentStrategy", "dnsConfig", "labels", "logger"),
+    *("nodeSelector", "resources", "securityContext", "workerSpec"),
+)
+"""Parts of a predictor that are objects and no servers."""
+
+KSERVE_FINALIZER = "KServeFinalizer"
+KSERVE_DEPLOYMENT_MODE = "KServeDeploymentMode"
+OWN_STORAGE = "OwnStorage"
+TRANSFORMER_OR_EXPLAINER = "TransformerOrExplainer"
+NOT_MULTI_MODEL = "ContainerNotMultiModel"
+NO_KNOWN_PREDICTOR = "NoKnownPredictor"
+OUT_OF_SCOPE = "OutOfScope"
+HOST_REASONS = (
+    KSERVE_FINALIZER,
+    KSERVE_DEPLOYMENT_MODE,
+    OWN_STORAGE,
+    TRANSFORMER_OR_EXPLAINER,
+    NOT_MULTI_MODEL,
+    NO_KNOWN_PREDICTOR,
+    OUT_OF_SCOPE,
+)
+MODEL_REASONS = (KSERVE_FINALIZER, OUT_OF_SCOPE)
+MARKS = (KSERVE_FINALIZER, KSERVE_DEPLOYMENT_MODE)
+"""The reasons by which KServe itself says that it looks after an object."""
+
+
+class Unmanaged(NamedTuple):
+    """Why an object is left alone: one word, the field that decides, and a sentence about it."""
+
+    reason: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+_Check = Callable[[Raw], Unmanaged | None]
+
+
+def host_unmanaged(host: Raw, *, in_scope: bool = True) -> Unmanaged | None:
+    """Return why an InferenceService is unmanaged, or None when it is a host of ours."""
+    found = next(filter(None, (check(host) for check in _HOST_CHECKS)), None)
+    return found or _out_of_scope(host, in_scope=in_scope)
+
+
+def model_unmanaged(model: Raw, *, in_scope: bool = True) -> Unmanaged | None:
+    """Return why a TrainedModel is unmanaged, or None when it is ours."""
+    return _finalizer(model, MODEL_FINALIZERS) or _out_of_scope(model, in_scope=in_scope)
+
+
+def _has_kserve_finalizer(host: Raw) -> Unmanaged | None:
+    return _finalizer(host, HOST_FINALIZERS)
+
+
+def _has_deployment_mode(host: Raw) -> Unmanaged | None:
+    mode = _part(_part(host, "metadata"), "annotations").get(DEPLOYMENT_MODE)
+    if mode is None:
+        return None
+    path = f"metadata.annotations[{DEPLOYMENT_MODE}]"
+    return Unmanaged(KSERVE_DEPLOYMENT_MODE, path, "is set, so KServe looks after this InferenceService")
+
+
+def _has_storage(host: Raw) -> Unmanaged | None:
+    """Search the predictor and each server in it, whichever framework that is for."""
+    predictor = _predictor(host)
+    places = [("spec.predictor", predictor), *((f"spec.predictor.{name}", each) for name, each in _servers(predictor))]
+    for path, part in places:
+        field = "storage" if isinstance(part.get("storage"), Mapping) else None
+        field = next((name for name in _STORAGE if part.get(name)), field)
+        if field is not None:
+            message = "is set, so this InferenceService has a model of its own; place models with TrainedModels"
+            return Unmanaged(OWN_STORAGE, f"{path}.{field}", message)
+    return None
+
+
+def _has_further_component(host: Raw) -> Unmanaged | None:
+    spec = _part(host, "spec")
+    name = next((name for name in ("transformer", "explainer") if spec.get(name) is not None), None)
+    if name is None:
+        return None
+    message = "is set, and manyserve runs hosts with a predictor only"
+    return Unmanaged(TRANSFORMER_OR_EXPLAINER, f"spec.{name}", message)
+
+
+def _is_custom_server_for_one_model(host: Raw) -> Unmanaged | None:
+    predictor = _predictor(host)
+    containers = predictor.get("containers")
+    if _known_servers(predictor) or not isinstance(containers, list) or not containers:
+        return None
+    if any(_is_multi_model(env) for each in containers for env in _list(each, "env")):
+        return None
+    message = f"has no container with {MULTI_MODEL_ENV}=true in its env: only such a server takes TrainedModels"
+    return Unmanaged(NOT_MULTI_MODEL, "spec.predictor.containers", message)
+
+
+def _has_no_known_predictor(host: Raw) -> Unmanaged | None:
+    predictor = _predictor(host)
+    if not isinstance(_part(host, "spec").get("predictor"), Mapping):
+        return None  # not even a predictor's shape: the rules have a sentence for it
+    if _known_servers(predictor) or predictor.get("containers"):
+        return None
+    servers = ", ".join((*MODEL_FORMATS, "containers", "model"))
+    message = f"{_given(predictor)}; a host has one of: {servers} (model with one of these formats)"
+    return Unmanaged(NO_KNOWN_PREDICTOR, "spec.predictor", message)
+
+
+_HOST_CHECKS: tuple[_Check, ...] = (
+    _has_kserve_finalizer,
+    _has_deployment_mode,
+    _has_storage,
+    _has_further_component,
+    _is_custom_server_for_one_model,
+    _has_no_known_predictor,
+)
+
+
+def _finalizer(thing: Raw, known: tuple[str, ...]) -> Unmanaged | None:
+    found = next((each for each in _list(_part(thing, "metadata"), "finalizers") if each in known), None)
+    if found is None:
+        return None
+    return Unmanaged(KSERVE_FINALIZER, "metadata.finalizers", f"has {found}, so KServe looks after this object")
+
+
+def _out_of_scope(thing: Raw, *, in_scope: bool) -> Unmanaged | None:
+    if in_scope:
+        return None
+    namespace = str(_part(thing, "metadata").get("namespace", ""))
+    return Unmanaged(OUT_OF_SCOPE, "metadata.namespace", f"{namespace} is not in the scope of this manyserve")
+
+
+def _known_servers(predictor: Raw) -> list[str]:
+    """Return the names of the servers in a predictor that we know how to run; `model` counts by its format."""
+    found = [name for name in MODEL_FORMATS if predictor.get(name) is not None]
+    format_name = _part(_part(predictor, "model"), "modelFormat").get("name")
+    return [*found, "model"] if format_name in MODEL_FORMATS else found
+
+
+def _servers(predictor: Raw) -> list[tuple[str, Raw]]:
+    """Return the parts of a predictor that may be servers, also those that no release has yet."""
+    return [
+        (str(name), each) for name, each in predictor.items() if isinstance(each, Mapping) and name not in _NO_SERVER
+    ]
+
+
+def _given(predictor: Raw) -> str:
+    """Return in words which server a predictor names, as far as its fields show."""
+    if "model" in predictor:
+        name = _part(_part(predictor, "model"), "modelFormat").get("name")
+        return f"model has the format {name!r:.64}" if name else "model has no modelFormat.name"
+    servers = sorted(name for name, _ in _servers(predictor))
+    return f"none of its servers is one that manyserve runs: {', '.join(servers)[:256]}" if servers else "none is given"
+
+
+def _is_multi_model(env: Any) -> bool:
+    return isinstance(env, Mapping) and env.get("name") == MULTI_MODEL_ENV and env.get("value") == "true"
+
+
+def _predictor(host: Raw) -> Raw:
+    return _part(_part(host, "spec"), "predictor")
+
+
+def _part(thing: Any, name: str) -> Raw:
+    """Return a part of an object; what is no object counts as empty."""
+    found = thing.get(name) if isinstance(thing, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _list(thing: Any, name: str) -> Iterator[Any]:
+    found = thing.get(name) if isinstance(thing, Mapping) else None
+    return iter(found if isinstance(found, list | tuple) else ())

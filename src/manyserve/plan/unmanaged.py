@@ -1,0 +1,63 @@
+"""Plan for an InferenceService that is unmanaged: its models wait with the reason, and nothing else is written.
+
+An InferenceService that was a host and became unmanaged keeps its children and its models. A Warning event says once
+that the operator stopped acting on it; that it was a host shows by children that are its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from manyserve.api import conditions
+from manyserve.api.conditions import Condition
+from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
+from manyserve.plan.actions import Event, Plan
+from manyserve.plan.observed import Observed, UnmanagedHost
+from manyserve.plan.telling import model_writes
+
+NOT_MANAGED = "NotManaged"
+
+
+def unmanaged_plan(observed: Observed, host: UnmanagedHost, now: datetime) -> Plan:
+    """Return the statuses of the models that name the InferenceService, and the event when it was a host before."""
+    message = f"InferenceService {observed.key.name} is not managed by manyserve: {host.why}"
+    models = [(model, unmanaged_host_status(model, message, now)) for model in observed.models]
+    was_host = not observed.announced and any(_owns(host, each) for each in observed.children.values())
+    return Plan(
+        statuses=tuple(model_writes(models, observed.renewed)),
+        events=(_event(observed, host),) if was_host else (),
+    )
+
+
+def unmanaged_host_status(model: TrainedModel, message: str, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model that names an unmanaged InferenceService: nothing but that is known of it."""
+    found = [
+        Condition(type=kind, status="False", reason=NOT_MANAGED, message=message)
+        for kind in (conditions.IS_MMS_PREDICTOR, conditions.READY)
+    ]
+    found += [
+        Condition(type=kind, status="Unknown", reason=NOT_MANAGED, message=message)
+        for kind in (
+            conditions.FRAMEWORK_SUPPORTED,
+            conditions.MEMORY_RESOURCE_AVAILABLE,
+            conditions.INFERENCE_SERVICE_READY,
+            conditions.LOADED,
+        )
+    ]
+    return TrainedModelStatus(
+        conditions=conditions.carry_over(model.status.conditions, found, now),
+        observed_generation=model.metadata.generation,
+    )
+
+
+def _owns(host: UnmanagedHost, child: dict[str, object]) -> bool:
+    metadata = child["metadata"]
+    owners = metadata.get("ownerReferences") or () if isinstance(metadata, dict) else ()
+    return any(each.get("uid") == host.uid for each in owners)
+
+
+def _event(observed: Observed, host: UnmanagedHost) -> Event:
+    message = (
+        f"manyserve stops acting on this InferenceService, and leaves its children and models as they are: {host.why}"
+    )
+    return Event("InferenceService", observed.key.name, host.uid, "Warning", NOT_MANAGED, message, once=True)

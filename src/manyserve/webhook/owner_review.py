@@ -1,0 +1,57 @@
+"""The verdict on the owner references of a TrainedModel that is created, such as one from an older backup.
+
+Kubernetes deletes an object that has an owner which does not exist, so a restored model would go without a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from manyserve.api.names import GROUP
+from manyserve.plan.problem import shown
+from manyserve.webhook.request import Request
+from manyserve.webhook.verdict import Verdict, forbidden
+from manyserve.webhook.view import View
+
+GROUPS = ("serving.kserve.io", "serving.manyserve.io")
+"""Of InferenceServices that have owned TrainedModels."""
+COMMAND = (
+    "kubectl patch --local --type=merge -f backup.yaml -o json "
+    """-p '{"metadata":{"ownerReferences":null,"resourceVersion":null,"uid":null}}' """
+    "| kubectl apply --server-side --force-conflicts -f -"
+)
+"""Restores a backup without owner references, also when some of its objects are there already."""
+
+
+def judge_owners(request: Request, view: View) -> Verdict | None:
+    """Return a no when a model is created with an InferenceService as its owner that is not there now."""
+    metadata = request.object.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, Mapping) else None
+    if request.old is not None or not isinstance(owners, list):
+        return None
+    for index, owner in enumerate(owners):
+        if _is_host(owner) and not _is_there(owner, request, view):
+            return forbidden(f"metadata.ownerReferences[{index}]", _sentence(owner))
+    return None
+
+
+def _is_host(owner: Any) -> bool:
+    if not isinstance(owner, Mapping) or owner.get("kind") != "InferenceService":
+        return False
+    return str(owner.get("apiVersion")).partition("/")[0] in GROUPS
+
+
+def _is_there(owner: Mapping[str, Any], request: Request, view: View) -> bool:
+    if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
+        return False
+    return view.uids.get(request.host(str(owner.get("name")))) == owner.get("uid")
+
+
+def _sentence(owner: Mapping[str, Any]) -> str:
+    return (
+        f"InferenceService {shown(owner.get('name'))} with uid {shown(owner.get('uid'))} does not exist, and "
+        "Kubernetes deletes an object that has an owner which does not exist. A model needs no owner. "
+        "If it comes from a backup, "
+        f"restore it without owner references: {COMMAND}"
+    )

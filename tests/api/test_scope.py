@@ -1,0 +1,79 @@
+"""The scope as it is read from the environment, and the semantics of Kubernetes' label selectors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from manyserve.api.errors import StartupError
+from manyserve.api.scope import EVERYWHERE, NAMESPACES, SELECTOR, LabelSelector, Scope
+
+
+def test_an_environment_without_a_scope_is_all_namespaces() -> None:
+    assert Scope.from_env({}) == Scope.from_env({NAMESPACES: "", SELECTOR: ""}) == EVERYWHERE
+
+
+def test_a_list_of_namespaces_is_read_once_each() -> None:
+    assert Scope.from_env({NAMESPACES: "team-a, team-b,team-a"}).namespaces == ("team-a", "team-b")
+
+
+@pytest.mark.parametrize("text", ["a,,b", "Team", "a b", "-a", "a" * 64, "a.b", "*"])
+def test_a_list_with_what_is_no_namespace_is_refused(text: str) -> None:
+    with pytest.raises(StartupError, match=f"^{NAMESPACES} must be names of namespaces"):
+        Scope.from_env({NAMESPACES: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "it is no JSON"),
+        ("[" * 100_000, "it is no JSON"),
+        ("[]", "Input should be"),
+        ('{"matchlabels": {}}', "matchlabels: Extra inputs"),
+        ('{"matchLabels": {"a": 1}}', "matchLabels.a: Input should be a valid string"),
+        ('{"matchExpressions": [{"key": "a", "operator": "Is"}]}', "matchExpressions.0.operator: Input should be 'In'"),
+        ('{"matchExpressions": [{"key": "a", "operator": "In"}]}', "matchExpressions.0: .*In and NotIn need values"),
+        (
+            '{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}',
+            "matchExpressions.0: .*Exists and DoesNotExist take none",
+        ),
+    ],
+)
+def test_a_wrong_selector_is_refused_with_the_wrong_part(text: str, sentence: str) -> None:
+    with pytest.raises(StartupError, match=rf"(?s)^{SELECTOR} must be a label selector as JSON.*: {sentence}"):
+        Scope.from_env({SELECTOR: text})
+
+
+def test_a_list_and_a_selector_together_are_refused() -> None:
+    with pytest.raises(StartupError, match="are both set; set one of them"):
+        Scope.from_env({NAMESPACES: "a", SELECTOR: "{}"})
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "matches"),
+    [
+        ({}, {}, True),
+        ({"matchLabels": {"a": "b"}}, {"a": "b", "c": "d"}, True),
+        ({"matchLabels": {"a": "b"}}, {"a": "c"}, False),
+        ({"matchLabels": {"a": "b", "c": "d"}}, {"a": "b"}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "c"]}]}, {"a": "c"}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}, {}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}, {"a": "b"}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}, {}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"a": ""}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {"a": ""}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {}, True),
+        (
+            {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]},
+            {"a": "b"},
+            False,
+        ),
+    ],
+)
+def test_a_selector_matches_as_in_kubernetes(selector: dict[str, Any], labels: dict[str, str], matches: bool) -> None:
+    scope = Scope.from_env({SELECTOR: json.dumps(selector)})
+    assert scope.selector == LabelSelector.model_validate(selector)
+    assert scope.selector.matches(labels) is matches

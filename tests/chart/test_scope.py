@@ -1,0 +1,133 @@
+"""The chart's scope: Roles in place of the ClusterRole, the selector of the webhook, and what the programs read."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from webhooks.render import CHART, helm
+
+from manyserve.api.scope import EVERYWHERE, LabelSelector, Scope
+from manyserve.operator.settings import OperatorSettings
+from manyserve.webhook.settings import from_env
+from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
+
+LIST = ("scope.namespaces={team-a,team-b}",)
+SELECTOR = (
+    "scope.namespaceSelector.matchLabels.serve=yes",
+    "scope.namespaceSelector.matchExpressions[0].key=system",
+    "scope.namespaceSelector.matchExpressions[0].operator=DoesNotExist",
+)
+READS_NAMESPACES = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}
+REGISTRATION = ["validatingwebhookconfigurations"]
+
+
+def names(kind: str, *values: str) -> set[str]:
+    return {each["metadata"]["name"] for each in objects(*values) if each["kind"] == kind}
+
+
+def scoped(kind: str, name: str, *values: str) -> dict[str, Manifest]:
+    """Return the objects of a name by their namespace."""
+    found = [each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name]
+    return {each["metadata"]["namespace"]: each for each in found}
+
+
+@pytest.mark.parametrize("program", ["operator", "webhook"])
+def test_a_list_gives_a_program_roles_in_its_namespaces_with_the_rules_of_the_cluster_role(program: str) -> None:
+    name = f"manyserve-{program}"
+    rules = [rule for rule in the("ClusterRole", name)["rules"] if rule["resources"] != REGISTRATION]
+    roles = scoped("Role", f"{name}-scope", *LIST)
+    assert {where: role["rules"] for where, role in roles.items()} == {"team-a": rules, "team-b": rules}
+    bindings = scoped("RoleBinding", f"{name}-scope", *LIST)
+    assert bindings.keys() == roles.keys()
+    for each in bindings.values():
+        assert each["roleRef"]["name"] == f"{name}-scope"
+        assert each["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "manyserve-system"}]
+
+
+def test_a_list_leaves_no_cluster_role_but_those_for_people_and_the_webhooks_own_registration() -> None:
+    people = {"manyserve-edit", "manyserve-view"}
+    assert names("ClusterRole", *LIST) == {*people, "manyserve-webhook"}
+    assert names("ClusterRoleBinding", *LIST) == {"manyserve-webhook"}
+    (rule,) = the("ClusterRole", "manyserve-webhook", *LIST)["rules"]
+    assert (rule["resources"], rule["resourceNames"]) == (REGISTRATION, ["manyserve-webhook"])
+    mounted = (*LIST, *VARIANTS[2])
+    assert names("ClusterRole", *mounted) == people
+    assert names("ClusterRoleBinding", *mounted) == set()
+
+
+def test_a_list_gives_the_operator_its_configuration_in_the_namespace_of_the_release() -> None:
+    rules = the("Role", "manyserve-operator", *LIST)["rules"]
+    others = [rule for rule in rules if rule["resources"] != ["leases"]]
+    assert others == [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["inferenceservice-config"],
+            "verbs": ["list", "watch"],
+        },
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+    ]
+
+
+@pytest.mark.parametrize("name", ["manyserve-operator", "manyserve-webhook"])
+def test_a_selector_adds_to_the_cluster_role_the_right_to_read_namespaces_and_no_more(name: str) -> None:
+    rules = the("ClusterRole", name)["rules"]
+    with_selector = the("ClusterRole", name, *SELECTOR)["rules"]
+    assert [rule for rule in with_selector if rule not in rules] == [READS_NAMESPACES]
+    assert [rule for rule in rules if rule not in with_selector] == []
+    assert not [each for each in names("Role", *SELECTOR) if each.endswith("-scope")]
+
+
+BY_NAME = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+BY_LABEL = {"key": "serve", "operator": "In", "values": ["yes"]}
+NO_SYSTEM = {"key": "system", "operator": "DoesNotExist"}
+LABELS = {"matchLabels": {"serve": "yes"}, "matchExpressions": [NO_SYSTEM]}
+OWN = {"key": "serve", "operator": "In", "values": ["no"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        ((), None),
+        (LIST, [BY_NAME]),
+        (SELECTOR, [BY_LABEL, NO_SYSTEM]),
+        (("webhook.namespaceSelector.matchLabels.serve=no",), [OWN]),
+        ((*LIST, "webhook.namespaceSelector.matchLabels.serve=no"), [BY_NAME, OWN]),
+        ((*SELECTOR, "webhook.namespaceSelector.matchLabels.serve=no"), [BY_LABEL, NO_SYSTEM, OWN]),
+    ],
+)
+def test_the_webhook_is_asked_where_the_scope_and_its_own_selector_both_match(
+    values: tuple[str, ...], asked: list[Manifest] | None
+) -> None:
+    (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook", *values)["webhooks"]
+    assert hook.get("namespaceSelector") == ({"matchExpressions": asked} if asked else None)
+
+
+@pytest.mark.parametrize(
+    ("values", "scope"),
+    [
+        ((), EVERYWHERE),
+        (LIST, Scope(("team-a", "team-b"))),
+        (SELECTOR, Scope(selector=LabelSelector.model_validate(LABELS))),
+    ],
+)
+def test_both_programs_read_the_scope_that_is_set(values: tuple[str, ...], scope: Scope) -> None:
+    environments = {name: environment(pod) for name, pod in pods(*values)}
+    assert OperatorSettings.from_env(environments["manyserve-operator"]).scope == scope
+    assert from_env(environments["manyserve-webhook"]).scope == scope
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ((*LIST, *SELECTOR), "set scope.namespaces or scope.namespaceSelector, not both"),
+        (("scope.namespaces={Team}",), "scope.namespaces.0"),
+        (("scope.namespaceSelector.labels.a=b",), "labels is not allowed"),
+        (("webhook.namespaceSelector.labels.a=b",), "labels is not allowed"),
+    ],
+)
+def test_a_scope_that_makes_no_sense_is_refused(values: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        helm("template", str(CHART), *(part for value in values for part in ("--set", value)))
+    assert sentence in caught.value.stderr

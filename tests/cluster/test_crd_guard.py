@@ -1,0 +1,230 @@
+"""The CRD guard: what a published schema says, what is let through meanwhile, and what runs while it is clear."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.crd_guard import INSTALL, CrdGuard, pruning_problem
+from manyserve.cluster.errors import NotFound, Pruning
+from manyserve.cluster.fence import Fence, Gates
+from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL, Kind
+from tests.cluster.scripted import ScriptedServer, served
+from tests.cluster.waiting import until
+
+PRESERVES = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+PRUNES: dict[str, Any] = {"type": "object"}
+BOTH = (INFERENCE_SERVICE, TRAINED_MODEL)
+
+
+def document(kind: Kind, schema: dict[str, Any]) -> dict[str, Any]:
+    group, _, version = kind.api_version.partition("/")
+    named = {"group": group, "version": version, "kind": kind.name}
+    other = {"x-kubernetes-group-version-kind": [named | {"kind": f"{kind.name}List"}]}
+    own = schema | {"x-kubernetes-group-version-kind": [named]}
+    return {"components": {"schemas": {"a.List": other, "a.Kind": own, "io.meta": {"type": "object"}}}}
+
+
+def nested(spec: dict[str, Any], inner: dict[str, Any], name: str = "predictor") -> dict[str, Any]:
+    return PRUNES | {"properties": {"spec": spec | {"properties": {name: inner}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "pruned"),
+    [
+        (nested(PRESERVES, PRESERVES), None),
+        (nested(PRUNES, PRESERVES), "spec"),
+        (nested(PRESERVES, PRUNES), "spec.predictor"),
+        (PRESERVES, None),
+        (PRUNES, "spec"),
+        (PRUNES | {"properties": {"spec": PRESERVES}}, None),
+        (PRESERVES | nested(PRUNES, PRESERVES), "spec"),
+        (nested(PRESERVES, PRESERVES | {"x-kubernetes-preserve-unknown-fields": False}), "spec.predictor"),
+    ],
+)
+def test_a_schema_prunes_where_it_does_not_preserve_unknown_fields(schema: dict[str, Any], pruned: str | None) -> None:
+    problem = pruning_problem(document(INFERENCE_SERVICE, schema), INFERENCE_SERVICE)
+    if pruned is None:
+        assert problem is None
+    else:
+        assert problem == (
+            f"the CRD inferenceservices.serving.kserve.io prunes unknown fields ({pruned}): nothing is written; "
+            f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
+        )
+
+
+def test_of_a_trained_model_the_model_is_guarded() -> None:
+    problem = pruning_problem(document(TRAINED_MODEL, nested(PRESERVES, PRUNES, "model")), TRAINED_MODEL)
+    assert problem is not None
+    assert problem.startswith("the CRD trainedmodels.serving.kserve.io prunes unknown fields (spec.model)")
+
+
+@pytest.mark.parametrize("found", [{}, {"components": {}}, document(TRAINED_MODEL, PRESERVES)])
+def test_a_document_without_the_kind_says_nothing(found: dict[str, Any]) -> None:
+    with pytest.raises(NotFound, match="is not in its OpenAPI document"):
+        pruning_problem(found, INFERENCE_SERVICE)
+
+
+class PublishingServer(ScriptedServer):
+    """Publishes OpenAPI documents by their kind, as the API server does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schemas = dict.fromkeys(BOTH, PRESERVES)
+        self.documents = 0
+
+    def put(self, schema: dict[str, Any], *kinds: Kind) -> None:
+        self.schemas |= dict.fromkeys(kinds or BOTH, schema)
+
+    async def handle(self, request: Any) -> Any:
+        by_path = {f"/openapi/v3/apis/{kind.api_version}": kind for kind in self.schemas}
+        if request.path == "/openapi/v3" and not self.answers:
+            paths = {
+                path.removeprefix("/openapi/v3/"): {"serverRelativeURL": f"{path}?hash={hash(str(self.schemas[kind]))}"}
+                for path, kind in by_path.items()
+            }
+            self.answers.append((200, {}, {"paths": paths}))
+        elif request.path in by_path:
+            self.documents += 1
+            kind = by_path[request.path]
+            self.answers.append((200, {}, document(kind, self.schemas[kind])))
+        return await super().handle(request)
+
+
+@asynccontextmanager
+async def guarding(server: PublishingServer) -> AsyncIterator[tuple[CrdGuard, KubeHttp]]:
+    """Run a guard that polls without much of a pause, and yield a client that it guards."""
+    guard = CrdGuard()
+    async with served(server) as plain, KubeHttp(plain._access, gate=Gates(guard)) as client:
+        task = asyncio.create_task(guard.run(plain, 0.01))
+        yield guard, client
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def thing() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
+
+
+def written(server: ScriptedServer) -> int:
+    return sum(verb != "GET" for verb, *_ in server.requests)
+
+
+async def test_nothing_is_written_before_the_first_check() -> None:
+    server, guard = PublishingServer(), CrdGuard()
+    async with served(server) as plain, KubeHttp(plain._access, gate=guard) as client:
+        with pytest.raises(Pruning, match="has been checked: the API server has not been asked yet"):
+            await client.create(CONFIG_MAP, thing())
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("answer", [(404, {}, {"message": "no such page"}), (200, {}, {"paths": {}})])
+async def test_without_an_answer_at_the_start_the_guard_stays_shut_and_says_why(
+    answer: tuple[int, dict[str, str], dict[str, Any]],
+) -> None:
+    server = PublishingServer()
+    server.answers.append(answer)
+    async with guarding(server) as (guard, _):
+        await until(lambda: server.requests)
+        await until(lambda: "not been asked" not in str(guard.problem))
+        assert str(guard.problem).startswith("nothing is written before the CRD inferenceservices.serving.kserve.io")
+        await until(lambda: guard.problem is None)
+
+
+async def test_while_a_crd_prunes_no_write_of_any_kind_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "manyserve.cluster.crd_guard")
+    server = PublishingServer()
+    async with guarding(server) as (guard, client):
+        await until(lambda: guard.problem is None)
+        await client.create(CONFIG_MAP, thing())
+        server.put(PRUNES, TRAINED_MODEL)
+        await until(lambda: guard.problem)
+        sent = written(server)
+        for write in (
+            client.create(CONFIG_MAP, thing()),
+            client.replace(CONFIG_MAP, thing()),
+            client.apply(CONFIG_MAP, thing()),
+            client.merge_patch(CONFIG_MAP, "b", "a", {}),
+            client.delete(CONFIG_MAP, "b", "a"),
+        ):
+            with pytest.raises(Pruning, match=r"^not written: the CRD trainedmodels.serving.kserve.io prunes"):
+                await write
+        assert written(server) == sent == 1
+        server.put(PRESERVES)
+        await until(lambda: guard.problem is None)
+        await client.create(CONFIG_MAP, thing())
+    assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"], "once for each change"
+
+
+async def test_a_poll_without_an_answer_leaves_the_last_state() -> None:
+    server = PublishingServer()
+    async with guarding(server) as (guard, _):
+        await until(lambda: guard.problem is None)
+        for code in (500, 404):
+            server.answers.append((code, {}, {"message": "it is away"}))
+            await until(lambda: not server.answers)
+            assert guard.problem is None
+
+
+async def test_a_document_is_read_again_only_when_its_hash_has_changed() -> None:
+    server = PublishingServer()
+    async with guarding(server) as (guard, _):
+        await until(lambda: guard.problem is None)
+        asked = len(server.requests)
+        await until(lambda: len(server.requests) > asked + 5)
+        assert server.documents == len(BOTH)
+
+
+def test_a_gate_of_two_passes_what_both_pass() -> None:
+    guard, fence = CrdGuard(), Fence(lambda: 0.0)
+    guard._problems = dict.fromkeys(BOTH)
+    fence.open_until(9.0)
+    assert guard.seconds() == math.inf
+    assert Gates(guard, fence).seconds() == fence.seconds() == 8.0
+    guard._problems[TRAINED_MODEL] = "it prunes"
+    with pytest.raises(Pruning, match=r"^not written: it prunes$"):
+        Gates(guard, fence).seconds()
+
+
+async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() -> None:
+    server = PublishingServer()
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def work() -> None:
+        begun.append(len(begun))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(len(ended))
+
+    server.put(PRUNES)
+    async with guarding(server) as (guard, _):
+        task = asyncio.create_task(guard.while_clear(work))
+        await until(lambda: "prunes" in str(guard.problem))
+        assert (begun, ended) == ([], [])
+        server.put(PRESERVES)
+        await until(lambda: begun == [0])
+        server.put(PRUNES)
+        await until(lambda: ended == [0])
+        server.put(PRESERVES)
+        await until(lambda: begun == [0, 1])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert ended == [0, 1]
+
+
+async def test_work_that_fails_ends_with_its_own_error() -> None:
+    async def work() -> None:
+        raise RuntimeError("a defect")
+
+    async with guarding(PublishingServer()) as (guard, _):
+        with pytest.raises(RuntimeError, match="a defect"):
+            await asyncio.wait_for(guard.while_clear(work), 5)

@@ -1,0 +1,145 @@
+"""Hosts and models that become unmanaged while they are served keep what they have, and can come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+
+from manyserve.api import conditions, names
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator.operator import Operator
+from tests.cluster.waiting import until
+from tests.contract.kubelet import kubelet
+from tests.contract.stage import HOST, Stage, configure, running, soon
+from tests.support import make
+from tests.support.kserve_forms import MODE, MODEL_FINALIZER
+from tests.support.kubectl import Kubectl, condition
+
+Manifest = dict[str, Any]
+ANNOTATION = f"{next(iter(MODE))}={next(iter(MODE.values()))}"
+NO_ANNOTATION = f"{next(iter(MODE))}-"
+CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
+
+
+async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_is_managed_again(stage: Stage) -> None:
+    await _served(stage, "one", "two")
+    before = await asyncio.to_thread(_children, stage.kubectl)
+    await _do(stage, "annotate", "isvc", HOST, ANNOTATION)
+    await soon(lambda: _not_managed(stage.kubectl, "two") == 1, "the models say that their host is not managed")
+    await _do(stage, "patch", "isvc", HOST, "--type=merge", "-p", _memory("4Gi"))
+    version = stage.kubectl.get("isvc", HOST)["metadata"]["resourceVersion"]
+    await asyncio.to_thread(stage.apply, make.model_object("two", uri="gs://bucket/new"), make.model_object("three"))
+    await soon(lambda: _not_managed(stage.kubectl, "two") == 2, "the change of a model is seen")
+    await soon(lambda: _not_managed(stage.kubectl, "three") == 1, "a new model is seen")
+    assert await asyncio.to_thread(_children, stage.kubectl) == before
+    assert stage.kubectl.get("isvc", HOST)["metadata"]["resourceVersion"] == version
+    assert [each["reason"] for each in _events(stage.kubectl)] == ["NotManaged"]
+
+    await _do(stage, "annotate", "isvc", HOST, NO_ANNOTATION)
+    await soon(lambda: sorted(stage.placed()) == ["one", "three", "two"], "it is managed again")
+    await soon(partial(_is_ready, stage, "three"), "its models are served")
+    assert await asyncio.to_thread(_children, stage.kubectl) != before
+
+
+async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operator_after_another(
+    kubectl: Kubectl, client: KubeHttp
+) -> None:
+    await asyncio.to_thread(configure, kubectl)
+    async with kubelet(client, kubectl.namespace, HOST) as (_, port):
+        async with running(client, kubectl.namespace, port):
+            await asyncio.to_thread(kubectl.create, make.host_object())
+            await soon(lambda: kubectl.exists("deployment", names.deployment(HOST)), "the host has children")
+            await asyncio.to_thread(kubectl, "annotate", "isvc", HOST, ANNOTATION)
+            await soon(lambda: _events(kubectl), "the event is sent")
+        for model in ("a", "b"):
+            async with running(client, kubectl.namespace, port) as operator:
+                await asyncio.to_thread(kubectl.create, make.model_object(model))
+                await soon(partial(_not_managed, kubectl, model), "the operator has seen the host")
+                await until(partial(_has_announced, operator, kubectl.get("isvc", HOST)["metadata"]["uid"]))
+    found = _events(kubectl)
+    assert [(each["type"], each["reason"], each["count"]) for each in found] == [("Warning", "NotManaged", 1)]
+    assert "manyserve stops acting on this InferenceService" in found[0]["message"]
+
+
+async def test_a_placed_model_that_gets_the_finalizer_of_kserve_keeps_its_entry(stage: Stage) -> None:
+    await _served(stage, "one", "two")
+    entry = _entry(stage, "one")
+    await _do(stage, "patch", "tm", "one", "--type=merge", "-p", _finalizers([MODEL_FINALIZER]))
+    await asyncio.to_thread(stage.apply, make.model_object("one", uri="gs://bucket/new"))
+    version = stage.kubectl.get("tm", "one")["metadata"]["resourceVersion"]
+    await _do(stage, "delete", "tm", "two")
+    await asyncio.to_thread(stage.apply, make.model_object("large", memory="2Gi"))
+    await soon(lambda: _memory_condition(stage.kubectl, "large") == "False", "a model waits for the memory of it")
+    await soon(lambda: stage.placed() == ["one"], "the other model is removed")
+    assert _entry(stage, "one") == entry
+    assert stage.kubectl.get("tm", "one")["metadata"]["resourceVersion"] == version
+
+    await _do(stage, "patch", "tm", "one", "--type=merge", "-p", _finalizers(None))
+    await soon(lambda: _entry(stage, "one") != entry, "the model is managed again")
+    assert _entry(stage, "one")["modelSpec"]["storageUri"] == "gs://bucket/new"
+
+
+async def _served(stage: Stage, *models: str) -> None:
+    await asyncio.to_thread(stage.apply, make.host_object(), *(make.model_object(name) for name in models))
+    for name in models:
+        await soon(partial(_is_ready, stage, name), f"{name} is served", 60)
+    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+
+
+async def _do(stage: Stage, *words: str) -> None:
+    await asyncio.to_thread(stage.kubectl, *words)
+
+
+def _is_ready(stage: Stage, model: str) -> bool:
+    return stage.ready("tm", model).get("status") == "True"
+
+
+def _has_announced(operator: Operator, uid: str) -> bool:
+    """Tell whether the operator has sent the event of a host, or found it there."""
+    return uid in operator._known.unmanaged.announced and operator._recorder._warnings.empty()
+
+
+def _children(kubectl: Kubectl) -> dict[tuple[str, str], Manifest]:
+    """Return what the operator writes of each child, without statuses."""
+    found = kubectl.list(CHILDREN, "-l", f"{names.HOST_LABEL}={HOST}")
+    assert len(found) >= 4
+    parts = ("data", "spec")
+    return {
+        (each["kind"], each["metadata"]["name"]): {part: each.get(part) for part in parts}
+        | {part: each["metadata"].get(part) for part in ("annotations", "labels", "ownerReferences", "uid")}
+        for each in found
+    }
+
+
+def _not_managed(kubectl: Kubectl, model: str) -> int:
+    """Return for which generation a model says that its host is not managed, 0 for none."""
+    found = kubectl.get("tm", model)
+    said = condition(found, conditions.IS_MMS_PREDICTOR)
+    is_said = (said.get("status"), said.get("reason")) == ("False", "NotManaged")
+    return int(found["status"]["observedGeneration"]) if is_said else 0
+
+
+def _events(kubectl: Kubectl) -> list[Manifest]:
+    """Return the events of the host that say something of its management."""
+    found = kubectl.list("events", "--field-selector", f"involvedObject.name={HOST},reason=NotManaged")
+    return [each for each in found if each["involvedObject"]["kind"] == "InferenceService"]
+
+
+def _entry(stage: Stage, model: str) -> Manifest:
+    found = json.loads(stage.kubectl.get("configmap", names.model_config(HOST))["data"]["models.json"])
+    return next(each for each in found if each["modelName"] == model)
+
+
+def _memory_condition(kubectl: Kubectl, model: str) -> str | None:
+    return condition(kubectl.get("tm", model), conditions.MEMORY_RESOURCE_AVAILABLE).get("status")
+
+
+def _memory(memory: str) -> str:
+    limits = {"cpu": "1", "memory": memory}
+    return json.dumps({"spec": {"predictor": {"triton": {"resources": {"limits": limits, "requests": limits}}}}})
+
+
+def _finalizers(finalizers: list[str] | None) -> str:
+    return json.dumps({"metadata": {"finalizers": finalizers}})

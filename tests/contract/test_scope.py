@@ -1,0 +1,262 @@
+"""The scope against a real API server: rights by namespace, and a namespace that comes and goes with its labels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.paths import Cluster
+from manyserve.api.scope import LabelSelector, Scope
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator.operator import Operator
+from manyserve.operator.settings import OperatorSettings
+from manyserve.plan.model_config import text_of
+from tests.cluster.waiting import until
+from tests.contract.kubelet import kubelet
+from tests.contract.stage import HOST, Stage, configure, soon
+from tests.support import make
+from tests.support.control_plane import new_namespace
+from tests.support.figures import Figures
+from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.programs import WEBHOOK, free_port, program, read
+from tests.support.scoped import KINDS, REGISTERED, as_account, grant, may
+from tests.support.webhook import is_asked, webhook
+
+MODEL = "cifar10"
+WRITTEN = "isvc,tm,service,ingress,configmap,deployment"
+SECONDS = 10.0
+"""Within which a namespace that enters the scope is served."""
+
+
+@pytest.fixture
+def other(api_server: Cluster) -> Iterator[Kubectl]:
+    """kubectl in a second namespace."""
+    with new_namespace(api_server) as found:
+        yield found
+
+
+def versions(kubectl: Kubectl) -> dict[str, str]:
+    """Return what changes with each write of the operator: the controllers' writes to a Deployment do not count."""
+    found = {}
+    for each in kubectl.list(WRITTEN):
+        field = "generation" if each["kind"] == "Deployment" else "resourceVersion"
+        found[f"{each['kind']}/{each['metadata']['name']}"] = str(each["metadata"][field])
+    found["events"] = str(sorted(each["reason"] for each in kubectl.list("events") if _ours(each)))
+    return found
+
+
+def _ours(event: dict[str, Any]) -> bool:
+    return event["involvedObject"]["kind"] in ("InferenceService", "TrainedModel")
+
+
+def apply(kubectl: Kubectl, *manifests: dict[str, Any]) -> None:
+    kubectl.apply(*(kubectl.here(each) for each in manifests))
+
+
+def placed(kubectl: Kubectl) -> list[str]:
+    """Return the models in `models.json`, empty when there is none."""
+    if not kubectl.exists("configmap", f"modelconfig-{HOST}-0"):
+        return []
+    text = text_of(kubectl.get("configmap", f"modelconfig-{HOST}-0"))
+    return [each["modelName"] for each in json.loads(text or "[]")]
+
+
+def is_ready(kubectl: Kubectl) -> bool:
+    return condition(kubectl.get("tm", MODEL)).get("status") == "True"
+
+
+# ---- a list
+
+INSIDE = {
+    "operator": [
+        ("list", "inferenceservices"),
+        ("watch", "trainedmodels"),
+        ("patch", "trainedmodels/status"),
+        ("create", "deployments"),
+        ("update", "configmaps"),
+        ("delete", "ingresses"),
+        ("patch", "pods"),
+        ("create", "events"),
+        ("get", "persistentvolumeclaims"),
+        ("list", "serviceaccounts"),
+    ],
+    "webhook": [("get", "inferenceservices"), ("list", "trainedmodels"), ("watch", "trainedmodels")],
+}
+NOWHERE = {
+    "operator": [("get", "secrets"), ("delete", "deployments"), ("create", "pods")],
+    "webhook": [("patch", "inferenceservices"), ("list", "pods"), ("list", "secrets")],
+}
+
+
+@pytest.mark.parametrize("name", ["operator", "webhook"])
+def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
+    kubectl: Kubectl, other: Kubectl, name: str
+) -> None:
+    release = kubectl.namespace
+    grant(kubectl, f"scope.namespaces={{{other.namespace}}}")
+    account = f"system:serviceaccount:{release}:{release}-{name}"
+    try:
+        inside, everywhere = ("-n", other.namespace), ("--all-namespaces",)
+        first = INSIDE[name][0]
+        eventually(lambda: may(kubectl, account, *first, *inside), "the roles are in force", 10)
+        for right in INSIDE[name]:
+            assert may(kubectl, account, *right, *inside), right
+            assert not may(kubectl, account, *right, "-n", "default"), right
+            assert not may(kubectl, account, *right, *everywhere), right
+        for right in NOWHERE[name]:
+            assert not may(kubectl, account, *right, *inside), right
+        if name == "operator":
+            assert may(kubectl, account, "watch", "configmaps/inferenceservice-config", "-n", release)
+            assert not may(kubectl, account, "watch", "configmaps", "-n", release)
+            assert may(kubectl, account, "update", f"leases/{release}-operator", "-n", release)
+    finally:
+        kubectl("delete", "clusterrole,clusterrolebinding", f"{release}-webhook")
+
+
+async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves_the_rest_alone(
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, other: Kubectl, tmp_path: Path
+) -> None:
+    """The release is in one namespace, hosts are in scope in another, and a third is out of scope."""
+    release = kubectl.namespace
+    values = (f"scope.namespaces={{{other.namespace}}}", "webhook.enabled=false")
+    await asyncio.to_thread(grant, kubectl, *values)
+    await asyncio.to_thread(configure, kubectl)
+    with new_namespace(api_server) as outside:
+        for each in (outside, other):
+            await asyncio.to_thread(apply, each, make.host_object(), make.model_object())
+        before = versions(outside)
+        own = as_account(api_server.kubeconfig, kubectl, f"{release}-operator", tmp_path)
+        log = tmp_path / "log"
+        async with kubelet(client, other.namespace, HOST) as (_, port):
+            settings = {
+                "MANYSERVE_WATCH_NAMESPACES": other.namespace,
+                "MANYSERVE_AGENT_PORT": str(port),
+                "MANYSERVE_LEASE": f"{release}-operator",
+            }
+            with program(own, release, log, settings=settings) as running:
+                await soon(lambda: is_ready(other), f"the model is ready: {log}", 40)
+                assert read(running.health, "/readyz") == "ok"
+                assert 'manyserve_objects{kind="TrainedModel"} 1.0' in read(running.metrics, "/metrics")
+                assert versions(outside) == before
+        assert "forbidden" not in log.read_text()
+
+
+def test_with_a_list_the_webhook_starts_with_its_shipped_roles_and_registers_itself(
+    api_server: Cluster, kubectl: Kubectl, other: Kubectl, tmp_path: Path
+) -> None:
+    release, log = kubectl.namespace, tmp_path / "log"
+    name = f"{release}-webhook"
+    configure(kubectl)
+    grant(kubectl, f"scope.namespaces={{{other.namespace}}}", kinds=(*KINDS, *REGISTERED))
+    settings = {
+        "MANYSERVE_WATCH_NAMESPACES": other.namespace,
+        "MANYSERVE_WEBHOOK_PORT": str(free_port()),
+        "MANYSERVE_WEBHOOK_SERVICE": name,
+        "MANYSERVE_WEBHOOK_SECRET": f"{name}-certificate",
+        "MANYSERVE_WEBHOOK_CONFIGURATION": name,
+    }
+    try:
+        own = as_account(api_server.kubeconfig, kubectl, name, tmp_path)
+        with program(own, release, log, *WEBHOOK, settings=settings) as running:
+            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", 40)
+        assert "forbidden" not in log.read_text()
+        (hook,) = kubectl.get("validatingwebhookconfiguration", name)["webhooks"]
+        assert hook["clientConfig"]["caBundle"]
+        assert hook["namespaceSelector"]["matchExpressions"] == [
+            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [other.namespace]}
+        ]
+    finally:
+        kubectl("delete", "clusterrole,clusterrolebinding,validatingwebhookconfiguration", name)
+
+
+# ---- a selector
+
+
+def selected(kubectl: Kubectl) -> Scope:
+    """Return the scope of the namespaces that are labelled with this test's name."""
+    return Scope(selector=LabelSelector.model_validate({"matchLabels": {"scope": kubectl.namespace}}))
+
+
+@asynccontextmanager
+async def operating(kubectl: Kubectl, client: KubeHttp, scope: Scope) -> AsyncIterator[Stage]:
+    """Run an operator with a scope, and a kubelet in kubectl's namespace."""
+    await asyncio.to_thread(configure, kubectl)
+    async with kubelet(client, kubectl.namespace, HOST) as (one, port):
+        operator = Operator(client, OperatorSettings(namespace=kubectl.namespace, scope=scope, agent_port=port))
+        await operator.start()
+        try:
+            await until(lambda: not operator.why_not_ready(), 10)
+            yield Stage(kubectl, one, operator, port)
+            assert operator.why_not_alive() is None
+        finally:
+            await operator.stop()
+
+
+def label(kubectl: Kubectl, value: str | None) -> None:
+    """Label kubectl's namespace, or take the label away."""
+    kubectl("label", "namespace", kubectl.namespace, f"scope={value}" if value else "scope-", "--overwrite")
+
+
+async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_keeps_everything_after(
+    kubectl: Kubectl, client: KubeHttp, other: Kubectl, figures: Figures
+) -> None:
+    await asyncio.to_thread(label, kubectl, kubectl.namespace)
+    await asyncio.to_thread(apply, other, make.host_object(), make.model_object())
+    untouched = versions(other)
+    async with operating(kubectl, client, selected(kubectl)) as stage:
+        stage.apply(make.host_object(), make.model_object())
+        await soon(lambda: is_ready(kubectl), "the host in scope serves")
+        assert versions(other) == untouched
+
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.to_thread(label, other, kubectl.namespace)
+        await soon(lambda: placed(other) == [MODEL], "the namespace that got the label is served", SECONDS)
+        figures.take(
+            "a namespace enters the scope: its models are placed after", loop.time() - began, "s", below=SECONDS
+        )
+        await soon(lambda: condition(other.get("isvc", HOST)), "its host has a status")
+
+        await asyncio.to_thread(label, other, None)
+        await soon(lambda: not stage.operator._known.hosts.keys() - {(kubectl.namespace, HOST)}, "it has left")
+        await asyncio.to_thread(apply, other, make.model_object("later"))
+        await asyncio.to_thread(other, "label", "isvc", HOST, "changed=yes")
+        kept = versions(other)
+        assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= kept.keys()
+        stage.apply(make.model_object("witness"))
+        await soon(lambda: "witness" in stage.placed(), "the operator goes on elsewhere")
+        await asyncio.to_thread(other, "delete", "tm", "later")
+        stage.kubectl("delete", "tm", "witness")
+        await soon(lambda: stage.placed() == [MODEL], "and on")
+        assert versions(other) == {name: version for name, version in kept.items() if name != "TrainedModel/later"}
+        assert placed(other) == [MODEL]
+
+        await asyncio.to_thread(apply, other, make.model_object("again"))
+        await asyncio.to_thread(label, other, kubectl.namespace)
+        await soon(lambda: placed(other) == ["again", MODEL], "with the label it is served again", SECONDS)
+
+
+def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    configure(kubectl)
+    label(kubectl, kubectl.namespace)
+    reader = f"scope-{kubectl.namespace}"
+    account = f"{kubectl.namespace}:manyserve-{kubectl.namespace}"
+    kubectl("create", "clusterrole", reader, "--verb=list,watch", "--resource=namespaces")
+    kubectl("create", "clusterrolebinding", reader, f"--clusterrole={reader}", f"--serviceaccount={account}")
+    selector = json.dumps({"matchLabels": {"scope": kubectl.namespace}})
+    try:
+        with webhook(api_server.kubeconfig, kubectl, tmp_path, more={"MANYSERVE_NAMESPACE_SELECTOR": selector}):
+            label(kubectl, None)
+            eventually(lambda: not is_asked(kubectl), "what is out of scope passes", 10)
+            label(kubectl, kubectl.namespace)
+            eventually(lambda: is_asked(kubectl), "what is in scope is judged", 10)
+    finally:
+        kubectl("delete", "clusterrole,clusterrolebinding", reader)

@@ -1,0 +1,135 @@
+"""Objects of KServe's keep every field and get no write, while our CRDs, operator and webhook are there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from manyserve.api import conditions
+from manyserve.plan.management import HOST_REASONS, MODEL_REASONS
+from tests.contract import unmanaged_course
+from tests.contract.unmanaged_course import NEW_FORM, OLD_FORM, UNMARKED, WAITING, Course, Stored
+from tests.support.control_plane import control_plane
+from tests.support.figures import Figures, reports
+from tests.support.kserve_forms import FORMS, Form
+from tests.support.kubectl import condition
+
+UNMANAGED = [(each.kind, each.name) for each in FORMS]
+SENTENCES = {
+    "OwnStorage": "is set, so this InferenceService has a model of its own; place models with TrainedModels",
+    "TransformerOrExplainer": "is set, and manyserve runs hosts with a predictor only",
+    "ContainerNotMultiModel": "spec.predictor.containers: has no container with MULTI_MODEL_SERVER=true in its env",
+    "NoKnownPredictor": "a host has one of: triton, sklearn, xgboost, lightgbm, containers, model",
+}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """What happened; it happens once for all tests of this file."""
+    with control_plane() as server:
+        return asyncio.run(unmanaged_course.play(server, tmp_path_factory.mktemp("unmanaged")))
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Where the figures of unmanaged objects are recorded."""
+    return reports(request.config)["unmanaged"]
+
+
+def test_specs_and_statuses_are_byte_equal_afterwards(course: Course, figures: Figures) -> None:
+    names = [*UNMANAGED, ("InferenceService", NEW_FORM), ("InferenceService", OLD_FORM), ("TrainedModel", WAITING)]
+    lost = [each for each in names if _text(course.before, each, "spec") != _text(course.after, each, "spec")]
+    figures.take(f"specs byte-equal, of {len(names)}", len(names) - len(lost), "", exactly=len(names))
+    assert lost == []
+    assert [
+        each for each in UNMANAGED if _text(course.before, each, "status") != _text(course.after, each, "status")
+    ] == []
+
+
+def test_crds_that_are_applied_and_not_replaced_keep_the_fields_of_labelled_objects_too(course: Course) -> None:
+    for each in UNMANAGED:
+        assert course.applied[each]["metadata"]["labels"]["way"] == "apply"
+        for part in ("spec", "status"):
+            assert _text(course.before, each, part) == _text(course.applied, each, part), each
+
+
+def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> None:
+    written = [
+        each
+        for each in UNMANAGED
+        if _version(course.started, each) != _version(course.unlabelled, each)
+        or _version(course.labelled, each) != _version(course.after, each)
+        or "manyserve" in {field["manager"] for field in course.after[each]["metadata"]["managedFields"]}
+    ]
+    figures.take("writes on unmanaged objects", len(written), "", exactly=0)
+    assert written == []
+
+
+def test_the_webhook_lets_a_label_on_an_unmanaged_object_pass(course: Course) -> None:
+    for each in UNMANAGED:
+        assert course.labelled[each]["metadata"]["labels"]["team"] == "a"
+
+
+def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: Course) -> None:
+    owners = {owner["uid"] for each in course.children for owner in each["metadata"].get("ownerReferences", [])}
+    assert owners & {course.before[each]["metadata"]["uid"] for each in UNMANAGED} == set()
+    about = {(each["involvedObject"]["kind"], each["involvedObject"]["name"]) for each in course.events}
+    assert about & set(UNMANAGED) == set()
+    for each in UNMANAGED:
+        assert _part(course.before, each, "ownerReferences") == _part(course.after, each, "ownerReferences")
+
+
+def test_a_create_with_a_mark_of_kserve_passes(course: Course) -> None:
+    assert course.marked == {"as stored": "", "annotation": "", "finalizer": ""}
+
+
+@pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
+def test_a_create_without_a_mark_is_refused_with_the_reason(course: Course, form: Form) -> None:
+    said = course.refusals[form.name]
+    assert SENTENCES[form.reason] in said
+    assert "webhook.refuseUnmanaged=false" in said
+
+
+def test_a_create_without_a_mark_passes_where_the_webhook_does_not_refuse_it(course: Course) -> None:
+    assert course.lenient == ""
+
+
+def test_a_model_without_finalizer_that_names_an_unmanaged_inferenceservice_says_so(course: Course) -> None:
+    found = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
+    assert (found["status"], found["reason"]) == ("False", "NotManaged")
+    assert (
+        "model-with-storage-uri is not managed by manyserve: spec.predictor.model.storageUri: is set"
+        in found["message"]
+    )
+
+
+def test_the_operator_counts_unmanaged_objects_by_reason(course: Course) -> None:
+    expected = Counter((each.kind, each.reason) for each in FORMS)
+    for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
+        for reason in reasons:
+            line = f'manyserve_unmanaged_objects{{kind="{kind}",reason="{reason}"}} {expected[kind, reason]:.1f}'
+            assert line in course.metrics.splitlines()
+
+
+def test_managed_hosts_among_them_are_served_in_both_forms(course: Course) -> None:
+    assert condition(course.ended["InferenceService", NEW_FORM])["status"] == "True"
+    assert condition(course.ended["TrainedModel", "of-model"])["status"] == "True"
+    assert [each["modelName"] for each in json.loads(course.config)] == ["of-triton"]
+    served = {owner["name"] for each in course.children for owner in each["metadata"].get("ownerReferences", [])}
+    assert {NEW_FORM, OLD_FORM} <= served
+
+
+def _text(stored: Stored, which: tuple[str, str], part: str) -> str:
+    return json.dumps(stored[which].get(part), sort_keys=True)
+
+
+def _part(stored: Stored, which: tuple[str, str], part: str) -> Any:
+    return stored[which]["metadata"].get(part)
+
+
+def _version(stored: Stored, which: tuple[str, str]) -> Any:
+    return _part(stored, which, "resourceVersion")

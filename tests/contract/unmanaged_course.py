@@ -1,0 +1,191 @@
+"""The course of the contract test of unmanaged objects: what happens, and what is recorded of it.
+
+Objects are stored under CRDs that take anything. Ours replace these, operator and webhook run, a user labels
+each object, and the first CRDs come back. The tests compare what was there at each of these times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localcluster.paths import Cluster
+from manyserve.api import names
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from tests.contract.kubelet import kubelet
+from tests.contract.stage import configure
+from tests.support import kserve_forms, make
+from tests.support.control_plane import new_namespace
+from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, PERMISSIVE, TODAY
+from tests.support.kubectl import Kubectl, Refused, condition, eventually
+from tests.support.programs import Program, program, read
+from tests.support.webhook import webhook
+
+Manifest = dict[str, Any]
+Stored = dict[tuple[str, str], Manifest]
+SECONDS = 30.0
+"""How long operator and webhook run at least."""
+NEW_FORM, OLD_FORM = "as-model", "as-triton"
+"""Two hosts: with `predictor.model`, as KServe 0.8 and newer stores it, and with `predictor.triton`."""
+WAITING = "names-an-unmanaged-host"
+UNMARKED = tuple(each for each in FORMS if not each.marked)
+CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
+
+
+@dataclass
+class Course:
+    """What was seen, in the order in which it happened."""
+
+    before: Stored = field(default_factory=dict)
+    applied: Stored = field(default_factory=dict)
+    """After the first change of CRDs, there and back, with a label in between; no program of ours runs."""
+    started: Stored = field(default_factory=dict)
+    unlabelled: Stored = field(default_factory=dict)
+    """After some seconds of operator and webhook, before the label."""
+    labelled: Stored = field(default_factory=dict)
+    ended: Stored = field(default_factory=dict)
+    after: Stored = field(default_factory=dict)
+    """Under the first CRDs again."""
+    refusals: dict[str, str] = field(default_factory=dict)
+    """What kubectl said to the create of each form without a mark, by its name."""
+    marked: dict[str, str] = field(default_factory=dict)
+    """What it said against creates with a mark, by the mark; empty: all passed."""
+    lenient: str = ""
+    """What it said against creates without a mark where the webhook lets them in."""
+    metrics: str = ""
+    children: list[Manifest] = field(default_factory=list)
+    events: list[Manifest] = field(default_factory=list)
+    config: str = ""
+    """`models.json` of the host with `predictor.triton`."""
+
+
+async def play(server: Cluster, folder: Path) -> Course:
+    """Run the course on an API server of its own."""
+    with new_namespace(server) as kubectl:
+        await asyncio.to_thread(configure, kubectl)
+        async with (
+            KubeHttp(find_access({"KUBECONFIG": str(server.kubeconfig)})) as client,
+            kubelet(client, kubectl.namespace, NEW_FORM) as (_, port),
+        ):
+            return await asyncio.to_thread(_course, server, kubectl, folder, port)
+
+
+def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) -> Course:
+    found = Course()
+    _store(kubectl)
+    found.before = stored(kubectl)
+    kserve_forms.install(kubectl, TODAY, kserve_forms.APPLY)
+    kubectl("label", "isvc,tm", "--all", "way=apply")
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.APPLY)
+    found.applied = stored(kubectl)
+    kserve_forms.install(kubectl, TODAY, kserve_forms.REPLACE)
+    found.started = stored(kubectl)
+    with _programs(server, kubectl, folder, agent_port) as operator:
+        began = time.monotonic()
+        _with_operator_and_webhook(found, kubectl)
+        _try_lenient(found, server, folder)
+        eventually(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
+        found.metrics = read(operator.metrics, "/metrics")
+        found.ended = stored(kubectl)
+        found.children = kubectl.list(CHILDREN)
+        found.events = kubectl.list("events")
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
+    found.after = stored(kubectl)
+    return found
+
+
+def _store(kubectl: Kubectl) -> None:
+    """Have all forms, two hosts with a model each, and a model that names an unmanaged InferenceService."""
+    kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.host_object(OLD_FORM))))
+    kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.model_object("of-triton", host=OLD_FORM))))
+    kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
+    kserve_forms.store(kubectl, FORMS)
+    kubectl.create(new_form(NEW_FORM))
+    kubectl.create(make.model_object("of-model", host=NEW_FORM))
+    kubectl.create(make.model_object(WAITING, host="model-with-storage-uri"))
+
+
+def new_form(name: str) -> Manifest:
+    """Return a host as KServe 0.8 and newer rewrites it."""
+    limits = {"cpu": "1", "memory": "2Gi"}
+    model = {"modelFormat": {"name": "triton"}, "name": "", "resources": {"limits": limits, "requests": limits}}
+    return make.host_object(name, triton=None, model=model)
+
+
+@contextmanager
+def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) -> Iterator[Program]:
+    """Run the webhook, without which nothing can be written, and the operator."""
+    settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
+    log = folder / "operator.log"
+    with (
+        webhook(server.kubeconfig, kubectl, folder, policy="Fail"),
+        program(server.kubeconfig, kubectl.namespace, log, settings=settings) as operator,
+    ):
+        eventually(lambda: read(operator.health, "/readyz") == "ok", f"the operator is ready: {log}", 30)
+        yield operator
+
+
+def _with_operator_and_webhook(found: Course, kubectl: Kubectl) -> None:
+    eventually(lambda: _is_served(kubectl), "the hosts are served", 30)
+    found.unlabelled = stored(kubectl)
+    kubectl("label", "isvc,tm", "--all", "team=a")
+    found.labelled = stored(kubectl)
+    found.refusals = _refusals(kubectl)
+    found.marked = {
+        "as stored": _try_out(kubectl, [each.copy(f"{each.name}-new") for each in FORMS if each.marked]),
+        "annotation": _try_out(kubectl, [each.copy(f"{each.name}-new", annotations=MODE) for each in UNMARKED]),
+        "finalizer": _try_out(
+            kubectl, [each.copy(f"{each.name}-new", finalizers=[HOST_FINALIZER]) for each in UNMARKED]
+        ),
+    }
+    found.config = kubectl.get("configmap", names.model_config(OLD_FORM))["data"]["models.json"]
+
+
+def _try_lenient(found: Course, server: Cluster, folder: Path) -> None:
+    """Create the forms where the webhook lets unmanaged objects in."""
+    folder = folder / "lenient"
+    folder.mkdir()
+    more = {"MANYSERVE_REFUSE_UNMANAGED": "false"}
+    with new_namespace(server) as kubectl:
+        configure(kubectl)
+        with webhook(server.kubeconfig, kubectl, folder, policy="Fail", more=more):
+            found.lenient = _try_out(kubectl, [each.manifest for each in UNMARKED])
+
+
+def _is_served(kubectl: Kubectl) -> bool:
+    """Tell whether the model on one host is loaded, and the model on the other one is placed."""
+    config = names.model_config(OLD_FORM)
+    placed = kubectl.exists("configmap", config) and "of-triton" in str(kubectl.get("configmap", config))
+    return placed and condition(kubectl.get("tm", "of-model")).get("status") == "True"
+
+
+def _refusals(kubectl: Kubectl) -> dict[str, str]:
+    """Try out the create of each form without a mark, a few at once."""
+    with ThreadPoolExecutor(4) as pool:
+        said = pool.map(lambda form: _try_out(kubectl, [form.copy(f"{form.name}-new")]), UNMARKED)
+        return dict(zip((each.name for each in UNMARKED), said, strict=True))
+
+
+def _try_out(kubectl: Kubectl, manifests: Iterable[Manifest]) -> str:
+    """Create objects without keeping them, and return what kubectl said against it, if anything."""
+    try:
+        kubectl("create", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def stored(kubectl: Kubectl) -> Stored:
+    """Return all InferenceServices and TrainedModels, with their managed fields."""
+    found = json.loads(kubectl("get", "isvc,tm", "--show-managed-fields", "-o", "json"))["items"]
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}

@@ -1,0 +1,249 @@
+"""A departure: the models of a host that is gone are deleted after the grace period, unless something keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.api import conditions, names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import PlacedBy, TrainedModel
+from manyserve.plan import management
+from manyserve.plan.actions import Depart, ModelVersion, Plan
+from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD, follow, host_uid
+from manyserve.plan.observed import Child, Departure, Observed, UnmanagedHost
+from manyserve.plan.plan import plan
+from tests.plan.test_plan import KEY, ready, seen
+from tests.support import make, world
+
+OLD = "uid-old"
+
+
+def placed(name: str = "cifar10", uid: str = OLD, host: str = KEY.name) -> TrainedModel:
+    """Return a model that was placed by a host."""
+    model = make.model(name)
+    status = model.status.model_copy(update={"placed_by": PlacedBy(name=host, uid=uid)})
+    return model.model_copy(update={"status": status})
+
+
+def gone(*models: TrainedModel, left: float = 0.0, decided: bool = False, **fields: object) -> Observed:
+    """Return a snapshot in which the host that placed the models is gone."""
+    departure = Departure(0.0, left=left, decided=decided)
+    return seen(*models, **{"service": None, "pods": (), "departures": {OLD: departure}} | fields)
+
+
+def deleted(todo: Plan) -> list[str]:
+    return [model.name for each in todo.departures for model in each.models]
+
+
+def test_the_status_of_a_placed_model_names_the_host_and_one_that_waits_for_memory_none() -> None:
+    models = world.settle(seen(*(make.model(name, created=f"2026-01-0{name}T00:00:00Z") for name in "123"))).models
+    assert [each.status.placed_by for each in models] == [
+        *[PlacedBy(name=KEY.name, uid="uid-triton-mms")] * 2,
+        None,
+    ]
+
+
+def test_a_model_that_its_host_cannot_place_any_more_keeps_the_record_and_on_another_host_loses_it() -> None:
+    off = seen(placed(uid="uid-triton-mms"), config=make.config(multi_model=False))
+    assert world.settle(off).models[0].status.placed_by == PlacedBy(name=KEY.name, uid="uid-triton-mms")
+    assert world.settle(replace(off, models=(placed(),))).models[0].status.placed_by is None
+
+
+def test_a_model_that_waits_for_a_host_of_another_name_has_no_record() -> None:
+    moved = placed(host="before")
+    assert host_uid(moved) is None
+    todo = plan(seen(moved, service=None, pods=()), make.NOW)
+    assert todo.statuses[0].patch["placedBy"] is None
+
+
+def test_within_the_grace_period_nothing_is_written_of_a_placed_model_and_others_say_that_they_wait() -> None:
+    todo = plan(gone(placed(), make.model("early"), left=3.0), make.NOW)
+    assert [each.name for each in todo.statuses] == ["early"]
+    assert todo.departures == (Depart(OLD),), "whether the CRD is served is asked when the departure is first seen"
+    assert todo.look_again_after == 3.0
+
+
+def test_after_the_grace_period_the_model_is_deleted_in_the_version_that_was_seen() -> None:
+    todo = plan(gone(placed(), make.model("early")), make.NOW)
+    assert todo.departures == (Depart(OLD, (ModelVersion("cifar10", "uid-cifar10", "1"),)),)
+    assert [each.name for each in todo.statuses] == ["early"]
+    assert [each.name for each in todo.events] == ["early"]
+
+
+def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_that_their_host_is_gone() -> None:
+    names_ = [f"m-{number:03d}" for number in range(DELETIONS_PER_PLAN + 5)]
+    todo = plan(gone(*map(placed, reversed(names_))), make.NOW)
+    assert deleted(todo) == names_[:DELETIONS_PER_PLAN]
+    assert todo.departures[0].left == 5
+    assert sorted(each.name for each in todo.statuses) == names_[DELETIONS_PER_PLAN:]
+    assert not todo.events
+    assert todo.look_again_after == BURST_PERIOD
+    between = plan(gone(*map(placed, names_), left=0.4, decided=True), make.NOW)
+    assert (deleted(between), between.look_again_after) == ([], 0.4)
+
+
+def test_two_hosts_of_one_name_share_the_limit() -> None:
+    models = [placed(f"{uid}-{number:03d}", uid) for uid in (OLD, "uid-b") for number in range(DELETIONS_PER_PLAN - 10)]
+    both = {uid: Departure(0.0) for uid in (OLD, "uid-b")}
+    assert len(deleted(plan(gone(*models, departures=both), make.NOW))) == DELETIONS_PER_PLAN
+
+
+def test_a_model_that_is_being_deleted_is_not_deleted_again() -> None:
+    model = placed()
+    leaving = model.metadata.model_copy(update={"deletion_timestamp": "2026-01-01T00:00:00Z"})
+    assert not deleted(plan(gone(model.model_copy(update={"metadata": leaving})), make.NOW))
+
+
+def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host_does_not_place_its_models() -> None:
+    todo = plan(gone(placed("old"), make.model("new"), decided=True, service=make.host()), make.NOW)
+    assert deleted(todo) == ["old"]
+    assert todo.departures[0].decided
+    assert todo.config is not None
+    assert "new" in str(todo.config.manifest["data"])
+    assert "old" not in str(todo.config.manifest["data"])
+
+
+def test_models_of_a_host_that_was_orphaned_stay_and_lose_the_record() -> None:
+    orphan = {"kind": "Service", "metadata": {"name": KEY.name, "labels": names.labels(KEY.name)}}
+    children = {Child("Service", KEY.name): orphan}
+    for kept in (
+        gone(placed(), children=children),
+        gone(placed(), departures={OLD: Departure(0.0, kept=True)}),
+        gone(placed(), departures={OLD: Departure(0.0, kept=True, decided=True)}),
+    ):
+        todo = plan(kept, make.NOW)
+        assert not todo.departures
+        after = world.carry_out(kept, todo).models[0]
+        assert after.status.placed_by is None
+        assert ready(after)[1:] == (
+            "InferenceServiceNotFound",
+            "waiting for InferenceService triton-mms, which does not exist in namespace default",
+        )
+
+
+def test_a_child_that_has_an_owner_is_no_sign_of_an_orphan() -> None:
+    child = {"kind": "Service", "metadata": {"name": KEY.name, "ownerReferences": [{"uid": OLD}]}}
+    assert deleted(plan(gone(placed(), children={Child("Service", KEY.name): child}), make.NOW)) == ["cifar10"]
+
+
+def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record() -> None:
+    host = make.host_object()
+    host["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "uid": OLD}
+    leaving = seen(placed(), service=InferenceService.from_wire(host))
+    todo = plan(leaving, make.NOW)
+    assert not todo.departures
+    after = world.carry_out(leaving, todo).models[0]
+    assert after.status.placed_by == PlacedBy(name=KEY.name, uid=OLD)
+    assert conditions.find(after.status.conditions, conditions.READY)
+
+
+def test_the_models_of_a_host_that_became_unmanaged_lose_the_record_and_are_not_deleted() -> None:
+    why = management.Unmanaged("Finalizer", "metadata.finalizers", "it has a finalizer of KServe")
+    found = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
+    todo = plan(found, make.NOW)
+    assert not deleted(todo)
+    assert world.carry_out(found, todo).models[0].status.placed_by is None
+
+
+def test_a_host_that_is_there_when_the_old_one_is_first_seen_gone_keeps_its_models() -> None:
+    assert follow({}, [OLD], "uid-new", 100.0) == {}
+
+
+def test_a_host_that_comes_within_the_grace_period_ends_the_departure_and_one_that_comes_later_does_not() -> None:
+    first = follow({}, [OLD], None, 0.0)
+    assert first[OLD].left == GRACE_PERIOD
+    assert follow(first, [OLD], "uid-new", 4.9) == {}
+    decided = {OLD: replace(first[OLD], decided=True)}
+    assert follow(decided, [OLD], "uid-new", 6.0)[OLD].decided
+    assert follow(decided, [OLD], OLD, 6.0) == {}, "the host itself is there: it was never gone"
+    assert follow(decided, [], None, 6.0) == {}
+
+
+@dataclass
+class History:
+    """A host name with one model, as one operator sees it, and what the API server would answer."""
+
+    now: float = 0.0
+    count: int = 0
+    host: str | None = None
+    by: str | None = None
+    """Which host placed the model."""
+    absent_since: dict[str, float] = field(default_factory=dict)
+    """Since when no host has the name, by the last host that had it."""
+    orphaned: set[str] = field(default_factory=set)
+    records: dict[str, Departure] = field(default_factory=dict)
+    deleted: bool = False
+
+    def look(self) -> None:
+        """Make one plan, and carry it out."""
+        self.records = follow(self.records, [self.by] if self.by else [], self.host, self.now)
+        records = {uid: replace(each, kept=each.kept or uid in self.orphaned) for uid, each in self.records.items()}
+        model = placed(uid=self.by) if self.by else make.model()
+        service = make.host().model_copy(
+            update={"metadata": make.host().metadata.model_copy(update={"uid": self.host or ""})}
+        )
+        todo = plan(seen(model, service=service if self.host else None, departures=records), make.NOW)
+        for each in todo.departures:
+            if each.models and (self.host is None or records[each.uid].decided):
+                self._delete(each.uid)
+        for status in todo.statuses:
+            if status.kind == "TrainedModel" and "placedBy" in status.patch:
+                by = status.patch["placedBy"]
+                self.by = by.get("uid", self.by) if by else None
+
+    def _delete(self, uid: str) -> None:
+        assert uid == self.by
+        assert uid not in self.orphaned, "its host was orphaned"
+        assert self.now - self.absent_since[uid] >= GRACE_PERIOD, "a host had the name less than 5 s ago"
+        self.deleted = True
+
+    def come(self) -> None:
+        """Have a host of the name, if there is none."""
+        if self.host is None:
+            self.count += 1
+            self.host = f"uid-{self.count}"
+            self.absent_since = dict.fromkeys(self.absent_since, float("inf"))
+            self.records = follow(self.records, self.records.keys(), self.host, self.now)
+
+    def go(self, *, orphan: bool) -> None:
+        """Delete the host."""
+        if self.host is not None:
+            self.absent_since[self.host] = self.now
+            self.absent_since = dict.fromkeys(self.absent_since, self.now)
+            self.orphaned |= {self.host} if orphan else set()
+            self.host = None
+
+    def restart(self) -> None:
+        """Forget what only the operator remembers; that a host was orphaned shows in its children."""
+        self.records = {}
+
+
+STEPS = st.sampled_from(["look", "look", "come", "go", "orphan", "restart", "a moment", "a moment", "a grace period"])
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_a_model_is_deleted_only_after_five_seconds_without_a_host_that_was_not_orphaned(steps: list[str]) -> None:
+    history = History()
+    for step in steps:
+        if step in ("a moment", "a grace period"):
+            history.now += 1.3 if step == "a moment" else GRACE_PERIOD
+        elif step in ("go", "orphan"):
+            history.go(orphan=step == "orphan")
+        else:
+            getattr(history, step)()
+        if history.deleted:
+            break
+
+
+def test_the_history_above_deletes_a_model_of_a_host_that_is_gone() -> None:
+    history = History()
+    history.come()
+    history.look()
+    history.go(orphan=False)
+    history.look()
+    history.now += GRACE_PERIOD
+    history.look()
+    assert history.deleted

@@ -1,0 +1,209 @@
+"""The table of unmanaged objects: each row, the order of the rows, and odd shapes."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyserve.plan import management
+from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
+from tests.fuzz.shapes import JSON
+from tests.support.kserve_forms import FORMS, Form
+
+Manifest = dict[str, Any]
+MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
+MULTI = {"name": "kserve-container", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
+
+
+def isvc(predictor: Any, **spec: Any) -> Manifest:
+    return {"metadata": {"name": "h", "namespace": "default"}, "spec": {"predictor": predictor} | spec}
+
+
+def with_metadata(thing: Manifest, **metadata: Any) -> Manifest:
+    return thing | {"metadata": thing["metadata"] | metadata}
+
+
+def why(thing: Manifest) -> tuple[str, str] | None:
+    found = host_unmanaged(thing)
+    return None if found is None else (found.reason, found.path)
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        *({name: {}} for name in management.MODEL_FORMATS),
+        *({"model": {"modelFormat": {"name": name}}} for name in management.MODEL_FORMATS),
+        {
+            "model": {
+                "modelFormat": {"name": "triton"},
+                "runtime": "kserve-tritonserver",
+                "storageUri": None,
+                "name": "",
+            }
+        },
+        {"containers": [MULTI]},
+        {"containers": [{"name": "sidecar"}, MULTI]},
+        {"triton": {}, "containers": [{"name": "sidecar"}]},
+        {"triton": {}, "logger": {"storage": {"key": "a"}}, "minReplicas": 0, "future": {"a": 1}},
+        {"triton": {}, "annotations": {"storageUri": "gs://a/b"}, "labels": {"storage": "fast"}},
+        {"triton": {"storageUri": ""}},
+    ],
+    ids=str,
+)
+def test_a_predictor_that_takes_trained_models_makes_a_host(predictor: Manifest) -> None:
+    assert host_unmanaged(isvc(predictor)) is None
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
+def test_each_form_of_kserve_is_unmanaged_for_its_reason(form: Form) -> None:
+    decide = host_unmanaged if form.kind == "InferenceService" else model_unmanaged
+    found = decide(form.manifest)
+    assert found
+    assert found.reason == form.reason
+
+
+@pytest.mark.parametrize("finalizer", management.HOST_FINALIZERS)
+def test_a_finalizer_of_kserve_makes_an_inferenceservice_unmanaged(finalizer: str) -> None:
+    found = host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", finalizer]))
+    assert str(found) == f"metadata.finalizers: has {finalizer}, so KServe looks after this object"
+    assert host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", "orphan"])) is None
+
+
+@pytest.mark.parametrize("mode", ["ModelMesh", "RawDeployment", "Serverless", "Standard", "Knative", ""])
+def test_each_deployment_mode_makes_an_inferenceservice_unmanaged(mode: str) -> None:
+    found = host_unmanaged(with_metadata(isvc({"triton": {}}), annotations={management.DEPLOYMENT_MODE: mode}))
+    assert found
+    assert found.reason == "KServeDeploymentMode"
+
+
+@pytest.mark.parametrize(
+    ("predictor", "path"),
+    [
+        ({"sklearn": {"storageUri": "gs://a/b"}}, "spec.predictor.sklearn.storageUri"),
+        ({"model": {"modelFormat": {"name": "triton"}, "storageUri": "gs://a/b"}}, "spec.predictor.model.storageUri"),
+        ({"model": {"modelFormat": {"name": "triton"}, "storage": {}}}, "spec.predictor.model.storage"),
+        ({"triton": {}, "storageUris": [{"uri": "gs://a/b"}]}, "spec.predictor.storageUris"),
+        ({"containers": [MULTI], "storageUri": "gs://a/b"}, "spec.predictor.storageUri"),
+        ({"serverOfAFutureRelease": {"storageUri": "gs://a/b"}}, "spec.predictor.serverOfAFutureRelease.storageUri"),
+    ],
+    ids=str,
+)
+def test_a_source_of_its_own_makes_an_inferenceservice_unmanaged(predictor: Manifest, path: str) -> None:
+    assert why(isvc(predictor)) == ("OwnStorage", path)
+
+
+@pytest.mark.parametrize("component", ["transformer", "explainer"])
+def test_a_further_component_makes_an_inferenceservice_unmanaged(component: str) -> None:
+    assert why(isvc({"triton": {}}, **{component: {}})) == ("TransformerOrExplainer", f"spec.{component}")
+    assert host_unmanaged(isvc({"triton": {}}, **{component: None})) is None
+
+
+@pytest.mark.parametrize(
+    "env",
+    [None, [], [{"name": "MULTI_MODEL_SERVER"}], [{"name": "MULTI_MODEL_SERVER", "value": "false"}], ["x"]],
+    ids=str,
+)
+def test_containers_without_multi_model_server_make_an_inferenceservice_unmanaged(env: Any) -> None:
+    found = why(isvc({"containers": [{"name": "kserve-container", "env": env}]}))
+    assert found == ("ContainerNotMultiModel", "spec.predictor.containers")
+
+
+@pytest.mark.parametrize(
+    ("predictor", "sentence"),
+    [
+        ({}, "none is given"),
+        ({"minReplicas": 1, "labels": {"a": "b"}}, "none is given"),
+        ({"autoScaling": {"metrics": []}, "workerSpec": {}, "deploymentStrategy": {}}, "none is given"),
+        ({"containers": []}, "none is given"),
+        ({"pytorch": {}, "onnx": {}}, "none of its servers is one that manyserve runs: onnx, pytorch"),
+        ({"model": {"modelFormat": {"name": "pytorch"}}}, "model has the format 'pytorch'"),
+        ({"model": {"modelFormat": {"name": ["triton"]}}}, "model has the format ['triton']"),
+        ({"model": {}}, "model has no modelFormat.name"),
+    ],
+    ids=str,
+)
+def test_a_predictor_that_manyserve_does_not_run_makes_an_inferenceservice_unmanaged(
+    predictor: Manifest, sentence: str
+) -> None:
+    found = host_unmanaged(isvc(predictor))
+    assert found
+    assert found.reason == "NoKnownPredictor"
+    assert found.message == (
+        f"{sentence}; a host has one of: triton, sklearn, xgboost, lightgbm, containers, model (model with one of "
+        "these formats)"
+    )
+
+
+def test_what_has_no_predictor_at_all_is_left_to_the_rules() -> None:
+    things: list[Manifest] = [{}, {"spec": None}, {"spec": {}}, isvc(None), isvc("triton")]
+    for thing in things:
+        assert host_unmanaged(thing) is None
+
+
+def test_an_object_out_of_scope_is_unmanaged() -> None:
+    for found in (
+        host_unmanaged(with_metadata(isvc({"triton": {}}), namespace="other"), in_scope=False),
+        model_unmanaged({"metadata": {"namespace": "other"}}, in_scope=False),
+    ):
+        assert str(found) == "metadata.namespace: other is not in the scope of this manyserve"
+
+
+def test_a_model_is_unmanaged_by_its_finalizer_alone() -> None:
+    found = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
+    assert found
+    assert found.reason == "KServeFinalizer"
+    for finalizers in (None, [], ["orphan"], ["inferenceservice.finalizers"]):
+        assert model_unmanaged({"metadata": {"finalizers": finalizers, "annotations": MODE}}) is None
+
+
+ROWS: tuple[tuple[str, Manifest], ...] = (
+    ("KServeFinalizer", {"metadata": {"finalizers": ["inferenceservice.finalizers"]}}),
+    ("KServeDeploymentMode", {"metadata": {"annotations": MODE}}),
+    ("OwnStorage", {"spec": {"predictor": {"storageUris": [{"uri": "gs://a/b"}]}}}),
+    ("TransformerOrExplainer", {"spec": {"transformer": {}}}),
+    ("ContainerNotMultiModel", {"spec": {"predictor": {"containers": [{"name": "c"}]}}}),
+)
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(ROWS, 2)), ids=lambda each: each[0])
+def test_the_first_row_of_the_table_that_matches_gives_the_reason(
+    first: tuple[str, Manifest], second: tuple[str, Manifest]
+) -> None:
+    found = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]), in_scope=False)
+    assert found
+    assert found.reason == first[0]
+
+
+def test_the_scope_is_the_last_row() -> None:
+    found = host_unmanaged(isvc({"pytorch": {}}), in_scope=False)
+    assert found
+    assert found.reason == "NoKnownPredictor"
+
+
+def _merged(left: Manifest, right: Manifest) -> Manifest:
+    both = {key: left[key] | value if isinstance(left.get(key), dict) else value for key, value in right.items()}
+    if isinstance(left.get("spec"), dict) and "predictor" in right.get("spec", {}):
+        both["spec"]["predictor"] = left["spec"].get("predictor", {}) | right["spec"]["predictor"]
+    return left | both
+
+
+_PARTS = st.sampled_from(
+    ["predictor", "model", "modelFormat", "triton", "containers", "env", "storage", "storageUri", "transformer", "name"]
+)
+_SHAPES = st.recursive(JSON, lambda inner: st.dictionaries(_PARTS, inner, max_size=4) | st.lists(inner, max_size=2))
+
+
+@given(metadata=JSON, spec=_SHAPES)
+def test_any_json_has_a_decision(metadata: Any, spec: Any) -> None:
+    for found in (
+        host_unmanaged({"metadata": metadata, "spec": spec}),
+        host_unmanaged({"metadata": {"finalizers": metadata, "annotations": spec}, "spec": {"predictor": spec}}),
+        host_unmanaged({"metadata": metadata, "spec": spec}, in_scope=False),
+        model_unmanaged({"metadata": {"finalizers": spec}}),
+        model_unmanaged({"metadata": metadata}, in_scope=False),
+    ):
+        assert found is None or (isinstance(found, Unmanaged) and str(found).startswith(("spec", "metadata")))

@@ -1,0 +1,46 @@
+"""The rights that the chart gives the two programs when it is set for some namespaces, for a test's release."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from webhooks.render import CHART, helm
+
+from tests.support.kubectl import Kubectl, Refused
+
+KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+
+
+REGISTERED = ("Secret", "ValidatingWebhookConfiguration")
+
+
+def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> None:
+    """Create the accounts, roles and bindings of a release in kubectl's namespace, by whose name its objects begin."""
+    release = kubectl.namespace
+    settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
+    text = helm("template", release, str(CHART), "--namespace", release, "--set", "rbac.aggregate=false", *settings)
+    for each in yaml.safe_load_all(text):
+        if each and each["kind"] in kinds:
+            replace(kubectl, namespace=each["metadata"].get("namespace", release)).apply(each)
+
+
+def as_account(kubeconfig: Path, kubectl: Kubectl, account: str, folder: Path) -> Path:
+    """Return a kubeconfig for a ServiceAccount of kubectl's namespace."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": kubectl("create", "token", account).strip()}
+    own = folder / f"{account}.kubeconfig"
+    own.write_text(yaml.safe_dump(config))
+    return own
+
+
+def may(kubectl: Kubectl, account: str, verb: str, resource: str, *where: str) -> bool:
+    """Return what `kubectl auth can-i` says of an account, such as `system:serviceaccount:NAMESPACE:NAME`."""
+    try:
+        kubectl("auth", "can-i", verb, resource, f"--as={account}", *where)
+    except Refused as refused:
+        if str(refused).endswith("no"):
+            return False
+        raise
+    return True

@@ -1,0 +1,150 @@
+"""KServe, played on the real cluster: its CRDs, webhooks and controller's Deployment, and a host that answers.
+
+The pods of the host are those that our operator makes, since KServe's images are in no registry here. All else is as
+KServe 0.11 and newer leaves it in the RawDeployment mode.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from manyserve.api import servingconfig
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import HOST_LABEL
+from manyserve.plan.pod_template import build_pod_template
+from tests.support import kserve_children as kserve
+from tests.support.foreign_crds import permissive_crds
+from tests.support.kubectl import Kubectl, Manifest, eventually
+
+NAMESPACE = "kserve"
+CONTROLLER = "kserve-controller-manager"
+SYSTEM = "manyserve-system"
+BUSYBOX = "docker.io/manyserve/busybox:1"
+INGRESS = {
+    "ingressDomain": "example.com",
+    "ingressClassName": "contour",
+    "domainTemplate": "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}",
+    "urlScheme": "http",
+}
+_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+SLEEPER = {
+    "terminationGracePeriodSeconds": 0,
+    "containers": [{"name": "main", "image": BUSYBOX, "command": ["sleep", "3600"], "securityContext": _SECURITY}],
+}
+
+
+@dataclass
+class PlayedKServe:
+    """KServe in the cluster, and its objects in one namespace."""
+
+    kubectl: Kubectl
+    pod_spec: Manifest
+
+    def install(self) -> None:
+        """Have KServe's CRDs, its controller's Deployment, its configuration and its record of Helm."""
+        self.kubectl("replace", "-f", "-", text=json.dumps({"kind": "List", "apiVersion": "v1", "items": crds()}))
+        self.kubectl("create", "namespace", NAMESPACE)
+        labels = {"control-plane": CONTROLLER}
+        spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": SLEEPER}}
+        record = {"owner": "helm", "name": "kserve-crd", "status": "deployed", "version": "1"}
+        for manifest in (
+            named("Deployment", "apps/v1", CONTROLLER, spec=spec),
+            named("ConfigMap", "v1", "inferenceservice-config", data={"ingress": json.dumps(INGRESS)}),
+            named("Secret", "v1", "sh.helm.release.v1.kserve-crd.v1", labels=record, type="helm.sh/release.v1"),
+        ):
+            Kubectl(self.kubectl.env, NAMESPACE).apply(manifest)
+
+    def install_webhooks(self) -> None:
+        """Have KServe's webhooks; nobody answers behind them."""
+        host, pods = webhook("inferenceservices"), webhook("pods", HOST_LABEL)
+        for kind, name, webhooks in (
+            ("Mutating", "inferenceservice.serving.kserve.io", [host, pods]),
+            ("Validating", "inferenceservice.serving.kserve.io", [host]),
+            ("Validating", "trainedmodel.serving.kserve.io", [webhook("trainedmodels")]),
+        ):
+            api_version = "admissionregistration.k8s.io/v1"
+            self._put(named(f"{kind}WebhookConfiguration", api_version, name, webhooks=webhooks))
+
+    def remove_webhooks(self) -> None:
+        """Delete the webhooks that are there, as if KServe answered behind them."""
+        kinds = "mutatingwebhookconfiguration,validatingwebhookconfiguration"
+        found = self.kubectl("get", kinds, "-o", "name").split()
+        for each in [name for name in found if name.endswith(".serving.kserve.io")]:
+            self.kubectl("delete", each)
+
+    def take(self, host: Manifest) -> None:
+        """Make what KServe makes for a host, and lead requests to its pods when these are ready."""
+        name = host["metadata"]["name"]
+        for child in (kserve.deployment(host, self.pod_spec), kserve.service(host), kserve.autoscaler(host)):
+            self._put(child)
+        self.kubectl("rollout", "status", f"deployment/{name}-predictor", "--timeout=180s", limit=200)
+        hostnames = [self.hostname(name), self.hostname(f"{name}-predictor")]
+        self._put(kserve.ingress(host, *hostnames, class_name=INGRESS["ingressClassName"]))
+
+    def _put(self, manifest: Manifest) -> None:
+        """Create an object, or replace the one that is there, as KServe's client does."""
+        found = self.kubectl.exists(manifest["kind"], manifest["metadata"]["name"])
+        self.kubectl("replace" if found else "create", "-f", "-", text=json.dumps(manifest))
+
+    def hostname(self, name: str) -> str:
+        """Return the host name of a Service by KServe's template."""
+        return f"{name}-{self.kubectl.namespace}.example.com"
+
+
+def webhook(resources: str, label: str | None = None) -> Manifest:
+    """Return a webhook behind which nobody answers, for objects with a label or for all."""
+    selector = {"objectSelector": {"matchExpressions": [{"key": label, "operator": "Exists"}]}} if label else {}
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [resources]}
+    service = {"namespace": NAMESPACE, "name": "kserve-webhook-server-service"}
+    return selector | {
+        "name": f"{resources}.kserve-webhook-server.test",
+        "clientConfig": {"service": service},
+        "rules": [rule],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+
+
+def crds() -> list[Manifest]:
+    """Return CRDs like KServe's, with a conversion webhook, which KServe 0.8 has."""
+    service = {"namespace": NAMESPACE, "name": "kserve-webhook-server-service", "path": "/convert"}
+    webhook = {"conversionReviewVersions": ["v1beta1"], "clientConfig": {"service": service}}
+    conversion = {"strategy": "Webhook", "webhook": webhook}
+    return [each | {"spec": each["spec"] | {"conversion": conversion}} for each in permissive_crds()]
+
+
+def named(kind: str, api_version: str, name: str, labels: dict[str, str] | None = None, **parts: Any) -> Manifest:
+    """Return an object of no owner."""
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": labels or {}}} | parts
+
+
+def pod_spec_of(kubectl: Kubectl, host: Manifest) -> Manifest:
+    """Return the pods' specification that our operator makes for a host, by the configuration in force."""
+    config = Kubectl(kubectl.env, SYSTEM).get("configmap", "inferenceservice-config")["data"]
+    whole = host | {"metadata": {"name": host["metadata"]["name"], "namespace": kubectl.namespace, "uid": "none"}}
+    template = build_pod_template(InferenceService.from_wire(whole), servingconfig.parse(config))
+    spec: Manifest = template["spec"]
+    return spec
+
+
+def installed(env: dict[str, str], *words: str) -> None:
+    """Install or upgrade our chart with the values of the local cluster."""
+    command = ["helm", "upgrade", "--install", "manyserve", "deploy/chart", "--namespace", SYSTEM, "--create-namespace"]
+    values = ["-f", "deploy/local/values.yaml", "--wait", "--timeout", "3m"]
+    subprocess.run([*command, *values, *words], env=env, check=True, capture_output=True, timeout=240)
+
+
+def gone(kubectl: Kubectl, *things: str) -> None:
+    """Wait until objects are not there any more."""
+    for each in things:
+        eventually(lambda each=each: not kubectl.exists(*each.split("/")), f"{each} is gone", 60)  # type: ignore[misc]

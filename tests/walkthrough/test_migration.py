@@ -1,0 +1,264 @@
+"""docs/migrating-from-kserve.md, command by command: a host of KServe comes to manyserve and goes back, and answers on.
+
+KServe is played (`played_kserve`); the pods, the model servers, the gateway and manyserve are real.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from manyserve.api import names
+from manyserve.plan.management import DEPLOYMENT_MODE, HOST_FINALIZERS
+from tests.support import kserve_children as kserve
+from tests.support.document import headings, script
+from tests.support.figures import Figures, reports
+from tests.support.kubectl import Kubectl, Manifest, condition
+from tests.walkthrough.asking import asking
+from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.conftest import ROOT
+from tests.walkthrough.played_kserve import CONTROLLER, NAMESPACE, SLEEPER, PlayedKServe, gone, installed, pod_spec_of
+from tests.walkthrough.things import CIFAR, STRING, model
+
+DOC = ROOT / "docs" / "migrating-from-kserve.md"
+HOST, SINGLE = "triton-mms", "iris"
+RATE = 20
+SETTINGS = "NAMESPACE=models HOST=triton-mms SINGLE=iris KSERVE=kserve BACKUP=kserve-backup"
+LOCAL = ("helm install manyserve deploy/chart", "helm install manyserve deploy/chart -f deploy/local/values.yaml")
+STRINGS = [str(number) for number in range(1, 17)]
+OTHER_STEPS = ("What can come", "When objects are stored in another version")
+"""The settings, and a case that tests/contract/test_migration.py has."""
+LEFT_ALONE = ("isvc/iris", "tm/lonely", "deployment/iris-predictor")
+
+
+@dataclass
+class Page:
+    """The page, for one namespace."""
+
+    env: dict[str, str]
+    namespace: str
+    backup: Path
+
+    def run(self, step: str) -> str:
+        """Run the commands of a step, and return what they printed. Fails with what went wrong."""
+        settings = f"NAMESPACE={self.namespace} HOST={HOST} SINGLE={SINGLE} KSERVE={NAMESPACE} BACKUP={self.backup}"
+        commands = script(DOC, step).replace(*LOCAL)
+        done = subprocess.run(
+            ["bash", "-c", f"set -euo pipefail\n{settings}\n{commands}"],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, f"{step}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    return reports(request.config)["unmanaged"]
+
+
+@pytest.fixture
+def played(cluster: Cluster, kubectl: Kubectl) -> Iterator[PlayedKServe]:
+    """KServe in place of manyserve; at the end manyserve is there again."""
+    found = PlayedKServe(kubectl, pod_spec_of(kubectl, stored_host()))
+    subprocess.run(["helm", "uninstall", "manyserve", "-n", "manyserve-system", "--wait"], env=cluster.env, check=True)
+    try:
+        found.install()
+        yield found
+    finally:
+        found.remove_webhooks()
+        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+        kubectl("replace", "-f", str(ROOT / "crds"))
+        installed(cluster.env, "--take-ownership", "--set", "crds.takeOwnership=true")
+
+
+def stored_host() -> Manifest:
+    """Return a host as KServe 0.8 and newer stores it."""
+    resources = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "64Mi"}}
+    server = {"modelFormat": {"name": "triton"}, "name": "", "protocolVersion": "v2", "runtime": "kserve-tritonserver"}
+    host = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": HOST}}
+    return host | {"spec": {"predictor": {"model": server | {"resources": resources}}}}
+
+
+def models() -> list[Manifest]:
+    strings = model("simple-string", on=HOST, uri=STRING, framework="tensorflow")
+    return [model("cifar10", on=HOST, uri=CIFAR), strings]
+
+
+def populate(played: PlayedKServe) -> Manifest:
+    """Have a host of KServe that answers, and objects that cannot come; return the host."""
+    kubectl = played.kubectl
+    server = {"modelFormat": {"name": "sklearn"}, "storageUri": "gs://bucket/iris", "future": [1]}
+    single = stored_host() | {"metadata": {"name": SINGLE}, "spec": {"predictor": {"model": server}}}
+    lonely = kserve.kept_model(model("lonely", on=SINGLE))
+    kept = [kserve.kept_model(each) for each in models()]
+    kubectl.apply(*map(kserve.kept_by_kserve, (stored_host(), single)), *kept, lonely)
+    host = kubectl.get("isvc", HOST)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    for thing in (f"isvc/{HOST}", "tm/cifar10", "tm/simple-string"):
+        status = json.dumps({"status": {"conditions": [ready], "observedGeneration": 1}})
+        kubectl("patch", thing, "--subresource=status", "--type=merge", "-p", status)
+    kubectl.apply(kserve.model_config(host, *models()), kserve.deployment(kubectl.get("isvc", SINGLE), SLEEPER))
+    played.take(host)
+    return host
+
+
+def requests_of(cluster: Cluster, played: PlayedKServe) -> list[urllib.request.Request]:
+    """Return a request to each model, by the host name that KServe gave the host."""
+    headers = {"Host": played.hostname(HOST), "Content-Type": "application/json"}
+    tensors = [{"name": name, "shape": [1, 16], "datatype": "BYTES", "data": STRINGS} for name in ("INPUT0", "INPUT1")]
+    base, body = f"{cluster.gateway}/v2/models", json.dumps({"inputs": tensors}).encode()
+    return [
+        urllib.request.Request(f"{base}/simple-string/infer", data=body, headers=headers),
+        urllib.request.Request(f"{base}/cifar10/ready", headers=headers),
+    ]
+
+
+def identities(kubectl: Kubectl) -> dict[str, str]:
+    return {each["metadata"]["name"]: each["metadata"]["uid"] for each in kubectl.list("isvc,tm")}
+
+
+def specs(kubectl: Kubectl) -> dict[str, Manifest]:
+    return {each["metadata"]["name"]: each["spec"] for each in kubectl.list("isvc,tm")}
+
+
+def versions(kubectl: Kubectl) -> list[str]:
+    """Return the versions of what stays KServe's; a Deployment has its generation, since its status is Kubernetes'."""
+    found = [kubectl.get(*each.split("/"))["metadata"] for each in LEFT_ALONE]
+    return [*(each["resourceVersion"] for each in found[:2]), str(found[2]["generation"])]
+
+
+def test_every_command_of_the_page_is_run_here() -> None:
+    assert headings(DOC) == ["What can come", *STEPS, "When objects are stored in another version"]
+    assert script(DOC, "What can come") == SETTINGS
+    assert LOCAL[0] in script(DOC, STEPS[3])
+
+
+STEPS = [
+    "1. Back up",
+    "2. Stop KServe",
+    "3. Replace the CRDs",
+    "4. Install manyserve",
+    "5. Find the hosts",
+    "6. Migrate a host",
+    "7. Remove what is left over",
+    "8. What stays in KServe's form",
+    "9. Back to KServe",
+    "10. Remove what manyserve made",
+]
+
+
+def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_lost(
+    cluster: Cluster, played: PlayedKServe, figures: Figures, tmp_path: Path
+) -> None:
+    kubectl = played.kubectl
+    host = populate(played)
+    page = Page(cluster.env, kubectl.namespace, tmp_path / "backup")
+    before, were, alone = identities(kubectl), specs(kubectl), versions(kubectl)
+    asked_for = requests_of(cluster, played)
+    wait_answered(asked_for)
+    played.install_webhooks()
+    with asking(*asked_for, rate=RATE) as asked:
+        for step in STEPS[:4]:
+            page.run(step)
+        check_installed(kubectl, page)
+        listed = page.run(STEPS[4])
+        assert f"{kubectl.namespace}" in listed
+        assert "gs://bucket/iris" in listed
+        seconds = timed(lambda: page.run(STEPS[5]))
+        check_migrated(kubectl)
+        assert versions(kubectl) == alone, "what cannot come is left alone"
+        page.run(STEPS[6])
+        gone(kubectl, f"deployment/{HOST}-predictor", f"hpa/{HOST}-predictor")
+        assert leads_to(kubectl, f"{HOST}-predictor") == leads_to(kubectl, HOST) != set()
+        assert identities(kubectl) == before
+        assert specs(kubectl) == were, "no spec was rewritten"
+        page.run(STEPS[7])
+        gone(kubectl, f"isvc/{SINGLE}", f"deployment/{SINGLE}-predictor")
+
+        page.run(STEPS[8])
+        played.remove_webhooks()
+        kubectl("patch", f"isvc/{HOST}", "--type=merge", "-p", json.dumps({"metadata": marks()}))
+        assert condition(kubectl.get("tm", "cifar10")).get("status") == "True", "the models keep their places"
+        played.take(host)
+        page.run(STEPS[9])
+        gone(kubectl, f"deployment/{names.deployment(HOST)}", f"service/{HOST}")
+        time.sleep(2)  # of requests that only KServe's pods can answer
+    assert {name: uid for name, uid in identities(kubectl).items() if name != "lonely"} == {
+        name: uid for name, uid in before.items() if name not in (SINGLE, "lonely")
+    }
+    figures.take("seconds of the migration of a host", seconds, "s", below=120)
+    lost = len(asked.lost)
+    figures.take(f"requests lost over the migration and back, of {asked.count}", lost, "", exactly=0)
+    assert asked.lost == []
+    assert asked.count > RATE * 10
+    check_deletable(kubectl)
+
+
+def marks() -> Manifest:
+    """Return what KServe puts on a host again."""
+    return {"finalizers": list(HOST_FINALIZERS[:1])}
+
+
+def check_installed(kubectl: Kubectl, page: Page) -> None:
+    crd = kubectl.get("crd", "inferenceservices.serving.kserve.io")
+    assert crd["spec"]["conversion"] == {"strategy": "None"}
+    assert Kubectl(kubectl.env, NAMESPACE).list("secret", "-l", "owner=helm") == []
+    assert "kserve-crd" in (page.backup / "releases.yaml").read_text()
+    assert Kubectl(kubectl.env, NAMESPACE).get("deployment", CONTROLLER)["spec"]["replicas"] == 0
+
+
+def check_migrated(kubectl: Kubectl) -> None:
+    host = kubectl.get("isvc", HOST)
+    assert host["status"]["models"] == "2/2"
+    assert not host["metadata"].get("finalizers")
+    assert DEPLOYMENT_MODE not in host["metadata"].get("annotations", {})
+    (rule,) = kubectl.get("ingress", HOST)["spec"]["rules"]
+    assert rule["http"]["paths"][0]["backend"]["service"]["name"] == HOST
+    for name in ("cifar10", "simple-string"):
+        assert kubectl.get("tm", name)["status"]["loaded"] == "1/1"
+
+
+def leads_to(kubectl: Kubectl, service: str) -> set[str]:
+    """Return the addresses of the pods behind a Service."""
+    found = kubectl.list("endpointslice", "-l", f"kubernetes.io/service-name={service}")
+    return {address for each in found for end in each.get("endpoints") or () for address in end["addresses"]}
+
+
+def check_deletable(kubectl: Kubectl) -> None:
+    """Delete all objects, with KServe's finalizers where they are."""
+    for thing in kubectl("get", "isvc,tm", "-o", "name").split():
+        kubectl("delete", thing, "--wait=false")
+        if kubectl.exists(*thing.split("/")):
+            kubectl("patch", thing, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
+    assert kubectl.list("isvc,tm") == []
+
+
+def wait_answered(asked_for: list[urllib.request.Request]) -> None:
+    for each in asked_for:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(each, timeout=5):
+                    break
+            except OSError:
+                assert time.monotonic() < end, f"{each.full_url} is not answered by KServe's pods"
+                time.sleep(0.2)
+
+
+def timed(work: object) -> float:
+    assert callable(work)
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began

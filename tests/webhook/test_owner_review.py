@@ -1,0 +1,74 @@
+"""A model that is created with an InferenceService as its owner that is not there is refused, with what helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manyserve.webhook.owner_review import COMMAND
+from tests.support.make import host_object, model_object
+from tests.webhook.make import ask, cache_of, message
+
+HOST = host_object()
+
+
+def owned(uid: str, **fields: Any) -> dict[str, Any]:
+    """Return a model that an InferenceService owns."""
+    owner = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "triton-mms", "uid": uid}
+    model = model_object()
+    return model | {"metadata": model["metadata"] | {"ownerReferences": [owner | fields]}}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("hosts", [[], [HOST]], ids=["no host", "another host"])
+def test_an_owner_that_is_not_there_is_refused_with_the_command_that_removes_it(
+    hosts: list[dict[str, Any]], dry_run: bool
+) -> None:
+    assert message(ask(cache_of(*hosts), owned("uid-old"), dryRun=dry_run)) == (
+        "metadata.ownerReferences[0]: InferenceService 'triton-mms' with uid 'uid-old' does not exist, and Kubernetes "
+        "deletes an object that has an owner which does not exist. A model needs no owner. If it comes from a backup, "
+        f"restore it without owner references: {COMMAND}"
+    )
+
+
+def test_an_inference_service_of_the_other_group_is_no_owner_that_is_there() -> None:
+    other = owned("uid-triton-mms", apiVersion="serving.manyserve.io/v1beta1")
+    assert "does not exist" in message(ask(cache_of(HOST), other))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        owned("uid-triton-mms"),
+        owned("x", kind="ConfigMap", apiVersion="v1"),
+        owned("x", apiVersion="example.com/v1"),
+    ],
+)
+def test_the_present_host_and_other_kinds_may_be_owners(model: dict[str, Any]) -> None:
+    assert ask(cache_of(HOST), model).allowed
+
+
+@pytest.mark.parametrize("odd", [None, {}, [7], "x", [{"kind": "InferenceService"}]])
+def test_what_is_no_owner_reference_is_not_judged(odd: Any) -> None:
+    model = model_object()
+    outcome = ask(cache_of(HOST), model | {"metadata": model["metadata"] | {"ownerReferences": odd}})
+    assert outcome.allowed or "does not exist" not in message(outcome)
+
+
+def test_an_update_of_a_model_with_an_old_owner_passes() -> None:
+    old = owned("uid-old")
+    model = old["spec"]["model"] | {"storageUri": "gs://bucket/new"}
+    assert ask(cache_of(HOST), old | {"spec": old["spec"] | {"model": model}}, old).allowed
+
+
+@pytest.mark.parametrize(
+    "spec", [{"predictor": 7}, {"predictor": {"huggingface": {}}}], ids=["unreadable", "unmanaged"]
+)
+def test_an_inference_service_that_is_no_host_is_there_too_and_its_uid_decides(spec: dict[str, Any]) -> None:
+    cache = cache_of()
+    cache.host_changed(None, HOST | {"spec": spec})
+    assert ask(cache, owned("uid-triton-mms")).allowed
+    assert "does not exist" in message(ask(cache, owned("uid-old")))
+    cache.host_changed(HOST, None)
+    assert "does not exist" in message(ask(cache, owned("uid-triton-mms")))
