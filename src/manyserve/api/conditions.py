@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from manyserve.api.base import Wire
 
 Status = Literal["True", "False", "Unknown"]
-STATUSES: tuple[Status, ...] = get_args(Status)
+_KNOWN: dict[str, Status] = {each: each for each in get_args(Status)}
 
 READY = "Ready"
 # of a host
@@ -46,21 +46,16 @@ Reason = Annotated[str, _cut(REASON_LIMIT)]
 """One word for programs, cut likewise: it may be a pod's, and nobody bounds those."""
 
 
-def _known_status(status: Any) -> Any:
+def known_status(status: str) -> Status:
     """Return Unknown for a status that is none: another controller may have written it."""
-    return "Unknown" if isinstance(status, str) and status not in STATUSES else status
+    return _KNOWN.get(status, "Unknown")
 
 
 class Condition(Wire):
     """One condition of an object's status."""
 
     type: Annotated[str, Field(description="What this condition is about.")]
-    status: Annotated[
-        Status,
-        BeforeValidator(_known_status),
-        WithJsonSchema({"type": "string"}),
-        Field(description="Whether it holds."),
-    ]
+    status: Annotated[str, Field(description="Whether it holds: True, False or Unknown.")]
     reason: Annotated[Reason | None, Field(description="One word for why, for programs.")] = None
     message: Annotated[Message | None, Field(description="One sentence for why, for people.")] = None
     last_transition_time: Annotated[str | None, Field(description="When the status last flipped.")] = None
@@ -75,7 +70,7 @@ def condition(
 
 
 def _shared(own: Condition) -> Condition:
-    return condition(own.type, own.status, own.reason, own.message, own.last_transition_time)
+    return condition(own.type, known_status(own.status), own.reason, own.message, own.last_transition_time)
 
 
 Shared = Annotated[Condition, AfterValidator(_shared)]
@@ -118,7 +113,7 @@ def _timed(old: Condition | None, new: Condition, now: datetime) -> Condition:
 
 
 def _since(new: Condition, moment: str) -> Condition:
-    return condition(new.type, new.status, new.reason, new.message, moment)
+    return condition(new.type, known_status(new.status), new.reason, new.message, moment)
 
 
 @lru_cache(maxsize=64)  # a plan says the same moment six times for each of its models

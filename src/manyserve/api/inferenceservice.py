@@ -7,6 +7,7 @@ that are not supported yet stand in `api.unsupported`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -95,18 +96,18 @@ class PredictorSpec(PodFields):
     scale_target: Annotated[int | None, Field(description="Percent of the request to aim at; unset: 80.")] = None
     scale_metric: Annotated[str | None, Field(description="Scaled by: cpu, or memory; unset: cpu.")] = None
 
-    @property
+    @cached_property
     def given(self) -> tuple[str, ...]:
         """The fields in which a server stands; exactly one in a host that can run."""
         return tuple(name for name in PREDICTORS if getattr(self, name) not in (None, ()))
 
-    @property
+    @cached_property
     def field(self) -> str:
         """The field in which the server stands, as a part of a path: `triton`, `model`, `containers[0]`, or empty."""
         name = next(iter(self.given), "")
         return "containers[0]" if name == "containers" else name
 
-    @property
+    @cached_property
     def framework_server(self) -> ServerFields | None:
         """The server that the operator knows how to run, None for one of the user's own and for other frameworks."""
         if self.field in FRAMEWORKS:
@@ -118,14 +119,14 @@ class PredictorSpec(PodFields):
         """The server's container fields, whichever predictor it is."""
         return self.framework_server or (self.containers or (ContainerFields(),))[0]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The predictor's name: `triton`, or `containers` for a server of the user's own; empty when none is given."""
         if self.field == "model" and self.model is not None:
             return self.model.model_format.name if self.framework_server else ""
         return self.field.partition("[")[0]
 
-    @property
+    @cached_property
     def protocol(self) -> str:
         """The inference protocol that the server speaks, `v1` or `v2`."""
         given = self.framework_server.protocol_version if self.framework_server else None

@@ -6,9 +6,7 @@ opaque part. What stands there is Kubernetes' to judge.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import cache
-from itertools import islice
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, Field
@@ -29,36 +27,35 @@ class Whole(Wire):
     @classmethod
     def from_wire(cls, data: Any) -> Self:
         """Parse the JSON form. Raises `pydantic.ValidationError`."""
-        if not isinstance(data, Mapping):
+        if not isinstance(data, dict):
             return super().from_wire(data)
-        return super().from_wire({**data, "unknownFields": carried(cls, data.get("spec"))})
+        found = carried(cls, data.get("spec"))
+        return super().from_wire({**data, "unknownFields": found} if found else data)
 
 
 def carried(kind: type[Whole], spec: Any) -> tuple[str, ...]:
     """Return the paths of the unknown fields of a spec that an object of this kind carries."""
     part = _parts(kind).get("spec")
-    if part is None or not isinstance(spec, Mapping):
+    if part is None or not isinstance(spec, dict):
         return ()
-    return tuple(islice(unknown_fields(part, spec, "spec"), MOST))
+    return tuple(unknown_fields(part, spec, "spec")[:MOST])
 
 
-def unknown_fields(kind: type[BaseModel], data: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield the path of each field that the type does not know and that is not null, in the order of the object."""
-    known = _parts(kind)
+def unknown_fields(kind: type[BaseModel], data: dict[str, Any], path: str) -> list[str]:
+    """Return the path of each field that the type does not know and that is not null, in the order of the object."""
+    known, found = _parts(kind), []
     for name, value in data.items():
         if name not in known:
             if value is not None:
-                yield _path(path, name)
-            continue
-        part = known[name]
-        if part is None:
-            continue
-        if isinstance(value, Mapping):
-            yield from unknown_fields(part, value, f"{path}.{name}")
-        elif isinstance(value, list):
-            for index, each in enumerate(value):
-                if isinstance(each, Mapping):
-                    yield from unknown_fields(part, each, f"{path}.{name}[{index}]")
+                found.append(_path(path, name))
+        elif (part := known[name]) is not None:
+            if isinstance(value, dict):
+                found += unknown_fields(part, value, f"{path}.{name}")
+            elif isinstance(value, list):
+                inner = ((index, each) for index, each in enumerate(value) if isinstance(each, dict))
+                for index, each in inner:
+                    found += unknown_fields(part, each, f"{path}.{name}[{index}]")
+    return found
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from manyserve.api import names
-from manyserve.api.conditions import LOADED, Condition, condition
+from manyserve.api.conditions import LOADED, Condition, condition, known_status
 from manyserve.api.modelconfig import Entry
 from manyserve.api.storageuri import claim_of
 from manyserve.plan.loading import still_served
@@ -48,4 +48,4 @@ def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Se
         message = f"pods are being replaced by ones that mount PersistentVolumeClaim {claim}; {without[0].name} has not"
     else:
         return loaded
-    return condition(LOADED, loaded.status, reason, f"{message}{still_served(entry, replicas)}")
+    return condition(LOADED, known_status(loaded.status), reason, f"{message}{still_served(entry, replicas)}")

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, InferenceService
-from manyserve.plan import server_rules, size_rules
+from manyserve.plan import server_rules
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.field_rules import every_field_of_a_host_is_known
 from manyserve.plan.problem import Problem, shown
+from manyserve.plan.size_rules import numbers_and_sizes_fit
 
 Rule = Callable[[InferenceService], Iterator[Problem]]
 
@@ -112,6 +113,6 @@ RULES: tuple[Rule, ...] = (
     replicas_scale_by_what_is_measured,
     replicas_are_a_range,
     own_server_takes_several_models,
-    *size_rules.RULES,
+    numbers_and_sizes_fit,
     *server_rules.RULES,
 )
