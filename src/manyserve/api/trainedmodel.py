@@ -123,7 +123,7 @@ class PlacedBy(Lean):
     """The host that placed a model."""
 
     name: Annotated[str, Field(max_length=253, description="Name of the InferenceService.")]
-    uid: Annotated[str, Field(max_length=128, description="Its uid: one that has the name later is another host.")]
+    uid: Annotated[str, Field(max_length=253, description="Its uid: one that has the name later is another host.")]
 
 
 @lru_cache(maxsize=4096)
@@ -148,6 +148,14 @@ class TrainedModelStatus(Lean):
     loaded: Annotated[str | None, Field(max_length=32, description="Loaded replicas of replicas, such as 2/3.")] = None
     last_failure: Annotated[Failure | None, Field(description="The last failure, while it lasts.")] = None
     observed_generation: Annotated[int | None, Field(ge=0, description="Generation that this status is about.")] = None
+    observed_uid: Annotated[
+        str | None,
+        Field(
+            max_length=253,
+            description="uid of the TrainedModel that this status is about. A status that was restored from a backup "
+            "has another one, and nothing is decided by it.",
+        ),
+    ] = None
     placed_by: Annotated[
         PlacedBy | None,
         Field(
