@@ -47,6 +47,10 @@ def nested(spec: dict[str, Any], inner: dict[str, Any], name: str = "predictor")
         (PRUNES | {"properties": {"spec": PRESERVES}}, None),
         (PRESERVES | nested(PRUNES, PRESERVES), "spec"),
         (nested(PRESERVES, PRESERVES | {"x-kubernetes-preserve-unknown-fields": False}), "spec.predictor"),
+        (nested(PRESERVES, PRESERVES | {"properties": {"triton": PRUNES}}), "spec.predictor.triton"),
+        (nested(PRESERVES, {"type": "array", "items": PRUNES}, "containers"), "spec.containers[]"),
+        (nested(PRESERVES, PRUNES | {"additionalProperties": {"type": "string"}}, "labels"), None),
+        (nested(PRESERVES, PRUNES | {"additionalProperties": PRUNES}, "maps"), "spec.maps[]"),
     ],
 )
 def test_a_schema_prunes_where_it_does_not_preserve_unknown_fields(schema: dict[str, Any], pruned: str | None) -> None:

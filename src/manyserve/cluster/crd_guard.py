@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from manyserve.api.names import GROUP
@@ -23,11 +23,8 @@ from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL, Kind
 POLL_SECONDS = 5.0
 FIRST_POLL_SECONDS = 0.5
 """Between polls until the first answer: a CRD is published about a second after it was created."""
-GUARDED: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
-    INFERENCE_SERVICE: (("spec",), ("spec", "predictor")),
-    TRAINED_MODEL: (("spec",), ("spec", "model")),
-}
-"""The kinds, and where each must preserve unknown fields."""
+GUARDED = (INFERENCE_SERVICE, TRAINED_MODEL)
+"""The kinds of which the whole spec must preserve unknown fields."""
 INDEX = "/openapi/v3"
 INSTALL = f"manyserve crds --group {GROUP} | kubectl apply --server-side --force-conflicts -f -"
 _PRESERVES = "x-kubernetes-preserve-unknown-fields"
@@ -124,11 +121,12 @@ def pruning_problem(document: Schema, kind: Kind) -> str | None:
         When the document does not have the kind, as while its CRD is replaced.
     """
     schema = _schema(document, kind)
-    pruned = next((path for path in GUARDED[kind] if not _is_preserved(schema, path)), None)
+    spec = (schema.get("properties") or {}).get("spec")
+    pruned = next(_pruned(schema if spec is None else spec, "spec"), None)
     if pruned is None:
         return None
     return (
-        f"the CRD {_crd(kind)} prunes unknown fields ({'.'.join(pruned)}): nothing is written; "
+        f"the CRD {_crd(kind)} prunes unknown fields ({pruned}): nothing is written; "
         f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
     )
 
@@ -143,14 +141,16 @@ def _schema(document: Schema, kind: Kind) -> Schema:
     raise NotFound(f"{_crd(kind)} is not in its OpenAPI document")
 
 
-def _is_preserved(schema: Schema, path: tuple[str, ...]) -> bool:
-    """Return whether unknown fields of what stands at a path are preserved; what is itself unknown is kept whole."""
-    for name in path:
-        inner = (schema.get("properties") or {}).get(name)
-        if inner is None:
-            break
-        schema = inner
-    return schema.get(_PRESERVES) is True
+def _pruned(schema: Schema, path: str) -> Iterator[str]:
+    """Yield the paths of the objects that lose unknown fields, the outer ones first; a map of strings loses none."""
+    values, items = schema.get("additionalProperties"), schema.get("items")
+    if schema.get("type") == "object" and not values and schema.get(_PRESERVES) is not True:
+        yield path
+    for name, inner in (schema.get("properties") or {}).items():
+        yield from _pruned(inner, f"{path}.{name}")
+    for inner in (values, items):
+        if isinstance(inner, Mapping):
+            yield from _pruned(inner, f"{path}[]")
 
 
 def _crd(kind: Kind) -> str:
