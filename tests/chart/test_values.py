@@ -104,3 +104,9 @@ def test_the_bundle_is_in_the_registration() -> None:
 def test_the_webhook_is_given_whether_it_refuses_what_is_unmanaged(values: tuple[str, ...], said: str) -> None:
     ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
     assert environment(pod)["MANYSERVE_REFUSE_UNMANAGED"] == said
+
+
+def test_values_that_an_older_release_did_not_have_count_as_their_defaults() -> None:
+    """As in `helm upgrade --reuse-values`, which takes the defaults of the older chart."""
+    absent = ("api=null", "scope=null", "crds.takeOwnership=null", "webhook.refuseUnmanaged=null")
+    assert template(*absent) == template()

@@ -157,24 +157,24 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
     - port: 53
 {{- end }}
 
-{{/* The scope as the programs read it. */}}
+{{/* The scope as the programs read it; `helm upgrade --reuse-values` from a release without the value has none. */}}
 {{- define "manyserve.scope" -}}
-{{- if .Values.scope.namespaces -}}
+{{- if (.Values.scope).namespaces -}}
 - name: MANYSERVE_WATCH_NAMESPACES
-  value: {{ join "," .Values.scope.namespaces | quote }}
-{{- else if .Values.scope.namespaceSelector -}}
+  value: {{ join "," (.Values.scope).namespaces | quote }}
+{{- else if (.Values.scope).namespaceSelector -}}
 - name: MANYSERVE_NAMESPACE_SELECTOR
-  value: {{ toJson .Values.scope.namespaceSelector | quote }}
+  value: {{ toJson (.Values.scope).namespaceSelector | quote }}
 {{- end -}}
 {{- end }}
 
 {{/* The namespaces of which the webhook is asked, as matchExpressions: the scope and webhook.namespaceSelector, both. */}}
 {{- define "manyserve.askedNamespaces" -}}
 {{- $found := list -}}
-{{- with .Values.scope.namespaces -}}
+{{- with (.Values.scope).namespaces -}}
 {{- $found = append $found (dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" .) -}}
 {{- end -}}
-{{- range list .Values.scope.namespaceSelector .Values.webhook.namespaceSelector -}}
+{{- range compact (list (.Values.scope).namespaceSelector .Values.webhook.namespaceSelector) -}}
 {{- range $key, $value := .matchLabels -}}
 {{- $found = append $found (dict "key" $key "operator" "In" "values" (list $value)) -}}
 {{- end -}}
