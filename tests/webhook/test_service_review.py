@@ -98,7 +98,16 @@ def test_an_unknown_field_is_refused_with_its_name_and_an_update_that_does_not_t
     sentence = "spec.predictor.foo: is not a field that manyserve knows"
     assert message(ask(cache_of(), old)).startswith(sentence)
     assert message(ask(cache_of(), old, host_object())).startswith(sentence)
-    assert ask(cache_of(), host_object(foo=2, minReplicas=2), old).allowed
+    assert ask(cache_of(), host_object(foo=1, minReplicas=2), old).allowed
+    assert message(ask(cache_of(), host_object(foo=2), old)).startswith(sentence)
+
+
+def test_a_field_that_is_not_supported_may_stay_and_not_change() -> None:
+    old = host_object(logger={"mode": "all"})
+    assert ask(cache_of(), host_object(logger={"mode": "all"}, minReplicas=2), old).allowed
+    said = message(ask(cache_of(), host_object(logger={"mode": "request"}), old))
+    assert said == "spec.predictor.logger: logger is not supported yet"
+    assert ask(cache_of(), host_object(), old).allowed
 
 
 IGNORED_BY_HOSTS: dict[str, tuple[Manifest, str]] = {

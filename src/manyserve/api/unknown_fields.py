@@ -6,7 +6,9 @@ opaque part. What stands there is Kubernetes' to judge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, Field
@@ -35,27 +37,29 @@ class Whole(Wire):
 
 def carried(kind: type[Whole], spec: Any) -> tuple[str, ...]:
     """Return the paths of the unknown fields of a spec that an object of this kind carries."""
+    return tuple(path for path, _ in islice(unknown_fields(kind, spec), MOST))
+
+
+def unknown_fields(kind: type[Whole], spec: Any) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each field of a spec that the type does not know and that is not null, in their order."""
     part = _parts(kind).get("spec")
-    if part is None or not isinstance(spec, dict):
-        return ()
-    return tuple(unknown_fields(part, spec, "spec")[:MOST])
+    if part is not None and isinstance(spec, dict):
+        yield from _unknown(part, spec, "spec")
 
 
-def unknown_fields(kind: type[BaseModel], data: dict[str, Any], path: str) -> list[str]:
-    """Return the path of each field that the type does not know and that is not null, in the order of the object."""
-    known, found = _parts(kind), []
+def _unknown(kind: type[BaseModel], data: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    known = _parts(kind)
     for name, value in data.items():
         if name not in known:
             if value is not None:
-                found.append(_path(path, name))
+                yield _path(path, name), value
         elif (part := known[name]) is not None:
             if isinstance(value, dict):
-                found += unknown_fields(part, value, f"{path}.{name}")
+                yield from _unknown(part, value, f"{path}.{name}")
             elif isinstance(value, list):
                 inner = ((index, each) for index, each in enumerate(value) if isinstance(each, dict))
                 for index, each in inner:
-                    found += unknown_fields(part, each, f"{path}.{name}[{index}]")
-    return found
+                    yield from _unknown(part, each, f"{path}.{name}[{index}]")
 
 
 @cache
