@@ -50,7 +50,7 @@ def why(thing: Manifest) -> tuple[str, str] | None:
         {"triton": {}, "containers": [{"name": "sidecar"}]},
         {"triton": {}, "logger": {"storage": {"key": "a"}}, "minReplicas": 0, "future": {"a": 1}},
         {"triton": {}, "annotations": {"storageUri": "gs://a/b"}, "labels": {"storage": "fast"}},
-        {"triton": {"storageUri": ""}},
+        {"triton": {"storageUri": None, "storage": None}, "storageUris": None},
     ],
     ids=str,
 )
@@ -86,6 +86,7 @@ def test_each_deployment_mode_makes_an_inferenceservice_unmanaged(mode: str) -> 
         ({"sklearn": {"storageUri": "gs://a/b"}}, "spec.predictor.sklearn.storageUri"),
         ({"model": {"modelFormat": {"name": "triton"}, "storageUri": "gs://a/b"}}, "spec.predictor.model.storageUri"),
         ({"model": {"modelFormat": {"name": "triton"}, "storage": {}}}, "spec.predictor.model.storage"),
+        ({"model": {"modelFormat": {"name": "triton"}, "storageUri": ""}}, "spec.predictor.model.storageUri"),
         ({"triton": {}, "storageUris": [{"uri": "gs://a/b"}]}, "spec.predictor.storageUris"),
         ({"containers": [MULTI], "storageUri": "gs://a/b"}, "spec.predictor.storageUri"),
         ({"serverOfAFutureRelease": {"storageUri": "gs://a/b"}}, "spec.predictor.serverOfAFutureRelease.storageUri"),
@@ -144,14 +145,6 @@ def test_an_object_without_a_predictor_is_left_to_the_rules() -> None:
         assert host_unmanaged(thing) is None
 
 
-def test_an_object_out_of_scope_is_unmanaged() -> None:
-    for found in (
-        host_unmanaged(with_metadata(isvc({"triton": {}}), namespace="other"), in_scope=False),
-        model_unmanaged({"metadata": {"namespace": "other"}}, in_scope=False),
-    ):
-        assert str(found) == "metadata.namespace: other is not in the scope of this manyserve"
-
-
 def test_a_model_is_unmanaged_by_its_finalizer_alone() -> None:
     found = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
     assert found
@@ -173,15 +166,9 @@ ROWS: tuple[tuple[str, Manifest], ...] = (
 def test_the_first_row_of_the_table_that_matches_gives_the_reason(
     first: tuple[str, Manifest], second: tuple[str, Manifest]
 ) -> None:
-    found = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]), in_scope=False)
+    found = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]))
     assert found
     assert found.reason == first[0]
-
-
-def test_the_scope_is_the_last_row() -> None:
-    found = host_unmanaged(isvc({"pytorch": {}}), in_scope=False)
-    assert found
-    assert found.reason == "NoKnownPredictor"
 
 
 def _merged(left: Manifest, right: Manifest) -> Manifest:
@@ -202,8 +189,7 @@ def test_any_json_has_a_decision(metadata: Any, spec: Any) -> None:
     for found in (
         host_unmanaged({"metadata": metadata, "spec": spec}),
         host_unmanaged({"metadata": {"finalizers": metadata, "annotations": spec}, "spec": {"predictor": spec}}),
-        host_unmanaged({"metadata": metadata, "spec": spec}, in_scope=False),
         model_unmanaged({"metadata": {"finalizers": spec}}),
-        model_unmanaged({"metadata": metadata}, in_scope=False),
+        model_unmanaged({"metadata": metadata}),
     ):
         assert found is None or (isinstance(found, Unmanaged) and str(found).startswith(("spec", "metadata")))

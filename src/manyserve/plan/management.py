@@ -33,6 +33,7 @@ TRANSFORMER_OR_EXPLAINER = "TransformerOrExplainer"
 NOT_MULTI_MODEL = "ContainerNotMultiModel"
 NO_KNOWN_PREDICTOR = "NoKnownPredictor"
 OUT_OF_SCOPE = "OutOfScope"
+"""The last row of both tables. `cluster` and `webhook` decide it before they ask for the others: it needs no object."""
 HOST_REASONS = (
     KSERVE_FINALIZER,
     KSERVE_DEPLOYMENT_MODE,
@@ -61,15 +62,14 @@ class Unmanaged(NamedTuple):
 _Check = Callable[[Raw], Unmanaged | None]
 
 
-def host_unmanaged(host: Raw, *, in_scope: bool = True) -> Unmanaged | None:
-    """Return why an InferenceService is unmanaged, or None when it is a host of ours."""
-    found = next(filter(None, (check(host) for check in _HOST_CHECKS)), None)
-    return found or _out_of_scope(host, in_scope=in_scope)
+def host_unmanaged(host: Raw) -> Unmanaged | None:
+    """Return why an InferenceService in scope is unmanaged, or None when it is a host of ours."""
+    return next(filter(None, (check(host) for check in _HOST_CHECKS)), None)
 
 
-def model_unmanaged(model: Raw, *, in_scope: bool = True) -> Unmanaged | None:
-    """Return why a TrainedModel is unmanaged, or None when it is ours."""
-    return _finalizer(model, MODEL_FINALIZERS) or _out_of_scope(model, in_scope=in_scope)
+def model_unmanaged(model: Raw) -> Unmanaged | None:
+    """Return why a TrainedModel in scope is unmanaged, or None when it is ours."""
+    return _finalizer(model, MODEL_FINALIZERS)
 
 
 def _has_kserve_finalizer(host: Raw) -> Unmanaged | None:
@@ -90,7 +90,7 @@ def _has_storage(host: Raw) -> Unmanaged | None:
     places = [("spec.predictor", predictor), *((f"spec.predictor.{name}", each) for name, each in _servers(predictor))]
     for path, part in places:
         field = "storage" if isinstance(part.get("storage"), Mapping) else None
-        field = next((name for name in _STORAGE if part.get(name)), field)
+        field = next((name for name in _STORAGE if part.get(name) is not None), field)
         if field is not None:
             message = "is set, so this InferenceService has a model of its own; place models with TrainedModels"
             return Unmanaged(OWN_STORAGE, f"{path}.{field}", message)
@@ -143,13 +143,6 @@ def _finalizer(thing: Raw, known: tuple[str, ...]) -> Unmanaged | None:
     if found is None:
         return None
     return Unmanaged(KSERVE_FINALIZER, "metadata.finalizers", f"has {found}, so KServe looks after this object")
-
-
-def _out_of_scope(thing: Raw, *, in_scope: bool) -> Unmanaged | None:
-    if in_scope:
-        return None
-    namespace = str(_part(thing, "metadata").get("namespace", ""))
-    return Unmanaged(OUT_OF_SCOPE, "metadata.namespace", f"{namespace} is not in the scope of this manyserve")
 
 
 def _known_servers(predictor: Raw) -> list[str]:

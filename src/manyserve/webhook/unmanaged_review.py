@@ -6,7 +6,7 @@ such objects.
 
 from __future__ import annotations
 
-from manyserve.plan.management import MARKS, OUT_OF_SCOPE, Unmanaged, host_unmanaged, model_unmanaged
+from manyserve.plan.management import MARKS, Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.problem import Problem
 from manyserve.webhook.request import Raw, Request
 from manyserve.webhook.verdict import ALLOWED, Verdict, allowed, invalid
@@ -22,7 +22,7 @@ def review_unmanaged(request: Request, view: View) -> Verdict | None:
         return None
     if request.old is not None:
         return ALLOWED if _why_unmanaged(request, request.old) else allowed(_becomes_unmanaged(request, unmanaged))
-    if unmanaged.reason in (*MARKS, OUT_OF_SCOPE) or not view.refuse_unmanaged:
+    if unmanaged.reason in MARKS or not view.refuse_unmanaged:
         return ALLOWED
     return invalid([Problem(unmanaged.path, f"{unmanaged.message}; {_LET_IN}")])
 
