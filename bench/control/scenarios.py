@@ -28,7 +28,7 @@ from manyserve.cluster.slots import Slots
 QUIET = 5.0
 """Seconds for which nothing may be written, when nothing is to be."""
 SETTLED = 3.0
-"""Seconds without a write, after which there will be none: owners wait for a lull of one."""
+"""Seconds without a write, after which there will be none."""
 FEW = ("gs://bucket/third", "gs://bucket/fourth", "gs://bucket/fifth")
 """Where some models are at, one time after the other."""
 Work = Callable[[Side], Awaitable[None]]

@@ -57,6 +57,7 @@ def test_no_more_is_required_than_by_kserve() -> None:
         ".spec.model": ["framework", "storageUri", "memory"],
         ".status.conditions[]": ["type", "status"],
         ".status.lastFailure": ["pod", "reason", "message"],
+        ".status.placedBy": ["name", "uid"],
     }
 
 

@@ -1,4 +1,4 @@
-"""What is known of unmanaged objects: apart from hosts and models, counted by reason, and followed when it changes."""
+"""The cache of unmanaged objects: apart from hosts and models, counted by reason, followed when they change."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_host_becomes_unmanaged_and_managed_again(known: Known) -> None:
     assert (set(known.hosts), set(known.unmanaged.hosts)) == ({HOST}, set())
 
 
-def test_a_host_whose_failures_were_known_has_none_once_it_is_unmanaged(known: Known) -> None:
+def test_a_host_that_becomes_unmanaged_has_no_failures_any_more(known: Known) -> None:
     known.failures[HOST] = {}
     known.host_stored(make.host_object(), unmanaged_host())
     assert known.failures == {}

@@ -97,7 +97,7 @@ def _is_ready(stage: Stage, model: str) -> bool:
 
 
 def _has_announced(operator: Operator, uid: str) -> bool:
-    """Tell whether the operator has sent the event of a host, or found it there."""
+    """Return whether the operator has sent the event of a host, or found it there."""
     return uid in operator._known.unmanaged.announced and operator._recorder._warnings.empty()
 
 

@@ -201,6 +201,24 @@ async def test_all_models_are_served_after_a_restore_in_veleros_form(site: Site,
         assert {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]} == {uid}
 
 
+async def test_models_that_are_restored_with_their_status_and_before_their_host_stay(
+    site: Site, figures: Figures
+) -> None:
+    async with site.operator():
+        await site.set_up()
+        host, models = site.kubectl.get("isvc", HOST), site.kubectl.list("tm")
+        await site.wipe()
+        for each in models:
+            name, status = each["metadata"]["name"], {"status": each["status"]}
+            await site.do("create", "-f", "-", text=json.dumps(as_velero_restores_it(each)))
+            await site.do("patch", "tm", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+        await asyncio.sleep(GRACE_PERIOD + 2)
+        assert site.models() == sorted(MODELS)
+        await site.do("create", "-f", "-", text=json.dumps(as_velero_restores_it(host)))
+        await site.served(*MODELS)
+        take(figures, site, "statuses restored too, models first")
+
+
 async def test_argo_cd_manages_placed_models_since_they_have_no_owner(site: Site) -> None:
     async with site.operator():
         await site.set_up()

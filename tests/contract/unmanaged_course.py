@@ -44,7 +44,7 @@ CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
 
 @dataclass
 class Course:
-    """What was seen, in the order in which it happened."""
+    """The records, in the order in which they were taken."""
 
     before: Stored = field(default_factory=dict)
     applied: Stored = field(default_factory=dict)
@@ -163,7 +163,7 @@ def _try_lenient(found: Course, server: Cluster, folder: Path) -> None:
 
 
 def _is_served(kubectl: Kubectl) -> bool:
-    """Tell whether the model on one host is loaded, and the model on the other one is placed."""
+    """Return whether the model on one host is loaded, and the model on the other one is placed."""
     config = names.model_config(OLD_FORM)
     placed = kubectl.exists("configmap", config) and "of-triton" in str(kubectl.get("configmap", config))
     return placed and condition(kubectl.get("tm", "of-model")).get("status") == "True"

@@ -65,7 +65,7 @@ def test_the_operator_deletes_a_model_only_when_the_host_that_placed_it_is_gone(
     ]
 
 
-def test_what_is_unmanaged_need_not_be_placed_nor_have_a_status() -> None:
+def test_unmanaged_objects_need_not_be_placed_nor_have_a_status() -> None:
     unmanaged = {REASON: "KServeFinalizer"}
     story = good().tell(make.host_object("kserves"), annotations=unmanaged)
     story.tell(make.model_object("of-kserve", host="kserves"), annotations=unmanaged)

@@ -113,7 +113,7 @@ def _model(name: str) -> st.SearchStrategy[TrainedModel]:
 
     def whole(parts: tuple[Any, ...]) -> Manifest:
         spec, status, at, owners, leaving, by = parts
-        status = status | ({"placedBy": by} if by else {})
+        status = status | ({"placedBy": by, "observedUid": f"uid-{name}"} if by else {})
         plain = make.model_object(name, created=at)
         plain["metadata"] |= {"ownerReferences": owners} | ({"deletionTimestamp": at or "now"} if leaving else {})
         return plain | {"spec": {"inferenceService": KEY.name, "model": spec}, "status": status}

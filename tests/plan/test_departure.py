@@ -24,7 +24,8 @@ OLD = "uid-old"
 def placed(name: str = "cifar10", uid: str = OLD, host: str = KEY.name) -> TrainedModel:
     """Return a model that was placed by a host."""
     model = make.model(name)
-    status = model.status.model_copy(update={"placed_by": PlacedBy(name=host, uid=uid)})
+    by = PlacedBy(name=host, uid=uid)
+    status = model.status.model_copy(update={"placed_by": by, "observed_uid": model.metadata.uid})
     return model.model_copy(update={"status": status})
 
 
@@ -56,6 +57,17 @@ def test_a_model_that_waits_for_a_host_of_another_name_has_no_record() -> None:
     moved = placed(host="before")
     assert host_uid(moved) is None
     todo = plan(seen(moved, service=None, pods=()), make.NOW)
+    assert todo.statuses[0].patch["placedBy"] is None
+
+
+def test_a_status_from_a_backup_is_about_another_object_and_decides_nothing() -> None:
+    restored = placed()
+    restored = restored.model_copy(
+        update={"status": restored.status.model_copy(update={"observed_uid": "uid-before-the-restore"})}
+    )
+    assert host_uid(restored) is None
+    todo = plan(gone(restored), make.NOW)
+    assert not deleted(todo)
     assert todo.statuses[0].patch["placedBy"] is None
 
 

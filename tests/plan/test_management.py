@@ -138,7 +138,7 @@ def test_a_predictor_that_manyserve_does_not_run_makes_an_inferenceservice_unman
     )
 
 
-def test_what_has_no_predictor_at_all_is_left_to_the_rules() -> None:
+def test_an_object_without_a_predictor_is_left_to_the_rules() -> None:
     things: list[Manifest] = [{}, {"spec": None}, {"spec": {}}, isvc(None), isvc("triton")]
     for thing in things:
         assert host_unmanaged(thing) is None

@@ -28,6 +28,14 @@ def observed(deployment: Manifest | None = None, **fields: Any) -> Observed:
     return Observed(key=key, config=make.config(), service=HOST, children=children, **fields)
 
 
+def test_a_route_waits_as_an_ingress_does() -> None:
+    gateway = make.config(ingress={"ingressDomain": "example.com", "gateway": "infra/gateway"})
+    waiting = replace(observed(foreign=frozenset((Child("HTTPRoute", "triton-mms"),))), config=gateway)
+    made = plan(waiting, make.NOW)
+    assert applied(made)["HTTPRoute"] is False
+    assert "HTTPRoute triton-mms is another controller's until the Deployment is ready" in str(made.statuses)
+
+
 def applied(made: Plan) -> dict[str, bool]:
     return {each.manifest["kind"]: each.take_over for each in made.applies}
 

@@ -55,8 +55,8 @@ def test_an_inferenceservice_that_never_was_a_host_leads_to_no_event_and_no_chil
 
 
 def test_the_statuses_of_models_are_written_once() -> None:
-    told = world.carry_out(snapshot(make.model()), plan(snapshot(make.model()), make.NOW))
-    assert plan(told, make.NOW + timedelta(hours=1)).empty
+    after = world.carry_out(snapshot(make.model()), plan(snapshot(make.model()), make.NOW))
+    assert plan(after, make.NOW + timedelta(hours=1)).empty
 
 
 def test_a_model_that_is_being_deleted_gets_no_status() -> None:

@@ -13,8 +13,11 @@ from typing import Any
 
 from manyserve.api import servingconfig
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import HOST_LABEL
-from manyserve.plan.pod_template import build_pod_template
+from manyserve.api.names import HOST_LABEL, Key
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.cluster.wall import utc_now
+from manyserve.plan.observed import Observed
+from manyserve.plan.plan import plan
 from tests.support import kserve_children as kserve
 from tests.support.foreign_crds import permissive_crds
 from tests.support.kubectl import Kubectl, Manifest, eventually
@@ -128,13 +131,22 @@ def named(kind: str, api_version: str, name: str, labels: dict[str, str] | None 
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": labels or {}}} | parts
 
 
-def pod_spec_of(kubectl: Kubectl, host: Manifest) -> Manifest:
+def pod_spec_of(kubectl: Kubectl, host: Manifest, *models: Manifest) -> Manifest:
     """Return the pods' specification that our operator makes for a host, by the configuration in force."""
     config = Kubectl(kubectl.env, SYSTEM).get("configmap", "inferenceservice-config")["data"]
-    whole = host | {"metadata": {"name": host["metadata"]["name"], "namespace": kubectl.namespace, "uid": "none"}}
-    template = build_pod_template(InferenceService.from_wire(whole), servingconfig.parse(config))
-    spec: Manifest = template["spec"]
+    found = Observed(
+        key=Key(kubectl.namespace, host["metadata"]["name"]),
+        config=servingconfig.parse(config),
+        service=InferenceService.from_wire(_here(kubectl, host)),
+        models=tuple(TrainedModel.from_wire(_here(kubectl, each)) for each in models),
+    )
+    made = next(each for each in plan(found, utc_now()).applies if each.manifest["kind"] == "Deployment")
+    spec: Manifest = made.manifest["spec"]["template"]["spec"]
     return spec
+
+
+def _here(kubectl: Kubectl, manifest: Manifest) -> Manifest:
+    return manifest | {"metadata": manifest["metadata"] | {"namespace": kubectl.namespace, "uid": "none"}}
 
 
 def installed(env: dict[str, str], *words: str) -> None:

@@ -126,6 +126,13 @@ class TrainedModelStatus(Lean):
     loaded: Annotated[str | None, Field(description="Loaded replicas of replicas, such as 2/3.")] = None
     last_failure: Annotated[Failure | None, Field(description="The last failure, while it lasts.")] = None
     observed_generation: Annotated[int | None, Field(description="Generation that this status is about.")] = None
+    observed_uid: Annotated[
+        str | None,
+        Field(
+            description="uid of the TrainedModel that this status is about. A status that was restored from a backup "
+            "has another one, and nothing is decided by it.",
+        ),
+    ] = None
     placed_by: Annotated[
         PlacedBy | None,
         Field(

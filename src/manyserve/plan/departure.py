@@ -24,9 +24,11 @@ BURST_PERIOD = 1.0
 
 
 def host_uid(model: TrainedModel) -> str | None:
-    """Return the uid of the host that placed the model, if it is on a host of that name still."""
+    """Return the uid of the host that placed the model: this very object, on a host of that name still."""
     by = model.status.placed_by
-    return by.uid if by is not None and by.name == model.spec.inference_service else None
+    if by is None or by.name != model.spec.inference_service or model.status.observed_uid != model.metadata.uid:
+        return None
+    return by.uid
 
 
 def follow(
@@ -86,7 +88,7 @@ def depart(observed: Observed) -> Departing:
     undecided, later = groups[_Fate.GRACE], groups[_Fate.LATER]
     waits = (*(observed.departures[uid].left for uid in (*undecided, *later)), *([BURST_PERIOD] if deletes else ()))
     return Departing(
-        actions=(*map(Depart, undecided), *deletes),
+        actions=(*map(Depart, sorted(undecided)), *deletes),
         silent=now | _names(undecided),
         leaving=_names(groups[_Fate.DUE]) | _names(later),
         kept=_names(groups[_Fate.KEPT]),
@@ -113,7 +115,7 @@ def _fate(departure: Departure, *, orphaned: bool) -> _Fate:
 def _deletes(departures: Mapping[str, Departure], due: Mapping[str, list[TrainedModel]]) -> Iterator[Depart]:
     """Yield the deletions of this plan: at most `DELETIONS_PER_PLAN` models, the oldest first."""
     free = DELETIONS_PER_PLAN
-    for uid, models in due.items():
+    for uid, models in sorted(due.items()):
         oldest = sorted(models, key=lambda each: (each.metadata.creation_timestamp, each.metadata.name))
         now = tuple(map(_version, itertools.islice(oldest, free)))
         free -= len(now)

@@ -67,6 +67,7 @@ def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datet
         loaded_replicas=0,
         loaded="0/0",
         observed_generation=model.metadata.generation,
+        observed_uid=model.metadata.uid,
         placed_by=None if kept or host_uid(model) is None else model.status.placed_by,
     )
 
@@ -143,6 +144,7 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
         and (old.loaded, old.replicas, old.loaded_replicas) == (said, loading.replicas, loading.loaded)
         and old.last_failure == loading.failure
         and old.placed_by == by
+        and old.observed_uid == model.metadata.uid
         and old.url == outside
         and old.address is not None
         and old.address.url == inside
@@ -157,16 +159,17 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
         loaded=said,
         last_failure=loading.failure,
         observed_generation=model.metadata.generation,
+        observed_uid=model.metadata.uid,
         placed_by=by,
     )
 
 
 def _placed_by(model: TrainedModel, host: Host) -> PlacedBy | None:
     """Return the host if it places the model or has placed it before."""
-    old, meta = model.status.placed_by, host.service.metadata
+    meta = host.service.metadata
     if model.metadata.name in host.placement.placed:
         return placed_by(meta.name, meta.uid)
-    return old if old is not None and old.uid == meta.uid else None
+    return model.status.placed_by if host_uid(model) == meta.uid else None
 
 
 def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:

@@ -22,14 +22,14 @@ _IDENTITIES = ("uid", "name")
 """Owners go by uid, since hosts that follow each other have the same name; everything else in lists by name."""
 
 
-def owner_reference(service: InferenceService, *, controller: bool) -> dict[str, Any]:
+def owner_reference(service: InferenceService) -> dict[str, Any]:
     """Return the reference by which the host owns an object, so that it goes when the host goes."""
     return {
         "apiVersion": f"{names.GROUP}/v1beta1",
         "kind": "InferenceService",
         "name": service.metadata.name,
         "uid": service.metadata.uid,
-        "controller": controller,
+        "controller": True,
         "blockOwnerDeletion": False,
     }
 
@@ -43,7 +43,7 @@ def child(service: InferenceService, api_version: str, kind: str, name: str, **p
             "name": name,
             "namespace": service.metadata.namespace,
             "labels": names.labels(service.metadata.name),
-            "ownerReferences": [owner_reference(service, controller=True)],
+            "ownerReferences": [owner_reference(service)],
         },
         **parts,
     }
