@@ -1,7 +1,7 @@
 """A `models.json` that costs much to read stops no other host: the operator as a process, against a real API server.
 
-One host's ConfigMap is poisoned over and over, while hosts in another namespace are created and placed. `UNMANAGED=long`
-takes more of them.
+One host's ConfigMap is poisoned over and over, while hosts in another namespace are created and placed.
+`UNMANAGED=long` takes more of them.
 """
 
 from __future__ import annotations
