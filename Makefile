@@ -2,13 +2,14 @@
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
+# make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract faults faults-short stores servers walkthrough lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo test unit contract faults faults-short stores servers walkthrough unmanaged lint format clean cluster cluster-down tools generate bench bench-short agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -17,7 +18,7 @@ BIN := .venv/bin
 LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
 
 help: ## say what there is
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 .venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
 	@echo "==> installing the Python packages into .venv"
@@ -122,6 +123,12 @@ bench-short: tools
 agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_swaps.py tests/walkthrough/test_figures.py
 	@PYTHONPATH=deploy/local $(BIN)/python -m bench.agent
+
+unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migration, into reports/unmanaged.json
+	@echo "==> objects that are not ours, restores, a poisoned list, and a migration, in the long form"
+	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore.py tests/contract/test_poisoned_config.py
+	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_stored_form.py tests/walkthrough/test_own_group.py tests/walkthrough/test_migration.py
+	@echo "    took $$SECONDS s"
 
 clean:
 	@rm -rf .venv reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

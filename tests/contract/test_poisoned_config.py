@@ -1,13 +1,12 @@
 """A `models.json` that costs much to read stops no other host: the operator as a process, against a real API server.
 
-One host's ConfigMap is poisoned over and over, while hosts in another namespace are created and placed. `POISON=long`
-takes more of them.
+One host's ConfigMap is poisoned over and over, while hosts in another namespace are created and placed.
+`UNMANAGED=long` takes more of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
 from base64 import b64encode
@@ -32,13 +31,13 @@ from tests.cluster.waiting import until
 from tests.contract.stage import HOST, configure, soon
 from tests.support import make
 from tests.support.control_plane import new_namespace
-from tests.support.figures import Figures, reports
+from tests.support.figures import LONG, Figures, reports
 from tests.support.kubectl import Kubectl, condition
 from tests.support.poison import REFUSED, TAKEN, config_map_forms
 from tests.support.programs import Program, program, read
 
 Manifest = dict[str, Any]
-ROUNDS = 20 if os.environ.get("POISON") == "long" else 5
+ROUNDS = 20 if LONG else 5
 PAUSE = 0.02
 """Seconds between two edits of the poisoned ConfigMap."""
 SLACK = 0.25

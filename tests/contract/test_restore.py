@@ -29,11 +29,11 @@ from tests.contract.stage import HOST, configure, running, soon
 from tests.faults.witness import Witness, witnessing
 from tests.support import make
 from tests.support.control_plane import control_plane, new_namespace
-from tests.support.figures import Figures, reports
+from tests.support.figures import LONG, Figures, reports
 from tests.support.kubectl import Kubectl, Manifest, Refused, condition
 from tests.support.webhook import webhook_beside
 
-MODELS = ("a", "b", "c")
+MODELS = ("a", "b", "c", *(f"m-{number:02}" for number in range(27 if LONG else 0)))
 GROUP = names.GROUP
 
 

@@ -26,6 +26,7 @@ from tests.contract.kubelet import kubelet
 from tests.contract.stage import configure
 from tests.support import kserve_forms, make
 from tests.support.control_plane import new_namespace
+from tests.support.figures import LONG
 from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, PERMISSIVE, TODAY
 from tests.support.kubectl import Kubectl, Refused, condition, eventually
 from tests.support.programs import Program, program, read
@@ -33,7 +34,7 @@ from tests.support.webhook import webhook
 
 Manifest = dict[str, Any]
 Stored = dict[tuple[str, str], Manifest]
-SECONDS = 30.0
+SECONDS = 120.0 if LONG else 30.0
 """How long operator and webhook run at least."""
 NEW_FORM, OLD_FORM = "as-model", "as-triton"
 """Two hosts: with `predictor.model`, as KServe 0.8 and newer stores it, and with `predictor.triton`."""

@@ -128,8 +128,23 @@ def test_a_placed_model_that_is_given_an_unknown_field_stays_and_says_so() -> No
     assert message.startswith("spec.foo: is not a field")
 
 
-def test_a_placed_model_that_changes_into_an_invalid_one_is_not_placed_any_more() -> None:
+@pytest.mark.parametrize("change", [{"uri": "gs://bucket"}, {"memory": "abc"}, {"framework": "Py Torch"}])
+def test_a_placed_model_that_becomes_invalid_keeps_its_entry_and_its_version_before_answers(
+    change: dict[str, str],
+) -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
-    after = world.settle(replace(settled, models=(make.model("a", uri="gs://bucket"), settled.models[1])))
-    assert entries(after) == {"b"}
-    assert ready(after.models[0])[:2] == ("False", "InvalidSpec")
+    after = world.settle(replace(settled, models=(make.model("a", **change), settled.models[1])))
+    assert entries(after) == {"a", "b"}
+    status, reason, message = ready(after.models[0])
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert message
+    assert message.endswith("; the version before still answers")
+
+
+def test_an_invalid_model_that_is_deleted_leaves_the_host() -> None:
+    settled = world.settle(seen(make.model("a"), make.model("b")))
+    changed = make.model("a", uri="gs://bucket")
+    leaving = changed.model_copy(
+        update={"metadata": changed.metadata.model_copy(update={"deletion_timestamp": "2026-01-01T00:00:00Z"})}
+    )
+    assert entries(world.settle(replace(settled, models=(leaving, settled.models[1])))) == {"b"}

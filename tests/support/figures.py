@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 REPORTS = Path(__file__).parents[2] / "reports"
+LONG = os.environ.get("UNMANAGED") == "long"
+"""The long form of the report `unmanaged`, as `make unmanaged` has it."""
 SHARED = ("unmanaged",)
 """Reports to which several runs of pytest add: what another run measured stays until it is measured again."""
 

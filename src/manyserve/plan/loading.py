@@ -18,7 +18,7 @@ from manyserve.api.trainedmodel import Failure
 from manyserve.plan.pods import Replica
 
 _MIB = 1024**2
-_SERVED = "; the version before still answers"
+STILL_SERVED = "; the version before still answers"
 _FAILED = (ModelState.DOWNLOAD_FAILED, ModelState.LOAD_FAILED)
 _WORST_FIRST = (*_FAILED, ModelState.DOWNLOADING, ModelState.LOADING, ModelState.PENDING, ModelState.LOADED)
 
@@ -64,7 +64,7 @@ def _everywhere(replicas: int, note: str | None) -> Loading:
 def still_served(entry: Entry, replicas: Sequence[Replica]) -> str:
     """Return the end of a sentence about a model of which an earlier version answers; empty when none does."""
     said = (replica.model(entry.model_name, entry.digest) for replica in replicas)
-    return _SERVED if any(report is not None and report.serving for report in said) else ""
+    return STILL_SERVED if any(report is not None and report.serving for report in said) else ""
 
 
 def _worst(entry: Entry, replicas: Sequence[Replica]) -> tuple[Replica, ModelReport] | None:
@@ -98,7 +98,7 @@ def _why(
 
 
 def _sentence(replica: Replica, report: ModelReport) -> str:
-    before = _SERVED if report.serving else ""
+    before = STILL_SERVED if report.serving else ""
     if report.state in _FAILED:
         again = f", next try at {report.next_try}" if report.next_try else ""
         return f"{replica.name}: {report.message} (attempt {report.attempt}{again}){before}"

@@ -21,7 +21,7 @@ from manyserve.plan.capacity import why_not_framework, why_not_several
 from manyserve.plan.claims import claim_told
 from manyserve.plan.departure import host_uid
 from manyserve.plan.field_rules import every_field_of_a_model_is_known
-from manyserve.plan.loading import Loading, not_placed, roll_up
+from manyserve.plan.loading import STILL_SERVED, Loading, not_placed, roll_up
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
@@ -179,6 +179,10 @@ def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:
         loading = not_placed(host.replicas, f"not placed on {key.name}")
         return loading, _not_taken(loading, model, host)
     loading = roll_up(key.name, entry, host.replicas)
+    wrong = host.placement.invalid.get(model.metadata.name)
+    if wrong is not None:
+        served = STILL_SERVED if loading.loaded else ""
+        return loading, _condition(conditions.LOADED, INVALID_SPEC, f"{wrong}{served}")
     loaded = claim_told(loading.condition, entry, host.observed, host.replicas)
     return loading, _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
 

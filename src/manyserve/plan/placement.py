@@ -13,7 +13,7 @@ Today a host has one shard. The shard stands in the placement all the same, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -77,7 +77,8 @@ def place(
 ) -> Placement:
     """Return what is to be placed on the host, given what `models.json` holds now.
 
-    `unreadable` names models that are there and do not parse: their entries stay as they are, while they fit.
+    `unreadable` names models that are there and do not parse: their entries stay as they are, while they fit. So do
+    those of models that became invalid: the version before answers on.
     """
     host = service.metadata.name
     held = {entry.model_name: entry for entry in current}
@@ -88,7 +89,7 @@ def place(
         model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, takes, https)
     ]
     fit = _Fit()
-    for name in sorted(held.keys() & set(unreadable)):
+    for name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
         fit.keep(held[name], limit)
     for model in sorted(takers, key=lambda each: _turn(each, held)):
         fit.take(model, held.get(model.metadata.name), limit)
@@ -185,6 +186,12 @@ def _why_invalid(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
     if before is not None and _says_the_same(before, model):
         return None
     return "; ".join(map(str, model_problems(model))) or None
+
+
+def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterator[str]:
+    """Yield the invalid models that are not being deleted."""
+    names = (each.metadata.name for each in models if not each.metadata.deletion_timestamp)
+    return (name for name in names if name in invalid)
 
 
 def _may_be_placed(
