@@ -1,4 +1,4 @@
-"""A model that is created with an InferenceService as its owner that is not there is refused, with what helps."""
+"""A model that is given an InferenceService as its owner that is not there is refused, with what helps."""
 
 from __future__ import annotations
 
@@ -60,6 +60,13 @@ def test_an_update_of_a_model_with_an_old_owner_passes() -> None:
     old = owned("uid-old")
     model = old["spec"]["model"] | {"storageUri": "gs://bucket/new"}
     assert ask(cache_of(HOST), old | {"spec": old["spec"] | {"model": model}}, old).allowed
+
+
+def test_an_update_may_not_add_an_owner_that_is_not_there() -> None:
+    said = message(ask(cache_of(HOST), owned("uid-old"), model_object()))
+    assert "with uid 'uid-old' does not exist" in said
+    assert ask(cache_of(HOST), owned("uid-triton-mms"), model_object()).allowed
+    assert ask(cache_of(HOST), model_object(), owned("uid-old")).allowed
 
 
 @pytest.mark.parametrize(

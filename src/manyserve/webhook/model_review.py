@@ -23,7 +23,6 @@ from manyserve.plan.capacity import (
 )
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
 from manyserve.webhook.ledger import Share
-from manyserve.webhook.owner_review import judge_owners
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
 from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
@@ -55,9 +54,6 @@ class Change:
 
 def judge_model(request: Request, view: View) -> Verdict:
     """Return the verdict on a model that is created or whose spec changes."""
-    owners = judge_owners(request, view)
-    if owners is not None:
-        return owners
     problems = added(partial(model_problems, https=view.config.credentials.https), request)
     if problems:
         return invalid(problems)

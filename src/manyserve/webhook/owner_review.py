@@ -1,16 +1,16 @@
-"""The verdict on the owner references of a TrainedModel that is created, such as one from an older backup.
+"""The verdict on the owner references that a TrainedModel is given, such as by a restore of an older backup.
 
 Kubernetes deletes an object that has an owner which does not exist, so a restored model would go without a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manyserve.api.names import GROUP
 from manyserve.plan.problem import shown
-from manyserve.webhook.request import Request
+from manyserve.webhook.request import Raw, Request
 from manyserve.webhook.verdict import Verdict, forbidden
 from manyserve.webhook.view import View
 
@@ -25,15 +25,18 @@ COMMAND = (
 
 
 def judge_owners(request: Request, view: View) -> Verdict | None:
-    """Return a no when a model is created with an InferenceService as its owner that is not there now."""
-    metadata = request.object.get("metadata")
-    owners = metadata.get("ownerReferences") if isinstance(metadata, Mapping) else None
-    if request.old is not None or not isinstance(owners, list):
-        return None
-    for index, owner in enumerate(owners):
-        if _is_host(owner) and not _is_there(owner, request, view):
+    """Return a no when a model is given an InferenceService as its owner that is not there now."""
+    before = list(_owners(request.old)) if request.old is not None else []
+    for index, owner in enumerate(_owners(request.object)):
+        if owner not in before and _is_host(owner) and not _is_there(owner, request, view):
             return forbidden(f"metadata.ownerReferences[{index}]", _sentence(owner))
     return None
+
+
+def _owners(model: Raw) -> Iterator[Any]:
+    metadata = model.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, Mapping) else None
+    return iter(owners if isinstance(owners, list) else ())
 
 
 def _is_host(owner: Any) -> bool:

@@ -3,9 +3,9 @@
 Objects out of scope always pass. Other objects that manyserve does not manage come next (`unmanaged_review`): updates
 of them pass, creates may not. An update that makes an object managed is judged as a create.
 
-Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (the operator
-writes owner references, users write labels), and what was wrong in the same way before. So an object that was
-stored before a rule was made stays editable.
+Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (users write labels, the
+operator removes owner references), and what was wrong in the same way before. So an object that was
+stored before a rule was made stays editable. One thing is refused though the spec stays: a new owner that is not there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from manyserve.webhook.ledger import Share
 from manyserve.webhook.model_review import judge_model
+from manyserve.webhook.owner_review import judge_owners
 from manyserve.webhook.request import BadReviewError, Request, read
 from manyserve.webhook.service_review import judge_service
 from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
@@ -54,6 +55,9 @@ def judge(request: Request, view: View) -> Verdict:
     unmanaged = review_unmanaged(request, view)
     if unmanaged is not None:
         return unmanaged
+    owners = judge_owners(request, view) if request.kind == "TrainedModel" else None
+    if owners is not None:
+        return owners
     if becomes_managed(request):  # nothing has judged it before
         request = replace(request, old=None)
     elif _keeps_its_spec(request):
