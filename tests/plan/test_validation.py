@@ -337,6 +337,12 @@ def test_a_model_format_without_a_server_is_refused_with_those_that_there_are() 
     ]
 
 
+@both_forms
+def test_of_a_container_beside_a_server_only_that_is_said() -> None:
+    (said,) = sentences(service_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
+    assert said.startswith(f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one")
+
+
 def test_a_second_container_is_refused() -> None:
     own = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
     assert sentences(service_problems(host_object(triton=None, containers=[own, own]))) == [

@@ -92,7 +92,8 @@ def replicas_are_a_range(service: InferenceService) -> Iterator[Problem]:
 
 def own_server_takes_several_models(service: InferenceService) -> Iterator[Problem]:
     """Require of a user's own server that it is one, its image, and the word that it takes several models."""
-    containers = service.spec.predictor.containers or ()
+    predictor = service.spec.predictor
+    containers = (predictor.containers or ()) if predictor.name == "containers" else ()
     if len(containers) > 1:
         yield Problem("spec.predictor.containers", f"{len(containers)} are given; it must be one, the model server")
     for index, each in enumerate(containers[:1]):
