@@ -93,9 +93,9 @@ async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
 
 
 async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeHttp) -> None:
-    service = make.host_object(minReplicas=0)
+    service = make.host_object(minReplicas="many")
     service["metadata"] = {"name": "h", "namespace": kubectl.namespace}
-    with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*greater than or equal to 1"):
+    with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*must be of type integer"):
         await client.create(kinds.INFERENCE_SERVICE, service)
 
 

@@ -75,7 +75,7 @@ def test_input_31_a_log_level_that_there_is_not_is_named_with_those_there_are(pr
     assert line_of(program, MANYSERVE_LOG_LEVEL="loud", **WEBHOOK) == line
 
 
-@pytest.mark.parametrize("program", ["operator", "webhook", "agent"])
+@pytest.mark.parametrize("program", ["operator", "webhook"])
 def test_input_31_an_api_group_that_there_is_not_is_named_with_those_there_are(program: str) -> None:
     line = line_of(program, MANYSERVE_API_GROUP="kserve.io", **WEBHOOK)
     assert line == "MANYSERVE_API_GROUP must be one of serving.kserve.io, serving.manyserve.io, and is 'kserve.io'"
