@@ -211,12 +211,6 @@ def test_users_cannot_take_kserves_server_from_the_agent(argument: str, said: st
     assert f"{path}.args[0]: '{argument}' {said.replace('SERVER', path)}" in problems(xgboost={"args": [argument]})
 
 
-def test_a_storage_uri_is_refused_on_each_server() -> None:
-    assert f"{make.server_path('lightgbm')}.storageUri: storageUri is not supported" in problems(
-        lightgbm={"storageUri": "gs://a/b"}
-    )
-
-
 @pytest.mark.parametrize(
     ("predictor", "dialect", "path"),
     [

@@ -255,7 +255,6 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
         {f"example.com/{each}": 1 for each in range(65)},
         "a list of 65 items is not allowed; it must have at most 64 items",
     ),
-    "storage": ("spec.predictor.SERVER.storageUri", "gs://b/m", "storageUri is not supported on a multi-model host"),
     "token": ("spec.predictor.automountServiceAccountToken", True, "true is not supported; it must be false"),
 }
 

@@ -22,7 +22,6 @@ NAME_SENTENCE = (
     "metadata.name must be a DNS label that starts with a letter, of at most "
     f"{NAME_LIMIT} characters, so that the names of its children fit into 63"
 )
-STORAGE_SENTENCE = "storageUri is not supported on a multi-model host; place models with TrainedModels"
 REPLICAS_SENTENCE = "maxReplicas must not be below minReplicas (which is 1 when unset)"
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -54,13 +53,6 @@ def a_framework_names_its_server(host: InferenceService) -> Iterator[Problem]:
     if model is not None and model.model_format.name not in FRAMEWORKS:
         sentence = f"{shown(model.model_format.name)} has no model server; it must be one of: {', '.join(FRAMEWORKS)}"
         yield Problem("spec.predictor.model.modelFormat.name", sentence)
-
-
-def models_come_as_objects_of_their_own(service: InferenceService) -> Iterator[Problem]:
-    """Refuse a storageUri of the host's own."""
-    server = service.spec.predictor.framework_server
-    if server and server.storage_uri is not None:
-        yield Problem(f"spec.predictor.{service.spec.predictor.field}.storageUri", STORAGE_SENTENCE)
 
 
 def the_server_speaks_the_protocol(host: InferenceService) -> Iterator[Problem]:
@@ -109,7 +101,6 @@ RULES: tuple[Rule, ...] = (
     one_predictor_is_given,
     every_field_of_a_host_is_known,
     a_framework_names_its_server,
-    models_come_as_objects_of_their_own,
     the_server_speaks_the_protocol,
     replicas_scale_by_what_is_measured,
     replicas_are_a_range,
