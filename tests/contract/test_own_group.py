@@ -5,6 +5,7 @@ KServe's CRDs take any object, and its objects here are such as we would manage:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from manyserve.api.names import MANAGED_BY
 from manyserve.api_group import GROUPS, KSERVE, OWN, VARIABLE
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
+from manyserve.plan.departure import GRACE_PERIOD
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure, soon
 from tests.contract.test_crds import HOST_HEADER, MODEL_HEADER, header
@@ -134,6 +136,25 @@ def assert_is_of_our_group(child: Manifest) -> None:
     assert child["metadata"]["labels"][f"{OWN}/inferenceservice"] == HOST
     assert [each["apiVersion"] for each in child["metadata"]["ownerReferences"]] == [f"{OWN}/v1beta1"]
     assert KSERVE not in str({key: each for key, each in child.items() if key != "status"})
+
+
+async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_status(
+    server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+) -> None:
+    configure(kubectl)
+    async with kubelet(client, kubectl.namespace, HOST, KSERVE) as (_, port):
+        async with operator(server, kubectl, tmp_path, KSERVE, port):
+            kubectl.apply(kubectl.here(make.host_object()), kubectl.here(make.model_object()))
+            await ready(kubectl, "tm", "cifar10")
+        before = versions(kubectl)
+        async with operator(server, kubectl, tmp_path, OWN, port):
+            await asyncio.sleep(GRACE_PERIOD + 1)  # a deletion would come after the grace period
+        assert versions(kubectl) == before
+        async with operator(server, kubectl, tmp_path, KSERVE, port):
+            await asyncio.sleep(GRACE_PERIOD + 1)
+            await ready(kubectl, "tm", "cifar10")
+    found = kubectl.get("tm", "cifar10")
+    assert found["status"]["placedBy"]["uid"] == kubectl.get("isvc", HOST)["metadata"]["uid"]
 
 
 async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone(
