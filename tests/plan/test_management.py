@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manyserve.api.inferenceservice import FRAMEWORKS
 from manyserve.plan import management
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from tests.fuzz.shapes import JSON
@@ -35,8 +36,8 @@ def why(thing: Manifest) -> tuple[str, str] | None:
 @pytest.mark.parametrize(
     "predictor",
     [
-        *({name: {}} for name in management.MODEL_FORMATS),
-        *({"model": {"modelFormat": {"name": name}}} for name in management.MODEL_FORMATS),
+        *({name: {}} for name in FRAMEWORKS),
+        *({"model": {"modelFormat": {"name": name}}} for name in FRAMEWORKS),
         {
             "model": {
                 "modelFormat": {"name": "triton"},

@@ -65,6 +65,10 @@ class Event(Protocol):
     def message(self) -> str:
         """One sentence for people."""
 
+    @property
+    def once(self) -> bool:
+        """Whether the same event is sent once only, whichever replica sends it."""
+
 
 _Waiting = asyncio.Queue[tuple[str, Event]]
 
@@ -137,7 +141,7 @@ class Recorder:
         if told is None:
             if self._may_tell(event.uid, now):
                 await self._create(namespace, event, same)
-        elif not _is_once(event) and now - told.at >= REPEAT_SECONDS:
+        elif not event.once and now - told.at >= REPEAT_SECONDS:
             told.count, told.at = told.count + 1, now
             await self._count_up(event, same, told)
 
@@ -149,7 +153,7 @@ class Recorder:
         try:
             await self._client.create_event(manifest)
         except AlreadyExists:
-            if not _is_once(event):
+            if not event.once:
                 raise
 
     async def _count_up(self, event: Event, same: tuple[str, ...], told: _Told) -> None:
@@ -176,7 +180,7 @@ class Recorder:
 def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
     """Return the Event as the API server takes it."""
     moment = timestamp(now)
-    suffix = _identity(event) if _is_once(event) else uuid.uuid4().hex
+    suffix = _identity(event) if event.once else uuid.uuid4().hex
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -198,10 +202,6 @@ def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
         "reportingComponent": MANAGER,
         "reportingInstance": MANAGER,
     }
-
-
-def _is_once(event: Event) -> bool:
-    return bool(getattr(event, "once", False))
 
 
 def _identity(event: Event) -> str:

@@ -85,14 +85,17 @@ class Known:
 
     def touch_all(self) -> None:
         """Have another look at every host, also at those that are only named by a model, and at unmanaged ones."""
-        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
+        for key in self._named():
             self._touch(key)
 
     def touch_namespace(self, namespace: str) -> None:
         """Have another look at every host of a namespace, as `touch_all` does for all."""
-        for key in {*self.hosts, *self.models, *self.unmanaged.hosts}:
+        for key in self._named():
             if key.namespace == namespace:
                 self._touch(key)
+
+    def _named(self) -> set[Key]:
+        return {*self.hosts, *self.models, *self.unmanaged.hosts}
 
     def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a host."""

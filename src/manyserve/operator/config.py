@@ -31,6 +31,7 @@ class ConfigEvent:
     name: str = NAME
     type: str = "Warning"
     reason: str = "ConfigNotUsable"
+    once: bool = False
 
 
 class ConfigWatch:

@@ -15,11 +15,11 @@ from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, 
 from manyserve.api.quantity import format_memory, parse_memory
 from manyserve.api.servingconfig import PredictorConfig, ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.problem import shown
 
 DEFAULT_MEMORY = "2Gi"
 DEFAULT_CPU = "1"
-_MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
 _ONE_PROTOCOL = ("triton", "containers")
 LARGEST_SHOWN = 3
 
@@ -82,7 +82,7 @@ def takes_several_models(service: InferenceService, config: ServingConfig) -> bo
     """Tell whether the host's server is configured for multi-model serving."""
     if service.spec.predictor.name == "containers":
         env = service.spec.predictor.server.env or ()
-        return any(each.name == _MULTI_MODEL_ENV and each.value == "true" for each in env)
+        return any(each.name == MULTI_MODEL_ENV and each.value == "true" for each in env)
     known = predictor_config(service, config)
     return known is not None and known.multi_model_server
 
@@ -92,7 +92,7 @@ def why_not_several(service: InferenceService, config: ServingConfig) -> str | N
     if takes_several_models(service, config):
         return None
     if service.spec.predictor.name == "containers":
-        return f"the container of {service.metadata.name} does not have {_MULTI_MODEL_ENV}=true in its env"
+        return f"the container of {service.metadata.name} does not have {MULTI_MODEL_ENV}=true in its env"
     name = predictor_name(service)
     if not name:
         return _no_server(service)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from manyserve.api.inferenceservice import FRAMEWORKS
+
 Raw = Mapping[str, Any]
 
 HOST_FINALIZERS = ("inferenceservice.finalizers", "odh.inferenceservice.finalizers")
@@ -16,8 +18,6 @@ HOST_FINALIZERS = ("inferenceservice.finalizers", "odh.inferenceservice.finalize
 MODEL_FINALIZERS = ("trainedmodel.finalizer",)
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 """KServe reads it in its own group; it means the same on a copy of an object in ours."""
-MODEL_FORMATS = ("triton", "sklearn", "xgboost", "lightgbm")
-"""What `predictor.model.modelFormat.name` may be for us to run it; the predictors of 0.6 have the same names."""
 MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
 _STORAGE = ("storageUri", "storageUris")
 _NO_SERVER = (
@@ -60,6 +60,11 @@ class Unmanaged(NamedTuple):
 
 
 _Check = Callable[[Raw], Unmanaged | None]
+
+
+def not_managed(host: str, why: Unmanaged) -> str:
+    """Return the sentence for a model that names an unmanaged InferenceService."""
+    return f"InferenceService {host} is not managed by manyserve: {why}"
 
 
 def host_unmanaged(host: Raw) -> Unmanaged | None:
@@ -123,7 +128,7 @@ def _has_no_known_predictor(host: Raw) -> Unmanaged | None:
         return None  # not even a predictor's shape: the rules have a sentence for it
     if _known_servers(predictor) or predictor.get("containers"):
         return None
-    servers = ", ".join((*MODEL_FORMATS, "containers", "model"))
+    servers = ", ".join((*FRAMEWORKS, "containers", "model"))
     message = f"{_given(predictor)}; a host has one of: {servers} (model with one of these formats)"
     return Unmanaged(NO_KNOWN_PREDICTOR, "spec.predictor", message)
 
@@ -147,9 +152,9 @@ def _finalizer(thing: Raw, known: tuple[str, ...]) -> Unmanaged | None:
 
 def _known_servers(predictor: Raw) -> list[str]:
     """Return the names of the servers in a predictor that we know how to run; `model` counts by its format."""
-    found = [name for name in MODEL_FORMATS if predictor.get(name) is not None]
+    found = [name for name in FRAMEWORKS if predictor.get(name) is not None]
     format_name = _part(_part(predictor, "model"), "modelFormat").get("name")
-    return [*found, "model"] if format_name in MODEL_FORMATS else found
+    return [*found, "model"] if format_name in FRAMEWORKS else found
 
 
 def _servers(predictor: Raw) -> list[tuple[str, Raw]]:

@@ -13,6 +13,7 @@ from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, I
 from manyserve.plan import server_rules
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.field_rules import every_field_of_a_host_is_known
+from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.problem import Problem, shown
 from manyserve.plan.size_rules import numbers_and_sizes_fit
 
@@ -92,8 +93,8 @@ def own_server_takes_several_models(service: InferenceService) -> Iterator[Probl
         path = f"spec.predictor.containers[{index}]"
         if not each.image:
             yield Problem(f"{path}.image", "is missing; a server of your own must name its image")
-        if not any(env.name == "MULTI_MODEL_SERVER" and env.value == "true" for env in each.env or ()):
-            yield Problem(f"{path}.env", "must have MULTI_MODEL_SERVER=true: only such a server takes TrainedModels")
+        if not any(env.name == MULTI_MODEL_ENV and env.value == "true" for env in each.env or ()):
+            yield Problem(f"{path}.env", f"must have {MULTI_MODEL_ENV}=true: only such a server takes TrainedModels")
 
 
 RULES: tuple[Rule, ...] = (

@@ -12,6 +12,7 @@ from manyserve.api import conditions
 from manyserve.api.conditions import Condition
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, Plan
+from manyserve.plan.management import not_managed
 from manyserve.plan.observed import Observed, UnmanagedHost
 from manyserve.plan.telling import model_writes
 
@@ -20,7 +21,7 @@ NOT_MANAGED = "NotManaged"
 
 def unmanaged_plan(observed: Observed, host: UnmanagedHost, now: datetime) -> Plan:
     """Return the statuses of the models that name the InferenceService, and the event when it was a host before."""
-    message = f"InferenceService {observed.key.name} is not managed by manyserve: {host.why}"
+    message = not_managed(observed.key.name, host.why)
     models = [(model, unmanaged_host_status(model, message, now)) for model in observed.models]
     was_host = not observed.announced and any(_owns(host, each) for each in observed.children.values())
     return Plan(

@@ -21,6 +21,7 @@ from manyserve.plan.capacity import (
     why_not_framework,
     why_not_several,
 )
+from manyserve.plan.management import not_managed
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
 from manyserve.webhook.ledger import Share
 from manyserve.webhook.ratchet import added
@@ -62,7 +63,7 @@ def judge_model(request: Request, view: View) -> Verdict:
         return allowed("this object cannot be read, as before; its conditions will say why")
     unmanaged = view.unmanaged.get(change.host)
     if unmanaged is not None:
-        return allowed(f"waits: InferenceService {change.host.name} is not managed by manyserve: {unmanaged}")
+        return allowed(f"waits: {not_managed(change.host.name, unmanaged)}")
     service = view.hosts.get(change.host)
     if service is None:
         return allowed(_absent(change.host, view))

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manyserve.api.names import GROUP
+from manyserve.api_group import GROUPS
 from manyserve.plan.problem import shown
 from manyserve.webhook.request import Raw, Request
 from manyserve.webhook.verdict import Verdict, forbidden
 from manyserve.webhook.view import View
 
-GROUPS = ("serving.kserve.io", "serving.manyserve.io")
-"""Of InferenceServices that have owned TrainedModels."""
 COMMAND = (
     "kubectl patch --local --type=merge -f backup.yaml -o json "
     """-p '{"metadata":{"ownerReferences":null,"resourceVersion":null,"uid":null}}' """
