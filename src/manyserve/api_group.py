@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from manyserve.api.errors import StartupError
+from manyserve.api.errors import StartupError, invalid_variable
 
 KSERVE = "serving.kserve.io"
 """KServe's group, and the default."""
@@ -24,7 +24,7 @@ def from_env(env: Mapping[str, str]) -> str:
     """Return the group of an environment. Raises `StartupError`."""
     group = env.get(VARIABLE) or KSERVE
     if group not in GROUPS:
-        raise StartupError(f"{VARIABLE} must be one of {', '.join(GROUPS)}, and is {group!r}")
+        raise StartupError(invalid_variable(VARIABLE, group, f"must be one of {', '.join(GROUPS)}"))
     return group
 
 

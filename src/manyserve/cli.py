@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from manyserve import environment
 from manyserve.api.errors import StartupError
+from manyserve.version import version
 
 app = typer.Typer(
     help="Multi-model serving for Kubernetes.",
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(environment.version())
+        print(version())
         raise typer.Exit
 
 
@@ -65,9 +65,9 @@ def operator() -> None:
 def webhook() -> None:
     """Answer the API server's questions about new and changed objects."""
     from manyserve.webhook.main import run
-    from manyserve.webhook.settings import from_env
+    from manyserve.webhook.settings import WebhookSettings
 
-    run(from_env(os.environ))
+    run(WebhookSettings.from_env(os.environ))
 
 
 @app.command()
@@ -76,11 +76,7 @@ def agent() -> None:
     from manyserve.agent.main import run
     from manyserve.agent.settings import AgentSettings
 
-    try:
-        settings = AgentSettings.from_env(os.environ)
-    except ValueError as error:
-        raise StartupError(str(error)) from error
-    run(settings)
+    run(AgentSettings.from_env(os.environ))
 
 
 @app.command()

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ def test_the_sentence_has_the_figures() -> None:
 async def test_a_model_that_does_not_fit_is_named_with_the_figures_and_a_smaller_one_is_loaded(
     pod: Pod, volume: Volume
 ) -> None:
-    pod.settings = replace(pod.settings, disk_reserve=100, parallel_downloads=1)
+    pod.settings = pod.settings.model_copy(update={"disk_reserve": 100, "parallel_downloads": 1})
     put(pod, "huge", 9_950)
     put(pod, "small", 1_000)
     pod.config.write(entry("huge"), entry("small"))
@@ -121,7 +121,7 @@ async def test_a_download_waits_for_models_that_leave_rather_than_failing(pod: P
 
 
 async def test_a_model_that_waits_for_room_stops_no_smaller_one(pod: Pod, volume: Volume) -> None:
-    pod.settings = replace(pod.settings, parallel_downloads=1, download_slot_seconds=60)
+    pod.settings = pod.settings.model_copy(update={"parallel_downloads": 1, "download_slot_seconds": 60})
     put(pod, "old", 6_000)
     put(pod, "new", 6_000)
     put(pod, "small", 10)
@@ -175,7 +175,7 @@ class Growing:
 async def test_a_download_whose_size_was_not_told_or_was_wrong_ends_before_the_volume_is_full(
     pod: Pod, volume: Volume, listed: int
 ) -> None:
-    pod.settings = replace(pod.settings, disk_reserve=2_000)
+    pod.settings = pod.settings.model_copy(update={"disk_reserve": 2_000})
     put(pod, "small", 1_000)
     source = Growing(listed)
     pod.config.write(entry("a", "grow://x"), entry("small"))

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -201,7 +200,7 @@ async def test_a_model_that_does_not_fit_on_the_volume_is_named_and_the_others_s
 
 
 async def test_limits_on_size_and_number_hold(pod: Pod) -> None:
-    pod.settings = replace(pod.settings, max_files=1)
+    pod.settings = pod.settings.model_copy(update={"max_files": 1})
     pod.bucket.put("a")
     pod.config.write(entry("a"))
     await pod.start()

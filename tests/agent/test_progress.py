@@ -1,7 +1,5 @@
 """How far a download is: told at first, then now and then, and nobody is told more often."""
 
-from dataclasses import replace
-
 import pytest
 
 from manyserve.agent.progress import Pace
@@ -16,7 +14,7 @@ def test_a_count_is_told_at_first_and_then_at_most_once_in_the_time() -> None:
 
 
 async def slow_download(pod: Pod, every: float) -> None:
-    pod.settings = replace(pod.settings, progress_seconds=every, index_poll_seconds=0.05)
+    pod.settings = pod.settings.model_copy(update={"progress_seconds": every, "index_poll_seconds": 0.05})
     pod.bucket.objects["models/a/content"] = b"x" * 30
     pod.bucket.fault = "drip"
     pod.config.write(entry("a"))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from manyserve import environment
 from manyserve.agent.job import Doing
 from manyserve.agent.report import Board, model_report
 from manyserve.agent.retry import Memory, Stage
@@ -14,6 +13,7 @@ from manyserve.agent.server import application
 from manyserve.agent.settling import is_settled
 from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
 from manyserve.api.agentreport import AgentReport, ModelState
+from manyserve.version import version
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
 pytestmark = DROPPED_STREAMS
@@ -176,7 +176,7 @@ async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestCli
     assert "manyserve_agent_download_seconds_count 1.0" in text
     assert 'manyserve_agent_models{state="LoadFailed"} 0.0' in text
     assert "manyserve_agent_loop_lag_seconds " in text
-    assert f'manyserve_agent_build_info{{version="{environment.version()}"}} 1.0' in text
+    assert f'manyserve_agent_build_info{{version="{version()}"}} 1.0' in text
 
 
 async def test_metrics_tell_since_when_the_config_is_in_force(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]

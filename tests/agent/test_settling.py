@@ -1,7 +1,6 @@
 """Readiness across restarts: a pod that was settled once does not wait for downloads again."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,7 +147,7 @@ async def test_without_a_config_nobody_can_bring_back_what_the_server_lost(pod: 
 
 
 async def test_a_hanging_load_holds_no_pod_up_longer_than_its_slot_and_is_reported(pod: Pod) -> None:
-    pod.settings = replace(pod.settings, load_seconds=60)
+    pod.settings = pod.settings.model_copy(update={"load_seconds": 60})
     pod.triton.hanging.add("h")
     pod.bucket.put("h")
     pod.bucket.put("a")
@@ -160,7 +159,7 @@ async def test_a_hanging_load_holds_no_pod_up_longer_than_its_slot_and_is_report
 
 
 async def test_a_huge_download_holds_no_pod_up_longer_than_the_limit(pod: Pod) -> None:
-    pod.settings = replace(pod.settings, settle_seconds=1.0)
+    pod.settings = pod.settings.model_copy(update={"settle_seconds": 1.0})
     pod.bucket.put("slow")
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))
@@ -172,7 +171,7 @@ async def test_a_huge_download_holds_no_pod_up_longer_than_the_limit(pod: Pod) -
 
 
 async def test_downloads_that_take_long_leave_their_places_to_the_others(pod: Pod) -> None:
-    pod.settings = replace(pod.settings, parallel_downloads=1, download_slot_seconds=0.1)
+    pod.settings = pod.settings.model_copy(update={"parallel_downloads": 1, "download_slot_seconds": 0.1})
     pod.bucket.put("slow")
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))

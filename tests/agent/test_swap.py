@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -56,7 +55,7 @@ async def test_a_refused_version_leaves_the_old_one_on_disk_and_serving(pod: Pod
 
 
 async def test_nothing_waits_for_the_next_look_at_the_server_or_the_disk(pod: Pod) -> None:
-    pod.settings = replace(pod.settings, index_poll_seconds=60)
+    pod.settings = pod.settings.model_copy(update={"index_poll_seconds": 60})
     await serving(pod)
     pod.shop.world.look_at_disk()
     pod.triton.refusing["a"] = "bad weights"

@@ -15,6 +15,7 @@ from manyserve.agent.config import ConfigFile
 from manyserve.agent.retry import CAP, CAP_PERMANENT, Memory, Stage, delay
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import LIMIT, one_line, without_secrets
+from manyserve.api.errors import StartupError
 from manyserve.api.modelconfig import Entry, content_hash, dump, parse
 from manyserve.logs import JsonLines, timestamp
 from tests.agent.support import ConfigMount, entry
@@ -47,7 +48,7 @@ def test_our_own_variable_goes_before_the_emulators_which_may_lack_a_scheme() ->
     ],
 )
 def test_a_wrong_setting_is_one_sentence_with_its_name(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=name) as caught:
+    with pytest.raises(StartupError, match=f"^{name}='{value}' is not valid: it must be ") as caught:
         AgentSettings.from_env({name: value})
     assert "\n" not in str(caught.value)
 

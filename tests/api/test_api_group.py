@@ -58,7 +58,7 @@ def test_another_group_is_refused(wrong: str) -> None:
     with pytest.raises(StartupError) as refused:
         from_env({VARIABLE: wrong})
     assert str(refused.value) == (
-        f"MANYSERVE_API_GROUP must be one of serving.kserve.io, serving.manyserve.io, and is {wrong!r}"
+        f"MANYSERVE_API_GROUP={wrong!r} is not valid: it must be one of serving.kserve.io, serving.manyserve.io"
     )
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from manyserve.api.errors import StartupError
-from manyserve.api.scope import EVERYWHERE, NAMESPACES, SELECTOR, LabelSelector, Scope
+from manyserve.api.scope import EVERYWHERE, LabelSelector, Scope
+from manyserve.settings_env import NAMESPACES, SELECTOR, ScopedSettings
+
+
+def scope_of(environ: dict[str, str]) -> Scope:
+    return ScopedSettings.from_env(environ).scope
 
 
 def test_an_environment_without_a_scope_is_all_namespaces() -> None:
-    assert Scope.from_env({}) == Scope.from_env({NAMESPACES: "", SELECTOR: ""}) == EVERYWHERE
+    assert scope_of({}) == scope_of({NAMESPACES: "", SELECTOR: ""}) == EVERYWHERE
 
 
 def test_a_list_of_namespaces_is_read_once_each() -> None:
-    assert Scope.from_env({NAMESPACES: "team-a, team-b,team-a"}).namespaces == ("team-a", "team-b")
+    assert scope_of({NAMESPACES: "team-a, team-b,team-a"}).namespaces == ("team-a", "team-b")
 
 
 @pytest.mark.parametrize("text", ["a,,b", "Team", "a b", "-a", "a" * 64, "a.b", "*"])
 def test_a_list_with_what_is_no_namespace_is_refused(text: str) -> None:
-    with pytest.raises(StartupError, match=f"^{NAMESPACES} must be names of namespaces"):
-        Scope.from_env({NAMESPACES: text})
+    with pytest.raises(
+        StartupError, match=rf"^{NAMESPACES}='{re.escape(text)}' is not valid: it must be names of namespaces"
+    ):
+        scope_of({NAMESPACES: text})
 
 
 @pytest.mark.parametrize(
@@ -42,13 +50,17 @@ def test_a_list_with_what_is_no_namespace_is_refused(text: str) -> None:
     ],
 )
 def test_a_wrong_selector_is_refused_with_the_wrong_part(text: str, sentence: str) -> None:
-    with pytest.raises(StartupError, match=rf"(?s)^{SELECTOR} must be a label selector as JSON.*: {sentence}"):
-        Scope.from_env({SELECTOR: text})
+    with pytest.raises(
+        StartupError, match=rf"(?s)^{SELECTOR}=.* is not valid: it must be a label selector as JSON.*: {sentence}"
+    ):
+        scope_of({SELECTOR: text})
 
 
 def test_a_list_and_a_selector_together_are_refused() -> None:
-    with pytest.raises(StartupError, match="are both set; set one of them"):
-        Scope.from_env({NAMESPACES: "a", SELECTOR: "{}"})
+    with pytest.raises(
+        StartupError, match=f"^{SELECTOR}='{{}}' is not valid: it must be unset while {NAMESPACES} is set$"
+    ):
+        scope_of({NAMESPACES: "a", SELECTOR: "{}"})
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,6 @@ def test_a_list_and_a_selector_together_are_refused() -> None:
     ],
 )
 def test_a_selector_matches_as_in_kubernetes(selector: dict[str, Any], labels: dict[str, str], matches: bool) -> None:
-    scope = Scope.from_env({SELECTOR: json.dumps(selector)})
+    scope = scope_of({SELECTOR: json.dumps(selector)})
     assert scope.selector == LabelSelector.model_validate(selector)
     assert scope.selector.matches(labels) is matches

@@ -9,7 +9,7 @@ import yaml
 from webhooks.render import CHART, SAMPLES, helm
 
 from manyserve.api_group import GROUPS, KSERVE, OWN, from_env
-from manyserve.webhook.settings import from_env as webhook_settings
+from manyserve.webhook.settings import WebhookSettings
 from tests.chart.rendering import Manifest, environment, objects, pods, the
 
 CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingWebhookConfiguration"}
@@ -66,7 +66,7 @@ def test_the_releases_differ_in_the_group_alone() -> None:
 def test_the_programs_get_the_group_and_the_webhook_its_registration(group: str) -> None:
     found = {name: environment(pod) for name, pod in pods(f"api.group={group}")}
     assert {name: from_env(env) for name, env in found.items()} == dict.fromkeys(found, group)
-    settings = webhook_settings(found["manyserve-webhook"])
+    settings = WebhookSettings.from_env(found["manyserve-webhook"])
     registration = the("ValidatingWebhookConfiguration", settings.configuration, f"api.group={group}")
     (hook,) = registration["webhooks"]
     assert hook["name"] == f"validate.{group}"

@@ -15,7 +15,7 @@ from manyserve.api import servingconfig
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api_group import GROUPS, KSERVE, OWN
 from manyserve.operator.settings import OperatorSettings
-from manyserve.webhook.settings import from_env
+from manyserve.webhook.settings import WebhookSettings
 from tests.chart.rendering import VARIANTS, environment, objects, pods, the
 
 
@@ -167,7 +167,7 @@ def test_the_operator_reads_what_its_pod_gives() -> None:
 def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
     values = (f"fullnameOverride={name}",)
     ((_, pod),) = (each for each in pods(*values) if each[0] == f"{name}-webhook")
-    settings = from_env(environment(pod))
+    settings = WebhookSettings.from_env(environment(pod))
     ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
     assert ports == {"https": settings.port, "metrics": settings.metrics_port}
     assert the("Secret", settings.secret, *values).get("data") is None

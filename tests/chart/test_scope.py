@@ -9,7 +9,7 @@ from webhooks.render import CHART, helm
 
 from manyserve.api.scope import EVERYWHERE, LabelSelector, Scope
 from manyserve.operator.settings import OperatorSettings
-from manyserve.webhook.settings import from_env
+from manyserve.webhook.settings import WebhookSettings
 from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
 
 LIST = ("scope.namespaces={team-a,team-b}",)
@@ -115,7 +115,7 @@ def test_the_webhook_is_asked_where_the_scope_and_its_own_selector_both_match(
 def test_both_programs_read_the_scope_that_is_set(values: tuple[str, ...], scope: Scope) -> None:
     environments = {name: environment(pod) for name, pod in pods(*values)}
     assert OperatorSettings.from_env(environments["manyserve-operator"]).scope == scope
-    assert from_env(environments["manyserve-webhook"]).scope == scope
+    assert WebhookSettings.from_env(environments["manyserve-webhook"]).scope == scope
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.api import names
-from manyserve.api.scope import Scope
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
@@ -77,7 +76,9 @@ async def running(
     client: KubeHttp, namespace: str, agent_port: int, *, configured_in: str | None = None
 ) -> AsyncIterator[Operator]:
     """Run an operator that looks after one namespace; its configuration may be in another one."""
-    settings = OperatorSettings(namespace=configured_in or namespace, scope=Scope((namespace,)), agent_port=agent_port)
+    settings = OperatorSettings(
+        namespace=configured_in or namespace, watch_namespaces=(namespace,), agent_port=agent_port
+    )
     operator = Operator(client, settings)
     await operator.start()
     try:

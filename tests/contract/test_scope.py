@@ -188,7 +188,13 @@ async def operating(kubectl: Kubectl, client: KubeHttp, scope: Scope) -> AsyncIt
     """Run an operator with a scope, and a kubelet in kubectl's namespace."""
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
-        operator = Operator(client, OperatorSettings(namespace=kubectl.namespace, scope=scope, agent_port=port))
+        settings = OperatorSettings(
+            namespace=kubectl.namespace,
+            watch_namespaces=scope.namespaces,
+            namespace_selector=scope.selector,
+            agent_port=port,
+        )
+        operator = Operator(client, settings)
         await operator.start()
         try:
             await until(lambda: not operator.why_not_ready(), 10)

@@ -106,7 +106,7 @@ async def test_fault_17_a_rotation_under_load_refuses_nobody(
 async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) -> None:
     """Change what is in the Secret, and wait until something else is, and is served."""
     namespace = webhook.kubectl.namespace
-    names = WebhookSettings(namespace, service=SERVICE).names
+    names = WebhookSettings(namespace=namespace, service=SERVICE).names
     stored = await client.get(SECRETS, namespace, SECRET)
     before = read_secret(stored["data"])
     assert before is not None
@@ -168,7 +168,7 @@ def _refusal(kubectl: Kubectl) -> str:
 async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
     api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
 ) -> None:
-    names, folder = WebhookSettings(kubectl.namespace, service=SERVICE).names, tmp_path / "certificate"
+    names, folder = WebhookSettings(namespace=kubectl.namespace, service=SERVICE).names, tmp_path / "certificate"
     folder.mkdir()
     authority = issue_authority(datetime.now(UTC))
 

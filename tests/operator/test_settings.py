@@ -41,7 +41,7 @@ def test_the_defaults_are_those_of_the_chart() -> None:
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, sentence: str) -> None:
-    with pytest.raises(StartupError, match=f"^{name} {sentence}.*{value}"):
+    with pytest.raises(StartupError, match=f"^{name}='{value}' is not valid: it {sentence}"):
         OperatorSettings.from_env({name: value})
 
 
@@ -51,7 +51,7 @@ async def test_a_port_in_use_is_named() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         server = HealthServer(lambda: None, lambda: None)
-        with pytest.raises(StartupError, match=f"^port {port} cannot be listened on"):
+        with pytest.raises(StartupError, match=f"^cannot bind 0.0.0.0:{port}: address already in use$"):
             await server.start(port, port)
         await server.stop()
 
@@ -78,7 +78,7 @@ def test_the_command_line_turns_it_into_one_line_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "manyserve: MANYSERVE_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, and is 'loud'"
+        "manyserve: MANYSERVE_LOG_LEVEL='loud' is not valid: it must be one of DEBUG, INFO, WARNING, ERROR"
     ]
 
 

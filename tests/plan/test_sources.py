@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from manyserve.agent.variables import values
 from manyserve.api import conditions
 from manyserve.api.agentreport import ModelState
 from manyserve.api.credentialsconfig import Credentials
@@ -211,7 +210,7 @@ EVERYTHING = {
 
 
 def test_the_agent_reads_every_setting_of_the_configuration() -> None:
-    read = values(SourceSettings, configured(Credentials.from_wire(EVERYTHING)))
+    read = SourceSettings.from_env(configured(Credentials.from_wire(EVERYTHING)))
     untouched = {
         "s3_check_endpoint",
         "credentials_dir",
@@ -221,11 +220,11 @@ def test_the_agent_reads_every_setting_of_the_configuration() -> None:
         "archive_files",
         "archive_ratio",
     }
-    assert set(SourceSettings.__dataclass_fields__) - set(read) == untouched
-    assert read["s3_endpoint"] == "http://minio.storage:9000"
-    assert read["s3_verify_tls"] is False
-    assert read["s3_anonymous"] is True
-    assert [str(each) for each in read["allowed_networks"]] == ["10.0.0.0/8", "fd00::/8"]
+    assert set(SourceSettings.model_fields) - read.model_fields_set == untouched
+    assert read.s3_endpoint == "http://minio.storage:9000"
+    assert read.s3_verify_tls is False
+    assert read.s3_anonymous is True
+    assert [str(each) for each in read.allowed_networks] == ["10.0.0.0/8", "fd00::/8"]
 
 
 def test_folders_are_mounted_where_the_agent_looks_for_them() -> None:

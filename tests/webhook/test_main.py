@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -19,7 +19,7 @@ from manyserve.api.scope import Scope
 from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
 from manyserve.webhook import main
-from manyserve.webhook.settings import WebhookSettings, from_env
+from manyserve.webhook.settings import WebhookSettings
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.fake_api import FakeApi
 from tests.webhook.make import review_of, waiting
@@ -96,7 +96,12 @@ class Whole:
 
 def settings() -> WebhookSettings:
     return WebhookSettings(
-        "system", service="w", secret="w-certificate", configuration="w", port=free_port(), metrics_port=free_port()
+        namespace="system",
+        service="w",
+        secret="w-certificate",
+        configuration="w",
+        port=free_port(),
+        metrics_port=free_port(),
     )
 
 
@@ -178,9 +183,9 @@ async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(
 
 
 async def test_a_port_in_use_ends_it_with_a_sentence(whole: Whole) -> None:
-    chosen = replace(settings(), port=whole.settings.port)
+    chosen = settings().model_copy(update={"port": whole.settings.port})
     async with api() as client:
-        with pytest.raises(StartupError, match=f"port {chosen.port} cannot be listened on"):
+        with pytest.raises(StartupError, match=f"^cannot bind 0.0.0.0:{chosen.port}: address already in use$"):
             await main.serve(chosen, client, asyncio.Event())
 
 
@@ -191,23 +196,28 @@ async def test_an_api_server_that_cannot_be_reached_ends_it_with_a_sentence() ->
 
 
 def test_settings_come_from_the_environment() -> None:
-    found = from_env({"POD_NAMESPACE": "system", "MANYSERVE_WEBHOOK_PORT": "1443", "MANYSERVE_LOG_LEVEL": "debug"})
+    system = {"POD_NAMESPACE": "system"}
+    found = WebhookSettings.from_env(system | {"MANYSERVE_WEBHOOK_PORT": "1443", "MANYSERVE_LOG_LEVEL": "debug"})
     assert (found.namespace, found.port, found.log_level) == ("system", 1443, "DEBUG")
     assert found.names[0] == "manyserve-webhook.system.svc"
-    assert from_env({"POD_NAMESPACE": "system", "MANYSERVE_WATCH_NAMESPACES": "a,b"}).scope == Scope(("a", "b"))
+    scoped = WebhookSettings.from_env(system | {"MANYSERVE_WATCH_NAMESPACES": "a,b"})
+    assert scoped.scope == Scope(("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({}, "POD_NAMESPACE is not set"),
-        ({"MANYSERVE_WEBHOOK_PORT": "x"}, "MANYSERVE_WEBHOOK_PORT='x' is not valid; it must be a port"),
-        ({"MANYSERVE_METRICS_PORT": "99999"}, "MANYSERVE_METRICS_PORT='99999' is not valid; it must be a port"),
-        ({"MANYSERVE_LOG_LEVEL": "loud"}, "MANYSERVE_LOG_LEVEL='loud' is not valid; it must be one of DEBUG"),
-        ({"MANYSERVE_NAMESPACE_SELECTOR": "team=a"}, "^MANYSERVE_NAMESPACE_SELECTOR must be a label selector as JSON"),
-        ({"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": "/no/such"}, "'/no/such' is not a folder"),
+        ({}, "^POD_NAMESPACE is not set: it must be the namespace that the webhook runs in$"),
+        ({"MANYSERVE_WEBHOOK_PORT": "x"}, "MANYSERVE_WEBHOOK_PORT='x' is not valid: it must be a port"),
+        ({"MANYSERVE_METRICS_PORT": "99999"}, "MANYSERVE_METRICS_PORT='99999' is not valid: it must be a port"),
+        ({"MANYSERVE_LOG_LEVEL": "loud"}, "MANYSERVE_LOG_LEVEL='loud' is not valid: it must be one of DEBUG"),
+        (
+            {"MANYSERVE_NAMESPACE_SELECTOR": "team=a"},
+            "^MANYSERVE_NAMESPACE_SELECTOR='team=a' is not valid: it must be",
+        ),
+        ({"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": "/no/such"}, "'/no/such' is not valid: it must be a folder"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(environ: dict[str, str], sentence: str) -> None:
     with pytest.raises(StartupError, match=sentence):
-        from_env({"POD_NAMESPACE": "system"} | environ if environ else {})
+        WebhookSettings.from_env({"POD_NAMESPACE": "system"} | environ if environ else {})

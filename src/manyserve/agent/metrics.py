@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from manyserve import environment
 from manyserve.api.agentreport import AgentReport, ModelState
+from manyserve.version import version
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
@@ -51,7 +51,7 @@ class Metrics:
             registry=self.registry,
         )
         build = Info("manyserve_agent_build", "The program that runs.", registry=self.registry)
-        build.info({"version": environment.version()})
+        build.info({"version": version()})
         for state in ModelState:
             self.models.labels(state.value)
 

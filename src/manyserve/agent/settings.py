@@ -1,73 +1,57 @@
-"""The agent's settings: the environment in, one frozen object out, checked at start."""
+"""The agent's settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Annotated
 
-from manyserve import environment
 from manyserve.agent.sources import MIB, SourceSettings
-from manyserve.agent.variables import count, env, path, seconds, url, values
 from manyserve.api.agentreport import AGENT_PORT
+from manyserve.settings_env import AbsolutePath, Count, LogLevel, Port, Seconds, Settings, Url, env, one_of
 
 GIB = 1024 * MIB
 DIALECTS = ("v2", "mlserver", "v1")
 
 
-def _dialect(text: str) -> str:
-    if text not in DIALECTS:
-        raise ValueError(f"must be one of {', '.join(DIALECTS)}")
-    return text
+class AgentSettings(Settings):
+    """All settings of `manyserve agent`."""
 
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """Everything that can be set."""
-
-    store_dir: Path = field(default=Path("/mnt/manyserve"), metadata=env("MANYSERVE_STORE_DIR", path))
-    config_file: Path = field(default=Path("/mnt/configs/models.json"), metadata=env("MANYSERVE_CONFIG_FILE", path))
-    server_url: str = field(default="http://localhost:8080", metadata=env("MANYSERVE_SERVER_URL", url))
-    server_models_dir: Path = field(default=Path("/mnt/models"), metadata=env("MANYSERVE_SERVER_MODELS_DIR", path))
-    """Where the server sees the models; only the log speaks of it."""
-    port: int = field(default=AGENT_PORT, metadata=env("MANYSERVE_AGENT_PORT", environment.port))
-    log_level: str = field(default="INFO", metadata=env("MANYSERVE_LOG_LEVEL", environment.level))
-    config_poll_seconds: float = field(default=0.1, metadata=env("MANYSERVE_CONFIG_POLL_SECONDS", seconds))
-    index_poll_seconds: float = field(default=1.0, metadata=env("MANYSERVE_INDEX_POLL_SECONDS", seconds))
-    load_seconds: float = field(default=300.0, metadata=env("MANYSERVE_LOAD_SECONDS", seconds))
-    """How long a load may take before it counts as failed."""
-    load_slot_seconds: float = field(default=30.0, metadata=env("MANYSERVE_LOAD_SLOT_SECONDS", seconds))
-    """How long a load keeps its place among the parallel loads, so that hanging ones do not stop the others."""
-    unfinished_loads: int = field(default=4, metadata=env("MANYSERVE_UNFINISHED_LOADS", count))
-    """No load is begun while so many are not finished. Each hanging one blocks a thread of the server: Triton has
-    eight for HTTP, and answers nobody once all of them hang."""
-    unload_seconds: float = field(default=60.0, metadata=env("MANYSERVE_UNLOAD_SECONDS", seconds))
-    download_seconds: float = field(default=3600.0, metadata=env("MANYSERVE_DOWNLOAD_SECONDS", seconds))
-    stall_seconds: float = field(default=30.0, metadata=env("MANYSERVE_STALL_SECONDS", seconds))
-    """A download that brings next to nothing for so long is given up and tried again."""
-    parallel_downloads: int = field(default=4, metadata=env("MANYSERVE_PARALLEL_DOWNLOADS", count))
-    download_slot_seconds: float = field(default=30.0, metadata=env("MANYSERVE_DOWNLOAD_SLOT_SECONDS", seconds))
-    """How long a download keeps its place among the parallel ones, so that huge ones do not stop the others."""
-    parallel_loads: int = field(default=2, metadata=env("MANYSERVE_PARALLEL_LOADS", count))
-    parallel_files: int = field(default=4, metadata=env("MANYSERVE_PARALLEL_FILES", count))
-    """Files read at once, over all downloads: it bounds the memory."""
-    max_files: int = field(default=10_000, metadata=env("MANYSERVE_MAX_FILES", count))
-    max_bytes: int = field(default=100 * GIB, metadata=env("MANYSERVE_MAX_BYTES", count))
-    settle_seconds: float = field(default=300.0, metadata=env("MANYSERVE_SETTLE_SECONDS", seconds))
-    """A new pod is ready after so long at the latest, whatever is still on its way."""
-    progress_seconds: float = field(default=5.0, metadata=env("MANYSERVE_PROGRESS_SECONDS", seconds))
-    """How far a download is, is told no more often."""
-    disk_reserve: int = field(default=64 * MIB, metadata=env("MANYSERVE_DISK_RESERVE", count))
+    store_dir: AbsolutePath = env("MANYSERVE_STORE_DIR", default=Path("/mnt/manyserve"))
+    config_file: AbsolutePath = env("MANYSERVE_CONFIG_FILE", default=Path("/mnt/configs/models.json"))
+    server_url: Url = env("MANYSERVE_SERVER_URL", default="http://localhost:8080")
+    server_models_dir: AbsolutePath = env("MANYSERVE_SERVER_MODELS_DIR", default=Path("/mnt/models"))
+    """The folder of the models in the server's container, for the log."""
+    port: Port = env("MANYSERVE_AGENT_PORT", default=AGENT_PORT)
+    log_level: LogLevel = env("MANYSERVE_LOG_LEVEL", default="INFO")
+    config_poll_seconds: Seconds = env("MANYSERVE_CONFIG_POLL_SECONDS", default=0.1)
+    index_poll_seconds: Seconds = env("MANYSERVE_INDEX_POLL_SECONDS", default=1.0)
+    load_seconds: Seconds = env("MANYSERVE_LOAD_SECONDS", default=300.0)
+    """A load that takes longer counts as failed."""
+    load_slot_seconds: Seconds = env("MANYSERVE_LOAD_SLOT_SECONDS", default=30.0)
+    """A load frees its slot among the parallel loads after this time, so that hanging loads do not stop the others."""
+    unfinished_loads: Count = env("MANYSERVE_UNFINISHED_LOADS", default=4)
+    """No load begins while so many are unfinished. A hanging load blocks a thread of the server. Triton has eight
+    threads for HTTP, and answers no request once all of them hang."""
+    unload_seconds: Seconds = env("MANYSERVE_UNLOAD_SECONDS", default=60.0)
+    download_seconds: Seconds = env("MANYSERVE_DOWNLOAD_SECONDS", default=3600.0)
+    stall_seconds: Seconds = env("MANYSERVE_STALL_SECONDS", default=30.0)
+    """A download that makes almost no progress for this time is cancelled and tried again."""
+    parallel_downloads: Count = env("MANYSERVE_PARALLEL_DOWNLOADS", default=4)
+    download_slot_seconds: Seconds = env("MANYSERVE_DOWNLOAD_SLOT_SECONDS", default=30.0)
+    """A download frees its slot among the parallel downloads after this time, so that huge ones do not stop others."""
+    parallel_loads: Count = env("MANYSERVE_PARALLEL_LOADS", default=2)
+    parallel_files: Count = env("MANYSERVE_PARALLEL_FILES", default=4)
+    """Files that are read at once, over all downloads. It bounds the memory of the process."""
+    max_files: Count = env("MANYSERVE_MAX_FILES", default=10_000)
+    max_bytes: Count = env("MANYSERVE_MAX_BYTES", default=100 * GIB)
+    settle_seconds: Seconds = env("MANYSERVE_SETTLE_SECONDS", default=300.0)
+    """A new pod is ready after this time, even if downloads or loads still run."""
+    progress_seconds: Seconds = env("MANYSERVE_PROGRESS_SECONDS", default=5.0)
+    """The shortest time between two reports of a download's progress."""
+    disk_reserve: Count = env("MANYSERVE_DISK_RESERVE", default=64 * MIB)
     """Bytes of the volume that downloads leave free."""
-    server_dialect: str = field(default="v2", metadata=env("MANYSERVE_SERVER_DIALECT", _dialect))
-    """How the model server is spoken to: `v2` as Triton does, `mlserver`, or `v1` as KServe's own servers do."""
-    server_key: str | None = field(default=None, metadata=env("MANYSERVE_SERVER_KEY", str), repr=False)
-    """What the server asks of those who load and unload; sent as a header."""
-    sources: SourceSettings = field(default_factory=SourceSettings)
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Return the settings. Raises `ValueError` with a sentence that names the wrong variable."""
-        sources = SourceSettings(**values(SourceSettings, environ))
-        return cls(**values(cls, environ), sources=sources)
+    server_dialect: Annotated[str, one_of(*DIALECTS)] = env("MANYSERVE_SERVER_DIALECT", default="v2")
+    """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""
+    server_key: str | None = env("MANYSERVE_SERVER_KEY", default=None, secret=True)
+    """The header value that the server demands for loads and unloads."""
+    sources: SourceSettings = SourceSettings()

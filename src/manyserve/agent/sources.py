@@ -1,61 +1,56 @@
-"""Where models come from and how the agent proves itself there: the settings of the object stores.
+"""Settings of the object stores: endpoints, credentials, limits.
 
-Credentials are files: the operator mounts each secret of the host's ServiceAccount as a folder below
-`credentials_dir`, and what lies there is read again whenever it changed. What the environment says holds for
-all; a key in a secret of the same meaning goes before it.
+Credentials are files. The operator mounts each Secret of the host's ServiceAccount as a folder below
+`credentials_dir`, and the agent reads a file again when it has changed. A variable holds for all models; a key of
+the same meaning in a Secret has priority.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from manyserve.agent.variables import count, env, flag, networks, path, url
-from manyserve.api.addresses import Network
+from manyserve.settings_env import AbsolutePath, Count, Flag, Networks, Settings, Url, env
 
 MIB = 1024**2
 
 
-@dataclass(frozen=True)
-class SourceSettings:
-    """The settings of all stores."""
+class SourceSettings(Settings):
+    """Settings of all object stores."""
 
-    credentials_dir: Path = field(default=Path("/mnt/credentials"), metadata=env("MANYSERVE_CREDENTIALS_DIR", path))
-    """One folder a secret, one file a key."""
-    pvc_dir: Path = field(default=Path("/mnt/pvc"), metadata=env("MANYSERVE_PVC_DIR", path))
+    credentials_dir: AbsolutePath = env("MANYSERVE_CREDENTIALS_DIR", default=Path("/mnt/credentials"))
+    """One folder a Secret, one file a key."""
+    pvc_dir: AbsolutePath = env("MANYSERVE_PVC_DIR", default=Path("/mnt/pvc"))
     """One folder a claim, mounted read-only."""
-    range_bytes: int = field(default=64 * MIB, metadata=env("MANYSERVE_RANGE_BYTES", count))
-    """Larger files are read in ranges of so many bytes, several at once."""
+    range_bytes: Count = env("MANYSERVE_RANGE_BYTES", default=64 * MIB)
+    """Larger files are read in ranges of this size, several at once."""
 
-    gcs_endpoint: str | None = field(default=None, metadata=env("MANYSERVE_GCS_ENDPOINT STORAGE_EMULATOR_HOST", url))
-    gcs_credentials: str | None = field(default=None, metadata=env("GOOGLE_APPLICATION_CREDENTIALS", str))
-    """A credentials file for Google's storage, when no secret has one."""
-    gcs_key_name: str = field(
-        default="gcloud-application-credentials.json", metadata=env("MANYSERVE_GCS_KEY_NAME", str)
-    )
-    """The key of a secret that holds such a file."""
+    gcs_endpoint: Url | None = env("MANYSERVE_GCS_ENDPOINT", "STORAGE_EMULATOR_HOST", default=None)
+    gcs_credentials: str | None = env("GOOGLE_APPLICATION_CREDENTIALS", default=None)
+    """The credentials file of Google's storage, when no Secret has one."""
+    gcs_key_name: str = env("MANYSERVE_GCS_KEY_NAME", default="gcloud-application-credentials.json")
+    """The key of a Secret that holds such a file."""
 
-    s3_endpoint: str | None = field(default=None, metadata=env("MANYSERVE_S3_ENDPOINT", url))
-    s3_check_endpoint: bool = field(default=False, metadata=env("MANYSERVE_S3_CHECK_ENDPOINT", flag))
-    """The endpoint comes from an annotation, not from the administrator: its address is judged."""
-    s3_region: str | None = field(default=None, metadata=env("MANYSERVE_S3_REGION AWS_REGION AWS_DEFAULT_REGION", str))
-    s3_virtual_host: bool | None = field(default=None, metadata=env("MANYSERVE_S3_VIRTUAL_HOST", flag))
-    """The bucket is part of the host's name; unset: at AWS yes, at an endpoint of one's own no."""
-    s3_verify_tls: bool = field(default=True, metadata=env("MANYSERVE_S3_VERIFY_TLS", flag))
-    s3_ca_file: Path | None = field(default=None, metadata=env("MANYSERVE_S3_CA_FILE AWS_CA_BUNDLE", path))
-    s3_anonymous: bool = field(default=False, metadata=env("MANYSERVE_S3_ANONYMOUS", flag))
-    s3_access_key_name: str = field(default="AWS_ACCESS_KEY_ID", metadata=env("MANYSERVE_S3_ACCESS_KEY_NAME", str))
-    s3_secret_key_name: str = field(default="AWS_SECRET_ACCESS_KEY", metadata=env("MANYSERVE_S3_SECRET_KEY_NAME", str))
+    s3_endpoint: Url | None = env("MANYSERVE_S3_ENDPOINT", default=None)
+    s3_check_endpoint: Flag = env("MANYSERVE_S3_CHECK_ENDPOINT", default=False)
+    """The endpoint is from an annotation, not from the administrator, so its address is checked."""
+    s3_region: str | None = env("MANYSERVE_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION", default=None)
+    s3_virtual_host: Flag | None = env("MANYSERVE_S3_VIRTUAL_HOST", default=None)
+    """The bucket is part of the host name; None: at AWS yes, at another endpoint no."""
+    s3_verify_tls: Flag = env("MANYSERVE_S3_VERIFY_TLS", default=True)
+    s3_ca_file: AbsolutePath | None = env("MANYSERVE_S3_CA_FILE", "AWS_CA_BUNDLE", default=None)
+    s3_anonymous: Flag = env("MANYSERVE_S3_ANONYMOUS", default=False)
+    s3_access_key_name: str = env("MANYSERVE_S3_ACCESS_KEY_NAME", default="AWS_ACCESS_KEY_ID")
+    s3_secret_key_name: str = env("MANYSERVE_S3_SECRET_KEY_NAME", default="AWS_SECRET_ACCESS_KEY")
 
-    azure_endpoint: str | None = field(default=None, metadata=env("MANYSERVE_AZURE_ENDPOINT", url))
-    hf_endpoint: str = field(default="https://huggingface.co", metadata=env("MANYSERVE_HF_ENDPOINT HF_ENDPOINT", url))
+    azure_endpoint: Url | None = env("MANYSERVE_AZURE_ENDPOINT", default=None)
+    hf_endpoint: Url = env("MANYSERVE_HF_ENDPOINT", "HF_ENDPOINT", default="https://huggingface.co")
 
-    allow_http: bool = field(default=False, metadata=env("MANYSERVE_ALLOW_HTTP", flag))
+    allow_http: Flag = env("MANYSERVE_ALLOW_HTTP", default=False)
     """Whether http:// is read at all."""
-    allowed_networks: tuple[Network, ...] = field(default=(), metadata=env("MANYSERVE_ALLOWED_NETWORKS", networks))
+    allowed_networks: Networks = env("MANYSERVE_ALLOWED_NETWORKS", default=())
     """Networks that may be read from although they are not public."""
-    ca_file: Path | None = field(default=None, metadata=env("MANYSERVE_CA_FILE", path))
+    ca_file: AbsolutePath | None = env("MANYSERVE_CA_FILE", default=None)
     """Further certificates that https sources may be signed by."""
-    archive_files: int = field(default=100_000, metadata=env("MANYSERVE_ARCHIVE_FILES", count))
-    archive_ratio: int = field(default=100, metadata=env("MANYSERVE_ARCHIVE_RATIO", count))
-    """An archive may unpack to so many times its size."""
+    archive_files: Count = env("MANYSERVE_ARCHIVE_FILES", default=100_000)
+    archive_ratio: Count = env("MANYSERVE_ARCHIVE_RATIO", default=100)
+    """The largest ratio of an archive's unpacked size to its own."""

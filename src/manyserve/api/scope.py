@@ -11,12 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from manyserve.api.errors import StartupError
+from manyserve.api.errors import SHOWN
 
-NAMESPACES = "MANYSERVE_WATCH_NAMESPACES"
-SELECTOR = "MANYSERVE_NAMESPACE_SELECTOR"
-SHOWN = 200
-"""Characters of a wrong value that the sentence repeats."""
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
 
@@ -65,37 +61,29 @@ class Scope:
     selector: LabelSelector | None = None
     """None: not by labels."""
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Return the scope that an environment sets. Raises `StartupError`."""
-        names, selector = env.get(NAMESPACES, ""), env.get(SELECTOR, "")
-        found = cls(_namespaces(names) if names else (), _selector(selector) if selector else None)
-        if found.namespaces and found.selector is not None:
-            raise StartupError(f"{NAMESPACES} and {SELECTOR} are both set; set one of them")
-        return found
-
 
 EVERYWHERE = Scope()
 """All namespaces."""
 
 
-def _namespaces(text: str) -> tuple[str, ...]:
+def parse_namespaces(text: str) -> tuple[str, ...]:
+    """Parse names of namespaces, separated by commas. Raises `ValueError`."""
     names = tuple(dict.fromkeys(each.strip() for each in text.split(",")))
     for name in names:
         if not _DNS_LABEL.fullmatch(name):
-            wrong = f"{NAMESPACES} must be names of namespaces, separated by commas, and is {text[:SHOWN]!r}"
-            raise StartupError(f"{wrong}: {name[:SHOWN]!r} is no name")
+            raise ValueError(f"must be names of namespaces, separated by commas: {name[:SHOWN]!r} is no name")
     return names
 
 
-def _selector(text: str) -> LabelSelector:
-    wrong = f"{SELECTOR} must be a label selector as JSON (matchLabels, matchExpressions), and is {text[:SHOWN]!r}"
+def parse_selector(text: str) -> LabelSelector:
+    """Parse a label selector in the JSON of Kubernetes. Raises `ValueError`."""
+    allowed = "must be a label selector as JSON (matchLabels, matchExpressions)"
     try:
         return LabelSelector.model_validate(json.loads(text))
     except ValidationError as error:
-        raise StartupError(f"{wrong}: {_first(error.errors()[0])}") from None
+        raise ValueError(f"{allowed}: {_first(error.errors()[0])}") from None
     except (ValueError, RecursionError):
-        raise StartupError(f"{wrong}: it is no JSON") from None
+        raise ValueError(f"{allowed}: it is no JSON") from None
 
 
 def _first(error: Mapping[str, Any]) -> str:

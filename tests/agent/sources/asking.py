@@ -22,7 +22,7 @@ def reader(config: AgentSettings, names: Names | None = None) -> HttpDownloader:
 
 
 def allowing_http(config: AgentSettings) -> AgentSettings:
-    return replace(config, sources=replace(config.sources, allow_http=True))
+    return config.model_copy(update={"sources": config.sources.model_copy(update={"allow_http": True})})
 
 
 async def fetched(source: Downloader, folder: Path, uri: str) -> dict[str, bytes]:

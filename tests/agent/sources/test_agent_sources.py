@@ -1,6 +1,5 @@
 """The whole agent with models from every source but the object stores, good and bad ones side by side."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,10 @@ async def test_models_of_all_sources_are_loaded_and_a_bad_one_is_named(
     claim = tmp_path / "pvc" / "claim" / "models"
     claim.mkdir(parents=True)
     (claim / "content").write_text("from a claim")
-    sources = replace(config.sources, gcs_endpoint=pod.settings.sources.gcs_endpoint, pvc_dir=tmp_path / "pvc")
-    pod.settings = replace(pod.settings, sources=sources)
+    sources = config.sources.model_copy(
+        update={"gcs_endpoint": pod.settings.sources.gcs_endpoint, "pvc_dir": tmp_path / "pvc"}
+    )
+    pod.settings = pod.settings.model_copy(update={"sources": sources})
     site.gives("/m.tar.gz", tar_gz(member("content", b"packed"), member("1/model.onnx", b"m")))
     site.gives("/content", b"plain", {"ETag": '"v1"'})
     site.gives("/bad.zip", zipped(("../up", b"x")))

@@ -203,7 +203,9 @@ async def test_a_name_that_leads_elsewhere_is_refused(
 
 def at(hub: Site, config: AgentSettings) -> AgentSettings:
     """Return the settings for a hub without TLS."""
-    return replace(config, sources=replace(config.sources, hf_endpoint=f"http://127.0.0.1:{hub.port}"))
+    return config.model_copy(
+        update={"sources": config.sources.model_copy(update={"hf_endpoint": f"http://127.0.0.1:{hub.port}"})}
+    )
 
 
 async def test_a_hub_that_fails_hangs_or_is_gone_is_named(
@@ -223,11 +225,13 @@ async def test_a_hub_that_fails_hangs_or_is_gone_is_named(
         return web.Response(status=503)
 
     plain.handlers["/api/models/org/model"] = hangs
-    hung = replace(at(plain, config), stall_seconds=0.5)
+    hung = at(plain, config).model_copy(update={"stall_seconds": 0.5})
     said = await fails(reader(hung), tmp_path, permanent=False)
     hanging.set()
     assert said.startswith(f"{URI} could not be read: the hub ")
-    gone = replace(config, sources=replace(config.sources, hf_endpoint="https://127.0.0.1:1"))
+    gone = config.model_copy(
+        update={"sources": config.sources.model_copy(update={"hf_endpoint": "https://127.0.0.1:1"})}
+    )
     said = await fails(reader(gone), tmp_path, permanent=False)
     assert said.startswith(f"{URI} could not be read: the hub is not reached")
 
@@ -244,7 +248,7 @@ async def test_a_hub_that_drips_takes_no_thread_from_other_models(plain: Site, c
         return response
 
     plain.handlers["/api/models/org/model"] = drips
-    source = reader(replace(at(plain, config), stall_seconds=1))
+    source = reader(at(plain, config).model_copy(update={"stall_seconds": 1}))
     found = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
     try:
         assert {str(each) for each in found} == {f"{URI} could not be read: the hub did not answer in time"}

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ async def test_what_is_secret_in_a_uri_is_never_repeated(site: Site, config: Age
 async def test_a_certificate_that_nobody_vouches_for_is_named(
     site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
-    unknown = replace(config, sources=replace(config.sources, ca_file=None))
+    unknown = config.model_copy(update={"sources": config.sources.model_copy(update={"ca_file": None})})
     assert "its certificate is not trusted" in await fails(reader(unknown), tmp_path, site.url("/x"), permanent=True)
     elsewhere = site.url("/x", host="wrong.test")
     assert "its certificate is not trusted" in await fails(reader(config), tmp_path, elsewhere, permanent=True)
@@ -72,7 +71,7 @@ async def test_an_empty_file_and_a_url_without_a_name_are_no_model(
 
 
 async def test_no_roots_are_a_setting_that_is_wrong(config: AgentSettings, tmp_path: Path) -> None:
-    wrong = replace(config, sources=replace(config.sources, ca_file=tmp_path / "none.pem"))
+    wrong = config.model_copy(update={"sources": config.sources.model_copy(update={"ca_file": tmp_path / "none.pem"})})
     said = await fails(reader(wrong), tmp_path, "https://models.test/x", permanent=False)
     assert said.startswith(f"the certificates in {tmp_path}/none.pem could not be read")
 
@@ -84,7 +83,7 @@ async def test_new_roots_are_believed_without_a_restart(
     roots, other = tmp_path / "roots.pem", tmp_path / "other"
     await asyncio.to_thread(other.mkdir)
     shutil.copy(make_trust(other).ca_file, roots)
-    source = reader(replace(config, sources=replace(config.sources, ca_file=roots)))
+    source = reader(config.model_copy(update={"sources": config.sources.model_copy(update={"ca_file": roots})}))
     assert "its certificate is not trusted" in await fails(source, tmp_path, site.url("/x"), permanent=True)
     shutil.copy(trust.ca_file, roots)
     os.utime(roots, ns=(1, 1))

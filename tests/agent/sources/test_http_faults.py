@@ -1,7 +1,6 @@
 """Everything that a web server may do instead of giving a model."""
 
 import gzip
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ async def test_a_version_in_odd_letters_is_a_version(
     raw = RawSite(OK + b"Content-Length: 5\r\n" + header + b"\r\n\r\nmodel")
     server = await raw.start(trust.tls)
     uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
-    source = reader(replace(config, sources=replace(config.sources, range_bytes=2)))
+    source = reader(config.model_copy(update={"sources": config.sources.model_copy(update={"range_bytes": 2})}))
     try:
         assert (await source.find(uri)).fingerprint
         assert await fetched(source, tmp_path, uri) == {"x": b"model"}
@@ -51,7 +50,7 @@ async def test_input_10_a_server_that_misbehaves_is_named_in_bounded_time(
     trust: Trust, config: AgentSettings, tmp_path: Path, raw: RawSite, words: str, permanent: bool
 ) -> None:
     server = await raw.start(trust.tls)
-    small = replace(config, max_bytes=1_000_000, stall_seconds=1.0 if raw.pause else 10.0)
+    small = config.model_copy(update={"max_bytes": 1_000_000, "stall_seconds": 1.0 if raw.pause else 10.0})
     uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
     try:
         assert words in await fails(reader(small), tmp_path, uri, permanent=permanent)

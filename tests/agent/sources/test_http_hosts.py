@@ -1,6 +1,5 @@
 """Which hosts are read from, by their addresses and behind redirects."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ REFUSED_LITERALS = {
 async def test_input_08_an_address_that_is_not_public_is_refused(
     config: AgentSettings, tmp_path: Path, uri: str
 ) -> None:
-    strict = replace(config, sources=replace(config.sources, allowed_networks=()))
+    strict = config.model_copy(update={"sources": config.sources.model_copy(update={"allowed_networks": ()})})
     said = await fails(reader(strict), tmp_path, uri, permanent=True)
     assert said.startswith(f"{uri} may not be read: {REFUSED_LITERALS[uri]}")
 
@@ -48,7 +47,7 @@ async def test_input_08_an_address_that_is_not_public_is_refused(
 async def test_input_08_a_name_that_leads_inside_is_refused(
     config: AgentSettings, tmp_path: Path, host: str, address: str, kind: str
 ) -> None:
-    strict = replace(config, sources=replace(config.sources, allowed_networks=()))
+    strict = config.model_copy(update={"sources": config.sources.model_copy(update={"allowed_networks": ()})})
     uri = f"https://{host}:8080/v2/models"
     said = await fails(reader(strict, Names({host: [[address]]})), tmp_path, uri, permanent=True)
     assert said == (
