@@ -14,8 +14,8 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from manyserve.http_server import HttpServer
 from manyserve.webhook.certificates import ensure
-from manyserve.webhook.listener import Listener
 from manyserve.webhook.tls import LiveTls
 
 ANSWER = (
@@ -33,7 +33,7 @@ async def _serve(port: int, folder: Path) -> None:
     issued, tls, app = ensure(None, ["localhost"], datetime.now(UTC)), LiveTls(), web.Application()
     tls.load(issued.leaf)
     app.router.add_post("/validate", _validate)
-    await Listener(app, port, tls.context, host="localhost").start()
+    await HttpServer(app, port, tls.context, host="localhost").start()
     half = folder / "ca.crt.new"
     half.write_bytes(issued.bundle)
     half.rename(folder / "ca.crt")

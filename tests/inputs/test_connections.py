@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from manyserve.webhook.listener import HANDSHAKE_SECONDS
+from manyserve.http_server import HANDSHAKE_SECONDS
 from tests.cluster.waiting import until
 from tests.inputs.door import Door
 from tests.inputs.process import open_files

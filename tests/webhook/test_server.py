@@ -16,12 +16,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from manyserve import http_server
 from manyserve.api.errors import StartupError
+from manyserve.http_server import HttpServer
 from manyserve.webhook import bodies
-from manyserve.webhook import listener as listener_module
 from manyserve.webhook.certificates import Issued, ensure
 from manyserve.webhook.issuing import Pair, issue_leaf
-from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.tls import BadPairError, LiveTls
@@ -62,12 +62,12 @@ async def running() -> AsyncIterator[Running]:
     tls.load(ISSUED.leaf)
     health = Health(lambda: None, lambda: next(iter(not_ready), None))
     doors = Doors(cache_of(host_object(), model_object("first")), metrics, health)
-    listener = Listener(secure_app(doors), 0, tls.context, host="localhost")
-    port = await listener.start()
+    server = HttpServer(secure_app(doors), 0, tls.context, host="localhost")
+    port = await server.start()
     connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
     async with aiohttp.ClientSession(connector=connector) as client:
         yield Running(port, tls, doors, metrics, client, not_ready)
-    await listener.stop()
+    await server.stop()
 
 
 async def test_a_review_is_answered(running: Running) -> None:
@@ -201,9 +201,9 @@ async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Ru
 async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "HANDSHAKE_SECONDS", 0.5)
-    listener = Listener(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
-    port = await listener.start()
+    monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
+    server = HttpServer(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
+    port = await server.start()
     assert (await running.post(review_of(model_object())))[0] == 200
     tasks_before = len(asyncio.all_tasks())
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
@@ -213,7 +213,7 @@ async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
     for each in connections:
         each.close()
-    await listener.stop()
+    await server.stop()
 
 
 def closed_by_peer(connection: socket.socket) -> bool:
@@ -227,8 +227,8 @@ def closed_by_peer(connection: socket.socket) -> bool:
 
 
 async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: Running) -> None:
-    listener = Listener(plain_app(running.doors), 0, None, host="127.0.0.1", idle=2)
-    port = await listener.start()
+    server = HttpServer(plain_app(running.doors), 0, host="127.0.0.1", idle=2)
+    port = await server.start()
     silent, quiet = await asyncio.open_connection("127.0.0.1", port)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(2):
@@ -240,9 +240,9 @@ async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(r
     for each in (quiet, writer):
         each.close()
         await each.wait_closed()
-    await listener.stop()
+    await server.stop()
 
 
-async def test_a_port_in_use_is_a_sentence(running: Running) -> None:
-    with pytest.raises(StartupError, match=f"port {running.port} cannot be listened on: "):
-        await Listener(plain_app(running.doors), running.port, None, host="localhost").start()
+async def test_http_server_names_the_port_in_use(running: Running) -> None:
+    with pytest.raises(StartupError, match=f"^cannot bind localhost:{running.port}: address already in use$"):
+        await HttpServer(plain_app(running.doors), running.port, host="localhost").start()

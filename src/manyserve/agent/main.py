@@ -13,7 +13,6 @@ import signal
 import time
 
 import uvloop
-from aiohttp import web
 
 from manyserve import logs
 from manyserve.agent.download import downloaders
@@ -27,7 +26,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.agent.text import without_secrets
 from manyserve.agent.world import World
-from manyserve.api.errors import StartupError
+from manyserve.http_server import HttpServer
 
 log = logging.getLogger("manyserve.agent")
 
@@ -45,24 +44,16 @@ async def serve(settings: AgentSettings, files: FileSystem | None = None) -> Non
     """Run the agent and its HTTP server in this event loop, until a signal comes. Raises `StartupError`."""
     shop = build(settings, server := model_server(settings), files)
     agent = Agent(shop)
-    runner = web.AppRunner(application(agent, shop), access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
+    http = HttpServer(application(agent, shop), settings.port)
     try:
-        await _listen(runner, settings.port)
+        await http.start()
         log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)
         await _until_signal(asyncio.create_task(agent.run()))
     finally:
         agent.board.release()
-        await runner.cleanup()
+        await http.stop()
         await server.close()
     log.info("agent is stopped")
-
-
-async def _listen(runner: web.AppRunner, port: int) -> None:
-    try:
-        await web.TCPSite(runner, port=port).start()
-    except OSError as error:
-        raise StartupError(f"port {port} cannot be listened on: {error.strerror or error}") from error
 
 
 def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> Workshop:

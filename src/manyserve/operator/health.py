@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from manyserve.api.errors import StartupError
 from manyserve.cluster.fence import running_time
 from manyserve.cluster.informer import Informer
+from manyserve.http_server import HttpServer
 from manyserve.operator import metrics
 from manyserve.operator.leader import Elector
 
@@ -52,7 +52,7 @@ class HealthServer:
     def __init__(self, alive: Check, ready: Check) -> None:
         self._alive = alive
         self._ready = ready
-        self._runners: list[web.AppRunner] = []
+        self._servers: list[HttpServer] = []
 
     async def start(self, health_port: int, metrics_port: int) -> None:
         """Listen. Raises `StartupError` when a port is in use."""
@@ -61,20 +61,15 @@ class HealthServer:
 
     async def stop(self) -> None:
         """Stop listening."""
-        for runner in self._runners:
-            await runner.cleanup()
+        for server in self._servers:
+            await server.stop()
 
     async def _listen(self, port: int, routes: dict[str, _Handler]) -> None:
         app = web.Application()
         for path, handler in routes.items():
             app.router.add_get(path, handler)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        self._runners.append(runner)
-        try:
-            await web.TCPSite(runner, port=port).start()
-        except OSError as error:
-            raise StartupError(f"port {port} cannot be listened on: {error.strerror or error}") from error
+        self._servers.append(server := HttpServer(app, port))
+        await server.start()
 
 
 async def watch_lag() -> None:

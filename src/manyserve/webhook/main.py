@@ -20,8 +20,8 @@ from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.wall import utc_now
+from manyserve.http_server import HttpServer
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
-from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.server import Doors, Health, plain_app, secure_app
@@ -32,6 +32,8 @@ from manyserve.webhook.watching import Watching
 
 DRAIN_SECONDS = 3.0
 """After the signal to stop, requests are still answered until every API server knows that we are going."""
+STOP_SECONDS = 2.0
+"""The longest wait for running requests at the end."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,19 +66,19 @@ async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event
         lambda: "stopping" if stop.is_set() else watching.why_not_synced(),
     )
     doors = Doors(cache, metrics, health)
-    listeners = (
-        Listener(secure_app(doors), settings.port, tls.context),
-        Listener(plain_app(doors), settings.metrics_port, None),
+    servers = (
+        HttpServer(secure_app(doors), settings.port, tls.context, stop_seconds=STOP_SECONDS),
+        HttpServer(plain_app(doors), settings.metrics_port, stop_seconds=STOP_SECONDS),
     )
     tasks = [renewal, asyncio.create_task(_freeze_when_synced(watching))]
     watching.start()
     try:
-        for each in listeners:
-            await each.start()
+        for server in servers:
+            await server.start()
         _log.info("listening on ports %d (TLS) and %d", settings.port, settings.metrics_port)
         await _told_to_stop(stop)
     finally:
-        await asyncio.gather(*(each.stop() for each in listeners))
+        await asyncio.gather(*(server.stop() for server in servers))
         await watching.stop()
         for task in tasks:
             task.cancel()

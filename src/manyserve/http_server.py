@@ -1,0 +1,80 @@
+"""HTTP server of every program: aiohttp on one port, with or without TLS, and a graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+
+from aiohttp import web
+
+from manyserve.api.errors import StartupError
+
+HANDSHAKE_SECONDS = 5.0
+"""The longest TLS handshake."""
+IDLE_SECONDS = 120.0
+"""An idle connection is closed after this time. It is more than the idle time of an API server's client, so that no
+client sends a request into a connection that is about to close."""
+BACKLOG = 1024
+ALL = "0.0.0.0"  # noqa: S104  pods are reached by their address
+"""The name of all addresses in messages."""
+
+
+class HttpServer:
+    """An aiohttp application on one port, between `start` and `stop`.
+
+    Parameters
+    ----------
+    host
+        The address to bind; None: all addresses.
+    stop_seconds
+        How long `stop` waits for running requests.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        *,
+        host: str | None = None,
+        idle: float = IDLE_SECONDS,
+        stop_seconds: float = 0.5,
+    ) -> None:
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=idle, shutdown_timeout=stop_seconds)
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises `StartupError`."""
+        await self._runner.setup()
+        if self._runner.server is None:
+            raise AssertionError("a runner that is set up has a server")
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._runner.server,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+                ssl_shutdown_timeout=1.0 if self._tls else None,
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            raise StartupError(f"cannot bind {self._host or ALL}:{self._port}: {_reason(error)}") from error
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the port, let running requests end, and close their connections."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's text of an error; the texts of asyncio and uvloop differ."""
+    number = error.errno or 0
+    return os.strerror(number).lower() if number > 0 else str(error.strerror or error)
