@@ -12,6 +12,8 @@ from manyserve.operator.settings import OperatorSettings
 from manyserve.settings_env import Settings, Url, env
 from manyserve.webhook.settings import WebhookSettings
 
+FLAGS = [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]
+
 
 class Example(Settings):
     token: Url = env("EXAMPLE_TOKEN", default="http://localhost", secret=True)
@@ -24,9 +26,6 @@ def error_of(settings: type[Settings], environ: Mapping[str, str]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]
-)
 @pytest.mark.parametrize(("text", "value"), FLAGS)
 def test_settings_have_one_spelling_of_flags(text: str, value: bool) -> None:
     assert OperatorSettings.from_env({"MANYSERVE_LEADER_ELECTION": text}).leader_election is value

@@ -7,14 +7,14 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent import retry
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
+from manyserve.backoff import Backoff
 from tests.agent.support import ConfigMount, FakeBucket, FakeTriton, Pod
 
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE", 0.05)
-    monkeypatch.setattr(retry, "CAP", 0.2)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 0.2)
+    monkeypatch.setattr(retry, "BACKOFF", Backoff(base=0.05, cap=0.2))
+    monkeypatch.setattr(retry, "BACKOFF_PERMANENT", Backoff(base=0.05, cap=0.2))
 
 
 @pytest.fixture

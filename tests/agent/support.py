@@ -260,7 +260,7 @@ class Pod:
     async def start(self) -> None:
         repository = V2Server(self.settings.server_url)
         shop: Workshop = build(self.settings, repository)
-        shop.jitter = lambda: 0.99
+        shop.jitter = lambda: 0.01
         if self.store:
             shop.store = shop.world._store = self.store
         self.shop, self.agent = shop, Agent(shop)

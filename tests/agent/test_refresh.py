@@ -11,6 +11,7 @@ from manyserve.agent.digests import HOW, content_digest, mismatch
 from manyserve.agent.refreshing import NEVER, interval, next_look
 from manyserve.agent.retry import Memory, Stage
 from manyserve.api.modelconfig import Entry
+from manyserve.backoff import Backoff
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
@@ -124,8 +125,7 @@ async def test_a_server_that_restarts_while_looks_fail_gets_its_model_back_at_on
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await refreshed(pod)
-    monkeypatch.setattr(retry, "BASE", 60.0)
-    monkeypatch.setattr(retry, "CAP_PERMANENT", 60.0)
+    monkeypatch.setattr(retry, "BACKOFF_PERMANENT", Backoff(base=60.0, cap=60.0))
     pod.bucket.fault = "status 403"
     await eventually(lambda: unread(pod))
     pod.triton.forget()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.agent.config import ConfigFile
-from manyserve.agent.retry import CAP, CAP_PERMANENT, Memory, Stage, delay
+from manyserve.agent.retry import BACKOFF, BACKOFF_PERMANENT, Memory, Stage, backoff
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.text import LIMIT, one_line, without_secrets
 from manyserve.api.errors import StartupError
@@ -54,13 +54,14 @@ def test_a_wrong_setting_is_one_sentence_with_its_name(name: str, value: str) ->
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.booleans())
-def test_a_retry_comes_and_never_later_than_its_cap(failures: int, jitter: float, permanent: bool) -> None:
-    assert 0.5 <= delay(failures, jitter, permanent=permanent) <= (CAP_PERMANENT if permanent else CAP)
+def test_a_retry_comes_and_never_later_than_its_cap(failures: int, fraction: float, permanent: bool) -> None:
+    cap = BACKOFF_PERMANENT.cap if permanent else BACKOFF.cap
+    assert 0.5 <= backoff(permanent=permanent).delay(failures, fraction) <= cap
 
 
 def test_waits_double() -> None:
-    assert [delay(count, 0, permanent=False) for count in range(1, 8)] == [1, 2, 4, 8, 16, 32, 60]
-    assert delay(6, 0, permanent=True) == 30
+    assert [backoff(permanent=False).delay(count, 1) for count in range(1, 8)] == [1, 2, 4, 8, 16, 32, 60]
+    assert backoff(permanent=True).delay(6, 1) == 30
 
 
 def test_a_memory_is_about_one_spec() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.names import Key
+from manyserve.backoff import Backoff
 from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.informer import Informer, Patience
@@ -19,7 +20,7 @@ from manyserve.cluster.kinds import HTTP_ROUTE, TRAINED_MODEL
 from tests.cluster.scripted import SILENT, ScriptedServer, bookmark, event, expired, model, served
 from tests.cluster.waiting import until
 
-QUICK = Patience(silence=0.3, first_wait=0.01, longest_wait=0.05)
+QUICK = Patience(silence=0.3, backoff=Backoff(base=0.01, cap=0.05))
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ async def test_streams_that_fail_again_and_again_end_in_a_new_list(server: Scrip
 
 async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_a_pause(server: ScriptedServer) -> None:
     server.scripts.extend([[]] * 1000)
-    async with informed(server, patience=Patience(silence=1, first_wait=0.2)):
+    async with informed(server, patience=Patience(silence=1)):
         await until(lambda: len(server.watched()) >= 2)
         await asyncio.sleep(0.1)
         assert len(server.watched()) < 5

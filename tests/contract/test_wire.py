@@ -11,6 +11,7 @@ import pytest
 
 from manyserve.api import names
 from manyserve.api.names import Key
+from manyserve.backoff import Backoff
 from manyserve.cluster import errors, kinds
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.informer import Informer, Patience
@@ -103,7 +104,7 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(kubec
     for name in ("a", "b"):
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, name, metadata={"labels": {"x": "y"}}))
     selection = Selection(kubectl.namespace, labels="x=y")
-    patience = Patience(silence=0.5, first_wait=0.01)
+    patience = Patience(silence=0.5, backoff=Backoff(base=0.01, cap=30.0))
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
         assert {key.name for key in informer.store} == {"a", "b"}
         kubectl("label", "configmap", "b", "x-")
@@ -116,7 +117,7 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(kubec
 
 async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeHttp) -> None:
     selection = Selection(kubectl.namespace)
-    patience = Patience(silence=0.3, first_wait=0.01)
+    patience = Patience(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
         informer._version = "1"
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))

@@ -13,13 +13,14 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.names import HOST_LABEL, Key
+from manyserve.backoff import Backoff
 from manyserve.cluster.known import Known
 from manyserve.operator import asking
 from manyserve.operator.asking import Rhythm
 from manyserve.operator.replicas import Replicas
 from tests.cluster.waiting import until
 
-QUICK = Rhythm(wait=1, pause=0.001, first_retry=0.01, longest_retry=0.02, unheard=0.1)
+QUICK = Rhythm(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), unheard=0.1)
 HOST = Key("default", "triton-mms")
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from manyserve.agent import serving
 from manyserve.agent.job import Job
-from manyserve.agent.retry import delay
+from manyserve.agent.retry import backoff
 from manyserve.agent.sync import NOTHING, Step, is_ready
 from manyserve.agent.text import one_line
 from manyserve.agent.threads import in_thread
@@ -61,7 +61,7 @@ STEPS: Mapping[Step, Callable[[Job], Awaitable[None]]] = {
 def failed(job: Job, step: Step, error: BaseException) -> None:
     """Remember when a step is tried again."""
     shop = job.shop
-    wait = delay(_WAIT, shop.jitter(), permanent=False)
+    wait = backoff(permanent=False).delay(_WAIT, shop.jitter())
     log.error("Failed to %s model %s, next try in %.1f s: %s", step.value, job.name, wait, one_line(error))
     shop.metrics.failures.labels("mend", type(error).__name__).inc()
     shop.world.remember(job.name, replace(job.memory, mend_after=shop.clock() + wait))

@@ -1,6 +1,6 @@
-"""When a failed model is tried again: after one second, doubled each time, for ever, with jitter.
+"""Retries of failed models: exponential backoff with jitter, without a limit on their number.
 
-Errors that a retry is not expected to cure are tried again too, and never later than half a minute, since
+A failure that a retry is not expected to cure is retried too, at least every 30 s (`BACKOFF_PERMANENT`), since
 files do appear under a URI that had none.
 """
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
-BASE = 1.0
-CAP = 60.0
-CAP_PERMANENT = 30.0
-_DOUBLINGS = 10  # far above the cap, far below what a float cannot hold
+from manyserve.backoff import Backoff
+
+BACKOFF = Backoff(base=1.0, cap=60.0)
+BACKOFF_PERMANENT = Backoff(base=1.0, cap=30.0)
 
 
 class Stage(StrEnum):
@@ -72,8 +72,6 @@ class Memory:
         )
 
 
-def delay(failures: int, jitter: float, *, permanent: bool) -> float:
-    """Return the seconds to wait after so many failures; `jitter` in [0, 1) takes off up to half of it."""
-    cap = CAP_PERMANENT if permanent else CAP
-    full = min(cap, BASE * 2 ** min(max(failures - 1, 0), _DOUBLINGS))
-    return float(full * (1 - jitter / 2))
+def backoff(*, permanent: bool) -> Backoff:
+    """Return the backoff of a failure; `permanent`: a retry alone is not expected to cure it."""
+    return BACKOFF_PERMANENT if permanent else BACKOFF

@@ -13,7 +13,7 @@ from dataclasses import replace
 from manyserve.agent import fetching, mending, serving
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import IDLE, Job
-from manyserve.agent.retry import Stage, delay
+from manyserve.agent.retry import Stage, backoff
 from manyserve.agent.servers import ServerGoneError, ServerRefusedError
 from manyserve.agent.sync import Step, is_loaded
 from manyserve.agent.text import one_line
@@ -88,7 +88,7 @@ def _failed(job: Job, stage: Stage, error: BaseException) -> None:
     shop, memory = job.shop, job.memory
     reason, permanent = judge(error)
     failures = memory.failures + 1
-    wait = delay(failures, shop.jitter(), permanent=permanent)
+    wait = backoff(permanent=permanent).delay(failures, shop.jitter())
     message = one_line(error) or type(error).__name__
     log.error(
         "Failed to %s model %s, try %d, next in %.1f s: %s",

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from manyserve.api.names import Key
+from manyserve.backoff import Backoff
 from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
 from manyserve.cluster.copies import Change, Copy, Manifest, key_of
 from manyserve.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Silent, Unavailable, from_status
@@ -27,6 +27,7 @@ __all__ = ["Informer", "key_of"]
 
 FAILURES_BEFORE_LIST = 3
 SHORTEST_STREAM = 1.0
+BACKOFF = Backoff(base=0.2, cap=30.0)
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +38,8 @@ class Patience:
 
     silence: float = 75.0
     """The API server sends a bookmark each minute: a stream that is silent for longer is dead."""
-    first_wait: float = 0.2
-    """After the first failure; doubled at each further one."""
-    longest_wait: float = 30.0
+    backoff: Backoff = BACKOFF
+    """Before a further try to list or to watch."""
 
 
 PATIENCE = Patience()
@@ -92,7 +92,7 @@ class Informer:
         self._patience = patience
         self._version = ""
         self._failures = 0
-        self._told_to_wait = 0.0
+        self._retry_after = 0.0
 
     @property
     def store(self) -> dict[Key, Manifest]:
@@ -174,7 +174,7 @@ class Informer:
         self.last_turn = time.monotonic()
         self.last_heard = self.last_turn if error.code else self.last_heard
         self._failures += 1
-        self._told_to_wait = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        self._retry_after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
         if isinstance(error, Forbidden) and self._refusable:
             self.settled.set()
         if isinstance(error, NotFound) and self._optional:
@@ -195,6 +195,5 @@ class Informer:
         """Return the seconds until the next try: none after a stream that ended as it should."""
         if not self._failures:
             return 0.0
-        longest = min(self._patience.first_wait * 2.0 ** min(self._failures - 1, 16), self._patience.longest_wait)
-        told, self._told_to_wait = self._told_to_wait, 0.0
-        return max(longest * random.uniform(0.5, 1.0), told)  # noqa: S311  only spreads reconnections
+        retry_after, self._retry_after = self._retry_after, 0.0
+        return max(self._patience.backoff.delay(self._failures), retry_after)

@@ -18,6 +18,7 @@ from typing import Any, Self
 import aiohttp
 from pydantic_core import from_json
 
+from manyserve.backoff import Backoff
 from manyserve.cluster.access import Access
 from manyserve.cluster.body import encode
 from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
@@ -30,6 +31,8 @@ CONNECTIONS = 32
 REQUEST_SECONDS = 10.0
 TRIES = 3
 LONGEST_RETRY_AFTER = 30.0
+BACKOFF = Backoff(base=0.05, cap=1.0)
+"""The shortest wait before a request is sent again: Retry-After may be 0."""
 JSON = "application/json"
 
 
@@ -85,16 +88,16 @@ class Transport:
     ) -> Manifest:
         data = None if body is None else encode(body)
         headers = {"Accept": accept} | ({"Content-Type": content} if data is not None else {})
-        for left in reversed(range(TRIES)):
+        for attempt in range(1, TRIES + 1):
             try:
                 return await self._once(verb, path, data, headers, params)
             except Unauthorized:
-                if left < TRIES - 1:
+                if attempt > 1:
                     raise
             except ClusterError as error:
-                if error.retry_after is None or not left:
+                if error.retry_after is None or attempt == TRIES:
                     raise
-                await asyncio.sleep(min(error.retry_after, LONGEST_RETRY_AFTER))
+                await asyncio.sleep(max(min(error.retry_after, LONGEST_RETRY_AFTER), BACKOFF.delay(attempt)))
         raise AssertionError("the last try returns or raises")
 
     async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from manyserve.api.agentreport import AgentReport, read
 from manyserve.api.names import Key
+from manyserve.backoff import Backoff
 from manyserve.cluster.copies import Manifest
 from manyserve.cluster.known import labelled_host
 
+RETRY = Backoff(base=0.2, cap=1.0)
 LARGEST_REPORT = 16 * 2**20
 LONG_REPORT = 64 * 2**10
 """Bytes; a longer one is read beside the event loop."""
@@ -31,8 +33,8 @@ class Rhythm:
     """How long an agent may hold back its answer."""
     pause: float = 0.2
     """Between two answers: an agent that loads a hundred models need not be asked a hundred times."""
-    first_retry: float = 0.2
-    longest_retry: float = 1.0
+    retry: Backoff = RETRY
+    """Between attempts to reach an agent that does not answer."""
     unheard: float = 3.0
     """After this long without an answer the report is dropped."""
 

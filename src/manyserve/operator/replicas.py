@@ -114,12 +114,12 @@ class Replicas:
 
     async def _ask_on(self, where: Where) -> None:
         """Ask one pod again and again."""
-        answer, failing_since, pause = None, None, self._rhythm.first_retry
+        answer, failing_since, failures = None, None, 0
         while True:
             try:
                 answer = await self._ask(where, answer)
                 self._keep(where, answer.report)
-                failing_since, pause = None, self._rhythm.first_retry
+                failing_since, failures = None, 0
                 await asyncio.sleep(self._rhythm.pause)
             except (aiohttp.ClientError, TimeoutError, OSError, BadReport) as error:
                 failing_since = failing_since or time.monotonic()
@@ -127,8 +127,8 @@ class Replicas:
                 if silent or time.monotonic() - failing_since >= self._rhythm.unheard:
                     self._drop(where, error)
                     answer = None
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, self._rhythm.longest_retry)
+                failures += 1
+                await asyncio.sleep(self._rhythm.retry.delay(failures))
 
     async def _ask(self, where: Where, last: Answer | None) -> Answer:
         if self._session is None:

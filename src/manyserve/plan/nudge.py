@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from manyserve.api.names import CONFIG_HASH
+from manyserve.backoff import Backoff
 from manyserve.plan.actions import Nudge
 from manyserve.plan.pods import Replica
 
-_LONGEST = 60
+_BACKOFF = Backoff(base=1.0, cap=60.0, jitter=0.0)
+"""Between two touches of a pod; without jitter, since each plan computes the delay again."""
 _SLACK = 1.0
 """Seconds: what was touched later than that from now, was touched before the clock was set back."""
 _TOUCHED = re.compile(r"(?P<content>[^.]*)\.(?P<count>[0-9]{1,9})\.(?P<since>[0-9]{1,12}(\.[0-9]{1,9})?)")
@@ -32,7 +34,7 @@ def nudges(replicas: Sequence[Replica], wanted: str, now: datetime) -> tuple[tup
         count, left = _turn(replica.annotations.get(CONFIG_HASH, ""), wanted, now)
         if left <= 0:
             due.append(Nudge(replica.name, replica.uid, f"{wanted}.{count + 1}.{now.timestamp():.3f}"))
-            left = _pause(count + 1)
+            left = _BACKOFF.delay(count + 1, fraction=1.0)
         waits.append(left)
     return tuple(due), min(waits, default=None)
 
@@ -48,10 +50,6 @@ def _turn(annotation: str, wanted: str, now: datetime) -> tuple[int, float]:
     if found is None or found["content"] != wanted:
         return 0, 0.0
     count = int(found["count"])
-    pause = _pause(count)
+    pause = _BACKOFF.delay(count, fraction=1.0)
     left = float(found["since"]) + pause - now.timestamp()
     return count, left if left <= pause + _SLACK else 0.0
-
-
-def _pause(count: int) -> float:
-    return float(min(2 ** min(count - 1, 10), _LONGEST))
