@@ -71,7 +71,7 @@ async def test_a_broken_edit_keeps_the_last_good_one_and_says_so_on_the_config_m
         [(namespace, event)] = told.events
         assert (namespace, event.uid, event.type) == ("system", "u", "Warning")
         assert "ingress.ingressDomain" in event.message
-        assert event.message.endswith("the last good configuration holds")
+        assert event.message.endswith("the last valid configuration stays in force")
 
 
 async def test_what_is_broken_is_told_again_by_who_works_next_and_what_is_mended_is_not(touched: list[Key]) -> None:
@@ -91,7 +91,7 @@ async def test_broken_from_the_start_means_that_nothing_is_done(touched: list[Ke
         watch.changed(None, config_map("NOT A DOMAIN"))
         assert known.config is None
         assert isinstance(told.events[0][1], ConfigEvent)
-        assert "nothing is done until it is mended" in told.events[0][1].message
+        assert "nothing is reconciled until it is fixed" in told.events[0][1].message
 
 
 async def test_absent_from_the_start_means_the_defaults(touched: list[Key]) -> None:

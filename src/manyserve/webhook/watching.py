@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any
 
-from manyserve.api import servingconfig
+from manyserve.api.servingconfig import ServingConfig
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.copies import identity
 from manyserve.cluster.informer import Informer
-from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL
+from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.cluster.scope import LiveScope
+from manyserve.cluster.serving_config import ServingConfigInformer
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.settings import WebhookSettings
 from manyserve.webhook.view import Cache
@@ -21,39 +20,19 @@ from manyserve.webhook.view import Cache
 STALE_SECONDS = 300.0
 """An informer does something, if only to fail, every half minute at least."""
 
-Raw = Mapping[str, Any]
-
 _log = logging.getLogger(__name__)
-
-
-class ConfigWatch:
-    """Takes over the serving configuration, whole or not at all."""
-
-    def __init__(self, cache: Cache, metrics: Metrics) -> None:
-        self._cache = cache
-        self._metrics = metrics
-
-    def changed(self, _old: Raw | None, new: Raw | None) -> None:
-        """Take over an edit; a broken one and a missing ConfigMap leave the last good one in force."""
-        if new is None:
-            _log.warning("%s is gone; the last good one stays in force", servingconfig.NAME)
-            return
-        try:
-            self._cache.config = servingconfig.parse(new.get("data") or {})
-        except servingconfig.ConfigError as error:
-            self._metrics.config_errors.inc()
-            _log.warning("the last good configuration stays in force: %s", error)
 
 
 class Watching:
     """The informers and their tasks; what is out of scope may be cached, and is not judged."""
 
     def __init__(self, client: KubeHttp, settings: WebhookSettings, cache: Cache, metrics: Metrics) -> None:
-        config, live = ConfigWatch(cache, metrics), LiveScope(client, settings.scope)
-        named = Selection(namespace=settings.namespace, fields=f"metadata.name={servingconfig.NAME}")
+        live = LiveScope(client, settings.scope)
+        self._cache, self._metrics = cache, metrics
+        config = ServingConfigInformer(client, settings.namespace, self._use, self._invalid)
         cache.in_scope = live.contains
         self.informers = (
-            Informer(client, CONFIG_MAP, selection=named, on_store=config.changed),
+            config.informer,
             *live.informers,
             *(
                 Informer(
@@ -94,3 +73,10 @@ class Watching:
         """Return what has not been listed yet, or None."""
         missing = dict.fromkeys(each.kind.plural for each in self.informers if not each.settled.is_set())
         return f"not listed yet: {', '.join(missing)}" if missing else None
+
+    def _use(self, config: ServingConfig) -> None:
+        self._cache.config = config
+
+    def _invalid(self, _uid: str, why: str) -> None:
+        self._metrics.config_errors.inc()
+        _log.warning("the last valid configuration stays in force: %s", why)

@@ -1,0 +1,71 @@
+"""Informer of `inferenceservice-config`. An invalid edit, or its deletion, keeps the last valid configuration.
+
+Without a ConfigMap at the start the defaults apply. With an invalid one at the start there is no configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from manyserve.api.servingconfig import NAME, ConfigError, ServingConfig, parse
+from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.copies import Manifest
+from manyserve.cluster.informer import Informer
+from manyserve.cluster.kinds import CONFIG_MAP
+
+_log = logging.getLogger(__name__)
+
+
+class ServingConfigInformer:
+    """Parses each state of the ConfigMap.
+
+    Parameters
+    ----------
+    on_valid
+        Called with the configuration in force after each valid state, also an unchanged one.
+    on_invalid
+        Called with the ConfigMap's uid and the reason after each invalid state.
+    """
+
+    def __init__(
+        self,
+        client: KubeHttp,
+        namespace: str,
+        on_valid: Callable[[ServingConfig], None],
+        on_invalid: Callable[[str, str], None],
+    ) -> None:
+        self.config: ServingConfig | None = None
+        """The last valid configuration."""
+        self._namespace = namespace
+        self._on_valid = on_valid
+        self._on_invalid = on_invalid
+        selection = Selection(namespace, fields=f"metadata.name={NAME}")
+        self.informer = Informer(client, CONFIG_MAP, selection=selection, on_store=self.changed)
+
+    async def ready(self) -> None:
+        """Wait for the first list."""
+        await self.informer.synced.wait()
+        if not self.informer.store:
+            self._absent()
+
+    def changed(self, _old: Manifest | None, new: Manifest | None) -> None:
+        """Parse a new state; None: the ConfigMap was deleted."""
+        if new is None:
+            self._absent()
+            return
+        try:
+            self._use(parse(new.get("data") or {}))
+        except ConfigError as error:
+            self._on_invalid(new["metadata"].get("uid", ""), str(error))
+
+    def _absent(self) -> None:
+        stays = "the last valid configuration stays in force" if self.config else "the defaults apply"
+        _log.warning("ConfigMap %s/%s does not exist: %s", self._namespace, NAME, stays)
+        self._use(self.config or ServingConfig())
+
+    def _use(self, config: ServingConfig) -> None:
+        if config != self.config:
+            _log.info("a new configuration is in force")
+        self.config = config
+        self._on_valid(config)
