@@ -76,14 +76,16 @@ class Meter:
 
     def _counts(self) -> Counts:
         said = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
-        writes = {" ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in said.items() if name == "writes"}
+        writes = {
+            " ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in said.items() if name == "api_writes"
+        }
         servers = (process.find(self.server, name) for name in ("kube-apiserver", "etcd"))
         return Counts(
             at=time.monotonic(),
             cpu=cpu_of(self.program.process.pid),
             server_cpu=sum(cpu_of(pid) for pid in servers if pid),
             writes=Counter({name: count for name, count in writes.items() if count}),
-            runs=int(sum(n for (name, _), n in said.items() if name == "reconcile_runs")),
+            runs=int(sum(n for (name, _), n in said.items() if name == "reconcile")),
             etcd=_sum(_PUT, _text(f"http://127.0.0.1:{self.server.port + 2}/metrics")),
             refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
             late=apart(_buckets(said, "event_loop_lag_seconds")),
@@ -102,7 +104,7 @@ class Meter:
 
     def has_run(self) -> bool:
         """Tell whether it has looked at any host."""
-        return 'reconcile_runs_total{result="done"}' in self._metrics()
+        return 'reconcile_total{result="done"}' in self._metrics()
 
     def _metrics(self) -> str:
         return read(self.program.metrics, "/metrics")

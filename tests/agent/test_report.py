@@ -172,11 +172,11 @@ async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestCli
     assert 'manyserve_agent_models{state="Loaded"} 1.0' in text
     assert 'manyserve_agent_failures_total{reason="not_found",stage="download"} ' in text
     assert "manyserve_agent_download_bytes_total 12.0" in text
-    assert "manyserve_agent_load_seconds_count 1.0" in text
-    assert "manyserve_agent_download_seconds_count 1.0" in text
+    assert "manyserve_agent_load_duration_seconds_count 1.0" in text
+    assert "manyserve_agent_download_duration_seconds_count 1.0" in text
     assert 'manyserve_agent_models{state="LoadFailed"} 0.0' in text
-    assert "manyserve_agent_loop_lag_seconds " in text
-    assert f'manyserve_agent_build_info{{version="{version()}"}} 1.0' in text
+    assert "manyserve_agent_event_loop_lag_seconds " in text
+    assert f'manyserve_build_info{{version="{version()}"}} 1.0' in text
 
 
 async def test_metrics_tell_since_when_the_config_is_in_force(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]

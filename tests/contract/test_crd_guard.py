@@ -143,4 +143,4 @@ def _is_placed(kubectl: Kubectl, model: str) -> bool:
 
 
 def _writes(port: int) -> list[str]:
-    return [line for line in read(port, "/metrics").splitlines() if line.startswith("manyserve_writes_total")]
+    return [line for line in read(port, "/metrics").splitlines() if line.startswith("manyserve_api_writes_total")]

@@ -25,7 +25,7 @@ def test_it_starts_works_tells_and_ends(api_server: Cluster, kubectl: Kubectl, t
         host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}
         kubectl.apply(host)
         eventually(lambda: kubectl.exists("deployment", f"{HOST}-predictor-default"), "the Deployment is made", 10)
-        assert 'manyserve_writes_total{kind="Deployment",verb="apply"} 1.0' in read(operator.metrics, "/metrics")
+        assert 'manyserve_api_writes_total{kind="Deployment",verb="apply"} 1.0' in read(operator.metrics, "/metrics")
         status = Path(f"/proc/{running.pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
         assert resident / 1024 < MEMORY_LIMIT_MB

@@ -107,7 +107,7 @@ async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator
     assert operator.why_not_alive() is None
     task_of("agent of u1").cancel()
     await until(operator.why_not_alive)
-    assert operator.why_not_alive() == "an agent is not asked any more"
+    assert operator.why_not_alive() == "agent poller stopped"
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def test_the_answers_are_told_over_http() -> None:
         assert await ask(health, "/readyz") == (503, "not listed yet: trainedmodels")
         status, text = await ask(metrics, "/metrics")
         assert status == 200
-        assert "manyserve_queue_depth" in text
+        assert "manyserve_workqueue_depth" in text
     await server.stop()
 
 

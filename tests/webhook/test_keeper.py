@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeHttp
@@ -159,13 +160,13 @@ async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest
         with pytest.raises(ClusterError):
             await first.look()
         task = asyncio.create_task(keep(first, metrics, first.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in metrics.text())
+        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
         assert first.tls.pair is not None
         server.broken = False
         del server.objects[SECRET]["data"]
         await eventually(lambda: "data" in server.objects[SECRET])
         task.cancel()
-    assert b"expiry_timestamp_seconds 1.7" in metrics.text()
+    assert b"expiry_timestamp_seconds 1.7" in generate_latest(metrics.registry)
 
 
 async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
@@ -184,7 +185,7 @@ async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
     await eventually(lambda: len(looks) > 2)
     assert not task.done()
     task.cancel()
-    assert b"certificate_errors_total 0.0" not in metrics.text()
+    assert b"certificate_errors_total 0.0" not in generate_latest(metrics.registry)
     assert "KeyError: 'defect'" in caplog.text
 
 
@@ -196,7 +197,7 @@ async def test_an_expiry_that_cannot_be_shown_does_not_end_renewal(monkeypatch: 
         await first.look()
         monkeypatch.setattr(metrics, "certificate", lambda pair: pair.defect)
         task = asyncio.create_task(keep(first, metrics, first.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in metrics.text())
+        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
         del server.objects[SECRET]["data"]
         await eventually(lambda: "data" in server.objects[SECRET])
         task.cancel()

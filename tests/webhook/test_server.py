@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from prometheus_client import generate_latest
 
 from manyserve import http_server
 from manyserve.api.errors import StartupError
@@ -74,7 +75,8 @@ async def test_a_review_is_answered(running: Running) -> None:
     status, text = await running.post(review_of(model_object("second")))
     assert status == 200
     assert json.loads(text)["response"] == {"uid": "review-1", "allowed": True}
-    assert b'reviews_total{kind="TrainedModel",verdict="allowed"} 1.0' in running.metrics.text()
+    labels = b'{kind="TrainedModel",reason="",verdict="allowed"}'
+    assert b"manyserve_webhook_reviews_total" + labels + b" 1.0" in generate_latest(running.metrics.registry)
 
 
 async def test_what_was_just_admitted_counts_at_once(running: Running) -> None:

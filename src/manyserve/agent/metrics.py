@@ -1,11 +1,11 @@
-"""What the agent counts, in a registry of its own."""
+"""The agent's metrics."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import Counter, Gauge, Histogram
 
 from manyserve.api.agentreport import AgentReport, ModelState
-from manyserve.version import version
+from manyserve.prometheus import new_registry
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
@@ -14,44 +14,40 @@ class Metrics:
     """All metrics of one agent."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self.download_seconds = Histogram(
-            "manyserve_agent_download_seconds",
-            "Time of the downloads that succeeded.",
+            "manyserve_agent_download_duration_seconds",
+            "Duration of successful downloads.",
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
         self.load_seconds = Histogram(
-            "manyserve_agent_load_seconds",
-            "Time of the loads that succeeded.",
+            "manyserve_agent_load_duration_seconds",
+            "Duration of successful loads.",
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
-        self.bytes = Counter("manyserve_agent_download_bytes", "Bytes downloaded.", registry=self.registry)
+        self.bytes = Counter("manyserve_agent_download_bytes", "Bytes downloaded.", registry=registry)
         self.failures = Counter(
             "manyserve_agent_failures",
             "Failed downloads, loads and removals.",
             ["stage", "reason"],
-            registry=self.registry,
+            registry=registry,
         )
-        self.models = Gauge("manyserve_agent_models", "Wanted models by state.", ["state"], registry=self.registry)
+        self.models = Gauge("manyserve_agent_models", "Models in models.json, by state.", ["state"], registry=registry)
         self.server_ready = Gauge(
-            "manyserve_agent_server_ready", "1 while the model server answers.", registry=self.registry
+            "manyserve_agent_server_ready", "1 while the model server answers, else 0.", registry=registry
         )
         self.config_error = Gauge(
-            "manyserve_agent_config_error", "1 while the mounted models.json cannot be used.", registry=self.registry
+            "manyserve_agent_config_error", "1 while the mounted models.json is invalid, else 0.", registry=registry
         )
-        self.lag = Gauge(
-            "manyserve_agent_loop_lag_seconds", "How late the agent's loop last woke up.", registry=self.registry
-        )
+        self.lag = Gauge("manyserve_agent_event_loop_lag_seconds", "Latest lag of the agent's loop.", registry=registry)
 
         self.config_time = Gauge(
             "manyserve_agent_config_timestamp_seconds",
-            "When the models.json in force was first read, in seconds since 1970.",
-            registry=self.registry,
+            "Time when the models.json in force was first read.",
+            registry=registry,
         )
-        build = Info("manyserve_agent_build", "The program that runs.", registry=self.registry)
-        build.info({"version": version()})
         for state in ModelState:
             self.models.labels(state.value)
 

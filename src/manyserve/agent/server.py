@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from aiohttp import web
-from prometheus_client import generate_latest
 
 from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
+from manyserve.prometheus import metrics_response
 
 MAX_WAIT = 60.0
 STALE_SECONDS = 60.0
@@ -60,5 +60,4 @@ class Answers:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer with the metrics in Prometheus' text format."""
-        text = generate_latest(self._shop.metrics.registry)
-        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return metrics_response(self._shop.metrics.registry)

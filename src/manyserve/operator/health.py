@@ -13,13 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import REGISTRY
 
 from manyserve.cluster.fence import running_time
 from manyserve.cluster.informer import Informer
 from manyserve.http_server import HttpServer
 from manyserve.operator import metrics
 from manyserve.operator.leader import Elector
+from manyserve.prometheus import metrics_response
 
 STALE = 90.0
 LOOK = 0.05
@@ -94,4 +95,4 @@ def _answer(check: Check) -> _Handler:
 
 
 async def _metrics(_request: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    return metrics_response(REGISTRY)

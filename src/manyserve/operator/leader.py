@@ -107,7 +107,7 @@ class Elector:
         while True:
             await self._elected()
             try:
-                _log.info("this replica works now: %s holds Lease %s", self._me, self._lease)
+                _log.info("became leader: %s holds Lease %s", self._me, self._lease)
                 async with term():
                     await self._hold()
             finally:
@@ -131,7 +131,7 @@ class Elector:
                 pause = self._pace.renew if held else self._pace.look
         finally:
             self._fence.shut()
-            _log.info("this replica works no more")
+            _log.info("stopped leading: %s", self._me)
 
     async def _tried(self) -> bool | None:
         """Return whether we hold the Lease, or None when that could not be found out."""

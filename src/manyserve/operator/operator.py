@@ -102,7 +102,7 @@ class Operator:
         if ended:
             return f"ended: {', '.join(ended)}"
         if not self._replicas.healthy:
-            return "an agent is not asked any more"
+            return "agent poller stopped"
         return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.why_stuck()
 
     def why_not_ready(self) -> str | None:
@@ -135,7 +135,7 @@ class Operator:
     @asynccontextmanager
     async def _term(self) -> AsyncIterator[None]:
         """Work while this is entered."""
-        metrics.TERMS.inc()
+        metrics.LEADER_TRANSITIONS.inc()
         metrics.LEADER.set(1)
         self._recorder.forget()
         self._config.tell()

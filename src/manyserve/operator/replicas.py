@@ -65,7 +65,7 @@ class Replicas:
         await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
         self._tasks.clear()
         self._known.reports.clear()
-        metrics.AGENTS.set(0)
+        self._count()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -105,12 +105,14 @@ class Replicas:
             return
         self._stop(where.uid)
         self._tasks[where.uid] = where, asyncio.create_task(self._ask_on(where), name=f"agent of {where.uid}")
+        self._count()
 
     def _stop(self, uid: str) -> None:
         asked = self._tasks.pop(uid, None)
         if asked:
             asked[1].cancel()
             self._drop(asked[0])
+            self._count()
 
     async def _ask_on(self, where: Where) -> None:
         """Ask one pod again and again."""
@@ -149,5 +151,10 @@ class Replicas:
             self._changed(where)
 
     def _changed(self, where: Where) -> None:
-        metrics.AGENTS.set(len(self._known.reports))
+        self._count()
         self._touch(where.host)
+
+    def _count(self) -> None:
+        reporting = len(self._known.reports)
+        metrics.AGENTS.labels("reporting").set(reporting)
+        metrics.AGENTS.labels("silent").set(len(self._tasks) - reporting)

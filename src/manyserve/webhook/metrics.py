@@ -1,9 +1,10 @@
-"""What the webhook counts: answers, their seconds, and how long its certificate lasts."""
+"""The webhook's metrics."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
+from manyserve.prometheus import new_registry
 from manyserve.webhook.certificates import expiry
 from manyserve.webhook.issuing import Pair
 
@@ -14,37 +15,33 @@ class Metrics:
     """The metrics of one webhook process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = new_registry()
         self.reviews = Counter(
-            "manyserve_webhook_reviews", "Reviews answered.", ["kind", "verdict"], registry=self.registry
+            "manyserve_webhook_reviews", "Reviews answered.", ["kind", "verdict", "reason"], registry=registry
         )
         self.bad_requests = Counter(
-            "manyserve_webhook_bad_requests", "Requests that were no review.", registry=self.registry
+            "manyserve_webhook_bad_requests", "Requests without a readable review.", registry=registry
         )
         self.seconds = Histogram(
-            "manyserve_webhook_seconds", "Seconds a review took.", buckets=_SECONDS, registry=self.registry
+            "manyserve_webhook_review_duration_seconds", "Duration of one review.", buckets=_SECONDS, registry=registry
         )
         self.certificate_expiry = Gauge(
             "manyserve_webhook_certificate_expiry_timestamp_seconds",
-            "When the certificate that is served ends.",
-            registry=self.registry,
+            "Expiry of the certificate in use.",
+            registry=registry,
         )
         self.certificate_errors = Counter(
             "manyserve_webhook_certificate_errors",
-            "Looks for a new certificate that failed; the one that is served stays.",
-            registry=self.registry,
+            "Failed renewals of the certificate; the certificate in use stays.",
+            registry=registry,
         )
         self.config_errors = Counter(
             "manyserve_webhook_config_errors",
-            "Edits of inferenceservice-config that cannot be used; the last good one stays.",
-            registry=self.registry,
+            "Invalid edits of inferenceservice-config; the last valid configuration stays.",
+            registry=registry,
         )
 
     def certificate(self, pair: Pair | None) -> None:
         """Show when the certificate that is served ends."""
         if pair is not None:
             self.certificate_expiry.set(expiry(pair).timestamp())
-
-    def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)

@@ -32,6 +32,8 @@ class Outcome:
     allowed: bool
     object_uid: str = ""
     reserve: Share | None = None
+    reason: str = ""
+    """Of a refusal: `Invalid`, `Forbidden` or `BadRequest`."""
 
 
 def review(body: Any, view: View) -> Outcome:
@@ -42,10 +44,12 @@ def review(body: Any, view: View) -> Outcome:
         if error.uid is None:
             raise
         verdict = Verdict(allowed=False, message=str(error), code=400, reason="BadRequest")
-        return Outcome(answer(error.uid, verdict), "", allowed=False)
+        return Outcome(answer(error.uid, verdict), "", allowed=False, reason=verdict.reason)
     verdict = judge(request, view)
     reserve = None if request.dry_run else verdict.reserve
-    return Outcome(answer(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve)
+    return Outcome(
+        answer(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve, verdict.reason
+    )
 
 
 def judge(request: Request, view: View) -> Verdict:

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from manyserve.prometheus import metrics_response
 from manyserve.webhook import bodies
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.request import BadReviewError
@@ -55,7 +56,8 @@ class Doors:
         except TimeoutError:
             return web.Response(status=408, text=f"the body did not arrive within {bodies.SECONDS:.0f} seconds\n")
         self._metrics.seconds.observe(time.perf_counter() - began)
-        self._metrics.reviews.labels(outcome.kind, "allowed" if outcome.allowed else "refused").inc()
+        verdict = "allowed" if outcome.allowed else "refused"
+        self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.answer).encode(), content_type="application/json")
 
     def _bad(self, sentence: str) -> web.Response:
@@ -72,7 +74,7 @@ class Doors:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Show the metrics."""
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return metrics_response(self._metrics.registry)
 
     def _judge(self, body: bytearray) -> Outcome:
         try:
