@@ -9,7 +9,8 @@ import pytest
 from manyserve.agent.settings import AgentSettings
 from manyserve.api.errors import SHOWN, StartupError
 from manyserve.operator.settings import OperatorSettings
-from manyserve.settings_env import Settings, Url, env
+from manyserve.settings_env import Settings, env
+from manyserve.settings_types import Url
 from manyserve.webhook.settings import WebhookSettings
 
 FLAGS = [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]

@@ -17,7 +17,7 @@ from manyserve.agent.download.endpoints import check_endpoint
 from manyserve.agent.download.metadata import MetadataServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from manyserve.settings_env import networks
+from manyserve.settings_types import networks
 from manyserve.webhook.issuing import issue_authority, issue_leaf
 from tests.agent.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from manyserve.agent.sources import MIB, SourceSettings
 from manyserve.api.agentreport import AGENT_PORT
-from manyserve.settings_env import AbsolutePath, Count, LogLevel, Port, Seconds, Settings, Url, env, one_of
+from manyserve.settings_env import Settings, env
+from manyserve.settings_types import AbsolutePath, Count, LogLevel, Port, Seconds, Url, one_of
 
 GIB = 1024 * MIB
 DIALECTS = ("v2", "mlserver", "v1")

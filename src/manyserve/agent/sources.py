@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from manyserve.settings_env import AbsolutePath, Count, Flag, Networks, Settings, Url, env
+from manyserve.settings_env import Settings, env
+from manyserve.settings_types import AbsolutePath, Count, Flag, Networks, Url
 
 MIB = 1024**2
 

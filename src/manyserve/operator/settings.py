@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from manyserve.api.agentreport import AGENT_PORT
-from manyserve.settings_env import Flag, LogLevel, Port, ScopedSettings, env
+from manyserve.settings_env import ScopedSettings, env
+from manyserve.settings_types import Flag, LogLevel, Port
 
 
 class OperatorSettings(ScopedSettings):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from manyserve.settings_env import Flag, Folder, LogLevel, Port, ScopedSettings, env
+from manyserve.settings_env import ScopedSettings, env
+from manyserve.settings_types import Flag, Folder, LogLevel, Port
 
 
 class WebhookSettings(ScopedSettings):
