@@ -10,6 +10,7 @@ from typing import Self
 from manyserve import environment
 from manyserve.agent.sources import MIB, SourceSettings
 from manyserve.agent.variables import count, env, path, seconds, url, values
+from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 
 GIB = 1024 * MIB
@@ -26,9 +27,9 @@ def _dialect(text: str) -> str:
 class AgentSettings:
     """Everything that can be set."""
 
-    store_dir: Path = field(default=Path("/mnt/manyserve"), metadata=env("MANYSERVE_STORE_DIR", path))
-    config_file: Path = field(default=Path("/mnt/configs/models.json"), metadata=env("MANYSERVE_CONFIG_FILE", path))
-    server_url: str = field(default="http://localhost:8080", metadata=env("MANYSERVE_SERVER_URL", url))
+    store_dir: Path = field(default=Path("/mnt/manyserve"), metadata=env(agentenv.STORE_DIR, path))
+    config_file: Path = field(default=Path("/mnt/configs/models.json"), metadata=env(agentenv.CONFIG_FILE, path))
+    server_url: str = field(default="http://localhost:8080", metadata=env(agentenv.SERVER_URL, url))
     server_models_dir: Path = field(default=Path("/mnt/models"), metadata=env("MANYSERVE_SERVER_MODELS_DIR", path))
     """Where the server sees the models; only the log speaks of it."""
     port: int = field(default=AGENT_PORT, metadata=env("MANYSERVE_AGENT_PORT", environment.port))
@@ -60,9 +61,9 @@ class AgentSettings:
     """How far a download is, is told no more often."""
     disk_reserve: int = field(default=64 * MIB, metadata=env("MANYSERVE_DISK_RESERVE", count))
     """Bytes of the volume that downloads leave free."""
-    server_dialect: str = field(default="v2", metadata=env("MANYSERVE_SERVER_DIALECT", _dialect))
+    server_dialect: str = field(default="v2", metadata=env(agentenv.SERVER_DIALECT, _dialect))
     """How the model server is spoken to: `v2` as Triton does, `mlserver`, or `v1` as KServe's own servers do."""
-    server_key: str | None = field(default=None, metadata=env("MANYSERVE_SERVER_KEY", str), repr=False)
+    server_key: str | None = field(default=None, metadata=env(agentenv.SERVER_KEY, str), repr=False)
     """What the server asks of those who load and unload; sent as a header."""
     sources: SourceSettings = field(default_factory=SourceSettings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api import names
+from manyserve.api import agentenv, names
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
@@ -20,10 +20,10 @@ def build_agent(service: InferenceService, config: ServingConfig, sources: Sourc
     """Return the container of the agent."""
     agent, start = config.agent, how_to_start(service, config)
     env = {
-        "MANYSERVE_STORE_DIR": STORE_DIR,
-        "MANYSERVE_CONFIG_FILE": f"{CONFIG_DIR}/models.json",
-        "MANYSERVE_SERVER_URL": f"http://localhost:{http_port(service)}",
-        "MANYSERVE_SERVER_DIALECT": start.dialect,
+        agentenv.STORE_DIR: STORE_DIR,
+        agentenv.CONFIG_FILE: f"{CONFIG_DIR}/models.json",
+        agentenv.SERVER_URL: f"http://localhost:{http_port(service)}",
+        agentenv.SERVER_DIALECT: start.dialect,
     }
     env |= sources.env
     pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}

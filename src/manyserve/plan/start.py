@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from manyserve.api import agentenv
+
 MODELS_DIR = "/mnt/models"
-KEY_ENV = "MANYSERVE_SERVER_KEY"
+KEY_ENV = agentenv.SERVER_KEY
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
+from manyserve.api import agentenv
 from manyserve.api.credentialsconfig import Credentials, read_config_map, read_endpoint, read_switch
 from manyserve.plan.observed import S3_PREFIXES, Account
 
@@ -46,21 +47,21 @@ def configured(credentials: Credentials) -> dict[str, str]:
     gcs, s3, https = credentials.gcs, credentials.s3, credentials.https
     networks = ",".join(map(str, https.allowed_networks))
     found = {
-        "MANYSERVE_GCS_ENDPOINT": gcs.endpoint,
-        "MANYSERVE_GCS_KEY_NAME": gcs.gcs_credential_file_name,
-        "MANYSERVE_S3_ENDPOINT": _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
-        "MANYSERVE_S3_REGION": s3.s3_region,
-        "MANYSERVE_S3_VERIFY_TLS": _word(s3.s3_verify_ssl),
-        "MANYSERVE_S3_VIRTUAL_HOST": _word(s3.s3_use_virtual_bucket),
-        "MANYSERVE_S3_ANONYMOUS": _word(s3.s3_use_anonymous_credential),
-        "MANYSERVE_S3_CA_FILE": _ca_file(s3.s3_ca_bundle_config_map, s3.s3_ca_bundle),
-        "MANYSERVE_S3_ACCESS_KEY_NAME": s3.s3_access_key_id_name,
-        "MANYSERVE_S3_SECRET_KEY_NAME": s3.s3_secret_access_key_name,
-        "MANYSERVE_AZURE_ENDPOINT": credentials.azure.endpoint,
-        "MANYSERVE_HF_ENDPOINT": credentials.hf.endpoint,
-        "MANYSERVE_ALLOW_HTTP": _word(https.allow_http or None),
-        "MANYSERVE_ALLOWED_NETWORKS": networks or None,
-        "MANYSERVE_CA_FILE": https.ca_bundle,
+        agentenv.GCS_ENDPOINT: gcs.endpoint,
+        agentenv.GCS_KEY_NAME: gcs.gcs_credential_file_name,
+        agentenv.S3_ENDPOINT: _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
+        agentenv.S3_REGION: s3.s3_region,
+        agentenv.S3_VERIFY_TLS: _word(s3.s3_verify_ssl),
+        agentenv.S3_VIRTUAL_HOST: _word(s3.s3_use_virtual_bucket),
+        agentenv.S3_ANONYMOUS: _word(s3.s3_use_anonymous_credential),
+        agentenv.S3_CA_FILE: _ca_file(s3.s3_ca_bundle_config_map, s3.s3_ca_bundle),
+        agentenv.S3_ACCESS_KEY_NAME: s3.s3_access_key_id_name,
+        agentenv.S3_SECRET_KEY_NAME: s3.s3_secret_access_key_name,
+        agentenv.AZURE_ENDPOINT: credentials.azure.endpoint,
+        agentenv.HF_ENDPOINT: credentials.hf.endpoint,
+        agentenv.ALLOW_HTTP: _word(https.allow_http or None),
+        agentenv.ALLOWED_NETWORKS: networks or None,
+        agentenv.CA_FILE: https.ca_bundle,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -74,13 +75,13 @@ def annotated(account: Account | None) -> S3Settings:
     config_map = _read(notes, "cabundle-configmap", read_config_map, problems)
     ca_file = _read(notes, "cabundle", _absolute, problems)
     found = {
-        "MANYSERVE_S3_ENDPOINT": _endpoint(endpoint, secure=secure is not False),
-        "MANYSERVE_S3_CHECK_ENDPOINT": _word(True if endpoint else None),
-        "MANYSERVE_S3_REGION": _read(notes, "region", _region, problems),
-        "MANYSERVE_S3_VERIFY_TLS": _word(_read(notes, "verifyssl", read_switch, problems)),
-        "MANYSERVE_S3_VIRTUAL_HOST": _word(_read(notes, "usevirtualbucket", read_switch, problems)),
-        "MANYSERVE_S3_ANONYMOUS": _word(_read(notes, "useanoncredential", read_switch, problems)),
-        "MANYSERVE_S3_CA_FILE": _ca_file(config_map, ca_file),
+        agentenv.S3_ENDPOINT: _endpoint(endpoint, secure=secure is not False),
+        agentenv.S3_CHECK_ENDPOINT: _word(True if endpoint else None),
+        agentenv.S3_REGION: _read(notes, "region", _region, problems),
+        agentenv.S3_VERIFY_TLS: _word(_read(notes, "verifyssl", read_switch, problems)),
+        agentenv.S3_VIRTUAL_HOST: _word(_read(notes, "usevirtualbucket", read_switch, problems)),
+        agentenv.S3_ANONYMOUS: _word(_read(notes, "useanoncredential", read_switch, problems)),
+        agentenv.S3_CA_FILE: _ca_file(config_map, ca_file),
     }
     env = {name: value for name, value in found.items() if value is not None}
     unknown = sorted(note for note in notes if note not in _SUPPORTED)
