@@ -11,7 +11,7 @@ from manyserve.api import conditions
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.capacity import framework_error, multi_model_error
 from manyserve.plan.observed import Observed
 from manyserve.plan.pod_template import build_pod_template
 from manyserve.plan.server_container import how_to_start
@@ -251,16 +251,16 @@ def test_each_protocol_has_its_own_configuration() -> None:
     known = variants("sklearn")
     known["v2"] |= {"multiModelServer": False, "supportedFrameworks": ["other"]}
     both = make.config(predictors={"sklearn": known})
-    assert why_not_several(host(sklearn={}), both) is None
-    assert why_not_framework(host(sklearn={}), "sklearn", both) is None
+    assert multi_model_error(host(sklearn={}), both) is None
+    assert framework_error(host(sklearn={}), "sklearn", both) is None
     v2 = host(sklearn={"protocolVersion": "v2"})
-    assert "predictors.sklearn.v2.multiModelServer" in (why_not_several(v2, both) or "")
+    assert "predictors.sklearn.v2.multiModelServer" in (multi_model_error(v2, both) or "")
     assert "runs sklearn.v2, which does not support framework sklearn; it supports: other" in (
-        why_not_framework(v2, "sklearn", both) or ""
+        framework_error(v2, "sklearn", both) or ""
     )
 
 
 def test_a_configuration_without_protocols_is_that_of_v1_as_0_6_has_it_for_lightgbm() -> None:
     flat = make.config(predictors={"lightgbm": variants("lightgbm")["v1"]})
     assert containers(host(lightgbm={}), flat)[0]["image"] == "kserve/lightgbmserver:v1"
-    assert why_not_several(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
+    assert multi_model_error(host(lightgbm={"protocolVersion": "v2"}), flat) is not None

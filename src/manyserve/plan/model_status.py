@@ -17,7 +17,7 @@ from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
 from manyserve.plan import urls
-from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.capacity import framework_error, multi_model_error
 from manyserve.plan.claims import claim_told
 from manyserve.plan.departure import host_uid
 from manyserve.plan.field_rules import every_field_of_a_model_is_known
@@ -25,7 +25,7 @@ from manyserve.plan.loading import STILL_SERVED, Loading, not_placed, roll_up
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
-from manyserve.plan.source_rules import STORAGE_URI, why_not_source
+from manyserve.plan.source_rules import STORAGE_URI, source_error
 from manyserve.plan.validation import model_problems
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
@@ -87,7 +87,7 @@ class Host:
     @cached_property
     def takes_several(self) -> Condition:
         """Whether it takes TrainedModels at all."""
-        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, why_not_several(self.service, self.observed.config))
+        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, multi_model_error(self.service, self.observed.config))
 
     @cached_property
     def is_ready(self) -> Condition:
@@ -100,7 +100,7 @@ class Host:
         service, config = self.service, self.observed.config
         return cache(
             lambda framework: _condition(
-                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, why_not_framework(service, framework, config)
+                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, framework_error(service, framework, config)
             )
         )
 
@@ -206,7 +206,7 @@ def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
     if host.observed.host_problems:
         wrong = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
         return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {wrong}")
-    why = why_not_source(model.spec.model.storage_uri, host.observed.config.credentials.https)
+    why = source_error(model.spec.model.storage_uri, host.observed.config.credentials.https)
     if why is None:
         return loading.condition
     return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {why}")
@@ -218,7 +218,7 @@ def _judge(model: TrainedModel, host: Host) -> tuple[Condition, ...]:
 
 
 def _memory(model: TrainedModel, placement: Placement) -> Condition:
-    room = placement.no_room.get(model.metadata.name)
+    room = placement.insufficient_memory.get(model.metadata.name)
     if room is None and model.metadata.name not in placement.placed:
         why = "not judged: the host does not take this model"
         return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)

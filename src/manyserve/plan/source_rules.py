@@ -1,9 +1,8 @@
-"""The rules for where a model is stored: what its URI alone tells, and what the configuration allows.
+"""Rules for a model's storage URI: its form, and the sources that the configuration allows.
 
-`RULES` are the forms of `api.storageuri`. `why_not_source` asks besides what
-only the configuration knows: whether http:// is read at all, and which addresses that are not public are.
-Names are let through here, since only the agent can tell what they resolve to, and judges each address
-before it connects; literal addresses, this very machine and the cluster's own names are refused at once.
+`RULES` are the forms of `api.storageuri`. `source_error` checks two settings besides: whether http:// is allowed, and
+which networks are allowed that are not public. Host names pass here: the agent resolves them, and checks each address
+before it connects. Literal addresses, localhost and the cluster's own names are refused at once.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ RULES: tuple[Callable[[TrainedModel], Iterator[Problem]], ...] = (
 )
 
 
-def why_not_source(uri: str, https: HttpsCredentials) -> str | None:
+def source_error(uri: str, https: HttpsCredentials) -> str | None:
     """Return the sentence for a URI, right in its form, that the configuration does not allow; None when it does."""
     scheme = scheme_of(uri)
     if scheme not in ("http", "https"):
