@@ -13,12 +13,12 @@ from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
-from manyserve.plan.kserve_server import SPEAKS_V1, start_kserve_server
 from manyserve.plan.memory import DEFAULT_MEMORY
-from manyserve.plan.mlserver import start_mlserver
 from manyserve.plan.restricted import STRICT
-from manyserve.plan.start import KEY_ENV, MODELS_DIR, Start
-from manyserve.plan.triton import start_triton
+from manyserve.plan.servers.kserve import SPEAKS_V1, start_kserve_server
+from manyserve.plan.servers.launch import KEY_ENV, MODELS_DIR, Start
+from manyserve.plan.servers.mlserver import start_mlserver
+from manyserve.plan.servers.triton import start_triton
 
 DEFAULT_CPU = "1"
 SERVER_USER = 1000

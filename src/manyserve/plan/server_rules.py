@@ -15,8 +15,8 @@ from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
 from manyserve.plan.problem import Problem, shown
-from manyserve.plan.start import KEY_ENV, MODELS_DIR
-from manyserve.plan.triton import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, names_load_api
+from manyserve.plan.servers.launch import KEY_ENV, MODELS_DIR
+from manyserve.plan.servers.triton import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, names_load_api
 
 Rule = Callable[[InferenceService], Iterator[Problem]]
 

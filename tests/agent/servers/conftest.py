@@ -13,9 +13,9 @@ from aiohttp.test_utils import TestServer
 
 from localcluster import paths
 from localcluster.lock import lock
-from manyserve.plan.kserve_server import start_kserve_server
-from manyserve.plan.mlserver import start_mlserver
-from manyserve.plan.start import MODELS_DIR
+from manyserve.plan.servers.kserve import start_kserve_server
+from manyserve.plan.servers.launch import MODELS_DIR
+from manyserve.plan.servers.mlserver import start_mlserver
 from tests.agent.servers.programs import KSERVE, TRAIN
 from tests.agent.servers.rig import Rig
 from tests.agent.support import FakeBucket

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from manyserve.api import names
-from manyserve.plan.start import KEY_ENV, MODELS_DIR, Start
+from manyserve.plan.servers.launch import KEY_ENV, MODELS_DIR, Start
 
 HTTP_RESTRICTED = "--http-restricted-api"
 GRPC_RESTRICTED = "--grpc-restricted-protocol"

@@ -13,7 +13,7 @@ from typing import Any
 
 from manyserve.api import names
 from manyserve.api.quantity import parse_quantity
-from manyserve.plan.start import MODELS_DIR, Start
+from manyserve.plan.servers.launch import MODELS_DIR, Start
 
 SPEAKS_V1 = Start(dialect="v1", live="/", ready="/", patience=36)  # longer than an agent waits for a load
 _THREADED = ("xgboost", "lightgbm")

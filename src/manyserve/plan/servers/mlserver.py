@@ -9,7 +9,7 @@ is, and one that loads slowly would take the others' answers away; so the pod is
 from __future__ import annotations
 
 from manyserve.api import names
-from manyserve.plan.start import MODELS_DIR, Start
+from manyserve.plan.servers.launch import MODELS_DIR, Start
 
 RUNTIMES = {
     "sklearn": "mlserver_sklearn.SKLearnModel",
