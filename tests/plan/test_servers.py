@@ -14,7 +14,8 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import framework_error, multi_model_error
 from manyserve.plan.observed import Observed
 from manyserve.plan.pod_template import build_pod_template
-from manyserve.plan.server_container import how_to_start
+from manyserve.plan.server_container import launch_spec
+from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.urls import model_path
 from manyserve.plan.validation import service_problems
 from tests.support import make, world
@@ -88,11 +89,11 @@ def test_the_configuration_can_leave_the_load_api_open() -> None:
     ],
 )
 def test_a_triton_that_would_not_start_with_the_flags_does_not_get_them(image: str, closed: bool) -> None:
-    assert how_to_start(host(triton={"image": image}), config()).has_key is closed
+    assert launch_spec(host(triton={"image": image}), config()).has_key is closed
 
 
 def test_a_runtime_version_from_before_the_flags_leaves_them_out() -> None:
-    assert not how_to_start(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
+    assert not launch_spec(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_model_answers_at_the_path_of_its_servers_protocol(
     predictor: dict[str, Any], dialect: str, path: str
 ) -> None:
     service = host(**predictor)
-    assert how_to_start(service, config()).dialect == dialect
+    assert server_kind(service.spec.predictor).dialect == dialect
     assert model_path("m", service.spec.predictor.protocol) == path
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from manyserve import environment
+from manyserve.agent.servers import DIALECTS
 from manyserve.agent.sources import MIB, SourceSettings
 from manyserve.agent.variables import count, env, path, seconds, url, values
 from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 
 GIB = 1024 * MIB
-DIALECTS = ("v2", "mlserver", "v1")
 
 
 def _dialect(text: str) -> str:
