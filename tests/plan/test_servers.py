@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from manyserve.agent.servers import DIALECTS
 from manyserve.agent.settings import AgentSettings
 from manyserve.api import conditions
-from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice import PROTOCOLS, InferenceService, PredictorSpec
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import framework_error, multi_model_error
 from manyserve.plan.observed import Observed
 from manyserve.plan.pod_template import build_pod_template
 from manyserve.plan.server_container import launch_spec
-from manyserve.plan.servers.registry import server_kind
+from manyserve.plan.servers.registry import SERVERS, server_kind
 from manyserve.plan.urls import model_path
 from manyserve.plan.validation import service_problems
 from tests.support import make, world
@@ -265,3 +266,20 @@ def test_a_configuration_without_protocols_is_that_of_v1_as_0_6_has_it_for_light
     flat = make.config(predictors={"lightgbm": variants("lightgbm")["v1"]})
     assert containers(host(lightgbm={}), flat)[0]["image"] == "kserve/lightgbmserver:v1"
     assert multi_model_error(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
+
+
+def test_server_registry_has_one_kind_for_each_protocol_of_each_predictor() -> None:
+    kinds = [(name, protocol) for kind in SERVERS.values() for name in kind.predictors for protocol in kind.protocols]
+    assert sorted(kinds) == sorted((name, protocol) for name, protocols in PROTOCOLS.items() for protocol in protocols)
+
+
+def test_server_registry_names_dialects_that_the_agent_has() -> None:
+    assert {kind.dialect for kind in SERVERS.values()} == DIALECTS.keys()
+
+
+def test_predictors_with_protocols_are_fields_of_the_spec() -> None:
+    assert PROTOCOLS.keys() <= PredictorSpec.model_fields.keys()
+
+
+def test_server_kind_of_a_protocol_that_the_server_does_not_speak_is_that_of_its_default() -> None:
+    assert server_kind(host(triton={"protocolVersion": "v1"}).spec.predictor) is SERVERS["triton"]
