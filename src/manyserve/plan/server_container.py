@@ -112,7 +112,7 @@ def _probes(launch: LaunchSpec) -> dict[str, Any]:
 
 
 def _resources(given: Resources | None) -> dict[str, Any]:
-    """Fill in what is unset: a limit from the request or our default, a request from the limit."""
+    """Fill in unset values: a limit from the request or the default, a request from the limit."""
     parts = given.to_wire() if given else {}
     limits, requests = dict(parts.get("limits", {})), dict(parts.get("requests", {}))
     for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):

@@ -1,9 +1,9 @@
-"""The stores' settings as the agent reads them: from `inferenceservice-config`, and from KServe's annotations.
+"""Environment of the agent for the stores: from `inferenceservice-config`, and from KServe's annotations.
 
-Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may
-read those, go before the configuration. In our own API group those of that group go before them. One that cannot be
-understood is left out and said, since an agent would not start with it. What they name is not trusted as the
-configuration is: agents judge its address.
+Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may read those,
+override the configuration. In our own API group the annotations of that group override them. An unreadable annotation
+is left out and reported, since an agent would not start with it. An endpoint from an annotation is not trusted as the
+configuration is: agents check its address.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
 
 
 class S3Settings(NamedTuple):
-    """What annotations say: environment, a ConfigMap with certificates, and what cannot be understood."""
+    """Settings from annotations: environment, a ConfigMap with certificates, and sentences about unreadable ones."""
 
     env: dict[str, str]
     config_map: str | None = None
@@ -43,7 +43,7 @@ class S3Settings(NamedTuple):
 
 
 def configured(credentials: Credentials) -> dict[str, str]:
-    """Return the environment that the configuration asks for; what is unset is left to the agent's defaults."""
+    """Return the environment of the configuration; unset values are left to the agent's defaults."""
     gcs, s3, https = credentials.gcs, credentials.s3, credentials.https
     networks = ",".join(map(str, https.allowed_networks))
     found = {
@@ -67,7 +67,7 @@ def configured(credentials: Credentials) -> dict[str, str]:
 
 
 def annotated(account: Account | None) -> S3Settings:
-    """Return what the annotations of a ServiceAccount and its secrets say."""
+    """Return the settings in the annotations of a ServiceAccount and its secrets."""
     notes = dict(account.annotations) if account else {}
     problems: list[str] = []
     endpoint = _read(notes, "endpoint", read_endpoint, problems)

@@ -69,7 +69,7 @@ class View:
 
 
 class Cache:
-    """Keeps what a view shows. Its methods are the callbacks of the informers."""
+    """State behind `View`. Its methods are the callbacks of the informers."""
 
     def __init__(
         self, reservations: Reservations, config: ServingConfig | None = None, *, refuse_unmanaged: bool = True
@@ -85,7 +85,7 @@ class Cache:
         self._placed = Ledger()
 
     def view(self) -> View:
-        """Return what is known now."""
+        """Return the current view."""
         self.reservations.expire()
         return View(
             self.config,
