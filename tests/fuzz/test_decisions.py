@@ -17,8 +17,8 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import Plan, WriteConfig
-from manyserve.plan.capacity import memory_limit
 from manyserve.plan.loading import not_placed, roll_up, still_served
+from manyserve.plan.memory import memory_limit
 from manyserve.plan.nudge import nudges
 from manyserve.plan.objects import difference
 from manyserve.plan.observed import Observed
@@ -56,7 +56,7 @@ def test_whatever_stands_in_models_json_what_is_placed_fits_and_each_that_waits_
     total = sum(size(entry.model_spec.memory) for entry in found.placed.values())
     assert total == found.used <= memory_limit(host) == found.limit
     assert all(name == entry.model_name for name, entry in found.placed.items())
-    assert not found.placed.keys() & (found.no_room.keys() | found.left_out.keys())
+    assert not found.placed.keys() & (found.insufficient_memory.keys() | found.left_out.keys())
     stays = {name: entry for name, entry in found.placed.items() if entry in current}
     assert place(host, models, [*found.placed.values()], config, unreadable).placed == found.placed
     assert all(found.placed[name] == entry for name, entry in stays.items())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from manyserve.api import modelconfig, names
 from manyserve.api.quantity import parse_memory
 from manyserve.plan.actions import Plan
-from manyserve.plan.capacity import memory_limit
+from manyserve.plan.memory import memory_limit
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.pace import Traffic, paced, pay

@@ -78,4 +78,4 @@ def test_input_23_a_dry_run_of_an_update_is_refused_with_the_very_words_of_the_r
     patch = ("patch", "tm", "row-23-first", "--type=merge", "-p", '{"spec": {"model": {"memory": "3Gi"}}}')
     dry = refusal(lambda: kubectl(*patch, DRY))
     assert dry == refusal(lambda: kubectl(*patch))
-    assert f"{DENIED}: spec.model.memory: 3Gi do not fit on {HOST}" in dry
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on {HOST}" in dry

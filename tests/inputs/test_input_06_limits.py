@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from manyserve.cluster.client import KubeHttp
+from manyserve.plan.capacity import MEMORY_ADVICE
 from tests.contract.stage import HOST, Stage, soon
 from tests.faults import oracle
 from tests.faults.witness import witnessing
@@ -37,7 +38,7 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
     stage.apply(make.model_object("c", memory="1"))
     await soon(lambda: memory_of(stage, "c")[0] == "MemoryResourceNotAvailable", "the third waits")
     assert memory_of(stage, "c")[1] == (
-        f"1 do not fit on {HOST}: 2Gi of 2Gi are taken by 2 models (largest: a 1Gi, b 1Gi), 0 are free"
+        f"1 does not fit on {HOST}: 2Gi of 2Gi is used by 2 models (largest: a 1Gi, b 1Gi), 0 free. {MEMORY_ADVICE}"
     )
 
 
@@ -61,8 +62,8 @@ async def lower_and_raise(stage: Stage) -> None:
     await soon(lambda: memory_of(stage, old[3])[0] == "MemoryResourceNotAvailable", "the youngest is told")
     first, second = sorted(old[:2])
     assert memory_of(stage, old[2])[1] == (
-        f"512Mi do not fit on {HOST}: 1Gi of 1Gi are taken by 2 models (largest: {first} 512Mi, {second} 512Mi), "
-        "0 are free"
+        f"512Mi does not fit on {HOST}: 1Gi of 1Gi is used by 2 models (largest: {first} 512Mi, {second} 512Mi), "
+        f"0 free. {MEMORY_ADVICE}"
     )
     await soon(lambda: stage.ready("tm", old[0]).get("status") == "True", "those that stay answer")
 
@@ -76,7 +77,9 @@ async def test_input_06_a_limit_below_each_model_lets_all_go_and_the_host_lives(
     stage.apply(make.host_object(memory="512Ki"))
     await soon(lambda: stage.placed() == [], "both leave")
     await soon(lambda: memory_of(stage, "b")[0] == "MemoryResourceNotAvailable", "and say why")
-    assert memory_of(stage, "b")[1] == f"1Mi do not fit on {HOST}: 0 of 512Ki are taken by 0 models, 512Ki are free"
+    assert memory_of(stage, "b")[1] == (
+        f"1Mi does not fit on {HOST}: 0 of 512Ki is used by 0 models, 512Ki free. {MEMORY_ADVICE}"
+    )
     host = await asyncio.to_thread(stage.kubectl.get, "isvc", HOST)
     assert host["status"]["memory"] == "0/512Ki"
     stage.apply(make.model_object("c", memory="512Ki"))

@@ -34,11 +34,11 @@ def test_input_21_a_model_with_256_kib_of_annotations_is_judged(asked: Webhook) 
     kubectl = asked.kubectl
     furnish(kubectl, make.host_object("row-21"))
     said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
-    assert f"{DENIED}: spec.model.memory: 3Gi do not fit on row-21" in said
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on row-21" in said
     assert "created" in kubectl.create(heavy_model("heavy"))
     grown = json.dumps(kubectl.here(heavy_model("heavy", "3Gi")))
     said = refusal(lambda: kubectl("replace", "-f", "-", text=grown))
-    assert f"{DENIED}: spec.model.memory: 3Gi do not fit on row-21" in said
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on row-21" in said
 
 
 def test_input_21_more_annotations_are_refused_by_the_api_server_itself(asked: Webhook) -> None:
@@ -54,6 +54,6 @@ def test_input_21_a_host_near_a_mebibyte_and_a_half_is_judged_and_so_is_its_upda
     kubectl.create(make.model_object("on-heavy", host="heavy", memory="2Gi"))
     lower = json.dumps(kubectl.here(heavy_host("heavy", "1Gi")))
     said = refusal(lambda: kubectl("replace", "-f", "-", text=lower))
-    assert f"{DENIED}: spec.predictor: heavy cannot go down to 1Gi of memory: 2Gi are taken by 1 model" in said
+    assert f"{DENIED}: spec.predictor: heavy cannot go down to 1Gi of memory: 2Gi is used by 1 model" in said
     higher = json.dumps(kubectl.here(heavy_host("heavy", "3Gi")))
     assert "replaced" in kubectl("replace", "-f", "-", text=higher)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from manyserve.plan.capacity import MEMORY_ADVICE
 from tests.inputs.door import Door
 from tests.inputs.refusals import furnish, lines_about, refusal
 from tests.support import make
@@ -97,8 +98,9 @@ def test_input_04_the_same_memory_in_other_words_is_allowed_and_more_than_fits_i
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1024Mi")))
     said = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
     assert said.endswith(
-        f"{DENIED}: {PATH}: 2Gi do not fit on {host}: 512Mi of 2Gi are taken by 1 model "
-        "(largest: row-04-other 512Mi), 1.50Gi are free"
+        f"{DENIED}: {PATH}: 2Gi does not fit on {host}: 512Mi of 2Gi is used by 1 model "
+        "(largest: row-04-other 512Mi), 1.50Gi free. "
+        f"{MEMORY_ADVICE}"
     )
     assert kubectl.get("tm", "row-04")["spec"]["model"]["memory"] == "1024Mi"
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1.5Gi")))

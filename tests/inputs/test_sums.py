@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from manyserve.api.names import Key
-from manyserve.plan.capacity import Taken
+from manyserve.plan.capacity import MEMORY_ADVICE
+from manyserve.plan.memory import MemoryShare
 from manyserve.plan.placement import place
-from manyserve.webhook.ledger import Ledger, Share
+from manyserve.webhook.ledger import Allocation, Ledger
 from tests.inputs.door import Door
 from tests.inputs.refusals import furnish, refusal
 from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
@@ -23,15 +24,15 @@ def test_input_05_ten_thousand_models_are_summed_to_the_byte() -> None:
     models = [make.model(f"m{index:05}", memory=EACH) for index in range(MANY)]
     full = place(make.host(memory=str(MANY * EACH)), models, (), make.config())
     short = place(make.host(memory=str(MANY * EACH - 1)), models, (), make.config())
-    assert (len(full.placed) + len(full.left_out), full.no_room) == (MANY, {})
-    assert list(short.no_room) == ["m09999"]
+    assert (len(full.placed) + len(full.left_out), full.insufficient_memory) == (MANY, {})
+    assert list(short.insufficient_memory) == ["m09999"]
 
 
 def test_input_05_the_webhooks_sums_are_exact_whatever_comes_and_goes() -> None:
     host, ledger, sizes = Key("default", "host"), Ledger(), random.Random(5)
     held = {f"uid-{index}": sizes.randrange(1, 2**62) for index in range(MANY)}
     for uid, memory in held.items():
-        ledger.put(uid, Share(host, "onnx", Taken(uid, memory)))
+        ledger.put(uid, Allocation(host, "onnx", MemoryShare(uid, memory)))
     for uid in list(held)[: MANY // 2]:
         ledger.drop(uid)
         del held[uid]
@@ -42,8 +43,8 @@ def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
     models = [make.model(name, memory="7Ei") for name in ("a", "b", "c")]
     placement = place(make.host(memory="7Ei"), models, (), make.config())
     assert list(placement.placed) == ["a"]
-    assert placement.no_room["c"] == (
-        "7Ei do not fit on triton-mms: 7Ei of 7Ei are taken by 1 model (largest: a 7Ei), 0 are free"
+    assert placement.insufficient_memory["c"] == (
+        f"7Ei does not fit on triton-mms: 7Ei of 7Ei is used by 1 model (largest: a 7Ei), 0 free. {MEMORY_ADVICE}"
     )
 
 
@@ -52,11 +53,11 @@ def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None
     furnish(kubectl, make.host_object(host, memory=str(2**63 - 2)))
     kubectl.create(make.model_object("row-05-half", host=host, memory="4Ei"))
     said = refusal(lambda: kubectl.create(make.model_object("row-05-more", host=host, memory=2**62 - 1)))
-    assert f"{PATH}: 4.00Ei do not fit on {host}: 4Ei of 8.00Ei are taken by 1 model" in said
+    assert f"{PATH}: 4.00Ei does not fit on {host}: 4Ei of 8.00Ei is used by 1 model" in said
     kubectl.create(make.model_object("row-05-rest", host=host, memory=2**62 - 2))
     said = refusal(lambda: kubectl.create(make.model_object("row-05-byte", host=host, memory=1)))
-    assert f"{PATH}: 1 do not fit on {host}: 8.00Ei of 8.00Ei are taken by 2 models" in said
-    assert said.endswith("0 are free")
+    assert f"{PATH}: 1 does not fit on {host}: 8.00Ei of 8.00Ei is used by 2 models" in said
+    assert said.endswith(f"0 free. {MEMORY_ADVICE}")
 
 
 async def test_input_05_a_hosts_limit_past_63_bits_is_refused_and_never_counted_as_another(door: Door) -> None:

@@ -109,3 +109,23 @@ def test_progress_of_many_replicas_is_one_write_for_the_first_and_none_for_the_o
     moved = plan(replace(first, agents=far(11, 99, 99).agents), make.NOW)
     assert len(moved.statuses) == 1
     assert moved.events == ()
+
+
+@pytest.mark.parametrize(
+    ("reporting", "sentence"),
+    [
+        ((), "placed on triton-mms; waiting for 2 of 2 pods to read the new models.json"),
+        (
+            ("uid-pod-1",),
+            "loaded on 1 of 2 replicas; placed on triton-mms; waiting for 1 of 2 pods to read the new models.json",
+        ),
+    ],
+)
+def test_loading_counts_the_ready_pods_that_have_not_read_models_json(
+    reporting: tuple[str, ...], sentence: str
+) -> None:
+    observed, entry = settled_on("pod-1", "pod-2")
+    unread = dict.fromkeys(("uid-pod-1", "uid-pod-2"), make.report())
+    agents = unread | dict.fromkeys(reporting, make.report(entry))
+    starting = make.pod("pod-3", ready=False)
+    assert ready(replace(observed, agents=agents, pods=(*observed.pods, starting))) == ("False", "Pending", sentence)

@@ -19,9 +19,10 @@ def test_the_oldest_are_placed_first_and_ties_go_by_uid() -> None:
 
 def test_the_one_that_waits_is_told_the_figures() -> None:
     models = [make.model("cifar10"), make.model("simple-string"), make.model("z")]
-    assert place(make.host(), models, (), CONFIG).no_room["z"] == (
-        "1Gi do not fit on triton-mms: 2Gi of 2Gi are taken by 2 models "
-        "(largest: cifar10 1Gi, simple-string 1Gi), 0 are free"
+    assert place(make.host(), models, (), CONFIG).insufficient_memory["z"] == (
+        "1Gi does not fit on triton-mms: 2Gi of 2Gi is used by 2 models "
+        "(largest: cifar10 1Gi, simple-string 1Gi), 0 free. "
+        "Lower spec.model.memory, delete a model, or raise the memory limit of the host's server."
     )
 
 
@@ -29,7 +30,7 @@ def test_what_is_placed_stays_even_if_an_older_one_waits() -> None:
     big, small = make.model("big", memory="2Gi"), make.model("small", created="2026-02-01T00:00:00Z")
     placement = place(make.host(), [big, small], [entry_of(small)], CONFIG)
     assert set(placement.placed) == {"small"}
-    assert set(placement.no_room) == {"big"}
+    assert set(placement.insufficient_memory) == {"big"}
 
 
 def test_one_that_grew_is_judged_after_those_that_did_not() -> None:
@@ -63,7 +64,7 @@ def test_an_unreadable_model_with_an_unreadable_entry_stays_and_stops_nothing() 
     broken = entry_of(make.model("a", memory="abc"))
     placement = place(make.host(), [make.model("b")], [broken], CONFIG, unreadable={"a"})
     assert placement.placed == {"a": broken, "b": entry_of(make.model("b"))}
-    assert not placement.no_room
+    assert not placement.insufficient_memory
 
 
 def test_an_unreadable_model_does_not_stay_above_the_limit() -> None:
@@ -91,4 +92,4 @@ def test_the_sum_is_never_above_the_limit(sizes: list[int], limit: int, held: in
     placement = place(make.host(memory=str(limit)), models, current, CONFIG)
     total = sum(parse_memory(entry.model_spec.memory) for entry in placement.placed.values())
     assert total == placement.used <= limit
-    assert set(placement.placed) | set(placement.no_room) == {each.metadata.name for each in models}
+    assert set(placement.placed) | set(placement.insufficient_memory) == {each.metadata.name for each in models}

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
+from manyserve.agent.servers import DIALECTS
 from manyserve.agent.settings import AgentSettings
 from manyserve.api import conditions
-from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice import PROTOCOLS, InferenceService, PredictorSpec
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import why_not_framework, why_not_several
+from manyserve.plan.capacity import framework_error, multi_model_error
 from manyserve.plan.observed import Observed
 from manyserve.plan.pod_template import build_pod_template
-from manyserve.plan.server_container import how_to_start
+from manyserve.plan.server_container import launch_spec
+from manyserve.plan.servers.registry import SERVERS, server_kind
 from manyserve.plan.urls import model_path
 from manyserve.plan.validation import service_problems
 from tests.support import make, world
@@ -88,11 +90,11 @@ def test_the_configuration_can_leave_the_load_api_open() -> None:
     ],
 )
 def test_a_triton_that_would_not_start_with_the_flags_does_not_get_them(image: str, closed: bool) -> None:
-    assert how_to_start(host(triton={"image": image}), config()).has_key is closed
+    assert launch_spec(host(triton={"image": image}), config()).has_key is closed
 
 
 def test_a_runtime_version_from_before_the_flags_leaves_them_out() -> None:
-    assert not how_to_start(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
+    assert not launch_spec(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_model_answers_at_the_path_of_its_servers_protocol(
     predictor: dict[str, Any], dialect: str, path: str
 ) -> None:
     service = host(**predictor)
-    assert how_to_start(service, config()).dialect == dialect
+    assert server_kind(service.spec.predictor).dialect == dialect
     assert model_path("m", service.spec.predictor.protocol) == path
 
 
@@ -251,16 +253,33 @@ def test_each_protocol_has_its_own_configuration() -> None:
     known = variants("sklearn")
     known["v2"] |= {"multiModelServer": False, "supportedFrameworks": ["other"]}
     both = make.config(predictors={"sklearn": known})
-    assert why_not_several(host(sklearn={}), both) is None
-    assert why_not_framework(host(sklearn={}), "sklearn", both) is None
+    assert multi_model_error(host(sklearn={}), both) is None
+    assert framework_error(host(sklearn={}), "sklearn", both) is None
     v2 = host(sklearn={"protocolVersion": "v2"})
-    assert "predictors.sklearn.v2.multiModelServer" in (why_not_several(v2, both) or "")
+    assert "predictors.sklearn.v2.multiModelServer" in (multi_model_error(v2, both) or "")
     assert "runs sklearn.v2, which does not support framework sklearn; it supports: other" in (
-        why_not_framework(v2, "sklearn", both) or ""
+        framework_error(v2, "sklearn", both) or ""
     )
 
 
 def test_a_configuration_without_protocols_is_that_of_v1_as_0_6_has_it_for_lightgbm() -> None:
     flat = make.config(predictors={"lightgbm": variants("lightgbm")["v1"]})
     assert containers(host(lightgbm={}), flat)[0]["image"] == "kserve/lightgbmserver:v1"
-    assert why_not_several(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
+    assert multi_model_error(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
+
+
+def test_server_registry_has_one_kind_for_each_protocol_of_each_predictor() -> None:
+    kinds = [(name, protocol) for kind in SERVERS.values() for name in kind.predictors for protocol in kind.protocols]
+    assert sorted(kinds) == sorted((name, protocol) for name, protocols in PROTOCOLS.items() for protocol in protocols)
+
+
+def test_server_registry_names_dialects_that_the_agent_has() -> None:
+    assert {kind.dialect for kind in SERVERS.values()} == DIALECTS.keys()
+
+
+def test_predictors_with_protocols_are_fields_of_the_spec() -> None:
+    assert PROTOCOLS.keys() <= PredictorSpec.model_fields.keys()
+
+
+def test_server_kind_of_a_protocol_that_the_server_does_not_speak_is_that_of_its_default() -> None:
+    assert server_kind(host(triton={"protocolVersion": "v1"}).spec.predictor) is SERVERS["triton"]

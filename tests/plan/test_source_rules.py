@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.storageuri import claim_of
-from manyserve.plan.source_rules import HTTP_SENTENCE, why_not_source
+from manyserve.plan.source_rules import HTTP_SENTENCE, source_error
 from manyserve.plan.validation import model_problems
 from tests.support import uris
 from tests.support.make import model_object
@@ -69,19 +69,19 @@ def test_input_08_a_host_that_is_not_public_is_refused(uri: str, sentence: str) 
     ],
 )
 def test_what_the_administrator_allows_is_let_through(uri: str, network: str) -> None:
-    assert why_not_source(uri, HttpsCredentials.from_wire({"allowedNetworks": [network]})) is None
+    assert source_error(uri, HttpsCredentials.from_wire({"allowedNetworks": [network]})) is None
 
 
 def test_a_network_that_is_allowed_lets_no_other_through() -> None:
     allowed = HttpsCredentials.from_wire({"allowedNetworks": ["10.0.0.0/8"]})
     for uri in ("https://169.254.169.254/m", "https://localhost/m", "https://0x7f.1/m"):
-        assert why_not_source(uri, allowed)
+        assert source_error(uri, allowed)
 
 
 def test_http_is_read_only_where_the_administrator_allows_it() -> None:
     assert sentences("http://example.com/m.tar") == [f"spec.model.storageUri: {HTTP_SENTENCE}"]
-    assert why_not_source("http://example.com/m.tar", HttpsCredentials.from_wire({"allowHttp": True})) is None
-    assert why_not_source("http://10.0.0.1/m.tar", HttpsCredentials.from_wire({"allowHttp": True}))
+    assert source_error("http://example.com/m.tar", HttpsCredentials.from_wire({"allowHttp": True})) is None
+    assert source_error("http://10.0.0.1/m.tar", HttpsCredentials.from_wire({"allowHttp": True}))
 
 
 def test_a_claim_is_what_stands_first() -> None:
@@ -95,4 +95,4 @@ def test_a_claim_is_what_stands_first() -> None:
 )
 def test_no_text_makes_the_rules_raise(uri: str) -> None:
     assert all(each.isprintable() for each in sentences(uri))
-    why_not_source(uri, NOTHING)
+    source_error(uri, NOTHING)

@@ -73,8 +73,8 @@ def test_a_real_infer_request_is_answered(cluster: Cluster) -> None:
 
 
 def test_a_third_gigabyte_is_refused_with_the_figures(cluster: Cluster) -> None:
-    said = next(line for line in cluster.demo.splitlines() if "1Gi do not fit on triton-mms" in line)
-    assert "2Gi of 2Gi are taken by 2 models (largest: cifar10 1Gi, simple-string 1Gi), 0 are free" in said
+    said = next(line for line in cluster.demo.splitlines() if "1Gi does not fit on triton-mms" in line)
+    assert "2Gi of 2Gi is used by 2 models (largest: cifar10 1Gi, simple-string 1Gi), 0 free" in said
 
 
 def test_a_framework_that_triton_does_not_support_is_refused(cluster: Cluster) -> None:

@@ -40,7 +40,7 @@ def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_
     waiting = by_reason(kubectl)[NO_ROOM]
     assert len(waiting) == 18
     said = condition(kubectl.get("tm", waiting[0]))["message"]
-    assert "512Mi do not fit on mms: 1Gi of 1Gi are taken by 2 models" in said
+    assert "512Mi does not fit on mms: 1Gi of 1Gi is used by 2 models" in said
     (gone, stays) = sorted(by_reason(kubectl)[""])
     kubectl("delete", "tm", gone)
     eventually(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next is let in", 60)
@@ -61,7 +61,7 @@ def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why
 
     with ThreadPoolExecutor(20) as pool:
         refused = [said for said in pool.map(create, range(20)) if said]
-    assert all("512Mi do not fit on mms" in said for said in refused)
+    assert all("512Mi does not fit on mms" in said for said in refused)
 
     def everyone_knows() -> bool:
         reasons = by_reason(kubectl)
@@ -85,7 +85,7 @@ def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (model("m", memory="2Gi"), "2Gi do not fit on mms: 0 of 1Gi are taken by 0 models, 1Gi are free"),
+        (model("m", memory="2Gi"), "2Gi does not fit on mms: 0 of 1Gi is used by 0 models, 1Gi free"),
         (model("m", framework="sklearn"), "mms runs triton, which does not support framework sklearn"),
         (model("m", framework="nonsense"), "does not support framework nonsense; it supports: tensorrt"),
         (model("m", uri="nonsense"), "spec.model.storageUri"),
@@ -106,7 +106,7 @@ def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
     wait_ready(kubectl, "isvc", "mms")
     kubectl.apply(model("a", memory="900Mi"))
     wait_ready(kubectl, "tm", "a")
-    with pytest.raises(Refused, match="cannot go down to 512Mi of memory: 900Mi are taken by 1 model"):
+    with pytest.raises(Refused, match="cannot go down to 512Mi of memory: 900Mi is used by 1 model"):
         kubectl.apply(host(memory="512Mi"))
 
 

@@ -50,7 +50,7 @@ def walk(cluster: Cluster, kubectl: Kubectl) -> None:
     assert kubectl.get("misvc", HOST)["status"]["url"] == f"http://{HOST}.{kubectl.namespace}.example.com"
     assert answers(cluster, kubectl, "cifar10", on=HOST)
     assert sums(cluster, kubectl) == [str(2 * int(each)) for each in NUMBERS]
-    with pytest.raises(Refused, match=r"1Gi do not fit on triton-mms: 2Gi of 2Gi are taken by 2 models"):
+    with pytest.raises(Refused, match=r"1Gi does not fit on triton-mms: 2Gi of 2Gi is used by 2 models"):
         kubectl.apply(model_of("one-too-many", "pytorch"))
     with pytest.raises(Refused, match="does not support framework sklearn"):
         kubectl.apply(model_of("wrong-framework", "sklearn"))

@@ -52,8 +52,8 @@ def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
         assert answers(cluster, kubectl, name, on=HOST)
     assert _inferred(cluster, kubectl) == [str(2 * int(each)) for each in STRINGS]
     too_much = refused(kubectl, model("one-too-many", on=HOST, memory="1Gi"))
-    assert "1Gi do not fit on triton-mms" in too_much
-    assert "2Gi of 2Gi are taken by 2 models" in too_much
+    assert "1Gi does not fit on triton-mms" in too_much
+    assert "2Gi of 2Gi is used by 2 models" in too_much
     assert "sklearn" in refused(kubectl, model("wrong-framework", on=HOST, framework="sklearn"))
     assert kubectl.get("isvc", HOST)["spec"] == host["spec"], "the spec is never rewritten"
 

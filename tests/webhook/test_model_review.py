@@ -28,8 +28,9 @@ def test_a_third_model_is_refused_with_the_figures() -> None:
     assert outcome.answer["response"]["status"] == {
         "code": 403,
         "reason": "Forbidden",
-        "message": "spec.model.memory: 1Gi do not fit on triton-mms: 2Gi of 2Gi are taken by 2 models "
-        "(largest: cifar10 1Gi, simple-string 1Gi), 0 are free",
+        "message": "spec.model.memory: 1Gi does not fit on triton-mms: 2Gi of 2Gi is used by 2 models "
+        "(largest: cifar10 1Gi, simple-string 1Gi), 0 free. "
+        "Lower spec.model.memory, delete a model, or raise the memory limit of the host's server.",
     }
 
 
@@ -136,13 +137,13 @@ def test_memory_may_be_raised_while_it_fits_not_counting_its_own() -> None:
 
 def test_memory_may_not_be_raised_beyond_the_limit() -> None:
     outcome = ask(cache_of(host_object(), FIRST, SECOND), model_object("cifar10", memory="2Gi"), FIRST)
-    assert "2Gi do not fit on triton-mms: 1Gi of 2Gi are taken by 1 model" in message(outcome)
+    assert "2Gi does not fit on triton-mms: 1Gi of 2Gi is used by 1 model" in message(outcome)
 
 
 def test_a_model_that_moves_is_judged_on_its_new_host_and_not_on_the_old() -> None:
     full = [host_object("full", memory="1Gi"), model_object("there", host="full")]
     cache = cache_of(host_object(), FIRST, *full)
-    assert "do not fit on full" in message(ask(cache, model_object("cifar10", host="full"), FIRST))
+    assert "does not fit on full" in message(ask(cache, model_object("cifar10", host="full"), FIRST))
     assert ask(cache, model_object("there"), full[1]).allowed
 
 
@@ -208,7 +209,7 @@ def test_a_reservation_ends_when_the_model_is_seen_or_after_ten_seconds() -> Non
 def test_a_raise_is_reserved_for_the_difference_alone() -> None:
     cache = cache_of(host_object(memory="4Gi"), FIRST)
     assert ask(cache, model_object("cifar10", memory="3Gi"), FIRST).allowed
-    assert "3Gi of 4Gi are taken by 1 model (largest: cifar10 3Gi)" in message(
+    assert "3Gi of 4Gi is used by 1 model (largest: cifar10 3Gi)" in message(
         ask(cache, model_object("x", memory="2Gi"))
     )
     assert ask(cache, model_object("y")).allowed

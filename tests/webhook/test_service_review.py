@@ -28,7 +28,7 @@ def test_a_host_that_cannot_be_honoured_is_refused() -> None:
 def test_a_host_may_not_shrink_below_what_is_placed_on_it() -> None:
     outcome = ask(cache_of(host_object(), MODEL), host_object(memory="512Mi"), host_object())
     assert message(outcome) == (
-        "spec.predictor: triton-mms cannot go down to 512Mi of memory: 1Gi are taken by 1 model "
+        "spec.predictor: triton-mms cannot go down to 512Mi of memory: 1Gi is used by 1 model "
         "(largest: cifar10 1Gi); delete or move models first"
     )
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.api.names import Key
-from manyserve.plan.capacity import Taken, in_words
-from manyserve.webhook.ledger import Ledger, Share
+from manyserve.plan.capacity import top_consumers
+from manyserve.plan.memory import MemoryShare
+from manyserve.webhook.ledger import Allocation, Ledger
 from manyserve.webhook.reservations import Reservations
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.make import Clock, cache_of, changed, leaving, waiting
@@ -16,8 +17,8 @@ HOST = Key("default", "triton-mms")
 GIB = 1024**3
 
 
-def share(memory: int, host: Key = HOST, framework: str = "onnx", model: str = "m") -> Share:
-    return Share(host, framework, Taken(model, memory))
+def allocation(memory: int, host: Key = HOST, framework: str = "onnx", model: str = "m") -> Allocation:
+    return Allocation(host, framework, MemoryShare(model, memory))
 
 
 OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 2**63)))
@@ -25,18 +26,18 @@ OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "
 
 @given(OPERATIONS)
 def test_a_sum_is_what_counting_anew_would_give(operations: list[tuple[str, str | None, int]]) -> None:
-    ledger, expected = Ledger(), dict[str, Share]()
+    ledger, expected = Ledger(), dict[str, Allocation]()
     for uid, host, memory in operations:
         if host is None:
             ledger.drop(uid)
             expected.pop(uid, None)
         else:
-            expected[uid] = share(memory, Key("n", host), ("onnx", "pytorch")[memory % 2])
+            expected[uid] = allocation(memory, Key("n", host), ("onnx", "pytorch")[memory % 2])
             ledger.put(uid, expected[uid])
     for host in ("x", "y"):
         mine = {uid: each for uid, each in expected.items() if each.host.name == host}
         assert ledger.total(Key("n", host)) == sum(each.memory for each in mine.values())
-        assert dict(ledger.shares(Key("n", host))) == mine
+        assert dict(ledger.allocations(Key("n", host))) == mine
         assert ledger.largest(Key("n", host), 2) == sorted(mine, key=lambda uid: (-mine[uid].memory, uid))[:2]
         assert set(ledger.frameworks(Key("n", host))) == {each.framework for each in mine.values()}
     assert len(ledger) == len(expected)
@@ -51,10 +52,10 @@ def test_who_takes_most_is_what_looking_at_all_models_would_give(
 ) -> None:
     cache = cache_of(*(model_object(name, memory=memory) for name, memory in shown.items()))
     for name, memory in reserved.items():
-        cache.reservations.reserve(f"uid-{name}", share(memory, model=name))
+        cache.reservations.reserve(f"uid-{name}", allocation(memory, model=name))
     memories = {name: shown.get(name, 0) + reserved.get(name, 0) for name in {*shown, *reserved} - {without}}
-    expected = in_words([Taken(*each) for each in memories.items()])
-    assert cache.view().by(HOST, without=f"uid-{without}") == expected
+    expected = top_consumers([MemoryShare(*each) for each in memories.items()], len(memories))
+    assert cache.view().largest_consumers(HOST, without=f"uid-{without}") == expected
 
 
 def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> None:
@@ -81,8 +82,8 @@ def test_a_model_that_is_larger_than_its_host_takes_nothing_of_it_before_it_is_t
     cache.host_changed(None, host)
     assert cache.view().used(HOST) == GIB / 2
     assert cache.view().used(HOST, without="uid-huge") == GIB / 2
-    assert cache.view().by(HOST) == in_words([Taken("small", GIB // 2)])
-    assert cache.view().by(HOST, without="uid-small") == in_words([])
+    assert cache.view().largest_consumers(HOST) == top_consumers([MemoryShare("small", GIB // 2)], 1)
+    assert cache.view().largest_consumers(HOST, without="uid-small") == top_consumers([], 0)
     cache.host_changed(host, host_object(memory="4Gi"))
     assert cache.view().used(HOST) == 3.5 * GIB
 
@@ -115,9 +116,9 @@ def test_a_replaced_host_keeps_the_models_that_name_it() -> None:
 def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
     clock = Clock()
     reservations = Reservations(clock)
-    reservations.reserve("a", share(1))
+    reservations.reserve("a", allocation(1))
     clock.now += 6
-    reservations.reserve("a", share(2))
+    reservations.reserve("a", allocation(2))
     clock.now += 6
     reservations.expire()
     assert reservations.ledger.total(HOST) == 2
@@ -130,7 +131,7 @@ def test_nothing_is_left_of_reservations_that_ended() -> None:
     clock = Clock()
     reservations = Reservations(clock)
     for index in range(1000):
-        reservations.reserve(str(index), share(1))
+        reservations.reserve(str(index), allocation(1))
         reservations.seen(str(index))
     clock.now += 11
     reservations.expire()

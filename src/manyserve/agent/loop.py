@@ -18,6 +18,7 @@ from manyserve.agent.looks import REST
 from manyserve.agent.report import Board, Reports
 from manyserve.agent.settling import Settling
 from manyserve.agent.worker import work
+from manyserve.api import agentenv
 from manyserve.api.errors import StartupError
 
 log = logging.getLogger("manyserve.agent")
@@ -45,7 +46,7 @@ class Agent:
         try:
             await asyncio.to_thread(self._shop.store.open)
         except OSError as error:
-            raise StartupError(f"MANYSERVE_STORE_DIR cannot be used: {error}") from error
+            raise StartupError(f"{agentenv.STORE_DIR} cannot be used: {error}") from error
         await self._settling.open()
         self._world.look_at_disk()
         try:

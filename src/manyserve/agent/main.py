@@ -21,7 +21,7 @@ from manyserve.agent.job import Workshop
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.server import application
-from manyserve.agent.servers import ModelServer, model_server
+from manyserve.agent.servers import DIALECTS, ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.agent.text import without_secrets
@@ -42,7 +42,8 @@ def run(settings: AgentSettings) -> None:
 
 async def serve(settings: AgentSettings, files: FileSystem | None = None) -> None:
     """Run the agent and its HTTP server in this event loop, until a signal comes. Raises `StartupError`."""
-    shop = build(settings, server := model_server(settings), files)
+    server = DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)
+    shop = build(settings, server, files)
     agent = Agent(shop)
     http = HttpServer(application(agent, shop), settings.port)
     try:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from manyserve.agent.servers import DIALECTS
 from manyserve.agent.sources import MIB, SourceSettings
+from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.settings_env import Settings, env
 from manyserve.settings_types import AbsolutePath, Count, LogLevel, Port, Seconds, Url, one_of
 
 GIB = 1024 * MIB
-DIALECTS = ("v2", "mlserver", "v1")
 
 
 class AgentSettings(Settings):
     """All settings of `manyserve agent`."""
 
-    store_dir: AbsolutePath = env("MANYSERVE_STORE_DIR", default=Path("/mnt/manyserve"))
-    config_file: AbsolutePath = env("MANYSERVE_CONFIG_FILE", default=Path("/mnt/configs/models.json"))
-    server_url: Url = env("MANYSERVE_SERVER_URL", default="http://localhost:8080")
+    store_dir: AbsolutePath = env(agentenv.STORE_DIR, default=Path("/mnt/manyserve"))
+    config_file: AbsolutePath = env(agentenv.CONFIG_FILE, default=Path("/mnt/configs/models.json"))
+    server_url: Url = env(agentenv.SERVER_URL, default="http://localhost:8080")
     server_models_dir: AbsolutePath = env("MANYSERVE_SERVER_MODELS_DIR", default=Path("/mnt/models"))
     """The folder of the models in the server's container, for the log."""
     port: Port = env("MANYSERVE_AGENT_PORT", default=AGENT_PORT)
@@ -51,8 +52,8 @@ class AgentSettings(Settings):
     """The shortest time between two reports of a download's progress."""
     disk_reserve: Count = env("MANYSERVE_DISK_RESERVE", default=64 * MIB)
     """Bytes of the volume that downloads leave free."""
-    server_dialect: Annotated[str, one_of(*DIALECTS)] = env("MANYSERVE_SERVER_DIALECT", default="v2")
+    server_dialect: Annotated[str, one_of(*DIALECTS)] = env(agentenv.SERVER_DIALECT, default="v2")
     """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""
-    server_key: str | None = env("MANYSERVE_SERVER_KEY", default=None, secret=True)
+    server_key: str | None = env(agentenv.SERVER_KEY, default=None, secret=True)
     """The header value that the server demands for loads and unloads."""
     sources: SourceSettings = SourceSettings()

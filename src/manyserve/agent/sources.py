@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from manyserve.api import agentenv
 from manyserve.settings_env import Settings, env
 from manyserve.settings_types import AbsolutePath, Count, Flag, Networks, Url
 
@@ -25,32 +26,32 @@ class SourceSettings(Settings):
     range_bytes: Count = env("MANYSERVE_RANGE_BYTES", default=64 * MIB)
     """Larger files are read in ranges of this size, several at once."""
 
-    gcs_endpoint: Url | None = env("MANYSERVE_GCS_ENDPOINT", "STORAGE_EMULATOR_HOST", default=None)
+    gcs_endpoint: Url | None = env(agentenv.GCS_ENDPOINT, "STORAGE_EMULATOR_HOST", default=None)
     gcs_credentials: str | None = env("GOOGLE_APPLICATION_CREDENTIALS", default=None)
     """The credentials file of Google's storage, when no Secret has one."""
-    gcs_key_name: str = env("MANYSERVE_GCS_KEY_NAME", default="gcloud-application-credentials.json")
+    gcs_key_name: str = env(agentenv.GCS_KEY_NAME, default="gcloud-application-credentials.json")
     """The key of a Secret that holds such a file."""
 
-    s3_endpoint: Url | None = env("MANYSERVE_S3_ENDPOINT", default=None)
-    s3_check_endpoint: Flag = env("MANYSERVE_S3_CHECK_ENDPOINT", default=False)
+    s3_endpoint: Url | None = env(agentenv.S3_ENDPOINT, default=None)
+    s3_check_endpoint: Flag = env(agentenv.S3_CHECK_ENDPOINT, default=False)
     """The endpoint is from an annotation, not from the administrator, so its address is checked."""
-    s3_region: str | None = env("MANYSERVE_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION", default=None)
-    s3_virtual_host: Flag | None = env("MANYSERVE_S3_VIRTUAL_HOST", default=None)
+    s3_region: str | None = env(agentenv.S3_REGION, "AWS_REGION", "AWS_DEFAULT_REGION", default=None)
+    s3_virtual_host: Flag | None = env(agentenv.S3_VIRTUAL_HOST, default=None)
     """The bucket is part of the host name; None: at AWS yes, at another endpoint no."""
-    s3_verify_tls: Flag = env("MANYSERVE_S3_VERIFY_TLS", default=True)
-    s3_ca_file: AbsolutePath | None = env("MANYSERVE_S3_CA_FILE", "AWS_CA_BUNDLE", default=None)
-    s3_anonymous: Flag = env("MANYSERVE_S3_ANONYMOUS", default=False)
-    s3_access_key_name: str = env("MANYSERVE_S3_ACCESS_KEY_NAME", default="AWS_ACCESS_KEY_ID")
-    s3_secret_key_name: str = env("MANYSERVE_S3_SECRET_KEY_NAME", default="AWS_SECRET_ACCESS_KEY")
+    s3_verify_tls: Flag = env(agentenv.S3_VERIFY_TLS, default=True)
+    s3_ca_file: AbsolutePath | None = env(agentenv.S3_CA_FILE, "AWS_CA_BUNDLE", default=None)
+    s3_anonymous: Flag = env(agentenv.S3_ANONYMOUS, default=False)
+    s3_access_key_name: str = env(agentenv.S3_ACCESS_KEY_NAME, default="AWS_ACCESS_KEY_ID")
+    s3_secret_key_name: str = env(agentenv.S3_SECRET_KEY_NAME, default="AWS_SECRET_ACCESS_KEY")
 
-    azure_endpoint: Url | None = env("MANYSERVE_AZURE_ENDPOINT", default=None)
-    hf_endpoint: Url = env("MANYSERVE_HF_ENDPOINT", "HF_ENDPOINT", default="https://huggingface.co")
+    azure_endpoint: Url | None = env(agentenv.AZURE_ENDPOINT, default=None)
+    hf_endpoint: Url = env(agentenv.HF_ENDPOINT, "HF_ENDPOINT", default="https://huggingface.co")
 
-    allow_http: Flag = env("MANYSERVE_ALLOW_HTTP", default=False)
+    allow_http: Flag = env(agentenv.ALLOW_HTTP, default=False)
     """Whether http:// is read at all."""
-    allowed_networks: Networks = env("MANYSERVE_ALLOWED_NETWORKS", default=())
+    allowed_networks: Networks = env(agentenv.ALLOWED_NETWORKS, default=())
     """Networks that may be read from although they are not public."""
-    ca_file: AbsolutePath | None = env("MANYSERVE_CA_FILE", default=None)
+    ca_file: AbsolutePath | None = env(agentenv.CA_FILE, default=None)
     """Further certificates that https sources may be signed by."""
     archive_files: Count = env("MANYSERVE_ARCHIVE_FILES", default=100_000)
     archive_ratio: Count = env("MANYSERVE_ARCHIVE_RATIO", default=100)

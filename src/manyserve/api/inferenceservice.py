@@ -18,13 +18,25 @@ from manyserve.api.pod import Container, ContainerFields, PodFields
 from manyserve.api.unknown_fields import Whole
 from manyserve.api.unsupported import properties
 
-FRAMEWORKS = ("triton", "sklearn", "xgboost", "lightgbm")
+CUSTOM = "containers"
+"""The predictor of a server of the user's own."""
+PROTOCOLS: dict[str, tuple[str, ...]] = {
+    "triton": ("v2",),
+    "sklearn": ("v1", "v2"),
+    "xgboost": ("v1", "v2"),
+    "lightgbm": ("v1", "v2"),
+    CUSTOM: ("v2", "v1"),
+}
+"""The predictors that the operator can run, with their protocols, the default first. Each is a field of `PredictorSpec`
+and has a server in `plan.servers.registry`."""
+FRAMEWORKS = tuple(name for name in PROTOCOLS if name != CUSTOM)
 """The model servers that the operator knows how to run."""
 OTHER_FRAMEWORKS = ("tensorflow", "pytorch", "onnx", "huggingface", "pmml", "paddle")
 """The model servers of KServe that the operator does not run."""
-PREDICTORS = (*FRAMEWORKS, "model", "containers")
+PREDICTORS = (*FRAMEWORKS, "model", CUSTOM)
 """The fields of `spec.predictor` in which a server may stand."""
-DEFAULT_PROTOCOLS = {"triton": "v2", "sklearn": "v1", "xgboost": "v1", "lightgbm": "v1", "containers": "v2"}
+DEFAULT_PROTOCOLS = {name: protocols[0] for name, protocols in PROTOCOLS.items()}
+_KNOWN_PROTOCOLS = frozenset(protocol for protocols in PROTOCOLS.values() for protocol in protocols)
 PROTOCOL_ENV = "PROTOCOL"
 """The variable in which a server of the user's own says its protocol, as in 0.6."""
 
@@ -105,13 +117,14 @@ class PredictorSpec(PodFields):
     def field(self) -> str:
         """The field in which the server stands, as a part of a path: `triton`, `model`, `containers[0]`, or empty."""
         name = next(iter(self.given), "")
-        return "containers[0]" if name == "containers" else name
+        return f"{CUSTOM}[0]" if name == CUSTOM else name
 
     @cached_property
     def framework_server(self) -> ServerFields | None:
         """The server that the operator knows how to run, None for one of the user's own and for other frameworks."""
         if self.field in FRAMEWORKS:
-            return self.triton or self.sklearn or self.xgboost or self.lightgbm
+            server: ServerFields = getattr(self, self.field)
+            return server
         return self.model if self.model is not None and self.model.model_format.name in FRAMEWORKS else None
 
     @property
@@ -126,13 +139,18 @@ class PredictorSpec(PodFields):
             return self.model.model_format.name if self.framework_server else ""
         return self.field.partition("[")[0]
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether the server is one of the user's own."""
+        return self.name == CUSTOM
+
     @cached_property
     def protocol(self) -> str:
         """The inference protocol that the server speaks, `v1` or `v2`."""
         given = self.framework_server.protocol_version if self.framework_server else None
-        if self.name == "containers":
+        if self.is_custom:
             given = next((each.value for each in self.server.env or () if each.name == PROTOCOL_ENV), None)
-        return given if given in ("v1", "v2") else DEFAULT_PROTOCOLS.get(self.name, "v2")
+        return given if given in _KNOWN_PROTOCOLS else DEFAULT_PROTOCOLS.get(self.name, "v2")
 
 
 class InferenceServiceSpec(Wire):

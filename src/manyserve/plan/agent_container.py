@@ -1,29 +1,30 @@
-"""The agent's container: it sees the whole shared volume, so that it can rename from one folder to another."""
+"""Container of the agent. It has the whole shared volume, so that it can rename from one folder to another."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api import names
+from manyserve.api import agentenv, names
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.restricted import GROUP_ID, STRICT
-from manyserve.plan.server_container import how_to_start, http_port, key_env
+from manyserve.plan.server_container import http_port, key_env, launch_spec
+from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.sources import Sources
 
 STORE_DIR = "/mnt/manyserve"
 CONFIG_DIR = "/mnt/configs"
 
 
-def build_agent(service: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
+def build_agent(host: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
     """Return the container of the agent."""
-    agent, start = config.agent, how_to_start(service, config)
+    agent, launch = config.agent, launch_spec(host, config)
     env = {
-        "MANYSERVE_STORE_DIR": STORE_DIR,
-        "MANYSERVE_CONFIG_FILE": f"{CONFIG_DIR}/models.json",
-        "MANYSERVE_SERVER_URL": f"http://localhost:{http_port(service)}",
-        "MANYSERVE_SERVER_DIALECT": start.dialect,
+        agentenv.STORE_DIR: STORE_DIR,
+        agentenv.CONFIG_FILE: f"{CONFIG_DIR}/models.json",
+        agentenv.SERVER_URL: f"http://localhost:{http_port(host)}",
+        agentenv.SERVER_DIALECT: server_kind(host.spec.predictor).dialect,
     }
     env |= sources.env
     pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
@@ -33,7 +34,7 @@ def build_agent(service: InferenceService, config: ServingConfig, sources: Sourc
         "args": ["agent"],
         "env": [
             *({"name": name, "value": value} for name, value in env.items()),
-            *((key_env(),) if start.has_key else ()),
+            *((key_env(),) if launch.has_key else ()),
         ],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {

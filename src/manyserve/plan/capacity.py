@@ -1,149 +1,113 @@
-"""What a host can take: which frameworks, how much memory, and whether it takes several models at all.
+"""Capacity of a host: multi-model serving, frameworks and memory, each with the sentence of its refusal.
 
-The webhook asks these questions for an early answer and the plan for the last word, so the answers and
-their sentences stand here once.
+The webhook asks for an early answer and the plan decides, so both use the sentences of this module.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable
 
-from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, InferenceService
-from manyserve.api.quantity import format_memory, parse_memory
+from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, PROTOCOLS, InferenceService
+from manyserve.api.quantity import format_memory
 from manyserve.api.servingconfig import PredictorConfig, ServingConfig
-from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import MULTI_MODEL_ENV
+from manyserve.plan.memory import MemoryShare
 from manyserve.plan.problem import shown
 
-DEFAULT_MEMORY = "2Gi"
-DEFAULT_CPU = "1"
-_ONE_PROTOCOL = ("triton", "containers")
 LARGEST_SHOWN = 3
+"""Models that a sentence about memory names."""
+MEMORY_ADVICE = "Lower spec.model.memory, delete a model, or raise the memory limit of the host's server."
 
 
-@dataclass(frozen=True)
-class Taken:
-    """One model's share of a host's memory, in bytes."""
-
-    model: str
-    memory: int
-
-
-def predictor_name(service: InferenceService) -> str:
-    """Return what runs on the host, as the configuration names it: `triton`, `sklearn.v2`, `containers`; or empty."""
-    predictor = service.spec.predictor
-    if not predictor.name:
-        return ""
-    return predictor.name if predictor.name in _ONE_PROTOCOL else f"{predictor.name}.{predictor.protocol}"
+def predictor_name(host: InferenceService) -> str:
+    """Return the name of the host's server in the configuration: `triton`, `sklearn.v2`, `containers`; or empty."""
+    predictor = host.spec.predictor
+    if predictor.is_custom or len(PROTOCOLS.get(predictor.name, ())) < 2:
+        return predictor.name
+    return f"{predictor.name}.{predictor.protocol}"
 
 
 def given_predictors(host: InferenceService) -> list[str]:
-    """Return the fields of `spec.predictor` in which a server stands, also those of servers that we do not run."""
+    """Return the fields of `spec.predictor` that hold a server, also a server that the operator does not run."""
     others = [name for name in OTHER_FRAMEWORKS if f"spec.predictor.{name}" in host.unknown_fields]
     return [*host.spec.predictor.given, *others]
 
 
-def predictor_config(service: InferenceService, config: ServingConfig) -> PredictorConfig | None:
-    """Return what is configured for the host's server; what is configured for no protocol holds for the default."""
-    name, protocol = service.spec.predictor.name, service.spec.predictor.protocol
+def predictor_config(host: InferenceService, config: ServingConfig) -> PredictorConfig | None:
+    """Return the configuration of the host's server; an entry without a protocol holds for the default protocol."""
+    name, protocol = host.spec.predictor.name, host.spec.predictor.protocol
     plain = config.predictors.get(name) if protocol == DEFAULT_PROTOCOLS.get(name) else None
     return config.predictors.get(f"{name}.{protocol}", plain)
 
 
-def memory_limit(service: InferenceService) -> int:
-    """Return the bytes that the host's models may declare in all: the server container's memory limit.
-
-    A limit that cannot be read is 0: nothing fits, and the API server's own sentence about the Deployment
-    tells why.
-    """
-    resources = service.spec.predictor.server.resources
-    limits = (resources.limits or {}) if resources else {}
-    requests = (resources.requests or {}) if resources else {}
-    try:
-        return parse_memory(limits.get("memory", requests.get("memory", DEFAULT_MEMORY)))
-    except ValueError:
-        return 0
+def is_multi_model(host: InferenceService, config: ServingConfig) -> bool:
+    """Return whether the host's server is configured for multi-model serving."""
+    predictor = host.spec.predictor
+    if predictor.is_custom:
+        return any(
+            variable.name == MULTI_MODEL_ENV and variable.value == "true" for variable in predictor.server.env or ()
+        )
+    configured = predictor_config(host, config)
+    return configured is not None and configured.multi_model_server
 
 
-def declared_memory(model: TrainedModel) -> int:
-    """Return the bytes that the model declares. Raises `ValueError` with a sentence."""
-    return _bytes(model.spec.model.memory)
-
-
-@lru_cache(maxsize=1024)  # thousands of models declare few sizes
-def _bytes(memory: str | int) -> int:
-    return parse_memory(memory)
-
-
-def takes_several_models(service: InferenceService, config: ServingConfig) -> bool:
-    """Tell whether the host's server is configured for multi-model serving."""
-    if service.spec.predictor.name == "containers":
-        env = service.spec.predictor.server.env or ()
-        return any(each.name == MULTI_MODEL_ENV and each.value == "true" for each in env)
-    known = predictor_config(service, config)
-    return known is not None and known.multi_model_server
-
-
-def why_not_several(service: InferenceService, config: ServingConfig) -> str | None:
+def multi_model_error(host: InferenceService, config: ServingConfig) -> str | None:
     """Return the sentence for a host that takes no TrainedModels, or None when it does."""
-    if takes_several_models(service, config):
+    if is_multi_model(host, config):
         return None
-    if service.spec.predictor.name == "containers":
-        return f"the container of {service.metadata.name} does not have {MULTI_MODEL_ENV}=true in its env"
-    name = predictor_name(service)
+    if host.spec.predictor.is_custom:
+        return f"the container of {host.metadata.name} does not have {MULTI_MODEL_ENV}=true in its env"
+    name = predictor_name(host)
     if not name:
-        return _no_server(service)
+        return _no_server(host)
     return f"multi-model serving is off for {name}: predictors.{name}.multiModelServer in inferenceservice-config"
 
 
-def why_not_framework(service: InferenceService, framework: str, config: ServingConfig) -> str | None:
+def framework_error(host: InferenceService, framework: str, config: ServingConfig) -> str | None:
     """Return the sentence for a framework that the host's server does not support, or None when it does."""
-    if service.spec.predictor.name == "containers":
+    if host.spec.predictor.is_custom:
         return None
-    name = predictor_name(service)
+    name = predictor_name(host)
     if not name:
-        return _no_server(service)
-    known = predictor_config(service, config)
-    supported = known.supported_frameworks if known else ()
+        return _no_server(host)
+    configured = predictor_config(host, config)
+    supported = configured.supported_frameworks if configured else ()
     if framework in supported:
         return None
     return (
-        f"{service.metadata.name} runs {name}, which does not support framework {framework}; "
+        f"{host.metadata.name} runs {name}, which does not support framework {framework}; "
         f"it supports: {', '.join(supported) or 'none'}"
     )
 
 
 def _no_server(host: InferenceService) -> str:
     given = given_predictors(host)
-    found = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given" if given else "none is given"
+    fields = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given" if given else "none is given"
     if given == ["model"] and host.spec.predictor.model is not None:
-        found = f"model is given, of modelFormat {shown(host.spec.predictor.model.model_format.name)}"
-    return f"{host.metadata.name} has no model server that takes TrainedModels (spec.predictor: {found})"
+        fields = f"model is given, of modelFormat {shown(host.spec.predictor.model.model_format.name)}"
+    return f"{host.metadata.name} has no model server that takes TrainedModels (spec.predictor: {fields})"
 
 
-def no_room(host: str, limit: int, used: int, by: str, wanted: int) -> str:
-    """Return the sentence for a model that does not fit; `by` says who takes what is used."""
+def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted: int) -> str:
+    """Return the sentence for a model that does not fit; `consumers` is of `top_consumers`."""
     return (
-        f"{format_memory(wanted)} do not fit on {host}: {format_memory(used)} of {format_memory(limit)} are taken "
-        f"by {by}, {format_memory(max(limit - used, 0))} are free"
+        f"{format_memory(wanted)} does not fit on {host}: {format_memory(used)} of {format_memory(limit)} is used "
+        f"by {consumers}, {format_memory(max(limit - used, 0))} free. {MEMORY_ADVICE}"
     )
 
 
-def no_shrink(host: str, limit: int, used: int, by: str) -> str:
-    """Return the sentence for a limit below what is taken already; `by` says who takes it."""
+def cannot_shrink(host: str, limit: int, used: int, consumers: str) -> str:
+    """Return the sentence for a limit below the sum that is used; `consumers` is of `top_consumers`."""
     return (
-        f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} are taken "
-        f"by {by}; delete or move models first"
+        f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} is used "
+        f"by {consumers}; delete or move models first"
     )
 
 
-def in_words(taken: Sequence[Taken], models: int | None = None) -> str:
-    """Return how many models take something, and who takes most; say how many when not all of them are told."""
-    number = len(taken) if models is None else models
-    biggest = heapq.nsmallest(LARGEST_SHOWN, taken, key=lambda each: (-each.memory, each.model))
-    names = ", ".join(f"{each.model} {format_memory(each.memory)}" for each in biggest)
-    count = "1 model" if number == 1 else f"{number} models"
+def top_consumers(shares: Iterable[MemoryShare], models: int) -> str:
+    """Return the number of models and the largest shares; the shares may be only the largest ones of all models."""
+    largest = heapq.nsmallest(LARGEST_SHOWN, shares, key=lambda share: (-share.memory, share.model))
+    names = ", ".join(f"{share.model} {format_memory(share.memory)}" for share in largest)
+    count = "1 model" if models == 1 else f"{models} models"
     return f"{count} (largest: {names})" if names else count

@@ -34,8 +34,8 @@ def _mounted(observed: Observed) -> frozenset[str]:
     return mounted_claims(template.get("spec") or {})
 
 
-def claim_told(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
-    """Return the condition `Loaded`, in the words of what the model's claim waits for when it is not true."""
+def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
+    """Return the condition `Loaded`; while it is not True, with the claim that the model waits for."""
     claim = claim_of(entry.model_spec.storage_uri) if loaded.status != "True" else None
     if claim is None:
         return loaded

@@ -1,8 +1,8 @@
-"""How far a placed model is: what the agents of all replicas say, rolled up into one condition.
+"""Roll-up of a placed model's state on all replicas into the condition `Loaded`.
 
-`Loaded` is True when every ready replica, and at least one, has the model loaded. Else the worst that any
-replica says is told: a failure before a download, a download before a wait; of equal ones the first by name,
-so that the progress of many replicas is the news of one. While an earlier version answers, that is said too.
+`Loaded` is True when every ready replica, and at least one, has the model loaded. Otherwise the condition has the worst
+state of any replica: a failure before a download, a download before a wait. Of equal states it has the first by name,
+so that the progress of many replicas changes one message. A sentence is added while an earlier version answers.
 """
 
 from __future__ import annotations
@@ -92,9 +92,14 @@ def _why(
         error = replica.report and replica.report.config_error
         if error and replica.loaded(entry.model_name, entry.digest) is None:
             return ModelState.PENDING, f"{replica.name}: {error}"
-    if not any(replica.ready for replica in replicas):
+    ready = [replica for replica in replicas if replica.ready]
+    if not ready:
         return ModelState.PENDING, f"no replica of {host} is ready"
-    return ModelState.PENDING, f"placed on {host}; not every agent has seen {entry.model_name} yet"
+    unread = sum(replica.loaded(entry.model_name, entry.digest) is None for replica in ready)
+    return (
+        ModelState.PENDING,
+        f"placed on {host}; waiting for {unread} of {len(ready)} pods to read the new models.json",
+    )
 
 
 def _sentence(replica: Replica, report: ModelReport) -> str:

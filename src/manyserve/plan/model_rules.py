@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from manyserve.api.duration import REFRESH_SENTENCE, SHORTEST_REFRESH, parse_duration
-from manyserve.api.quantity import parse_memory
 from manyserve.api.trainedmodel import (
     DIGEST,
     DIGEST_SENTENCE,
@@ -22,6 +21,7 @@ from manyserve.api.trainedmodel import (
 )
 from manyserve.plan import source_rules
 from manyserve.plan.field_rules import every_field_of_a_model_is_known
+from manyserve.plan.memory import declared
 from manyserve.plan.problem import Problem, shown
 
 Rule = Callable[[TrainedModel], Iterator[Problem]]
@@ -55,7 +55,7 @@ def framework_is_a_word(model: TrainedModel) -> Iterator[Problem]:
 def memory_is_a_positive_quantity(model: TrainedModel) -> Iterator[Problem]:
     """Require a whole number of bytes above 0, since sums of it decide."""
     try:
-        parse_memory(model.spec.model.memory)
+        declared(model)
     except ValueError as error:
         yield Problem("spec.model.memory", str(error))
 

@@ -1,7 +1,6 @@
-"""The status of a model: each condition of the walkthrough, judged in order; the first that fails explains.
+"""Status of a TrainedModel: a chain of checks, one for each condition; the first that fails explains `Ready`.
 
-The list in `_judge` is the specification: the host is there and ready, it takes several models, it supports
-the framework, it has the memory, and every replica has the model loaded. `Ready` is all of them.
+`CHECKS` is the specification. A new condition is a constant in `api.conditions`, a row in `CHECKS` and its function.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
 from manyserve.plan import urls
-from manyserve.plan.capacity import why_not_framework, why_not_several
-from manyserve.plan.claims import claim_told
+from manyserve.plan.capacity import framework_error, multi_model_error
+from manyserve.plan.claims import claim_condition
 from manyserve.plan.departure import host_uid
 from manyserve.plan.field_rules import every_field_of_a_model_is_known
 from manyserve.plan.loading import STILL_SERVED, Loading, not_placed, roll_up
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
-from manyserve.plan.source_rules import STORAGE_URI, why_not_source
+from manyserve.plan.source_rules import STORAGE_URI, source_error
 from manyserve.plan.validation import model_problems
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
@@ -35,34 +34,24 @@ NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
-_ORDER = (
-    conditions.IS_MMS_PREDICTOR,
-    conditions.FRAMEWORK_SUPPORTED,
-    conditions.MEMORY_RESOURCE_AVAILABLE,
-    conditions.INFERENCE_SERVICE_READY,
-    conditions.LOADED,
-)
 
 
 def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model that has no host, or one that is being deleted; kept, it outlives the host."""
-    what = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
-    why = f"waiting for InferenceService {model.spec.inference_service}, which {what}"
-    wrong = "; ".join(map(str, model_problems(model)))
-    ready: tuple[Status, str, str] = ("False", INVALID_SPEC, wrong) if wrong else ("False", HOST_NOT_FOUND, why)
-    found = (
-        Condition(type=kind, status=status, reason=reason, message=message)
-        for kind, (status, reason, message) in {
-            conditions.IS_MMS_PREDICTOR: ("Unknown", HOST_NOT_FOUND, why),
-            conditions.FRAMEWORK_SUPPORTED: ("Unknown", HOST_NOT_FOUND, why),
-            conditions.MEMORY_RESOURCE_AVAILABLE: ("Unknown", HOST_NOT_FOUND, why),
-            conditions.LOADED: ready if wrong else ("Unknown", HOST_NOT_FOUND, why),
-            conditions.INFERENCE_SERVICE_READY: ("False", HOST_NOT_FOUND, why),
-            conditions.READY: ready,
-        }.items()
-    )
+    """Return the status of a model without a host, or with one that is deleted; a `kept` model outlives the host."""
+    state = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
+    why = f"waiting for InferenceService {model.spec.inference_service}, which {state}"
+    problems = "; ".join(map(str, model_problems(model)))
+    ready = _false(INVALID_SPEC, problems) if problems else _false(HOST_NOT_FOUND, why)
+    known = {conditions.INFERENCE_SERVICE_READY: _false(HOST_NOT_FOUND, why), conditions.READY: ready}
+    if problems:
+        known[conditions.LOADED] = ready
+    unknown: _Outcome = ("Unknown", HOST_NOT_FOUND, why)
+    new = [
+        conditions.condition(kind, *known.get(kind, unknown))
+        for kind in (*(kind for kind, _ in CHECKS), conditions.READY)
+    ]
     return TrainedModelStatus(
-        conditions=conditions.carry_over(model.status.conditions, tuple(found), now),
+        conditions=conditions.carry_over(model.status.conditions, new, now),
         replicas=0,
         loaded_replicas=0,
         loaded="0/0",
@@ -74,74 +63,71 @@ def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datet
 
 @dataclass(frozen=True)
 class Host:
-    """What the statuses of a host's models have in common: asked once, said thousands of times."""
+    """A host with the parts of its models' statuses that are equal for all of them, each computed once."""
 
-    service: InferenceService
+    host: InferenceService
     observed: Observed
     placement: Placement
     replicas: tuple[Replica, ...]
     conditions: tuple[Condition, ...]
-    """The host's own."""
-    _told: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
+    """Conditions of the host itself."""
+    _merged: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
 
     @cached_property
-    def takes_several(self) -> Condition:
-        """Whether it takes TrainedModels at all."""
-        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, why_not_several(self.service, self.observed.config))
+    def is_multi_model(self) -> Condition:
+        """The condition that the host takes TrainedModels."""
+        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, multi_model_error(self.host, self.observed.config))
 
     @cached_property
     def is_ready(self) -> Condition:
-        """Whether it answers."""
-        return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, self._why_not_ready())
+        """The condition that the host answers."""
+        ready = conditions.find(self.conditions, conditions.READY)
+        why = ready.message if ready else "it was not looked at yet"
+        error = None if ready and ready.status == "True" else f"{self.host.metadata.name} is not ready: {why}"
+        return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, error)
 
     @cached_property
     def supports(self) -> Callable[[str], Condition]:
-        """Whether its server supports a framework; kept here, so it knows nothing of us, or we would never be freed."""
-        service, config = self.service, self.observed.config
+        """Cached function of the framework; it does not refer to `self`: the cycle would never be freed."""
+        host, config = self.host, self.observed.config
         return cache(
             lambda framework: _condition(
-                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, why_not_framework(service, framework, config)
+                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, framework_error(host, framework, config)
             )
         )
 
     @cached_property
-    def places(self) -> tuple[str, str, str]:
+    def url_parts(self) -> tuple[str, str, str]:
         """The beginning of the models' URLs from outside and inside the cluster, and the protocol."""
         ingress = self.observed.config.ingress
-        key, protocol = self.observed.key, self.service.spec.predictor.protocol
+        key, protocol = self.observed.key, self.host.spec.predictor.protocol
         return urls.host_url(key, ingress), urls.host_address(key), protocol
 
-    def told(self, old: tuple[Condition, ...], judged: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
-        """Return all conditions of a model that had the old ones: asked once for all to which the same happens."""
-        key = tuple(map(id, (old, *judged)))
-        if key not in self._told:
-            found = conditions.carry_over(old, (*judged, _ready(judged)), now)
-            self._told[key] = found, old, judged  # which keeps the ids theirs
-            return found
-        return cast("tuple[Condition, ...]", self._told[key][0])
-
-    def _why_not_ready(self) -> str | None:
-        ready = conditions.find(self.conditions, conditions.READY)
-        if ready is not None and ready.status == "True":
-            return None
-        return f"{self.service.metadata.name} is not ready: {ready.message if ready else 'it was not looked at yet'}"
+    def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
+        """Return the new conditions of a model with these old ones, computed once for all models with the same."""
+        key = tuple(map(id, (old, *checked)))
+        if key not in self._merged:
+            merged = conditions.carry_over(old, (*checked, _ready(checked)), now)
+            self._merged[key] = merged, old, checked  # keeps the objects, and so their ids, alive
+            return merged
+        return cast("tuple[Condition, ...]", self._merged[key][0])
 
 
 def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model whose host exists; the one that it has, if nothing changed."""
+    """Return the status of a model with a host; the old status object when nothing changed."""
     name = model.metadata.name
     old = model.status
-    loading, loaded = _loaded(model, host)
-    url, address, protocol = host.places
+    loading = _loading(model, host)
+    url, address, protocol = host.url_parts
     path = urls.model_path(name, protocol)
-    told = host.told(old.conditions, (*_judge(model, host), loaded), now)
-    said = f"{loading.loaded}/{loading.replicas}"
+    merged = host.merge(old.conditions, tuple([check(model, host, loading) for _, check in CHECKS]), now)
+    loaded = f"{loading.loaded}/{loading.replicas}"
     by = _placed_by(model, host)
     outside, inside = f"{url}{path}", f"{address}{path}"
     if (
-        old.conditions == told
+        old.conditions == merged
         and old.observed_generation == model.metadata.generation
-        and (old.loaded, old.replicas, old.loaded_replicas) == (said, loading.replicas, loading.loaded)
+        and (old.loaded, old.replicas, old.loaded_replicas) == (loaded, loading.replicas, loading.loaded)
         and old.last_failure == loading.failure
         and old.placed_by == by
         and old.observed_uid == model.metadata.uid
@@ -153,10 +139,10 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
     return TrainedModelStatus(
         url=outside,
         address=Address(url=inside),
-        conditions=told,
+        conditions=merged,
         replicas=loading.replicas,
         loaded_replicas=loading.loaded,
-        loaded=said,
+        loaded=loaded,
         last_failure=loading.failure,
         observed_generation=model.metadata.generation,
         observed_uid=model.metadata.uid,
@@ -166,77 +152,105 @@ def model_status(model: TrainedModel, host: Host, now: datetime) -> TrainedModel
 
 def _placed_by(model: TrainedModel, host: Host) -> PlacedBy | None:
     """Return the host if it places the model or has placed it before."""
-    meta = host.service.metadata
+    meta = host.host.metadata
     if model.metadata.name in host.placement.placed:
         return placed_by(meta.name, meta.uid)
     return model.status.placed_by if host_uid(model) == meta.uid else None
 
 
-def _loaded(model: TrainedModel, host: Host) -> tuple[Loading, Condition]:
-    """Return how far the model is, and the condition `Loaded`, in the words of what it waits for."""
-    key, entry = host.observed.key, host.placement.placed.get(model.metadata.name)
+def _loading(model: TrainedModel, host: Host) -> Loading:
+    """Return the model's state on the replicas."""
+    name, entry = host.observed.key.name, host.placement.placed.get(model.metadata.name)
     if entry is None:
-        loading = not_placed(host.replicas, f"not placed on {key.name}")
-        return loading, _not_taken(loading, model, host)
-    loading = roll_up(key.name, entry, host.replicas)
-    wrong = host.placement.invalid.get(model.metadata.name)
-    if wrong is not None:
+        return not_placed(host.replicas, f"not placed on {name}")
+    return roll_up(name, entry, host.replicas)
+
+
+def _is_mms_predictor(_model: TrainedModel, host: Host, _loading: Loading) -> Condition:
+    return host.is_multi_model
+
+
+def _framework_supported(model: TrainedModel, host: Host, _loading: Loading) -> Condition:
+    return host.supports(model.spec.model.framework)
+
+
+def _memory_available(model: TrainedModel, host: Host, _loading: Loading) -> Condition:
+    error = host.placement.insufficient_memory.get(model.metadata.name)
+    if error is None and model.metadata.name not in host.placement.placed:
+        why = "not judged: the host does not take this model"
+        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)
+    return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
+
+
+def _host_ready(_model: TrainedModel, host: Host, _loading: Loading) -> Condition:
+    return host.is_ready
+
+
+def _loaded(model: TrainedModel, host: Host, loading: Loading) -> Condition:
+    """Return the condition `Loaded`; while it is not True, with the reason why the model waits."""
+    entry = host.placement.placed.get(model.metadata.name)
+    if entry is None:
+        return _not_placed(model, host, loading)
+    error = host.placement.invalid.get(model.metadata.name)
+    if error is not None:
         served = STILL_SERVED if loading.loaded else ""
-        return loading, _condition(conditions.LOADED, INVALID_SPEC, f"{wrong}{served}")
-    loaded = claim_told(loading.condition, entry, host.observed, host.replicas)
-    return loading, _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
+        return _condition(conditions.LOADED, INVALID_SPEC, f"{error}{served}")
+    loaded = claim_condition(loading.condition, entry, host.observed, host.replicas)
+    return _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
 
 
 def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
-    """Return the condition `Loaded` of a placed model that was given unknown fields: it answers, and says so."""
+    """Return the condition `Loaded` of a placed model with unknown fields: it answers, the message names them."""
     if loaded.status != "True":
         return loaded
-    said = "; ".join(map(str, every_field_of_a_model_is_known(model)))
-    return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, said)
+    problems = "; ".join(map(str, every_field_of_a_model_is_known(model)))
+    return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
 
 
-def _not_taken(loading: Loading, model: TrainedModel, host: Host) -> Condition:
-    """Return the condition `Loaded` of a model that is not placed: there may be no room, or its place not allowed."""
+def _not_placed(model: TrainedModel, host: Host, loading: Loading) -> Condition:
+    """Return the condition `Loaded` of a model that is not placed."""
     full = host.placement.left_out.get(model.metadata.name)
     if full is not None:
         return _condition(conditions.LOADED, FULL, full)
-    wrong = host.placement.invalid.get(model.metadata.name)
-    if wrong is not None:
-        return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {wrong}")
+    error = host.placement.invalid.get(model.metadata.name)
+    if error is not None:
+        return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {error}")
     if host.observed.host_problems:
-        wrong = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
-        return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {wrong}")
-    why = why_not_source(model.spec.model.storage_uri, host.observed.config.credentials.https)
-    if why is None:
+        error = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
+        return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
+    error = source_error(model.spec.model.storage_uri, host.observed.config.credentials.https)
+    if error is None:
         return loading.condition
-    return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {why}")
+    return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")
 
 
-def _judge(model: TrainedModel, host: Host) -> tuple[Condition, ...]:
-    supported = host.supports(model.spec.model.framework)
-    return host.takes_several, supported, _memory(model, host.placement), host.is_ready
+CHECKS: tuple[tuple[str, Callable[[TrainedModel, Host, Loading], Condition]], ...] = (
+    (conditions.IS_MMS_PREDICTOR, _is_mms_predictor),
+    (conditions.FRAMEWORK_SUPPORTED, _framework_supported),
+    (conditions.MEMORY_RESOURCE_AVAILABLE, _memory_available),
+    (conditions.INFERENCE_SERVICE_READY, _host_ready),
+    (conditions.LOADED, _loaded),
+)
+"""Conditions of a model beside `Ready`, each with its check; the first that is False is the reason of `Ready`."""
+
+_Outcome = tuple[Status, str, str]
 
 
-def _memory(model: TrainedModel, placement: Placement) -> Condition:
-    room = placement.no_room.get(model.metadata.name)
-    if room is None and model.metadata.name not in placement.placed:
-        why = "not judged: the host does not take this model"
-        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)
-    return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, room)
+def _false(reason: str, message: str) -> _Outcome:
+    return "False", reason, message
 
 
-def _condition(kind: str, reason: str, why: str | None) -> Condition:
-    if why is None:
+def _condition(kind: str, reason: str, error: str | None) -> Condition:
+    if error is None:
         return conditions.condition(kind, "True")
-    return conditions.condition(kind, "False", reason, why)
+    return conditions.condition(kind, "False", reason, error)
 
 
-def _ready(judged: Sequence[Condition]) -> Condition:
-    by_type = {each.type: each for each in judged}
-    loaded = by_type[conditions.LOADED]
-    bad = next((by_type[kind] for kind in _ORDER if by_type[kind].status == "False"), None)
-    if bad is None:
+def _ready(checked: Sequence[Condition]) -> Condition:
+    loaded = next(each for each in checked if each.type == conditions.LOADED)
+    failed = next((each for each in checked if each.status == "False"), None)
+    if failed is None:
         return conditions.condition(conditions.READY, "True", loaded.reason, loaded.message)
     if loaded.reason == INVALID_SPEC and loaded.status == "False":
-        bad = loaded
-    return conditions.condition(conditions.READY, "False", bad.reason, bad.message)
+        failed = loaded
+    return conditions.condition(conditions.READY, "False", failed.reason, failed.message)

@@ -1,14 +1,14 @@
-"""Which models stand in `models.json`: exact, sticky, and the same whatever the order of the input.
+"""Placement: the models of `models.json`, exact, sticky, and independent of the order of the input.
 
-What is placed stays placed while it fits; a model that grew is judged after those that did not; the rest
-are tried by creation time, then uid, whenever room appears. The sum of declared memory is never above the
-host's limit. Switching multi-model serving off places nothing new but unloads nothing either: a slip in
-the configuration must not empty a thousand servers. The same goes for a store that is not to be read any more.
-What fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
-A model with an invalid spec is not newly placed. A host with an invalid spec takes no model, and what is placed on it
-stays, since its pods still run by the spec before.
+A placed model stays while it fits. A model that grew is judged after those that did not. The others are tried by
+creation time, then uid, whenever memory is free. The sum of declared memory is never above the host's limit.
+Switching multi-model serving off places no new model and unloads none: a mistake in the configuration must not empty a
+thousand servers. The same holds for a store that becomes forbidden.
+A model that fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
+A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps its placed
+ones, since its pods still run by the spec before.
 
-Today a host has one shard. The shard stands in the placement all the same, so that more can come.
+A host has one shard today. The shard is part of the placement, so that more can follow.
 """
 
 from __future__ import annotations
@@ -20,41 +20,33 @@ from functools import cache
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry, EntrySpec
-from manyserve.api.quantity import parse_memory
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.capacity import (
-    Taken,
-    declared_memory,
-    in_words,
-    memory_limit,
-    no_room,
-    takes_several_models,
-    why_not_framework,
-)
+from manyserve.plan.capacity import framework_error, insufficient_memory, is_multi_model, top_consumers
+from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.model_config import AT_MOST, without_room
-from manyserve.plan.source_rules import why_not_source
+from manyserve.plan.source_rules import source_error
 from manyserve.plan.validation import model_problems
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The placed entries of one shard by model, and why each model that waits for room does."""
+    """Placed entries of one shard by model, and sentences about the models that wait."""
 
     placed: Mapping[str, Entry] = field(default_factory=dict)
-    no_room: Mapping[str, str] = field(default_factory=dict)
-    """For the models that wait for memory, why."""
+    insufficient_memory: Mapping[str, str] = field(default_factory=dict)
+    """Sentences by model, for models that wait for memory."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """For the models that `models.json` has no room for, why."""
+    """Sentences by model, for models beyond the size limit of `models.json`."""
     invalid: Mapping[str, str] = field(default_factory=dict)
-    """For the models that are not placed because of an invalid spec, what is wrong."""
+    """Sentences by model, for models that are not placed because of an invalid spec."""
     used: int = 0
     limit: int = 0
     shard: int = 0
 
 
 def entry_of(model: TrainedModel) -> Entry:
-    """Return the model as it stands in `models.json`."""
+    """Return the model's entry in `models.json`."""
     spec = model.spec.model
     return Entry(
         model_name=model.metadata.name,
@@ -69,36 +61,35 @@ def entry_of(model: TrainedModel) -> Entry:
 
 
 def place(
-    service: InferenceService,
+    host: InferenceService,
     models: Collection[TrainedModel],
     current: Sequence[Entry],
     config: ServingConfig,
     unreadable: Collection[str] = (),
 ) -> Placement:
-    """Return what is to be placed on the host, given what `models.json` holds now.
+    """Return the placement on the host, given the current entries of `models.json`.
 
-    `unreadable` names models that are there and do not parse: their entries stay as they are, while they fit. So do
-    those of models that became invalid: the version before answers on.
+    `unreadable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
+    holds for models that became invalid: their previous version stays loaded.
     """
-    host = service.metadata.name
+    name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
-    limit = memory_limit(service)
-    takes, https = _takes(service, config), config.credentials.https
-    invalid = {model.metadata.name: said for model in models if (said := _why_invalid(model, held))}
-    takers = [
-        model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, takes, https)
+    accepts, https = _accepted_frameworks(host, config), config.credentials.https
+    invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held))}
+    candidates = [
+        model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, accepts, https)
     ]
-    fit = _Fit()
-    for name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
-        fit.keep(held[name], limit)
-    for model in sorted(takers, key=lambda each: _turn(each, held)):
-        fit.take(model, held.get(model.metadata.name), limit)
-    left_out = dict.fromkeys(without_room(fit.placed, held), _full(host))
-    placed = {name: entry for name, entry in fit.placed.items() if name not in left_out}
-    used = sum(fit.memory[name] for name in placed)
-    by = in_words([Taken(name, fit.memory[name]) for name in placed]) if fit.over else ""
-    waiting = {name: no_room(host, limit, used, by, wanted) for name, wanted in fit.over.items()}
-    return Placement(placed, fit.unread | waiting, left_out, invalid, used, limit)
+    packing = _Packing(limit)
+    for kept in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
+        packing.keep(held[kept])
+    for model in sorted(candidates, key=lambda model: _order(model, held)):
+        packing.take(model, held.get(model.metadata.name))
+    left_out = dict.fromkeys(without_room(packing.placed, held), _full(name))
+    for dropped in left_out:
+        packing.drop(dropped)
+    return Placement(
+        packing.placed, packing.unread | packing.waiting(name), left_out, invalid, packing.usage.total, limit
+    )
 
 
 def keep_placed(
@@ -110,52 +101,68 @@ def keep_placed(
     """Return the placement of a host with an invalid spec: the entries stay, but for those of deleted models."""
     staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unreadable)
     placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
-    used = sum(map(_memory_of, placed.values()))
+    used = sum(map(declared_or_zero, placed.values()))
     return Placement(placed, used=used, limit=memory_limit(host))
 
 
 @dataclass
-class _Fit:
-    """What has been taken so far, in turn."""
+class _Packing:
+    """Models that are placed one after the other, while their memory fits."""
 
+    limit: int
     placed: dict[str, Entry] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     over: dict[str, int] = field(default_factory=dict)
+    """Bytes of the models that do not fit."""
     unread: dict[str, str] = field(default_factory=dict)
-    used: int = 0
+    """Sentences about models with an unreadable memory."""
 
-    def keep(self, entry: Entry, limit: int) -> None:
-        """Keep an entry as it is, if its memory fits beside what is taken."""
-        name, wanted = entry.model_name, _memory_of(entry)
-        if self.used + wanted <= limit:
-            self.used += wanted
-            self.memory[name] = wanted
-            self.placed[name] = entry
+    def keep(self, entry: Entry) -> None:
+        """Keep an entry as it is, if its memory fits; an unreadable memory in `models.json` counts as 0."""
+        wanted = declared_or_zero(entry)
+        if fits(self.usage.total, wanted, self.limit):
+            self._add(entry, wanted)
 
-    def take(self, model: TrainedModel, before: Entry | None, limit: int) -> None:
-        """Place a model if its memory fits beside what is taken; an entry that says the same stays the same object."""
+    def take(self, model: TrainedModel, before: Entry | None) -> None:
+        """Place a model if its memory fits; an entry that would be equal stays the same object."""
         name = model.metadata.name
         try:
-            wanted = declared_memory(model)
+            wanted = declared(model)
         except ValueError as error:
             self.unread[name] = f"spec.model.memory: {error}"
             return
-        if self.used + wanted > limit:
+        if not fits(self.usage.total, wanted, self.limit):
             self.over[name] = wanted
             return
-        self.used += wanted
-        self.memory[name] = wanted
-        self.placed[name] = before if before is not None and _says_the_same(before, model) else entry_of(model)
+        self._add(before if before is not None and _is_unchanged(before, model) else entry_of(model), wanted)
+
+    def drop(self, name: str) -> None:
+        """Take a placed model out."""
+        del self.placed[name]
+        self.usage.remove(name)
+
+    def waiting(self, host: str) -> dict[str, str]:
+        """Return the sentences about models that do not fit, by model."""
+        if not self.over:
+            return {}
+        used, consumers = self.usage.total, top_consumers(self.usage.shares(), len(self.placed))
+        return {
+            name: insufficient_memory(host, self.limit, used, consumers, wanted) for name, wanted in self.over.items()
+        }
+
+    def _add(self, entry: Entry, memory: int) -> None:
+        self.usage.add(entry.model_name, memory)
+        self.placed[entry.model_name] = entry
 
 
-def _says_the_same(entry: Entry, model: TrainedModel) -> bool:
-    here, there = entry.model_spec, model.spec.model
-    return (here.storage_uri, here.framework, here.memory, here.digest, here.refresh_interval) == (
-        there.storage_uri,
-        there.framework,
-        there.memory,
-        there.digest,
-        there.refresh_interval,
+def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
+    held, spec = entry.model_spec, model.spec.model
+    return (held.storage_uri, held.framework, held.memory, held.digest, held.refresh_interval) == (
+        spec.storage_uri,
+        spec.framework,
+        spec.memory,
+        spec.digest,
+        spec.refresh_interval,
     )
 
 
@@ -166,24 +173,16 @@ def _full(host: str) -> str:
     )
 
 
-def _memory_of(entry: Entry) -> int:
-    """Return the bytes of an entry that stays as it is; none when somebody wrote there what nobody can read."""
-    try:
-        return parse_memory(entry.model_spec.memory)
-    except ValueError:
-        return 0
+def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
+    """Return a cached predicate: the host takes new models of a framework."""
+    multi_model = is_multi_model(host, config)
+    return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
-def _takes(service: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
-    """Return whether the host takes a new model of a framework, asked once for each."""
-    several = takes_several_models(service, config)
-    return cache(lambda framework: several and why_not_framework(service, framework, config) is None)
-
-
-def _why_invalid(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
-    """Return what is wrong with a model, None when nothing is, or when it stands in `models.json` as it is."""
+def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
+    """Return the problems of a model's spec; None for a model without any, or whose entry is unchanged."""
     before = held.get(model.metadata.name)
-    if before is not None and _says_the_same(before, model):
+    if before is not None and _is_unchanged(before, model):
         return None
     return "; ".join(map(str, model_problems(model))) or None
 
@@ -195,18 +194,18 @@ def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterat
 
 
 def _may_be_placed(
-    model: TrainedModel, held: Mapping[str, Entry], takes: Callable[[str], bool], https: HttpsCredentials
+    model: TrainedModel, held: Mapping[str, Entry], accepts: Callable[[str], bool], https: HttpsCredentials
 ) -> bool:
     if model.metadata.deletion_timestamp:
         return False
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
-    return takes(model.spec.model.framework) and why_not_source(model.spec.model.storage_uri, https) is None
+    return accepts(model.spec.model.framework) and source_error(model.spec.model.storage_uri, https) is None
 
 
-def _turn(model: TrainedModel, held: Mapping[str, Entry]) -> tuple[int, str, str]:
-    """Whose turn it is: those that stay, those that stay but grew, those that wait; then the oldest."""
+def _order(model: TrainedModel, held: Mapping[str, Entry]) -> tuple[int, str, str]:
+    """Return the sort key: placed models, placed models that grew, waiting models; among them the oldest first."""
     before = held.get(model.metadata.name)
     return (_rank(model, before), model.metadata.creation_timestamp, model.metadata.uid)
 
@@ -217,6 +216,6 @@ def _rank(model: TrainedModel, before: Entry | None) -> int:
     if before.model_spec.memory == model.spec.model.memory:
         return 0
     try:
-        return int(declared_memory(model) > parse_memory(before.model_spec.memory))
+        return int(declared(model) > declared(before))
     except ValueError:
         return 1

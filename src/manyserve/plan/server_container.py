@@ -1,6 +1,6 @@
-"""The model server's container: what the server needs to serve many models, under what the user sets.
+"""Container of the model server: the user's fields over those that multi-model serving needs.
 
-The server sees the folder `models` of the shared volume, read-only.
+The server has the folder `models` of the shared volume, read-only.
 """
 
 from __future__ import annotations
@@ -8,36 +8,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from manyserve.api import names
+from manyserve.api import agentenv, names
 from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import DEFAULT_CPU, DEFAULT_MEMORY, predictor_config
-from manyserve.plan.kserve_server import SPEAKS_V1, start_kserve_server
-from manyserve.plan.mlserver import start_mlserver
+from manyserve.plan.capacity import predictor_config
+from manyserve.plan.memory import DEFAULT_MEMORY
 from manyserve.plan.restricted import STRICT
-from manyserve.plan.start import KEY_ENV, MODELS_DIR, Start
-from manyserve.plan.triton import start_triton
+from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
+from manyserve.plan.servers.registry import server_kind
 
+DEFAULT_CPU = "1"
 SERVER_USER = 1000
 _GPU = "nvidia.com/gpu"
 _LAID_OVER = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
 _HANDED_ON = {field.alias for field in ContainerFields.model_fields.values()} - _LAID_OVER
 
 
-def build_server(service: InferenceService, config: ServingConfig) -> dict[str, Any]:
+def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any]:
     """Return the container of the model server, the user's fields laid over ours."""
-    server = service.spec.predictor.server
+    server = host.spec.predictor.server
     given = {key: each for key, each in server.to_wire().items() if key in _HANDED_ON}
-    port, start = http_port(service), how_to_start(service, config)
+    port, launch = http_port(host), launch_spec(host, config)
     return (
-        _probes(start)
+        _probes(launch)
         | given
-        | _env(start, server.env or ())
+        | _env(launch, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,
-            "image": server_image(service, config),
-            "args": [*start.args, *(server.args or ())],
+            "image": server_image(host, config),
+            "args": [*launch.args, *(server.args or ())],
             "ports": [
                 {"name": "http", "containerPort": port, "protocol": "TCP"},
                 {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
@@ -54,69 +54,65 @@ def build_server(service: InferenceService, config: ServingConfig) -> dict[str, 
     )
 
 
-def server_image(service: InferenceService, config: ServingConfig) -> str | None:
+def server_image(host: InferenceService, config: ServingConfig) -> str | None:
     """Return the image of the server, or None when neither the user nor the configuration names one."""
-    server = service.spec.predictor.server
+    server = host.spec.predictor.server
     if server.image:
         return server.image
-    known = predictor_config(service, config)
-    if known is None:
+    configured = predictor_config(host, config)
+    if configured is None:
         return None
-    version = known.default_image_version
-    if known.default_gpu_image_version and server.resources and _GPU in (server.resources.limits or {}):
-        version = known.default_gpu_image_version
-    return f"{known.image}:{(isinstance(server, ServerFields) and server.runtime_version) or version}"
+    version = configured.default_image_version
+    if configured.default_gpu_image_version and server.resources and _GPU in (server.resources.limits or {}):
+        version = configured.default_gpu_image_version
+    return f"{configured.image}:{(isinstance(server, ServerFields) and server.runtime_version) or version}"
 
 
-def http_port(service: InferenceService) -> int:
+def http_port(host: InferenceService) -> int:
     """Return the port on which the server answers HTTP: the user's first, else ours."""
-    ports = service.spec.predictor.server.ports or ()
+    ports = host.spec.predictor.server.ports or ()
     return int(ports[0].get("containerPort", names.HTTP_PORT)) if ports else names.HTTP_PORT
 
 
-def how_to_start(service: InferenceService, config: ServingConfig) -> Start:
-    """Return how the host's server is started; one of the user's own gets only what they give."""
-    predictor, port = service.spec.predictor, http_port(service)
-    if predictor.name == "triton":
-        known = predictor_config(service, config)
-        return start_triton(
-            port,
-            image=server_image(service, config),
-            restrict=known is None or known.restrict_load_api,
-            has_command=bool(predictor.server.command),
-        )
-    if predictor.framework_server is None:
-        return SPEAKS_V1 if predictor.protocol == "v1" else Start()
-    if predictor.protocol == "v2":
-        return start_mlserver(predictor.name, port)
-    cpu = _resources(predictor.server.resources)["limits"]["cpu"]
-    return start_kserve_server(predictor.name, service.metadata.name, port, cpu)
+def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
+    """Return how the host's server is started."""
+    predictor = host.spec.predictor
+    request = LaunchRequest(
+        predictor=predictor.name,
+        host=host.metadata.name,
+        port=http_port(host),
+        image=server_image(host, config),
+        cpu=_resources(predictor.server.resources)["limits"]["cpu"],
+        has_command=bool(predictor.server.command),
+        config=predictor_config(host, config),
+    )
+    return server_kind(predictor).launch(request)
 
 
 def key_env() -> dict[str, Any]:
     """Return the variable with the key of the pod, which is its UID."""
-    return {"name": KEY_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    return {"name": agentenv.SERVER_KEY, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
-def _env(start: Start, given: Sequence[EnvVar]) -> dict[str, Any]:
-    """Return the environment: ours where the user's does not say otherwise, the key, the user's."""
-    taken = {each.name for each in given}
-    ours = [{"name": name, "value": value} for name, value in start.env.items() if name not in taken]
-    env = [*ours, *((key_env(),) if start.has_key else ()), *(each.to_wire() for each in given)]
+def _env(launch: LaunchSpec, given: Sequence[EnvVar]) -> dict[str, Any]:
+    """Return the environment: the launch's variables that the user does not set, the key, the user's variables."""
+    overridden = {variable.name for variable in given}
+    defaults = [{"name": name, "value": value} for name, value in launch.env.items() if name not in overridden]
+    env = [*defaults, *((key_env(),) if launch.has_key else ()), *(variable.to_wire() for variable in given)]
     return {"env": env} if env else {}
 
 
-def _probes(start: Start) -> dict[str, Any]:
-    live = {"httpGet": {"path": start.live, "port": "http"}}
+def _probes(launch: LaunchSpec) -> dict[str, Any]:
+    live = {"httpGet": {"path": launch.live, "port": "http"}}
     return {
         "startupProbe": live | {"periodSeconds": 1, "failureThreshold": 600},
-        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": start.patience},
-        "readinessProbe": {"httpGet": {"path": start.ready, "port": "http"}, "periodSeconds": 2},
+        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": launch.patience},
+        "readinessProbe": {"httpGet": {"path": launch.ready, "port": "http"}, "periodSeconds": 2},
     }
 
 
 def _resources(given: Resources | None) -> dict[str, Any]:
-    """Fill in what is unset: a limit from the request or our default, a request from the limit."""
+    """Fill in unset values: a limit from the request or the default, a request from the limit."""
     parts = given.to_wire() if given else {}
     limits, requests = dict(parts.get("limits", {})), dict(parts.get("requests", {}))
     for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):

@@ -1,7 +1,7 @@
-"""The rules for one InferenceService, whatever models it has.
+"""Rules for one InferenceService, whatever models it has.
 
-Each takes the host and yields what is wrong. The webhook runs them at `kubectl apply`, and the operator again for
-what is stored. `RULES` is the specification.
+Each takes the host and yields its problems. The webhook runs them at `kubectl apply`, and the operator again for stored
+objects. `RULES` is the specification.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, InferenceService
+from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, PROTOCOLS, InferenceService
 from manyserve.plan import server_rules
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.field_rules import every_field_of_a_host_is_known
@@ -27,20 +27,18 @@ REPLICAS_SENTENCE = "maxReplicas must not be below minReplicas (which is 1 when 
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SCALE_METRICS = ("cpu", "memory")
-_PROTOCOLS = {"triton": ("v2",)}
-_BOTH_PROTOCOLS = ("v1", "v2")
 
 
-def name_leaves_room_for_children(service: InferenceService) -> Iterator[Problem]:
+def name_leaves_room_for_children(host: InferenceService) -> Iterator[Problem]:
     """Require a name from which those of the Deployment, the pods and the Service can be made."""
-    name = service.metadata.name
+    name = host.metadata.name
     if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
         yield Problem("metadata.name", f"{shown(name)} is not allowed; {NAME_SENTENCE}")
 
 
-def one_predictor_is_given(service: InferenceService) -> Iterator[Problem]:
+def one_predictor_is_given(host: InferenceService) -> Iterator[Problem]:
     """Require exactly one model server."""
-    given = given_predictors(service)
+    given = given_predictors(host)
     if len(given) != 1:
         found = f"{len(given)} are given: {', '.join(given)}" if given else "none is given"
         yield Problem(
@@ -60,7 +58,7 @@ def the_server_speaks_the_protocol(host: InferenceService) -> Iterator[Problem]:
     """Require a protocol that the server speaks."""
     predictor = host.spec.predictor
     found = predictor.framework_server.protocol_version if predictor.framework_server else None
-    allowed = _PROTOCOLS.get(predictor.name, _BOTH_PROTOCOLS)
+    allowed = PROTOCOLS.get(predictor.name, ())
     if found is not None and found not in allowed:
         where = f"spec.predictor.{predictor.field}.protocolVersion"
         yield Problem(where, f"{shown(found)} is not supported; it must be {' or '.join(allowed)}")
@@ -74,26 +72,26 @@ def replicas_scale_by_what_is_measured(host: InferenceService) -> Iterator[Probl
         yield Problem("spec.predictor.scaleMetric", sentence)
 
 
-def replicas_are_a_range(service: InferenceService) -> Iterator[Problem]:
+def replicas_are_a_range(host: InferenceService) -> Iterator[Problem]:
     """Require that the most replicas are not fewer than the fewest."""
-    fewest = service.spec.predictor.min_replicas or 1
-    most = service.spec.predictor.max_replicas
+    fewest = host.spec.predictor.min_replicas or 1
+    most = host.spec.predictor.max_replicas
     if most is not None and most < fewest:
         found = f"maxReplicas is {most}, minReplicas {fewest}"
         yield Problem("spec.predictor.maxReplicas", f"{found}; {REPLICAS_SENTENCE}")
 
 
-def own_server_takes_several_models(service: InferenceService) -> Iterator[Problem]:
-    """Require of a user's own server that it is one, its image, and the word that it takes several models."""
-    predictor = service.spec.predictor
-    containers = (predictor.containers or ()) if predictor.name == "containers" else ()
+def own_server_takes_several_models(host: InferenceService) -> Iterator[Problem]:
+    """Require one container of a custom server, with its image and the variable that says it takes several models."""
+    predictor = host.spec.predictor
+    containers = (predictor.containers or ()) if predictor.is_custom else ()
     if len(containers) > 1:
         yield Problem("spec.predictor.containers", f"{len(containers)} are given; it must be one, the model server")
-    for index, each in enumerate(containers[:1]):
+    for index, container in enumerate(containers[:1]):
         path = f"spec.predictor.containers[{index}]"
-        if not each.image:
+        if not container.image:
             yield Problem(f"{path}.image", "is missing; a server of your own must name its image")
-        if not any(env.name == MULTI_MODEL_ENV and env.value == "true" for env in each.env or ()):
+        if not any(env.name == MULTI_MODEL_ENV and env.value == "true" for env in container.env or ()):
             yield Problem(f"{path}.env", f"must have {MULTI_MODEL_ENV}=true: only such a server takes TrainedModels")
 
 

@@ -1,9 +1,8 @@
-"""The rules for where a model is stored: what its URI alone tells, and what the configuration allows.
+"""Rules for a model's storage URI: its form, and the sources that the configuration allows.
 
-`RULES` are the forms of `api.storageuri`. `why_not_source` asks besides what
-only the configuration knows: whether http:// is read at all, and which addresses that are not public are.
-Names are let through here, since only the agent can tell what they resolve to, and judges each address
-before it connects; literal addresses, this very machine and the cluster's own names are refused at once.
+`RULES` are the forms of `api.storageuri`. `source_error` checks two settings besides: whether http:// is allowed, and
+which networks are allowed that are not public. Host names pass here: the agent resolves them, and checks each address
+before it connects. Literal addresses, localhost and the cluster's own names are refused at once.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.storageuri import FORMS, PLAIN_SENTENCE, SCHEME_SENTENCE, has_form, is_plain, scheme_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.addresses import why_not_host
+from manyserve.plan.addresses import hostname_error
 from manyserve.plan.problem import Problem, shown_uri, too_long
 
 STORAGE_URI = "spec.model.storageUri"
@@ -43,14 +42,14 @@ def scheme_is_known(model: TrainedModel) -> Iterator[Problem]:
 
 
 def uri_is_plain(model: TrainedModel) -> Iterator[Problem]:
-    """Refuse what could be a secret or lead elsewhere."""
+    """Refuse a URI that could hold a secret or lead elsewhere."""
     uri = model.spec.model.storage_uri
     if scheme_of(uri) is not None and not _is_too_long(uri) and not is_plain(uri):
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} is not a plain URI; it {PLAIN_SENTENCE}")
 
 
 def uri_has_the_form_of_its_scheme(model: TrainedModel) -> Iterator[Problem]:
-    """Require what the scheme asks for: a bucket, a host, a claim."""
+    """Require the parts of the scheme: a bucket, a host name, a claim."""
     uri = model.spec.model.storage_uri
     form = FORMS.get(scheme_of(uri) or "")
     if form is not None and not _is_too_long(uri) and is_plain(uri) and not has_form(uri, form):
@@ -65,22 +64,22 @@ RULES: tuple[Callable[[TrainedModel], Iterator[Problem]], ...] = (
 )
 
 
-def why_not_source(uri: str, https: HttpsCredentials) -> str | None:
+def source_error(uri: str, https: HttpsCredentials) -> str | None:
     """Return the sentence for a URI, right in its form, that the configuration does not allow; None when it does."""
     scheme = scheme_of(uri)
     if scheme not in ("http", "https"):
         return None
     if scheme == "http" and not https.allow_http:
         return HTTP_SENTENCE
-    return why_not_host(_host(uri), https.allowed_networks)
+    return hostname_error(_hostname(uri), https.allowed_networks)
 
 
 def _is_too_long(uri: str) -> bool:
     return len(uri) > URI_LIMIT
 
 
-def _host(uri: str) -> str:
+def _hostname(uri: str) -> str:
     try:
         return urlsplit(uri).hostname or ""
-    except ValueError:  # brackets around what is no address
+    except ValueError:  # brackets without an address
         return "[]"

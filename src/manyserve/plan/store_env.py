@@ -1,9 +1,9 @@
-"""The stores' settings as the agent reads them: from `inferenceservice-config`, and from KServe's annotations.
+"""Environment of the agent for the stores: from `inferenceservice-config`, and from KServe's annotations.
 
-Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may
-read those, go before the configuration. In our own API group those of that group go before them. One that cannot be
-understood is left out and said, since an agent would not start with it. What they name is not trusted as the
-configuration is: agents judge its address.
+Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may read those,
+override the configuration. In our own API group the annotations of that group override them. An unreadable annotation
+is left out and reported, since an agent would not start with it. An endpoint from an annotation is not trusted as the
+configuration is: agents check its address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
+from manyserve.api import agentenv
 from manyserve.api.credentialsconfig import Credentials, read_config_map, read_endpoint, read_switch
 from manyserve.plan.observed import S3_PREFIXES, Account
 
@@ -34,7 +35,7 @@ _CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
 
 
 class S3Settings(NamedTuple):
-    """What annotations say: environment, a ConfigMap with certificates, and what cannot be understood."""
+    """Settings from annotations: environment, a ConfigMap with certificates, and sentences about unreadable ones."""
 
     env: dict[str, str]
     config_map: str | None = None
@@ -42,31 +43,31 @@ class S3Settings(NamedTuple):
 
 
 def configured(credentials: Credentials) -> dict[str, str]:
-    """Return the environment that the configuration asks for; what is unset is left to the agent's defaults."""
+    """Return the environment of the configuration; unset values are left to the agent's defaults."""
     gcs, s3, https = credentials.gcs, credentials.s3, credentials.https
     networks = ",".join(map(str, https.allowed_networks))
     found = {
-        "MANYSERVE_GCS_ENDPOINT": gcs.endpoint,
-        "MANYSERVE_GCS_KEY_NAME": gcs.gcs_credential_file_name,
-        "MANYSERVE_S3_ENDPOINT": _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
-        "MANYSERVE_S3_REGION": s3.s3_region,
-        "MANYSERVE_S3_VERIFY_TLS": _word(s3.s3_verify_ssl),
-        "MANYSERVE_S3_VIRTUAL_HOST": _word(s3.s3_use_virtual_bucket),
-        "MANYSERVE_S3_ANONYMOUS": _word(s3.s3_use_anonymous_credential),
-        "MANYSERVE_S3_CA_FILE": _ca_file(s3.s3_ca_bundle_config_map, s3.s3_ca_bundle),
-        "MANYSERVE_S3_ACCESS_KEY_NAME": s3.s3_access_key_id_name,
-        "MANYSERVE_S3_SECRET_KEY_NAME": s3.s3_secret_access_key_name,
-        "MANYSERVE_AZURE_ENDPOINT": credentials.azure.endpoint,
-        "MANYSERVE_HF_ENDPOINT": credentials.hf.endpoint,
-        "MANYSERVE_ALLOW_HTTP": _word(https.allow_http or None),
-        "MANYSERVE_ALLOWED_NETWORKS": networks or None,
-        "MANYSERVE_CA_FILE": https.ca_bundle,
+        agentenv.GCS_ENDPOINT: gcs.endpoint,
+        agentenv.GCS_KEY_NAME: gcs.gcs_credential_file_name,
+        agentenv.S3_ENDPOINT: _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
+        agentenv.S3_REGION: s3.s3_region,
+        agentenv.S3_VERIFY_TLS: _word(s3.s3_verify_ssl),
+        agentenv.S3_VIRTUAL_HOST: _word(s3.s3_use_virtual_bucket),
+        agentenv.S3_ANONYMOUS: _word(s3.s3_use_anonymous_credential),
+        agentenv.S3_CA_FILE: _ca_file(s3.s3_ca_bundle_config_map, s3.s3_ca_bundle),
+        agentenv.S3_ACCESS_KEY_NAME: s3.s3_access_key_id_name,
+        agentenv.S3_SECRET_KEY_NAME: s3.s3_secret_access_key_name,
+        agentenv.AZURE_ENDPOINT: credentials.azure.endpoint,
+        agentenv.HF_ENDPOINT: credentials.hf.endpoint,
+        agentenv.ALLOW_HTTP: _word(https.allow_http or None),
+        agentenv.ALLOWED_NETWORKS: networks or None,
+        agentenv.CA_FILE: https.ca_bundle,
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def annotated(account: Account | None) -> S3Settings:
-    """Return what the annotations of a ServiceAccount and its secrets say."""
+    """Return the settings in the annotations of a ServiceAccount and its secrets."""
     notes = dict(account.annotations) if account else {}
     problems: list[str] = []
     endpoint = _read(notes, "endpoint", read_endpoint, problems)
@@ -74,13 +75,13 @@ def annotated(account: Account | None) -> S3Settings:
     config_map = _read(notes, "cabundle-configmap", read_config_map, problems)
     ca_file = _read(notes, "cabundle", _absolute, problems)
     found = {
-        "MANYSERVE_S3_ENDPOINT": _endpoint(endpoint, secure=secure is not False),
-        "MANYSERVE_S3_CHECK_ENDPOINT": _word(True if endpoint else None),
-        "MANYSERVE_S3_REGION": _read(notes, "region", _region, problems),
-        "MANYSERVE_S3_VERIFY_TLS": _word(_read(notes, "verifyssl", read_switch, problems)),
-        "MANYSERVE_S3_VIRTUAL_HOST": _word(_read(notes, "usevirtualbucket", read_switch, problems)),
-        "MANYSERVE_S3_ANONYMOUS": _word(_read(notes, "useanoncredential", read_switch, problems)),
-        "MANYSERVE_S3_CA_FILE": _ca_file(config_map, ca_file),
+        agentenv.S3_ENDPOINT: _endpoint(endpoint, secure=secure is not False),
+        agentenv.S3_CHECK_ENDPOINT: _word(True if endpoint else None),
+        agentenv.S3_REGION: _read(notes, "region", _region, problems),
+        agentenv.S3_VERIFY_TLS: _word(_read(notes, "verifyssl", read_switch, problems)),
+        agentenv.S3_VIRTUAL_HOST: _word(_read(notes, "usevirtualbucket", read_switch, problems)),
+        agentenv.S3_ANONYMOUS: _word(_read(notes, "useanoncredential", read_switch, problems)),
+        agentenv.S3_CA_FILE: _ca_file(config_map, ca_file),
     }
     env = {name: value for name, value in found.items() if value is not None}
     unknown = sorted(note for note in notes if note not in _SUPPORTED)

@@ -20,7 +20,7 @@ from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
 from manyserve.api.unknown_fields import carried
 from manyserve.plan import model_rules, service_rules
 from manyserve.plan.problem import Problem, shape_problems, shown
-from manyserve.plan.source_rules import STORAGE_URI, why_not_source
+from manyserve.plan.source_rules import STORAGE_URI, source_error
 
 __all__ = ["Problem", "UnreadableError", "model_problems", "parse_model", "parse_service", "service_problems"]
 
@@ -63,7 +63,7 @@ def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = N
     except UnreadableError as error:
         return error.problems
     found = [problem for rule in model_rules.RULES for problem in rule(parsed)]
-    forbidden = why_not_source(parsed.spec.model.storage_uri, https) if https is not None and not found else None
+    forbidden = source_error(parsed.spec.model.storage_uri, https) if https is not None and not found else None
     return [*found, Problem(STORAGE_URI, forbidden)] if forbidden else found
 
 

@@ -1,8 +1,8 @@
-"""Who takes how much of which host: sums kept up to date with each entry, never counted anew.
+"""Allocations of memory by host: the sums are updated with each entry and never computed anew.
 
-One ledger holds what the informer shows, another what was admitted a moment ago and is not shown yet. A
-request asks for one sum, or for the few largest shares when the sum is too much, so it costs the same for ten
-models and for ten thousand.
+One ledger holds the models that the informer shows. Another holds the models that were admitted a moment ago and are
+not shown yet. A request reads one sum, or the few largest allocations when the sum is too large. So it costs the same
+for ten models and for ten thousand.
 """
 
 from __future__ import annotations
@@ -13,88 +13,88 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from manyserve.api.names import Key
-from manyserve.plan.capacity import Taken
+from manyserve.plan.memory import MemoryShare, Usage
 
 
 @dataclass(frozen=True)
-class Share:
-    """One model's share of its host."""
+class Allocation:
+    """Memory of one model on its host."""
 
     host: Key
     framework: str
-    taken: Taken
+    share: MemoryShare
 
     @property
     def memory(self) -> int:
         """The bytes."""
-        return self.taken.memory
+        return self.share.memory
 
 
 @dataclass
-class _Shares:
-    """The shares of one host."""
+class _HostAllocations:
+    """Allocations on one host, by uid."""
 
-    of: dict[str, Share] = field(default_factory=dict)
-    total: int = 0
+    of: dict[str, Allocation] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     ranks: list[tuple[int, str, str]] = field(default_factory=list)
-    """Sorted: to put one among ten thousand is a search and a move of memory."""
+    """Sorted, so that an insertion among 10,000 is a binary search and one move of memory."""
     frameworks: Counter[str] = field(default_factory=Counter)
 
-    def add(self, uid: str, share: Share) -> None:
-        self.of[uid] = share
-        self.total += share.memory
-        insort(self.ranks, _rank(uid, share))
-        self.frameworks[share.framework] += 1
+    def add(self, uid: str, allocation: Allocation) -> None:
+        self.of[uid] = allocation
+        self.usage.add(uid, allocation.memory)
+        insort(self.ranks, _rank(uid, allocation))
+        self.frameworks[allocation.framework] += 1
 
     def remove(self, uid: str) -> None:
-        share = self.of.pop(uid)
-        self.total -= share.memory
-        del self.ranks[bisect_left(self.ranks, _rank(uid, share))]
-        self.frameworks[share.framework] -= 1
-        if not self.frameworks[share.framework]:
-            del self.frameworks[share.framework]
+        allocation = self.of.pop(uid)
+        self.usage.remove(uid)
+        del self.ranks[bisect_left(self.ranks, _rank(uid, allocation))]
+        self.frameworks[allocation.framework] -= 1
+        if not self.frameworks[allocation.framework]:
+            del self.frameworks[allocation.framework]
 
 
-def _rank(uid: str, share: Share) -> tuple[int, str, str]:
-    return -share.memory, share.taken.model, uid
+def _rank(uid: str, allocation: Allocation) -> tuple[int, str, str]:
+    return -allocation.memory, allocation.share.model, uid
 
 
-_NONE = _Shares()
+_NONE = _HostAllocations()
 
 
 class Ledger:
-    """Shares by the uid of their model, with sums for each host."""
+    """Allocations by the uid of their model, with sums for each host."""
 
     def __init__(self) -> None:
-        self._shares: dict[str, Share] = {}
-        self._by_host: dict[Key, _Shares] = {}
+        self._allocations: dict[str, Allocation] = {}
+        self._by_host: dict[Key, _HostAllocations] = {}
 
-    def put(self, uid: str, share: Share) -> None:
-        """Enter a share, in place of what the model had before, on whichever host that was."""
+    def put(self, uid: str, allocation: Allocation) -> None:
+        """Set a model's allocation, in place of its earlier one on any host."""
         self.drop(uid)
-        self._shares[uid] = share
-        self._by_host.setdefault(share.host, _Shares()).add(uid, share)
+        self._allocations[uid] = allocation
+        self._by_host.setdefault(allocation.host, _HostAllocations()).add(uid, allocation)
 
     def drop(self, uid: str) -> None:
-        """Take a model's share out, if it has one."""
-        share = self._shares.pop(uid, None)
-        if share is None:
+        """Remove a model's allocation, if it has one."""
+        allocation = self._allocations.pop(uid, None)
+        if allocation is None:
             return
-        others = self._by_host[share.host]
+        others = self._by_host[allocation.host]
         others.remove(uid)
         if not others.of:
-            del self._by_host[share.host]
+            del self._by_host[allocation.host]
 
-    def get(self, uid: str) -> Share | None:
-        """Return a model's share."""
-        return self._shares.get(uid)
+    def get(self, uid: str) -> Allocation | None:
+        """Return a model's allocation."""
+        return self._allocations.get(uid)
 
     def total(self, host: Key) -> int:
-        """Return the bytes that are taken on a host."""
-        return self._on(host).total
+        """Return the bytes that are used on a host."""
+        return self._on(host).usage.total
 
-    def shares(self, host: Key) -> Mapping[str, Share]:
-        """Return the shares of a host by uid."""
+    def allocations(self, host: Key) -> Mapping[str, Allocation]:
+        """Return the allocations on a host by uid."""
         return self._on(host).of
 
     def frameworks(self, host: Key) -> Set[str]:
@@ -102,16 +102,16 @@ class Ledger:
         return self._on(host).frameworks.keys()
 
     def largest(self, host: Key, count: int) -> list[str]:
-        """Return the uids of the largest shares of a host, the largest first, of like ones by the model's name."""
+        """Return the uids of the largest allocations on a host, largest first, equal ones by the model's name."""
         return [uid for _, _, uid in self._on(host).ranks[:count]]
 
     def larger(self, host: Key, memory: int) -> list[str]:
-        """Return the uids of the shares of a host that are larger than so many bytes."""
+        """Return the uids of the allocations on a host that are larger than so many bytes."""
         ranks = self._on(host).ranks
         return [uid for _, _, uid in ranks[: bisect_left(ranks, (-memory, "", ""))]]
 
-    def _on(self, host: Key) -> _Shares:
+    def _on(self, host: Key) -> _HostAllocations:
         return self._by_host.get(host, _NONE)
 
     def __len__(self) -> int:
-        return len(self._shares)
+        return len(self._allocations)

@@ -1,8 +1,8 @@
-"""The verdict on a TrainedModel: by itself, and beside the other models of its host.
+"""Review of a TrainedModel: by itself, and beside the other models of its host.
 
-A model whose host is absent, on its way out, unreadable or not multi-model is let in with a warning: it waits,
-and its conditions say for what. What would never work (a framework that the server does not support) or does
-not fit now is refused with the figures. On an update only what the update changes is asked about again.
+A model is admitted with a warning when its host is absent, being deleted, unreadable or not multi-model. Such a model
+waits, and its conditions name the reason. A model is refused when the server does not support its framework, or when it
+does not fit now; the message has the figures. On an update only the changed fields are reviewed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from functools import partial
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.capacity import (
-    Taken,
-    declared_memory,
-    memory_limit,
-    no_room,
-    why_not_framework,
-    why_not_several,
-)
+from manyserve.plan.capacity import framework_error, insufficient_memory, multi_model_error
 from manyserve.plan.management import not_managed
+from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.validation import UnreadableError, model_problems, parse_model
-from manyserve.webhook.ledger import Share
+from manyserve.webhook.ledger import Allocation
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
 from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
@@ -32,7 +26,7 @@ from manyserve.webhook.view import View
 
 @dataclass(frozen=True)
 class Change:
-    """A model, what it was before when that can be read, and the host that it wants."""
+    """A model, its old form when that can be read, and its host."""
 
     uid: str
     model: TrainedModel
@@ -41,16 +35,13 @@ class Change:
 
     @property
     def moves(self) -> bool:
-        """Tell whether the model is new on this host."""
+        """Whether the model is new on this host."""
         return self.old is None or self.old.spec.inference_service != self.model.spec.inference_service
 
     @property
     def memory_before(self) -> int:
         """The bytes that the model declared on this same host before."""
-        try:
-            return 0 if self.old is None or self.moves else declared_memory(self.old)
-        except ValueError:
-            return 0
+        return 0 if self.old is None or self.moves else declared_or_zero(self.old)
 
 
 def judge_model(request: Request, view: View) -> Verdict:
@@ -64,18 +55,18 @@ def judge_model(request: Request, view: View) -> Verdict:
     unmanaged = view.unmanaged.get(change.host)
     if unmanaged is not None:
         return allowed(f"waits: {not_managed(change.host.name, unmanaged)}")
-    service = view.hosts.get(change.host)
-    if service is None:
+    host = view.hosts.get(change.host)
+    if host is None:
         return allowed(_absent(change.host, view))
-    waits = _why_it_waits(service, view)
-    return allowed(waits) if waits else _judge_on_host(change, service, view)
+    warning = _waits(host, view)
+    return allowed(warning) if warning else _judge_on_host(change, host, view)
 
 
 def _change(request: Request) -> Change | None:
     try:
         model = parse_model(request.object)
-        declared_memory(model)
-    except ValueError:  # as before, else it would have been refused already
+        declared(model)
+    except ValueError:  # the old form was unreadable too, or the rules would have refused this one
         return None
     try:
         old = parse_model(request.old) if request.old else None
@@ -90,31 +81,31 @@ def _absent(host: Key, view: View) -> str:
     return f"waits for InferenceService {host.name}, which does not exist in namespace {host.namespace} yet"
 
 
-def _why_it_waits(service: InferenceService, view: View) -> str | None:
-    if service.metadata.deletion_timestamp:
-        return f"waits for InferenceService {service.metadata.name}, which is being deleted"
-    sentence = why_not_several(service, view.config)
-    return f"waits: {sentence}" if sentence else None
+def _waits(host: InferenceService, view: View) -> str | None:
+    """Return the warning about a model that the host does not take yet, or None when it does."""
+    if host.metadata.deletion_timestamp:
+        return f"waits for InferenceService {host.metadata.name}, which is being deleted"
+    error = multi_model_error(host, view.config)
+    return f"waits: {error}" if error else None
 
 
-def _judge_on_host(change: Change, service: InferenceService, view: View) -> Verdict:
-    framework, wanted = change.model.spec.model.framework, declared_memory(change.model)
+def _judge_on_host(change: Change, host: InferenceService, view: View) -> Verdict:
+    framework, wanted = change.model.spec.model.framework, declared(change.model)
     if change.moves or change.old is None or change.old.spec.model.framework != framework:
-        sentence = why_not_framework(service, framework, view.config)
-        if sentence:
-            return forbidden("spec.model.framework", sentence)
+        error = framework_error(host, framework, view.config)
+        if error:
+            return forbidden("spec.model.framework", error)
     if wanted <= change.memory_before:
         return allowed()
-    limit = memory_limit(service)
-    used = view.used(change.host, without=change.uid)
-    if used + wanted > limit:
-        by = view.by(change.host, without=change.uid)
-        return forbidden("spec.model.memory", no_room(change.host.name, limit, used, by, wanted))
-    more = Taken(change.model.metadata.name, max(wanted - _shown(change, view), 0))
-    return allowed(reserve=Share(change.host, framework, more))
+    limit, used = memory_limit(host), view.used(change.host, without=change.uid)
+    if not fits(used, wanted, limit):
+        consumers = view.largest_consumers(change.host, without=change.uid)
+        return forbidden("spec.model.memory", insufficient_memory(change.host.name, limit, used, consumers, wanted))
+    more = MemoryShare(change.model.metadata.name, max(wanted - _shown(change, view), 0))
+    return allowed(reserve=Allocation(change.host, framework, more))
 
 
 def _shown(change: Change, view: View) -> int:
-    """Return what the informer counts for this model on this host already."""
-    share = view.placed.get(change.uid)
-    return share.memory if share and share.host == change.host else 0
+    """Return the bytes that the informer counts for this model on this host already."""
+    allocation = view.placed.get(change.uid)
+    return allocation.memory if allocation and allocation.host == change.host else 0

@@ -1,9 +1,9 @@
-"""Memory that was admitted a moment ago, and that no informer shows yet.
+"""Reservations of memory that was admitted a moment ago, and that no informer shows yet.
 
-Without it, a folder of models applied at once would be admitted whole: each would see the host as it was
-before all of them. A reservation ends when the informer shows the object, and after ten seconds in any case,
-because a request that we admit may still fail elsewhere. It lives in this process alone: two replicas may
-still admit one too many, and the operator, which judges again, lets that one wait.
+Without them, a folder of models that is applied at once would be admitted whole: each review would read the host as it
+was before all of them. A reservation ends when the informer shows the object, and after 10 s (`LIFETIME`) in any case,
+because an admitted request may still fail elsewhere. Reservations are local to this process. Two replicas may still
+admit one model too many; the operator judges again, and that model waits.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from manyserve.webhook.ledger import Ledger, Share
+from manyserve.webhook.ledger import Allocation, Ledger
 
 LIFETIME = 10.0
 """Seconds."""
 
 
 class Reservations:
-    """Shares that end by themselves. All have the same lifetime, so the oldest is the first to end."""
+    """Allocations that expire. All have the same lifetime, so the oldest expires first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.ledger = Ledger()
@@ -26,10 +26,10 @@ class Reservations:
         self._ends: deque[tuple[float, str]] = deque()
         self._end_of: dict[str, float] = {}
 
-    def reserve(self, uid: str, share: Share) -> None:
-        """Reserve a share for a model; asked again for the same model, it is reserved once."""
+    def reserve(self, uid: str, allocation: Allocation) -> None:
+        """Reserve memory for a model, in place of its earlier reservation."""
         end = self._clock() + LIFETIME
-        self.ledger.put(uid, share)
+        self.ledger.put(uid, allocation)
         self._end_of[uid] = end
         self._ends.append((end, uid))
 
@@ -39,7 +39,7 @@ class Reservations:
         self._end_of.pop(uid, None)
 
     def expire(self) -> None:
-        """End what is too old."""
+        """Remove the reservations that are too old."""
         now = self._clock()
         while self._ends and self._ends[0][0] <= now:
             end, uid = self._ends.popleft()

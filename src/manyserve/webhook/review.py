@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manyserve.webhook.ledger import Share
+from manyserve.webhook.ledger import Allocation
 from manyserve.webhook.model_review import judge_model
 from manyserve.webhook.owner_review import judge_owners
 from manyserve.webhook.request import BadReviewError, Request, read
@@ -31,7 +31,7 @@ class Outcome:
     kind: str
     allowed: bool
     object_uid: str = ""
-    reserve: Share | None = None
+    reserve: Allocation | None = None
     reason: str = ""
     """Of a refusal: `Invalid`, `Forbidden` or `BadRequest`."""
 

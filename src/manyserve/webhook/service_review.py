@@ -1,7 +1,7 @@
-"""The verdict on an InferenceService: by itself, and for the models that are on it.
+"""Review of an InferenceService: by itself, and for the models that are on it.
 
-A host may not lose what its models stand on: neither memory below what is taken, nor a server that supports
-their frameworks. A host that is over its limit already may still be raised, by little or by much.
+A host keeps enough memory for its models, and a server that supports their frameworks. A host that is over its limit
+already may still be raised, by little or by much.
 """
 
 from __future__ import annotations
@@ -10,15 +10,9 @@ from collections.abc import Iterator
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.plan.capacity import (
-    memory_limit,
-    no_shrink,
-    predictor_name,
-    takes_several_models,
-    why_not_framework,
-    why_not_several,
-)
+from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_model, multi_model_error, predictor_name
 from manyserve.plan.ignored import ignored_fields
+from manyserve.plan.memory import fits, memory_limit
 from manyserve.plan.validation import UnreadableError, parse_service, service_problems
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
@@ -43,26 +37,26 @@ def judge_service(request: Request, view: View) -> Verdict:
 
 def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Verdict | None:
     limit, used = memory_limit(new), view.used(host)
-    if limit < memory_limit(old) and used > limit:
-        return forbidden("spec.predictor", no_shrink(host.name, limit, used, view.by(host)))
-    sentence = next(_what_models_lose(host, old, new, view), None)
+    if limit < memory_limit(old) and not fits(used, 0, limit):
+        return forbidden("spec.predictor", cannot_shrink(host.name, limit, used, view.largest_consumers(host)))
+    sentence = next(_losses(host, old, new, view), None)
     return forbidden("spec.predictor", f"{sentence}; delete or move its models first") if sentence else None
 
 
-def _what_models_lose(host: Key, old: InferenceService, new: InferenceService, view: View) -> Iterator[str]:
-    """Yield why models that are on the host could not stay; a host without models may become anything."""
+def _losses(host: Key, old: InferenceService, new: InferenceService, view: View) -> Iterator[str]:
+    """Yield the reasons why models on the host could not stay; a host without models may become anything."""
     frameworks = sorted(view.frameworks(host))
-    if frameworks and takes_several_models(old, view.config):
-        several = why_not_several(new, view.config)
-        if several:
-            yield several
+    if frameworks and is_multi_model(old, view.config):
+        error = multi_model_error(new, view.config)
+        if error:
+            yield error
     if predictor_name(old) != predictor_name(new):
-        sentences = (why_not_framework(new, each, view.config) for each in frameworks)
-        yield from (each for each in sentences if each)
+        errors = (framework_error(new, framework, view.config) for framework in frameworks)
+        yield from (error for error in errors if error)
 
 
-def _hints(service: InferenceService) -> Iterator[str]:
-    resources = service.spec.predictor.server.resources
+def _hints(host: InferenceService) -> Iterator[str]:
+    resources = host.spec.predictor.server.resources
     requests = (resources.requests if resources else None) or {}
     limits = (resources.limits if resources else None) or {}
     if "memory" in requests and "memory" not in limits:

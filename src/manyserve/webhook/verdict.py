@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyserve.plan.problem import Problem
-from manyserve.webhook.ledger import Share
+from manyserve.webhook.ledger import Allocation
 from manyserve.webhook.request import API_VERSION
 
 MESSAGE_LIMIT = 1024
@@ -24,14 +24,14 @@ class Verdict:
     code: int = 200
     reason: str = ""
     warnings: tuple[str, ...] = ()
-    reserve: Share | None = None
+    reserve: Allocation | None = None
     """Memory to hold for the model until the informer shows it."""
 
 
 ALLOWED = Verdict(allowed=True)
 
 
-def allowed(*warnings: str, reserve: Share | None = None) -> Verdict:
+def allowed(*warnings: str, reserve: Allocation | None = None) -> Verdict:
     """Return a yes, perhaps with words for the user."""
     return Verdict(allowed=True, warnings=warnings, reserve=reserve)
 

@@ -1,7 +1,7 @@
-"""What the webhook knows: the hosts, who takes how much of them, and the serving configuration.
+"""Cache of the webhook: hosts, the memory used on each, and the serving configuration.
 
-Informers tell `Cache` each change as `(old, new)`; it keeps sums and parsed hosts, not objects, so that a
-review costs a few look-ups. `View` is what a review may see: it can be read and not changed.
+Informers call `Cache` with each change as `(old, new)`. The cache keeps sums and parsed hosts, not objects, so that a
+review costs a few dictionary reads. `View` is the read-only part that a review gets.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from manyserve.api.conditions import MEMORY_RESOURCE_AVAILABLE
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.api.quantity import parse_memory
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.capacity import LARGEST_SHOWN, Taken, in_words, memory_limit
+from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
+from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
 from manyserve.plan.validation import UnreadableError, parse_service
-from manyserve.webhook.ledger import Ledger, Share
+from manyserve.webhook.ledger import Allocation, Ledger
 from manyserve.webhook.reservations import Reservations
 
 Raw = Mapping[str, Any]
@@ -26,7 +26,7 @@ Raw = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class View:
-    """Hosts, taken memory and configuration, as of now."""
+    """Hosts, used memory and configuration, as of now."""
 
     config: ServingConfig
     hosts: Mapping[Key, InferenceService | None]
@@ -42,26 +42,26 @@ class View:
     """Of all InferenceServices, in whatever form."""
 
     def used(self, host: Key, *, without: str = "") -> int:
-        """Return the bytes taken on a host, not counting the model with this uid."""
+        """Return the bytes that are used on a host, without the model with this uid."""
         total = self.placed.total(host) + self.reserved.total(host)
         waiting = self._waiting(host)
         of_others = [self.placed.get(uid) for uid in waiting]
         own = [None if without in waiting else self.placed.get(without), self.reserved.get(without)]
-        return total - sum(share.memory for share in (*of_others, *own) if share and share.host == host)
+        return total - sum(each.memory for each in (*of_others, *own) if each and each.host == host)
 
-    def by(self, host: Key, *, without: str = "") -> str:
-        """Return in words who takes what is used on a host, not counting the model with this uid."""
-        placed, reserved = self.placed.shares(host), self.reserved.shares(host)
+    def largest_consumers(self, host: Key, *, without: str = "") -> str:
+        """Return the number and the largest of the models on a host, without the model with this uid."""
+        placed, reserved = self.placed.allocations(host), self.reserved.allocations(host)
         both, apart = placed.keys() & reserved.keys(), {without, *self._waiting(host)}
         few = LARGEST_SHOWN + len(apart)
         largest = {*self.placed.largest(host, few), *self.reserved.largest(host, few), *both} - apart
         count = len(placed) + len(reserved) - len(both) - sum(uid in placed or uid in reserved for uid in apart)
-        return in_words([_sum_of(placed.get(uid), reserved.get(uid)) for uid in largest], count)
+        return top_consumers([_sum_of(placed.get(uid), reserved.get(uid)) for uid in largest], count)
 
     def _waiting(self, host: Key) -> frozenset[str]:
-        """Return the models that are larger than their host: they wait, whether they have been told so or not yet."""
-        service = self.hosts.get(host)
-        return frozenset(self.placed.larger(host, memory_limit(service)) if service else ())
+        """Return the uids of models that are larger than their host: they wait, also before their status says so."""
+        parsed = self.hosts.get(host)
+        return frozenset(self.placed.larger(host, memory_limit(parsed)) if parsed else ())
 
     def frameworks(self, host: Key) -> Set[str]:
         """Return the frameworks of the models on a host."""
@@ -69,7 +69,7 @@ class View:
 
 
 class Cache:
-    """Keeps what a view shows. Its methods are the callbacks of the informers."""
+    """State behind `View`. Its methods are the callbacks of the informers."""
 
     def __init__(
         self, reservations: Reservations, config: ServingConfig | None = None, *, refuse_unmanaged: bool = True
@@ -85,7 +85,7 @@ class Cache:
         self._placed = Ledger()
 
     def view(self) -> View:
-        """Return what is known now."""
+        """Return the current view."""
         self.reservations.expire()
         return View(
             self.config,
@@ -122,13 +122,13 @@ class Cache:
             if each is not None:
                 self.reservations.seen(_uid(each))
                 self._placed.drop(_uid(each))
-        share = share_of(new) if new is not None else None
-        if new is not None and share is not None:
-            self._placed.put(_uid(new), share)
+        allocation = allocation_of(new) if new is not None else None
+        if new is not None and allocation is not None:
+            self._placed.put(_uid(new), allocation)
 
 
-def share_of(raw: Raw) -> Share | None:
-    """Return what a model takes of its host; None when it waits for memory, leaves, is unmanaged or unreadable."""
+def allocation_of(raw: Raw) -> Allocation | None:
+    """Return a model's allocation; None when it waits for memory, is being deleted, unmanaged or unreadable."""
     if model_unmanaged(raw) is not None:
         return None
     try:
@@ -140,15 +140,15 @@ def share_of(raw: Raw) -> Share | None:
         if not all(isinstance(each, str) for each in names):
             return None  # another CRD than ours let it in
         host = Key(metadata["namespace"], names[0])
-        return Share(host, names[1], Taken(metadata["name"], parse_memory(model["memory"])))
+        return Allocation(host, names[1], MemoryShare(metadata["name"], declared_bytes(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
 
-def _sum_of(*shares: Share | None) -> Taken:
-    """Return what a model takes by all its shares."""
-    taken = [share.taken for share in shares if share]
-    return Taken(taken[-1].model, sum(each.memory for each in taken))
+def _sum_of(*allocations: Allocation | None) -> MemoryShare:
+    """Return the sum of a model's allocations."""
+    shares = [allocation.share for allocation in allocations if allocation]
+    return MemoryShare(shares[-1].model, sum(share.memory for share in shares))
 
 
 def _waits_for_memory(raw: Raw) -> bool:

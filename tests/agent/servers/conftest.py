@@ -13,9 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from localcluster import paths
 from localcluster.lock import lock
-from manyserve.plan.kserve_server import start_kserve_server
-from manyserve.plan.mlserver import start_mlserver
-from manyserve.plan.start import MODELS_DIR
+from manyserve.plan.servers import kserve, mlserver
+from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest
 from tests.agent.servers.programs import KSERVE, TRAIN
 from tests.agent.servers.rig import Rig
 from tests.agent.support import FakeBucket
@@ -81,18 +80,19 @@ async def rig(
 
 def _mlserver(python: Path, folder: Path, ports: Sequence[int]) -> Program:
     """MLServer with the environment that the operator gives."""
-    start = start_mlserver("sklearn", ports[0])
-    env = {name: value.replace("/tmp", str(folder / "tmp")) for name, value in start.env.items()}
+    launch = mlserver.launch(LaunchRequest("sklearn", "host", ports[0]))
+    env = {name: value.replace("/tmp", str(folder / "tmp")) for name, value in launch.env.items()}
     env |= {
         "MLSERVER_HOST": "127.0.0.1",
         "MLSERVER_GRPC_PORT": str(ports[2]),
         "MLSERVER_METRICS_PORT": str(ports[3]),
     }
-    return start.dialect, [str(python.parent / "mlserver"), "start", str(folder / "volume" / "models")], env
+    return mlserver.MLSERVER.dialect, [str(python.parent / "mlserver"), "start", str(folder / "volume" / "models")], env
 
 
 def _kserve(python: Path, folder: Path, ports: Sequence[int]) -> Program:
     """A server of KServe's kind, with the arguments that the operator gives."""
-    start = start_kserve_server("sklearn", "host", ports[0], "1")
+    launch = kserve.launch(LaunchRequest("sklearn", "host", ports[0]))
     models = str(folder / "volume" / "models")
-    return start.dialect, [str(python), "-c", KSERVE, *(each.replace(MODELS_DIR, models) for each in start.args)], {}
+    args = [argument.replace(MODELS_DIR, models) for argument in launch.args]
+    return kserve.KSERVE.dialect, [str(python), "-c", KSERVE, *args], {}

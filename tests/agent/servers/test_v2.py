@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedError, V1Server, V2Server, model_server
+from manyserve.agent.servers import DIALECTS, MLServer, ServerGoneError, ServerRefusedError, V1Server, V2Server
 from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sync import ServerModel, ServerState
@@ -123,8 +123,9 @@ async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: Scr
 
 
 @pytest.mark.parametrize(("dialect", "kind"), [("v2", V2Server), ("mlserver", MLServer), ("v1", V1Server)])
-def test_the_environment_chooses_the_dialect(dialect: str, kind: type) -> None:
-    assert type(model_server(AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": dialect}))) is kind
+def test_dialects_registry_is_read_by_the_environments_dialect(dialect: str, kind: type) -> None:
+    settings = AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": dialect})
+    assert type(DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)) is kind
 
 
 def test_a_dialect_that_there_is_not_is_said() -> None:

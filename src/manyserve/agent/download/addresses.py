@@ -17,11 +17,12 @@ from ipaddress import ip_address
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from manyserve.api import agentenv
 from manyserve.api.addresses import Address, Network, RefusedError, literal, refusal
 
 __all__ = ["ALLOWED", "Address", "Allowed", "CheckedResolver", "RefusedError", "literal"]
 
-ALLOWED = "allowed are public addresses and those in MANYSERVE_ALLOWED_NETWORKS"
+ALLOWED = f"allowed are public addresses and those in {agentenv.ALLOWED_NETWORKS}"
 
 
 @dataclass(frozen=True)

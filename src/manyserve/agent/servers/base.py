@@ -1,4 +1,4 @@
-"""What the agent asks of a model server, whichever dialect it speaks, and the connection over which it asks.
+"""Interface of the model server clients, for all dialects, and their HTTP connection.
 
 A server's answers are not trusted further than they deserve: a load may never return, a 200 may stand for a
 load that failed, an error may be megabytes of traceback. Every call opens its own connection, because a server
@@ -30,7 +30,7 @@ class ServerRefusedError(Exception):
 
 
 class ModelServer(Protocol):
-    """What the agent needs of a model server."""
+    """Client of a model server."""
 
     async def index(self) -> Mapping[str, ServerModel]:
         """Return the state of every model; the same object while nothing changed. Raises `ServerGoneError`."""
@@ -42,13 +42,13 @@ class ModelServer(Protocol):
         """Ask the server to let go of a model, loaded or not. Raises `ServerGoneError`, `ServerRefusedError`."""
 
     def prepare(self, name: str, folder: Path) -> None:
-        """Add to a downloaded folder what the server wants beside the model's files. Blocks on the disk.
+        """Add the files that the server needs to a downloaded folder. Blocks on the disk.
 
         Raises `OSError`.
         """
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Connection:
             ) from error
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
         if self._session:
             await self._session.close()
 

@@ -30,7 +30,7 @@ class V1Server:
         self._connection = Connection(url)
         self._index_seconds = index_seconds
         self._known: dict[str, ServerModel] = {}
-        """What was said last of each, the one that was asked longest ago first."""
+        """Last answer about each model, the oldest answer first."""
         self._last: Mapping[str, ServerModel] = {}
 
     async def index(self) -> Mapping[str, ServerModel]:
@@ -64,7 +64,7 @@ class V1Server:
         """Do nothing: the files are enough."""
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
         await self._connection.close()
 
     async def _listed(self) -> list[str]:
@@ -99,7 +99,7 @@ def read_list(body: bytes) -> list[str]:
 
 
 def read_ready(answer: Answer) -> ServerModel | None:
-    """Return what an answer says of a model, None when the server does not know it (any more)."""
+    """Return the state of a model by an answer, None when the server does not know the model."""
     if answer.status == 404:
         return None
     if answer.status != 200:

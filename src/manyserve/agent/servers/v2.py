@@ -18,7 +18,7 @@ from manyserve.agent.text import READ_LIMIT, one_line
 
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
-# With several versions of a model in the index, the one that decides what may be done with it.
+# With several versions of a model in the index, the first of these states counts.
 _PRECEDENCE = (ServerState.LOADING, ServerState.READY, ServerState.UNLOADING, ServerState.UNAVAILABLE)
 
 _STATES = {state.value: state for state in ServerState}
@@ -62,7 +62,7 @@ class V2Server:
         """Do nothing: the files are enough."""
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
         await self._connection.close()
 
     async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Answer:

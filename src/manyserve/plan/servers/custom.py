@@ -1,0 +1,15 @@
+"""Custom servers: a container of the user's own, which gets no argument and no variable from the operator."""
+
+from __future__ import annotations
+
+from manyserve.api.inferenceservice import CUSTOM
+from manyserve.plan.servers import kserve
+from manyserve.plan.servers.launch import LaunchSpec, ServerKind
+
+CUSTOM_V2 = ServerKind(predictors=(CUSTOM,), protocols=("v2",), launch=lambda _: LaunchSpec(), dialect="v2")
+CUSTOM_V1 = ServerKind(
+    predictors=(CUSTOM,),
+    protocols=("v1",),
+    launch=lambda _: LaunchSpec(live=kserve.LIVE, ready=kserve.LIVE, patience=kserve.PATIENCE),
+    dialect="v1",
+)

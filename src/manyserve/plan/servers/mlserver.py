@@ -1,0 +1,50 @@
+"""MLServer: the v2 server for scikit-learn, XGBoost and LightGBM, configured by its environment.
+
+Its image starts it on the folder that `MLSERVER_MODELS_DIR` names. MLServer writes metrics and environments into its
+working folder, which is read-only here, so both go to `/tmp`. The runtime is set for all models; a model with another
+runtime in its `model-settings.json` gets that one. MLServer is ready only while every model is, and a model that loads
+slowly would take the pod out of the Service, so the readiness probe asks for liveness.
+"""
+
+from __future__ import annotations
+
+from manyserve.api import names
+from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+
+RUNTIMES = {
+    "sklearn": "mlserver_sklearn.SKLearnModel",
+    "xgboost": "mlserver_xgboost.XGBoostModel",
+    "lightgbm": "mlserver_lightgbm.LightGBMModel",
+}
+
+
+def launch(request: LaunchRequest) -> LaunchSpec:
+    """Return how MLServer is started for one of the frameworks."""
+    return LaunchSpec(
+        ready="/v2/health/live",
+        env={
+            "MLSERVER_HTTP_PORT": str(request.port),
+            "MLSERVER_GRPC_PORT": str(names.GRPC_PORT),
+            "MLSERVER_METRICS_PORT": str(names.METRICS_PORT),
+            "MLSERVER_MODELS_DIR": MODELS_DIR,
+            "MLSERVER_LOAD_MODELS_AT_STARTUP": "false",
+            "MLSERVER_MODEL_IMPLEMENTATION": RUNTIMES[request.predictor],
+            "MLSERVER_METRICS_DIR": "/tmp/metrics",  # noqa: S108 - the container's own, an emptyDir
+            "MLSERVER_ENVIRONMENTS_DIR": "/tmp/environments",  # noqa: S108 - the same
+        },
+    )
+
+
+MLSERVER = ServerKind(
+    predictors=tuple(RUNTIMES),
+    protocols=("v2",),
+    launch=launch,
+    dialect="mlserver",
+    owned_env={
+        "MLSERVER_HTTP_PORT": None,
+        "MLSERVER_GRPC_PORT": None,
+        "MLSERVER_METRICS_PORT": None,
+        "MLSERVER_MODELS_DIR": None,
+        "MLSERVER_LOAD_MODELS_AT_STARTUP": "false",  # KServe 0.8 stores this variable on its hosts
+    },
+)

@@ -1,0 +1,83 @@
+"""Triton: started for explicit model control, with its load API restricted.
+
+A client that can load a model can run code in the pod, and Triton lets every client of its ports do so. With
+`--http-restricted-api` and `--grpc-restricted-protocol` Triton asks for a header, which only the agent sends. Its value
+is the pod's UID, which Kubernetes gives to both containers: it is stored nowhere, and it differs from pod to pod.
+Inference, health and metadata stay open.
+
+Triton before 23.11 (2.40) exits when it is given the first of the two flags. An image with such a tag is left open.
+`restrictLoadApi: false` leaves every image open.
+"""
+
+from __future__ import annotations
+
+import re
+
+from manyserve.api import agentenv, names
+from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+
+HTTP_RESTRICTED = "--http-restricted-api"
+GRPC_RESTRICTED = "--grpc-restricted-protocol"
+LOAD_API = "model-repository"
+_RELEASE = re.compile(r"(\d\d)\.(\d\d)(?!\d)")
+_FIRST = (23, 11)
+
+
+def launch(request: LaunchRequest) -> LaunchSpec:
+    """Return how Triton is started."""
+    wanted = request.config is None or request.config.restrict_load_api
+    restricted = wanted and can_restrict(request.image or "")
+    return LaunchSpec(
+        args=(
+            *(() if request.has_command else ("tritonserver",)),
+            f"--model-repository={MODELS_DIR}",
+            "--model-control-mode=explicit",
+            "--strict-readiness=false",
+            f"--http-port={request.port}",
+            "--http-thread-count=16",  # a load holds one while it lasts, and one that hangs never frees it
+            f"--grpc-port={names.GRPC_PORT}",
+            f"--metrics-port={names.METRICS_PORT}",
+            *(_restrictions() if restricted else ()),
+        ),
+        has_key=restricted,
+    )
+
+
+def can_restrict(image: str) -> bool:
+    """Return whether the image's Triton knows both flags; a tag that is no release of NVIDIA's counts as a new one."""
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    release = _RELEASE.match(tag)
+    return release is None or (int(release[1]), int(release[2])) >= _FIRST
+
+
+def argument_error(name: str, value: str) -> str | None:
+    """Refuse a user's own key for the load API: Triton takes one key, and it is the agent's."""
+    if name not in (HTTP_RESTRICTED, GRPC_RESTRICTED):
+        return None
+    apis = (api.strip() for api in value.partition(":")[0].split(","))
+    return f"speaks of {LOAD_API}, which only the agent uses; it must be left out" if LOAD_API in apis else None
+
+
+def _restrictions() -> tuple[str, str]:
+    key = f"{LOAD_API}:manyserve-key=$({agentenv.SERVER_KEY})"
+    return f"{HTTP_RESTRICTED}={key}", f"{GRPC_RESTRICTED}={key}"
+
+
+TRITON = ServerKind(
+    predictors=("triton",),
+    protocols=("v2",),
+    launch=launch,
+    dialect="v2",
+    owned_args={
+        "--model-repository": MODELS_DIR,
+        "--model-store": MODELS_DIR,
+        "--model-control-mode": "explicit",
+        "--http-port": "",
+        "--grpc-port": str(names.GRPC_PORT),
+        "--metrics-port": str(names.METRICS_PORT),
+        "--allow-sagemaker": "false",  # these two load models, too, on ports of their own
+        "--allow-vertex-ai": "false",
+    },
+    owned_env={agentenv.SERVER_KEY: None},
+    argument_error=argument_error,
+)
