@@ -12,7 +12,8 @@ from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import MIB, SourceSettings
 from tests.agent.bucket import CheckedBucket
-from tests.agent.support import DROPPED_STREAMS, Counted, eventually
+from tests.agent.support import DROPPED_STREAMS, Counted
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -147,7 +148,7 @@ async def test_a_small_download_does_not_wait_for_all_pieces_of_a_large_one(
     large = await source.find("gs://bucket/models/large")
     small = await source.find("gs://bucket/models/small")
     running = asyncio.create_task(source.fetch(large, tmp_path / "large", Counted()))
-    await eventually(lambda: len(bucket.gets) > 10)
+    await eventually(lambda: len(bucket.gets) > 10, limit=30)
     await source.fetch(small, tmp_path / "small", Counted())
     assert not running.done()
     await running

@@ -21,7 +21,8 @@ from manyserve.agent.variables import networks
 from manyserve.webhook.issuing import issue_authority, issue_leaf
 from tests.agent.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
-from tests.agent.support import DROPPED_STREAMS, Counted, eventually
+from tests.agent.support import DROPPED_STREAMS, Counted
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -210,7 +211,7 @@ async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_w
     listing = await source.find(URI)
     bucket.meeting = 100
     running = asyncio.create_task(source.fetch(listing, tmp_path / "a", Counted()))
-    await eventually(lambda: bucket.together == 4)
+    await eventually(lambda: bucket.together == 4, limit=30)
     mount.write(AWS_ACCESS_KEY_ID="new", AWS_SECRET_ACCESS_KEY="s")
     await source.find(URI)
     assert "Credential=new/" in bucket.signed[1]

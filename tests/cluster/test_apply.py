@@ -21,8 +21,9 @@ from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.watches import Watches
 from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, WriteConfig
 from manyserve.plan.observed import Child
-from tests.cluster.scripted import ScriptedServer, served
 from tests.support import make
+from tests.support.fake_api import FakeApi as ScriptedServer
+from tests.support.fake_api import served
 
 HOST = Key("default", "h")
 OWNER = {"uid": "uid-of-h"}

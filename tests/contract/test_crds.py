@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from manyserve.api import names
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.inputs.refusals import refusal
 from tests.support import kserve, make, uris
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl, Refused
 from tests.support.webhook import Webhook
 
@@ -229,13 +230,20 @@ async def test_a_host_that_the_webhook_did_not_see_says_invalid_spec_and_has_no_
         "bad": "spec.predictor.foo: is not a field that manyserve knows",
         "worse": "spec.predictor.minReplicas: 0 is not allowed",
     }.items():
-        await soon(lambda name=name: stage.ready("isvc", name).get("reason") == "InvalidSpec", "it says so")  # type: ignore[misc]
+        await eventually_in_thread(
+            lambda name=name: stage.ready("isvc", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
+            "it says so",
+        )
         assert stage.ready("isvc", name)["message"].startswith(sentence)
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the other host is made meanwhile")
+    await eventually_in_thread(
+        lambda: stage.ready("isvc", HOST).get("status") == "True", "the other host is made meanwhile"
+    )
     kinds = "deployments,services,configmaps,ingresses,hpa,pdb"
     label = f"{names.HOST_LABEL} in (bad, worse)"
     assert await asyncio.to_thread(stage.kubectl.list, kinds, "-l", label) == []
-    await soon(lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event says it")
+    await eventually_in_thread(
+        lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event says it"
+    )
     assert stage.kubectl.get("isvc", "bad")["spec"]["predictor"]["foo"] == 1
 
 
@@ -246,16 +254,19 @@ async def test_a_model_that_the_webhook_did_not_see_says_invalid_spec_and_is_not
         make.model_object("misspelt", storageURI="gs://b/m"),
         make.model_object("good"),
     )
-    await soon(lambda: stage.ready("tm", "good").get("status") == "True", "the good one answers")
+    await eventually_in_thread(lambda: stage.ready("tm", "good").get("status") == "True", "the good one answers")
     for name in ("bad", "misspelt"):
-        await soon(lambda name=name: stage.ready("tm", name).get("reason") == "InvalidSpec", "it says so")  # type: ignore[misc]
+        await eventually_in_thread(
+            lambda name=name: stage.ready("tm", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
+            "it says so",
+        )
     assert stage.placed() == ["good"]
 
 
 async def test_a_host_in_the_form_of_kserve_runs_models_and_its_form_stays(stage: Stage) -> None:
     spec = kserve.HOSTS["triton as 0.8 stores it"]
     stage.apply(make.host_object() | {"spec": spec}, make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model answers")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model answers")
     assert stage.kubectl.get("isvc", HOST)["spec"] == spec
 
 

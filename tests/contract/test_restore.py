@@ -25,10 +25,11 @@ from manyserve.operator import metrics
 from manyserve.operator.operator import Operator
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD
 from tests.contract.kubelet import kubelet
-from tests.contract.stage import HOST, configure, running, soon
+from tests.contract.stage import HOST, configure, running
 from tests.faults.witness import Witness, witnessing
 from tests.support import make
 from tests.support.control_plane import control_plane, new_namespace
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import LONG, Figures, reports
 from tests.support.kubectl import Kubectl, Manifest, Refused, condition
 from tests.support.webhook import webhook_beside
@@ -64,7 +65,7 @@ class Site:
 
     async def served(self, *models: str) -> None:
         """Wait until these models, and no others, are Ready."""
-        await soon(lambda: self.ready() == sorted(models), f"{len(models)} models are served", 60)
+        await eventually_in_thread(lambda: self.ready() == sorted(models), f"{len(models)} models are served", 60)
 
     def ready(self) -> list[str]:
         """Return the models that are Ready."""
@@ -226,7 +227,7 @@ async def test_argo_cd_manages_placed_models_since_they_have_no_owner(site: Site
         owner["uid"] = site.kubectl.get("isvc", HOST)["metadata"]["uid"]
         patch = {"metadata": {"ownerReferences": [owner]}}
         await site.do("patch", "tm", "a", "--type=merge", "-p", json.dumps(patch))
-        await soon(
+        await eventually_in_thread(
             lambda: not any("ownerReferences" in each["metadata"] for each in site.kubectl.list("tm")),
             "no model has an owner reference",
         )
@@ -239,8 +240,8 @@ async def place(site: Site, *hosts: str) -> None:
     things += [make.model_object(each, host=each) for each in hosts]
     things += [make.model_object(f"{each}-waits", host=each, memory="99Gi") for each in hosts]
     await site.do("apply", "-f", "-", text=yaml.safe_dump_all(map(site.kubectl.here, things)))
-    await soon(lambda: placed(site) == sorted(hosts), "one model of each is placed")
-    await soon(lambda: all("status" in each for each in site.kubectl.list("tm")), "the others wait")
+    await eventually_in_thread(lambda: placed(site) == sorted(hosts), "one model of each is placed")
+    await eventually_in_thread(lambda: all("status" in each for each in site.kubectl.list("tm")), "the others wait")
 
 
 def placed(site: Site) -> list[str]:
@@ -280,14 +281,14 @@ async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orpha
         await asyncio.sleep(GRACE_PERIOD - 2)
         assert {"background", "foreground"} <= set(site.models()), "not before the grace period is over"
         left = sorted([*waiting(hosts), "held", "orphaned", HOST])
-        await soon(lambda: site.models() == left, "the models of two hosts are deleted")
-        await soon(lambda: site.ready() == [HOST], "the model of the host that was replaced is served")
+        await eventually_in_thread(lambda: site.models() == left, "the models of two hosts are deleted")
+        await eventually_in_thread(lambda: site.ready() == [HOST], "the model of the host that was replaced is served")
         assert site.kubectl.get("tm", "orphaned")["status"].get("placedBy") is None
         assert condition(site.kubectl.get("tm", "orphaned"))["message"] == (
             f"waiting for InferenceService orphaned, which does not exist in namespace {site.kubectl.namespace}"
         )
         await hold(site, "held")
-        await soon(lambda: "held" not in site.models(), "it goes when its host is gone")
+        await eventually_in_thread(lambda: "held" not in site.models(), "it goes when its host is gone")
         assert {each["metadata"]["uid"] for each in site.kubectl.list("tm")} <= set(before.values())
 
 
@@ -306,9 +307,11 @@ async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_go
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with site.operator():
-        await soon(lambda: "gone" not in site.models(), "the model is deleted")
+        await eventually_in_thread(lambda: "gone" not in site.models(), "the model is deleted")
         assert loop.time() - began > GRACE_PERIOD - 1
-        await soon(lambda: placed(site) == ["again"], "a host that is there keeps its model, and so does an orphan")
+        await eventually_in_thread(
+            lambda: placed(site) == ["again"], "a host that is there keeps its model, and so does an orphan"
+        )
         assert site.models() == sorted([*waiting(hosts), "orphaned", "again"])
 
 
@@ -328,7 +331,7 @@ async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_un
         await asyncio.sleep(GRACE_PERIOD + 1)
         assert site.models() == sorted(MODELS), "out of scope nothing is deleted"
     async with site.operator():
-        await soon(lambda: site.models() == [], "in scope again, and the host is truly gone")
+        await eventually_in_thread(lambda: site.models() == [], "in scope again, and the host is truly gone")
 
 
 class WithoutHosts(KubeHttp):
@@ -349,7 +352,9 @@ async def test_a_cache_without_the_host_deletes_nothing(site: Site, caplog: pyte
         await site.set_up()
     real, site.client = site.client, WithoutHosts(site.client._access)
     async with site.client, site.operator():
-        await soon(lambda: "are not deleted: the API server has it" in caplog.text, "the API server is asked")
+        await eventually_in_thread(
+            lambda: "are not deleted: the API server has it" in caplog.text, "the API server is asked"
+        )
         await asyncio.sleep(2)
         assert site.models() == sorted(MODELS)
     site.client = real
@@ -370,7 +375,7 @@ async def test_the_crd_of_hosts_that_is_deleted_keeps_all_models(
         assert site.models() == sorted(MODELS)
         bare = {"name": thing["metadata"]["name"], "labels": thing["metadata"].get("labels", {})}
         await site.do("create", "-f", "-", text=json.dumps(thing | {"metadata": bare, "status": None}))
-        await soon(lambda: serves_hosts(site), "the kind is served again", 30)
+        await eventually_in_thread(lambda: serves_hosts(site), "the kind is served again", 30)
         await asyncio.sleep(GRACE_PERIOD + 3)
         assert site.models() == sorted(MODELS), "no user deleted them, nor their host"
         assert "stay: the CRD of inferenceservices is missing or being deleted" in caplog.text
@@ -390,7 +395,7 @@ async def test_a_burst_of_deletions_is_limited_and_counted(site: Site, client: K
     async with site.operator(), witnessing(client, site.kubectl.namespace) as witness:
         await site.set_up(*(f"m-{number:03d}" for number in range(count)))
         await site.do("delete", "isvc", HOST)
-        await soon(lambda: len(gone(witness)) == count, "all are deleted", 60)
+        await eventually_in_thread(lambda: len(gone(witness)) == count, "all are deleted", 60)
     assert metrics.MODELS_DELETED._value.get() - before == count
     times = gone(witness)
     first_of_next = times[DELETIONS_PER_PLAN::DELETIONS_PER_PLAN]

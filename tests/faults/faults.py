@@ -19,12 +19,12 @@ from aiohttp import web
 from localcluster import api, controlplane, process
 from manyserve.cluster import kinds
 from manyserve.cluster.errors import ClusterError
-from tests.cluster.waiting import until
 from tests.faults.exchange import WRITES, Exchange
 from tests.faults.kept import Kept, keeping
 from tests.faults.rules import Do, Rule, answer, delay, lose_the_answer, serve_an_old_list
 from tests.faults.scene import HOST, LONG, Scene
 from tests.support import make
+from tests.support.eventually import NotInTime, eventually, eventually_in_thread
 
 CONFIG = f"modelconfig-{HOST}-0"
 MODELS = "/trainedmodels"
@@ -41,8 +41,8 @@ async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[Rule]:
     rule = Rule(dying(scene), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
     with scene.proxy.faulty(rule):
         yield rule
-        with suppress(TimeoutError):
-            await until(lambda: rule.done, 3)
+        with suppress(NotInTime):
+            await eventually(lambda: rule.done, limit=3)
 
 
 def dying(scene: Scene) -> Do:
@@ -62,7 +62,7 @@ async def answers_lost(scene: Scene, seconds: float = 60 if LONG else 2) -> Asyn
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
     with scene.proxy.faulty(rule):
         yield
-        await until(lambda: rule.done >= 2, 20)
+        await eventually(lambda: rule.done >= 2, limit=20)
         await asyncio.sleep(seconds)
 
 
@@ -119,7 +119,7 @@ async def silent(scene: Scene) -> AsyncIterator[None]:
     for stream in streams:
         stream.silent = True
     yield
-    await until(lambda: not any(stream.open for stream in streams), 120)
+    await eventually(lambda: not any(stream.open for stream in streams), limit=120)
 
 
 @asynccontextmanager
@@ -135,8 +135,8 @@ async def gone(scene: Scene) -> AsyncIterator[None]:
         cut(scene, MODELS)
         yield
         changed.set()
-        with suppress(TimeoutError):  # another fault may keep it from coming back
-            await until(lambda: any(each.status == 410 for each in scene.proxy.history), 10)
+        with suppress(NotInTime):  # another fault may keep it from coming back
+            await eventually(lambda: any(each.status == 410 for each in scene.proxy.history), limit=10)
 
 
 @asynccontextmanager
@@ -162,7 +162,7 @@ async def stale_list(scene: Scene) -> AsyncIterator[None]:
     starts = scene.operator.starts
     with scene.proxy.faulty(Rule(serve_an_old_list, "an old list", verbs=("list",))):
         scene.operator.kill()
-        await until(lambda: scene.operator.starts > starts, 30)
+        await eventually(lambda: scene.operator.starts > starts, limit=30)
         await _settle(scene.operator)
     yield
 
@@ -178,9 +178,7 @@ async def control_plane_killed(scene: Scene, seconds: float = 30 if LONG else 3)
     await asyncio.sleep(seconds)
     for name, flags in (("etcd", controlplane._etcd(server)), ("kube-apiserver", controlplane._apiserver(server))):
         controlplane._start(server, name, flags)
-    async with asyncio.timeout(90):
-        while not await asyncio.to_thread(api.ready, server):  # noqa: ASYNC110  it tells nobody
-            await asyncio.sleep(0.2)
+    await eventually_in_thread(lambda: api.ready(server), "the API server is ready", 90)
     yield
 
 
@@ -214,7 +212,7 @@ async def crowd(
 
 async def _settle(operator: Kept) -> None:
     """Give an operator the time to become ready, which another fault may not let it."""
-    with suppress(TimeoutError):
+    with suppress(NotInTime):
         await operator.ready(30)
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from tests.support.eventually import eventually
 from tests.support.programs import Program, program, read
 
 LOOK = 0.2
@@ -37,9 +38,7 @@ class Kept:
 
     async def ready(self, limit: float = 60) -> None:
         """Wait until it says that it is ready."""
-        async with asyncio.timeout(limit):
-            while not await self._says_ready():  # noqa: ASYNC110  it tells nobody
-                await asyncio.sleep(LOOK)
+        await eventually(self._says_ready, "the operator is ready", limit, LOOK)
 
     async def _says_ready(self) -> bool:
         return self.now is not None and await asyncio.to_thread(read, self.now.health, "/readyz") == "ok"

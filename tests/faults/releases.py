@@ -17,8 +17,9 @@ from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from tests.faults.faults import CONFIG
 from tests.faults.scene import HOST, Scene
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kserve_forms import APPLY, FORMS, Form, crds_in, store
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Kubectl
 
 Manifest = dict[str, Any]
 FIRST = crds_in(Path(__file__).parents[1] / "data" / "first_crds")
@@ -41,7 +42,7 @@ async def install(scene: Scene, crds: str) -> None:
 
 async def published(scene: Scene, *, prunes: bool) -> None:
     """Wait until the API server says in its OpenAPI document that the CRDs prune, or that they do not."""
-    await asyncio.to_thread(eventually, lambda: prunes is _prunes(scene.kubectl), f"prunes: {prunes}", 30)
+    await eventually_in_thread(lambda: prunes is _prunes(scene.kubectl), f"prunes: {prunes}", 30)
 
 
 def _prunes(kubectl: Kubectl) -> bool:

@@ -19,7 +19,6 @@ from typing import Any
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Selection
-from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import configure
 from tests.faults import impatient, oracle
@@ -27,6 +26,7 @@ from tests.faults.kept import Kept, keeping
 from tests.faults.proxy import Proxy, proxying
 from tests.faults.witness import Witness, witnessing
 from tests.support import make
+from tests.support.eventually import NotInTime, eventually
 from tests.support.kubectl import Kubectl
 
 HOST = "triton-mms"
@@ -72,7 +72,7 @@ class Scene:
         """Have no host and no model, and nothing of theirs."""
         await self.do("delete", "isvc,tm", "--all")
         ours = ("Deployment", "ConfigMap", "Service", "Ingress", "Pod")
-        await until(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], 60)
+        await eventually(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], limit=60)
 
     async def change(self) -> None:
         """Make room, and change a placed model; add one that waits."""
@@ -84,8 +84,8 @@ class Scene:
         began = time.monotonic()
         await self._witnessed()
         try:
-            await until(lambda: self._is_furnished() and not self._wrong(aside), limit)
-        except TimeoutError:
+            await eventually(lambda: self._is_furnished() and not self._wrong(aside), limit=limit)
+        except NotInTime:
             wrong = self._wrong(aside)
             raise AssertionError(f"not right after {limit:g} s: {'; '.join(wrong)}") from None
         return time.monotonic() - began
@@ -136,7 +136,7 @@ class Scene:
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             listing = await self.client.list(kind, Selection(self.kubectl.namespace))
             there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
-            await until(partial(self._knows, kind, there), 30)
+            await eventually(partial(self._knows, kind, there), limit=30)
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
         world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)

@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
@@ -26,11 +25,12 @@ from manyserve.webhook.secret import SECRET as SECRETS
 from manyserve.webhook.secret import read as read_secret
 from manyserve.webhook.secret import write
 from manyserve.webhook.settings import WebhookSettings
-from tests.contract.stage import configure, soon
+from tests.contract.stage import configure
 from tests.faults.askers import CONNECTORS, RATE, Asked, asking
 from tests.faults.impatient import LOOKS
 from tests.faults.scene import LONG
 from tests.support import make
+from tests.support.eventually import SLOW_PAUSE, eventually, eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, Refused
 from tests.support.programs import WEBHOOK
@@ -118,17 +118,17 @@ async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) 
         found = read_secret(data)
         return data != changed and found is not None and await _served(webhook) == _text(found.leaf)
 
-    await _until(is_healed, f"{what}: it is healed")
+    await eventually(is_healed, f"{what}: it is healed", LIMIT, SLOW_PAUSE)
 
 
 async def _goes_on(asked: Asked) -> None:
     """Have users ask a moment longer: who hears late of the last change connects after it."""
     creates, connections = asked.answered, asked.connected
-    await _until(
-        lambda: _true(
-            (asked.answered > creates + 100 and asked.connected > connections + 2 * CONNECTORS) or asked.refused
-        ),
+    await eventually(
+        lambda: (asked.answered > creates + 100 and asked.connected > connections + 2 * CONNECTORS) or asked.refused,
         "there is a load",
+        LIMIT,
+        SLOW_PAUSE,
     )
 
 
@@ -138,7 +138,7 @@ async def test_fault_17_a_bundle_that_was_emptied_refuses_creates_until_the_webh
     async with _asked(api_server, kubectl, tmp_path) as webhook:
         wanted = await asyncio.to_thread(lambda: webhook.authority)
         began = await _refused_without_a_bundle(kubectl, webhook)
-        await soon(lambda: _refusal(kubectl) == "", "creates are let in again", LIMIT)
+        await eventually_in_thread(lambda: _refusal(kubectl) == "", "creates are let in again", LIMIT)
         figures.take("17 caBundle emptied: seconds until creates are let in", time.monotonic() - began, "s", below=12)
         assert await asyncio.to_thread(lambda: webhook.authority) == wanted
 
@@ -205,13 +205,13 @@ async def _kept(webhook: Webhook, change: Callable[[], object]) -> None:
     """Have something bad in the folder: it is counted, and the old pair is served."""
     before, counted = await _served(webhook), _errors(webhook)
     change()
-    await soon(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
+    await eventually_in_thread(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
     assert await _served(webhook) == before
 
 
 async def _taken(webhook: Webhook, change: Callable[[], object], pair: Pair) -> None:
     change()
-    await _until(lambda: _serves(webhook, pair), "the new pair is served")
+    await eventually(lambda: _serves(webhook, pair), "the new pair is served", LIMIT, SLOW_PAUSE)
 
 
 def _errors(webhook: Webhook) -> float:
@@ -230,14 +230,3 @@ async def _served(webhook: Webhook) -> str:
 
 def _text(pair: Pair) -> str:
     return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pair.certificate.decode()))
-
-
-async def _until(look: Callable[[], Any], what: str, limit: float = LIMIT) -> None:
-    end = time.monotonic() + limit
-    while not await look():
-        assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        await asyncio.sleep(0.1)
-
-
-async def _true(holds: object) -> bool:
-    return bool(holds)

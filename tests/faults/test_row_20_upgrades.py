@@ -20,11 +20,11 @@ import pytest
 from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import Selection
-from tests.cluster.waiting import until
 from tests.faults import releases
 from tests.faults.faults import CONFIG
 from tests.faults.releases import FIRST, host_and_models, install, published
 from tests.faults.scene import HOST, Scene
+from tests.support.eventually import eventually
 from tests.support.figures import Figures
 from tests.support.kserve_forms import PERMISSIVE, TODAY, drop_finalizers
 from tests.support.kubectl import Refused, condition
@@ -72,7 +72,7 @@ async def test_fault_20_under_crds_of_ours_that_prune_nothing_is_written_and_tod
         before = await _versions(scene)
         scene.operator.may_start.set()
         log = scene.folder / "operator.log"
-        await until(lambda: "prunes unknown fields" in log.read_text(), 30)
+        await eventually(lambda: "prunes unknown fields" in log.read_text(), limit=30)
         await scene.quiet()
         assert await _versions(scene) == before
         assert await asyncio.to_thread(_readiness, scene) != "ok"
@@ -93,7 +93,7 @@ async def _older(scene: Scene, crds: str) -> AsyncIterator[None]:
     """Have the CRDs of an older release and no operator; today's CRDs again afterwards, and no finalizers."""
     scene.operator.may_start.clear()
     scene.operator.kill()
-    await until(lambda: scene.operator.now is None, 30)
+    await eventually(lambda: scene.operator.now is None, limit=30)
     await install(scene, crds)
     try:
         yield
@@ -118,7 +118,7 @@ async def _right_after_a_restart(scene: Scene) -> float:
     starts = scene.operator.starts
     scene.operator.may_start.set()
     scene.operator.kill()
-    await until(lambda: scene.operator.starts > starts, 30)
+    await eventually(lambda: scene.operator.starts > starts, limit=30)
     await scene.operator.ready()
     await scene.right()
     return time.monotonic() - began

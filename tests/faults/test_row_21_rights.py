@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from manyserve.api import names
-from tests.contract.stage import soon
 from tests.faults.faults import CONFIG
 from tests.faults.rights import NAME, Right, given, used, with_shipped_rights
 from tests.faults.scene import HOST, Scene
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, Refused, condition
 
@@ -75,11 +75,11 @@ async def _do_all_that_takes_a_right(scene: Scene) -> None:
     await scene.change()
     await _configure(scene, WITH_A_GATEWAY)
     await _stands(scene, "httproute")
-    await soon(lambda: not scene.kubectl.list("ingress"), "the Ingress goes", 60)
+    await eventually_in_thread(lambda: not scene.kubectl.list("ingress"), "the Ingress goes", 60)
     await _configure(scene, {})
-    await soon(lambda: not scene.kubectl.list("httproute"), "the HTTPRoute goes", 60)
+    await eventually_in_thread(lambda: not scene.kubectl.list("httproute"), "the HTTPRoute goes", 60)
     await scene.apply(make.host_object(minReplicas=1, maxReplicas=1))
-    await soon(lambda: not scene.kubectl.list("hpa,pdb"), "what one replica does not need goes", 60)
+    await eventually_in_thread(lambda: not scene.kubectl.list("hpa,pdb"), "what one replica does not need goes", 60)
     await scene.right()
 
 
@@ -88,16 +88,18 @@ async def _a_model_of_an_earlier_release(scene: Scene, name: str) -> None:
     owner = {"apiVersion": f"{names.GROUP}/v1beta1", "kind": "InferenceService", "name": HOST, "uid": uid}
     patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
     await scene.do("patch", "tm", name, "--type=merge", "-p", patch)
-    await soon(
+    await eventually_in_thread(
         lambda: "ownerReferences" not in scene.kubectl.get("tm", name)["metadata"], "the reference is removed", 60
     )
 
 
 async def _a_host_that_is_deleted_with_its_model(scene: Scene) -> None:
     await scene.apply(make.host_object("other"), make.model_object("of-other", host="other"))
-    await soon(lambda: "placedBy" in scene.kubectl.get("tm", "of-other").get("status", {}), "it is placed", 60)
+    await eventually_in_thread(
+        lambda: "placedBy" in scene.kubectl.get("tm", "of-other").get("status", {}), "it is placed", 60
+    )
     await scene.do("delete", "isvc", "other")
-    await soon(lambda: not scene.kubectl.exists("tm", "of-other"), "the operator deletes the model", 60)
+    await eventually_in_thread(lambda: not scene.kubectl.exists("tm", "of-other"), "the operator deletes the model", 60)
 
 
 async def _configure(scene: Scene, ingress: dict[str, str]) -> None:
@@ -107,7 +109,7 @@ async def _configure(scene: Scene, ingress: dict[str, str]) -> None:
 
 async def _stands(scene: Scene, kinds: str) -> None:
     count = kinds.count(",") + 1
-    await soon(lambda: len(scene.kubectl.list(kinds)) == count, f"there are {kinds}", 60)
+    await eventually_in_thread(lambda: len(scene.kubectl.list(kinds)) == count, f"there are {kinds}", 60)
 
 
 async def test_fault_21_a_right_that_is_taken_away_is_named_and_holds_up_nothing_else(
@@ -118,13 +120,17 @@ async def test_fault_21_a_right_that_is_taken_away_is_named_and_holds_up_nothing
         role = next(each for each in roles if each["kind"] == "ClusterRole")
         await _allow(scene, role, without=("patch", "services"))
         await scene.apply(make.host_object("other"))
-        await soon(lambda: 'cannot patch resource "services"' in _says(scene, "other"), "the verb is named", 60)
+        await eventually_in_thread(
+            lambda: 'cannot patch resource "services"' in _says(scene, "other"), "the verb is named", 60
+        )
         assert _says(scene, HOST) == ""
         await scene.change()
         await scene.right(aside="other")
         began = time.monotonic()
         await _allow(scene, role)
-        await soon(lambda: scene.kubectl.exists("service", "other"), "with the right the Service is made", 90)
+        await eventually_in_thread(
+            lambda: scene.kubectl.exists("service", "other"), "with the right the Service is made", 90
+        )
         figures.take("21 a verb is allowed again: seconds until it is used", time.monotonic() - began, "s")
         await scene.do("delete", "isvc", "other")
         await scene.right()
@@ -138,7 +144,7 @@ async def _allow(scene: Scene, role: Manifest, without: Right | None = None) -> 
         for rule in role["rules"]
     ]
     await asyncio.to_thread(scene.kubectl.apply, role | {"rules": rules})
-    await soon(lambda: _may_patch_services(scene) is (without is None), "the role is in force")
+    await eventually_in_thread(lambda: _may_patch_services(scene) is (without is None), "the role is in force")
 
 
 def _may_patch_services(scene: Scene) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-from tests.contract.stage import soon
 from tests.faults.scene import HOST, Scene
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, condition
 
@@ -17,12 +17,16 @@ from tests.support.kubectl import Manifest, condition
 async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(scene: Scene, figures: Figures) -> None:
     await _has_quota(scene, services=0, pods=0)
     await scene.apply(make.host_object(), make.model_object("one"))
-    await soon(lambda: _says(scene, "ApplyFailed", "exceeded quota: few", "services=1"), "the Service is refused", 60)
+    await eventually_in_thread(
+        lambda: _says(scene, "ApplyFailed", "exceeded quota: few", "services=1"), "the Service is refused", 60
+    )
     await _has_quota(scene, services=1, pods=0)
     began = time.monotonic()
-    await soon(lambda: _says(scene, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60)
+    await eventually_in_thread(
+        lambda: _says(scene, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60
+    )
     figures.take("22 a quota lets a child in: seconds until it is made", time.monotonic() - began, "s")
-    await soon(lambda: _waits(scene, "one"), "its model is told that it waits for the host")
+    await eventually_in_thread(lambda: _waits(scene, "one"), "its model is told that it waits for the host")
     await _has_quota(scene, services=1, pods=1)
     figures.take("22 a quota lets pods in: seconds until all is right", await scene.right(), "s")
     await scene.judge()
@@ -34,7 +38,9 @@ async def test_fault_22_in_a_restricted_namespace_pods_are_let_in_unless_a_limit
     await scene.do("label", "namespace", scene.kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     await scene.apply(_limit_range(max={"memory": "1Gi"}))
     await scene.apply(make.host_object(memory="2Gi"), make.model_object("one"))
-    await soon(lambda: _says(scene, "FailedCreate", "maximum memory usage per Container is 1Gi"), "why no pod is made")
+    await eventually_in_thread(
+        lambda: _says(scene, "FailedCreate", "maximum memory usage per Container is 1Gi"), "why no pod is made"
+    )
     adjusting = {"memory": "100Mi", "cpu": "10m"}
     await scene.apply(_limit_range(max={"memory": "2Gi"}, default=adjusting, defaultRequest=adjusting))
     figures.take("22 a LimitRange lets pods in: seconds until all is right", await scene.right(), "s")
@@ -48,7 +54,9 @@ async def _has_quota(scene: Scene, **hard: int) -> None:
     await scene.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": wanted}}
     )
-    await soon(lambda: scene.kubectl.get("quota", "few").get("status", {}).get("hard") == wanted, "it is in force")
+    await eventually_in_thread(
+        lambda: scene.kubectl.get("quota", "few").get("status", {}).get("hard") == wanted, "it is in force"
+    )
 
 
 def _limit_range(**limits: dict[str, str]) -> Manifest:

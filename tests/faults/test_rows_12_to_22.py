@@ -8,13 +8,12 @@ import time
 
 from manyserve.api import names
 from manyserve.cluster import kinds
-from tests.cluster.waiting import until
-from tests.contract.stage import soon
 from tests.faults import faults, oracle
 from tests.faults.credentials import Tokens
 from tests.faults.faults import CONFIG
 from tests.faults.scene import HOST, LONG, Scene
 from tests.support import make
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import condition
 
@@ -26,13 +25,15 @@ async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again
     scene: Scene, figures: Figures
 ) -> None:
     await scene.apply(make.model_object("one"), make.model_object("two"))
-    await soon(lambda: _reason(scene, "one") == "InferenceServiceNotFound", "the model says what it waits for")
+    await eventually_in_thread(
+        lambda: _reason(scene, "one") == "InferenceServiceNotFound", "the model says what it waits for"
+    )
     for _ in range(50 if LONG else 5):
         await scene.apply(make.host_object())
         await scene.do("delete", "isvc", HOST, "--wait=false")
     await scene.apply(make.host_object(), make.model_object("one"), make.model_object("two"))
     figures.take(f"13 a host deleted and made again at once: {AGAIN}", await scene.right(), "s")
-    await soon(lambda: _owners(scene) == {_uid(scene)}, "all children belong to the last host", 90)
+    await eventually_in_thread(lambda: _owners(scene) == {_uid(scene)}, "all children belong to the last host", 90)
     await scene.right()
     await scene.judge()
 
@@ -45,7 +46,7 @@ async def test_fault_14_a_config_edited_by_hand_is_put_back(scene: Scene, figure
     for what, text in (("emptied", "[]"), ("edited", placed.replace("cifar10", "another").replace('"one"', '"ghost"'))):
         await scene.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": text}}))
         began = time.monotonic()
-        await soon(lambda: _models_json(scene) == placed, f"{what} by hand, it is put back as it was")
+        await eventually_in_thread(lambda: _models_json(scene) == placed, f"{what} by hand, it is put back as it was")
         figures.take(f"14 models.json {what} by hand: {AGAIN}", time.monotonic() - began, "s")
     await scene.right()
     await scene.quiet()
@@ -68,10 +69,10 @@ async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(scene: S
     assert (_replicas(scene), _are_ours(scene)) == (3, False)
     await scene.apply(make.host_object(minReplicas=2, maxReplicas=2))
     began = time.monotonic()
-    await soon(lambda: _replicas(scene) == 2, "without an autoscaler the number is the host's")
+    await eventually_in_thread(lambda: _replicas(scene) == 2, "without an autoscaler the number is the host's")
     figures.take("14 replicas without an autoscaler: seconds until they are the host's", time.monotonic() - began, "s")
     await scene.do("scale", "deployment", DEPLOYMENT, "--replicas=4")
-    await soon(lambda: _replicas(scene) == 2, "and stays the host's")
+    await eventually_in_thread(lambda: _replicas(scene) == 2, "and stays the host's")
     assert _are_ours(scene)
     await scene.right()
     await scene.judge()
@@ -117,7 +118,7 @@ async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gon
     began = time.monotonic()
     name = scene.kubectl.namespace
     await scene.do("delete", "namespace", name, "--wait=false")
-    await soon(lambda: not scene.kubectl.exists("namespace", name), "the namespace is gone", 120)
+    await eventually_in_thread(lambda: not scene.kubectl.exists("namespace", name), "the namespace is gone", 120)
     figures.take("19 namespace deleted in mid-work: seconds until it is gone", time.monotonic() - began, "s")
     before = len(scene.proxy.writes())
     await asyncio.sleep(10 if LONG else 4)
@@ -132,7 +133,7 @@ async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(scen
     tokens.use(scene.folder / "operator.kubeconfig")
     starts = scene.operator.starts
     scene.operator.kill()
-    await until(lambda: scene.operator.starts > starts, 30)
+    await eventually(lambda: scene.operator.starts > starts, limit=30)
     await scene.operator.ready()
     await scene.furnish()
     await tokens.next()
@@ -149,7 +150,7 @@ async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(scene: Scen
     await scene.do("create", "service", "clusterip", HOST, "--tcp=80:80")
     await scene.do("label", "service", HOST, f"{oracle.STRANGER}=yes")
     await scene.apply(make.host_object(), make.model_object("one"))
-    await soon(lambda: "does not belong" in _host_says(scene), "the host says whose name it is")
+    await eventually_in_thread(lambda: "does not belong" in _host_says(scene), "the host says whose name it is")
     await scene.quiet()
     assert oracle.strangers_are_left_alone(scene.witness.history) == []
     await scene.do("delete", "service", HOST)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.contract.stage import soon
 from tests.faults.hooks import Answer, hang, registered, serving, talk_html
 from tests.faults.scene import Scene
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Refused, condition
 from tests.support.programs import free_port
@@ -35,8 +35,10 @@ async def test_fault_15_with_fail_a_webhook_that_is_down_refuses_creates_and_not
 async def test_fault_15_with_ignore_a_bad_object_has_a_condition_and_the_others_are_served(scene: Scene) -> None:
     async with registered(scene, free_port(), "Ignore"):
         await scene.apply(make.host_object(), make.model_object("one"), make.model_object("bad", framework="abacus"))
-        await soon(lambda: _ready(scene, "bad").get("reason") == "FrameworkNotSupported", "the bad one says why")
-        await soon(lambda: _ready(scene, "one").get("status") == "True", "the good one answers")
+        await eventually_in_thread(
+            lambda: _ready(scene, "bad").get("reason") == "FrameworkNotSupported", "the bad one says why"
+        )
+        await eventually_in_thread(lambda: _ready(scene, "one").get("status") == "True", "the good one answers")
     assert "abacus" in (await asyncio.to_thread(_ready, scene, "bad"))["message"]
 
 

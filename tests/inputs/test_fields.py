@@ -13,7 +13,7 @@ from tests.inputs.refusals import furnish, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 FRAMEWORK = "spec.model.framework"
 WORD = "must be one word in lower case, such as pytorch, tensorflow or onnx"

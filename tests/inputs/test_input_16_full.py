@@ -14,10 +14,11 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.slots import Slots
 from manyserve.plan.model_config import AT_MOST, text_of
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.faults import oracle
 from tests.faults.witness import Witness, witnessing
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 MODELS = 720
@@ -56,13 +57,13 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(memory="64Gi"))
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     uris = (f"gs://bucket/{noise(number)}"[:LONGEST_URI] for number in range(MODELS))
     models = [make.model_object(f"m-{number:04d}", memory="1Mi", uri=uri) for number, uri in enumerate(uris)]
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
     async with witnessing(client, namespace) as witness:
         await Slots().do([partial(create, client, each) for each in wanted])
-        await soon(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
+        await eventually_in_thread(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
         waiting = waiting_for_room(witness) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
         assert set(waiting.values()) == {FULL}
@@ -73,7 +74,7 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
         assert host["message"] == (f"{len(waiting)} models are not placed: models.json holds at most {AT_MOST}")
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
-        await soon(
+        await eventually_in_thread(
             lambda: len(waiting_for_room(witness) or {}) == len(waiting) - 2, "two take the room of two that left", 60
         )
     assert oracle.always(witness.history) == []

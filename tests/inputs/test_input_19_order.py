@@ -8,10 +8,11 @@ from pathlib import Path
 import yaml
 
 from manyserve.cluster.client import KubeHttp
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.faults import oracle
 from tests.faults.witness import Witness, witnessing
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 OBJECTS = 500
@@ -40,11 +41,13 @@ async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
     async with witnessing(client, stage.kubectl.namespace) as witness:
         applied = asyncio.create_task(asyncio.to_thread(stage.kubectl, "apply", "--server-side", "-f", str(tmp_path)))
         first = models[-1]["metadata"]["name"]
-        await soon(lambda: stage.kubectl.exists("tm", first), "the models come first")
-        await soon(lambda: stage.ready("tm", first).get("reason") == "InferenceServiceNotFound", "they wait")
+        await eventually_in_thread(lambda: stage.kubectl.exists("tm", first), "the models come first")
+        await eventually_in_thread(
+            lambda: stage.ready("tm", first).get("reason") == "InferenceServiceNotFound", "they wait"
+        )
         assert not stage.kubectl.exists("isvc", HOST)
         await applied
-        await soon(lambda: how_many_are_ready(witness) == OBJECTS, "all 500 are ready", 60)
-        await soon(lambda: how_many_are_placed(witness) == OBJECTS - 1, "all models name the host", 60)
+        await eventually_in_thread(lambda: how_many_are_ready(witness) == OBJECTS, "all 500 are ready", 60)
+        await eventually_in_thread(lambda: how_many_are_placed(witness) == OBJECTS - 1, "all models name the host", 60)
     assert oracle.always(witness.history) == []
     assert len(stage.kubelet.configs) < OBJECTS / 20, "models.json is written a few times"

@@ -11,11 +11,12 @@ import asyncio
 from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.faults import oracle
 from tests.faults.oracle import Revision, entries
 from tests.faults.witness import witnessing
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 TIMES = 100
@@ -43,7 +44,7 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))
-    await soon(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
     async with witnessing(client, namespace) as witness:
         for number in range(TIMES):
             metadata = {"name": NAME, "namespace": namespace}
@@ -51,7 +52,7 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
             await asyncio.sleep(LIVES[number % len(LIVES)])
             if number < TIMES - 1:
                 await client.delete(kinds.TRAINED_MODEL, namespace, NAME)
-        await soon(lambda: stage.ready("tm", NAME).get("status") == "True", "the last one answers", 40)
+        await eventually_in_thread(lambda: stage.ready("tm", NAME).get("status") == "True", "the last one answers", 40)
         config = stage.kubectl.get("configmap", names.model_config(HOST))
         assert {each.model_name: each.model_spec.storage_uri for each in entries(config)} == {
             NAME: f"gs://bucket/{TIMES - 1}",

@@ -11,7 +11,7 @@ from tests.inputs.refusals import furnish, lines_about, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import DENIED, Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 PATH = "spec.model.memory"
 HOST_PATH = "spec.predictor.triton.resources.limits"

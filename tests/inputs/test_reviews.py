@@ -10,7 +10,7 @@ import pytest
 
 from tests.inputs.door import Door
 from tests.support import make
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 MODEL = make.model_object()
 

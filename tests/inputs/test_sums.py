@@ -13,7 +13,7 @@ from tests.inputs.refusals import furnish, refusal
 from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
 from tests.support import make
 from tests.support.webhook import Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 MANY, EACH = 10_000, 900_000_000_000_001
 """No float holds the sum of so many, nor of half of them, to the byte."""

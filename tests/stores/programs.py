@@ -17,7 +17,7 @@ import pytest
 from localcluster.lock import lock
 from localcluster.paths import HERE, binary, cache
 from localcluster.tools import TOOLS
-from tests.support.kubectl import eventually
+from tests.support.eventually import eventually_sync
 
 AZURITE = HERE / "tools" / "azurite"
 KEY, SECRET = "test-key", "test-secret"
@@ -72,7 +72,7 @@ def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, st
     with (folder / "log").open("wb") as log:
         program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
     try:
-        eventually(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
+        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
         assert program.poll() is None, (folder / "log").read_text()
         yield
     finally:

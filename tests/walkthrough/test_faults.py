@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.things import (
     answers,
@@ -31,7 +32,7 @@ def test_a_killed_server_is_told_and_its_models_come_back(cluster: Cluster, kube
     wait_not_ready(kubectl, "tm", "a")
     for name in ("a", "b"):
         wait_ready(kubectl, "tm", name)
-        assert eventually(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
+        assert eventually_sync(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
 
 
 def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: Cluster, kubectl: Kubectl) -> None:
@@ -46,12 +47,12 @@ def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: C
         statuses = {each["name"]: each for each in pod_of(kubectl)["status"]["containerStatuses"]}
         return bool(statuses["agent"]["restartCount"] == 1 and statuses["agent"]["ready"])
 
-    eventually(restarted, "the agent is back", 60)
+    eventually_sync(restarted, "the agent is back", 60)
     wait_ready(kubectl, "tm", "a")
     assert answers(cluster, kubectl, "a")
     assert processes(uid, "triton_python_backend_stub") == before, "the model was loaded again"
     kubectl("delete", "tm", "a")
-    eventually(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
+    eventually_sync(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
 
 
 def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: Cluster, kubectl: Kubectl) -> None:
@@ -84,7 +85,7 @@ def test_a_broken_configuration_is_left_aside_and_said(cluster: Cluster, kubectl
     wait_ready(kubectl, "isvc", "mms")
     try:
         system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", '{"data":{"ingress":"{"}}')
-        eventually(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
+        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
     finally:
         system(
             "patch",

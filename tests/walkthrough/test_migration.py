@@ -19,8 +19,9 @@ from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE, HOST_FINALIZERS
 from tests.support import kserve_children as kserve
 from tests.support.document import headings, script
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures, reports
-from tests.support.kubectl import Kubectl, Manifest, eventually
+from tests.support.kubectl import Kubectl, Manifest
 from tests.walkthrough.asking import asking
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.conftest import ROOT
@@ -171,7 +172,7 @@ def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_los
         gone(kubectl, f"isvc/{SINGLE}", f"deployment/{SINGLE}-predictor")
         go_back(page, played, host)
         alone = asked.count
-        eventually(lambda: asked.count > alone + RATE, "KServe's pods alone answer")
+        eventually_sync(lambda: asked.count > alone + RATE, "KServe's pods alone answer")
     del before[SINGLE]
     assert identities(kubectl) == before
     unmanaged.take("seconds of the migration of a host", seconds, "s", below=120)
@@ -261,7 +262,7 @@ def check_deletable(kubectl: Kubectl) -> None:
 def wait_answered(asked_for: list[urllib.request.Request]) -> None:
     """Wait until KServe's pods answer each request."""
     for each in asked_for:
-        eventually(lambda each=each: is_answered(each), f"{each.full_url} is answered")  # type: ignore[misc]
+        eventually_sync(lambda each=each: is_answered(each), f"{each.full_url} is answered")  # type: ignore[misc]
 
 
 def is_answered(request: urllib.request.Request) -> bool:

@@ -12,9 +12,10 @@ from functools import partial
 import pytest
 
 from manyserve.api_group import OWN
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.helm import Helm
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
+from tests.support.kubectl import Kubectl, Manifest, Refused
 from tests.walkthrough.cluster import ROOT, Cluster
 from tests.walkthrough.things import CIFAR, answers, wait_ready
 
@@ -43,7 +44,7 @@ def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_the
 def walk(cluster: Cluster, kubectl: Kubectl) -> None:
     """Apply the samples, ask both models, have two models refused, and delete the host."""
     for name in ("multi_model_triton", "trained_model", "simple_string"):
-        eventually(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
+        eventually_sync(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
     wait_ready(kubectl, "misvc", HOST)
     for model in ("cifar10", "simple-string"):
         wait_ready(kubectl, "mtm", model)
@@ -55,7 +56,7 @@ def walk(cluster: Cluster, kubectl: Kubectl) -> None:
     with pytest.raises(Refused, match="does not support framework sklearn"):
         kubectl.apply(model_of("wrong-framework", "sklearn"))
     kubectl("delete", "misvc", HOST)
-    eventually(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
+    eventually_sync(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.kubectl import Kubectl, condition
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.things import host, kill, model, wait_ready
 
@@ -27,7 +28,7 @@ def holder(system: Kubectl) -> str:
 
 def both(system: Kubectl) -> dict[str, str]:
     """Wait until both replicas are ready and one of them works."""
-    eventually(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
+    eventually_sync(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
     return operators(system)
 
 

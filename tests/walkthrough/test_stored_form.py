@@ -8,7 +8,8 @@ import urllib.request
 import pytest
 import yaml
 
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest, Refused
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.conftest import ROOT
 from tests.walkthrough.test_migration import STRINGS
@@ -58,10 +59,10 @@ def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
     assert kubectl.get("isvc", HOST)["spec"] == host["spec"], "the spec is never rewritten"
 
     kubectl("delete", "tm", "cifar10")
-    eventually(lambda: not answers(cluster, kubectl, "cifar10", on=HOST), "the model is unloaded")
+    eventually_sync(lambda: not answers(cluster, kubectl, "cifar10", on=HOST), "the model is unloaded")
     assert answers(cluster, kubectl, "simple-string", on=HOST)
     kubectl("delete", "isvc", HOST)
-    eventually(lambda: not kubectl.list("tm"), "the host's models go with it", 120)
+    eventually_sync(lambda: not kubectl.list("tm"), "the host's models go with it", 120)
 
 
 def _inferred(cluster: Cluster, kubectl: Kubectl) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kubectl import Kubectl, Manifest, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.things import CIFAR, answers, download, host, model, pod_of, wait_not_ready, wait_ready
 
@@ -70,7 +71,7 @@ def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_na
         assert answers(cluster, kubectl, "other")
     finally:
         kubectl("delete", "isvc", "mms", "--wait=false")
-        eventually(lambda: not kubectl.list("pod"), "the pods are gone", 90)
+        eventually_sync(lambda: not kubectl.list("pod"), "the pods are gone", 90)
         shutil.rmtree(claim)
 
 

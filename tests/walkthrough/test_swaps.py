@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from localcluster.paths import binary
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Kubectl
 from tests.walkthrough.cluster import Cluster
 from tests.walkthrough.things import (
     CIFAR,
@@ -53,7 +54,7 @@ def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbou
         start = time.monotonic()
         for number, place in enumerate(places[1:], 1):
             kubectl.apply(model("a", uri=place))
-            eventually(lambda n=number: _served(cluster, kubectl) == n, f"version {number} is served", 60)  # type: ignore[misc]
+            eventually_sync(lambda n=number: _served(cluster, kubectl) == n, f"version {number} is served", 60)  # type: ignore[misc]
         seconds = time.monotonic() - start
     wait_ready(kubectl, "tm", "a")
     figures.take("swap_seconds: from apply to the new version, mean of 20", seconds / SWAPS, "s")
@@ -73,15 +74,15 @@ def test_a_version_that_the_server_refuses_takes_nothing_from_who_asks_and_the_o
     with _attack(cluster, kubectl, "a", tmp_path) as asked:
         kubectl.apply(model("a", uri=bad))
         said = wait_not_ready(kubectl, "tm", "a", "LoadFailed")
-        eventually(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
+        eventually_sync(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
     assert "the version before still answers" in said["message"]
     assert "still answers" in kubectl("get", "tm", "-o", "wide")
     _judge(figures, "refused", asked)
     assert _served(cluster, kubectl) == 1
 
     kill(pod_of(kubectl)["metadata"]["uid"], "tritonserver")
-    eventually(lambda: not answers(cluster, kubectl, "a"), "the server is gone", 30)
-    eventually(lambda: answers(cluster, kubectl, "a"), "the version before is back", 90)
+    eventually_sync(lambda: not answers(cluster, kubectl, "a"), "the server is gone", 30)
+    eventually_sync(lambda: answers(cluster, kubectl, "a"), "the version before is back", 90)
     assert _served(cluster, kubectl) == 1
     kubectl.apply(model("a", uri=_version(cluster, kubectl, 3)))
     wait_ready(kubectl, "tm", "a")
@@ -137,7 +138,7 @@ def _attack(cluster: Cluster, kubectl: Kubectl, name: str, folder: Path) -> Iter
         attack.stdin.write(target)
         attack.stdin.close()
         try:
-            eventually(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
+            eventually_sync(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
             yield report
         finally:
             os.kill(attack.pid, signal.SIGINT)

@@ -8,7 +8,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from tests.support.kubectl import Kubectl, Manifest, condition, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest, condition
 from tests.walkthrough.cluster import Cluster
 
 CIFAR = "gs://kfserving-examples/models/torchscript/cifar10"
@@ -40,7 +41,9 @@ def model(
 
 def wait_ready(kubectl: Kubectl, kind: str, name: str, limit: int = 120) -> Manifest:
     """Wait until the object is Ready, and return it; fail with what it says."""
-    eventually(lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit)
+    eventually_sync(
+        lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit
+    )
     return kubectl.get(kind, name)
 
 
@@ -51,7 +54,7 @@ def wait_not_ready(kubectl: Kubectl, kind: str, name: str, reason: str = "", lim
         seen = condition(kubectl.get(kind, name))
         return seen if seen.get("status") == "False" and reason in ("", seen.get("reason")) else None
 
-    return eventually(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
+    return eventually_sync(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
 
 
 def pod_of(kubectl: Kubectl, name: str = "mms") -> Manifest:

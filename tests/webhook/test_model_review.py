@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support import uris
+from tests.support.clock import FakeClock
 from tests.support.make import host_object, model_object
-from tests.webhook.make import Clock, ask, cache_of, changed, leaving, message, waiting, warnings
+from tests.webhook.reviews import ask, cache_of, changed, leaving, message, waiting, warnings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 FIRST = model_object("cifar10")
@@ -194,7 +195,7 @@ def test_a_dry_run_gets_the_same_answer_and_leaves_no_trace() -> None:
 
 
 def test_a_reservation_ends_when_the_model_is_seen_or_after_ten_seconds() -> None:
-    clock = Clock()
+    clock = FakeClock()
     cache = cache_of(host_object(memory="1Gi"), clock=clock)
     assert ask(cache, FIRST).allowed
     changed(cache, waiting(FIRST))

@@ -25,8 +25,9 @@ from manyserve.webhook.listener import Listener
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.tls import BadPairError, LiveTls
+from tests.support.eventually import eventually
 from tests.support.make import host_object, model_object
-from tests.webhook.make import cache_of, eventually, review_of
+from tests.webhook.reviews import cache_of, review_of
 
 NAMES = ("localhost",)
 ISSUED = ensure(None, NAMES, datetime.now(UTC))
@@ -209,8 +210,8 @@ async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
     await asyncio.sleep(0.2)
     assert (await running.post(review_of(model_object())))[0] == 200
-    await eventually(lambda: all(map(closed_by_peer, connections)))
-    await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
+    await eventually(lambda: all(map(closed_by_peer, connections)), limit=10)
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before, limit=10)
     for each in connections:
         each.close()
     await listener.stop()

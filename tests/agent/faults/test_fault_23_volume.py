@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -80,7 +81,7 @@ async def test_fault_23_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: P
 
 async def test_fault_23_an_agent_that_starts_on_a_full_volume_serves_what_is_there(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     await pod.stop()
     size = os.statvfs(pod.root)
     (pod.root / "filler").write_bytes(bytes(size.f_bavail * size.f_frsize))
@@ -92,7 +93,7 @@ async def test_fault_23_an_agent_that_starts_on_a_full_volume_serves_what_is_the
 
 async def test_fault_23_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     pod.bucket.put("b")
     remount("ro")
     pod.config.write(entry("a"), entry("b"))
@@ -106,11 +107,11 @@ async def test_fault_23_a_server_that_restarts_over_a_read_only_volume_gets_its_
     pod: Pod, remount: Remount
 ) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     await pod.stop()
     remount("ro")
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.triton.served == {"a": "a"})
+    await eventually(lambda: pod.triton.served == {"a": "a"}, limit=30)
     await pod.shows(a="Loaded")
     assert pod.agent.board.report.settled

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -14,7 +15,7 @@ async def test_fault_25_a_server_that_restarts_gets_its_models_back_without_a_co
     await pod.running("a", "b")
     gets = len(pod.bucket.gets)
     await pod.server_stops()
-    await eventually(lambda: not pod.agent.board.report.server_ready)
+    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
     await pod.shows(a="Loading", b="Loading")
     await pod.server_starts()
     await pod.shows(a="Loaded", b="Loaded")
@@ -24,7 +25,7 @@ async def test_fault_25_a_server_that_restarts_gets_its_models_back_without_a_co
 async def test_fault_25_a_restart_of_the_server_between_two_looks_is_noticed(pod: Pod) -> None:
     await pod.running("a")
     pod.triton.forget()
-    await eventually(lambda: pod.triton.loads("a") == 2)
+    await eventually(lambda: pod.triton.loads("a") == 2, limit=30)
     await pod.shows(a="Loaded")
 
 
@@ -42,7 +43,7 @@ async def test_fault_25_a_server_that_answers_nothing_else_for_a_while_loses_no_
 
     await pod.server_stops()
     await pod.server_starts(refusing)
-    await eventually(lambda: not pod.agent.board.report.server_ready)
+    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
     pod.bucket.put("b")
     pod.config.write(entry("a"), entry("b"))
     await pod.shows(a="Loading", b="Loading")
@@ -81,6 +82,6 @@ async def test_fault_25_a_model_that_the_server_has_forgotten_is_removed_without
     pod.config.write(entry("b"))
     await pod.start()
     await pod.shows(b="Loaded")
-    await eventually(lambda: [path.name for path in (pod.root / "models").iterdir()] == ["b"])
+    await eventually(lambda: [path.name for path in (pod.root / "models").iterdir()] == ["b"], limit=30)
     await asyncio.wait_for(pod.stop(), 5)
     assert not pod.triton.torn

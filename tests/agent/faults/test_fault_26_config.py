@@ -7,23 +7,24 @@ import os
 import pytest
 
 from manyserve.api.modelconfig import Entry, content_hash, dump
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 async def in_force(pod: Pod) -> None:
     """Wait until the agent has read the config that is there, and has decided on it."""
-    await eventually(lambda: pod.agent.board.report.config == content_hash(pod.config.path.read_bytes()))
+    await eventually(lambda: pod.agent.board.report.config == content_hash(pod.config.path.read_bytes()), limit=30)
 
 
 async def test_fault_26_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("b", "b")
     pod.config.write(entry("a", "gs://bucket/models/b"))
-    await eventually(lambda: pod.triton.served["a"] == "b")
+    await eventually(lambda: pod.triton.served["a"] == "b", limit=30)
     pod.config.write(entry("a"))
-    await eventually(lambda: pod.triton.served["a"] == "a")
+    await eventually(lambda: pod.triton.served["a"] == "a", limit=30)
     await pod.shows(a="Loaded")
 
 
@@ -49,7 +50,9 @@ async def test_fault_26_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> N
         pod.config.write(*choices[turn % 4])
         await asyncio.sleep(0.005)
     pod.config.write(entry("a", "gs://bucket/models/c"), entry("b"))
-    await eventually(lambda: pod.triton.served == {"a": "c", "b": "b"} and set(pod.states().values()) == {"Loaded"})
+    await eventually(
+        lambda: pod.triton.served == {"a": "c", "b": "b"} and set(pod.states().values()) == {"Loaded"}, limit=30
+    )
     assert not pod.triton.torn
 
 
@@ -82,4 +85,4 @@ async def test_fault_26_a_file_that_changes_without_a_sign_is_read_all_the_same(
     path.write_text(dump([entry("b")]))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     await pod.shows(b="Loaded")
-    await eventually(lambda: list(pod.triton.served) == ["b"])
+    await eventually(lambda: list(pod.triton.served) == ["b"], limit=30)

@@ -15,7 +15,8 @@ from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedErro
 from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sync import ServerModel, ServerState
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
