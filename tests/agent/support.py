@@ -49,6 +49,16 @@ class Counted:
         self.lies += count
 
 
+class CancelOnArrival(Counted):
+    """Cancels a download when its first bytes arrive."""
+
+    task: asyncio.Task[None]
+
+    def arrived(self, count: int) -> None:
+        super().arrived(count)
+        self.task.cancel()
+
+
 def newest(folder: Path) -> int:
     return max(path.stat().st_mtime_ns for path in (folder, *folder.rglob("*")))
 

@@ -22,7 +22,7 @@ DIGEST = "a" * 64
 NEVER = 3600.0
 
 
-class Asked:
+class FakeIndex:
     """Answers with the number of the question, as soon as it may."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ async def running(found: Looks[int], after: Callable[[], None] = lambda: None) -
 
 
 async def test_all_who_ask_while_a_look_is_under_way_share_the_next_one() -> None:
-    asked = Asked()
+    asked = FakeIndex()
     asked.may.clear()
     found = Looks(asked)
     async with running(found):
@@ -63,7 +63,7 @@ async def test_all_who_ask_while_a_look_is_under_way_share_the_next_one() -> Non
 
 async def test_a_look_that_nobody_waits_for_comes_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "_LONGEST_REST", 0.0)
-    asked, after = Asked(), list[int]()
+    asked, after = FakeIndex(), list[int]()
     task = asyncio.create_task(Looks(asked).run(0.01, lambda: after.append(asked.count)))
     await eventually(lambda: asked.count >= 3, limit=30)
     assert after[:2] == [1, 2]
@@ -71,7 +71,7 @@ async def test_a_look_that_nobody_waits_for_comes_at_its_time(monkeypatch: pytes
 
 
 async def test_a_failed_look_is_told_to_those_who_wait_and_the_next_one_comes() -> None:
-    asked = Asked()
+    asked = FakeIndex()
     asked.gone = True
     found = Looks(asked)
     async with running(found):

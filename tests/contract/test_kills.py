@@ -24,7 +24,7 @@ WRITES = 12
 """As many as it takes from nothing to a host with two models placed, and a little more."""
 
 
-class Mortal(KubeHttp):
+class KillingClient(KubeHttp):
     """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
 
     def __init__(self, client: KubeHttp, nth: int, *, dies: bool) -> None:
@@ -63,7 +63,7 @@ async def test_after_the_nth_write(kubectl: Kubectl, client: KubeHttp, nth: int,
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))
-        async with Mortal(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
+        async with KillingClient(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
             # a run that takes fewer writes ends without a kill
             await eventually_in_thread(
                 lambda: mortal.dead.is_set() or is_settled(kubectl), "the kill, or all is well", 30

@@ -26,7 +26,7 @@ from manyserve.operator.operator import Operator
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure, running
-from tests.faults.witness import Witness, witnessing
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
 from tests.support.control_plane import control_plane, new_namespace
 from tests.support.eventually import eventually_in_thread
@@ -392,18 +392,18 @@ def serves_hosts(site: Site) -> bool:
 async def test_a_burst_of_deletions_is_limited_and_counted(site: Site, client: KubeHttp) -> None:
     count = 3 * DELETIONS_PER_PLAN
     before = metrics.MODELS_DELETED._value.get()
-    async with site.operator(), witnessing(client, site.kubectl.namespace) as witness:
+    async with site.operator(), recording(client, site.kubectl.namespace) as recorder:
         await site.set_up(*(f"m-{number:03d}" for number in range(count)))
         await site.do("delete", "isvc", HOST)
-        await eventually_in_thread(lambda: len(gone(witness)) == count, "all are deleted", 60)
+        await eventually_in_thread(lambda: len(gone(recorder)) == count, "all are deleted", 60)
     assert metrics.MODELS_DELETED._value.get() - before == count
-    times = gone(witness)
+    times = gone(recorder)
     first_of_next = times[DELETIONS_PER_PLAN::DELETIONS_PER_PLAN]
     assert all(later - first > BURST_PERIOD / 2 for first, later in zip(times, first_of_next, strict=False))
     assert times[-1] - times[0] > BURST_PERIOD
 
 
-def gone(witness: Witness) -> list[float]:
+def gone(recorder: HistoryRecorder) -> list[float]:
     """Return when each model was deleted."""
     kind = kinds.TRAINED_MODEL.name
-    return sorted(each.at for each in witness.history if each.kind == kind and each.gone)
+    return sorted(each.at for each in recorder.history if each.kind == kind and each.gone)

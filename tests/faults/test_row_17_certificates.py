@@ -26,9 +26,9 @@ from manyserve.webhook.secret import read as read_secret
 from manyserve.webhook.secret import write
 from manyserve.webhook.settings import WebhookSettings
 from tests.contract.stage import configure
-from tests.faults.askers import CONNECTORS, RATE, Asked, asking
-from tests.faults.impatient import LOOKS
-from tests.faults.scene import LONG
+from tests.faults.env import LONG
+from tests.faults.short_timeouts import LOOKS
+from tests.faults.user_load import CONNECTORS, RATE, LoadResult, user_load
 from tests.support import make
 from tests.support.eventually import SLOW_PAUSE, eventually, eventually_in_thread
 from tests.support.figures import Figures
@@ -36,7 +36,7 @@ from tests.support.kubectl import Kubectl, Refused
 from tests.support.programs import WEBHOOK
 from tests.support.webhook import SECRET, SERVICE, Webhook, webhook_beside
 
-WORDS = WEBHOOK if LONG else ("-m", "tests.faults.impatient", "webhook")
+WORDS = WEBHOOK if LONG else ("-m", "tests.faults.short_timeouts", "webhook")
 HASTE = {} if LONG else {LOOKS: "2"}
 """In the short form the webhook looks for its certificate every 2 seconds, not every 10."""
 LIMIT = 60.0
@@ -93,14 +93,14 @@ async def _asked(
 async def test_fault_17_a_rotation_under_load_refuses_nobody(
     api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
 ) -> None:
-    async with _asked(api_server, kubectl, tmp_path) as webhook, asking(api_server, client, webhook) as asked:
+    async with _asked(api_server, kubectl, tmp_path) as webhook, user_load(api_server, client, webhook) as result:
         for what, change in CHANGES.items():
             await _heals(client, webhook, change, what)
-        await _goes_on(asked)
-        figures.take(f"17 {len(CHANGES)} rotations: creates a second meanwhile", asked.rate, f"of {RATE:g}")
-        figures.take("17 rotations: creates that were answered", asked.answered, "")
-        figures.take("17 rotations: creates and new connections that were refused", len(asked.refused), "", exactly=0)
-        assert asked.refused == []
+        await _goes_on(result)
+        figures.take(f"17 {len(CHANGES)} rotations: creates a second meanwhile", result.rate, f"of {RATE:g}")
+        figures.take("17 rotations: creates that were answered", result.answered, "")
+        figures.take("17 rotations: creates and new connections that were refused", len(result.refused), "", exactly=0)
+        assert result.refused == []
 
 
 async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) -> None:
@@ -121,11 +121,11 @@ async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) 
     await eventually(is_healed, f"{what}: it is healed", LIMIT, SLOW_PAUSE)
 
 
-async def _goes_on(asked: Asked) -> None:
+async def _goes_on(result: LoadResult) -> None:
     """Have users ask a moment longer: who hears late of the last change connects after it."""
-    creates, connections = asked.answered, asked.connected
+    creates, connections = result.answered, result.connected
     await eventually(
-        lambda: (asked.answered > creates + 100 and asked.connected > connections + 2 * CONNECTORS) or asked.refused,
+        lambda: (result.answered > creates + 100 and result.connected > connections + 2 * CONNECTORS) or result.refused,
         "there is a load",
         LIMIT,
         SLOW_PAUSE,
@@ -179,7 +179,7 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
     place = {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(folder)}
     async with (
         _asked(api_server, kubectl, tmp_path, authority.certificate, **place) as webhook,
-        asking(api_server, client, webhook) as asked,
+        user_load(api_server, client, webhook) as result,
     ):
         for order in (("tls.crt", "tls.key"), ("tls.key", "tls.crt")):
             pair = new()
@@ -190,9 +190,9 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
         await _kept(webhook, (folder / "tls.key").unlink)
         last = new()
         await _taken(webhook, lambda: _put(folder, last), last)
-        await _goes_on(asked)
-        figures.take("17 files in each order: creates and new connections refused", len(asked.refused), "", exactly=0)
-        assert asked.refused == []
+        await _goes_on(result)
+        figures.take("17 files in each order: creates and new connections refused", len(result.refused), "", exactly=0)
+        assert result.refused == []
 
 
 def _put(folder: Path, pair: Pair, *files: str) -> None:

@@ -8,8 +8,8 @@ import asyncio
 
 from manyserve.cluster.client import KubeHttp
 from tests.contract.stage import HOST, Stage
-from tests.faults import oracle
-from tests.faults.witness import witnessing
+from tests.faults import expectations
+from tests.faults.history import recording
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
@@ -47,9 +47,9 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
 async def test_input_06_a_limit_lowered_under_what_is_placed_lets_the_youngest_go_and_says_so(
     stage: Stage, client: KubeHttp
 ) -> None:
-    async with witnessing(client, stage.kubectl.namespace) as witness:
+    async with recording(client, stage.kubectl.namespace) as recorder:
         await lower_and_raise(stage)
-    assert oracle.memory_is_never_above_the_limit(witness.history) == []
+    assert expectations.memory_is_never_above_the_limit(recorder.history) == []
 
 
 async def lower_and_raise(stage: Stage) -> None:

@@ -15,8 +15,8 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.slots import Slots
 from manyserve.plan.model_config import AT_MOST, text_of
 from tests.contract.stage import HOST, Stage
-from tests.faults import oracle
-from tests.faults.witness import Witness, witnessing
+from tests.faults import expectations
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
@@ -35,9 +35,9 @@ def noise(number: int) -> str:
     return urlsafe_b64encode(b"".join(parts)).decode()
 
 
-def waiting_for_room(witness: Witness) -> dict[str, str] | None:
+def waiting_for_room(recorder: HistoryRecorder) -> dict[str, str] | None:
     """Return what those say that wait for room; None while some neither wait for it nor answer."""
-    there = oracle.latest(witness.history).items()
+    there = expectations.latest(recorder.history).items()
     found = {name: condition(each) for (kind, name), each in there if kind == kinds.TRAINED_MODEL.name}
     full = {name: each["message"] for name, each in found.items() if each.get("reason") == "ModelConfigFull"}
     answer = sum(each.get("status") == "True" for each in found.values())
@@ -61,10 +61,10 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
     uris = (f"gs://bucket/{noise(number)}"[:LONGEST_URI] for number in range(MODELS))
     models = [make.model_object(f"m-{number:04d}", memory="1Mi", uri=uri) for number, uri in enumerate(uris)]
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
-    async with witnessing(client, namespace) as witness:
+    async with recording(client, namespace) as recorder:
         await Slots().do([partial(create, client, each) for each in wanted])
-        await eventually_in_thread(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
-        waiting = waiting_for_room(witness) or {}
+        await eventually_in_thread(lambda: waiting_for_room(recorder), "all are ready but those that find no room", 120)
+        waiting = waiting_for_room(recorder) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
         assert set(waiting.values()) == {FULL}
         assert stored(stage).isdisjoint(waiting)
@@ -75,11 +75,11 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
         await eventually_in_thread(
-            lambda: len(waiting_for_room(witness) or {}) == len(waiting) - 2, "two take the room of two that left", 60
+            lambda: len(waiting_for_room(recorder) or {}) == len(waiting) - 2, "two take the room of two that left", 60
         )
-    assert oracle.always(witness.history) == []
-    lists = [each.thing for each in witness.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
-    assert [each.name for each in witness.history if each.kind == "ConfigMap" and each.gone] == []
+    assert expectations.always(recorder.history) == []
+    lists = [each.thing for each in recorder.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
+    assert [each.name for each in recorder.history if each.kind == "ConfigMap" and each.gone] == []
     assert all(parse(text_of(each) or "") is not None for each in lists), "each list that ever stood there is whole"
 
 

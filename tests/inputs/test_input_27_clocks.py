@@ -15,9 +15,9 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.operator import operator
 from manyserve.operator.reconcile import reconciler
 from tests.contract.stage import HOST, Stage, staged
-from tests.faults import oracle
-from tests.faults.oracle import Revision
-from tests.faults.witness import Witness, witnessing
+from tests.faults import expectations
+from tests.faults.expectations import Revision
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl
@@ -46,7 +46,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_makes_no_storm(
     wall: Wall, kubectl: Kubectl, client: KubeHttp
 ) -> None:
-    async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
+    async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object(memory="64Gi"), make.model_object("before"))
         await eventually_in_thread(lambda: stage.ready("tm", "before").get("status") == "True", "all is well before")
         for number, off in enumerate((DAY, -DAY)):
@@ -56,34 +56,34 @@ async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_ma
                 partial(is_ready, stage, f"after-{number}"), f"it is {off} off, and the model answers soon", 10
             )
         assert stage.ready("tm", "before")["status"] == "True"
-        await quiet(stage, witness)
-        assert oracle.always(witness.history) == []
-        assert touches(witness.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
+        await quiet(stage, recorder)
+        assert expectations.always(recorder.history) == []
+        assert touches(recorder.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
 
 
 async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
     wall: Wall, kubectl: Kubectl, client: KubeHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
+    async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object())
         await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
         with monkeypatch.context() as deaf:
             deaf.setattr(stage.kubelet, "_load", lambda: None)
-            before = touches(witness.history)
+            before = touches(recorder.history)
             stage.apply(make.model_object("a"))
             await eventually_in_thread(
-                lambda: touches(witness.history) > before, "the pod is touched, and its kubelet misses it"
+                lambda: touches(recorder.history) > before, "the pod is touched, and its kubelet misses it"
             )
             wall.off = -DAY
         await eventually_in_thread(partial(is_ready, stage, "a"), "it is touched again, and the model answers", 15)
 
 
-async def quiet(stage: Stage, witness: Witness) -> None:
+async def quiet(stage: Stage, recorder: HistoryRecorder) -> None:
     """Return when a look at every host brings no write for a while; a storm never ends."""
     async with asyncio.timeout(20):
         before = -1
-        while before < len(witness.history):
-            before = len(witness.history)
+        while before < len(recorder.history):
+            before = len(recorder.history)
             stage.operator._known.touch_all()
             await asyncio.sleep(1.5)
 

@@ -12,9 +12,9 @@ from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
 from tests.contract.stage import HOST, Stage
-from tests.faults import oracle
-from tests.faults.oracle import Revision, entries
-from tests.faults.witness import witnessing
+from tests.faults import expectations
+from tests.faults.expectations import Revision, entries
+from tests.faults.history import recording
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
@@ -45,7 +45,7 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))
     await eventually_in_thread(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
-    async with witnessing(client, namespace) as witness:
+    async with recording(client, namespace) as recorder:
         for number in range(TIMES):
             metadata = {"name": NAME, "namespace": namespace}
             await client.create(kinds.TRAINED_MODEL, wanted(number) | {"metadata": metadata})
@@ -58,8 +58,8 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
             NAME: f"gs://bucket/{TIMES - 1}",
             "neighbour": make.model_object()["spec"]["model"]["storageUri"],
         }
-    models = [each for each in witness.history if (each.kind, each.name) == (kinds.TRAINED_MODEL.name, NAME)]
+    models = [each for each in recorder.history if (each.kind, each.name) == (kinds.TRAINED_MODEL.name, NAME)]
     assert len({each.thing["metadata"]["uid"] for each in models}) == TIMES
     assert [said for each in models if (said := of_another(each))] == []
     assert sum(bool(condition(each.thing)) for each in models) > TIMES / 10, "the operator kept up with some of them"
-    assert oracle.always(witness.history) == []
+    assert expectations.always(recorder.history) == []

@@ -23,7 +23,7 @@ QUICK = Rhythm(wait=1, pause=0.001, first_retry=0.01, longest_retry=0.02, unhear
 HOST = Key("default", "triton-mms")
 
 
-class Agent:
+class FakeAgent:
     """Answers as an agent does."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def pod(
 class Seen:
     """What the tests look at."""
 
-    def __init__(self, agent: Agent, known: Known, asking: Replicas, touched: list[Key]) -> None:
+    def __init__(self, agent: FakeAgent, known: Known, asking: Replicas, touched: list[Key]) -> None:
         self.agent, self.known, self.asking, self.touched = agent, known, asking, touched
 
     @property
@@ -76,7 +76,7 @@ async def seen() -> AsyncIterator[Seen]:
 
 @asynccontextmanager
 async def _seen() -> AsyncIterator[Seen]:
-    agent, touched = Agent(), list[Key]()
+    agent, touched = FakeAgent(), list[Key]()
     app = web.Application()
     app.router.add_get("/status", agent.status)
     server = TestServer(app)

@@ -19,7 +19,7 @@ import yaml
 from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, condition
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT, namespace
 from tests.walkthrough.things import host, model, pod_of, resident, wait_ready
 
@@ -28,7 +28,7 @@ MANY = 25
 
 
 @pytest.fixture(scope="module")
-def kubelets_way(cluster: Cluster) -> Iterator[Future[float]]:
+def kubelets_way(cluster: DemoCluster) -> Iterator[Future[float]]:
     """Return the seconds, measured meanwhile, until the kubelet by itself shows a changed ConfigMap to a pod.
 
     That is how a model reaches KServe's agent: nobody touches the pod, and the kubelet looks once a minute.
@@ -122,7 +122,7 @@ def _ready_models(kubectl: Kubectl) -> int:
     return sum(condition(each).get("status") == "True" for each in kubectl.list("tm"))
 
 
-def test_the_parts_are_small(cluster: Cluster, kubectl: Kubectl, figures: Figures) -> None:
+def test_the_parts_are_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     system = Kubectl(cluster.env, "manyserve-system")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.eventually import eventually_sync
 from tests.support.kubectl import Kubectl, Refused, condition
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import answers, host, model, wait_not_ready, wait_ready
 
 NO_ROOM = "MemoryResourceNotAvailable"
@@ -23,7 +23,7 @@ def by_reason(kubectl: Kubectl) -> dict[str, list[str]]:
     return found
 
 
-def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(model("early"))
     waiting = wait_not_ready(kubectl, "tm", "early", "InferenceServiceNotFound")
     assert "waiting for InferenceService mms" in waiting["message"]

@@ -7,7 +7,7 @@ import time
 from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, condition
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import host, kill, model, wait_ready
 
 SYSTEM = "manyserve-system"
@@ -33,7 +33,7 @@ def both(system: Kubectl) -> dict[str, str]:
 
 
 def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_nothing_settled_is_written(
-    cluster: Cluster, kubectl: Kubectl, figures: Figures
+    cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     system = Kubectl(cluster.env, SYSTEM)
     pods = both(system)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.eventually import eventually_sync
 from tests.support.kubectl import Kubectl, Manifest, condition
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 
 CIFAR = "gs://kfserving-examples/models/torchscript/cifar10"
 STRING = "gs://kfserving-examples/models/tensorrt/simple_string"
@@ -96,7 +96,7 @@ def resident(pod_uid: str, program: str) -> float:
     return kilobytes / 1000
 
 
-def answers(cluster: Cluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
+def answers(cluster: DemoCluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
     """Tell whether a model answers through the gateway, as a client asks."""
     request = urllib.request.Request(
         f"{cluster.gateway}/v2/models/{name}/ready", headers={"Host": f"{on}.{kubectl.namespace}.example.com"}
@@ -108,7 +108,7 @@ def answers(cluster: Cluster, kubectl: Kubectl, name: str, on: str = "mms") -> b
         return False
 
 
-def upload(cluster: Cluster, bucket: str, name: str, data: bytes) -> None:
+def upload(cluster: DemoCluster, bucket: str, name: str, data: bytes) -> None:
     """Put an object into the object store."""
     query = urllib.parse.urlencode({"uploadType": "media", "name": name})
     request = urllib.request.Request(
@@ -120,7 +120,7 @@ def upload(cluster: Cluster, bucket: str, name: str, data: bytes) -> None:
         assert answer.status == 200
 
 
-def download(cluster: Cluster, bucket: str, name: str) -> bytes:
+def download(cluster: DemoCluster, bucket: str, name: str) -> bytes:
     """Get an object from the object store."""
     path = f"/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
     request = urllib.request.Request(f"{cluster.gateway}{path}", headers={"Host": "gcs.example.com"})

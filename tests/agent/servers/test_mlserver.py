@@ -17,7 +17,7 @@ from tests.support.clock import FakeClock
 SETTINGS = "model-settings.json"
 
 
-class Scripted:
+class FakeMLServer:
     """A server whose index takes its time, on a clock that only it moves."""
 
     def __init__(self) -> None:
@@ -57,19 +57,19 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted() -> Scripted:
-    return Scripted()
+def scripted() -> FakeMLServer:
+    return FakeMLServer()
 
 
 @pytest.fixture
-async def client(scripted: Scripted) -> AsyncIterator[MLServer]:
+async def client(scripted: FakeMLServer) -> AsyncIterator[MLServer]:
     async with TestServer(scripted.app()) as server:
         client = MLServer(str(server.make_url("")).rstrip("/"), clock=scripted.clock)
         yield client
         await client.close()
 
 
-async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: Scripted, client: MLServer) -> None:
+async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     first = await client.index()
     assert await client.index() is first
@@ -81,7 +81,7 @@ async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: Scripte
     assert scripted.asked == ["index", "live", "live", "index"]
 
 
-async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: Scripted, client: MLServer) -> None:
+async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["b"] = True
     await client.index()
     await client.load("a")
@@ -97,7 +97,7 @@ async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: Scrip
 
 
 async def test_fault_25_a_server_that_was_gone_is_asked_for_its_whole_index(
-    scripted: Scripted, client: MLServer
+    scripted: FakeMLServer, client: MLServer
 ) -> None:
     scripted.ready["a"] = True
     await client.index()

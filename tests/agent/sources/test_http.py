@@ -193,13 +193,13 @@ async def test_unpacking_stops_when_the_download_is_cancelled(
     source = reader(config)
     listing = await source.find(site.url("/m.zip"))
 
-    class Stopping(Counted):
+    class CancelOnUnpack(Counted):
         def stored(self, count: int) -> None:
             if self.lies > listing.size:
                 download.cancel()
             super().stored(count)
 
-    download = asyncio.create_task(source.fetch(listing, tmp_path, Stopping()))
+    download = asyncio.create_task(source.fetch(listing, tmp_path, CancelOnUnpack()))
     await asyncio.wait({download})
     assert download.cancelled()
     assert 0 < len(contents(tmp_path)) < 200

@@ -19,7 +19,7 @@ PAUSE = 0.5
 """Before it is started again; a kubelet's is longer, and only adds to the seconds."""
 
 
-class Kept:
+class RestartedOperator:
     """One operator, through all its lives."""
 
     def __init__(self, kubeconfig: Path, namespace: str, log: Path, settings: dict[str, str], *words: str) -> None:
@@ -69,7 +69,7 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(kept: Kept) -> AsyncIterator[Kept]:
+async def restarting(kept: RestartedOperator) -> AsyncIterator[RestartedOperator]:
     """Keep an operator running for a while."""
     task = asyncio.create_task(kept.keep())
     try:
