@@ -297,7 +297,7 @@ async def test_an_endpoint_that_a_secret_names_cannot_redirect_to_another_host(
 
 @pytest.mark.parametrize("endpoint", ["http://10.1.2.3:9000", "http://192.168.1.1", "https://100.64.0.9"])
 async def test_an_endpoint_that_a_secret_names_may_be_in_the_cluster(endpoint: str) -> None:
-    await check_endpoint(endpoint, ())
+    await check_endpoint(endpoint, ())  # passes when nothing is raised
 
 
 async def test_credentials_that_cannot_be_used_are_named_without_them(tmp_path: Path) -> None:

@@ -214,6 +214,15 @@ async def test_what_is_gone_meanwhile_is_no_error() -> None:
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         await carried.applier.carry_out(HOST, whole_plan())
+        assert carried.known.failures == {}
+    assert set(server.written()) == {
+        "PATCH deployments/h",
+        "DELETE ingresses/h",
+        "PUT configmaps/modelconfig-h-0",
+        "PATCH pods/p",
+        "PATCH trainedmodels/cifar10",
+        "PATCH trainedmodels/cifar10/status",
+    }
 
 
 async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:

@@ -129,6 +129,10 @@ async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
         recorder.record("n", event("one"))
         recorder.record("n", event("two"))
         await drained(recorder, server, 2)
+    assert [(request.verb, request.body and request.body["message"]) for request in server.requests] == [
+        ("POST", "one"),
+        ("POST", "two"),
+    ]
 
 
 async def test_while_models_come_in_a_crowd_good_news_waits_and_warnings_do_not() -> None:

@@ -141,6 +141,12 @@ MODELS = {
 }
 
 
+def spec_of(webhook: Webhook, **fields: Any) -> Manifest:
+    """Return `spec.model` of a model as the API server would store it. Raises `Refused`."""
+    spec: Manifest = json.loads(webhook.kubectl.try_out(make.model_object(**fields), "-o", "json"))["spec"]["model"]
+    return spec
+
+
 @pytest.mark.parametrize(("fields", "path", "sentence"), MODELS.values(), ids=MODELS)
 def test_a_model_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, path: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
@@ -164,17 +170,22 @@ def test_input_07_a_uri_of_64_kib_is_refused(asked: Webhook) -> None:
 
 def test_every_form_of_uri_is_let_in(asked: Webhook) -> None:
     for uri in uris.GOOD:
-        asked.kubectl.try_out(make.model_object(uri=uri))
+        assert spec_of(asked, uri=uri)["storageUri"] == uri
 
 
 def test_a_model_may_have_a_digest_and_a_refresh_interval(asked: Webhook) -> None:
+    digest = f"sha256:{'0' * 64}"
     for interval in ("10s", "90s", "1h30m", "1.5h", "10000ms"):
-        asked.kubectl.try_out(make.model_object(digest=f"sha256:{'0' * 64}", refreshInterval=interval))
+        stored = spec_of(asked, digest=digest, refreshInterval=interval)
+        assert (stored["digest"], stored["refreshInterval"]) == (digest, interval)
+    for fields in ({"digest": digest[:-1]}, {"digest": digest.upper()}, {"refreshInterval": "9999ms"}):
+        with pytest.raises(Refused, match=f"spec.model.{next(iter(fields))}"):
+            asked.kubectl.try_out(make.model_object(**fields))
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])
 def test_a_model_may_declare_its_memory_in_any_quantity(asked: Webhook, memory: str | int) -> None:
-    asked.kubectl.try_out(make.model_object(memory=memory))
+    assert spec_of(asked, memory=memory)["memory"] == memory
 
 
 OWN = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
