@@ -116,7 +116,7 @@ async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: 
     assert pod.triton.served["a"] == "second"
 
 
-async def test_fault_25_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
+async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
     pod.bucket.put("h")
     pod.triton.hanging.add("h")
     pod.config.write(entry("h"))
@@ -129,7 +129,7 @@ async def test_fault_25_a_hanging_load_is_not_asked_for_again_and_counts_once_it
     await pod.shows(h="Loaded")
 
 
-async def test_fault_25_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
+async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
     names = [f"h{number}" for number in range(9)]
     for name in names:
         pod.bucket.put(name)

@@ -208,7 +208,7 @@ CHANGES: list[Callable[[Store], None]] = [
 
 @pytest.mark.parametrize("there", [put, loaded], ids=["new", "loaded"])
 @pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle", "back"])
-def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
+def test_after_a_kill_at_any_step_what_is_marked_is_whole(
     tmp_path: Path, change: Callable[[Store], None], there: Callable[[Store, str, str, str], None]
 ) -> None:
     whole = {A: "one", B: "two"}
@@ -236,7 +236,7 @@ def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
     pytest.fail("the change never came to its end")
 
 
-async def test_fault_23_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
+async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.bucket.put("b", "second")
     for step in range(40):

@@ -155,7 +155,7 @@ def test_a_model_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, pa
     assert path in str(refused.value)
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+@pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_a_uri_that_is_none_is_refused(asked: Webhook, uri: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         asked.kubectl.try_out(make.model_object(uri=uri))

@@ -1,4 +1,4 @@
-"""Connections to the webhook's TLS port that come to nothing: row 24 of the bad inputs."""
+"""Input 24: connections to the webhook's TLS port without a whole request."""
 
 from __future__ import annotations
 

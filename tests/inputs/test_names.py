@@ -1,4 +1,4 @@
-"""Names, and values that may be anything: rows 1 and 2 of the bad inputs."""
+"""Inputs 1 and 2: names, and values that may be anything."""
 
 from __future__ import annotations
 

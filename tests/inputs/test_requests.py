@@ -1,4 +1,4 @@
-"""Requests that are none, or too many, or too large, straight to the webhook's port: row 22 of the bad inputs."""
+"""Input 22: broken, large and numerous HTTP requests, straight to the webhook's port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reviews that cannot be judged, straight to the webhook's port: row 22 of the bad inputs."""
+"""Input 22: reviews without a judgeable object, straight to the webhook's port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums of declared memory: row 5 of the bad inputs."""
+"""Input 5: sums of declared memory."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
 
 
 def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
-    kubectl, host = asked.kubectl, "row-05"
+    kubectl, host = asked.kubectl, "input-05"
     furnish(kubectl, make.host_object(host, memory=str(2**63 - 2)))
-    kubectl.create(make.model_object("row-05-half", host=host, memory="4Ei"))
-    said = refusal(lambda: kubectl.create(make.model_object("row-05-more", host=host, memory=2**62 - 1)))
+    kubectl.create(make.model_object("input-05-half", host=host, memory="4Ei"))
+    said = refusal(lambda: kubectl.create(make.model_object("input-05-more", host=host, memory=2**62 - 1)))
     assert f"{PATH}: 4.00Ei do not fit on {host}: 4Ei of 8.00Ei are taken by 1 model" in said
-    kubectl.create(make.model_object("row-05-rest", host=host, memory=2**62 - 2))
-    said = refusal(lambda: kubectl.create(make.model_object("row-05-byte", host=host, memory=1)))
+    kubectl.create(make.model_object("input-05-rest", host=host, memory=2**62 - 2))
+    said = refusal(lambda: kubectl.create(make.model_object("input-05-byte", host=host, memory=1)))
     assert f"{PATH}: 1 do not fit on {host}: 8.00Ei of 8.00Ei are taken by 2 models" in said
     assert said.endswith("0 are free")
 

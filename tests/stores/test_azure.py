@@ -109,7 +109,7 @@ async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: RunningSto
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_fault_24_a_blob_that_changes_after_it_was_listed_is_not_used(
+async def test_a_blob_that_changes_after_it_was_listed_is_not_used(
     azure: RunningStore, tmp_path: Path, size: int
 ) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)

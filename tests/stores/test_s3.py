@@ -88,7 +88,7 @@ async def test_keys_that_are_rotated_are_used_without_a_restart(s3: RunningStore
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_fault_24_an_object_that_changes_after_it_was_listed_is_not_used(
+async def test_an_object_that_changes_after_it_was_listed_is_not_used(
     s3: RunningStore, tmp_path: Path, size: int
 ) -> None:
     secret(tmp_path / "secrets", s3)

@@ -49,7 +49,7 @@ def test_wrong_fields_are_refused_all_at_once() -> None:
     assert "'ftp://b/x' has an unknown scheme" in message(outcome)
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+@pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_a_uri_that_is_none_is_refused_and_no_secret_is_echoed(uri: str, sentence: str) -> None:
     outcome = ask(cache_of(host_object()), model_object(uri=uri))
     assert outcome.answer["response"]["status"]["code"] == 422
@@ -63,7 +63,7 @@ def test_input_07_a_uri_of_64_kib_is_refused_in_a_short_sentence() -> None:
     )
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_8.items())
+@pytest.mark.parametrize(("uri", "sentence"), uris.NOT_PUBLIC.items())
 def test_input_08_a_literal_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
     assert sentence in message(ask(cache_of(host_object()), model_object(uri=uri)))
 

@@ -96,9 +96,7 @@ async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: FakeM
     assert scripted.asked[-1] == "live"
 
 
-async def test_fault_25_a_server_that_was_gone_is_asked_for_its_whole_index(
-    scripted: FakeMLServer, client: MLServer
-) -> None:
+async def test_a_server_that_was_gone_is_asked_for_its_whole_index(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     await client.index()
     scripted.live = 503

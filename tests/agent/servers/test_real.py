@@ -54,7 +54,7 @@ async def test_a_bad_model_is_named_and_the_version_before_it_answers_on(rig: Ri
     assert await rig.answer("a") == 2
 
 
-async def test_fault_25_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
+async def test_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
     rig.put("two", 2)
     rig.config.write(entry("a", "gs://bucket/models/two"))
     before = (await rig.shows(a="Loaded"))["a"]

@@ -75,7 +75,7 @@ def test_input_29_an_index_that_is_none_means_the_server_is_gone(body: bytes) ->
         read_index(body)
 
 
-async def test_fault_25_a_server_without_an_index_is_gone(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_a_server_without_an_index_is_gone(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.hang = True
     with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
         await client.index()
@@ -139,7 +139,7 @@ def test_the_key_is_not_shown_with_the_settings() -> None:
     assert "the-uid" not in repr(AgentSettings.from_env({"MANYSERVE_SERVER_KEY": "the-uid"}))
 
 
-async def test_fault_25_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500

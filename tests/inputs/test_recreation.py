@@ -1,4 +1,4 @@
-"""Row 28: one name, created and deleted 100 times in ten seconds, each time as another model: the last one wins.
+"""Input 28: one name, created and deleted 100 times in ten seconds, each time as another model: the last one wins.
 
 At the end `models.json` and the status are the last one's. Meanwhile no object ever carries what was said of one
 before it: every second one does not fit, so that each status tells whose it is.

@@ -1,4 +1,4 @@
-"""Row 30 of the bad inputs: what others say is repeated short, on one line, and without secrets."""
+"""Input 30: messages of other programs are repeated short, on one line, and without secrets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Row 19: a folder of 500 objects whose models come long before their host: in the end all are Ready."""
+"""Input 19: 500 objects whose models come long before their host all become Ready."""
 
 from __future__ import annotations
 

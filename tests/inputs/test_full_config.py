@@ -1,5 +1,7 @@
-"""Row 16: more models than one ConfigMap holds, with a real operator: those that find no room say so, the list is
-never half written, and room that appears is taken. `tests/contract/test_scale.py` has the bounds of the packing.
+"""Input 16: more models than one ConfigMap holds, with a real operator.
+
+The models without a place say so, the list is never half written, and freed space is used.
+`tests/contract/test_scale.py` has the bounds of the packing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Row 27: models of one second are told apart by uid; a clock on the wall that jumps a day makes neither a storm of
+"""Input 27: models of one second are ordered by uid; a clock that jumps a day makes neither a storm of
 writes nor a host that waits. What is decided without a clock of the wall stands in tests/plan and tests/operator.
 """
 

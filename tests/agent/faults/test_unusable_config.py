@@ -1,4 +1,4 @@
-"""Row 15 of the bad inputs: a models.json that cannot be used leaves the last good one in force, and says so."""
+"""Input 15: after an unusable models.json the agent keeps the last good one, and reports the error."""
 
 import gzip
 import json

@@ -1,5 +1,6 @@
-"""Row 6: a host that says nothing of its memory has the documented default; a limit that is lowered under what is
-placed lets the youngest go. Nobody asks first: there is no webhook here.
+"""Input 6: limits of a host, without a webhook.
+
+A host without a memory limit has the documented default. A limit below the placed models removes the youngest.
 """
 
 from __future__ import annotations

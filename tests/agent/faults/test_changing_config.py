@@ -1,4 +1,4 @@
-"""Row 26: however the config flaps, the last one is what comes true, and nothing is loaded twice for it."""
+"""After any sequence of configs the last one is loaded, and nothing is loaded twice for it."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ async def in_force(pod: Pod) -> None:
     await eventually(lambda: pod.agent.board.report.config == content_hash(pod.config.path.read_bytes()), limit=30)
 
 
-async def test_fault_26_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
+async def test_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("b", "b")
     pod.config.write(entry("a", "gs://bucket/models/b"))
@@ -28,7 +28,7 @@ async def test_fault_26_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
     await pod.shows(a="Loaded")
 
 
-async def test_fault_26_there_and_back_before_anybody_looks_is_no_change(pod: Pod) -> None:
+async def test_there_and_back_before_anybody_looks_is_no_change(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write(entry("a", "gs://bucket/models/b"))
     pod.config.write(entry("a"))
@@ -37,7 +37,7 @@ async def test_fault_26_there_and_back_before_anybody_looks_is_no_change(pod: Po
     assert pod.triton.calls == ["load a"]
 
 
-async def test_fault_26_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> None:
+async def test_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> None:
     await pod.running("a", "b")
     pod.bucket.put("c", "c")
     choices: tuple[list[Entry], ...] = (
@@ -56,7 +56,7 @@ async def test_fault_26_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> N
     assert not pod.triton.torn
 
 
-async def test_fault_26_another_order_alone_reloads_nothing(pod: Pod) -> None:
+async def test_another_order_alone_reloads_nothing(pod: Pod) -> None:
     await pod.running("a", "b", "c")
     before = list(pod.triton.calls)
     rows = json.loads(pod.config.path.read_text())
@@ -66,7 +66,7 @@ async def test_fault_26_another_order_alone_reloads_nothing(pod: Pod) -> None:
     assert pod.triton.calls == before
 
 
-async def test_fault_26_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> None:
+async def test_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write(entry("a", memory="2Mi"))
     await in_force(pod)
@@ -74,7 +74,7 @@ async def test_fault_26_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> No
     assert pod.triton.calls == ["load a"]
 
 
-async def test_fault_26_a_file_that_changes_without_a_sign_is_read_all_the_same(pod: Pod) -> None:
+async def test_a_file_that_changes_without_a_sign_is_read_all_the_same(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.bucket.put("b")
     path = pod.config.path

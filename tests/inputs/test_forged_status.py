@@ -1,4 +1,4 @@
-"""Row 25: a status that somebody forged is put right, and decides nothing: what is placed stands in `models.json`.
+"""Input 25: a forged status is corrected, and decides nothing: `models.json` names the placed models.
 
 Only an administrator can forge one: the roles that the chart gives to people have no `/status`.
 """

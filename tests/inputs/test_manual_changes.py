@@ -1,4 +1,4 @@
-"""Row 26: what people do by hand to what we made is put right or left alone, as docs/operations.md says in its table
+"""Input 26: changes by hand to child objects are undone or left alone, as docs/operations.md says in its table
 "What you change by hand"; each test here is a line there.
 """
 

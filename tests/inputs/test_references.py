@@ -1,4 +1,4 @@
-"""Row 18: whatever a model names as its host, it waits with the reason, is refused, or moves over whole."""
+"""Input 18: a model whose host is absent, wrong, leaving or another one waits with the reason, is refused, or moves."""
 
 from __future__ import annotations
 
