@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import IO, Any
 from urllib.request import urlopen
 
 from tests.support.eventually import eventually_sync
+from tests.support.programs import free_port
 
 from manyserve.api.modelconfig import Entry, dump
 
@@ -48,12 +48,6 @@ def seconds_until(
     start = time.monotonic()
     eventually_sync(is_reached, what, limit, PAUSE)
     return time.monotonic() - start
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def cpu_seconds(pid: int) -> float:

@@ -18,6 +18,7 @@ from localcluster.lock import lock
 from localcluster.paths import HERE, binary, cache
 from localcluster.tools import TOOLS
 from tests.support.eventually import eventually_sync
+from tests.support.programs import free_port
 
 AZURITE = HERE / "tools" / "azurite"
 KEY, SECRET = "test-key", "test-secret"
@@ -38,7 +39,7 @@ def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningSto
     """Run an S3 gateway over a folder; each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     words = [_built("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
     with _running([*words, "--keep-alive", *options, "posix", str(root)], port, folder):
         yield RunningStore(f"{scheme}://localhost:{port}", root)
@@ -49,7 +50,7 @@ def gcs(folder: Path) -> Iterator[RunningStore]:
     """Run a Google storage over a folder; each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     words = [_built("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
     places = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
     with _running([*words, *places, "-log-level", "error"], port, folder):
@@ -59,7 +60,7 @@ def gcs(folder: Path) -> Iterator[RunningStore]:
 @contextmanager
 def azure(folder: Path) -> Iterator[RunningStore]:
     """Run an Azure blob storage with one account, whose URL is given."""
-    port = _free_port()
+    port = free_port()
     program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
@@ -100,12 +101,6 @@ def _azurite() -> Path:
             subprocess.run(["npm", "ci", *options], cwd=home, check=True)
             (home / "complete").touch()
     return home
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -36,9 +36,8 @@ async def eventually(check: Callable[[], object], what: str = "", limit: float =
     try:
         async with asyncio.timeout(limit) as deadline:
             while True:
-                value = check()
-                if inspect.isawaitable(value):
-                    value = await value
+                result = check()
+                value = await result if inspect.isawaitable(result) else result
                 if value:
                     return value
                 await asyncio.sleep(pause)

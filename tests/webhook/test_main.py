@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from manyserve.webhook.settings import WebhookSettings, from_env
 from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi, served
 from tests.support.make import Manifest, host_object, model_object
+from tests.support.programs import free_port
 from tests.webhook.reviews import review_of, waiting
 from tests.webhook.test_keeper import api, bundle_in
 
@@ -39,12 +39,6 @@ def path_of(thing: Manifest) -> str:
     version = "v1beta1" if thing["kind"] == "InferenceService" else "v1alpha1"
     plural = f"{thing['kind'].lower()}s"
     return f"/apis/serving.kserve.io/{version}/namespaces/default/{plural}/{thing['metadata']['name']}"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass
