@@ -38,7 +38,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.fixture
-def hasty() -> bool:
+def short_silence() -> bool:
     """Whether the operator gives silent watches up sooner than it does in a cluster."""
     return not LONG
 
@@ -50,10 +50,10 @@ async def env(
     kubectl: Kubectl,
     client: KubeHttp,
     tmp_path: Path,
-    hasty: bool,
+    short_silence: bool,
 ) -> AsyncIterator[FaultEnv]:
     """The real operator behind the proxy, in the test's own namespace."""
-    async with playing(api_server, kubectl, client, tmp_path, hasty=hasty) as found:
+    async with playing(api_server, kubectl, client, tmp_path, short_silence=short_silence) as found:
         yield found
         if request.node.stash.get(FAILED, True):
             found.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")

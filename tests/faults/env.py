@@ -164,13 +164,13 @@ def operator(
     *,
     settings: dict[str, str] | None = None,
     token: str | None = None,
-    hasty: bool = not LONG,
+    short_silence: bool = not LONG,
 ) -> RestartedOperator:
     """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet.
 
     With a token it comes as somebody else than the administrator.
     """
-    words = SHORT_TIMEOUTS if hasty else ()
+    words = SHORT_TIMEOUTS if short_silence else ()
     found = (
         {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
         | SHORT_SILENCE
@@ -181,7 +181,7 @@ def operator(
 
 @asynccontextmanager
 async def playing(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, hasty: bool = not LONG
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, short_silence: bool = not LONG
 ) -> AsyncIterator[FaultEnv]:
     """Yield an env; the operator is ready when this yields."""
     await asyncio.to_thread(configure, kubectl)
@@ -189,7 +189,7 @@ async def playing(
         recording(client, kubectl.namespace) as recorder,
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         proxying(api_server.kubeconfig) as proxy,
-        restarting(operator(proxy, kubectl.namespace, port, folder, "operator", hasty=hasty)) as kept,
+        restarting(operator(proxy, kubectl.namespace, port, folder, "operator", short_silence=short_silence)) as kept,
     ):
         await kept.ready()
         yield FaultEnv(kubectl, client, api_server, one, port, proxy, recorder, kept, folder)

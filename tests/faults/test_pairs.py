@@ -23,7 +23,7 @@ PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)),
 
 
 @pytest.fixture
-def hasty() -> bool:
+def short_silence() -> bool:
     """In pairs each fault takes seconds, in the long form, too."""
     return True
 
