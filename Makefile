@@ -127,7 +127,7 @@ agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.j
 unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migration, into reports/unmanaged.json
 	@echo "==> objects that are not ours, restores, a poisoned list, and a migration, in the long form"
 	@rm -f reports/unmanaged.json
-	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore.py tests/contract/test_poisoned_config.py
+	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore_export.py tests/contract/test_restore_velero.py tests/contract/test_host_deletion.py tests/contract/test_poisoned_config.py
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_stored_form.py tests/walkthrough/test_own_group.py tests/walkthrough/test_migration.py
 	@echo "    took $$SECONDS s"
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from obstore.store import S3Store
 from tests.stores import programs
-from tests.stores.programs import BUCKET, KEY, SECRET, Running
+from tests.stores.programs import BUCKET, KEY, SECRET, RunningStore
 
 from bench.agent.figures import figure
 from localcluster.lock import lock
@@ -73,7 +73,7 @@ def _figures(kind: str, shape: str, runs: list[dict[str, Run]], total: int) -> d
     return found | {f"{what}: memory": figure(most[_OWN], "MiB", below=_LIMIT / 1024**2, peer=others)}
 
 
-def _round(kind: str, shape: str, store: Running, peers: Path, target: Path) -> dict[str, Run]:
+def _round(kind: str, shape: str, store: RunningStore, peers: Path, target: Path) -> dict[str, Run]:
     """Let all read, one after the other."""
     uri, reading = f"{kind}://{BUCKET}/models/{shape}", str(Path(__file__).with_name("peer_reading.py"))
     runs = {_OWN: _run([sys.executable, "-m", "bench.agent.own_reading", uri, store.url], target)}
@@ -101,7 +101,7 @@ def _run(words: list[str], target: Path, *how: str) -> Run:
 
 
 @contextmanager
-def _seeded(kind: str, folder: Path, total: int) -> Iterator[Running]:
+def _seeded(kind: str, folder: Path, total: int) -> Iterator[RunningStore]:
     """Run a store that has the models; the emulator is started anew, since it keeps what it took in memory."""
     print(f"{kind}: seeding", file=sys.stderr)
     with _PLACES[kind](folder) as store:
@@ -113,12 +113,12 @@ def _seeded(kind: str, folder: Path, total: int) -> Iterator[Running]:
         yield store
 
 
-def _put_s3(store: Running, key: str, data: bytes) -> None:
+def _put_s3(store: RunningStore, key: str, data: bytes) -> None:
     config: Any = {"access_key_id": KEY, "secret_access_key": SECRET, "endpoint": store.url}
     S3Store(BUCKET, config=config, client_options={"allow_http": True, "timeout": "5 minutes"}).put(key, data)
 
 
-def _put_gcs(store: Running, key: str, data: bytes) -> None:
+def _put_gcs(store: RunningStore, key: str, data: bytes) -> None:
     query = urllib.parse.urlencode({"uploadType": "media", "name": key})
     url = f"{store.url}/upload/storage/v1/b/{BUCKET}/o?{query}"
     with urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST")) as answer:

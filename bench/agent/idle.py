@@ -6,7 +6,7 @@ import time
 
 from bench.agent.figures import figure
 from bench.agent.models import LIMIT, names
-from bench.agent.pod import cpu_seconds, entry, stage, until
+from bench.agent.pod import cpu_seconds, entry, seconds_until, stage
 
 _CALM_SECONDS = 3.0
 
@@ -16,7 +16,7 @@ def measure(count: int = 2000, seconds: float = 60.0) -> dict[str, object]:
     with stage() as place:
         place.write(map(entry, names(count)))
         agent = place.start()
-        until(lambda: place.ready() == count and place.loaded() == count, LIMIT, agent, 0.2)
+        seconds_until(lambda: place.ready() == count and place.loaded() == count, "all are loaded", LIMIT, agent)
         time.sleep(_CALM_SECONDS)
         before, began = cpu_seconds(agent.pid), time.monotonic()
         time.sleep(seconds)

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.eventually import NotInTime, eventually_sync
+
 from bench.agent.figures import figure
-from bench.agent.pod import Stage, entry, stage, until
+from bench.agent.pod import PAUSE, Stage, entry, stage
 from bench.agent.standins import WEIGHTS
 from manyserve.api.modelconfig import Entry
 
@@ -77,8 +79,8 @@ def _come_true(place: Stage, config: tuple[Entry, ...], agent: subprocess.Popen[
             agent = place.start(**_QUICK)
         return place.loaded() == len(config) and not _faults(place, config)
 
-    with suppress(TimeoutError):
-        until(there, _LIMIT)
+    with suppress(NotInTime):
+        eventually_sync(there, "the config is true", _LIMIT, PAUSE)
     return agent
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 from bench.agent.figures import figure
-from bench.agent.pod import Stage, cpu_seconds, entry, peak_mib, stage, until
+from bench.agent.pod import Stage, cpu_seconds, entry, peak_mib, seconds_until, stage
 
 LIMIT = 180.0
 MEMORY_MIB = 150
@@ -61,8 +61,8 @@ def _floor(place: Stage, count: int) -> float:
 def _start(place: Stage, count: int, floor: float) -> tuple[dict[str, object], float]:
     place.write(map(entry, names(count)))
     agent = place.start()
-    took = until(lambda: place.ready() == count, LIMIT, agent)
-    until(lambda: place.loaded() == count, LIMIT)
+    took = seconds_until(lambda: place.ready() == count, "the server has all models", LIMIT, agent)
+    seconds_until(lambda: place.loaded() == count, "the agent reports all models", LIMIT)
     each = f"{count} models: "
     return {
         f"{each}loads": figure(place.calls()["load"], "loads", exactly=count),
@@ -79,7 +79,9 @@ def _change(place: Stage, count: int, changes: int) -> dict[str, object]:
     chosen = set(random.Random(7).sample(names(count), changes))
     before = place.calls()["load"]
     place.write(entry(name, version=int(name in chosen)) for name in names(count))
-    took = until(lambda: place.calls()["load"] >= before + changes and place.loaded() == count, LIMIT)
+    took = seconds_until(
+        lambda: place.calls()["load"] >= before + changes and place.loaded() == count, "all are loaded again", LIMIT
+    )
     return {
         f"{count} models, {changes} changed: loads": figure(place.calls()["load"] - before, "loads", exactly=changes),
         f"{count} models, {changes} changed: until all are loaded": figure(took, "s"),

@@ -17,7 +17,7 @@ from manyserve.agent.main import UMASK, serve
 from manyserve.agent.settings import AgentSettings
 
 
-class Mortal(FileSystem):
+class KillingFileSystem(FileSystem):
     """Takes so many steps."""
 
     def __init__(self, steps: int) -> None:
@@ -35,4 +35,4 @@ class Mortal(FileSystem):
 if __name__ == "__main__":
     os.umask(UMASK)
     logs.set_up("INFO")
-    uvloop.run(serve(AgentSettings.from_env(os.environ), Mortal(int(sys.argv[1]))))
+    uvloop.run(serve(AgentSettings.from_env(os.environ), KillingFileSystem(int(sys.argv[1]))))

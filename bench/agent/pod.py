@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,15 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.request import urlopen
 
+from tests.support.eventually import eventually_sync
+from tests.support.programs import free_port
+
 from manyserve.api.modelconfig import Entry, dump
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024**2
+PAUSE = 0.02
+"""Seconds between two polls."""
 AGENT = (str(Path(sys.executable).with_name("manyserve")), "agent")
 
 
@@ -29,24 +33,21 @@ def entry(name: str, version: int = 0) -> Entry:
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
 
 
-def until(
-    truth: Callable[[], object], limit: float, running: subprocess.Popen[bytes] | None = None, pause: float = 0.02
+def seconds_until(
+    check: Callable[[], object], what: str, limit: float, running: subprocess.Popen[bytes] | None = None
 ) -> float:
-    """Wait until it holds; return the seconds it took. Raises `TimeoutError`, and when the program has ended."""
-    start = time.monotonic()
-    while not truth():
+    """Wait for a state and return the seconds it took. Raises `RuntimeError` when the program has ended."""
+
+    def is_reached() -> bool:
+        if check():
+            return True
         if running and running.poll() is not None:
             raise RuntimeError(f"the program ended with {running.returncode}")
-        if time.monotonic() - start > limit:
-            raise TimeoutError(f"it did not come true within {limit:g} s")
-        time.sleep(pause)
+        return False
+
+    start = time.monotonic()
+    eventually_sync(is_reached, what, limit, PAUSE)
     return time.monotonic() - start
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def cpu_seconds(pid: int) -> float:

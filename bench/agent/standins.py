@@ -25,7 +25,7 @@ WEIGHTS = "1/model.onnx"
 _CONFIG = b'platform: "onnxruntime_onnx"\n'
 
 
-class Server:
+class ModelServer:
     """Loads and unloads at once."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["server", "bucket"])
     what = parser.parse_args().what
-    uvloop.run(serve(Server().answer if what == "server" else Bucket().answer))
+    uvloop.run(serve(ModelServer().answer if what == "server" else Bucket().answer))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually
 from tests.support.kubectl import condition
 
 from bench.control.meter import Counts, Meter, difference
@@ -25,6 +25,8 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import Selection
 from manyserve.cluster.slots import Slots
 
+HOST_POLL = 0.2
+"""Seconds between two polls of all hosts."""
 QUIET = 5.0
 """Seconds for which nothing may be written, when nothing is to be."""
 SETTLED = 3.0
@@ -77,7 +79,7 @@ class Scenarios:
             self._stage.statuses = self._stage.work.models.statuses()
         found = {"apply": replace(applied, floor=await self._floor(self._apply)), "restart": await self._restart()}
         async with self._stage.operator() as meter:
-            await until(meter.has_run, LIMIT)
+            await eventually(meter.has_run, limit=LIMIT)
             changed = await self._measured(meter, self._change)
             few = middle([await self._change_some(meter, uri) for uri in FEW])
             off = await self._measured(meter, self._off)
@@ -95,9 +97,7 @@ class Scenarios:
 
     async def _have_hosts(self) -> None:
         await self._stage.work.user.create_hosts(self._hosts)
-        async with asyncio.timeout(LIMIT):
-            while not await self._hosts_are_ready():  # noqa: ASYNC110  it is the API server that is asked
-                await asyncio.sleep(0.2)
+        await eventually(self._hosts_are_ready, "the hosts are ready", LIMIT, HOST_POLL)
 
     async def _hosts_are_ready(self) -> bool:
         found = (await self._stage.client.list(kinds.INFERENCE_SERVICE, Selection(WORK))).items
@@ -151,7 +151,7 @@ class Scenarios:
         began = time.monotonic()
         async with self._stage.operator() as meter:
             seconds = time.monotonic() - began
-            await until(meter.has_run, LIMIT)
+            await eventually(meter.has_run, limit=LIMIT)
             await asyncio.sleep(QUIET)
             return Measured(seconds, difference(Counts(), await meter.counts()), meter.most_memory)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.waiting import until
 from tests.contract.stage import configure
 from tests.support.control_plane import control_plane, environment
+from tests.support.eventually import eventually
 from tests.support.kubectl import Kubectl
 from tests.support.programs import free_port, program
 
@@ -71,7 +71,7 @@ class Stage:
         settings = {"MANYSERVE_AGENT_PORT": str(self.agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
         with program(self.server.kubeconfig, WORK, self.folder / "operator.log", settings=settings) as running:
             async with Meter(running, self.server, self.agents) as meter:
-                await until(meter.is_ready, LIMIT)
+                await eventually(meter.is_ready, limit=LIMIT)
                 yield meter
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ class Stage:
         log.unlink(missing_ok=True)
         words = ("-m", "bench.control.floor", str(self.folder / "statuses.json"))
         with program(self.server.kubeconfig, BARE, log, *words):
-            await until(lambda: READY in log.read_text(), 60)
+            await eventually(lambda: READY in log.read_text(), limit=60)
             yield
 
     async def flip(self, *, multi_model: bool) -> None:

@@ -19,7 +19,8 @@ from tests.contract.stage import configure
 from tests.support import make
 from tests.support import webhook as support
 from tests.support.control_plane import environment
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl
 from tests.support.programs import free_port, program
 
 from bench.webhook.processes import started
@@ -90,7 +91,7 @@ def floor(server: Cluster) -> Iterator[Listening]:
         folder = Path(name)
         words = ("-m", "bench.webhook.floor", str(port), name)
         with program(server.kubeconfig, BARE, folder / "log", *words) as running:
-            eventually((folder / "ca.crt").is_file, "the floor listens", LIMIT, 0.02)
+            eventually_sync((folder / "ca.crt").is_file, "the floor listens", LIMIT, 0.02)
             yield Listening(running.process.pid, port, (folder / "ca.crt").read_bytes())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.store import Store
 from manyserve.api.agentreport import ModelReport
 from manyserve.api.modelconfig import Entry, dump
+from tests.support.eventually import eventually
 
 # obstore panics now and then, without effect, when a stream that was cancelled is collected outside its runtime.
 DROPPED_STREAMS = pytest.mark.filterwarnings(
@@ -49,12 +49,14 @@ class Counted:
         self.lies += count
 
 
-async def eventually(truth: Callable[[], object], limit: float = 30.0) -> None:
-    """Wait until it holds; fail when it does not within the limit."""
-    end = time.monotonic() + limit
-    while not truth():
-        assert time.monotonic() < end, "it did not come true"
-        await asyncio.sleep(0.005)
+class CancelOnArrival(Counted):
+    """Cancels a download when its first bytes arrive."""
+
+    task: asyncio.Task[None]
+
+    def arrived(self, count: int) -> None:
+        super().arrived(count)
+        self.task.cancel()
 
 
 def newest(folder: Path) -> int:
@@ -272,7 +274,7 @@ class Pod:
             self.bucket.put(name, name)
         self.config.write(*map(entry, names))
         await self.start()
-        await eventually(lambda: self.states() == dict.fromkeys(names, "Loaded"))
+        await eventually(lambda: self.states() == dict.fromkeys(names, "Loaded"), limit=30)
 
     async def stop(self) -> None:
         if self._task:
@@ -302,9 +304,8 @@ class Pod:
         return {name: model.state.value for name, model in self.agent.board.report.models.items()}
 
     async def shows(self, limit: float = 5.0, **states: str) -> None:
-        await eventually(
-            lambda: self.states() == {name.replace("_", "-"): state for name, state in states.items()}, limit
-        )
+        expected = {name.replace("_", "-"): state for name, state in states.items()}
+        await eventually(lambda: self.states() == expected, f"the models are {expected}", limit)
 
     def files(self) -> Iterator[str]:
         """What is there of any model, also while some of it goes."""

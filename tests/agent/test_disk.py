@@ -11,7 +11,8 @@ import pytest
 
 from manyserve.agent.budget import Budget, Room, full, is_full
 from manyserve.agent.download import DownloadError, Listing, RemoteFile
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -129,9 +130,9 @@ async def test_a_model_that_waits_for_room_stops_no_smaller_one(pod: Pod, volume
     await pod.start()
     await pod.shows(old="Loaded")
     await pod.server_stops()  # nothing is deleted now
-    await eventually(lambda: not pod.agent.board.report.server_ready)
+    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
     pod.config.write(entry("new"), entry("small"))
-    await eventually(lambda: told(pod, "new").startswith("waits for room on the volume: 1 models"))
+    await eventually(lambda: told(pod, "new").startswith("waits for room on the volume: 1 models"), limit=30)
     await pod.shows(new="Downloading", small="Loading")
     await pod.server_starts()
     await pod.shows(new="Loaded", small="Loaded")
@@ -143,7 +144,7 @@ async def test_two_downloads_that_fit_only_one_after_the_other_are_not_begun_tog
     put(pod, "b", 6_000)
     pod.config.write(entry("a"), entry("b"))
     await pod.start()
-    await eventually(lambda: sorted(pod.states().values()) == ["DownloadFailed", "Loaded"])
+    await eventually(lambda: sorted(pod.states().values()) == ["DownloadFailed", "Loaded"], limit=30)
     failed = next(model for model in pod.agent.board.report.models.values() if model.state == "DownloadFailed")
     assert "needs 6000 bytes" in failed.message
     assert len(pod.bucket.gets) == 1
@@ -182,10 +183,10 @@ async def test_a_download_whose_size_was_not_told_or_was_wrong_ends_before_the_v
     await pod.start()
     pod.shop.downloaders = {**pod.shop.downloaders, "grow": source}
     await pod.shows(a="DownloadFailed", small="Loaded")
-    await eventually(lambda: told(pod, "a").startswith("grow://x needs more, but the volume has "))
+    await eventually(lambda: told(pod, "a").startswith("grow://x needs more, but the volume has "), limit=30)
     assert pod.model("a").message.endswith("and 2000 in reserve")
     assert source.written <= 10_000 * pod.model("a").attempt
-    await eventually(lambda: volume.usage("").free == 9_000 or pod.model("a").attempt > 1)
+    await eventually(lambda: volume.usage("").free == 9_000 or pod.model("a").attempt > 1, limit=30)
 
 
 async def test_a_volume_that_is_full_after_all_is_the_same_sentence(pod: Pod) -> None:
@@ -195,7 +196,7 @@ async def test_a_volume_that_is_full_after_all_is_the_same_sentence(pod: Pod) ->
     pod.config.write(entry("a", "grow://x"))
     await pod.start()
     pod.shop.downloaders = {**pod.shop.downloaders, "grow": Growing(0, full_volume)}
-    await eventually(lambda: told(pod, "a").startswith("grow://x needs more, but the volume has "))
+    await eventually(lambda: told(pod, "a").startswith("grow://x needs more, but the volume has "), limit=30)
     assert pod.states() == {"a": "DownloadFailed"}
     assert pod.shop.metrics.failures.labels("download", "disk")._value.get() >= 1
 
@@ -211,9 +212,9 @@ async def test_where_there_are_no_links_a_copy_that_does_not_fit_is_not_begun(
     uri = "gs://bucket/models/shared"
     await pod.start()
     pod.config.write(entry("a", uri))
-    await eventually(lambda: pod.states() == {"a": "Loaded"})
+    await eventually(lambda: pod.states() == {"a": "Loaded"}, limit=30)
     pod.config.write(entry("a", uri), entry("b", uri))
-    await eventually(lambda: "needs 6000 bytes, but the volume has 4000 free" in told(pod, "b"))
-    await eventually(lambda: not list((pod.root / "staging").iterdir()))
+    await eventually(lambda: "needs 6000 bytes, but the volume has 4000 free" in told(pod, "b"), limit=30)
+    await eventually(lambda: not list((pod.root / "staging").iterdir()), limit=30)
     assert volume.usage("").free == 4_000
     assert pod.states()["a"] == "Loaded"

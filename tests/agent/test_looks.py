@@ -15,13 +15,14 @@ from manyserve.agent.marks import LOADED, SUCCESS
 from manyserve.agent.servers import ServerGoneError
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk
-from tests.agent.support import eventually
+from tests.support.clock import FakeClock
+from tests.support.eventually import eventually
 
 DIGEST = "a" * 64
 NEVER = 3600.0
 
 
-class Asked:
+class FakeIndex:
     """Answers with the number of the question, as soon as it may."""
 
     def __init__(self) -> None:
@@ -49,11 +50,11 @@ async def running(found: Looks[int], after: Callable[[], None] = lambda: None) -
 
 
 async def test_all_who_ask_while_a_look_is_under_way_share_the_next_one() -> None:
-    asked = Asked()
+    asked = FakeIndex()
     asked.may.clear()
     found = Looks(asked)
     async with running(found):
-        await eventually(lambda: asked.count == 1)
+        await eventually(lambda: asked.count == 1, limit=30)
         waiting = [asyncio.create_task(found.next()) for _ in range(100)]
         await asyncio.sleep(0)
         asked.may.set()
@@ -62,15 +63,15 @@ async def test_all_who_ask_while_a_look_is_under_way_share_the_next_one() -> Non
 
 async def test_a_look_that_nobody_waits_for_comes_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "_LONGEST_REST", 0.0)
-    asked, after = Asked(), list[int]()
+    asked, after = FakeIndex(), list[int]()
     task = asyncio.create_task(Looks(asked).run(0.01, lambda: after.append(asked.count)))
-    await eventually(lambda: asked.count >= 3)
+    await eventually(lambda: asked.count >= 3, limit=30)
     assert after[:2] == [1, 2]
     task.cancel()
 
 
 async def test_a_failed_look_is_told_to_those_who_wait_and_the_next_one_comes() -> None:
-    asked = Asked()
+    asked = FakeIndex()
     asked.gone = True
     found = Looks(asked)
     async with running(found):
@@ -81,18 +82,17 @@ async def test_a_failed_look_is_told_to_those_who_wait_and_the_next_one_comes() 
 
 
 async def test_looks_take_no_more_than_a_tenth_of_the_time() -> None:
-    now, slept = 0.0, list[float]()
+    clock, slept = FakeClock(), list[float]()
 
     async def ask() -> int:
-        nonlocal now
-        now += 0.01  # so long takes a look
+        clock.now += 0.01  # so long takes a look
         return 1
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         await real(0)
 
-    real, found = asyncio.sleep, Looks(ask, clock=lambda: now)
+    real, found = asyncio.sleep, Looks(ask, clock=clock)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("manyserve.agent.looks.asyncio.sleep", sleep)
         async with running(found):

@@ -8,7 +8,8 @@ import pytest
 
 from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import content_hash
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -26,7 +27,7 @@ async def test_a_model_is_downloaded_loaded_and_reported_with_its_digest(pod: Po
 async def test_the_log_tells_the_walkthroughs_story_in_its_order(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await pod.running("cifar10")
-    await eventually(lambda: "completion event" in caplog.text)
+    await eventually(lambda: "completion event" in caplog.text, limit=30)
     digest, uri = entry("cifar10").digest, "gs://bucket/models/cifar10"
     told = [text for name, _, text in caplog.record_tuples if name == "manyserve.agent" and "cifar10" in text]
     assert told == [
@@ -43,12 +44,12 @@ async def test_the_log_tells_the_walkthroughs_story_in_its_order(pod: Pod, caplo
 async def test_an_empty_config_settles_at_once(pod: Pod) -> None:
     pod.config.write()
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled)
+    await eventually(lambda: pod.agent.board.report.settled, limit=30)
 
 
 async def test_without_a_config_the_agent_waits(pod: Pod) -> None:
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.server_ready)
+    await eventually(lambda: pod.agent.board.report.server_ready, limit=30)
     assert not pod.agent.board.report.settled
     assert not pod.agent.board.report.config_error
 
@@ -57,7 +58,7 @@ async def test_one_bad_model_does_not_keep_the_pod_from_settling(pod: Pod) -> No
     pod.bucket.put("good")
     pod.config.write(entry("good"), entry("bad"))
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled)
+    await eventually(lambda: pod.agent.board.report.settled, limit=30)
     await pod.shows(good="Loaded", bad="DownloadFailed")
     assert pod.model("bad").permanent
     assert pod.model("bad").message == "gs://bucket/models/bad has no objects"
@@ -88,7 +89,7 @@ async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_u
     pod.config.write(entry("b", "gs://bucket/models/new-b"), entry("c"))
     await pod.start()
     await pod.shows(b="Loaded", c="Loaded")
-    await eventually(lambda: pod.triton.served == {"b": "new", "c": "c"})
+    await eventually(lambda: pod.triton.served == {"b": "new", "c": "c"}, limit=30)
     assert pod.triton.loads("c") == 1
 
 
@@ -96,7 +97,7 @@ async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.config.write(entry("a", "gs://bucket/models/a2"))
-    await eventually(lambda: pod.triton.served["a"] == "second")
+    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
     await pod.shows(a="Loaded")
     assert pod.triton.calls == ["load a", "load a"]
 
@@ -114,7 +115,7 @@ async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: 
     assert pod.triton.served["a"] == "second"
 
 
-async def test_fault_25_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
+async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
     pod.bucket.put("h")
     pod.triton.hanging.add("h")
     pod.config.write(entry("h"))
@@ -127,14 +128,14 @@ async def test_fault_25_a_hanging_load_is_not_asked_for_again_and_counts_once_it
     await pod.shows(h="Loaded")
 
 
-async def test_fault_25_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
+async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
     names = [f"h{number}" for number in range(9)]
     for name in names:
         pod.bucket.put(name)
     pod.triton.hanging |= set(names)
     pod.config.write(*map(entry, names))
     await pod.start()
-    await eventually(lambda: set(pod.states().values()) == {"LoadFailed"})
+    await eventually(lambda: set(pod.states().values()) == {"LoadFailed"}, limit=30)
     assert len(pod.triton.calls) == pod.settings.unfinished_loads
     assert pod.agent.board.report.settled
 
@@ -153,13 +154,13 @@ async def test_repaired_files_under_the_same_uri_are_read_again_after_a_failed_l
     pod.triton.refusing["a"] = "Traceback:\n" + "at somewhere\n" * 1000 + "https://u:p@host/x?token=secret"
     pod.config.write(entry("a"))
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.triton.loads("a") >= 3)
+    await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.triton.loads("a") >= 3, limit=30)
     assert len(pod.bucket.gets) == 2, "the same files are not downloaded twice"
     assert len(pod.model("a").message) <= 512
     pod.bucket.put("a", "mended")
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
-    await eventually(lambda: pod.triton.served["a"] == "mended")
+    await eventually(lambda: pod.triton.served["a"] == "mended", limit=30)
 
 
 async def test_a_change_during_a_download_drops_it(pod: Pod) -> None:
@@ -168,7 +169,7 @@ async def test_a_change_during_a_download_drops_it(pod: Pod) -> None:
     pod.bucket.fault = "hang get"
     pod.config.write(entry("a", "gs://bucket/models/slow"))
     await pod.start()
-    await eventually(lambda: pod.bucket.gets)
+    await eventually(lambda: pod.bucket.gets, limit=30)
     pod.bucket.fault = ""
     pod.config.write(entry("a", "gs://bucket/models/quick"))
     await pod.shows(a="Loaded")
@@ -182,7 +183,7 @@ async def test_files_removed_by_hand_are_brought_again(pod: Pod) -> None:
     (pod.root / "models" / "a" / "1" / "model.bin").unlink()
     (pod.root / "models" / "a" / "1").rmdir()
     (pod.root / "models" / "a").rmdir()
-    await eventually(lambda: len(pod.bucket.gets) == 4)
+    await eventually(lambda: len(pod.bucket.gets) == 4, limit=30)
     await pod.shows(a="Loaded")
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from manyserve.agent.progress import Pace
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -24,16 +25,16 @@ async def slow_download(pod: Pod, every: float) -> None:
 async def test_the_report_of_a_download_has_its_bytes_and_loses_them_at_its_end(pod: Pod) -> None:
     await slow_download(pod, 0.01)
     await pod.shows(a="Downloading")
-    await eventually(lambda: pod.model("a").bytes_total == 30)
+    await eventually(lambda: pod.model("a").bytes_total == 30, limit=30)
     assert pod.model("a").bytes is not None
-    await eventually(lambda: pod.states() == {"a": "Loaded"}, 20)
+    await eventually(lambda: pod.states() == {"a": "Loaded"}, limit=20)
     assert (pod.model("a").bytes, pod.model("a").bytes_total) == (None, None)
 
 
 async def test_progress_alone_makes_no_storm_of_revisions(pod: Pod) -> None:
     await slow_download(pod, 60)
-    await eventually(lambda: pod.model("a").bytes == 0 if "a" in pod.states() else False)
+    await eventually(lambda: pod.model("a").bytes == 0 if "a" in pod.states() else False, limit=30)
     revision, lists = pod.agent.board.report.revision, pod.shop.metrics.bytes._value.get()
-    await eventually(lambda: pod.shop.metrics.bytes._value.get() > lists)
+    await eventually(lambda: pod.shop.metrics.bytes._value.get() > lists, limit=30)
     assert pod.agent.board.report.revision == revision
     assert pod.model("a").bytes == 0

@@ -12,7 +12,8 @@ from manyserve.agent.refreshing import NEVER, interval, next_look
 from manyserve.agent.retry import Memory, Stage
 from manyserve.api.modelconfig import Entry
 from manyserve.backoff import Backoff
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -68,7 +69,7 @@ def test_a_look_is_due_an_interval_after_the_last_one_or_at_once_when_there_was_
 async def test_new_content_under_the_same_uri_is_swapped_in_within_the_interval(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.put("a", "second")
-    await eventually(lambda: pod.triton.served["a"] == "second")
+    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
     await pod.shows(a="Loaded")
     assert pod.triton.calls == ["load a", "load a"]
 
@@ -78,10 +79,10 @@ async def test_a_source_that_does_not_change_is_looked_at_and_nothing_else(
 ) -> None:
     caplog.set_level("INFO")
     await refreshed(pod)
-    await eventually(lambda: "completion event" in caplog.text)
+    await eventually(lambda: "completion event" in caplog.text, limit=30)
     caplog.clear()
     revision, lists = pod.agent.board.report.revision, pod.bucket.lists
-    await eventually(lambda: pod.bucket.lists >= lists + 3)
+    await eventually(lambda: pod.bucket.lists >= lists + 3, limit=30)
     assert (len(pod.bucket.gets), pod.triton.calls) == (2, ["load a"])
     assert pod.agent.board.report.revision == revision, "nobody is told of a look that found nothing"
     assert not [record for record in caplog.records if record.name == "manyserve.agent"]
@@ -105,19 +106,19 @@ async def test_an_interval_that_is_set_or_changed_reloads_nothing(pod: Pod) -> N
     await pod.shows(a="Loaded")
     lists = pod.bucket.lists
     pod.config.write(A)
-    await eventually(lambda: pod.bucket.lists > lists + 2)
+    await eventually(lambda: pod.bucket.lists > lists + 2, limit=30)
     assert pod.triton.calls == ["load a"]
 
 
 async def test_a_look_that_fails_is_told_and_counted_and_disturbs_nothing(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.fault = "status 403"
-    await eventually(lambda: unread(pod) and pod.model("a").next_try)
+    await eventually(lambda: unread(pod) and pod.model("a").next_try, limit=30)
     assert pod.states() == {"a": "Loaded"}
     assert failures(pod, "download", "forbidden") >= 1
     assert pod.triton.calls == ["load a"]
     pod.bucket.fault = ""
-    await eventually(lambda: not pod.model("a").message)
+    await eventually(lambda: not pod.model("a").message, limit=30)
     assert pod.model("a").load_seconds is not None
 
 
@@ -127,9 +128,9 @@ async def test_a_server_that_restarts_while_looks_fail_gets_its_model_back_at_on
     await refreshed(pod)
     monkeypatch.setattr(retry, "BACKOFF_PERMANENT", Backoff(base=60.0, cap=60.0))
     pod.bucket.fault = "status 403"
-    await eventually(lambda: unread(pod))
+    await eventually(lambda: unread(pod), limit=30)
     pod.triton.forget()
-    await eventually(lambda: pod.triton.served.get("a") == "first", 5)
+    await eventually(lambda: pod.triton.served.get("a") == "first", limit=5)
     await pod.shows(a="Loaded")
 
 
@@ -139,11 +140,11 @@ async def test_newer_files_that_the_server_refuses_are_told_while_the_model_stay
     pod.bucket.put("a", "second")
     told: list[str] = []
     says = "newer files could not be loaded: bad weights"
-    await eventually(lambda: told.append(pod.states()["a"]) or pod.model("a").message == says)  # type: ignore[func-returns-value]
+    await eventually(lambda: told.append(pod.states()["a"]) or pod.model("a").message == says, limit=30)  # type: ignore[func-returns-value]
     assert set(told) == {"Loaded"}
     assert pod.triton.served["a"] == "first"
     del pod.triton.refusing["a"]
-    await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message)
+    await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message, limit=30)
     await pod.shows(a="Loaded")
 
 
@@ -151,9 +152,9 @@ async def test_newer_files_that_are_taken_back_at_the_source_leave_nothing_behin
     await refreshed(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.bucket.put("a", "second")
-    await eventually(lambda: pod.model("a").message and list((pod.root / "staging").iterdir()))
+    await eventually(lambda: pod.model("a").message and list((pod.root / "staging").iterdir()), limit=30)
     pod.bucket.put("a", "first")
-    await eventually(lambda: not pod.model("a").message and not list((pod.root / "staging").iterdir()))
+    await eventually(lambda: not pod.model("a").message and not list((pod.root / "staging").iterdir()), limit=30)
     assert pod.states() == {"a": "Loaded"}
 
 
@@ -162,7 +163,7 @@ async def test_an_agent_that_restarts_looks_again(pod: Pod) -> None:
     await pod.stop()
     pod.bucket.put("a", "second")
     await pod.start()
-    await eventually(lambda: pod.triton.served["a"] == "second")
+    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
 
 
 def asked(digest: str) -> Entry:
@@ -192,7 +193,7 @@ async def test_a_content_with_another_digest_is_refused_in_a_sentence_and_downlo
     pod.bucket.put("a", "first")
     pod.config.write(asked(WRONG))
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3)
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3, limit=30)
     told = pod.model("a").message
     assert told.startswith("gs://bucket/models/a has the content sha256:")
     assert "…, not sha256:000000000000… as asked for; the digest of a folder is: find . -type f" in told
@@ -210,11 +211,11 @@ async def test_a_changed_digest_fetches_the_model_again_while_the_old_version_se
     await pod.start()
     await pod.shows(a="Loaded")
     pod.config.write(asked(WRONG))
-    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving)
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving, limit=30)
     pod.bucket.put("a", "second")
     (tmp_path / "same" / "1").mkdir(parents=True)
     (tmp_path / "same" / "content").write_text("second")
     (tmp_path / "same" / "1" / "model.bin").write_text("weights")
     pod.config.write(asked(await content_digest(tmp_path / "same")))
-    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"})
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"}, limit=30)
     assert pod.triton.calls == ["load a", "load a"]

@@ -14,7 +14,8 @@ from manyserve.agent.settling import is_settled
 from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
 from manyserve.api.agentreport import AgentReport, ModelState
 from manyserve.version import version
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -107,7 +108,7 @@ async def test_who_waits_is_told_at_once_and_who_is_behind_does_not_wait() -> No
     waiting = asyncio.create_task(board.wait(1, board.report.instance, 30))
     await asyncio.sleep(0)
     board.post(settled=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10):  # passes when nothing is raised
         await waiting
         await board.wait(1, board.report.instance, 30)
         await board.wait(2, "another", 30)
@@ -126,20 +127,20 @@ async def test_the_pod_is_ready_when_the_first_models_are_settled_and_the_server
     pod: Pod,
     client: TestClient,  # type: ignore[type-arg]
 ) -> None:
-    await eventually(lambda: pod.agent.board.report.server_ready)
+    await eventually(lambda: pod.agent.board.report.server_ready, limit=30)
     answer = await client.get("/readyz")
     assert (answer.status, await answer.text()) == (503, "there is no models.json yet\n")
     pod.config.write()
-    await eventually(lambda: pod.agent.board.report.settled)
+    await eventually(lambda: pod.agent.board.report.settled, limit=30)
     assert (await client.get("/readyz")).status == 200
     await pod.server_stops()
-    await eventually(lambda: not pod.agent.board.report.server_ready)
+    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
     answer = await client.get("/readyz")
     assert (answer.status, await answer.text()) == (503, "the model server does not answer\n")
 
 
 async def test_status_answers_a_long_poll_with_the_change(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
-    await eventually(lambda: pod.agent.board.report.server_ready)
+    await eventually(lambda: pod.agent.board.report.server_ready, limit=30)
     first = AgentReport.from_wire(await (await client.get("/status")).json())
     query = {"after": str(first.revision), "instance": first.instance, "wait": "20"}
     poll = asyncio.create_task(client.get("/status", params=query))
@@ -182,10 +183,10 @@ async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestCli
 async def test_metrics_tell_since_when_the_config_is_in_force(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
     pod.shop.wall = lambda: 1000.0
     pod.config.write()
-    await eventually(lambda: pod.agent.board.report.config)
+    await eventually(lambda: pod.agent.board.report.config, limit=30)
     pod.shop.wall = lambda: 2000.0
     pod.config.write_text("[")
-    await eventually(lambda: pod.agent.board.report.config_error)
+    await eventually(lambda: pod.agent.board.report.config_error, limit=30)
     text = await (await client.get("/metrics")).text()
     assert "manyserve_agent_config_timestamp_seconds 1000.0" in text
     assert "manyserve_agent_config_error 1.0" in text

@@ -11,7 +11,8 @@ from manyserve.agent.server import application
 from manyserve.agent.settling import Settling, lost
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk, Seen, ServerModel, ServerState
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -26,7 +27,7 @@ async def serving(pod: Pod, *names: str) -> None:
         pod.bucket.put(name, name)
     pod.config.write(*map(entry, names))
     await pod.start()
-    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded") and pod.shop.store.was_settled())
+    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded") and pod.shop.store.was_settled(), limit=30)
 
 
 async def downloading(pod: Pod) -> None:
@@ -38,7 +39,7 @@ async def downloading(pod: Pod) -> None:
 
 
 async def settles(pod: Pod, limit: float = SOON) -> None:
-    await eventually(lambda: pod.agent.board.report.settled, limit)
+    await eventually(lambda: pod.agent.board.report.settled, limit=limit)
 
 
 async def ready(pod: Pod) -> bool:
@@ -66,7 +67,7 @@ async def test_an_agent_killed_before_the_first_models_are_there_waits_for_them_
     pod.config.write(A)
     for _ in range(2):
         await pod.start()
-        await eventually(lambda: pod.states() == {"a": "Downloading"} and pod.agent.board.report.server_ready)
+        await eventually(lambda: pod.states() == {"a": "Downloading"} and pod.agent.board.report.server_ready, limit=30)
         assert not await ready(pod)
         assert not pod.shop.store.was_settled()
         await pod.stop()
@@ -79,7 +80,7 @@ async def test_when_the_server_was_restarted_too_what_it_had_is_waited_for_and_n
     pod.triton.forget()
     pod.triton.hanging.add("a")
     await pod.start()
-    await eventually(lambda: pod.triton.loads("a") == 2)
+    await eventually(lambda: pod.triton.loads("a") == 2, limit=30)
     assert not await ready(pod)
     pod.triton.hanging.clear()
     pod.triton.release.set()
@@ -93,7 +94,7 @@ async def test_a_pod_whose_server_does_not_answer_yet_is_not_settled_by_its_past
     await pod.stop()
     await pod.server_stops()
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "Loading"})
+    await eventually(lambda: pod.states() == {"a": "Loading"}, limit=30)
     assert not pod.agent.board.report.settled
     await pod.server_starts()
     await settles(pod)
@@ -115,7 +116,7 @@ async def test_a_load_that_hangs_across_the_restart_of_the_agent_does_not_take_t
     pod.bucket.put("h")
     await serving(pod, "a")
     pod.config.write(A, entry("h"))
-    await eventually(lambda: pod.triton.loads("h") == 1)
+    await eventually(lambda: pod.triton.loads("h") == 1, limit=30)
     await pod.stop()
     await pod.start()
     await settles(pod)
@@ -139,7 +140,7 @@ async def test_without_a_config_nobody_can_bring_back_what_the_server_lost(pod: 
     pod.config.write_text("[")
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.server_ready and pod.agent.board.report.config_error)
+    await eventually(lambda: pod.agent.board.report.server_ready and pod.agent.board.report.config_error, limit=30)
     assert not pod.agent.board.report.settled
     pod.config.write(A)
     await settles(pod)
@@ -164,7 +165,7 @@ async def test_a_huge_download_holds_no_pod_up_longer_than_the_limit(pod: Pod) -
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))
     await pod.start()
-    await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.agent.board.report.server_ready)
+    await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.agent.board.report.server_ready, limit=30)
     assert not pod.agent.board.report.settled
     await settles(pod, 5)
     assert pod.states() == {"slow": "Downloading"}
@@ -176,7 +177,7 @@ async def test_downloads_that_take_long_leave_their_places_to_the_others(pod: Po
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))
     await pod.start()
-    await eventually(lambda: pod.bucket.gets)
+    await eventually(lambda: pod.bucket.gets, limit=30)
     pod.bucket.fault = ""
     pod.bucket.put("a")
     pod.config.write(A, entry("slow"))

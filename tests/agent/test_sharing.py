@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -15,7 +16,7 @@ TEN = [f"m{number}" for number in range(10)]
 
 async def loaded(pod: Pod, *names: str) -> None:
     pod.config.write(*(entry(name, URI) for name in names))
-    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"))
+    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"), limit=30)
 
 
 def file(pod: Pod, name: str) -> Path:
@@ -46,12 +47,12 @@ async def test_the_deletion_of_one_leaves_the_others_whole(pod: Pod) -> None:
     await pod.start()
     await loaded(pod, *TEN)
     await loaded(pod, *TEN[1:])
-    await eventually(lambda: not file(pod, "m0").exists())
+    await eventually(lambda: not file(pod, "m0").exists(), limit=30)
     assert all(file(pod, name).read_text() == "weights" for name in TEN[1:])
     await pod.stop()
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.triton.served == dict.fromkeys(TEN[1:], "weights"))
+    await eventually(lambda: pod.triton.served == dict.fromkeys(TEN[1:], "weights"), limit=30)
     assert len(pod.bucket.gets) == 2
 
 
@@ -81,9 +82,9 @@ async def test_where_the_file_system_has_no_links_the_files_are_copied(
 async def test_when_the_first_download_fails_the_next_model_tries_itself(pod: Pod) -> None:
     await pod.start()
     pod.config.write(*(entry(name, URI) for name in TEN))
-    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"))
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"), limit=30)
     pod.bucket.put("shared", "weights")
-    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "Loaded"))
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "Loaded"), limit=30)
     assert len([key for key in pod.bucket.gets if key.startswith("models/shared/")]) == 2
 
 
@@ -92,6 +93,6 @@ async def test_who_waits_for_another_download_says_so(pod: Pod) -> None:
     pod.bucket.fault = "hang get"
     await pod.start()
     pod.config.write(entry("m0", URI), entry("m1", URI))
-    await eventually(lambda: "Downloading" in pod.states().values())
+    await eventually(lambda: "Downloading" in pod.states().values(), limit=30)
     told = {model.message for model in pod.agent.board.report.models.values()}
     assert told == {"", "waits for another model that is read from the same place"}

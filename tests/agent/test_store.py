@@ -11,7 +11,8 @@ from manyserve.agent.files import FileSystem
 from manyserve.agent.marks import KEPT, LOADED, SUCCESS
 from manyserve.agent.store import Store
 from manyserve.agent.sync import OnDisk
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually, newest
+from tests.agent.support import DROPPED_STREAMS, Pod, entry, newest
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -207,7 +208,7 @@ CHANGES: list[Callable[[Store], None]] = [
 
 @pytest.mark.parametrize("there", [put, loaded], ids=["new", "loaded"])
 @pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle", "back"])
-def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
+def test_after_a_kill_at_any_step_what_is_marked_is_whole(
     tmp_path: Path, change: Callable[[Store], None], there: Callable[[Store, str, str, str], None]
 ) -> None:
     whole = {A: "one", B: "two"}
@@ -235,24 +236,24 @@ def test_fault_23_after_a_kill_at_any_step_what_is_marked_is_whole(
     pytest.fail("the change never came to its end")
 
 
-async def test_fault_23_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
+async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.bucket.put("b", "second")
     for step in range(40):
         pod.config.write(entry("a"))
         pod.store = None
         await pod.start()
-        await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"})
+        await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"}, limit=30)
         await pod.stop()
         files = Fragile(step + 4)  # the four folders are there
         pod.store = Store(pod.root, files)
         pod.config.write(entry("a", "gs://bucket/models/b"))
         await pod.start()
-        await eventually(lambda files=files: files.left == 0 or pod.states() == {"a": "Loaded"})  # type: ignore[misc]
+        await eventually(lambda files=files: files.left == 0 or pod.states() == {"a": "Loaded"}, limit=30)  # type: ignore[misc]
         await pod.stop()
         pod.store = None
         await pod.start()
-        await eventually(lambda: pod.triton.served.get("a") == "second" and pod.states() == {"a": "Loaded"})
+        await eventually(lambda: pod.triton.served.get("a") == "second" and pod.states() == {"a": "Loaded"}, limit=30)
         await pod.stop()
         assert not pod.triton.torn
         if files.left:

@@ -13,7 +13,7 @@ from bench.webhook.samples import Round, Summary, WrongAnswer, latencies, percen
 from manyserve.webhook.request import read
 from manyserve.webhook.review import review
 from tests.support.make import host_object
-from tests.webhook.make import cache_of
+from tests.webhook.reviews import cache_of
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (99.9, 100), (100, 100), (0, 1)])

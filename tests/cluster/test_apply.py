@@ -21,8 +21,9 @@ from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.watches import Watches
 from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, WriteConfig
 from manyserve.plan.observed import Child
-from tests.cluster.scripted import ScriptedServer, served
 from tests.support import make
+from tests.support.fake_api import FakeApi as ScriptedServer
+from tests.support.fake_api import served
 
 HOST = Key("default", "h")
 OWNER = {"uid": "uid-of-h"}
@@ -213,6 +214,15 @@ async def test_what_is_gone_meanwhile_is_no_error() -> None:
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         await carried.applier.carry_out(HOST, whole_plan())
+        assert carried.known.failures == {}
+    assert set(server.written()) == {
+        "PATCH deployments/h",
+        "DELETE ingresses/h",
+        "PUT configmaps/modelconfig-h-0",
+        "PATCH pods/p",
+        "PATCH trainedmodels/cifar10",
+        "PATCH trainedmodels/cifar10/status",
+    }
 
 
 async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:

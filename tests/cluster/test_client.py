@@ -10,7 +10,9 @@ from manyserve.cluster import errors
 from manyserve.cluster.access import Access, Token
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.kinds import CONFIG_MAP, DEPLOYMENT, TRAINED_MODEL
-from tests.cluster.scripted import ScriptedServer, model, served
+from tests.support.clock import FakeClock
+from tests.support.fake_api import FakeApi, served
+from tests.support.watch_lines import model
 
 
 def config_map(**metadata: str) -> dict[str, object]:
@@ -26,7 +28,7 @@ def test_paths_are_those_of_the_api_server() -> None:
 
 
 async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     async with served(server) as client:
         await client.apply(CONFIG_MAP, config_map())
     verb, path, query, headers, _ = server.requests[0]
@@ -36,7 +38,7 @@ async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
 
 
 async def test_a_status_is_merged_into_the_status_subresource() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     async with served(server) as client:
         await client.merge_patch(TRAINED_MODEL, "n", "m", {"status": {"loaded": "1/1"}}, subresource="status")
     verb, path, _, headers, body = server.requests[0]
@@ -46,7 +48,7 @@ async def test_a_status_is_merged_into_the_status_subresource() -> None:
 
 
 async def test_delete_carries_its_preconditions() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     async with served(server) as client:
         await client.delete(CONFIG_MAP, "n", "c", uid="u")
     body = server.requests[0][4]
@@ -55,7 +57,7 @@ async def test_delete_carries_its_preconditions() -> None:
 
 
 async def test_a_list_is_read_in_pages_to_its_end() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append(
         (200, {}, {"metadata": {"continue": "more", "resourceVersion": "7"}, "items": [model("a", 1)]})
     )
@@ -85,7 +87,7 @@ async def test_a_list_is_read_in_pages_to_its_end() -> None:
 async def test_each_answer_has_its_error_with_the_api_servers_own_sentence(
     code: int, reason: str, kind: type[errors.ClusterError]
 ) -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((code, {}, {"kind": "Status", "reason": reason, "message": "so it is " + "!" * 5000}))
     async with served(server) as client:
         with pytest.raises(errors.ClusterError, match=r"^so it is !") as caught:
@@ -96,7 +98,7 @@ async def test_each_answer_has_its_error_with_the_api_servers_own_sentence(
 
 
 async def test_a_refused_request_waits_as_long_as_it_is_told_and_is_sent_again() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((429, {"Retry-After": "0"}, {"message": "slowly"}))
     async with served(server) as client:
         await client.apply(CONFIG_MAP, config_map())
@@ -104,7 +106,7 @@ async def test_a_refused_request_waits_as_long_as_it_is_told_and_is_sent_again()
 
 
 async def test_a_server_that_keeps_refusing_is_an_error_that_says_when_to_come_back() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.extend([(429, {"Retry-After": "0"}, {"message": "slowly"})] * 9)
     async with served(server) as client:
         with pytest.raises(errors.Throttled) as caught:
@@ -113,7 +115,7 @@ async def test_a_server_that_keeps_refusing_is_an_error_that_says_when_to_come_b
 
 
 async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((500, {}, {"message": "oh"}))
     async with served(server) as client:
         with pytest.raises(errors.Unavailable):
@@ -130,7 +132,7 @@ async def test_no_answer_is_unavailable() -> None:
 async def test_a_token_that_is_refused_is_read_anew_and_the_request_sent_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("old")
-    server = ScriptedServer()
+    server = FakeApi()
     async with served(server, Token(file.read_text)) as client:
         file.write_text("new")
         server.answers.append((401, {}, {"message": "Unauthorized"}))
@@ -139,14 +141,14 @@ async def test_a_token_that_is_refused_is_read_anew_and_the_request_sent_again(t
 
 
 def test_a_token_is_read_again_after_a_minute(tmp_path: Path) -> None:
-    now = 0.0
+    clock = FakeClock()
     file = tmp_path / "token"
     file.write_text("old")
-    token = Token(file.read_text, clock=lambda: now)
+    token = Token(file.read_text, clock=clock)
     file.write_text("new")
     assert token() == "old"
-    now = 60.0
+    clock.now = 60.0
     assert token() == "new"
     file.unlink()
-    now = 120.0
+    clock.now = 120.0
     assert token() == "new"

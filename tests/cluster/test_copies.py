@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.cluster.copies import Copy
-from tests.cluster.scripted import model
+from tests.support.watch_lines import model
 
 
 @pytest.fixture

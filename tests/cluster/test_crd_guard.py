@@ -16,8 +16,8 @@ from manyserve.cluster.crd_guard import INSTALL, CrdGuard, pruning_problem
 from manyserve.cluster.errors import NotFound, Pruning
 from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL, Kind
-from tests.cluster.scripted import ScriptedServer, served
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 
 PRESERVES = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 PRUNES: dict[str, Any] = {"type": "object"}
@@ -76,7 +76,7 @@ def test_a_document_without_the_kind_says_nothing(found: dict[str, Any]) -> None
         pruning_problem(found, INFERENCE_SERVICE)
 
 
-class PublishingServer(ScriptedServer):
+class PublishingApi(FakeApi):
     """Publishes OpenAPI documents by their kind, as the API server does."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class PublishingServer(ScriptedServer):
         self.schemas = dict.fromkeys(BOTH, PRESERVES)
         self.documents = 0
 
-    def put(self, schema: dict[str, Any], *kinds: Kind) -> None:
+    def publish(self, schema: dict[str, Any], *kinds: Kind) -> None:
         self.schemas |= dict.fromkeys(kinds or BOTH, schema)
 
     async def handle(self, request: Any) -> Any:
@@ -103,7 +103,7 @@ class PublishingServer(ScriptedServer):
 
 
 @asynccontextmanager
-async def guarding(server: PublishingServer) -> AsyncIterator[tuple[CrdGuard, KubeHttp]]:
+async def guarding(server: PublishingApi) -> AsyncIterator[tuple[CrdGuard, KubeHttp]]:
     """Run a guard that polls without much of a pause, and yield a client that it guards."""
     guard = CrdGuard()
     async with served(server) as plain, KubeHttp(plain._access, gate=Gates(guard)) as client:
@@ -117,12 +117,12 @@ def thing() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
 
 
-def written(server: ScriptedServer) -> int:
+def written(server: FakeApi) -> int:
     return sum(verb != "GET" for verb, *_ in server.requests)
 
 
 async def test_nothing_is_written_before_the_first_check() -> None:
-    server, guard = PublishingServer(), CrdGuard()
+    server, guard = PublishingApi(), CrdGuard()
     async with served(server) as plain, KubeHttp(plain._access, gate=guard) as client:
         with pytest.raises(Pruning, match="has been checked: the API server has not been asked yet"):
             await client.create(CONFIG_MAP, thing())
@@ -133,23 +133,23 @@ async def test_nothing_is_written_before_the_first_check() -> None:
 async def test_without_an_answer_at_the_start_the_guard_stays_shut_and_says_why(
     answer: tuple[int, dict[str, str], dict[str, Any]],
 ) -> None:
-    server = PublishingServer()
+    server = PublishingApi()
     server.answers.append(answer)
     async with guarding(server) as (guard, _):
-        await until(lambda: server.requests)
-        await until(lambda: "not been asked" not in str(guard.problem))
+        await eventually(lambda: server.requests)
+        await eventually(lambda: "not been asked" not in str(guard.problem))
         assert str(guard.problem).startswith("nothing is written before the CRD inferenceservices.serving.kserve.io")
-        await until(lambda: guard.problem is None)
+        await eventually(lambda: guard.problem is None)
 
 
 async def test_while_a_crd_prunes_no_write_of_any_kind_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "manyserve.cluster.crd_guard")
-    server = PublishingServer()
+    server = PublishingApi()
     async with guarding(server) as (guard, client):
-        await until(lambda: guard.problem is None)
+        await eventually(lambda: guard.problem is None)
         await client.create(CONFIG_MAP, thing())
-        server.put(PRUNES, TRAINED_MODEL)
-        await until(lambda: guard.problem)
+        server.publish(PRUNES, TRAINED_MODEL)
+        await eventually(lambda: guard.problem)
         sent = written(server)
         for write in (
             client.create(CONFIG_MAP, thing()),
@@ -161,28 +161,28 @@ async def test_while_a_crd_prunes_no_write_of_any_kind_is_sent(caplog: pytest.Lo
             with pytest.raises(Pruning, match=r"^not written: the CRD trainedmodels.serving.kserve.io prunes"):
                 await write
         assert written(server) == sent == 1
-        server.put(PRESERVES)
-        await until(lambda: guard.problem is None)
+        server.publish(PRESERVES)
+        await eventually(lambda: guard.problem is None)
         await client.create(CONFIG_MAP, thing())
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"], "once for each change"
 
 
 async def test_a_poll_without_an_answer_leaves_the_last_state() -> None:
-    server = PublishingServer()
+    server = PublishingApi()
     async with guarding(server) as (guard, _):
-        await until(lambda: guard.problem is None)
+        await eventually(lambda: guard.problem is None)
         for code in (500, 404):
             server.answers.append((code, {}, {"message": "it is away"}))
-            await until(lambda: not server.answers)
+            await eventually(lambda: not server.answers)
             assert guard.problem is None
 
 
 async def test_a_document_is_read_again_only_when_its_hash_has_changed() -> None:
-    server = PublishingServer()
+    server = PublishingApi()
     async with guarding(server) as (guard, _):
-        await until(lambda: guard.problem is None)
+        await eventually(lambda: guard.problem is None)
         asked = len(server.requests)
-        await until(lambda: len(server.requests) > asked + 5)
+        await eventually(lambda: len(server.requests) > asked + 5)
         assert server.documents == len(BOTH)
 
 
@@ -198,7 +198,7 @@ def test_a_gate_of_two_passes_what_both_pass() -> None:
 
 
 async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() -> None:
-    server = PublishingServer()
+    server = PublishingApi()
     begun: list[int] = []
     ended: list[int] = []
 
@@ -209,17 +209,17 @@ async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() ->
         finally:
             ended.append(len(ended))
 
-    server.put(PRUNES)
+    server.publish(PRUNES)
     async with guarding(server) as (guard, _):
         task = asyncio.create_task(guard.while_clear(work))
-        await until(lambda: "prunes" in str(guard.problem))
+        await eventually(lambda: "prunes" in str(guard.problem))
         assert (begun, ended) == ([], [])
-        server.put(PRESERVES)
-        await until(lambda: begun == [0])
-        server.put(PRUNES)
-        await until(lambda: ended == [0])
-        server.put(PRESERVES)
-        await until(lambda: begun == [0, 1])
+        server.publish(PRESERVES)
+        await eventually(lambda: begun == [0])
+        server.publish(PRUNES)
+        await eventually(lambda: ended == [0])
+        server.publish(PRESERVES)
+        await eventually(lambda: begun == [0, 1])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert ended == [0, 1]
@@ -229,6 +229,6 @@ async def test_work_that_fails_ends_with_its_own_error() -> None:
     async def work() -> None:
         raise RuntimeError("a defect")
 
-    async with guarding(PublishingServer()) as (guard, _):
+    async with guarding(PublishingApi()) as (guard, _):
         with pytest.raises(RuntimeError, match="a defect"):
             await asyncio.wait_for(guard.while_clear(work), 5)

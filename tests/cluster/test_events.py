@@ -12,8 +12,9 @@ import pytest
 from manyserve.cluster.events import BURST, Recorder, build_event
 from manyserve.cluster.manners import Condition, never
 from manyserve.plan.actions import Event
-from tests.cluster.scripted import ScriptedServer, served
-from tests.cluster.waiting import until
+from tests.support.clock import FakeClock
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 
 MINUTE = 60.0
 
@@ -22,15 +23,8 @@ def event(message: str = "it answers", uid: str = "u") -> Event:
     return Event("TrainedModel", "m", uid, "Normal", "Ready", message)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @asynccontextmanager
-async def recording(server: ScriptedServer, clock: Clock, crowd: Condition = never) -> AsyncIterator[Recorder]:
+async def recording(server: FakeApi, clock: FakeClock, crowd: Condition = never) -> AsyncIterator[Recorder]:
     async with served(server) as client:
         recorder = Recorder(client, clock, crowd)
         task = asyncio.create_task(recorder.run())
@@ -39,8 +33,8 @@ async def recording(server: ScriptedServer, clock: Clock, crowd: Condition = nev
         task.cancel()
 
 
-async def drained(recorder: Recorder, server: ScriptedServer, count: int) -> None:
-    await until(lambda: recorder._others.empty() and len(server.requests) >= count)
+async def drained(recorder: Recorder, server: FakeApi, count: int) -> None:
+    await eventually(lambda: recorder._others.empty() and len(server.requests) >= count)
 
 
 def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
@@ -56,7 +50,7 @@ def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
 
 
 async def test_the_same_again_counts_up_at_most_once_a_minute() -> None:
-    server, clock = ScriptedServer(), Clock()
+    server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         for _ in range(10):
             recorder.record("n", event())
@@ -70,7 +64,7 @@ async def test_the_same_again_counts_up_at_most_once_a_minute() -> None:
 
 
 async def test_an_event_that_is_gone_is_made_again() -> None:
-    server, clock = ScriptedServer(), Clock()
+    server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         recorder.record("n", event())
         await drained(recorder, server, 1)
@@ -86,25 +80,25 @@ def once(uid: str = "u", message: str = "manyserve stops acting") -> Event:
 
 
 async def test_an_event_that_is_sent_once_is_not_counted_up() -> None:
-    server, clock = ScriptedServer(), Clock()
+    server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         recorder.record("n", once())
-        await until(lambda: len(server.requests) == 1)
+        await eventually(lambda: len(server.requests) == 1)
         clock.now = 2 * MINUTE
         recorder.record("n", once())
         recorder.record("n", once(uid="another"))
-        await until(lambda: len(server.requests) == 2)
+        await eventually(lambda: len(server.requests) == 2)
     assert [request[0] for request in server.requests] == ["POST", "POST"]
 
 
 async def test_an_event_that_another_operator_has_sent_is_there_already(caplog: pytest.LogCaptureFixture) -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     for _ in range(2):
-        async with recording(server, Clock()) as recorder:
+        async with recording(server, FakeClock()) as recorder:
             recorder.record("n", once())
-            await until(lambda: len(server.requests) % 2 == 1)
+            await eventually(lambda: len(server.requests) % 2 == 1)
             recorder.record("n", once(uid="another"))
-            await until(lambda: len(server.requests) % 2 == 0)
+            await eventually(lambda: len(server.requests) % 2 == 0)
             server.answers.append((409, {}, {"reason": "AlreadyExists", "message": "it exists"}))
     names = [body["metadata"]["name"] for *_, body in server.requests if body]
     assert names[0] == names[2] != names[1] == names[3]
@@ -119,7 +113,7 @@ def test_events_that_are_sent_once_differ_by_object_reason_and_message() -> None
 
 
 async def test_one_object_has_at_most_a_burst_of_new_events() -> None:
-    server, clock = ScriptedServer(), Clock()
+    server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         for number in range(100):
             recorder.record("n", event(f"number {number}"))
@@ -129,22 +123,26 @@ async def test_one_object_has_at_most_a_burst_of_new_events() -> None:
 
 
 async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
-    server, clock = ScriptedServer(), Clock()
+    server, clock = FakeApi(), FakeClock()
     server.answers.append((500, {}, {"message": "oh"}))
     async with recording(server, clock) as recorder:
         recorder.record("n", event("one"))
         recorder.record("n", event("two"))
         await drained(recorder, server, 2)
+    assert [(request.verb, request.body and request.body["message"]) for request in server.requests] == [
+        ("POST", "one"),
+        ("POST", "two"),
+    ]
 
 
 async def test_while_models_come_in_a_crowd_good_news_waits_and_warnings_do_not() -> None:
-    server, crowd = ScriptedServer(), [True]
+    server, crowd = FakeApi(), [True]
     warning = Event("TrainedModel", "m", "u", "Warning", "LoadFailed", "it is torn")
-    async with recording(server, Clock(), lambda: crowd[0]) as recorder:
+    async with recording(server, FakeClock(), lambda: crowd[0]) as recorder:
         recorder.record("n", event())
         recorder.record("n", warning)
-        await until(lambda: len(server.requests) == 1)
+        await eventually(lambda: len(server.requests) == 1)
         assert [body and body["reason"] for *_, body in server.requests] == ["LoadFailed"]
         crowd.clear()
         crowd.append(False)
-        await until(lambda: len(server.requests) == 2)
+        await eventually(lambda: len(server.requests) == 2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from manyserve.cluster.access import Access
@@ -11,25 +9,14 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.errors import NotLeading, Unavailable
 from manyserve.cluster.fence import Fence
 from manyserve.cluster.kinds import CONFIG_MAP
-from tests.cluster.scripted import ScriptedServer, served
+from tests.support.clock import FakeClock
+from tests.support.fake_api import FakeApi, served
 
 THING = {"metadata": {"name": "c", "namespace": "n"}}
 
 
-class Clock:
-    """Says each time what it is told, the last for ever."""
-
-    def __init__(self, *times: float) -> None:
-        self._times: Iterator[float] = iter(times)
-        self._now = 0.0
-
-    def __call__(self) -> float:
-        self._now = next(self._times, self._now)
-        return self._now
-
-
 def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() -> None:
-    fence = Fence(Clock(0, 0, 8, 8.1, 0))
+    fence = Fence(FakeClock(0, 0, 8, 8.1, 0))
     assert not fence.is_open
     fence.open_until(12)
     assert [fence.is_open, fence.is_open, fence.is_open] == [True, True, False]
@@ -38,7 +25,7 @@ def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() ->
 
 
 async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     async with served(server) as plain, KubeHttp(plain._access, gate=Fence()) as client:
         await client.list(CONFIG_MAP)
         for write in (
@@ -52,7 +39,7 @@ async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
 
 
 async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() -> None:
-    server, fence = ScriptedServer(), Fence(Clock(0))
+    server, fence = FakeApi(), Fence(FakeClock(0))
     async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
         for end in (5.5, 12):
             fence.open_until(end)
@@ -62,7 +49,7 @@ async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() 
 
 
 async def test_a_write_that_began_before_a_freeze_does_not_go_out_after_it() -> None:
-    server, fence = ScriptedServer(), Fence(Clock(0, 60))
+    server, fence = FakeApi(), Fence(FakeClock(0, 60))
     fence.open_until(12)
     async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
         with pytest.raises(Unavailable, match="does not hold the lease"):

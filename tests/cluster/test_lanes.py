@@ -11,7 +11,7 @@ import pytest
 from manyserve.cluster.lanes import NARROW, Lanes
 from manyserve.cluster.manners import Manners, never
 from manyserve.cluster.slots import AT_ONCE, Slots
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually as until
 
 
 class Server:

@@ -16,9 +16,9 @@ from manyserve.cluster.lookups import AGAIN_A_SECOND, Lookups, Name, Rhythm
 from manyserve.cluster.observe import observe
 from manyserve.cluster.surroundings import needed
 from manyserve.plan.observed import Account
-from tests.cluster.scripted import ScriptedServer, served
-from tests.cluster.waiting import until
 from tests.support import make
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 
 HOST = Key("default", "triton-mms")
 MINE = Name(CLAIM, Key("default", "mine"))
@@ -93,13 +93,13 @@ def test_no_secret_is_asked_for_unless_the_configuration_says_so() -> None:
 
 
 async def test_only_the_metadata_of_a_secret_is_asked_for_and_its_annotations_go_before_the_accounts() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1", "other": "x"}}}))
     known = known_with(read_secrets=True)
     known.accounts.stored(None, account(secrets=[{"name": "s3"}], metadata={"annotations": {REGION: "us-1"}}))
     async with served(server) as client, looking(client, known) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: bool(known.looked))
+        await eventually(lambda: bool(known.looked))
     ((_, path, _, headers, _),) = server.requests
     assert path == "/api/v1/namespaces/default/secrets/s3"
     assert headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -110,61 +110,61 @@ async def test_only_the_metadata_of_a_secret_is_asked_for_and_its_annotations_go
 
 
 async def test_a_claim_that_is_missing_is_looked_for_until_it_comes_and_its_host_is_told() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.extend([(404, {}, GONE), (404, {}, GONE)])
     touched: list[Key] = []
     known = known_with("pvc://mine/a", touched=touched)
     async with served(server) as client, looking(client, known, Rhythm(missing=0.2)) as lookups:
         server.items = []
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: MINE in known.looked)
+        await eventually(lambda: MINE in known.looked)
         seen = observe(known, HOST)
         assert seen
         assert seen.claims == {"mine": "PersistentVolumeClaim mine does not exist in namespace default"}
-        await until(lambda: known.looked[MINE].why_not is None)
+        await eventually(lambda: known.looked[MINE].why_not is None)
     assert touched == [HOST, HOST], "the second look found nothing new"
     assert len(server.requests) == 3
 
 
 async def test_a_claim_on_its_way_out_counts_as_gone_since_no_new_pod_could_start_with_it() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((200, {}, {"metadata": {"name": "mine", "deletionTimestamp": "2026-01-01T00:00:00Z"}}))
     known = known_with("pvc://mine/a")
     async with served(server) as client, looking(client, known) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: MINE in known.looked)
+        await eventually(lambda: MINE in known.looked)
     assert known.looked[MINE].why_not == "PersistentVolumeClaim mine in namespace default is being deleted"
 
 
 async def test_a_look_that_fails_leaves_what_was_known_and_is_repeated() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.extend([(200, {}, {"metadata": {"name": "mine"}}), (500, {}, {}), (500, {}, {})])
     known = known_with("pvc://mine/a")
     async with served(server) as client, looking(client, known, Rhythm(there=0.1, failed=0.1)) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: len(server.requests) >= 4)
+        await eventually(lambda: len(server.requests) >= 4)
     assert known.looked[MINE].why_not is None
 
 
 async def test_however_many_are_missing_they_are_looked_for_at_a_bounded_rate() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     count = 4 * AGAIN_A_SECOND
     server.answers.extend([(404, {}, GONE)] * 10 * count)
     known = known_with(*(f"pvc://c{index}/a" for index in range(count)))
     async with served(server) as client, looking(client, known, Rhythm(missing=0.01)) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: len(known.looked) == count)
+        await eventually(lambda: len(known.looked) == count)
         again = min(lookups._due.values()) - time.monotonic()
     assert again > 2, "a round of looks takes as long as its number asks for"
 
 
 async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((403, {}, {"kind": "Status", "code": 403, "message": "claims are forbidden"}))
     known = known_with("pvc://mine/a")
     async with served(server) as client, looking(client, known) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: MINE in known.looked)
+        await eventually(lambda: MINE in known.looked)
     assert known.looked[MINE].why_not == "PersistentVolumeClaim mine may not be looked at: claims are forbidden"
     seen = observe(known, HOST)
     assert seen
@@ -172,14 +172,14 @@ async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> N
 
 
 async def test_fault_21_a_right_that_is_taken_away_takes_no_setting_from_the_pods_and_is_told() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1"}}}))
     server.answers.extend([(403, {}, {"kind": "Status", "code": 403, "message": "no"})] * 100)
     known = known_with(read_secrets=True)
     known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
     async with served(server) as client, looking(client, known, Rhythm(there=0.1)) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: any(each.doubtful for each in known.looked.values()))
+        await eventually(lambda: any(each.doubtful for each in known.looked.values()))
     seen = observe(known, HOST)
     assert seen
     assert seen.account
@@ -188,10 +188,10 @@ async def test_fault_21_a_right_that_is_taken_away_takes_no_setting_from_the_pod
 
 
 async def test_what_no_host_needs_any_more_is_forgotten() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     known = known_with("pvc://mine/a")
     async with served(server) as client, looking(client, known) as lookups:
         lookups.want(HOST, needed(known, HOST))
-        await until(lambda: MINE in known.looked)
+        await eventually(lambda: MINE in known.looked)
         lookups.want(HOST, frozenset())
     assert not known.looked

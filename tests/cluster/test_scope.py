@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 
 from manyserve.api.names import Key
 from manyserve.api.scope import EVERYWHERE, LabelSelector, Scope
@@ -18,9 +17,9 @@ from manyserve.cluster.observe import observe
 from manyserve.cluster.scope import Filter, LiveScope
 from manyserve.cluster.watches import Watches
 from manyserve.plan.observed import Reach
-from tests.cluster.scripted import ScriptedServer, served
-from tests.cluster.waiting import until
 from tests.support import make
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 
 SERVED = Scope(selector=LabelSelector.model_validate({"matchLabels": {"serve": "yes"}}))
 
@@ -33,17 +32,14 @@ def thing(name: str, where: str = "a", version: int = 1) -> Manifest:
     return {"metadata": {"name": name, "namespace": where, "uid": name, "resourceVersion": str(version)}}
 
 
-class RefusingServer(ScriptedServer):
-    """Refuses to list one path."""
+FORBIDDEN = "/api/v1/namespaces/b/pods"
 
-    def __init__(self, refused: str) -> None:
-        super().__init__()
-        self.refused = refused
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        if request.path == self.refused:
-            return web.json_response({"message": "pods is forbidden"}, status=403)
-        return await super().handle(request)
+def refusing() -> FakeApi:
+    """Return an API server that refuses to list the pods of a namespace."""
+    server = FakeApi()
+    server.by_path[FORBIDDEN] = (403, {}, {"message": "pods is forbidden"})
+    return server
 
 
 @asynccontextmanager
@@ -116,7 +112,7 @@ def test_a_namespace_that_enters_is_passed_on_in_its_newest_form_and_one_that_le
 async def test_a_live_scope_contains_all_or_those_of_a_list_or_those_with_the_labels(
     scope: Scope, inside: set[str]
 ) -> None:
-    async with served(ScriptedServer()) as client:
+    async with served(FakeApi()) as client:
         live = LiveScope(client, scope)
         assert len(live.informers) == (scope is SERVED)
         live.namespace_stored(None, namespace("a"))
@@ -126,7 +122,7 @@ async def test_a_live_scope_contains_all_or_those_of_a_list_or_those_with_the_la
 
 async def test_a_live_scope_calls_once_for_each_namespace_that_enters_or_leaves() -> None:
     calls: list[tuple[str, bool]] = []
-    async with served(ScriptedServer()) as client:
+    async with served(FakeApi()) as client:
         live = LiveScope(client, SERVED, lambda name, inside: calls.append((name, inside)))
         for each in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
             live.namespace_stored(None, each)
@@ -148,7 +144,7 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
     touched: list[Key] = []
     known = Known(touched.append)
     known.config = make.config()
-    async with served(ScriptedServer()) as client:
+    async with served(FakeApi()) as client:
         watches = Watches(client, known, SERVED)
         key = Key("a", "h")
         live = watches._live
@@ -173,17 +169,17 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
 
 
 async def test_when_every_namespace_of_the_list_is_refused_that_is_said() -> None:
-    known, server = Known(lambda _key: None), RefusingServer("/api/v1/namespaces/b/pods")
+    known, server = Known(lambda _key: None), refusing()
     async with served(server) as client, running(Watches(client, known, Scope(("b",)))) as watches:
         await asyncio.wait_for(watches.synced(), 10)
         assert watches.why_nothing() == "no namespace of the scope can be listed: b"
-        server.refused = ""
-        await until(lambda: watches.why_nothing() is None)
+        del server.by_path[FORBIDDEN]
+        await eventually(lambda: watches.why_nothing() is None)
 
 
 async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_as_far_as_they_do() -> None:
     known = Known(lambda _key: None)
-    async with served(ScriptedServer()) as client:
+    async with served(FakeApi()) as client:
         watches = Watches(client, known, Scope(("a", "b")))
         assert watches.of("Pod", "a") is not watches.of("Pod", "b")
         watches.of("TrainedModel", "b").copy.happened(host_and_model("b")[1])
@@ -194,15 +190,15 @@ async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_a
 
 
 async def test_a_namespace_of_the_list_that_is_refused_holds_up_no_other() -> None:
-    server = RefusingServer("/api/v1/namespaces/b/pods")
+    server = refusing()
     touched: list[Key] = []
     known = Known(touched.append)
     async with served(server) as client, running(Watches(client, known, Scope(("a", "b")))) as watches:
         await asyncio.wait_for(watches.synced(), 10)
-        await until(lambda: watches.in_scope("a"))
+        await eventually(lambda: watches.in_scope("a"))
         assert not watches.in_scope("b")
         assert watches.why_nothing() is None
         known.host_stored(None, host_and_model("b")[0])
-        server.refused = ""
-        await until(lambda: watches.in_scope("b"), 10)
+        del server.by_path[FORBIDDEN]
+        await eventually(lambda: watches.in_scope("b"), limit=10)
         assert touched == [Key("b", "h")]

@@ -11,7 +11,7 @@ import pytest
 from manyserve.cluster import slots as slots_module
 from manyserve.cluster.manners import never
 from manyserve.cluster.slots import AT_ONCE, Slots, Write
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually as until
 
 
 class Server:

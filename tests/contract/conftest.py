@@ -9,6 +9,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
+from tests.contract.restore import RestoreEnv, restore_env_on
 from tests.contract.stage import Stage, asked_about_its_own, staged
 from tests.support.control_plane import api_server, bare_server, client, kubectl, mark
 from tests.support.figures import Figures, reports
@@ -39,4 +40,11 @@ def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
     """An operator and a kubelet in the test's own namespace."""
     async with staged(kubectl, client) as found:
+        yield found
+
+
+@pytest.fixture
+async def env(api_server: Cluster) -> AsyncIterator[RestoreEnv]:
+    """A user's namespace; no operator runs yet."""
+    async with restore_env_on(api_server) as found:
         yield found

@@ -16,10 +16,11 @@ from pathlib import Path
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
 from tests.contract.kubelet import Kubelet, kubelet
-from tests.contract.stage import HOST, configure, soon
+from tests.contract.stage import HOST, configure
 from tests.faults.exchange import Line
 from tests.faults.proxy import Proxy, proxying
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl
 from tests.support.programs import Program, program, read
 
@@ -54,7 +55,9 @@ class Pair:
 
     async def placed(self, name: str, limit: float) -> None:
         """Wait until a model is in `models.json`."""
-        await soon(lambda: any(name in each for each in self.kubelet.configs), f"{name} is placed", limit)
+        await eventually_in_thread(
+            lambda: any(name in each for each in self.kubelet.configs), f"{name} is placed", limit
+        )
 
     async def followed(self, since: float, limit: float) -> float:
         """Return the seconds until what is asked for now is done, by `b`."""
@@ -88,13 +91,13 @@ async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, 
             log = folder / f"{name}.log"
             with program(kubeconfig, kubectl.namespace, log, settings=settings) as running:
                 try:
-                    await soon(lambda: read(running.health, "/readyz") == "ok", f"{name} is ready", 60)
+                    await eventually_in_thread(lambda: read(running.health, "/readyz") == "ok", f"{name} is ready", 60)
                     yield running
                 finally:
                     print(log.read_text())
 
         async with replica("a") as a:
-            await soon(lambda: works(a), "a works", 30)
+            await eventually_in_thread(lambda: works(a), "a works", 30)
             async with replica("b") as b:
                 found = Pair(kubectl, one, proxy, a, b)
                 host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.plan.model_config import text_of
-from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.support import make
 from tests.support.control_plane import new_namespace
-from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.eventually import eventually
+from tests.support.kubectl import Kubectl, condition
 from tests.support.webhook import Webhook, webhook
 
 Manifest = dict[str, Any]
@@ -52,11 +52,6 @@ class Stage:
             return []
         text = text_of(self.kubectl.get("configmap", names.model_config(HOST)))
         return [each["modelName"] for each in json.loads(text or "[]")]
-
-
-async def soon(look: Callable[[], object], what: str, limit: float = 20) -> None:
-    """Wait for something that kubectl sees."""
-    await asyncio.to_thread(eventually, look, what, limit)
 
 
 def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
@@ -96,7 +91,7 @@ async def staged(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         running(client, kubectl.namespace, port) as operator,
     ):
-        await until(lambda: not operator.why_not_ready(), 10)
+        await eventually(lambda: not operator.why_not_ready(), limit=10)
         yield Stage(kubectl, one, operator, port)
 
 

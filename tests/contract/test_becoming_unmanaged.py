@@ -10,10 +10,10 @@ from typing import Any
 from manyserve.api import conditions, names
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
-from tests.cluster.waiting import until
 from tests.contract.kubelet import kubelet
-from tests.contract.stage import HOST, Stage, configure, running, soon
+from tests.contract.stage import HOST, Stage, configure, running
 from tests.support import make
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.kserve_forms import MODE, MODEL_FINALIZER
 from tests.support.kubectl import Kubectl, condition
 
@@ -27,19 +27,21 @@ async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_
     await _served(stage, "one", "two")
     before = await asyncio.to_thread(_children, stage.kubectl)
     await _do(stage, "annotate", "isvc", HOST, ANNOTATION)
-    await soon(lambda: _not_managed(stage.kubectl, "two") == 1, "the models say that their host is not managed")
+    await eventually_in_thread(
+        lambda: _not_managed(stage.kubectl, "two") == 1, "the models say that their host is not managed"
+    )
     await _do(stage, "patch", "isvc", HOST, "--type=merge", "-p", _memory("4Gi"))
     version = stage.kubectl.get("isvc", HOST)["metadata"]["resourceVersion"]
     await asyncio.to_thread(stage.apply, make.model_object("two", uri="gs://bucket/new"), make.model_object("three"))
-    await soon(lambda: _not_managed(stage.kubectl, "two") == 2, "the change of a model is seen")
-    await soon(lambda: _not_managed(stage.kubectl, "three") == 1, "a new model is seen")
+    await eventually_in_thread(lambda: _not_managed(stage.kubectl, "two") == 2, "the change of a model is seen")
+    await eventually_in_thread(lambda: _not_managed(stage.kubectl, "three") == 1, "a new model is seen")
     assert await asyncio.to_thread(_children, stage.kubectl) == before
     assert stage.kubectl.get("isvc", HOST)["metadata"]["resourceVersion"] == version
     assert [each["reason"] for each in _events(stage.kubectl)] == ["NotManaged"]
 
     await _do(stage, "annotate", "isvc", HOST, NO_ANNOTATION)
-    await soon(lambda: sorted(stage.placed()) == ["one", "three", "two"], "it is managed again")
-    await soon(partial(_is_ready, stage, "three"), "its models are served")
+    await eventually_in_thread(lambda: sorted(stage.placed()) == ["one", "three", "two"], "it is managed again")
+    await eventually_in_thread(partial(_is_ready, stage, "three"), "its models are served")
     assert await asyncio.to_thread(_children, stage.kubectl) != before
 
 
@@ -50,14 +52,16 @@ async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operat
     async with kubelet(client, kubectl.namespace, HOST) as (_, port):
         async with running(client, kubectl.namespace, port):
             await asyncio.to_thread(kubectl.create, make.host_object())
-            await soon(lambda: kubectl.exists("deployment", names.deployment(HOST)), "the host has children")
+            await eventually_in_thread(
+                lambda: kubectl.exists("deployment", names.deployment(HOST)), "the host has children"
+            )
             await asyncio.to_thread(kubectl, "annotate", "isvc", HOST, ANNOTATION)
-            await soon(lambda: _events(kubectl), "the event is sent")
+            await eventually_in_thread(lambda: _events(kubectl), "the event is sent")
         for model in ("a", "b"):
             async with running(client, kubectl.namespace, port) as operator:
                 await asyncio.to_thread(kubectl.create, make.model_object(model))
-                await soon(partial(_not_managed, kubectl, model), "the operator has seen the host")
-                await until(partial(_has_announced, operator, kubectl.get("isvc", HOST)["metadata"]["uid"]))
+                await eventually_in_thread(partial(_not_managed, kubectl, model), "the operator has seen the host")
+                await eventually(partial(_has_announced, operator, kubectl.get("isvc", HOST)["metadata"]["uid"]))
     found = _events(kubectl)
     assert [(each["type"], each["reason"], each["count"]) for each in found] == [("Warning", "NotManaged", 1)]
     assert "manyserve stops acting on this InferenceService" in found[0]["message"]
@@ -71,21 +75,23 @@ async def test_a_placed_model_that_gets_the_finalizer_of_kserve_keeps_its_entry(
     version = stage.kubectl.get("tm", "one")["metadata"]["resourceVersion"]
     await _do(stage, "delete", "tm", "two")
     await asyncio.to_thread(stage.apply, make.model_object("large", memory="2Gi"))
-    await soon(lambda: _memory_condition(stage.kubectl, "large") == "False", "a model waits for the memory of it")
-    await soon(lambda: stage.placed() == ["one"], "the other model is removed")
+    await eventually_in_thread(
+        lambda: _memory_condition(stage.kubectl, "large") == "False", "a model waits for the memory of it"
+    )
+    await eventually_in_thread(lambda: stage.placed() == ["one"], "the other model is removed")
     assert _entry(stage, "one") == entry
     assert stage.kubectl.get("tm", "one")["metadata"]["resourceVersion"] == version
 
     await _do(stage, "patch", "tm", "one", "--type=merge", "-p", _finalizers(None))
-    await soon(lambda: _entry(stage, "one") != entry, "the model is managed again")
+    await eventually_in_thread(lambda: _entry(stage, "one") != entry, "the model is managed again")
     assert _entry(stage, "one")["modelSpec"]["storageUri"] == "gs://bucket/new"
 
 
 async def _served(stage: Stage, *models: str) -> None:
     await asyncio.to_thread(stage.apply, make.host_object(), *(make.model_object(name) for name in models))
     for name in models:
-        await soon(partial(_is_ready, stage, name), f"{name} is served", 60)
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+        await eventually_in_thread(partial(_is_ready, stage, name), f"{name} is served", 60)
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
 
 
 async def _do(stage: Stage, *words: str) -> None:

@@ -21,8 +21,9 @@ from manyserve.cluster.crd_guard import INSTALL, POLL_SECONDS
 from tests.contract.stage import HOST, configure
 from tests.support import make
 from tests.support.control_plane import CRDS, control_plane, new_namespace
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Kubectl
 from tests.support.programs import manyserve, program, read
 
 PRESERVES = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -100,19 +101,21 @@ def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
         put_crds(kubectl, PRUNES)
         at_start = state(kubectl)
         with program(server.kubeconfig, kubectl.namespace, tmp_path / "log") as operator:
-            eventually(lambda: why_not_ready(operator.health).startswith(PRUNED), "/readyz has the sentence", LIMIT)
+            eventually_sync(
+                lambda: why_not_ready(operator.health).startswith(PRUNED), "/readyz has the sentence", LIMIT
+            )
             time.sleep(POLL_SECONDS)  # nothing happens: there is no state to wait for
             assert state(kubectl) == at_start
             assert read(operator.health, "/healthz") == "ok"
 
             began = time.monotonic()
             put_crds(kubectl, PRESERVES)
-            eventually(lambda: why_not_ready(operator.health) == "ok", "it is ready", LIMIT)
-            eventually(lambda: _is_placed(kubectl, "cifar10"), "the model is placed", LIMIT)
+            eventually_sync(lambda: why_not_ready(operator.health) == "ok", "it is ready", LIMIT)
+            eventually_sync(lambda: _is_placed(kubectl, "cifar10"), "the model is placed", LIMIT)
             figures.take("CRDs preserve again: a model is placed after", time.monotonic() - began, "s", below=LIMIT)
 
             put_crds(kubectl, PRUNES)
-            eventually(lambda: why_not_ready(operator.health).startswith(PRUNED), "it notices the CRDs", LIMIT)
+            eventually_sync(lambda: why_not_ready(operator.health).startswith(PRUNED), "it notices the CRDs", LIMIT)
             kubectl("label", "isvc", HOST, "changed=yes")
             apply(kubectl, make.model_object("later"))
             before, writes = state(kubectl), _writes(operator.metrics)
@@ -122,7 +125,7 @@ def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
             assert read(operator.health, "/healthz") == "ok"
 
             _run_what_the_sentence_says(kubectl)
-            eventually(lambda: _is_placed(kubectl, "later"), "it goes on where it was", LIMIT)
+            eventually_sync(lambda: _is_placed(kubectl, "later"), "it goes on where it was", LIMIT)
             assert why_not_ready(operator.health) == "ok"
             assert kubectl.get("isvc", "newer")["spec"] == newer_form()["spec"], "no write of ours pruned it"
         lines = [json.loads(line)["msg"] for line in (tmp_path / "log").read_text().splitlines()]

@@ -15,9 +15,9 @@ from manyserve.cluster import kinds
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator import metrics
-from tests.cluster.waiting import until
-from tests.contract.stage import HOST, Stage, running, soon
+from tests.contract.stage import HOST, Stage, running
 from tests.support import make
+from tests.support.eventually import eventually, eventually_in_thread
 
 CONFIG = names.model_config(HOST)
 
@@ -32,8 +32,8 @@ async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stag
         running(client, stage.kubectl.namespace, stage.agent_port),
     ):
         stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
-        await soon(lambda: len(stage.placed()) == 4, "what fits is placed")
-        await soon(
+        await eventually_in_thread(lambda: len(stage.placed()) == 4, "what fits is placed")
+        await eventually_in_thread(
             lambda: sum(stage.ready("tm", f"m-{number}").get("status") == "True" for number in range(8)) == 4,
             "the four that fit answer",
         )
@@ -49,7 +49,7 @@ async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stag
 
 async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeHttp) -> None:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
-    await soon(lambda: stage.placed() == ["cifar10"], "the model is placed")
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     failed = runs("failed")
     count = 0
 
@@ -66,7 +66,7 @@ async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage:
         await asyncio.to_thread(stage.apply, make.model_object(f"m-{number}", memory="1Mi"))
     await asyncio.sleep(3)
     storming.cancel()
-    await soon(lambda: len(stage.placed()) == 11, "all are placed")
+    await eventually_in_thread(lambda: len(stage.placed()) == 11, "all are placed")
     assert runs("failed") - failed < 30
     assert count > 50, "there was a storm"
 
@@ -75,8 +75,10 @@ async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
     host = make.host_object(memory="64Gi")
     stage.apply(host, *(make.model_object(f"m-{number}", memory="1Mi") for number in range(20)))
     stage.kubectl("delete", "namespace", stage.kubectl.namespace, "--wait=false")
-    await soon(lambda: not stage.kubectl.exists("namespace", stage.kubectl.namespace), "the namespace is gone", 90)
-    await until(lambda: not len(stage.operator._queue), 70)
+    await eventually_in_thread(
+        lambda: not stage.kubectl.exists("namespace", stage.kubectl.namespace), "the namespace is gone", 90
+    )
+    await eventually(lambda: not len(stage.operator._queue), limit=70)
     failed = runs("failed") + runs("defect")
     await asyncio.sleep(3)
     assert runs("failed") + runs("defect") == failed, "no loop of errors"
@@ -85,7 +87,7 @@ async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
 
 async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(stage: Stage, api_server: Cluster) -> None:
     stage.apply(make.host_object(), make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     pid = process.find(api_server, "kube-apiserver")
     assert pid
     os.kill(pid, signal.SIGSTOP)
@@ -96,19 +98,19 @@ async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(sta
     finally:
         os.kill(pid, signal.SIGCONT)
     stage.apply(make.model_object("simple-string"))
-    await soon(lambda: stage.placed() == ["cifar10", "simple-string"], "the next is placed", 60)
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10", "simple-string"], "the next is placed", 60)
 
 
 async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage) -> None:
     stage.apply(make.host_object(minReplicas=1, maxReplicas=3))
     deployment = names.deployment(HOST)
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("scale", "deployment", deployment, "--replicas=2")
     stage.operator._known.touch_all()
     await asyncio.sleep(2)
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))
-    await soon(
+    await eventually_in_thread(
         lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600,
         "what is ours is put back",
     )

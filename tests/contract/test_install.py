@@ -18,9 +18,10 @@ from localcluster.paths import Cluster
 from manyserve.api_group import KSERVE, OWN
 from tests.support import make
 from tests.support.control_plane import CRDS, environment
+from tests.support.eventually import eventually_sync
 from tests.support.foreign_crds import KINDS, NAMES, permissive_crd, permissive_crds
 from tests.support.helm import Helm, HelmFailed, commands, released
-from tests.support.kubectl import Kubectl, Refused, eventually
+from tests.support.kubectl import Kubectl, Refused
 
 FIRST = Path(__file__).parents[1] / "data" / "first_crds"
 INSTALL = Path(__file__).parents[2] / "docs" / "install.md"
@@ -59,8 +60,8 @@ def kserve(kubectl: Kubectl) -> dict[str, str]:
         (make.model_object(), "trainedmodel.finalizer"),
     ):
         metadata = {"name": manifest["metadata"]["name"], "namespace": "default", "finalizers": [finalizer]}
-        eventually(partial(applied, kubectl, manifest | {"metadata": metadata}), "the kind is served")
-    eventually(lambda: established(kubectl), "the CRDs have their conditions")
+        eventually_sync(partial(applied, kubectl, manifest | {"metadata": metadata}), "the kind is served")
+    eventually_sync(lambda: established(kubectl), "the CRDs have their conditions")
     return versions(kubectl, "crd", *NAMES)
 
 
@@ -89,7 +90,7 @@ def test_over_one_crd_of_another_controller_the_chart_refuses_and_names_two_ways
     kubectl: Kubectl, helm: Helm, index: int
 ) -> None:
     kubectl.apply(permissive_crds()[index])
-    eventually(lambda: established(kubectl), "the CRD has its conditions")
+    eventually_sync(lambda: established(kubectl), "the CRD has its conditions")
     before = versions(kubectl, "crd")
     with pytest.raises(HelmFailed) as refused:
         helm.install("one")
@@ -117,7 +118,7 @@ def test_in_a_group_of_its_own_the_chart_goes_beside_kserve_and_touches_nothing_
     assert [name for name in after if name.endswith(OWN)] == [
         f"CustomResourceDefinition/{plural}.{OWN}" for plural in ("inferenceservices", "trainedmodels")
     ]
-    eventually(lambda: applied(kubectl, make.host_object() | own("h", "v1beta1")), "our kind is served")
+    eventually_sync(lambda: applied(kubectl, make.host_object() | own("h", "v1beta1")), "our kind is served")
     assert kubectl("get", "misvc", "-o", "name") == f"inferenceservice.{OWN}/h\n"
 
 
@@ -142,7 +143,7 @@ def test_crds_of_a_release_in_another_namespace_are_taken_over_when_both_flags_s
 ) -> None:
     crd = NAMES[1]
     helm.install("one")
-    eventually(lambda: applied(kubectl, make.model_object()), "the kind is served")
+    eventually_sync(lambda: applied(kubectl, make.model_object()), "the kind is served")
     helm("uninstall", "manyserve", "-n", "one")
     sentence = f"{crd} is a CRD of manyserve and belongs to the release manyserve in the namespace one; {BOTH_FLAGS}"
     with pytest.raises(HelmFailed, match=re.escape(sentence)):
@@ -230,8 +231,8 @@ def test_the_check_of_the_document_shows_whose_the_crds_are(kubectl: Kubectl, he
 
 def test_the_document_uninstalls_and_removes_everything(kubectl: Kubectl, helm: Helm) -> None:
     run(helm, "Install")
-    eventually(partial(applied, kubectl, make.host_object()), "the kinds are served")
-    eventually(partial(applied, kubectl, make.model_object()), "the kinds are served")
+    eventually_sync(partial(applied, kubectl, make.host_object()), "the kinds are served")
+    eventually_sync(partial(applied, kubectl, make.model_object()), "the kinds are served")
     first, *rest = commands(INSTALL, "Uninstall")
     helm.shell(first)
     assert helm.releases() == []
@@ -254,7 +255,7 @@ def run(helm: Helm, heading: str) -> str:
     """Run the commands under a heading of the document, and return what they printed."""
     printed = ""
     for command in commands(INSTALL, heading):
-        printed += eventually(partial(tried, helm, command), f"{command} succeeds", 20)[0]
+        printed += eventually_sync(partial(tried, helm, command), f"{command} succeeds", 20)[0]
     return printed
 
 

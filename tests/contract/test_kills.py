@@ -17,13 +17,14 @@ from manyserve.cluster.errors import Unavailable
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure, running
 from tests.support import make
-from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.eventually import eventually_in_thread
+from tests.support.kubectl import Kubectl, condition
 
 WRITES = 12
 """As many as it takes from nothing to a host with two models placed, and a little more."""
 
 
-class Mortal(KubeHttp):
+class KillingClient(KubeHttp):
     """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
 
     def __init__(self, client: KubeHttp, nth: int, *, dies: bool) -> None:
@@ -62,13 +63,13 @@ async def test_after_the_nth_write(kubectl: Kubectl, client: KubeHttp, nth: int,
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))
-        async with Mortal(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
+        async with KillingClient(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
             # a run that takes fewer writes ends without a kill
-            await asyncio.to_thread(
-                eventually, lambda: mortal.dead.is_set() or is_settled(kubectl), "the kill, or all is well", 30
+            await eventually_in_thread(
+                lambda: mortal.dead.is_set() or is_settled(kubectl), "the kill, or all is well", 30
             )
         async with running(client, kubectl.namespace, port):
-            await asyncio.to_thread(eventually, lambda: is_settled(kubectl), "all is well again", 30)
+            await eventually_in_thread(lambda: is_settled(kubectl), "all is well again", 30)
         assert one.configs
         assert all(len(placed) <= 2 for placed in one.configs), "never more than fits"
         for before, after in zip(one.configs, one.configs[1:], strict=False):

@@ -13,7 +13,7 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
 from tests.contract.pair import LEASE, Pair, two_replicas, works
-from tests.contract.stage import soon
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl
 from tests.support.programs import read
@@ -53,7 +53,9 @@ async def test_one_that_is_frozen_and_wakes_writes_nothing_and_can_follow_in_its
     figures.take("operator frozen: another works after", await pair.followed(began, 20), "s", below=20)
     woken = time.monotonic()
     pair.a.process.send_signal(signal.SIGCONT)
-    await soon(lambda: read(pair.a.metrics, "/metrics") and not works(pair.a), "a knows that it does not work", 20)
+    await eventually_in_thread(
+        lambda: read(pair.a.metrics, "/metrics") and not works(pair.a), "a knows that it does not work", 20
+    )
     for _ in range(3):
         await pair.placed(await pair.ask(), 20)
     assert pair.writes("a", woken) == []

@@ -15,9 +15,10 @@ from tests.support import kserve_children as kserve
 from tests.support import make
 from tests.support.control_plane import CRDS, environment
 from tests.support.document import script
+from tests.support.eventually import eventually_sync
 from tests.support.foreign_crds import NAMES, permissive_crds
 from tests.support.helm import remove_crds
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
+from tests.support.kubectl import Kubectl, Manifest, Refused
 from tests.support.programs import PROJECT
 
 DOC = PROJECT / "docs" / "migrating-from-kserve.md"
@@ -52,7 +53,7 @@ def stored(kubectl: Kubectl) -> list[Manifest]:
     model = {"modelFormat": {"name": "triton"}, "future": {"a": [1]}}
     host = kserve.kept_by_kserve(make.host_object(triton=None, model=model))
     for each in (host, kserve.kept_model(make.model_object())):
-        eventually(lambda each=each: served(kubectl, each), "the kind is served")  # type: ignore[misc]
+        eventually_sync(lambda each=each: served(kubectl, each), "the kind is served")  # type: ignore[misc]
     return found(kubectl)
 
 
@@ -73,7 +74,7 @@ def test_replacing_the_crds_takes_the_conversion_away_and_leaves_every_object_as
     shell(kubectl, script(DOC, "3. Replace the CRDs"))
     for name in NAMES:
         assert kubectl.get("crd", name)["spec"]["conversion"] == {"strategy": "None"}
-    eventually(lambda: "misvc" not in kubectl("api-resources") and found(kubectl), "ours are served")
+    eventually_sync(lambda: "misvc" not in kubectl("api-resources") and found(kubectl), "ours are served")
     assert found(kubectl) == before, "also unknown fields and resourceVersions"
 
 

@@ -6,16 +6,17 @@ import asyncio
 import json
 
 from manyserve.api import names
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 
 async def test_the_walkthrough(stage: Stage) -> None:
     stage.apply(make.model_object(), make.host_object(), make.model_object("simple-string"))
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
-    await soon(lambda: stage.ready("tm", "simple-string").get("status") == "True", "the second too")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "simple-string").get("status") == "True", "the second too")
     columns = stage.kubectl("get", "isvc").splitlines()[1].split()
     assert columns[:5] == [
         HOST,
@@ -24,19 +25,21 @@ async def test_the_walkthrough(stage: Stage) -> None:
         "100",
         f"{HOST}-predictor-default-00001",
     ]
-    await soon(lambda: "answers at" in stage.kubectl("describe", "tm", "cifar10"), "describe shows the event")
+    await eventually_in_thread(
+        lambda: "answers at" in stage.kubectl("describe", "tm", "cifar10"), "describe shows the event"
+    )
 
     stage.apply(make.model_object("third"))
-    await soon(
+    await eventually_in_thread(
         lambda: stage.ready("tm", "third").get("reason") == "MemoryResourceNotAvailable", "the third does not fit"
     )
     assert stage.placed() == ["cifar10", "simple-string"]
 
     stage.kubectl("delete", "tm", "cifar10")
-    await soon(lambda: stage.placed() == ["simple-string", "third"], "the third takes its place")
+    await eventually_in_thread(lambda: stage.placed() == ["simple-string", "third"], "the third takes its place")
     stage.kubelet.fails.add("simple-string")
     stage.kubelet._load()
-    await soon(
+    await eventually_in_thread(
         lambda: stage.ready("tm", "simple-string").get("reason") == "LoadFailed", "Ready falls when loading fails"
     )
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
@@ -50,8 +53,8 @@ async def test_a_folder_of_models_is_a_handful_of_config_writes(stage: Stage) ->
         for each in (make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(count))
     )
     await asyncio.to_thread(stage.kubectl, "apply", "-f", "-", text=text)
-    await soon(lambda: len(stage.placed()) == count, "all are placed")
-    await soon(
+    await eventually_in_thread(lambda: len(stage.placed()) == count, "all are placed")
+    await eventually_in_thread(
         lambda: all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm")), "all are ready", 60
     )
     assert len(stage.kubelet.configs) < count / 4
@@ -61,7 +64,7 @@ async def test_a_folder_of_models_is_a_handful_of_config_writes(stage: Stage) ->
 
 async def test_a_quiet_cluster_sees_no_writes(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
 
     def versions() -> list[str]:
         everything = stage.kubectl.list("isvc,tm,deployment,service,configmap,ingress,pod")
@@ -76,25 +79,25 @@ async def test_a_quiet_cluster_sees_no_writes(stage: Stage) -> None:
 
 async def test_what_somebody_else_changed_is_put_back(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
-    await soon(lambda: stage.placed() == ["cifar10"], "the model is placed")
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     config = names.model_config(HOST)
     stage.kubectl("patch", "configmap", config, "-p", json.dumps({"data": {"models.json": "[]"}}))
-    await soon(lambda: stage.placed() == ["cifar10"], "models.json is put back")
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "models.json is put back")
     stage.kubectl("label", "configmap", config, f"{names.MANAGED_BY}-")
-    await soon(
+    await eventually_in_thread(
         lambda: names.MANAGED_BY in stage.kubectl.get("configmap", config)["metadata"]["labels"],
         "the label is put back",
     )
     assert stage.placed() == ["cifar10"]
     stage.kubectl("delete", "service", HOST)
-    await soon(lambda: stage.kubectl.exists("service", HOST), "the Service is made again")
+    await eventually_in_thread(lambda: stage.kubectl.exists("service", HOST), "the Service is made again")
 
 
 async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) -> None:
     stage.kubectl("create", "service", "clusterip", HOST, "--tcp=80:80")
     before = stage.kubectl.get("service", HOST)
     stage.apply(make.host_object())
-    await soon(
+    await eventually_in_thread(
         lambda: (
             "does not belong to the InferenceService"
             in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
@@ -105,13 +108,15 @@ async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) 
     assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the others are made"
     assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to a stranger"
     stage.kubectl("delete", "service", HOST)
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40)
+    await eventually_in_thread(
+        lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40
+    )
 
 
 async def test_over_quota_the_host_says_so_in_the_api_servers_words(stage: Stage) -> None:
     stage.kubectl("create", "quota", "tight", "--hard=services=0")
     stage.apply(make.host_object())
-    await soon(
+    await eventually_in_thread(
         lambda: (
             "exceeded quota: tight" in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
         ),
@@ -121,7 +126,7 @@ async def test_over_quota_the_host_says_so_in_the_api_servers_words(stage: Stage
 
 async def test_a_host_deleted_and_made_again_at_once_has_children_of_its_own(stage: Stage) -> None:
     stage.apply(make.host_object())
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("delete", "isvc", HOST)
     stage.apply(make.host_object())
     uid = stage.kubectl.get("isvc", HOST)["metadata"]["uid"]
@@ -130,17 +135,19 @@ async def test_a_host_deleted_and_made_again_at_once_has_children_of_its_own(sta
         found = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
         return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
 
-    await soon(lambda: owners() == {uid}, "all children belong to the new host", 90)
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the new host is ready", 60)
+    await eventually_in_thread(lambda: owners() == {uid}, "all children belong to the new host", 90)
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the new host is ready", 60)
 
 
 async def test_a_broken_configuration_keeps_the_last_and_says_so(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", '{"data": {"ingress": "not json"}}')
-    await soon(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event says so")
+    await eventually_in_thread(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event says so")
     assert stage.placed() == ["cifar10"]
     off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
     patch = {"data": {"ingress": None, "predictors": json.dumps(off)}}
     stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", json.dumps(patch))
-    await soon(lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the flag off is seen")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the flag off is seen"
+    )

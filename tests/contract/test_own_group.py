@@ -20,13 +20,14 @@ from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
 from manyserve.plan.departure import GRACE_PERIOD
 from tests.contract.kubelet import kubelet
-from tests.contract.stage import HOST, configure, soon
+from tests.contract.stage import HOST, configure
 from tests.contract.test_crds import HOST_HEADER, MODEL_HEADER, header
 from tests.support import make
 from tests.support.control_plane import CRDS, environment, new_namespace
+from tests.support.eventually import eventually_in_thread, eventually_sync
 from tests.support.foreign_crds import permissive_crds
 from tests.support.helm import remove_crds
-from tests.support.kubectl import Kubectl, Refused, condition, eventually
+from tests.support.kubectl import Kubectl, Refused, condition
 from tests.support.programs import Program, program, read
 from tests.support.webhook import PROBE, webhook
 
@@ -41,7 +42,7 @@ def server(bare_server: Cluster) -> Iterator[Cluster]:
     kubectl = Kubectl(environment(bare_server))
     kubectl.apply(*permissive_crds())
     kubectl("apply", "--server-side", "-f", str(CRDS / OWN))
-    eventually(lambda: are_served(kubectl), "the kinds of both groups are served")
+    eventually_sync(lambda: are_served(kubectl), "the kinds of both groups are served")
     yield bare_server
     remove_crds(kubectl)
 
@@ -88,7 +89,7 @@ async def operator(server: Cluster, kubectl: Kubectl, folder: Path, group: str, 
     log = folder / f"{group}.log"
     with program(server.kubeconfig, kubectl.namespace, log, settings=settings) as running:
         try:
-            await soon(lambda: read(running.health, "/readyz") == "ok", "the operator is ready", 60)
+            await eventually_in_thread(lambda: read(running.health, "/readyz") == "ok", "the operator is ready", 60)
             yield running
         finally:
             print(log.read_text())
@@ -96,7 +97,9 @@ async def operator(server: Cluster, kubectl: Kubectl, folder: Path, group: str, 
 
 async def ready(kubectl: Kubectl, kind: str, name: str, limit: float = 40) -> None:
     """Wait until an object is Ready."""
-    await soon(lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind} {name} is Ready", limit)
+    await eventually_in_thread(
+        lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind} {name} is Ready", limit
+    )
 
 
 async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
@@ -115,7 +118,7 @@ async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
         await ready(kubectl, "mtm", "cifar10")
         assert header(kubectl, "misvc") == HOST_HEADER
         assert header(kubectl, "mtm") == MODEL_HEADER
-        await soon(lambda: kubectl.list("event"), "an event is there")
+        await eventually_in_thread(lambda: kubectl.list("event"), "an event is there")
     children = kubectl.list(CHILDREN, "-l", MINE)
     assert {each["kind"] for each in children} >= {"Deployment", "Service", "ConfigMap", "Ingress"}
     for each in children:
@@ -170,7 +173,9 @@ async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone
         await ready(kubectl, "misvc", HOST)
         before = owners(kubectl)
         kubectl.apply(kubectl.here(make.host_object()))
-        await soon(lambda: "does not belong to" in str(condition(kubectl.get("isvc", HOST))), "it says why", 30)
+        await eventually_in_thread(
+            lambda: "does not belong to" in str(condition(kubectl.get("isvc", HOST))), "it says why", 30
+        )
         assert owners(kubectl) == before
         await ready(kubectl, "misvc", HOST)
 

@@ -27,10 +27,10 @@ from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
-from tests.cluster.waiting import until
-from tests.contract.stage import HOST, configure, soon
+from tests.contract.stage import HOST, configure
 from tests.support import make
 from tests.support.control_plane import new_namespace
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.figures import LONG, Figures, reports
 from tests.support.kubectl import Kubectl, condition
 from tests.support.poison import REFUSED, TAKEN, config_map_forms
@@ -94,7 +94,7 @@ class Cases:
             metadata = {"name": manifest["metadata"]["name"], "namespace": self.others.namespace}
             await self.client.create(kind, manifest | {"metadata": metadata})
         began = time.monotonic()
-        await until(lambda: f'"m-{name}"' in self.lists.get(names.model_config(name), ""), 60)
+        await eventually(lambda: f'"m-{name}"' in self.lists.get(names.model_config(name), ""), limit=60)
         return time.monotonic() - began
 
     async def poison(self) -> None:
@@ -111,7 +111,7 @@ class Cases:
     async def edited(self, times: int) -> None:
         """Wait until the ConfigMap was edited so many times more."""
         enough = self.edits + times
-        await until(lambda: self.edits >= enough, 60)
+        await eventually(lambda: self.edits >= enough, limit=60)
 
     async def watch_health(self) -> None:
         """Ask /healthz again and again, and note how long it takes."""
@@ -149,12 +149,14 @@ async def cases(api_server: Cluster, client: KubeHttp, folder: Path) -> AsyncIte
             if new is not None:
                 found.lists[new["metadata"]["name"]] = text_of(new) or ""
 
-        await soon(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready", 30)
+        await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready", 30)
         informer = Informer(client, kinds.CONFIG_MAP, selection=Selection(others.namespace), on_change=stored)
         watching = asyncio.create_task(informer.run())
         for each in (make.host_object(), make.model_object("a", memory="1Mi"), make.model_object("b", memory="1Mi")):
             await asyncio.to_thread(victim.apply, victim.here(each))
-        await soon(lambda: victim.exists("configmap", VICTIM) and '"b"' in found.text(), "the host has its models")
+        await eventually_in_thread(
+            lambda: victim.exists("configmap", VICTIM) and '"b"' in found.text(), "the host has its models"
+        )
         yield found
         watching.cancel()
 
@@ -185,7 +187,7 @@ async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_lis
         for name, form in FORMS.items():
             body = {"data": None, "binaryData": None} | form
             await client.merge_patch(kinds.CONFIG_MAP, case.victim.namespace, VICTIM, body)
-            await soon(lambda: case.text() == right, f"the list is right again after {name}", 30)
+            await eventually_in_thread(lambda: case.text() == right, f"the list is right again after {name}", 30)
             assert await asyncio.to_thread(read, case.operator.health, "/healthz") == "ok"
         plain, poisoned = statistics.median(without), statistics.median(within)
         figures.take("seconds of the other host beside the poison", poisoned, "s", peer=f"without: {plain:.3f}")
@@ -213,10 +215,14 @@ async def test_a_poisoned_list_that_is_immutable_is_named_and_right_again_once_i
         def said() -> str:
             return str(condition(case.victim.get("isvc", HOST), "PredictorReady").get("message"))
 
-        await soon(lambda: f"ConfigMap {VICTIM}: " in said() and "immutable" in said(), "the host names it")
+        await eventually_in_thread(
+            lambda: f"ConfigMap {VICTIM}: " in said() and "immutable" in said(), "the host names it"
+        )
         await client.delete(kinds.CONFIG_MAP, case.victim.namespace, VICTIM)
-        await soon(lambda: case.victim.exists("configmap", VICTIM) and case.text() == right, "the list is right again")
-        await soon(lambda: "immutable" not in said(), "and the host says nothing of it any more")
+        await eventually_in_thread(
+            lambda: case.victim.exists("configmap", VICTIM) and case.text() == right, "the list is right again"
+        )
+        await eventually_in_thread(lambda: "immutable" not in said(), "and the host says nothing of it any more")
 
 
 def peak_mb(running: Program) -> float:

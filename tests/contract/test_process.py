@@ -9,7 +9,8 @@ from pathlib import Path
 from localcluster.paths import Cluster
 from tests.contract.stage import HOST, configure
 from tests.support import make
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl
 from tests.support.programs import program, read
 
 MEMORY_LIMIT_MB = 120
@@ -20,11 +21,11 @@ def test_it_starts_works_tells_and_ends(api_server: Cluster, kubectl: Kubectl, t
     log = tmp_path / "log"
     with program(api_server.kubeconfig, kubectl.namespace, log) as operator:
         running = operator.process
-        eventually(lambda: read(operator.health, "/readyz") == "ok", "it is ready", 30)
+        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", "it is ready", 30)
         assert read(operator.health, "/healthz") == "ok"
         host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}
         kubectl.apply(host)
-        eventually(lambda: kubectl.exists("deployment", f"{HOST}-predictor-default"), "the Deployment is made", 10)
+        eventually_sync(lambda: kubectl.exists("deployment", f"{HOST}-predictor-default"), "the Deployment is made", 10)
         assert 'manyserve_api_writes_total{kind="Deployment",verb="apply"} 1.0' in read(operator.metrics, "/metrics")
         status = Path(f"/proc/{running.pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))

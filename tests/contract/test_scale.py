@@ -24,8 +24,9 @@ from manyserve.cluster.watches import Watches
 from manyserve.plan.actions import Plan
 from manyserve.plan.model_config import LONGEST_TEXT, text_of
 from manyserve.plan.plan import plan
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl, condition
 
 Manifest = dict[str, Any]
@@ -103,7 +104,7 @@ async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_s
 
 async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeHttp) -> None:
     stage.apply(make.host_object(memory="64Gi"))
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     count = LONGEST_TEXT // 2000 + 20
     namespace = stage.kubectl.namespace
     models = [
@@ -112,7 +113,7 @@ async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stag
     ]
     named = (each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
     await Slots().do([partial(_create, client, each) for each in named])
-    await soon(
+    await eventually_in_thread(
         lambda: all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm")), "all are ready", 120
     )
     assert PACKED_KEY in stage.kubectl.get("configmap", CONFIG)["binaryData"]
@@ -122,7 +123,9 @@ async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stag
     gone = [each["metadata"]["name"] for each in models[: count // 2]]
     for name in gone:
         await client.delete(kinds.TRAINED_MODEL, namespace, name)
-    await soon(lambda: len(stage.placed()) == count - len(gone), "those that were deleted are out of it", 60)
+    await eventually_in_thread(
+        lambda: len(stage.placed()) == count - len(gone), "those that were deleted are out of it", 60
+    )
     stored = stage.kubectl.get("configmap", CONFIG)
     assert KEY in stored["data"]
     assert "binaryData" not in stored

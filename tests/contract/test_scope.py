@@ -17,13 +17,13 @@ from manyserve.cluster.client import KubeHttp
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.plan.model_config import text_of
-from tests.cluster.waiting import until
 from tests.contract.kubelet import kubelet
-from tests.contract.stage import HOST, Stage, configure, soon
+from tests.contract.stage import HOST, Stage, configure
 from tests.support import make
 from tests.support.control_plane import new_namespace
+from tests.support.eventually import eventually, eventually_in_thread, eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.kubectl import Kubectl, condition
 from tests.support.programs import WEBHOOK, free_port, program, read
 from tests.support.scoped import KINDS, REGISTERED, as_account, grant, may
 from tests.support.webhook import is_asked, webhook
@@ -104,7 +104,7 @@ def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
     try:
         inside, everywhere = ("-n", other.namespace), ("--all-namespaces",)
         first = INSIDE[name][0]
-        eventually(lambda: may(kubectl, account, *first, *inside), "the roles are in force", 10)
+        eventually_sync(lambda: may(kubectl, account, *first, *inside), "the roles are in force", 10)
         for right in INSIDE[name]:
             assert may(kubectl, account, *right, *inside), right
             assert not may(kubectl, account, *right, "-n", "default"), right
@@ -140,7 +140,7 @@ async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves
                 "MANYSERVE_LEASE": f"{release}-operator",
             }
             with program(own, release, log, settings=settings) as running:
-                await soon(lambda: is_ready(other), f"the model is ready: {log}", 40)
+                await eventually_in_thread(lambda: is_ready(other), f"the model is ready: {log}", 40)
                 assert read(running.health, "/readyz") == "ok"
                 assert 'manyserve_objects{kind="TrainedModel"} 1.0' in read(running.metrics, "/metrics")
                 assert versions(outside) == before
@@ -164,7 +164,7 @@ def test_with_a_list_the_webhook_starts_with_its_shipped_roles_and_registers_its
     try:
         own = as_account(api_server.kubeconfig, kubectl, name, tmp_path)
         with program(own, release, log, *WEBHOOK, settings=settings) as running:
-            eventually(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", 40)
+            eventually_sync(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", 40)
         assert "forbidden" not in log.read_text()
         (hook,) = kubectl.get("validatingwebhookconfiguration", name)["webhooks"]
         assert hook["clientConfig"]["caBundle"]
@@ -197,7 +197,7 @@ async def operating(kubectl: Kubectl, client: KubeHttp, scope: Scope) -> AsyncIt
         operator = Operator(client, settings)
         await operator.start()
         try:
-            await until(lambda: not operator.why_not_ready(), 10)
+            await eventually(lambda: not operator.why_not_ready(), limit=10)
             yield Stage(kubectl, one, operator, port)
             assert operator.why_not_alive() is None
         finally:
@@ -217,35 +217,41 @@ async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_
     untouched = versions(other)
     async with operating(kubectl, client, selected(kubectl)) as stage:
         stage.apply(make.host_object(), make.model_object())
-        await soon(lambda: is_ready(kubectl), "the host in scope serves")
+        await eventually_in_thread(lambda: is_ready(kubectl), "the host in scope serves")
         assert versions(other) == untouched
 
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(label, other, kubectl.namespace)
-        await soon(lambda: placed(other) == [MODEL], "the namespace that got the label is served", SECONDS)
+        await eventually_in_thread(
+            lambda: placed(other) == [MODEL], "the namespace that got the label is served", SECONDS
+        )
         figures.take(
             "a namespace enters the scope: its models are placed after", loop.time() - began, "s", below=SECONDS
         )
-        await soon(lambda: condition(other.get("isvc", HOST)), "its host has a status")
+        await eventually_in_thread(lambda: condition(other.get("isvc", HOST)), "its host has a status")
 
         await asyncio.to_thread(label, other, None)
-        await soon(lambda: not stage.operator._known.hosts.keys() - {(kubectl.namespace, HOST)}, "it has left")
+        await eventually_in_thread(
+            lambda: not stage.operator._known.hosts.keys() - {(kubectl.namespace, HOST)}, "it has left"
+        )
         await asyncio.to_thread(apply, other, make.model_object("later"))
         await asyncio.to_thread(other, "label", "isvc", HOST, "changed=yes")
         kept = versions(other)
         assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= kept.keys()
         stage.apply(make.model_object("witness"))
-        await soon(lambda: "witness" in stage.placed(), "the operator goes on elsewhere")
+        await eventually_in_thread(lambda: "witness" in stage.placed(), "the operator goes on elsewhere")
         await asyncio.to_thread(other, "delete", "tm", "later")
         stage.kubectl("delete", "tm", "witness")
-        await soon(lambda: stage.placed() == [MODEL], "and on")
+        await eventually_in_thread(lambda: stage.placed() == [MODEL], "and on")
         assert versions(other) == {name: version for name, version in kept.items() if name != "TrainedModel/later"}
         assert placed(other) == [MODEL]
 
         await asyncio.to_thread(apply, other, make.model_object("again"))
         await asyncio.to_thread(label, other, kubectl.namespace)
-        await soon(lambda: placed(other) == ["again", MODEL], "with the label it is served again", SECONDS)
+        await eventually_in_thread(
+            lambda: placed(other) == ["again", MODEL], "with the label it is served again", SECONDS
+        )
 
 
 def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
@@ -261,8 +267,8 @@ def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
     try:
         with webhook(api_server.kubeconfig, kubectl, tmp_path, more={"MANYSERVE_NAMESPACE_SELECTOR": selector}):
             label(kubectl, None)
-            eventually(lambda: not is_asked(kubectl), "what is out of scope passes", 10)
+            eventually_sync(lambda: not is_asked(kubectl), "what is out of scope passes", 10)
             label(kubectl, kubectl.namespace)
-            eventually(lambda: is_asked(kubectl), "what is in scope is judged", 10)
+            eventually_sync(lambda: is_asked(kubectl), "what is in scope is judged", 10)
     finally:
         kubectl("delete", "clusterrole,clusterrolebinding", reader)

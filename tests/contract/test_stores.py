@@ -12,8 +12,9 @@ from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp
 from tests.chart.rendering import the
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl
 
 DEPLOYMENT = names.deployment(HOST)
@@ -48,23 +49,31 @@ def list_secrets(stage: Stage, *listed: str) -> None:
 
 async def test_secrets_of_the_service_account_reach_the_agent_and_only_the_list_rolls_the_pods(stage: Stage) -> None:
     stage.apply(make.host_object())
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready without a secret")
+    await eventually_in_thread(
+        lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready without a secret"
+    )
     list_secrets(stage, "s3-keys")
-    await soon(lambda: mounts(stage) == {"/mnt/credentials/s3-keys"}, "a secret that does not exist yet is mounted")
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "and stops no pod")
+    await eventually_in_thread(
+        lambda: mounts(stage) == {"/mnt/credentials/s3-keys"}, "a secret that does not exist yet is mounted"
+    )
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "and stops no pod")
     before = revision(stage)
     stage.kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
     stage.kubectl("patch", "secret", "s3-keys", "-p", '{"stringData": {"AWS_ACCESS_KEY_ID": "b"}}')
     stage.kubectl("label", "serviceaccount", "default", "a=b")
     stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
     stage.apply(make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has looked again")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has looked again"
+    )
     assert revision(stage) == before, "rotation is no roll-out"
     assert "MANYSERVE_S3_REGION" not in env(stage), "a secret's annotations are not read unless the chart says so"
     stage.kubectl("annotate", "serviceaccount", "default", f"{REGION}=eu-2")
-    await soon(lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-2", "an account's own annotations are read")
+    await eventually_in_thread(
+        lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-2", "an account's own annotations are read"
+    )
     list_secrets(stage)
-    await soon(lambda: mounts(stage) == set(), "what is not listed any more goes")
+    await eventually_in_thread(lambda: mounts(stage) == set(), "what is not listed any more goes")
 
 
 async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(stage: Stage) -> None:
@@ -74,8 +83,10 @@ async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(s
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", patch)
     stage.apply(make.host_object())
     list_secrets(stage, "s3-keys")
-    await soon(lambda: stage.kubectl.exists("deployment", DEPLOYMENT), "the Deployment is made")
-    await soon(lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-1", "the secret's annotation is read")
+    await eventually_in_thread(lambda: stage.kubectl.exists("deployment", DEPLOYMENT), "the Deployment is made")
+    await eventually_in_thread(
+        lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-1", "the secret's annotation is read"
+    )
 
 
 async def test_only_metadata_of_a_secret_comes_over_the_wire(kubectl: Kubectl, client: KubeHttp) -> None:
@@ -95,22 +106,22 @@ CLAIM = {
 
 async def test_a_claim_is_mounted_when_it_exists_and_until_then_the_model_says_so(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object(), make.model_object("ours", uri="pvc://mine/model"))
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the other model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the other model is ready")
     assert stage.ready("isvc", HOST)["status"] == "True"
     assert mounts(stage) == set()
     stage.kubelet.fails.add("ours")
     stage.kubelet._load()
-    await soon(
+    await eventually_in_thread(
         lambda: stage.ready("tm", "ours").get("reason") == "PersistentVolumeClaimNotFound",
         "the model says what it lacks",
     )
     said = f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
     assert stage.ready("tm", "ours")["message"] == said
     stage.apply(CLAIM)
-    await soon(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
+    await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
     stage.kubelet.fails.clear()
     stage.kubelet._load()
-    await soon(lambda: stage.ready("tm", "ours").get("status") == "True", "the model is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "ours").get("status") == "True", "the model is ready")
 
 
 @pytest.mark.parametrize("read_annotations", [False, True])

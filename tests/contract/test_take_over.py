@@ -11,9 +11,10 @@ import pytest
 
 from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE
-from tests.contract.stage import HOST, Manifest, Stage, soon
+from tests.contract.stage import HOST, Manifest, Stage
 from tests.support import kserve_children as kserve
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 POD = {"containers": [{"name": "kserve-container", "image": "example/tritonserver:1"}]}
@@ -66,7 +67,7 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     await kept(stage, SERVICES[form], lambda host: kserve.ingress(host, *hostnames))
     before = versions(stage, f"service/{HOST}", f"ingress/{HOST}")
     hand_over(stage)
-    await soon(lambda: NOT_YET in why(stage), "the host says that it waits")
+    await eventually_in_thread(lambda: NOT_YET in why(stage), "the host says that it waits")
     assert "Ingress triton-mms is another controller's" in why(stage, "IngressReady")
     stage.operator._known.touch_all()
     await asyncio.sleep(1)
@@ -76,8 +77,8 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     assert stage.placed() == ["cifar10"], "the pods of KServe, and ours, have the models that were placed"
 
     stage.kubelet.starts.set()
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "its model is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "its model is ready")
     taken = stage.kubectl.get("service", HOST)
     assert taken["spec"]["selector"] == names.selector(HOST)
     assert ports_of(taken) == [("http", 80, "http"), ("grpc", names.GRPC_PORT, "grpc")]
@@ -94,13 +95,13 @@ async def test_a_headless_service_is_left_alone_and_the_sentence_names_the_comma
     before = versions(stage, f"service/{HOST}")
     stage.kubelet.starts.set()
     hand_over(stage)
-    await soon(lambda: "headless" in why(stage), "the host says that the Service cannot be changed")
+    await eventually_in_thread(lambda: "headless" in why(stage), "the host says that the Service cannot be changed")
     command = f"delete service {HOST}"
     assert f"kubectl {command}" in why(stage)
     assert versions(stage, f"service/{HOST}") == before
     stage.kubectl(*command.split())
     stage.operator._known.touch_all()
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
 
 
 async def test_a_deployment_of_the_same_name_goes_first_and_its_pods_stay(stage: Stage) -> None:
@@ -108,20 +109,22 @@ async def test_a_deployment_of_the_same_name_goes_first_and_its_pods_stay(stage:
     await kept(stage, partial(kserve.deployment, pod_spec=POD, name=name), partial(kserve.autoscaler, name=name))
     stage.kubelet.starts.set()
     old = {"app": f"isvc.{name}"}
-    await soon(lambda: [each for each in pods(stage, old) if condition(each).get("status") == "True"], "its pod runs")
+    await eventually_in_thread(
+        lambda: [each for each in pods(stage, old) if condition(each).get("status") == "True"], "its pod runs"
+    )
     hand_over(stage)
-    await soon(lambda: "another selector" in why(stage), "the host says what is in the way")
+    await eventually_in_thread(lambda: "another selector" in why(stage), "the host says what is in the way")
     command = f"delete deployment {name} --cascade=orphan"
     assert f"kubectl {command}" in why(stage)
 
     stage.kubectl(*command.split())
     stage.operator._known.touch_all()
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     assert stage.kubectl.get("deployment", name)["spec"]["selector"]["matchLabels"] == names.selector(HOST)
     (pod,) = pods(stage, old)
     assert "deletionTimestamp" not in pod["metadata"]
     stage.kubectl("delete", "replicaset", "-l", f"app={old['app']}")
-    await soon(lambda: not pods(stage, old), "the old pods go with their ReplicaSet")
+    await eventually_in_thread(lambda: not pods(stage, old), "the old pods go with their ReplicaSet")
     assert stage.ready("isvc", HOST).get("status") == "True"
 
 

@@ -16,9 +16,9 @@ from manyserve.cluster import errors, kinds
 from manyserve.cluster.client import KubeHttp, Selection
 from manyserve.cluster.informer import Informer, Patience
 from manyserve.cluster.strangers import claim
-from tests.cluster.waiting import until
 from tests.support import make
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.eventually import eventually, eventually_sync
+from tests.support.kubectl import Kubectl
 
 Manifest = dict[str, Any]
 
@@ -108,11 +108,11 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(kubec
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
         assert {key.name for key in informer.store} == {"a", "b"}
         kubectl("label", "configmap", "b", "x-")
-        await until(lambda: {key.name for key in informer.store} == {"a"})
+        await eventually(lambda: {key.name for key in informer.store} == {"a"})
         kubectl("delete", "configmap", "a")
-        await until(lambda: not informer.store)
+        await eventually(lambda: not informer.store)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "c", metadata={"labels": {"x": "y"}}))
-        await until(lambda: {key.name for key in informer.store} == {"c"})
+        await eventually(lambda: {key.name for key in informer.store} == {"c"})
 
 
 async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeHttp) -> None:
@@ -121,7 +121,7 @@ async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
         informer._version = "1"
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
-        await until(lambda: Key(kubectl.namespace, "c") in informer.store)
+        await eventually(lambda: Key(kubectl.namespace, "c") in informer.store)
         assert int(informer._version) > 1
 
 
@@ -139,7 +139,7 @@ async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: K
         changed = await client.replace(kinds.CONFIG_MAP, stored | {"data": {"a": "b"}})
         informer.wrote(changed)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "last"))
-        await until(lambda: "last" in news)
+        await eventually(lambda: "last" in news)
         assert informer.store[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
 
 
@@ -182,5 +182,5 @@ async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeHttp)
     kubectl("delete", "isvc", "triton-mms")
     # the garbage collector learns of a new kind only now and then
     await asyncio.to_thread(
-        eventually, lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"), "all is gone"
+        eventually_sync, lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"), "all is gone"
     )

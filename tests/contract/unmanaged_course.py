@@ -26,9 +26,10 @@ from tests.contract.kubelet import kubelet
 from tests.contract.stage import configure
 from tests.support import kserve_forms, make
 from tests.support.control_plane import new_namespace
+from tests.support.eventually import eventually_sync
 from tests.support.figures import LONG
 from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, PERMISSIVE, TODAY
-from tests.support.kubectl import Kubectl, Refused, condition, eventually
+from tests.support.kubectl import Kubectl, Refused, condition
 from tests.support.programs import Program, program, read
 from tests.support.webhook import webhook
 
@@ -95,7 +96,7 @@ def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) ->
         began = time.monotonic()
         _with_operator_and_webhook(found, kubectl)
         _try_lenient(found, server, folder)
-        eventually(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
+        eventually_sync(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
         found.metrics = read(operator.metrics, "/metrics")
         found.ended = stored(kubectl)
         found.children = kubectl.list(CHILDREN)
@@ -132,12 +133,12 @@ def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) 
         webhook(server.kubeconfig, kubectl, folder, policy="Fail"),
         program(server.kubeconfig, kubectl.namespace, log, settings=settings) as operator,
     ):
-        eventually(lambda: read(operator.health, "/readyz") == "ok", f"the operator is ready: {log}", 30)
+        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", f"the operator is ready: {log}", 30)
         yield operator
 
 
 def _with_operator_and_webhook(found: Course, kubectl: Kubectl) -> None:
-    eventually(lambda: _is_served(kubectl), "the hosts are served", 30)
+    eventually_sync(lambda: _is_served(kubectl), "the hosts are served", 30)
     found.unlabelled = stored(kubectl)
     kubectl("label", "isvc,tm", "--all", "team=a")
     found.labelled = stored(kubectl)

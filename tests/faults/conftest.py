@@ -1,4 +1,4 @@
-"""A scene for each fault. What a failed test saw is kept, and every row's figures go to `reports/faults.json`."""
+"""An env for each fault. The history of a failed test is kept, and every row's figures go to `reports/faults.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
-from tests.faults.scene import LONG, Scene, playing
+from tests.faults.env import LONG, FaultEnv, playing
 from tests.support.control_plane import api_server, client, kubectl, mark
 from tests.support.figures import REPORTS, Figures, reports
 from tests.support.kubectl import Kubectl
@@ -38,22 +38,22 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.fixture
-def hasty() -> bool:
+def short_silence() -> bool:
     """Whether the operator gives silent watches up sooner than it does in a cluster."""
     return not LONG
 
 
 @pytest.fixture
-async def scene(
+async def env(
     request: pytest.FixtureRequest,
     api_server: Cluster,
     kubectl: Kubectl,
     client: KubeHttp,
     tmp_path: Path,
-    hasty: bool,
-) -> AsyncIterator[Scene]:
+    short_silence: bool,
+) -> AsyncIterator[FaultEnv]:
     """The real operator behind the proxy, in the test's own namespace."""
-    async with playing(api_server, kubectl, client, tmp_path, hasty=hasty) as found:
+    async with playing(api_server, kubectl, client, tmp_path, short_silence=short_silence) as found:
         yield found
         if request.node.stash.get(FAILED, True):
             found.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")

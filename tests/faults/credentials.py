@@ -7,17 +7,17 @@ from pathlib import Path
 
 import yaml
 
-from tests.faults.scene import Scene
+from tests.faults.env import FaultEnv
 
 LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 class Tokens:
-    """The tokens of the scene's operator, each of a service account of its own; the next one ends the one before."""
+    """The tokens of the operator, each of a service account of its own; the next one ends the one before."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._file = scene.folder / "token.json"
+    def __init__(self, env: FaultEnv) -> None:
+        self._scene = env
+        self._file = env.folder / "token.json"
         self._account = ""
 
     async def next(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.faults.scene import LONG, QUIET
+from tests.faults.env import LONG, QUIET
 from tests.support.figures import REPORTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -57,8 +57,8 @@ GENERATED from the figures of a run of tests/faults (`make faults`). Do not edit
 
 The real `manyserve operator`, in a process of its own, works on a real API server (etcd, kube-apiserver and its
 controllers; kubelet and agents are played). Between them a proxy breaks what the row says, while a user deletes a
-model, changes another and adds a third. A witness at the API server itself keeps every revision of every object, and
-an oracle judges them. A row is green only if all of this held:
+model, changes another and adds a third. A recorder at the API server itself keeps every revision of every object, and
+`tests/faults/expectations.py` judges them. A row is green only if all of this held:
 
 - in no revision of `models.json` was more memory placed than the host has;
 - no model was dropped that nobody had changed or deleted;

@@ -19,12 +19,12 @@ from aiohttp import web
 from localcluster import api, controlplane, process
 from manyserve.cluster import kinds
 from manyserve.cluster.errors import ClusterError
-from tests.cluster.waiting import until
+from tests.faults.env import HOST, LONG, FaultEnv
 from tests.faults.exchange import WRITES, Exchange
-from tests.faults.kept import Kept, keeping
+from tests.faults.restarting import RestartedOperator, restarting
 from tests.faults.rules import Do, Rule, answer, delay, lose_the_answer, serve_an_old_list
-from tests.faults.scene import HOST, LONG, Scene
 from tests.support import make
+from tests.support.eventually import NotInTime, eventually, eventually_in_thread
 
 CONFIG = f"modelconfig-{HOST}-0"
 MODELS = "/trainedmodels"
@@ -36,38 +36,38 @@ LATE = 0.2
 
 
 @asynccontextmanager
-async def killed(scene: Scene, nth: int = 2) -> AsyncIterator[Rule]:
+async def killed(env: FaultEnv, nth: int = 2) -> AsyncIterator[Rule]:
     """Row 1: the operator dies after its nth write from now on; nobody tells it that it was done."""
-    rule = Rule(dying(scene), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
-    with scene.proxy.faulty(rule):
+    rule = Rule(dying(env), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
+    with env.proxy.faulty(rule):
         yield rule
-        with suppress(TimeoutError):
-            await until(lambda: rule.done, 3)
+        with suppress(NotInTime):
+            await eventually(lambda: rule.done, limit=3)
 
 
-def dying(scene: Scene) -> Do:
+def dying(env: FaultEnv) -> Do:
     """Have a request done, and its client killed."""
 
     async def do(exchange: Exchange) -> web.StreamResponse:
         await exchange.forward()
-        scene.operator.kill()
+        env.operator.kill()
         return exchange.reset()
 
     return do
 
 
 @asynccontextmanager
-async def answers_lost(scene: Scene, seconds: float = 60 if LONG else 2) -> AsyncIterator[None]:
+async def answers_lost(env: FaultEnv, seconds: float = 60 if LONG else 2) -> AsyncIterator[None]:
     """Row 2: half of all writes happen, and their answers never come."""
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
-    with scene.proxy.faulty(rule):
+    with env.proxy.faulty(rule):
         yield
-        await until(lambda: rule.done >= 2, 20)
+        await eventually(lambda: rule.done >= 2, limit=20)
         await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
-async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> AsyncIterator[None]:
+async def conflict_storm(env: FaultEnv, seconds: float = 30 if LONG else 4) -> AsyncIterator[None]:
     """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second, and what we write there is slow to come."""
     slow = Rule(delay(LATE), "sent on later", verbs=("update",), path=f"/configmaps/{CONFIG}")
 
@@ -75,12 +75,12 @@ async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> As
         for count in range(1_000_000):
             patch = {"metadata": {"annotations": {"example.com/storm": str(count)}}}
             with suppress(ClusterError):
-                await scene.client.merge_patch(kinds.CONFIG_MAP, scene.kubectl.namespace, CONFIG, patch)
+                await env.client.merge_patch(kinds.CONFIG_MAP, env.kubectl.namespace, CONFIG, patch)
             await asyncio.sleep(0.05)
 
     storming = asyncio.create_task(storm())
     try:
-        with scene.proxy.faulty(slow):
+        with env.proxy.faulty(slow):
             yield
             await asyncio.sleep(seconds)
     finally:
@@ -88,23 +88,23 @@ async def conflict_storm(scene: Scene, seconds: float = 30 if LONG else 4) -> As
 
 
 @asynccontextmanager
-async def throttled(scene: Scene, retry_after: int = RETRY_AFTER) -> AsyncIterator[None]:
+async def throttled(env: FaultEnv, retry_after: int = RETRY_AFTER) -> AsyncIterator[None]:
     """Row 4: 429 with Retry-After for everything, then for patches alone."""
     do = answer(429, retry_after=retry_after)
-    with scene.proxy.faulty(Rule(do, "429")):
-        cut(scene)
+    with env.proxy.faulty(Rule(do, "429")):
+        cut(env)
         yield
         await asyncio.sleep(3 * retry_after)
-    with scene.proxy.faulty(Rule(do, "429", verbs=("patch",))):
+    with env.proxy.faulty(Rule(do, "429", verbs=("patch",))):
         await asyncio.sleep(3 * retry_after)
 
 
 @asynccontextmanager
-async def failing_reads(scene: Scene, seconds: float = 60 if LONG else 6) -> AsyncIterator[None]:
+async def failing_reads(env: FaultEnv, seconds: float = 60 if LONG else 6) -> AsyncIterator[None]:
     """Row 5: every list and watch is answered with 500, 503 and 504."""
     codes = [Rule(answer(code), str(code), verbs=("list", "watch"), chance=chance) for code, chance in FAILING]
-    with scene.proxy.faulty(*codes):
-        cut(scene)
+    with env.proxy.faulty(*codes):
+        cut(env)
         yield
         await asyncio.sleep(seconds)
 
@@ -113,17 +113,17 @@ FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))
 
 
 @asynccontextmanager
-async def silent(scene: Scene) -> AsyncIterator[None]:
+async def silent(env: FaultEnv) -> AsyncIterator[None]:
     """Row 6: the open watches say nothing any more, and stay open; it is over when all have been given up."""
-    streams = scene.proxy.watches()
+    streams = env.proxy.watches()
     for stream in streams:
         stream.silent = True
     yield
-    await until(lambda: not any(stream.open for stream in streams), 120)
+    await eventually(lambda: not any(stream.open for stream in streams), limit=120)
 
 
 @asynccontextmanager
-async def gone(scene: Scene) -> AsyncIterator[None]:
+async def gone(env: FaultEnv) -> AsyncIterator[None]:
     """Row 7: the watch of models is cut, and is told when it comes back, after the changes, that it is too old."""
     changed = asyncio.Event()
 
@@ -131,18 +131,18 @@ async def gone(scene: Scene) -> AsyncIterator[None]:
         await changed.wait()
         return await answer(410)(exchange)
 
-    with scene.proxy.faulty(Rule(too_old, "410", verbs=("watch",), path=MODELS)):
-        cut(scene, MODELS)
+    with env.proxy.faulty(Rule(too_old, "410", verbs=("watch",), path=MODELS)):
+        cut(env, MODELS)
         yield
         changed.set()
-        with suppress(TimeoutError):  # another fault may keep it from coming back
-            await until(lambda: any(each.status == 410 for each in scene.proxy.history), 10)
+        with suppress(NotInTime):  # another fault may keep it from coming back
+            await eventually(lambda: any(each.status == 410 for each in env.proxy.history), limit=10)
 
 
 @asynccontextmanager
-async def bad_streams(scene: Scene) -> AsyncIterator[None]:
+async def bad_streams(env: FaultEnv) -> AsyncIterator[None]:
     """Row 8: an ERROR, an unknown event, a line of 2 MiB, and a line that is cut in its middle."""
-    streams = scene.proxy.watches()
+    streams = env.proxy.watches()
     error = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "a fault"}}
     huge = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "x" * HUGE}}
     lines = [error, {"type": "SURPRISE", "object": {"metadata": {}}}, huge]
@@ -157,20 +157,20 @@ async def bad_streams(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def stale_list(scene: Scene) -> AsyncIterator[None]:
+async def stale_list(env: FaultEnv) -> AsyncIterator[None]:
     """Row 9: the operator is killed, and the lists of its next start are those of its first."""
-    starts = scene.operator.starts
-    with scene.proxy.faulty(Rule(serve_an_old_list, "an old list", verbs=("list",))):
-        scene.operator.kill()
-        await until(lambda: scene.operator.starts > starts, 30)
-        await _settle(scene.operator)
+    starts = env.operator.starts
+    with env.proxy.faulty(Rule(serve_an_old_list, "an old list", verbs=("list",))):
+        env.operator.kill()
+        await eventually(lambda: env.operator.starts > starts, limit=30)
+        await _settle(env.operator)
     yield
 
 
 @asynccontextmanager
-async def control_plane_killed(scene: Scene, seconds: float = 30 if LONG else 3) -> AsyncIterator[None]:
+async def control_plane_killed(env: FaultEnv, seconds: float = 30 if LONG else 3) -> AsyncIterator[None]:
     """Row 10: etcd and the API server die by SIGKILL, and come back."""
-    server = scene.api_server
+    server = env.api_server
     for name in ("kube-apiserver", "etcd"):
         pid = process.find(server, name)
         assert pid, f"{name} runs"
@@ -178,17 +178,15 @@ async def control_plane_killed(scene: Scene, seconds: float = 30 if LONG else 3)
     await asyncio.sleep(seconds)
     for name, flags in (("etcd", controlplane._etcd(server)), ("kube-apiserver", controlplane._apiserver(server))):
         controlplane._start(server, name, flags)
-    async with asyncio.timeout(90):
-        while not await asyncio.to_thread(api.ready, server):  # noqa: ASYNC110  it tells nobody
-            await asyncio.sleep(0.2)
+    await eventually_in_thread(lambda: api.ready(server), "the API server is ready", 90)
     yield
 
 
 @asynccontextmanager
-async def two_operators(scene: Scene, lag: float = 0.0, seconds: float = 60 if LONG else 3) -> AsyncIterator[None]:
+async def two_operators(env: FaultEnv, lag: float = 0.0, seconds: float = 60 if LONG else 3) -> AsyncIterator[None]:
     """Row 11: a second operator works on the same objects; with a lag, from old pictures."""
-    with scene.proxy.faulty(*([Rule(delay(lag), f"{lag:g} s late", client="second")] if lag else [])):
-        async with keeping(scene.another("second")) as second:
+    with env.proxy.faulty(*([Rule(delay(lag), f"{lag:g} s late", client="second")] if lag else [])):
+        async with restarting(env.another("second")) as second:
             await _settle(second)
             yield
             await asyncio.sleep(seconds)
@@ -196,15 +194,15 @@ async def two_operators(scene: Scene, lag: float = 0.0, seconds: float = 60 if L
 
 @asynccontextmanager
 async def crowd(
-    scene: Scene, clients: int = 50 if LONG else 10, models: int = 200 if LONG else 40
+    env: FaultEnv, clients: int = 50 if LONG else 10, models: int = 200 if LONG else 40
 ) -> AsyncIterator[None]:
     """Row 18: many clients create many more models at once than fit."""
     waiting = [make.model_object(f"crowd-{number}", memory="100Mi") for number in range(models)]
 
     async def create() -> None:
         while waiting:
-            metadata = {"name": waiting[-1]["metadata"]["name"], "namespace": scene.kubectl.namespace}
-            await scene.client.create(kinds.TRAINED_MODEL, waiting.pop() | {"metadata": metadata})
+            metadata = {"name": waiting[-1]["metadata"]["name"], "namespace": env.kubectl.namespace}
+            await env.client.create(kinds.TRAINED_MODEL, waiting.pop() | {"metadata": metadata})
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
@@ -212,19 +210,19 @@ async def crowd(
     yield
 
 
-async def _settle(operator: Kept) -> None:
+async def _settle(operator: RestartedOperator) -> None:
     """Give an operator the time to become ready, which another fault may not let it."""
-    with suppress(TimeoutError):
+    with suppress(NotInTime):
         await operator.ready(30)
 
 
-def cut(scene: Scene, path: str = "") -> None:
+def cut(env: FaultEnv, path: str = "") -> None:
     """Cut the open watches."""
-    for stream in scene.proxy.watches(path):
+    for stream in env.proxy.watches(path):
         stream.cut()
 
 
-ROWS: dict[int, Callable[[Scene], AbstractAsyncContextManager[object]]] = {
+ROWS: dict[int, Callable[[FaultEnv], AbstractAsyncContextManager[object]]] = {
     1: killed,
     2: partial(answers_lost, seconds=2),
     3: partial(conflict_storm, seconds=4),

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from localcluster import pki
 from localcluster.paths import Cluster
-from tests.faults.scene import Scene
+from tests.faults.env import FaultEnv
 from tests.support import webhook as shipped
 from tests.support.programs import free_port
 
@@ -22,11 +22,11 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def registered(scene: Scene, port: int, policy: str) -> AsyncIterator[None]:
-    """Have the webhook registered for the scene's namespace, trusted with the certificate of `serving`."""
-    authority = (pki.folder_of(scene.api_server) / "ca.crt").read_bytes()
+async def registered(env: FaultEnv, port: int, policy: str) -> AsyncIterator[None]:
+    """Have the webhook registered for the namespace, trusted with the certificate of `serving`."""
+    authority = (pki.folder_of(env.api_server) / "ca.crt").read_bytes()
     with ExitStack() as stack:
-        registration = shipped.registered(scene.kubectl, port, policy, authority)
+        registration = shipped.registered(env.kubectl, port, policy, authority)
         await asyncio.to_thread(stack.enter_context, registration)
         await asyncio.sleep(2)  # the API server tells nobody when it has taken a registration up
         yield

@@ -21,9 +21,9 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.cluster.access import find_access
 from manyserve.cluster.lines import lines
-from tests.cluster.waiting import until
 from tests.faults.exchange import WRITES, Exchange, Line, hang_up, verb_of
 from tests.faults.rules import Rule
+from tests.support.eventually import NotInTime, eventually
 
 BODY_LIMIT = 16 << 20
 
@@ -85,8 +85,8 @@ class Proxy:
 
     async def answered(self, limit: float = 10) -> None:
         """Wait until no request but the open watches is under way: a connection that is half made would be left."""
-        with suppress(TimeoutError):
-            await until(lambda: sum(not each.seconds for each in self.history) <= len(self.streams), limit)
+        with suppress(NotInTime):
+            await eventually(lambda: sum(not each.seconds for each in self.history) <= len(self.streams), limit=limit)
 
     def watches(self, path: str = "") -> list[Stream]:
         """Return the open watches of a path."""

@@ -14,11 +14,12 @@ from typing import Any
 
 from manyserve.cluster.crd_guard import pruning_problem
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
+from tests.faults.env import HOST, FaultEnv
 from tests.faults.faults import CONFIG
-from tests.faults.scene import HOST, Scene
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kserve_forms import APPLY, FORMS, Form, crds_in, store
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Kubectl
 
 Manifest = dict[str, Any]
 FIRST = crds_in(Path(__file__).parents[1] / "data" / "first_crds")
@@ -34,14 +35,14 @@ UNMANAGED: tuple[Form, ...] = tuple(each for each in FORMS if each.name in _STOR
 """Forms that a cluster with KServe has beside the host: with finalizers, with an annotation, and without a mark."""
 
 
-async def install(scene: Scene, crds: str) -> None:
+async def install(env: FaultEnv, crds: str) -> None:
     """Replace the CRDs, as `kubectl apply --server-side` does."""
-    await asyncio.to_thread(lambda: scene.kubectl(*APPLY, "-f", "-", text=crds))
+    await asyncio.to_thread(lambda: env.kubectl(*APPLY, "-f", "-", text=crds))
 
 
-async def published(scene: Scene, *, prunes: bool) -> None:
+async def published(env: FaultEnv, *, prunes: bool) -> None:
     """Wait until the API server says in its OpenAPI document that the CRDs prune, or that they do not."""
-    await asyncio.to_thread(eventually, lambda: prunes is _prunes(scene.kubectl), f"prunes: {prunes}", 30)
+    await eventually_in_thread(lambda: prunes is _prunes(env.kubectl), f"prunes: {prunes}", 30)
 
 
 def _prunes(kubectl: Kubectl) -> bool:
@@ -52,21 +53,21 @@ def _prunes(kubectl: Kubectl) -> bool:
     return all(found)
 
 
-async def as_our_first_left_it(scene: Scene) -> None:
+async def as_our_first_left_it(env: FaultEnv) -> None:
     """Have `models.json` as a release of ours wrote it, with two of the three models."""
-    entries = [_entry(scene.kubectl.get("tm", name)) for name in ("old", "two")]
-    await asyncio.to_thread(scene.kubectl.apply, _config(scene.kubectl.get("isvc", HOST), entries))
+    entries = [_entry(env.kubectl.get("tm", name)) for name in ("old", "two")]
+    await asyncio.to_thread(env.kubectl.apply, _config(env.kubectl.get("isvc", HOST), entries))
 
 
-async def as_kserve_left_it(scene: Scene) -> None:
+async def as_kserve_left_it(env: FaultEnv) -> None:
     """Have `models.json` as KServe's controller writes it, its statuses, and objects that are unmanaged."""
-    await as_our_first_left_it(scene)
+    await as_our_first_left_it(env)
     for name in ("old", "two"):
         url = f"http://{HOST}.example.com/v2/models/{name}/infer"
         status = {"url": url, "address": {"url": url, "CACerts": ""}, "conditions": _conditions()}
         patch = json.dumps({"status": status})
-        await scene.do("patch", "tm", name, "--subresource=status", "--type=merge", "-p", patch)
-    await asyncio.to_thread(store, scene.kubectl, UNMANAGED)
+        await env.do("patch", "tm", name, "--subresource=status", "--type=merge", "-p", patch)
+    await asyncio.to_thread(store, env.kubectl, UNMANAGED)
 
 
 def unmanaged(kubectl: Kubectl) -> dict[str, Manifest]:

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from tests.chart.rendering import Manifest, objects
+from tests.faults.env import FaultEnv, operator
 from tests.faults.exchange import Line
-from tests.faults.kept import keeping
-from tests.faults.scene import Scene, operator
+from tests.faults.restarting import restarting
 
 VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
 """With all that gives the operator a right more."""
@@ -56,21 +56,21 @@ def used(history: Iterable[Line]) -> set[Right]:
 
 
 @asynccontextmanager
-async def with_shipped_rights(scene: Scene) -> AsyncIterator[list[Manifest]]:
-    """Have the scene's operator be one with the shipped rights, which stands for election; yield what it was given."""
-    namespace = scene.kubectl.namespace
+async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
+    """Have the operator be one with the shipped rights, which stands for election; yield what it was given."""
+    namespace = env.kubectl.namespace
     found = roles(namespace)
     name = f"{namespace}-operator"
-    await asyncio.to_thread(scene.kubectl.apply, *found)
-    token = (await scene.do("create", "token", name)).strip()
-    scene.operator.may_start.clear()
-    scene.operator.kill()
+    await asyncio.to_thread(env.kubectl.apply, *found)
+    token = (await env.do("create", "token", name)).strip()
+    env.operator.may_start.clear()
+    env.operator.kill()
     settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name}
-    kept = operator(scene.proxy, namespace, scene.agent_port, scene.folder, NAME, settings=settings, token=token)
+    kept = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
     try:
-        async with keeping(kept):
-            scene.operator = kept
+        async with restarting(kept):
+            env.operator = kept
             await kept.ready()
             yield found
     finally:
-        await scene.do("delete", "clusterrole,clusterrolebinding", name)
+        await env.do("delete", "clusterrole,clusterrolebinding", name)

@@ -12,8 +12,8 @@ import random
 
 import pytest
 
+from tests.faults.env import LONG, FaultEnv
 from tests.faults.faults import ROWS
-from tests.faults.scene import LONG, Scene
 from tests.support.figures import Figures
 
 MANY = 50
@@ -23,12 +23,12 @@ PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)),
 
 
 @pytest.fixture
-def hasty() -> bool:
+def short_silence() -> bool:
     """In pairs each fault takes seconds, in the long form, too."""
     return True
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{one} and {two}, seed {SEED}" for one, two in PAIRS])
-async def test_two_faults_at_once(scene: Scene, figures: Figures, first: int, second: int) -> None:
-    seconds = await scene.survives(ROWS[first](scene), ROWS[second](scene))
+async def test_two_faults_at_once(env: FaultEnv, figures: Figures, first: int, second: int) -> None:
+    seconds = await env.survives(ROWS[first](env), ROWS[second](env))
     figures.take(f"{first} and {second} at once, seed {SEED}: seconds until all is right again", seconds, "s")

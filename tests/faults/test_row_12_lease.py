@@ -12,8 +12,8 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
 from tests.contract.pair import Pair, two_replicas, works
-from tests.contract.stage import soon
 from tests.faults.rules import Rule, refuse
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl
 
@@ -34,7 +34,7 @@ async def test_fault_12_one_that_cannot_renew_while_it_writes_stops_before_the_o
     asking = asyncio.create_task(keep_asking())
     began = time.monotonic()
     with pair.proxy.faulty(Rule(refuse, "refuse to renew", verbs=("update",), path="/leases/", client="a")):
-        await soon(lambda: pair.writes("b"), "b writes", 30)
+        await eventually_in_thread(lambda: pair.writes("b"), "b writes", 30)
         assert pair.proxy.rules[0].done > 1
     asking.cancel()
     last = max(each.at + each.seconds for each in pair.writes("a"))
@@ -42,6 +42,6 @@ async def test_fault_12_one_that_cannot_renew_while_it_writes_stops_before_the_o
     figures.take("12 renewals refused: the old one writes its last after", last - began, "s", below=12)
     figures.take("12 renewals refused: between its last write and the other's first", first - last, "s")
     assert last < first
-    await soon(lambda: not works(pair.a) and works(pair.b), "one works", 20)
+    await eventually_in_thread(lambda: not works(pair.a) and works(pair.b), "one works", 20)
     await pair.placed(await pair.ask(), 20)
     assert [each for each in pair.writes("a") if each.at > first] == []

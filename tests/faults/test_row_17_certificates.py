@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeHttp
@@ -26,17 +25,18 @@ from manyserve.webhook.secret import SECRET as SECRETS
 from manyserve.webhook.secret import read as read_secret
 from manyserve.webhook.secret import write
 from manyserve.webhook.settings import WebhookSettings
-from tests.contract.stage import configure, soon
-from tests.faults.askers import CONNECTORS, RATE, Asked, asking
-from tests.faults.impatient import LOOKS
-from tests.faults.scene import LONG
+from tests.contract.stage import configure
+from tests.faults.env import LONG
+from tests.faults.short_timeouts import LOOKS
+from tests.faults.user_load import CONNECTORS, RATE, LoadResult, user_load
 from tests.support import make
+from tests.support.eventually import SLOW_PAUSE, eventually, eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, Refused
 from tests.support.programs import WEBHOOK
 from tests.support.webhook import SECRET, SERVICE, Webhook, webhook_beside
 
-WORDS = WEBHOOK if LONG else ("-m", "tests.faults.impatient", "webhook")
+WORDS = WEBHOOK if LONG else ("-m", "tests.faults.short_timeouts", "webhook")
 HASTE = {} if LONG else {LOOKS: "2"}
 """In the short form the webhook looks for its certificate every 2 seconds, not every 10."""
 LIMIT = 60.0
@@ -93,14 +93,14 @@ async def _asked(
 async def test_fault_17_a_rotation_under_load_refuses_nobody(
     api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
 ) -> None:
-    async with _asked(api_server, kubectl, tmp_path) as webhook, asking(api_server, client, webhook) as asked:
+    async with _asked(api_server, kubectl, tmp_path) as webhook, user_load(api_server, client, webhook) as result:
         for what, change in CHANGES.items():
             await _heals(client, webhook, change, what)
-        await _goes_on(asked)
-        figures.take(f"17 {len(CHANGES)} rotations: creates a second meanwhile", asked.rate, f"of {RATE:g}")
-        figures.take("17 rotations: creates that were answered", asked.answered, "")
-        figures.take("17 rotations: creates and new connections that were refused", len(asked.refused), "", exactly=0)
-        assert asked.refused == []
+        await _goes_on(result)
+        figures.take(f"17 {len(CHANGES)} rotations: creates a second meanwhile", result.rate, f"of {RATE:g}")
+        figures.take("17 rotations: creates that were answered", result.answered, "")
+        figures.take("17 rotations: creates and new connections that were refused", len(result.refused), "", exactly=0)
+        assert result.refused == []
 
 
 async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) -> None:
@@ -118,17 +118,17 @@ async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) 
         found = read_secret(data)
         return data != changed and found is not None and await _served(webhook) == _text(found.leaf)
 
-    await _until(is_healed, f"{what}: it is healed")
+    await eventually(is_healed, f"{what}: it is healed", LIMIT, SLOW_PAUSE)
 
 
-async def _goes_on(asked: Asked) -> None:
+async def _goes_on(result: LoadResult) -> None:
     """Have users ask a moment longer: who hears late of the last change connects after it."""
-    creates, connections = asked.answered, asked.connected
-    await _until(
-        lambda: _true(
-            (asked.answered > creates + 100 and asked.connected > connections + 2 * CONNECTORS) or asked.refused
-        ),
+    creates, connections = result.answered, result.connected
+    await eventually(
+        lambda: (result.answered > creates + 100 and result.connected > connections + 2 * CONNECTORS) or result.refused,
         "there is a load",
+        LIMIT,
+        SLOW_PAUSE,
     )
 
 
@@ -138,7 +138,7 @@ async def test_fault_17_a_bundle_that_was_emptied_refuses_creates_until_the_webh
     async with _asked(api_server, kubectl, tmp_path) as webhook:
         wanted = await asyncio.to_thread(lambda: webhook.authority)
         began = await _refused_without_a_bundle(kubectl, webhook)
-        await soon(lambda: _refusal(kubectl) == "", "creates are let in again", LIMIT)
+        await eventually_in_thread(lambda: _refusal(kubectl) == "", "creates are let in again", LIMIT)
         figures.take("17 caBundle emptied: seconds until creates are let in", time.monotonic() - began, "s", below=12)
         assert await asyncio.to_thread(lambda: webhook.authority) == wanted
 
@@ -179,7 +179,7 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
     place = {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(folder)}
     async with (
         _asked(api_server, kubectl, tmp_path, authority.certificate, **place) as webhook,
-        asking(api_server, client, webhook) as asked,
+        user_load(api_server, client, webhook) as result,
     ):
         for order in (("tls.crt", "tls.key"), ("tls.key", "tls.crt")):
             pair = new()
@@ -190,9 +190,9 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
         await _kept(webhook, (folder / "tls.key").unlink)
         last = new()
         await _taken(webhook, lambda: _put(folder, last), last)
-        await _goes_on(asked)
-        figures.take("17 files in each order: creates and new connections refused", len(asked.refused), "", exactly=0)
-        assert asked.refused == []
+        await _goes_on(result)
+        figures.take("17 files in each order: creates and new connections refused", len(result.refused), "", exactly=0)
+        assert result.refused == []
 
 
 def _put(folder: Path, pair: Pair, *files: str) -> None:
@@ -205,13 +205,13 @@ async def _kept(webhook: Webhook, change: Callable[[], object]) -> None:
     """Have something bad in the folder: it is counted, and the old pair is served."""
     before, counted = await _served(webhook), _errors(webhook)
     change()
-    await soon(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
+    await eventually_in_thread(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
     assert await _served(webhook) == before
 
 
 async def _taken(webhook: Webhook, change: Callable[[], object], pair: Pair) -> None:
     change()
-    await _until(lambda: _serves(webhook, pair), "the new pair is served")
+    await eventually(lambda: _serves(webhook, pair), "the new pair is served", LIMIT, SLOW_PAUSE)
 
 
 def _errors(webhook: Webhook) -> float:
@@ -230,14 +230,3 @@ async def _served(webhook: Webhook) -> str:
 
 def _text(pair: Pair) -> str:
     return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pair.certificate.decode()))
-
-
-async def _until(look: Callable[[], Any], what: str, limit: float = LIMIT) -> None:
-    end = time.monotonic() + limit
-    while not await look():
-        assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        await asyncio.sleep(0.1)
-
-
-async def _true(holds: object) -> bool:
-    return bool(holds)

@@ -20,11 +20,11 @@ import pytest
 from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import Selection
-from tests.cluster.waiting import until
 from tests.faults import releases
+from tests.faults.env import HOST, FaultEnv
 from tests.faults.faults import CONFIG
 from tests.faults.releases import FIRST, host_and_models, install, published
-from tests.faults.scene import HOST, Scene
+from tests.support.eventually import eventually
 from tests.support.figures import Figures
 from tests.support.kserve_forms import PERMISSIVE, TODAY, drop_finalizers
 from tests.support.kubectl import Refused, condition
@@ -34,113 +34,113 @@ from tests.support.webhook import webhook_beside
 MANAGED = [("tm", "old"), ("tm", "two"), ("tm", "three"), ("isvc", HOST)]
 
 
-async def test_fault_20_up_from_kserve_and_down_again_loses_nothing(scene: Scene, figures: Figures) -> None:
-    async with _older(scene, PERMISSIVE):
-        await scene.apply(*host_and_models())
-        await releases.as_kserve_left_it(scene)
-        kept = await asyncio.to_thread(releases.unmanaged, scene.kubectl)
-        await _right_after_a_restart(scene)
-        before = await asyncio.to_thread(_loaded, scene)
-        await install(scene, TODAY)
-        seconds = await _right_after_a_restart(scene)
+async def test_fault_20_up_from_kserve_and_down_again_loses_nothing(env: FaultEnv, figures: Figures) -> None:
+    async with _older(env, PERMISSIVE):
+        await env.apply(*host_and_models())
+        await releases.as_kserve_left_it(env)
+        kept = await asyncio.to_thread(releases.unmanaged, env.kubectl)
+        await _right_after_a_restart(env)
+        before = await asyncio.to_thread(_loaded, env)
+        await install(env, TODAY)
+        seconds = await _right_after_a_restart(env)
         figures.take("20 upgrade from KServe: seconds until all is right", seconds, "s")
-        assert await asyncio.to_thread(_loaded, scene) == before
-        assert await asyncio.to_thread(releases.unmanaged, scene.kubectl) == kept
-        labelled = await _users_are_not_locked_out(scene)
+        assert await asyncio.to_thread(_loaded, env) == before
+        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == kept
+        labelled = await _users_are_not_locked_out(env)
         assert _fields(labelled) == _fields(kept)
-        await install(scene, PERMISSIVE)
-        seconds = await _right_after_a_restart(scene)
+        await install(env, PERMISSIVE)
+        seconds = await _right_after_a_restart(env)
         figures.take("20 downgrade to KServe: seconds until all is right", seconds, "s")
-        assert await asyncio.to_thread(_loaded, scene) == before
-        assert await asyncio.to_thread(releases.unmanaged, scene.kubectl) == labelled
-        await scene.do("annotate", "tm", "old", "example.com/down=yes")
-        await install(scene, TODAY)
-        await _set_uri(scene, "gs://bucket/model")
-        await scene.right()
-        await scene.judge()
-        assert await asyncio.to_thread(releases.unmanaged, scene.kubectl) == labelled
+        assert await asyncio.to_thread(_loaded, env) == before
+        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == labelled
+        await env.do("annotate", "tm", "old", "example.com/down=yes")
+        await install(env, TODAY)
+        await _set_uri(env, "gs://bucket/model")
+        await env.right()
+        await env.judge()
+        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == labelled
 
 
 async def test_fault_20_under_crds_of_ours_that_prune_nothing_is_written_and_today_s_make_all_right(
-    scene: Scene, figures: Figures
+    env: FaultEnv, figures: Figures
 ) -> None:
-    async with _older(scene, FIRST):
-        await published(scene, prunes=True)
-        await scene.apply(*host_and_models())
-        await releases.as_our_first_left_it(scene)
-        config = await asyncio.to_thread(_models_json, scene)
-        before = await _versions(scene)
-        scene.operator.may_start.set()
-        log = scene.folder / "operator.log"
-        await until(lambda: "prunes unknown fields" in log.read_text(), 30)
-        await scene.quiet()
-        assert await _versions(scene) == before
-        assert await asyncio.to_thread(_readiness, scene) != "ok"
-        await install(scene, TODAY)
-        seconds = await scene.right()
+    async with _older(env, FIRST):
+        await published(env, prunes=True)
+        await env.apply(*host_and_models())
+        await releases.as_our_first_left_it(env)
+        config = await asyncio.to_thread(_models_json, env)
+        before = await _versions(env)
+        env.operator.may_start.set()
+        log = env.folder / "operator.log"
+        await eventually(lambda: "prunes unknown fields" in log.read_text(), limit=30)
+        await env.quiet()
+        assert await _versions(env) == before
+        assert await asyncio.to_thread(_readiness, env) != "ok"
+        await install(env, TODAY)
+        seconds = await env.right()
         figures.take("20 upgrade from our first: seconds until all is right", seconds, "s")
-        assert await asyncio.to_thread(_models_json, scene) == config
-        loaded = await asyncio.to_thread(_loaded, scene)
-        await _right_after_a_restart(scene)
-        assert await asyncio.to_thread(_loaded, scene) == loaded
-        await _set_uri(scene, "gs://bucket/model")
-        await scene.right()
-        await scene.judge()
+        assert await asyncio.to_thread(_models_json, env) == config
+        loaded = await asyncio.to_thread(_loaded, env)
+        await _right_after_a_restart(env)
+        assert await asyncio.to_thread(_loaded, env) == loaded
+        await _set_uri(env, "gs://bucket/model")
+        await env.right()
+        await env.judge()
 
 
 @asynccontextmanager
-async def _older(scene: Scene, crds: str) -> AsyncIterator[None]:
+async def _older(env: FaultEnv, crds: str) -> AsyncIterator[None]:
     """Have the CRDs of an older release and no operator; today's CRDs again afterwards, and no finalizers."""
-    scene.operator.may_start.clear()
-    scene.operator.kill()
-    await until(lambda: scene.operator.now is None, 30)
-    await install(scene, crds)
+    env.operator.may_start.clear()
+    env.operator.kill()
+    await eventually(lambda: env.operator.now is None, limit=30)
+    await install(env, crds)
     try:
         yield
     finally:
-        await install(scene, TODAY)
-        await asyncio.to_thread(drop_finalizers, scene.kubectl)
+        await install(env, TODAY)
+        await asyncio.to_thread(drop_finalizers, env.kubectl)
 
 
-async def _users_are_not_locked_out(scene: Scene) -> dict[str, Any]:
+async def _users_are_not_locked_out(env: FaultEnv) -> dict[str, Any]:
     """Have users write with today's CRDs and webhook, and return the unmanaged objects."""
-    async with webhook_beside(scene.api_server.kubeconfig, scene.kubectl, scene.folder, policy="Fail"):
-        await scene.do("annotate", "tm", "old", "example.com/up=yes")
-        await scene.do("label", "isvc,tm", "--all", "team=a")
+    async with webhook_beside(env.api_server.kubeconfig, env.kubectl, env.folder, policy="Fail"):
+        await env.do("annotate", "tm", "old", "example.com/up=yes")
+        await env.do("label", "isvc,tm", "--all", "team=a")
         with pytest.raises(Refused, match="storageUri"):
-            await _set_uri(scene, "gs://UPPER")
-    return await asyncio.to_thread(releases.unmanaged, scene.kubectl)
+            await _set_uri(env, "gs://UPPER")
+    return await asyncio.to_thread(releases.unmanaged, env.kubectl)
 
 
-async def _right_after_a_restart(scene: Scene) -> float:
+async def _right_after_a_restart(env: FaultEnv) -> float:
     """Have the operator begin anew, and return the seconds until all is right."""
     began = time.monotonic()
-    starts = scene.operator.starts
-    scene.operator.may_start.set()
-    scene.operator.kill()
-    await until(lambda: scene.operator.starts > starts, 30)
-    await scene.operator.ready()
-    await scene.right()
+    starts = env.operator.starts
+    env.operator.may_start.set()
+    env.operator.kill()
+    await eventually(lambda: env.operator.starts > starts, limit=30)
+    await env.operator.ready()
+    await env.right()
     return time.monotonic() - began
 
 
-async def _set_uri(scene: Scene, uri: str) -> None:
+async def _set_uri(env: FaultEnv, uri: str) -> None:
     patch = {"spec": {"model": {"storageUri": uri}}}
-    await scene.do("patch", "tm", "old", "--type=merge", "-p", json.dumps(patch))
+    await env.do("patch", "tm", "old", "--type=merge", "-p", json.dumps(patch))
 
 
-def _loaded(scene: Scene) -> dict[str, Any]:
+def _loaded(env: FaultEnv) -> dict[str, Any]:
     """Return what must stay: what the servers are told to load, the pods' template, and since when all is Ready."""
-    deployment = scene.kubectl.get("deployment", names.deployment(HOST))
+    deployment = env.kubectl.get("deployment", names.deployment(HOST))
     return {
-        "models.json": _models_json(scene),
+        "models.json": _models_json(env),
         "template": deployment["spec"]["template"],
-        "since": {name: condition(scene.kubectl.get(kind, name)).get("lastTransitionTime") for kind, name in MANAGED},
+        "since": {name: condition(env.kubectl.get(kind, name)).get("lastTransitionTime") for kind, name in MANAGED},
     }
 
 
-def _models_json(scene: Scene) -> Any:
-    return json.loads(scene.kubectl.get("configmap", CONFIG)["data"]["models.json"])
+def _models_json(env: FaultEnv) -> Any:
+    return json.loads(env.kubectl.get("configmap", CONFIG)["data"]["models.json"])
 
 
 def _fields(things: dict[str, Any]) -> dict[str, str]:
@@ -149,16 +149,16 @@ def _fields(things: dict[str, Any]) -> dict[str, str]:
     return {name: json.dumps([each.get(part) for part in parts], sort_keys=True) for name, each in things.items()}
 
 
-def _readiness(scene: Scene) -> str:
-    assert scene.operator.now
-    return read(scene.operator.now.health, "/readyz")
+def _readiness(env: FaultEnv) -> str:
+    assert env.operator.now
+    return read(env.operator.now.health, "/readyz")
 
 
-async def _versions(scene: Scene) -> dict[tuple[str, str], str]:
+async def _versions(env: FaultEnv) -> dict[tuple[str, str], str]:
     """Return the resourceVersion of each object that an operator may write."""
     written = [kind for kind in kinds.CHILDREN if kind is not kinds.HTTP_ROUTE]
     found: dict[tuple[str, str], str] = {}
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, *written, kinds.EVENT):
-        listing = await scene.client.list(kind, Selection(scene.kubectl.namespace))
+        listing = await env.client.list(kind, Selection(env.kubectl.namespace))
         found |= {(kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items}
     return found

@@ -7,48 +7,58 @@ from __future__ import annotations
 
 import time
 
-from tests.contract.stage import soon
-from tests.faults.scene import HOST, Scene
+from tests.faults.env import HOST, FaultEnv
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, condition
 
 
-async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(scene: Scene, figures: Figures) -> None:
-    await _has_quota(scene, services=0, pods=0)
-    await scene.apply(make.host_object(), make.model_object("one"))
-    await soon(lambda: _says(scene, "ApplyFailed", "exceeded quota: few", "services=1"), "the Service is refused", 60)
-    await _has_quota(scene, services=1, pods=0)
+async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(
+    env: FaultEnv, figures: Figures
+) -> None:
+    await _has_quota(env, services=0, pods=0)
+    await env.apply(make.host_object(), make.model_object("one"))
+    await eventually_in_thread(
+        lambda: _says(env, "ApplyFailed", "exceeded quota: few", "services=1"), "the Service is refused", 60
+    )
+    await _has_quota(env, services=1, pods=0)
     began = time.monotonic()
-    await soon(lambda: _says(scene, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60)
+    await eventually_in_thread(
+        lambda: _says(env, "FailedCreate", "exceeded quota: few", "pods=1"), "its pods are refused", 60
+    )
     figures.take("22 a quota lets a child in: seconds until it is made", time.monotonic() - began, "s")
-    await soon(lambda: _waits(scene, "one"), "its model is told that it waits for the host")
-    await _has_quota(scene, services=1, pods=1)
-    figures.take("22 a quota lets pods in: seconds until all is right", await scene.right(), "s")
-    await scene.judge()
+    await eventually_in_thread(lambda: _waits(env, "one"), "its model is told that it waits for the host")
+    await _has_quota(env, services=1, pods=1)
+    figures.take("22 a quota lets pods in: seconds until all is right", await env.right(), "s")
+    await env.judge()
 
 
 async def test_fault_22_in_a_restricted_namespace_pods_are_let_in_unless_a_limit_range_forbids_them(
-    scene: Scene, figures: Figures
+    env: FaultEnv, figures: Figures
 ) -> None:
-    await scene.do("label", "namespace", scene.kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    await scene.apply(_limit_range(max={"memory": "1Gi"}))
-    await scene.apply(make.host_object(memory="2Gi"), make.model_object("one"))
-    await soon(lambda: _says(scene, "FailedCreate", "maximum memory usage per Container is 1Gi"), "why no pod is made")
+    await env.do("label", "namespace", env.kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    await env.apply(_limit_range(max={"memory": "1Gi"}))
+    await env.apply(make.host_object(memory="2Gi"), make.model_object("one"))
+    await eventually_in_thread(
+        lambda: _says(env, "FailedCreate", "maximum memory usage per Container is 1Gi"), "why no pod is made"
+    )
     adjusting = {"memory": "100Mi", "cpu": "10m"}
-    await scene.apply(_limit_range(max={"memory": "2Gi"}, default=adjusting, defaultRequest=adjusting))
-    figures.take("22 a LimitRange lets pods in: seconds until all is right", await scene.right(), "s")
-    assert _pods_are_made(scene), "Pod Security lets them in"
-    await scene.judge()
+    await env.apply(_limit_range(max={"memory": "2Gi"}, default=adjusting, defaultRequest=adjusting))
+    figures.take("22 a LimitRange lets pods in: seconds until all is right", await env.right(), "s")
+    assert _pods_are_made(env), "Pod Security lets them in"
+    await env.judge()
 
 
-async def _has_quota(scene: Scene, **hard: int) -> None:
+async def _has_quota(env: FaultEnv, **hard: int) -> None:
     """Have a quota, and wait until it is in force."""
     wanted = {name: str(count) for name, count in hard.items()}
-    await scene.apply(
+    await env.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": wanted}}
     )
-    await soon(lambda: scene.kubectl.get("quota", "few").get("status", {}).get("hard") == wanted, "it is in force")
+    await eventually_in_thread(
+        lambda: env.kubectl.get("quota", "few").get("status", {}).get("hard") == wanted, "it is in force"
+    )
 
 
 def _limit_range(**limits: dict[str, str]) -> Manifest:
@@ -56,14 +66,14 @@ def _limit_range(**limits: dict[str, str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "limits"}, "spec": spec}
 
 
-def _says(scene: Scene, reason: str, *words: str) -> bool:
-    found = condition(scene.kubectl.get("isvc", HOST))
+def _says(env: FaultEnv, reason: str, *words: str) -> bool:
+    found = condition(env.kubectl.get("isvc", HOST))
     return found.get("reason") == reason and all(each in found["message"] for each in words)
 
 
-def _waits(scene: Scene, model: str) -> bool:
-    return condition(scene.kubectl.get("tm", model)).get("reason") == "InferenceServiceNotReady"
+def _waits(env: FaultEnv, model: str) -> bool:
+    return condition(env.kubectl.get("tm", model)).get("reason") == "InferenceServiceNotReady"
 
 
-def _pods_are_made(scene: Scene) -> bool:
-    return bool(scene.kubectl.list("pods"))
+def _pods_are_made(env: FaultEnv) -> bool:
+    return bool(env.kubectl.list("pods"))

@@ -13,23 +13,23 @@ import pytest
 
 from manyserve.operator.schedule import PACE
 from tests.faults import faults
+from tests.faults.env import LONG, FaultEnv
 from tests.faults.exchange import Line
-from tests.faults.scene import LONG, Scene
 from tests.support.figures import Figures
 
 HEARD = 100 if LONG else 30
 AGAIN = "seconds until all is right again"
 
 
-async def test_fault_02_a_lost_answer_makes_nothing_twice(scene: Scene, figures: Figures) -> None:
-    figures.take(f"2 lost answers: {AGAIN}", await scene.survives(faults.answers_lost(scene)), "s")
-    lost = [each for each in scene.proxy.history if each.fault]
+async def test_fault_02_a_lost_answer_makes_nothing_twice(env: FaultEnv, figures: Figures) -> None:
+    figures.take(f"2 lost answers: {AGAIN}", await env.survives(faults.answers_lost(env)), "s")
+    lost = [each for each in env.proxy.history if each.fault]
     figures.take("2 lost answers: how many", len(lost), "")
 
 
-async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(scene: Scene, figures: Figures) -> None:
-    figures.take(f"3 conflict storm: {AGAIN}", await scene.survives(faults.conflict_storm(scene)), "s")
-    conflicts = [each for each in scene.proxy.writes() if each.status == 409]
+async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(env: FaultEnv, figures: Figures) -> None:
+    figures.take(f"3 conflict storm: {AGAIN}", await env.survives(faults.conflict_storm(env)), "s")
+    conflicts = [each for each in env.proxy.writes() if each.status == 409]
     figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=12)
     pauses = [later.at - each.at - each.seconds for each, later in itertools.pairwise(conflicts)]
     assert len(pauses) >= 2, "nothing was refused twice: this was no storm"
@@ -38,11 +38,11 @@ async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(scene: Scen
     assert len(conflicts) < 12
 
 
-async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(scene: Scene, figures: Figures) -> None:
-    figures.take(f"4 throttled: {AGAIN}", await scene.survives(faults.throttled(scene)), "s")
-    refused = [each for each in scene.proxy.history if each.status == 429 and each.verb != "create"]
+async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(env: FaultEnv, figures: Figures) -> None:
+    figures.take(f"4 throttled: {AGAIN}", await env.survives(faults.throttled(env)), "s")
+    refused = [each for each in env.proxy.history if each.status == 429 and each.verb != "create"]
     assert refused
-    assert [each for each in refused if _came_back(each, scene.proxy.history) < faults.RETRY_AFTER - 0.1] == []
+    assert [each for each in refused if _came_back(each, env.proxy.history) < faults.RETRY_AFTER - 0.1] == []
 
 
 def _came_back(refused: Line, history: list[Line]) -> float:
@@ -58,56 +58,56 @@ def _what(line: Line) -> str:
 
 @pytest.mark.parametrize("outage", [60, 300] if LONG else [6], ids="{} s".format)
 async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(
-    scene: Scene, figures: Figures, outage: float
+    env: FaultEnv, figures: Figures, outage: float
 ) -> None:
-    seconds = await scene.survives(faults.failing_reads(scene, outage))
+    seconds = await env.survives(faults.failing_reads(env, outage))
     figures.take(f"5 lists and watches fail for {outage:g} s: {AGAIN}", seconds, "s")
-    assert scene.operator.starts == 1, "an API server that fails is no reason to be restarted"
+    assert env.operator.starts == 1, "an API server that fails is no reason to be restarted"
 
 
-async def test_fault_06_watches_that_fall_silent_are_given_up(scene: Scene, figures: Figures) -> None:
-    await scene.furnish()
+async def test_fault_06_watches_that_fall_silent_are_given_up(env: FaultEnv, figures: Figures) -> None:
+    await env.furnish()
     began = time.monotonic()
-    async with faults.silent(scene):
-        await scene.change()
-        await scene.right()
+    async with faults.silent(env):
+        await env.change()
+        await env.right()
         figures.take("6 silent watches: seconds until a change is seen", time.monotonic() - began, "s", below=HEARD)
-    await scene.judge()
-    assert scene.operator.starts == 1
+    await env.judge()
+    assert env.operator.starts == 1
 
 
-async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(scene: Scene, figures: Figures) -> None:
-    figures.take(f"7 410 with a deletion in the gap: {AGAIN}", await scene.survives(faults.gone(scene)), "s")
-    assert any(each.status == 410 for each in scene.proxy.history), "it was told that it is too old"
+async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(env: FaultEnv, figures: Figures) -> None:
+    figures.take(f"7 410 with a deletion in the gap: {AGAIN}", await env.survives(faults.gone(env)), "s")
+    assert any(each.status == 410 for each in env.proxy.history), "it was told that it is too old"
 
 
-async def test_fault_08_a_stream_may_say_anything(scene: Scene, figures: Figures) -> None:
-    seconds = await scene.survives(faults.bad_streams(scene))
+async def test_fault_08_a_stream_may_say_anything(env: FaultEnv, figures: Figures) -> None:
+    seconds = await env.survives(faults.bad_streams(env))
     figures.take(f"8 ERROR, unknown event, 2 MiB line, cut line: {AGAIN}", seconds, "s")
-    assert scene.operator.starts == 1
+    assert env.operator.starts == 1
 
 
-async def test_fault_09_an_old_list_after_a_restart_does_no_harm(scene: Scene, figures: Figures) -> None:
-    figures.take(f"9 an old list after a restart: {AGAIN}", await scene.survives(faults.stale_list(scene)), "s")
-    assert any(each.fault for each in scene.proxy.history), "there was an old list"
+async def test_fault_09_an_old_list_after_a_restart_does_no_harm(env: FaultEnv, figures: Figures) -> None:
+    figures.take(f"9 an old list after a restart: {AGAIN}", await env.survives(faults.stale_list(env)), "s")
+    assert any(each.fault for each in env.proxy.history), "there was an old list"
 
 
 async def test_fault_09_an_old_list_that_the_watch_does_not_mend_takes_no_model_off_its_host(
-    scene: Scene, figures: Figures
+    env: FaultEnv, figures: Figures
 ) -> None:
-    seconds = await scene.survives(faults.gone(scene), faults.stale_list(scene))
+    seconds = await env.survives(faults.gone(env), faults.stale_list(env))
     figures.take(f"9 an old list, and its watch answered 410: {AGAIN}", seconds, "s")
-    assert {"an old list", "410"} <= {each.fault for each in scene.proxy.history}
+    assert {"an old list", "410"} <= {each.fault for each in env.proxy.history}
 
 
-async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(scene: Scene, figures: Figures) -> None:
-    seconds = await scene.survives(faults.control_plane_killed(scene))
+async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(env: FaultEnv, figures: Figures) -> None:
+    seconds = await env.survives(faults.control_plane_killed(env))
     figures.take(f"10 etcd and API server killed: {AGAIN}", seconds, "s")
 
 
 @pytest.mark.parametrize("lag", [0.0, 20.0 if LONG else 2.0], ids=["as fast", "behind"])
-async def test_fault_11_two_operators_agree(scene: Scene, figures: Figures, lag: float) -> None:
-    seconds = await scene.survives(faults.two_operators(scene, lag))
+async def test_fault_11_two_operators_agree(env: FaultEnv, figures: Figures, lag: float) -> None:
+    seconds = await env.survives(faults.two_operators(env, lag))
     figures.take(f"11 two operators, the second {lag:g} s late: {AGAIN}", seconds, "s")
-    assert scene.proxy.writes("operator")
-    assert any(each.client == "second" and each.verb == "watch" for each in scene.proxy.history), "it saw it all, too"
+    assert env.proxy.writes("operator")
+    assert any(each.client == "second" and each.verb == "watch" for each in env.proxy.history), "it saw it all, too"

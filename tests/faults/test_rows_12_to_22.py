@@ -8,13 +8,12 @@ import time
 
 from manyserve.api import names
 from manyserve.cluster import kinds
-from tests.cluster.waiting import until
-from tests.contract.stage import soon
-from tests.faults import faults, oracle
+from tests.faults import expectations, faults
 from tests.faults.credentials import Tokens
+from tests.faults.env import HOST, LONG, FaultEnv
 from tests.faults.faults import CONFIG
-from tests.faults.scene import HOST, LONG, Scene
 from tests.support import make
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import condition
 
@@ -23,158 +22,160 @@ DEPLOYMENT = names.deployment(HOST)
 
 
 async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again(
-    scene: Scene, figures: Figures
+    env: FaultEnv, figures: Figures
 ) -> None:
-    await scene.apply(make.model_object("one"), make.model_object("two"))
-    await soon(lambda: _reason(scene, "one") == "InferenceServiceNotFound", "the model says what it waits for")
+    await env.apply(make.model_object("one"), make.model_object("two"))
+    await eventually_in_thread(
+        lambda: _reason(env, "one") == "InferenceServiceNotFound", "the model says what it waits for"
+    )
     for _ in range(50 if LONG else 5):
-        await scene.apply(make.host_object())
-        await scene.do("delete", "isvc", HOST, "--wait=false")
-    await scene.apply(make.host_object(), make.model_object("one"), make.model_object("two"))
-    figures.take(f"13 a host deleted and made again at once: {AGAIN}", await scene.right(), "s")
-    await soon(lambda: _owners(scene) == {_uid(scene)}, "all children belong to the last host", 90)
-    await scene.right()
-    await scene.judge()
+        await env.apply(make.host_object())
+        await env.do("delete", "isvc", HOST, "--wait=false")
+    await env.apply(make.host_object(), make.model_object("one"), make.model_object("two"))
+    figures.take(f"13 a host deleted and made again at once: {AGAIN}", await env.right(), "s")
+    await eventually_in_thread(lambda: _owners(env) == {_uid(env)}, "all children belong to the last host", 90)
+    await env.right()
+    await env.judge()
 
 
-async def test_fault_14_a_config_edited_by_hand_is_put_back(scene: Scene, figures: Figures) -> None:
+async def test_fault_14_a_config_edited_by_hand_is_put_back(env: FaultEnv, figures: Figures) -> None:
     models = (make.model_object("one"), make.model_object("two"), make.model_object("large", memory="3Gi"))
-    await scene.apply(make.host_object(), *models)  # who is placed of an empty list does not depend on who came first
-    await scene.right()
-    placed = _models_json(scene)
+    await env.apply(make.host_object(), *models)  # who is placed of an empty list does not depend on who came first
+    await env.right()
+    placed = _models_json(env)
     for what, text in (("emptied", "[]"), ("edited", placed.replace("cifar10", "another").replace('"one"', '"ghost"'))):
-        await scene.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": text}}))
+        await env.do("patch", "configmap", CONFIG, "-p", json.dumps({"data": {"models.json": text}}))
         began = time.monotonic()
-        await soon(lambda: _models_json(scene) == placed, f"{what} by hand, it is put back as it was")
+        await eventually_in_thread(lambda: _models_json(env) == placed, f"{what} by hand, it is put back as it was")
         figures.take(f"14 models.json {what} by hand: {AGAIN}", time.monotonic() - began, "s")
-    await scene.right()
-    await scene.quiet()
-    assert oracle.memory_is_never_above_the_limit(scene.witness.history) == []
+    await env.right()
+    await env.quiet()
+    assert expectations.memory_is_never_above_the_limit(env.recorder.history) == []
 
 
-def _models_json(scene: Scene) -> str:
-    return str(scene.kubectl.get("configmap", CONFIG)["data"]["models.json"])
+def _models_json(env: FaultEnv) -> str:
+    return str(env.kubectl.get("configmap", CONFIG)["data"]["models.json"])
 
 
-async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(scene: Scene, figures: Figures) -> None:
-    await scene.apply(make.host_object(minReplicas=1, maxReplicas=4), make.model_object("one"))
-    await scene.right()
-    await scene.do("scale", "deployment", DEPLOYMENT, "--replicas=2")
-    await scene.quiet()
-    await _scaled_by_an_autoscaler(scene, 3)
-    await scene.apply(make.host_object(minReplicas=1, maxReplicas=5), make.model_object("two"))
-    await scene.right()
-    await scene.quiet()
-    assert (_replicas(scene), _are_ours(scene)) == (3, False)
-    await scene.apply(make.host_object(minReplicas=2, maxReplicas=2))
+async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(env: FaultEnv, figures: Figures) -> None:
+    await env.apply(make.host_object(minReplicas=1, maxReplicas=4), make.model_object("one"))
+    await env.right()
+    await env.do("scale", "deployment", DEPLOYMENT, "--replicas=2")
+    await env.quiet()
+    await _scaled_by_an_autoscaler(env, 3)
+    await env.apply(make.host_object(minReplicas=1, maxReplicas=5), make.model_object("two"))
+    await env.right()
+    await env.quiet()
+    assert (_replicas(env), _are_ours(env)) == (3, False)
+    await env.apply(make.host_object(minReplicas=2, maxReplicas=2))
     began = time.monotonic()
-    await soon(lambda: _replicas(scene) == 2, "without an autoscaler the number is the host's")
+    await eventually_in_thread(lambda: _replicas(env) == 2, "without an autoscaler the number is the host's")
     figures.take("14 replicas without an autoscaler: seconds until they are the host's", time.monotonic() - began, "s")
-    await scene.do("scale", "deployment", DEPLOYMENT, "--replicas=4")
-    await soon(lambda: _replicas(scene) == 2, "and stays the host's")
-    assert _are_ours(scene)
-    await scene.right()
-    await scene.judge()
+    await env.do("scale", "deployment", DEPLOYMENT, "--replicas=4")
+    await eventually_in_thread(lambda: _replicas(env) == 2, "and stays the host's")
+    assert _are_ours(env)
+    await env.right()
+    await env.judge()
 
 
-async def _scaled_by_an_autoscaler(scene: Scene, replicas: int) -> None:
+async def _scaled_by_an_autoscaler(env: FaultEnv, replicas: int) -> None:
     """Set the number as a HorizontalPodAutoscaler's controller does: by the subresource `scale`."""
     patch = json.dumps({"spec": {"replicas": replicas}})
     words = ("--subresource=scale", "--type=merge", "--field-manager=an-autoscaler", "-p", patch)
-    await scene.do("patch", "deployment", DEPLOYMENT, *words)
+    await env.do("patch", "deployment", DEPLOYMENT, *words)
 
 
-def _replicas(scene: Scene) -> int:
-    return int(scene.kubectl.get("deployment", DEPLOYMENT)["spec"]["replicas"])
+def _replicas(env: FaultEnv) -> int:
+    return int(env.kubectl.get("deployment", DEPLOYMENT)["spec"]["replicas"])
 
 
-def _are_ours(scene: Scene) -> bool:
+def _are_ours(env: FaultEnv) -> bool:
     """Tell whether the number of replicas is a field that the operator applies."""
-    found = json.loads(scene.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
+    found = json.loads(env.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
     (own,) = (each for each in found["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
     return "f:replicas" in own["fieldsV1"]["f:spec"]
 
 
-async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(scene: Scene, figures: Figures) -> None:
+async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(env: FaultEnv, figures: Figures) -> None:
     room = 20
-    await scene.apply(make.host_object(memory=f"{100 * room}Mi"))
-    await scene.right()
-    async with faults.crowd(scene):
+    await env.apply(make.host_object(memory=f"{100 * room}Mi"))
+    await env.right()
+    async with faults.crowd(env):
         pass
-    figures.take("18 four times as many models as fit, at once: seconds until all is right", await scene.right(), "s")
+    figures.take("18 four times as many models as fit, at once: seconds until all is right", await env.right(), "s")
     for _ in range(3):
-        placed = _placed(scene)
+        placed = _placed(env)
         assert len(placed) == room
-        await scene.do("delete", "tm", placed[0], "--wait=false")
-        await scene.right()
-    await scene.judge()
+        await env.do("delete", "tm", placed[0], "--wait=false")
+        await env.right()
+    await env.judge()
 
 
 async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gone_soon(
-    scene: Scene, figures: Figures
+    env: FaultEnv, figures: Figures
 ) -> None:
-    await scene.apply(make.host_object(memory="64Gi"), *(make.model_object(f"m-{number}") for number in range(20)))
+    await env.apply(make.host_object(memory="64Gi"), *(make.model_object(f"m-{number}") for number in range(20)))
     began = time.monotonic()
-    name = scene.kubectl.namespace
-    await scene.do("delete", "namespace", name, "--wait=false")
-    await soon(lambda: not scene.kubectl.exists("namespace", name), "the namespace is gone", 120)
+    name = env.kubectl.namespace
+    await env.do("delete", "namespace", name, "--wait=false")
+    await eventually_in_thread(lambda: not env.kubectl.exists("namespace", name), "the namespace is gone", 120)
     figures.take("19 namespace deleted in mid-work: seconds until it is gone", time.monotonic() - began, "s")
-    before = len(scene.proxy.writes())
+    before = len(env.proxy.writes())
     await asyncio.sleep(10 if LONG else 4)
-    assert len(scene.proxy.writes()) == before, "nothing is written where nothing is"
-    assert scene.operator.starts == 1
-    await scene.do("create", "namespace", name)
+    assert len(env.proxy.writes()) == before, "nothing is written where nothing is"
+    assert env.operator.starts == 1
+    await env.do("create", "namespace", name)
 
 
-async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(scene: Scene, figures: Figures) -> None:
-    tokens = Tokens(scene)
+async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(env: FaultEnv, figures: Figures) -> None:
+    tokens = Tokens(env)
     await tokens.next()
-    tokens.use(scene.folder / "operator.kubeconfig")
-    starts = scene.operator.starts
-    scene.operator.kill()
-    await until(lambda: scene.operator.starts > starts, 30)
-    await scene.operator.ready()
-    await scene.furnish()
+    tokens.use(env.folder / "operator.kubeconfig")
+    starts = env.operator.starts
+    env.operator.kill()
+    await eventually(lambda: env.operator.starts > starts, limit=30)
+    await env.operator.ready()
+    await env.furnish()
     await tokens.next()
     await asyncio.sleep(11)  # for so long the API server believes what it has checked
-    faults.cut(scene)
-    await scene.change()
-    figures.take(f"21 the token ends: {AGAIN}", await scene.right(), "s")
-    assert [each for each in scene.proxy.history if each.status == 401], "the old token was refused"
-    await scene.judge()
-    assert scene.operator.starts == starts + 1, "it lives on"
+    faults.cut(env)
+    await env.change()
+    figures.take(f"21 the token ends: {AGAIN}", await env.right(), "s")
+    assert [each for each in env.proxy.history if each.status == 401], "the old token was refused"
+    await env.judge()
+    assert env.operator.starts == starts + 1, "it lives on"
 
 
-async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(scene: Scene, figures: Figures) -> None:
-    await scene.do("create", "service", "clusterip", HOST, "--tcp=80:80")
-    await scene.do("label", "service", HOST, f"{oracle.STRANGER}=yes")
-    await scene.apply(make.host_object(), make.model_object("one"))
-    await soon(lambda: "does not belong" in _host_says(scene), "the host says whose name it is")
-    await scene.quiet()
-    assert oracle.strangers_are_left_alone(scene.witness.history) == []
-    await scene.do("delete", "service", HOST)
-    figures.take("22 a name is free again: seconds until all is right", await scene.right(), "s")
-    await scene.judge()
+async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(env: FaultEnv, figures: Figures) -> None:
+    await env.do("create", "service", "clusterip", HOST, "--tcp=80:80")
+    await env.do("label", "service", HOST, f"{expectations.STRANGER}=yes")
+    await env.apply(make.host_object(), make.model_object("one"))
+    await eventually_in_thread(lambda: "does not belong" in _host_says(env), "the host says whose name it is")
+    await env.quiet()
+    assert expectations.strangers_are_left_alone(env.recorder.history) == []
+    await env.do("delete", "service", HOST)
+    figures.take("22 a name is free again: seconds until all is right", await env.right(), "s")
+    await env.judge()
 
 
-def _reason(scene: Scene, model: str) -> str:
-    return str(condition(scene.kubectl.get("tm", model)).get("reason"))
+def _reason(env: FaultEnv, model: str) -> str:
+    return str(condition(env.kubectl.get("tm", model)).get("reason"))
 
 
-def _host_says(scene: Scene) -> str:
-    conditions = scene.kubectl.get("isvc", HOST).get("status", {}).get("conditions", [])
+def _host_says(env: FaultEnv) -> str:
+    conditions = env.kubectl.get("isvc", HOST).get("status", {}).get("conditions", [])
     return " ".join(each.get("message", "") for each in conditions)
 
 
-def _placed(scene: Scene) -> list[str]:
-    config = oracle.latest(scene.witness.history).get((kinds.CONFIG_MAP.name, CONFIG), {})
-    return [each.model_name for each in oracle.entries(config)]
+def _placed(env: FaultEnv) -> list[str]:
+    config = expectations.latest(env.recorder.history).get((kinds.CONFIG_MAP.name, CONFIG), {})
+    return [each.model_name for each in expectations.entries(config)]
 
 
-def _uid(scene: Scene) -> str:
-    return str(scene.kubectl.get("isvc", HOST)["metadata"]["uid"])
+def _uid(env: FaultEnv) -> str:
+    return str(env.kubectl.get("isvc", HOST)["metadata"]["uid"])
 
 
-def _owners(scene: Scene) -> set[str]:
-    found = scene.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
+def _owners(env: FaultEnv) -> set[str]:
+    found = env.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
     return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}

@@ -15,7 +15,7 @@ from manyserve.webhook.review import review
 from tests.fuzz.profile import sentence_of, tried
 from tests.fuzz.shapes import JSON, near
 from tests.support.make import host_object, model_object
-from tests.webhook.make import cache_of, review_of
+from tests.webhook.reviews import cache_of, review_of
 
 VIEW = cache_of(host_object(), model_object(), model_object("simple-string")).view()
 ODD = st.text(alphabet=st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=20)

@@ -19,7 +19,7 @@ from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 __all__ = ["api_server", "client", "kubectl"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.support import make
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest, Refused
 
 
 def refusal(try_: Callable[[], object]) -> str:
@@ -26,7 +27,7 @@ def furnish(kubectl: Kubectl, host: Manifest) -> None:
     """Have a host that the webhook knows: it refuses a model that the host's server could not read."""
     kubectl.create(host)
     probe = make.model_object("probe", framework="abacus", host=host["metadata"]["name"])
-    eventually(lambda: _is_refused(kubectl, probe), "the webhook knows the host", 30)
+    eventually_sync(lambda: _is_refused(kubectl, probe), "the webhook knows the host", 30)
 
 
 def _is_refused(kubectl: Kubectl, manifest: Manifest) -> bool:

@@ -1,4 +1,4 @@
-"""Connections to the webhook's TLS port that come to nothing: row 24 of the bad inputs."""
+"""Input 24: connections to the webhook's TLS port without a whole request."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from manyserve.http_server import HANDSHAKE_SECONDS
-from tests.cluster.waiting import until
 from tests.inputs.door import Door
 from tests.inputs.process import open_files
 from tests.support import make
+from tests.support.eventually import eventually
 from tests.support.webhook import SERVICE
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 MANY = 1000
 KEPT = 4
@@ -78,11 +78,11 @@ async def test_input_24_a_thousand_handshakes_left_half_open_are_closed_and_leav
     with connected(port, MANY) as connections:
         for each in connections[::2]:
             each.sendall(CLIENT_HELLO)
-        await until(lambda: open_files(pid) >= before + MANY / 2, HANDSHAKE_SECONDS)
+        await eventually(lambda: open_files(pid) >= before + MANY / 2, limit=HANDSHAKE_SECONDS)
         answer = await quiet.ask(review_of(make.model_object(host="nobody"), uid="meanwhile"))
         assert (answer["uid"], answer["allowed"]) == ("meanwhile", True)
-        await until(lambda: all(map(is_closed, connections)), HANDSHAKE_SECONDS + 30)
-        await until(lambda: open_files(pid) <= before + KEPT, 30)
+        await eventually(lambda: all(map(is_closed, connections)), limit=HANDSHAKE_SECONDS + 30)
+        await eventually(lambda: open_files(pid) <= before + KEPT, limit=30)
 
 
 async def test_input_24_connections_that_are_dropped_in_the_midst_of_a_request_leave_no_file_open(quiet: Door) -> None:
@@ -92,4 +92,4 @@ async def test_input_24_connections_that_are_dropped_in_the_midst_of_a_request_l
         _, writer = await asyncio.open_connection(SERVICE, port, ssl=quiet.tls)
         writer.write(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{")
         writer.transport.abort()
-    await until(lambda: open_files(pid) <= before + KEPT, 30)
+    await eventually(lambda: open_files(pid) <= before + KEPT, limit=30)

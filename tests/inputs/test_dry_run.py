@@ -1,4 +1,4 @@
-"""`--dry-run=server` has the verdict of the real thing and leaves nothing: row 23 of the bad inputs."""
+"""Input 23: `--dry-run=server` has the verdict of the real request and leaves nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
 
-HOST = "row-23"
+HOST = "input-23"
 DRY = "--dry-run=server"
 KINDS = "isvc,tm,configmaps,secrets,deployments,services,ingresses,events"
 
@@ -30,38 +30,38 @@ def model(name: str, memory: str) -> Manifest:
 def kubectl(asked: Webhook) -> Kubectl:
     """kubectl beside a host of 2Gi with a model of 1Gi."""
     furnish(asked.kubectl, make.host_object(HOST))
-    asked.kubectl.create(model("row-23-first", "1Gi"))
+    asked.kubectl.create(model("input-23-first", "1Gi"))
     return asked.kubectl
 
 
 def test_input_23_dry_runs_of_everything_leave_no_object_and_change_none(kubectl: Kubectl) -> None:
     before = world(kubectl)
-    kubectl.create(model("row-23-dry", "1Gi"), DRY)
-    kubectl.create(make.host_object("row-23-dry"), DRY)
-    kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("row-23-first", "2Gi"))))
+    kubectl.create(model("input-23-dry", "1Gi"), DRY)
+    kubectl.create(make.host_object("input-23-dry"), DRY)
+    kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("input-23-first", "2Gi"))))
     kubectl("patch", "isvc", HOST, "--type=merge", DRY, "-p", '{"spec": {"predictor": {"minReplicas": 2}}}')
-    kubectl("label", "tm", "row-23-first", "a=b", DRY)
-    kubectl("delete", "tm", "row-23-first", DRY)
+    kubectl("label", "tm", "input-23-first", "a=b", DRY)
+    kubectl("delete", "tm", "input-23-first", DRY)
     kubectl("delete", "isvc", HOST, DRY)
-    refusal(lambda: kubectl.create(model("row-23-dry", "2Gi"), DRY))
+    refusal(lambda: kubectl.create(model("input-23-dry", "2Gi"), DRY))
     assert world(kubectl) == before
     assert f"InferenceService {HOST}" in before
 
 
 def test_input_23_a_dry_run_reserves_no_memory(kubectl: Kubectl) -> None:
-    for name in ("row-23-a", "row-23-b", "row-23-c"):
+    for name in ("input-23-a", "input-23-b", "input-23-c"):
         assert "created (server dry run)" in kubectl.create(model(name, "1Gi"), DRY)
-    kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("row-23-first", "2Gi"))))
-    assert "created" in kubectl.create(model("row-23-second", "1Gi"))
-    kubectl("delete", "tm", "row-23-second")
+    kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("input-23-first", "2Gi"))))
+    assert "created" in kubectl.create(model("input-23-second", "1Gi"))
+    kubectl("delete", "tm", "input-23-second")
 
 
 REFUSED = {
-    "too much memory": model("row-23-refused", "2Gi"),
-    "no framework of the host's": make.model_object("row-23-refused", framework="abacus", host=HOST),
-    "an address of the cloud": make.model_object("row-23-refused", uri="https://169.254.169.254/m", host=HOST),
-    "an argument of the operator's": make.host_object("row-23-refused", triton={"args": ["--http-port=1"]}),
-    "memory that is none": model("row-23-refused", "0"),
+    "too much memory": model("input-23-refused", "2Gi"),
+    "no framework of the host's": make.model_object("input-23-refused", framework="abacus", host=HOST),
+    "an address of the cloud": make.model_object("input-23-refused", uri="https://169.254.169.254/m", host=HOST),
+    "an argument of the operator's": make.host_object("input-23-refused", triton={"args": ["--http-port=1"]}),
+    "memory that is none": model("input-23-refused", "0"),
 }
 
 
@@ -75,7 +75,7 @@ def test_input_23_a_dry_run_is_refused_with_the_very_words_of_the_real_thing(
 
 
 def test_input_23_a_dry_run_of_an_update_is_refused_with_the_very_words_of_the_real_thing(kubectl: Kubectl) -> None:
-    patch = ("patch", "tm", "row-23-first", "--type=merge", "-p", '{"spec": {"model": {"memory": "3Gi"}}}')
+    patch = ("patch", "tm", "input-23-first", "--type=merge", "-p", '{"spec": {"model": {"memory": "3Gi"}}}')
     dry = refusal(lambda: kubectl(*patch, DRY))
     assert dry == refusal(lambda: kubectl(*patch))
     assert f"{DENIED}: spec.model.memory: 3Gi does not fit on {HOST}" in dry

@@ -1,4 +1,4 @@
-"""Fields that are wrong, misspelt or not the user's to write: rows 17 and 20 of the bad inputs."""
+"""Inputs 17 and 20: wrong, misspelt and reserved fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.inputs.refusals import furnish, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 FRAMEWORK = "spec.model.framework"
 WORD = "must be one word in lower case, such as pytorch, tensorflow or onnx"
@@ -50,10 +50,10 @@ async def test_input_17_the_webhook_refuses_it_too_and_echoes_it_cut_and_on_one_
 def test_input_17_a_framework_that_the_hosts_server_does_not_know_is_refused_with_those_that_it_knows(
     asked: Webhook,
 ) -> None:
-    furnish(asked.kubectl, make.host_object("row-17"))
-    said = refusal(lambda: asked.kubectl.create(make.model_object("row-17", framework="abacus", host="row-17")))
+    furnish(asked.kubectl, make.host_object("input-17"))
+    said = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
     assert said.endswith(
-        f"{DENIED}: {FRAMEWORK}: row-17 runs triton, which does not support framework abacus; "
+        f"{DENIED}: {FRAMEWORK}: input-17 runs triton, which does not support framework abacus; "
         f"it supports: {', '.join(make.FRAMEWORKS)}"
     )
 

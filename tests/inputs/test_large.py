@@ -1,4 +1,4 @@
-"""Objects as large as the API server takes them: row 21 of the bad inputs."""
+"""Input 21: objects as large as the API server takes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 1536 * 1024
 
 def heavy_model(name: str, memory: str = "1Gi", *, more: int = 0) -> Manifest:
     """Return a model with as much in its annotations as may be there."""
-    model = make.model_object(name, memory=memory, host="row-21")
+    model = make.model_object(name, memory=memory, host="input-21")
     model["metadata"]["annotations"] = {"note": "x" * (ANNOTATIONS - len("note") + more)}
     return model
 
@@ -32,13 +32,13 @@ def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Ma
 
 def test_input_21_a_model_with_256_kib_of_annotations_is_judged(asked: Webhook) -> None:
     kubectl = asked.kubectl
-    furnish(kubectl, make.host_object("row-21"))
+    furnish(kubectl, make.host_object("input-21"))
     said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
-    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on row-21" in said
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
     assert "created" in kubectl.create(heavy_model("heavy"))
     grown = json.dumps(kubectl.here(heavy_model("heavy", "3Gi")))
     said = refusal(lambda: kubectl("replace", "-f", "-", text=grown))
-    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on row-21" in said
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
 
 
 def test_input_21_more_annotations_are_refused_by_the_api_server_itself(asked: Webhook) -> None:

@@ -1,4 +1,4 @@
-"""Declared memory, of models and of hosts: rows 3 and 4 of the bad inputs."""
+"""Inputs 3 and 4: declared memory of models and hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.inputs.refusals import furnish, lines_about, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import DENIED, Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 PATH = "spec.model.memory"
 HOST_PATH = "spec.predictor.triton.resources.limits"
@@ -90,19 +90,19 @@ def test_input_03_no_resource_of_a_host_may_be_negative_or_no_quantity(asked: We
 
 
 def test_input_04_the_same_memory_in_other_words_is_allowed_and_more_than_fits_is_refused(asked: Webhook) -> None:
-    kubectl, host = asked.kubectl, "row-04"
+    kubectl, host = asked.kubectl, "input-04"
     furnish(kubectl, make.host_object(host, memory="2Gi"))
-    model = make.model_object("row-04", host=host, memory="1Gi")
+    model = make.model_object("input-04", host=host, memory="1Gi")
     kubectl.create(model)
-    kubectl.create(make.model_object("row-04-other", host=host, memory="512Mi"))
+    kubectl.create(make.model_object("input-04-other", host=host, memory="512Mi"))
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1024Mi")))
     said = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
     assert said.endswith(
         f"{DENIED}: {PATH}: 2Gi does not fit on {host}: 512Mi of 2Gi is used by 1 model "
-        "(largest: row-04-other 512Mi), 1.50Gi free. "
+        "(largest: input-04-other 512Mi), 1.50Gi free. "
         f"{MEMORY_ADVICE}"
     )
-    assert kubectl.get("tm", "row-04")["spec"]["model"]["memory"] == "1024Mi"
+    assert kubectl.get("tm", "input-04")["spec"]["model"]["memory"] == "1024Mi"
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1.5Gi")))
 
 

@@ -1,4 +1,4 @@
-"""Names, and values that may be anything: rows 1 and 2 of the bad inputs."""
+"""Inputs 1 and 2: names, and values that may be anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from manyserve.plan.problem import shown
 from tests.contract.stage import configure
 from tests.inputs.refusals import lines_about, refusal
 from tests.support import make
-from tests.support.kubectl import Kubectl, condition, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, condition
 from tests.support.programs import program
 from tests.support.webhook import DENIED, Webhook
 
@@ -82,12 +83,12 @@ def test_input_01_values_that_may_be_anything_come_back_as_they_were_and_logs_st
         kubectl.create(host)
         kubectl.create(model)
         assert kubectl.get("isvc", "triton-mms")["metadata"]["annotations"] == {"example.com/note": ANYTHING}
-        eventually(lambda: placed(kubectl, "triton-mms"), "the model is placed", 30)
+        eventually_sync(lambda: placed(kubectl, "triton-mms"), "the model is placed", 30)
         assert placed(kubectl, "triton-mms")[0]["modelSpec"]["storageUri"] == SPOKEN_URI
-        eventually(lambda: greeting(kubectl) == ANYTHING, "the server has the variable", 30)
+        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the server has the variable", 30)
         kubectl("set", "env", "deployment/triton-mms-predictor-default", f"GREETING={ANYTHING}!")
-        eventually(lambda: greeting(kubectl) == ANYTHING, "the operator's own words are back", 30)
-        eventually(lambda: "GREETING" in log.read_text(), "the log tells what was different", 10)
+        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator's own words are back", 30)
+        eventually_sync(lambda: "GREETING" in log.read_text(), "the log tells what was different", 10)
     for line in (log.read_text() + asked.log.read_text()).removesuffix("\n").split("\n"):
         assert json.loads(line)
         assert line.isprintable()
@@ -127,9 +128,9 @@ def test_input_02_the_longest_names_that_are_let_in_have_all_their_children(
         kubectl.create(make.host_object(host, maxReplicas=3, minReplicas=2))
         kubectl.create(make.model_object(model, host=host))
         label = f"{names.HOST_LABEL}={host}"
-        eventually(lambda: placed(kubectl, host), "the model is placed", 30)
-        eventually(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods are made", 30)
-        eventually(
+        eventually_sync(lambda: placed(kubectl, host), "the model is placed", 30)
+        eventually_sync(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods are made", 30)
+        eventually_sync(
             lambda: condition(kubectl.get("isvc", host)).get("reason") == "Unschedulable", "only nodes are missing", 30
         )
         kinds = "deployments,services,configmaps,ingresses,hpa,pdb"

@@ -1,4 +1,4 @@
-"""Requests that are none, or too many, or too large, straight to the webhook's port: row 22 of the bad inputs."""
+"""Input 22: broken, large and numerous HTTP requests, straight to the webhook's port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.inputs.door import Door
 from tests.inputs.process import most_memory
 from tests.support import make
 from tests.support.programs import PROJECT
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 DEPLOYMENT = yaml.safe_load((PROJECT / "webhooks" / "deployment.yaml").read_text())
 REVIEW = json.dumps(review_of(make.model_object())).encode()

@@ -1,4 +1,4 @@
-"""Reviews that cannot be judged, straight to the webhook's port: row 22 of the bad inputs."""
+"""Input 22: reviews without a judgeable object, straight to the webhook's port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.inputs.door import Door
 from tests.support import make
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 MODEL = make.model_object()
 

@@ -1,4 +1,4 @@
-"""Sums of declared memory: row 5 of the bad inputs."""
+"""Input 5: sums of declared memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.inputs.refusals import furnish, refusal
 from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
 from tests.support import make
 from tests.support.webhook import Webhook
-from tests.webhook.make import review_of
+from tests.webhook.reviews import review_of
 
 MANY, EACH = 10_000, 900_000_000_000_001
 """No float holds the sum of so many, nor of half of them, to the byte."""
@@ -49,13 +49,13 @@ def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
 
 
 def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
-    kubectl, host = asked.kubectl, "row-05"
+    kubectl, host = asked.kubectl, "input-05"
     furnish(kubectl, make.host_object(host, memory=str(2**63 - 2)))
-    kubectl.create(make.model_object("row-05-half", host=host, memory="4Ei"))
-    said = refusal(lambda: kubectl.create(make.model_object("row-05-more", host=host, memory=2**62 - 1)))
+    kubectl.create(make.model_object("input-05-half", host=host, memory="4Ei"))
+    said = refusal(lambda: kubectl.create(make.model_object("input-05-more", host=host, memory=2**62 - 1)))
     assert f"{PATH}: 4.00Ei does not fit on {host}: 4Ei of 8.00Ei is used by 1 model" in said
-    kubectl.create(make.model_object("row-05-rest", host=host, memory=2**62 - 2))
-    said = refusal(lambda: kubectl.create(make.model_object("row-05-byte", host=host, memory=1)))
+    kubectl.create(make.model_object("input-05-rest", host=host, memory=2**62 - 2))
+    said = refusal(lambda: kubectl.create(make.model_object("input-05-byte", host=host, memory=1)))
     assert f"{PATH}: 1 does not fit on {host}: 8.00Ei of 8.00Ei is used by 2 models" in said
     assert said.endswith(f"0 free. {MEMORY_ADVICE}")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from localcluster import relay
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -47,12 +48,14 @@ async def relayed() -> AsyncIterator[tuple[int, int]]:
 
 async def connect(port: int) -> Pair:
     """Connect as soon as the relay listens."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.01)
+
+    async def connected() -> Pair | None:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection("127.0.0.1", port)
+        return None
+
+    pair: Pair = await eventually(connected, "the relay listens", limit=10)
+    return pair
 
 
 async def echo(port: int, message: bytes) -> bytes:
@@ -96,8 +99,4 @@ async def test_a_caller_that_breaks_off_leaves_nothing_open() -> None:
 
 
 async def until_open(pid: int, wanted: int) -> None:
-    for _ in range(1000):
-        if open_files(pid) <= wanted:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"{open_files(pid)} files are open, {wanted} were")
+    await eventually(lambda: open_files(pid) <= wanted, f"at most {wanted} files are open", limit=10)

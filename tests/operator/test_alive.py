@@ -21,8 +21,8 @@ from manyserve.operator.leader import Elector
 from manyserve.operator.operator import Operator
 from manyserve.operator.queue import OVERDUE, STUCK
 from manyserve.operator.settings import OperatorSettings
-from tests.cluster.waiting import until
 from tests.operator.test_replicas import pod
+from tests.support.eventually import eventually
 
 NOWHERE = "http://127.0.0.1:9"
 HOST = Key("default", "triton-mms")
@@ -36,7 +36,7 @@ async def operator() -> AsyncIterator[Operator]:
         found = Operator(client, OperatorSettings(), elector)
         await found.start()
         async with found._term():
-            await until(lambda: found._queue.serves)
+            await eventually(lambda: found._queue.serves)
             await asyncio.sleep(0)
             assert found.why_not_alive() is None
             yield found
@@ -68,7 +68,7 @@ def task_of(name: str) -> asyncio.Task[None]:
 async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) -> None:
     for task in [each for each in asyncio.all_tasks() if each.get_name() == name]:
         task.cancel()
-    await until(operator.why_not_alive)
+    await eventually(operator.why_not_alive)
     assert name in str(operator.why_not_alive())
 
 
@@ -82,7 +82,7 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
         raise error
 
     monkeypatch.setattr(informer, "_wait", broken)
-    await until(operator.why_not_alive, 40)
+    await eventually(operator.why_not_alive, limit=40)
     assert operator.why_not_alive() == "ended: watch of pods"
 
 
@@ -106,7 +106,7 @@ async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator
     operator._replicas.pod_stored(None, pod())
     assert operator.why_not_alive() is None
     task_of("agent of u1").cancel()
-    await until(operator.why_not_alive)
+    await eventually(operator.why_not_alive)
     assert operator.why_not_alive() == "agent poller stopped"
 
 
@@ -118,7 +118,7 @@ async def reconciling(operator: Operator, run: Callable[[Key], object]) -> Async
     await asyncio.gather(task, return_exceptions=True)
     operator._works._tasks.remove(task)
     operator._works.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
-    await until(lambda: operator._queue.serves)
+    await eventually(lambda: operator._queue.serves)
     assert operator.why_not_alive() is None
     yield
 
@@ -134,7 +134,7 @@ async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(oper
         operator._queue.touch(HOST)
         now[0] = 1.0
         operator._queue.touch(HOST)
-        await until(lambda: operator._queue._running)
+        await eventually(lambda: operator._queue._running)
         now[0] += STUCK + 1
         assert operator.why_not_alive() == "the queue does not get on"
         operator._count_write("ConfigMap", "write")

@@ -1,4 +1,4 @@
-"""Row 27 of the bad inputs: all waits are counted on a clock that only goes forward; the one on the wall only dates."""
+"""Input 27: all waits are counted on a monotonic clock; the time of day is only for dates."""
 
 from __future__ import annotations
 

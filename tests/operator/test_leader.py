@@ -14,7 +14,8 @@ from manyserve.cluster.errors import ClusterError, Conflict, Forbidden, Unavaila
 from manyserve.cluster.fence import MARGIN, SHORTEST_WRITE, Fence
 from manyserve.cluster.lease import Record, Stored
 from manyserve.operator.leader import PACE, Elector, Seen, claim, decide, see
-from tests.cluster.waiting import until
+from tests.support.clock import FakeClock
+from tests.support.eventually import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A = Record("a", 12, "then", "1", 3)
@@ -101,11 +102,11 @@ class Replica:
     """One replica that stands for election."""
 
     def __init__(self, shelf: Shelf, name: str) -> None:
-        self.now = 1000.0
+        self.clock = FakeClock(1000.0)
         self.works = False
         self.terms = 0
-        self.fence = Fence(lambda: self.now)
-        self.elector = Elector(shelf, self.fence, name, pace=QUICK, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.fence = Fence(self.clock)
+        self.elector = Elector(shelf, self.fence, name, pace=QUICK, clock=self.clock)  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def term(self) -> AsyncIterator[None]:
@@ -128,21 +129,21 @@ class Replica:
 async def turns(shelf: Shelf, count: int = 20) -> None:
     """Wait until the holder has renewed the Lease some times."""
     before = shelf.writes
-    await until(lambda: shelf.writes >= before + count)
+    await eventually(lambda: shelf.writes >= before + count)
 
 
 async def test_one_of_two_works_for_as_long_as_it_renews_and_gives_the_lease_back() -> None:
     shelf = Shelf()
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         async with Replica(shelf, "b").standing() as b:
             for _ in range(10):
-                a.now, b.now = a.now + 5, b.now + 5
+                a.clock.now, b.clock.now = a.clock.now + 5, b.clock.now + 5
                 await turns(shelf, 3)
             assert (a.terms, b.works, shelf.holder) == (1, False, "a")
     assert (a.works, shelf.holder) == (False, "")
     async with Replica(shelf, "c").standing() as c:
-        await until(lambda: c.works)
+        await eventually(lambda: c.works)
         assert shelf.stored
         assert shelf.stored.record.transitions == 2
 
@@ -151,54 +152,54 @@ async def test_one_that_says_nothing_any_more_is_followed_after_a_lease() -> Non
     shelf = Shelf()
     shelf.stored = Stored(A, "0")
     async with Replica(shelf, "b").standing() as b:
-        await until(lambda: b.elector.last_turn)
-        b.now += 11.9
-        await until(lambda: b.elector.last_turn == b.now)
+        await eventually(lambda: b.elector.last_turn)
+        b.clock.now += 11.9
+        await eventually(lambda: b.elector.last_turn == b.clock.now)
         assert not b.works
-        b.now += 0.1
-        await until(lambda: b.works)
+        b.clock.now += 0.1
+        await eventually(lambda: b.works)
 
 
 async def test_fault_12_one_that_cannot_renew_stops_before_another_may_begin() -> None:
     shelf = Shelf()
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         await turns(shelf, 2)
         shelf.breaks = Unavailable("the API server is away")
-        a.now += PACE.lease - MARGIN - SHORTEST_WRITE - 0.1
+        a.clock.now += PACE.lease - MARGIN - SHORTEST_WRITE - 0.1
         assert a.fence.is_open
-        a.now += 0.2
+        a.clock.now += 0.2
         assert not a.fence.is_open
-        await until(lambda: not a.works)
+        await eventually(lambda: not a.works)
         assert shelf.holder == "a", "it could not even give it back"
         shelf.breaks = None
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         assert a.terms == 2, "it goes on without having been restarted"
 
 
 async def test_one_that_was_frozen_for_longer_than_a_lease_writes_nothing_when_it_wakes() -> None:
     shelf = Shelf()
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         shelf.stored = Stored(replace(A, holder="b"), "b's")
-        a.now += 60
+        a.clock.now += 60
         assert not a.fence.is_open, "before any of its tasks has run"
-        await until(lambda: not a.works)
+        await eventually(lambda: not a.works)
         assert shelf.holder == "b", "what is another's is not given back"
 
 
 async def test_one_that_reads_anothers_name_stops_at_once() -> None:
     shelf = Shelf()
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         shelf.stored = Stored(replace(A, holder="b"), "b's")
-        await until(lambda: not a.works)
+        await eventually(lambda: not a.works)
 
 
 async def test_a_renewal_whose_answer_is_lost_ends_nothing() -> None:
     shelf = Shelf()
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         shelf.loses_answers = 3
         await turns(shelf)
         assert (a.works, a.terms) == (True, 1)
@@ -208,8 +209,8 @@ async def test_a_lease_that_may_not_be_used_is_said_and_logged_once(caplog: pyte
     shelf = Shelf()
     shelf.breaks = Forbidden("leases.coordination.k8s.io is forbidden")
     async with Replica(shelf, "a").standing() as a:
-        await until(lambda: a.elector.refused == "leases.coordination.k8s.io is forbidden" and shelf.reads > 10)
+        await eventually(lambda: a.elector.refused == "leases.coordination.k8s.io is forbidden" and shelf.reads > 10)
         assert [each.levelname for each in caplog.records] == ["WARNING"]
         shelf.breaks = None
-        await until(lambda: a.works)
+        await eventually(lambda: a.works)
         assert a.elector.refused is None

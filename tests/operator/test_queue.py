@@ -11,7 +11,7 @@ from manyserve.api.names import Key
 from manyserve.cluster.errors import Conflict
 from manyserve.operator.queue import Queue, Ran
 from manyserve.operator.schedule import Pace, Schedule
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually as until
 
 FAST = Pace(debounce=0.001, gap=0.002, first_backoff=0.002, longest_backoff=0.01, longest_when_touched=0.01)
 

@@ -18,13 +18,13 @@ from manyserve.cluster.known import Known
 from manyserve.operator import asking
 from manyserve.operator.asking import Rhythm
 from manyserve.operator.replicas import Replicas
-from tests.cluster.waiting import until
+from tests.support.eventually import eventually
 
 QUICK = Rhythm(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), unheard=0.1)
 HOST = Key("default", "triton-mms")
 
 
-class Agent:
+class FakeAgent:
     """Answers as an agent does."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def pod(
 class Seen:
     """What the tests look at."""
 
-    def __init__(self, agent: Agent, known: Known, asking: Replicas, touched: list[Key]) -> None:
+    def __init__(self, agent: FakeAgent, known: Known, asking: Replicas, touched: list[Key]) -> None:
         self.agent, self.known, self.asking, self.touched = agent, known, asking, touched
 
     @property
@@ -77,7 +77,7 @@ async def seen() -> AsyncIterator[Seen]:
 
 @asynccontextmanager
 async def _seen() -> AsyncIterator[Seen]:
-    agent, touched = Agent(), list[Key]()
+    agent, touched = FakeAgent(), list[Key]()
     app = web.Application()
     app.router.add_get("/status", agent.status)
     server = TestServer(app)
@@ -93,24 +93,24 @@ async def _seen() -> AsyncIterator[Seen]:
 
 async def test_a_running_pod_is_asked_and_its_host_touched(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     assert seen.touched == [HOST]
 
 
 async def test_an_agent_is_asked_for_what_is_newer_than_what_it_said(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: len(seen.agent.asked) == 2)
+    await eventually(lambda: len(seen.agent.asked) == 2)
     assert seen.agent.asked[1] == {"after": "1", "instance": "a", "wait": "1"}
     seen.agent.says(config="new")
-    await until(lambda: seen.report and seen.report.config == "new")
+    await eventually(lambda: seen.report and seen.report.config == "new")
     assert seen.touched == [HOST, HOST]
 
 
 async def test_the_same_report_again_touches_nothing(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: len(seen.agent.asked) == 2)
+    await eventually(lambda: len(seen.agent.asked) == 2)
     seen.agent.changed.set()
-    await until(lambda: len(seen.agent.asked) > 3)
+    await eventually(lambda: len(seen.agent.asked) > 3)
     assert seen.touched == [HOST]
 
 
@@ -119,7 +119,7 @@ async def test_the_report_of_an_agent_that_answers_nonsense_is_dropped(
     seen: Seen, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     if trouble == "an error":
         seen.agent.broken = True
         seen.agent.says()
@@ -128,33 +128,33 @@ async def test_the_report_of_an_agent_that_answers_nonsense_is_dropped(
     else:
         monkeypatch.setattr(asking, "LARGEST_REPORT", 1000)
         seen.agent.says(config="x" * 2000)
-    await until(lambda: not seen.report)
+    await eventually(lambda: not seen.report)
     assert seen.touched[-1] == HOST
 
 
 async def test_an_agent_that_is_away_for_a_moment_keeps_its_report(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: len(seen.agent.asked) == 2)
+    await eventually(lambda: len(seen.agent.asked) == 2)
     seen.agent.broken = True
     seen.agent.says(config="new")
-    await until(lambda: len(seen.agent.asked) == 4)
+    await eventually(lambda: len(seen.agent.asked) == 4)
     assert seen.report
     seen.agent.broken = False
-    await until(lambda: seen.report and seen.report.config == "new")
+    await eventually(lambda: seen.report and seen.report.config == "new")
 
 
 async def test_a_pod_on_its_way_out_is_asked_no_more(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     seen.asking.pod_stored(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
     assert seen.report is None
 
 
 async def test_a_pod_of_the_same_name_is_another_pod(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     seen.asking.pod_stored(pod(), pod("u2"))
-    await until(lambda: "u2" in seen.known.reports)
+    await eventually(lambda: "u2" in seen.known.reports)
     assert seen.report is None
 
 
@@ -162,7 +162,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(seen: Seen) -> None:
 async def test_a_pod_that_does_not_run_is_not_asked(seen: Seen, waiting: dict[str, Any]) -> None:
     seen.asking.pod_stored(None, waiting)
     seen.asking.pod_stored(waiting, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     seen.asking.pod_stored(pod(), waiting)
     assert seen.report is None
 
@@ -196,10 +196,10 @@ async def test_a_replica_that_waits_asks_nobody_and_asks_all_when_it_works(seen:
 async def test_what_was_said_is_forgotten_by_who_works_no_more_and_asked_for_whole_the_next_time(seen: Seen) -> None:
     seen.known.pod_stored(None, pod())
     seen.asking.pod_stored(None, pod())
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     await seen.asking.close()
     assert seen.report is None
     seen.agent.asked.clear()
     await seen.asking.open()
-    await until(lambda: seen.report)
+    await eventually(lambda: seen.report)
     assert seen.agent.asked[0] == {}

@@ -15,7 +15,7 @@ from manyserve.api.scope import EVERYWHERE
 from manyserve.operator.health import HealthServer
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.start import check
-from tests.cluster.scripted import ScriptedServer, served
+from tests.support.fake_api import FakeApi, served
 from tests.support.programs import manyserve
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ async def test_a_port_in_use_is_named() -> None:
 
 
 async def test_without_the_crds_the_command_that_installs_them_is_said() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((404, {}, {"message": "the server could not find the requested resource"}))
     async with served(server) as client:
         command = r"manyserve crds --group serving\.kserve\.io \| kubectl apply"
@@ -66,7 +66,7 @@ async def test_without_the_crds_the_command_that_installs_them_is_said() -> None
 
 
 async def test_without_an_api_server_that_is_said() -> None:
-    server = ScriptedServer()
+    server = FakeApi()
     server.answers.append((500, {}, {"message": "etcd is unwell"}))
     async with served(server) as client:
         with pytest.raises(StartupError, match="etcd is unwell"):

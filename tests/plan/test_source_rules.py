@@ -27,7 +27,7 @@ def test_every_scheme_has_its_form(uri: str) -> None:
     assert sentences(uri) == []
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+@pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_a_uri_that_is_none_is_refused_with_what_is_allowed(uri: str, sentence: str) -> None:
     (found,) = sentences(uri)
     assert found.startswith("spec.model.storageUri: ")
@@ -52,7 +52,7 @@ def test_input_07_a_secret_before_the_place_is_never_echoed(uri: str) -> None:
     assert all("pw" not in each for each in sentences(uri))
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_8.items())
+@pytest.mark.parametrize(("uri", "sentence"), uris.NOT_PUBLIC.items())
 def test_input_08_a_host_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
     (found,) = sentences(uri)
     assert sentence in found

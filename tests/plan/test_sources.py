@@ -312,7 +312,7 @@ def test_an_annotation_that_cannot_be_understood_is_said_and_stops_no_pod(name: 
     )
 )
 def test_input_32_whatever_annotations_say_an_agent_starts_with_what_is_taken_from_them(notes: dict[str, str]) -> None:
-    AgentSettings.from_env(annotated(account_with(**notes)).env)
+    AgentSettings.from_env(annotated(account_with(**notes)).env)  # passes when nothing is raised
 
 
 def test_a_place_that_is_not_allowed_is_not_placed_and_says_so() -> None:

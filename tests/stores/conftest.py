@@ -17,7 +17,7 @@ from manyserve.agent.sources import SourceSettings
 from manyserve.settings_types import networks
 from tests.agent.support import Counted
 from tests.stores import programs
-from tests.stores.programs import Running
+from tests.stores.programs import RunningStore
 
 LOOPBACK = networks("127.0.0.0/8, ::1/128")
 RANGE = 1_000_000
@@ -37,19 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     with programs.s3(tmp_path_factory.mktemp("s3")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     with programs.gcs(tmp_path_factory.mktemp("gcs")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     with programs.azure(tmp_path_factory.mktemp("azure")) as running:
         yield running
 
@@ -61,7 +61,7 @@ def seed(store: Any, model: str, files: Mapping[str, bytes] = FILES) -> None:
     store.put(f"models/{model}-2/other", b"not ours")
 
 
-def seed_gcs(running: Running, model: str, files: Mapping[str, bytes] = FILES) -> None:
+def seed_gcs(running: RunningStore, model: str, files: Mapping[str, bytes] = FILES) -> None:
     """Do the same by the upload call of Google's API."""
     for name, data in {**files, f"../{model}-2/other": b"not ours"}.items():
         key = f"models/{model}-2/other" if name.startswith("..") else f"models/{model}/{name}"

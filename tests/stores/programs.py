@@ -17,7 +17,8 @@ import pytest
 from localcluster.lock import lock
 from localcluster.paths import HERE, binary, cache
 from localcluster.tools import TOOLS
-from tests.support.kubectl import eventually
+from tests.support.eventually import eventually_sync
+from tests.support.programs import free_port
 
 AZURITE = HERE / "tools" / "azurite"
 KEY, SECRET = "test-key", "test-secret"
@@ -26,7 +27,7 @@ BUCKET = "bucket"
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStore:
     """A store that answers."""
 
     url: str
@@ -34,37 +35,37 @@ class Running:
 
 
 @contextmanager
-def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[Running]:
+def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningStore]:
     """Run an S3 gateway over a folder; each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     words = [_built("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
     with _running([*words, "--keep-alive", *options, "posix", str(root)], port, folder):
-        yield Running(f"{scheme}://localhost:{port}", root)
+        yield RunningStore(f"{scheme}://localhost:{port}", root)
 
 
 @contextmanager
-def gcs(folder: Path) -> Iterator[Running]:
+def gcs(folder: Path) -> Iterator[RunningStore]:
     """Run a Google storage over a folder; each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     words = [_built("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
     places = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
     with _running([*words, *places, "-log-level", "error"], port, folder):
-        yield Running(f"http://127.0.0.1:{port}", root)
+        yield RunningStore(f"http://127.0.0.1:{port}", root)
 
 
 @contextmanager
-def azure(folder: Path) -> Iterator[Running]:
+def azure(folder: Path) -> Iterator[RunningStore]:
     """Run an Azure blob storage with one account, whose URL is given."""
-    port = _free_port()
+    port = free_port()
     program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
     with _running([*words, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
-        yield Running(f"http://127.0.0.1:{port}/{ACCOUNT}", folder)
+        yield RunningStore(f"http://127.0.0.1:{port}/{ACCOUNT}", folder)
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, st
     with (folder / "log").open("wb") as log:
         program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
     try:
-        eventually(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
+        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
         assert program.poll() is None, (folder / "log").read_text()
         yield
     finally:
@@ -100,12 +101,6 @@ def _azurite() -> Path:
             subprocess.run(["npm", "ci", *options], cwd=home, check=True)
             (home / "complete").touch()
     return home
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -19,7 +19,7 @@ from manyserve.agent.sources import SourceSettings
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
 from tests.stores.conftest import FILES, RANGE, fetched, read, seed
-from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, Running
+from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, RunningStore
 
 CONTAINER = "container"
 URIS = (
@@ -31,12 +31,12 @@ URIS = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _seeded(azure: Running) -> None:
+def _seeded(azure: RunningStore) -> None:
     create_container(azure)
     seed(writer(azure), "a")
 
 
-def writer(running: Running) -> AzureStore:
+def writer(running: RunningStore) -> AzureStore:
     config = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY, "endpoint": running.url}
     return AzureStore(CONTAINER, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]
 
@@ -53,7 +53,7 @@ def signature(words: str) -> str:
     return base64.b64encode(hmac.new(key, words.encode(), hashlib.sha256).digest()).decode()
 
 
-def create_container(running: Running) -> None:
+def create_container(running: RunningStore) -> None:
     """Make the container, which obstore has no call for."""
     date, version = formatdate(usegmt=True), "2021-12-02"
     headers = {"x-ms-date": date, "x-ms-version": version}
@@ -64,32 +64,32 @@ def create_container(running: Running) -> None:
         assert answer.status == 201
 
 
-def sources(running: Running, folder: Path) -> SourceSettings:
+def sources(running: RunningStore, folder: Path) -> SourceSettings:
     return SourceSettings(credentials_dir=folder, azure_endpoint=running.url, range_bytes=RANGE)
 
 
 @pytest.mark.parametrize("uri", URIS)
-async def test_a_model_is_read_with_the_account_key_of_a_secret(azure: Running, tmp_path: Path, uri: str) -> None:
+async def test_a_model_is_read_with_the_account_key_of_a_secret(azure: RunningStore, tmp_path: Path, uri: str) -> None:
     keys = {"AZURE_STORAGE_ACCOUNT": ACCOUNT, "AZURE_STORAGE_ACCESS_KEY": ACCOUNT_KEY}
     SecretMount(tmp_path / "secrets", "azure", **keys)
     assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
 
 
 @pytest.mark.parametrize("uri", URIS)
-async def test_a_signature_of_shared_access_is_enough(azure: Running, tmp_path: Path, uri: str) -> None:
+async def test_a_signature_of_shared_access_is_enough(azure: RunningStore, tmp_path: Path, uri: str) -> None:
     token = shared_access("rl")
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCOUNT=ACCOUNT, AZURE_STORAGE_SAS_TOKEN=f"?{token}")
     assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
 
 
-async def test_a_single_object_is_the_one_file_of_the_model(azure: Running, tmp_path: Path) -> None:
+async def test_a_single_object_is_the_one_file_of_the_model(azure: RunningStore, tmp_path: Path) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     found = await fetched(f"{URIS[0]}/config.pbtxt", tmp_path / "a", sources(azure, tmp_path / "secrets"))
     assert found == {"config.pbtxt": FILES["config.pbtxt"]}
 
 
 @pytest.mark.parametrize(("path", "words"), [("container/none", "has no objects"), ("none/models/a", "ContainerNotF")])
-async def test_what_is_not_there_is_named(azure: Running, tmp_path: Path, path: str, words: str) -> None:
+async def test_what_is_not_there_is_named(azure: RunningStore, tmp_path: Path, path: str, words: str) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     uri = f"https://{ACCOUNT}.blob.core.windows.net/{path}"
     with pytest.raises(DownloadError, match=words) as caught:
@@ -97,7 +97,7 @@ async def test_what_is_not_there_is_named(azure: Running, tmp_path: Path, path: 
     assert (caught.value.reason, caught.value.permanent) == ("not_found", True)
 
 
-async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: Running, tmp_path: Path) -> None:
+async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: RunningStore, tmp_path: Path) -> None:
     old = base64.b64encode(b"an old key").decode()
     mount = SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=old)
     source = choose(URIS[0], downloaders(AgentSettings(sources=sources(azure, tmp_path / "secrets"))))
@@ -109,8 +109,8 @@ async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: Running, t
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_fault_24_a_blob_that_changes_after_it_was_listed_is_not_used(
-    azure: Running, tmp_path: Path, size: int
+async def test_a_blob_that_changes_after_it_was_listed_is_not_used(
+    azure: RunningStore, tmp_path: Path, size: int
 ) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     uri = f"https://{ACCOUNT}.blob.core.windows.net/{CONTAINER}/models/changing-{size}"
@@ -123,6 +123,6 @@ async def test_fault_24_a_blob_that_changes_after_it_was_listed_is_not_used(
     assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
-async def test_an_account_that_nobody_names_is_asked_for(azure: Running, tmp_path: Path) -> None:
+async def test_an_account_that_nobody_names_is_asked_for(azure: RunningStore, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"neither the URI nor a secret.s AZURE_STORAGE_ACCOUNT names one"):
         await fetched(URIS[2], tmp_path / "a", sources(azure, tmp_path / "secrets"))

@@ -17,23 +17,23 @@ from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
 from tests.stores import programs
 from tests.stores.conftest import FILES, LOOPBACK, RANGE, fetched, read, seed
-from tests.stores.programs import BUCKET, KEY, SECRET, Running
+from tests.stores.programs import BUCKET, KEY, SECRET, RunningStore
 
 URI = f"s3://{BUCKET}/models/a"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _seeded(s3: Running) -> None:
+def _seeded(s3: RunningStore) -> None:
     seed(writer(s3), "a")
 
 
-def writer(running: Running, **client: object) -> S3Store:
+def writer(running: RunningStore, **client: object) -> S3Store:
     config = {"access_key_id": KEY, "secret_access_key": SECRET, "endpoint": running.url, "region": "us-east-1"}
     options = {"allow_http": True, **client}
     return S3Store(BUCKET, config=config, client_options=options)  # type: ignore[arg-type]
 
 
-def secret(folder: Path, running: Running, **further: str) -> SecretMount:
+def secret(folder: Path, running: RunningStore, **further: str) -> SecretMount:
     host = running.url.partition("://")[2]
     keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": f"{SECRET}\n"}
     return SecretMount(folder, "s3", **{**keys, "S3_ENDPOINT": host, "S3_USE_HTTPS": "0", **further})
@@ -43,18 +43,18 @@ def sources(folder: Path) -> SourceSettings:
     return SourceSettings(credentials_dir=folder, allowed_networks=LOOPBACK, range_bytes=RANGE)
 
 
-async def test_a_model_is_read_with_the_keys_and_the_endpoint_of_a_secret(s3: Running, tmp_path: Path) -> None:
+async def test_a_model_is_read_with_the_keys_and_the_endpoint_of_a_secret(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
     assert await fetched(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
 
 
-async def test_the_endpoint_of_the_settings_is_trusted(s3: Running, tmp_path: Path) -> None:
+async def test_the_endpoint_of_the_settings_is_trusted(s3: RunningStore, tmp_path: Path) -> None:
     SecretMount(tmp_path / "secrets", "old", awsAccessKeyID=KEY, awsSecretAccessKey=SECRET)
     settings = SourceSettings(credentials_dir=tmp_path / "secrets", s3_endpoint=s3.url, s3_region="us-east-1")
     assert await fetched(URI, tmp_path / "a", settings) == FILES
 
 
-async def test_a_single_object_is_the_one_file_of_the_model(s3: Running, tmp_path: Path) -> None:
+async def test_a_single_object_is_the_one_file_of_the_model(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
     found = await fetched(f"{URI}/config.pbtxt", tmp_path / "a", sources(tmp_path / "secrets"))
     assert found == {"config.pbtxt": FILES["config.pbtxt"]}
@@ -67,14 +67,14 @@ async def test_a_single_object_is_the_one_file_of_the_model(s3: Running, tmp_pat
         ("s3://no-such-bucket/models/a", "s3://no-such-bucket/models/a was not found: .*NoSuchBucket", "not_found"),
     ],
 )
-async def test_what_is_not_there_is_named(s3: Running, tmp_path: Path, uri: str, words: str, reason: str) -> None:
+async def test_what_is_not_there_is_named(s3: RunningStore, tmp_path: Path, uri: str, words: str, reason: str) -> None:
     secret(tmp_path / "secrets", s3)
     with pytest.raises(DownloadError, match=words) as caught:
         await fetched(uri, tmp_path / "a", sources(tmp_path / "secrets"))
     assert (caught.value.reason, caught.value.permanent) == (reason, True)
 
 
-async def test_keys_that_are_rotated_are_used_without_a_restart(s3: Running, tmp_path: Path) -> None:
+async def test_keys_that_are_rotated_are_used_without_a_restart(s3: RunningStore, tmp_path: Path) -> None:
     mount = secret(tmp_path / "secrets", s3, AWS_SECRET_ACCESS_KEY="hush-hush")
     source = choose(URI, downloaders(AgentSettings(sources=sources(tmp_path / "secrets"))))
     with pytest.raises(DownloadError, match=r"may not be read: .*SignatureDoesNotMatch") as caught:
@@ -88,8 +88,8 @@ async def test_keys_that_are_rotated_are_used_without_a_restart(s3: Running, tmp
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_fault_24_an_object_that_changes_after_it_was_listed_is_not_used(
-    s3: Running, tmp_path: Path, size: int
+async def test_an_object_that_changes_after_it_was_listed_is_not_used(
+    s3: RunningStore, tmp_path: Path, size: int
 ) -> None:
     secret(tmp_path / "secrets", s3)
     uri = f"s3://{BUCKET}/models/changing-{size}"
@@ -102,13 +102,13 @@ async def test_fault_24_an_object_that_changes_after_it_was_listed_is_not_used(
     assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
-async def test_without_keys_a_private_bucket_is_refused(s3: Running, tmp_path: Path) -> None:
+async def test_without_keys_a_private_bucket_is_refused(s3: RunningStore, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"may not be read: .*AccessDenied") as caught:
         await fetched(URI, tmp_path / "a", SourceSettings(s3_endpoint=s3.url))
     assert caught.value.reason == "forbidden"
 
 
-async def test_an_endpoint_on_loopback_that_a_secret_names_is_refused(s3: Running, tmp_path: Path) -> None:
+async def test_an_endpoint_on_loopback_that_a_secret_names_is_refused(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
     with pytest.raises(
         DownloadError, match="the S3 endpoint localhost of a secret or an annotation is refused: it is a loop"
@@ -122,7 +122,7 @@ def authority() -> Pair:
 
 
 @pytest.fixture(scope="module")
-def secure(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def secure(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     folder = tmp_path_factory.mktemp("s3-tls")
     leaf = issue_leaf(authority, ["localhost"], datetime.now(UTC))
     (folder / "cert").write_bytes(leaf.certificate)
@@ -134,14 +134,14 @@ def secure(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 async def test_an_authority_of_ones_own_is_trusted_from_a_secret(
-    secure: Running, authority: Pair, tmp_path: Path
+    secure: RunningStore, authority: Pair, tmp_path: Path
 ) -> None:
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1", AWS_CA_BUNDLE=authority.certificate.decode())
     assert await fetched(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
 
 
 async def test_an_authority_of_ones_own_is_trusted_from_the_settings(
-    secure: Running, authority: Pair, tmp_path: Path
+    secure: RunningStore, authority: Pair, tmp_path: Path
 ) -> None:
     (tmp_path / "ca").write_bytes(authority.certificate)
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1")
@@ -151,7 +151,7 @@ async def test_an_authority_of_ones_own_is_trusted_from_the_settings(
     assert await fetched(URI, tmp_path / "a", settings) == FILES
 
 
-async def test_an_unknown_authority_is_refused_unless_nothing_is_verified(secure: Running, tmp_path: Path) -> None:
+async def test_an_unknown_authority_is_refused_unless_nothing_is_verified(secure: RunningStore, tmp_path: Path) -> None:
     mount = secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1")
     source = choose(URI, downloaders(AgentSettings(sources=sources(tmp_path / "secrets"))))
     with pytest.raises(DownloadError, match=r"could not be read: .*UnknownIssuer"):

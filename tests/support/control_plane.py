@@ -20,7 +20,8 @@ from localcluster.paths import Cluster, cache
 from localcluster.tools import TOOLS
 from manyserve.cluster.access import find_access
 from manyserve.cluster.client import KubeHttp
-from tests.support.kubectl import Kubectl, Refused, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Refused
 
 CRDS = Path(__file__).parents[2] / "crds"
 PORTS = 6
@@ -70,7 +71,7 @@ def control_plane() -> Iterator[Cluster]:
     with bare_control_plane() as server:
         kubectl = Kubectl(environment(server))
         kubectl("apply", "--server-side", "-f", str(CRDS))
-        eventually(lambda: _are_served(kubectl), "the kinds are served")
+        eventually_sync(lambda: _are_served(kubectl), "the kinds are served")
         yield server
 
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.kubectl import Kubectl, Refused, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Refused
 from tests.support.programs import PROJECT
 
 
@@ -83,7 +84,7 @@ def remove_crds(kubectl: Kubectl) -> None:
                 patch = json.dumps({"metadata": {"finalizers": None}})
                 kubectl(*where, "patch", crd, metadata["name"], "--type=merge", "-p", patch)
         kubectl("delete", "crd", crd, "--wait=false")
-    eventually(lambda: not _still_there(kubectl), "the CRDs are gone", pause=0.5)
+    eventually_sync(lambda: not _still_there(kubectl), "the CRDs are gone", pause=0.5)
 
 
 def our_crds(kubectl: Kubectl) -> list[str]:

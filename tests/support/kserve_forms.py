@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from tests.support.control_plane import CRDS
+from tests.support.eventually import eventually_sync
 from tests.support.foreign_crds import permissive_crds
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.kubectl import Kubectl
 
 Manifest = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "data" / "kserve"
@@ -78,7 +79,7 @@ def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
     """
     kubectl(*way, "-f", "-", text=crds)
     ready = 0 if crds == PERMISSIVE else 2
-    eventually(lambda: kubectl("get", "isvc,tm", "-A").count(" READY ") == ready, "the CRDs are in force", 20)
+    eventually_sync(lambda: kubectl("get", "isvc,tm", "-A").count(" READY ") == ready, "the CRDs are in force", 20)
 
 
 def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:

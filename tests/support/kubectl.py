@@ -1,18 +1,15 @@
-"""kubectl as a user types it, for tests on a real cluster, and waiting for a state with a limit."""
+"""kubectl as a user types it, for tests on a real cluster."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
-T = TypeVar("T")
 Manifest = dict[str, Any]
 
 
@@ -71,18 +68,6 @@ class Kubectl:
     def exists(self, kind: str, name: str) -> bool:
         """Tell whether the object is there."""
         return bool(self("get", kind, name, "--ignore-not-found", "-o", "name").strip())
-
-
-def eventually(look: Callable[[], T], what: str, limit: float = 60, pause: float = 0.1) -> T:
-    """Look until what is seen is truthy, and return it; fail with the last look when the limit is over."""
-    end = time.monotonic() + limit
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {limit:g} s: {what}; last seen: {seen!r}")
-        time.sleep(pause)
 
 
 def condition(thing: Manifest, kind: str = "Ready") -> Manifest:

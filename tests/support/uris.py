@@ -1,4 +1,4 @@
-"""URIs of models: those that are let in everywhere, and row 7 and 8 of the bad inputs with their sentences."""
+"""URIs of models: good ones, and inputs 7 and 8 of docs/inputs.md with the sentence of each refusal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOOD = [
     "hf://organisation/model:0123456789abcdef0123456789abcdef01234567",
 ]
 
-ROW_7 = {
+MALFORMED = {
     "no scheme": ("bucket/path", SCHEMES),
     "capitals": ("S3://bucket/path", SCHEMES),
     "a file": ("file:///etc/shadow", SCHEMES),
@@ -71,7 +71,7 @@ LOOPBACK = f"is a loopback address{PUBLIC}"
 PRIVATE = f"is a private address{PUBLIC}"
 ODD = "is an address in an odd spelling; write four numbers from 0 to 255, with dots"
 INSIDE = f"is a name inside the cluster{PUBLIC}"
-ROW_8 = {
+NOT_PUBLIC = {
     "https://169.254.169.254/latest": CLOUD,
     "https://[::ffff:169.254.169.254]/latest": CLOUD,
     "https://[64:ff9b::a9fe:a9fe]/latest": CLOUD,

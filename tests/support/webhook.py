@@ -21,7 +21,8 @@ import yaml
 
 from manyserve.api_group import KSERVE, VARIABLE
 from tests.support import make
-from tests.support.kubectl import Kubectl, Refused, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Refused
 from tests.support.programs import PROJECT, WEBHOOK, Program, free_port, program, read
 from tests.support.shipped import shipped_rights
 
@@ -96,11 +97,11 @@ def webhook(
             "MANYSERVE_WATCH_NAMESPACES": "",
         }
         with program(own, kubectl.namespace, log, *words, settings=settings | (more or {})) as running:
-            eventually(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
-            eventually(lambda: is_asked(kubectl, group), "the API server asks the webhook", LIMIT)
+            eventually_sync(lambda: is_ready(running, log), f"it is ready: {log}", LIMIT)
+            eventually_sync(lambda: is_asked(kubectl, group), "the API server asks the webhook", LIMIT)
             yield Webhook(running, port, name, log, kubectl)
             unregister(kubectl, name)
-            eventually(lambda: not is_asked(kubectl, group), "the API server asks the webhook no more", LIMIT)
+            eventually_sync(lambda: not is_asked(kubectl, group), "the API server asks the webhook no more", LIMIT)
 
 
 @asynccontextmanager

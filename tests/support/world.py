@@ -6,7 +6,6 @@ would do, at once and without fail, so that a test can ask what the next plan is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,22 +18,10 @@ from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
 from tests.support import make
+from tests.support.merge_patch import merge_patch
 
 Manifest = dict[str, Any]
 Thing = TypeVar("Thing", InferenceService, TrainedModel)
-
-
-def merge(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a JSON merge patch."""
-    out = dict(target)
-    for key, value in patch.items():
-        if value is None:
-            out.pop(key, None)
-        elif isinstance(value, Mapping):
-            out[key] = merge(out.get(key) or {}, value)
-        else:
-            out[key] = value
-    return out
 
 
 def carry_out(observed: Observed, todo: Plan) -> Observed:
@@ -109,7 +96,7 @@ def _patch_for(kind: str, name: str, todo: Plan) -> SetStatus | None:
 
 def _patched(thing: InferenceService | TrainedModel, write: SetStatus | None) -> dict[str, Any]:
     wire = thing.to_wire()
-    return wire | {"status": merge(wire.get("status") or {}, write.patch)} if write else wire
+    return wire | {"status": merge_patch(wire.get("status") or {}, write.patch)} if write else wire
 
 
 def _agents_follow(observed: Observed) -> Observed:

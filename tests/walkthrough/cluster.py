@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Cluster:
+class DemoCluster:
     """The running cluster: its environment and what the demo printed."""
 
     env: dict[str, str]

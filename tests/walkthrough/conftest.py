@@ -23,7 +23,7 @@ from localcluster import paths
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl
 from tests.walkthrough import things
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 
 ROOT = Path(__file__).parents[2]
 DEMO_LOG = ROOT / "reports" / "demo.log"
@@ -37,23 +37,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(figures: Figures) -> Iterator[Cluster]:
+def cluster(figures: Figures) -> Iterator[DemoCluster]:
     """Return the cluster in which the demo has run."""
     demo = DEMO_LOG.read_text() if os.environ.get("MANYSERVE_REUSE") else _run_demo(figures)
-    yield Cluster(_environment(), demo)
+    yield DemoCluster(_environment(), demo)
     if not os.environ.get("MANYSERVE_KEEP"):
         subprocess.run(["make", "cluster-down"], cwd=ROOT, check=True)
 
 
 @pytest.fixture
-def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
+def kubectl(cluster: DemoCluster) -> Iterator[Kubectl]:
     """Return kubectl in a namespace of the test's own."""
     with namespace(cluster) as own:
         yield own
 
 
 @contextmanager
-def namespace(cluster: Cluster) -> Iterator[Kubectl]:
+def namespace(cluster: DemoCluster) -> Iterator[Kubectl]:
     """Make a namespace that goes at the end, and return kubectl in it."""
     name = f"walk-{os.getpid()}-{next(_NUMBERS)}"
     everywhere = Kubectl(cluster.env)
@@ -64,7 +64,7 @@ def namespace(cluster: Cluster) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="module")
-def shared_host(cluster: Cluster) -> Iterator[Kubectl]:
+def shared_host(cluster: DemoCluster) -> Iterator[Kubectl]:
     """Return kubectl in a namespace where a ready host `mms` of 1Gi stands, for tests that place nothing."""
     with namespace(cluster) as kubectl:
         kubectl.apply(things.host())

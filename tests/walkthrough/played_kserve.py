@@ -19,8 +19,9 @@ from manyserve.cluster.wall import utc_now
 from manyserve.plan.observed import Observed
 from manyserve.plan.plan import plan
 from tests.support import kserve_children as kserve
+from tests.support.eventually import eventually_sync
 from tests.support.foreign_crds import permissive_crds
-from tests.support.kubectl import Kubectl, Manifest, eventually
+from tests.support.kubectl import Kubectl, Manifest
 
 NAMESPACE = "kserve"
 CONTROLLER = "kserve-controller-manager"
@@ -159,4 +160,4 @@ def installed(env: dict[str, str], *words: str) -> None:
 def gone(kubectl: Kubectl, *things: str) -> None:
     """Wait until objects are not there any more."""
     for each in things:
-        eventually(lambda each=each: not kubectl.exists(*each.split("/")), f"{each} is gone", 60)  # type: ignore[misc]
+        eventually_sync(lambda each=each: not kubectl.exists(*each.split("/")), f"{each} is gone", 60)  # type: ignore[misc]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.support.kubectl import Kubectl, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import (
     answers,
     download,
@@ -23,7 +24,7 @@ SYSTEM = "manyserve-system"
 SETTLED = (("tm", "a"), ("deployment", "mms-predictor-default"), ("service", "mms"), ("ingress", "mms"))
 
 
-def test_a_killed_server_is_told_and_its_models_come_back(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_killed_server_is_told_and_its_models_come_back(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"), model("b"))
     for name in ("a", "b"):
         wait_ready(kubectl, "tm", name)
@@ -31,10 +32,10 @@ def test_a_killed_server_is_told_and_its_models_come_back(cluster: Cluster, kube
     wait_not_ready(kubectl, "tm", "a")
     for name in ("a", "b"):
         wait_ready(kubectl, "tm", name)
-        assert eventually(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
+        assert eventually_sync(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
 
 
-def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     pod = pod_of(kubectl)
@@ -46,15 +47,15 @@ def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: C
         statuses = {each["name"]: each for each in pod_of(kubectl)["status"]["containerStatuses"]}
         return bool(statuses["agent"]["restartCount"] == 1 and statuses["agent"]["ready"])
 
-    eventually(restarted, "the agent is back", 60)
+    eventually_sync(restarted, "the agent is back", 60)
     wait_ready(kubectl, "tm", "a")
     assert answers(cluster, kubectl, "a")
     assert processes(uid, "triton_python_backend_stub") == before, "the model was loaded again"
     kubectl("delete", "tm", "a")
-    eventually(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
+    eventually_sync(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
 
 
-def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     pod = pod_of(kubectl)["metadata"]["name"]
@@ -77,14 +78,14 @@ def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: Cluster, 
     assert pod_of(kubectl)["metadata"]["name"] == pod
 
 
-def test_a_broken_configuration_is_left_aside_and_said(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_broken_configuration_is_left_aside_and_said(cluster: DemoCluster, kubectl: Kubectl) -> None:
     system = Kubectl(cluster.env, SYSTEM)
     good = system.get("configmap", "inferenceservice-config")["data"]["ingress"]
     kubectl.apply(host())
     wait_ready(kubectl, "isvc", "mms")
     try:
         system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", '{"data":{"ingress":"{"}}')
-        eventually(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
+        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
     finally:
         system(
             "patch",
@@ -98,7 +99,7 @@ def test_a_broken_configuration_is_left_aside_and_said(cluster: Cluster, kubectl
 
 
 def test_missing_files_are_said_in_wide_and_in_an_event_and_come_up_when_they_appear(
-    cluster: Cluster, kubectl: Kubectl
+    cluster: DemoCluster, kubectl: Kubectl
 ) -> None:
     place = f"late/{kubectl.namespace}"
     kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{place}"))
@@ -117,7 +118,7 @@ def test_missing_files_are_said_in_wide_and_in_an_event_and_come_up_when_they_ap
     assert answers(cluster, kubectl, "late")
 
 
-def test_a_restarted_operator_writes_nothing_about_what_is_settled(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_restarted_operator_writes_nothing_about_what_is_settled(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     before = {kind: kubectl.get(kind, name)["metadata"]["resourceVersion"] for kind, name in SETTLED}

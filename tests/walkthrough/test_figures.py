@@ -16,9 +16,10 @@ from datetime import datetime
 import pytest
 import yaml
 
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, condition, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.kubectl import Kubectl, condition
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT, namespace
 from tests.walkthrough.things import host, model, pod_of, resident, wait_ready
 
@@ -27,7 +28,7 @@ MANY = 25
 
 
 @pytest.fixture(scope="module")
-def kubelets_way(cluster: Cluster) -> Iterator[Future[float]]:
+def kubelets_way(cluster: DemoCluster) -> Iterator[Future[float]]:
     """Return the seconds, measured meanwhile, until the kubelet by itself shows a changed ConfigMap to a pod.
 
     That is how a model reaches KServe's agent: nobody touches the pod, and the kubelet looks once a minute.
@@ -54,7 +55,7 @@ def _until_seen(kubectl: Kubectl, pod: str, text: str) -> float:
     """Change the ConfigMap, and return the seconds until the pod sees it."""
     kubectl("patch", "configmap", "page", "--type=merge", "-p", json.dumps({"data": {"text": text}}))
     start = time.monotonic()
-    eventually(lambda: text in kubectl("exec", pod, "--", "cat", "/page/text"), "the file changes", 150, pause=0.5)
+    eventually_sync(lambda: text in kubectl("exec", pod, "--", "cat", "/page/text"), "the file changes", 150, pause=0.5)
     return time.monotonic() - start
 
 
@@ -81,7 +82,7 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
         start = time.time()
         kubectl.apply(model(name))
         applied = time.time()
-        eventually(
+        eventually_sync(
             lambda name=name: condition(kubectl.get("tm", name)).get("status") == "True",  # type: ignore[misc]
             f"{name} is Ready",
             60,
@@ -108,7 +109,7 @@ def test_many_models_of_a_new_host_are_all_loaded_by_the_real_server(kubectl: Ku
     kubectl.apply(host(memory="4Gi"), *(model(f"m{number}") for number in range(MANY)))
     wait_ready(kubectl, "isvc", "mms")
     start = time.monotonic()
-    eventually(lambda: _ready_models(kubectl) == MANY, f"{MANY} models are Ready", 200)
+    eventually_sync(lambda: _ready_models(kubectl) == MANY, f"{MANY} models are Ready", 200)
     times = agent_times(kubectl, pod_of(kubectl)["metadata"]["name"])
     loads = sorted(when for message, when in times.items() if message.startswith("Successfully loaded model"))
     assert len(loads) == MANY
@@ -121,7 +122,7 @@ def _ready_models(kubectl: Kubectl) -> int:
     return sum(condition(each).get("status") == "True" for each in kubectl.list("tm"))
 
 
-def test_the_parts_are_small(cluster: Cluster, kubectl: Kubectl, figures: Figures) -> None:
+def test_the_parts_are_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     system = Kubectl(cluster.env, "manyserve-system")

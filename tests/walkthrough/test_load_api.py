@@ -8,11 +8,11 @@ import urllib.request
 from itertools import product
 
 from tests.support.kubectl import Kubectl
-from tests.walkthrough.cluster import Cluster
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import answers, host, model, pod_of, wait_ready
 
 
-def ask(cluster: Cluster, kubectl: Kubectl, path: str, key: str = "") -> tuple[int, str]:
+def ask(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "") -> tuple[int, str]:
     """Post to the host through the gateway, as anybody can, and return status and text."""
     headers = {"Host": f"mms.{kubectl.namespace}.example.com", "Content-Type": "application/json"}
     request = urllib.request.Request(
@@ -25,7 +25,7 @@ def ask(cluster: Cluster, kubectl: Kubectl, path: str, key: str = "") -> tuple[i
         return error.code, error.read().decode()
 
 
-def test_only_the_agent_loads_unloads_and_lists_models(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_only_the_agent_loads_unloads_and_lists_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     for path, key in product(("models/a/load", "models/a/unload", "index"), ("", "wrong")):

@@ -19,12 +19,13 @@ from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE, HOST_FINALIZERS
 from tests.support import kserve_children as kserve
 from tests.support.document import headings, script
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures, reports
-from tests.support.kubectl import Kubectl, Manifest, eventually
-from tests.walkthrough.asking import asking
-from tests.walkthrough.cluster import Cluster
+from tests.support.kubectl import Kubectl, Manifest
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT
 from tests.walkthrough.played_kserve import CONTROLLER, NAMESPACE, SLEEPER, PlayedKServe, gone, installed, pod_spec_of
+from tests.walkthrough.request_load import request_load
 from tests.walkthrough.things import CIFAR, STRING, model
 
 DOC = ROOT / "docs" / "migrating-from-kserve.md"
@@ -81,7 +82,7 @@ def unmanaged(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.fixture
-def played(cluster: Cluster, kubectl: Kubectl) -> Iterator[PlayedKServe]:
+def played(cluster: DemoCluster, kubectl: Kubectl) -> Iterator[PlayedKServe]:
     """KServe in place of manyserve; at the end manyserve is there again."""
     found = PlayedKServe(kubectl, pod_spec_of(kubectl, stored_host(), *models()))
     subprocess.run(["helm", "uninstall", "manyserve", "-n", "manyserve-system", "--wait"], env=cluster.env, check=True)
@@ -126,7 +127,7 @@ def populate(played: PlayedKServe) -> Manifest:
     return host
 
 
-def requests_of(cluster: Cluster, played: PlayedKServe) -> list[urllib.request.Request]:
+def requests_of(cluster: DemoCluster, played: PlayedKServe) -> list[urllib.request.Request]:
     """Return a request to each model, by the host name that KServe gave the host."""
     headers = {"Host": played.hostname(HOST), "Content-Type": "application/json"}
     tensors = [{"name": name, "shape": [1, 16], "datatype": "BYTES", "data": STRINGS} for name in ("INPUT0", "INPUT1")]
@@ -155,7 +156,7 @@ def test_every_command_of_the_page_is_run_here() -> None:
 
 
 def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_lost(
-    cluster: Cluster, played: PlayedKServe, unmanaged: Figures, tmp_path: Path
+    cluster: DemoCluster, played: PlayedKServe, unmanaged: Figures, tmp_path: Path
 ) -> None:
     kubectl = played.kubectl
     host = populate(played)
@@ -164,21 +165,21 @@ def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_los
     asked_for = requests_of(cluster, played)
     wait_answered(asked_for)
     played.install_webhooks()
-    with asking(*asked_for, rate=RATE) as asked:
+    with request_load(*asked_for, rate=RATE) as results:
         seconds = come(page, kubectl)
         assert identities(kubectl) == before, "the same objects with the same specs"
         page.run(STEPS[7])
         gone(kubectl, f"isvc/{SINGLE}", f"deployment/{SINGLE}-predictor")
         go_back(page, played, host)
-        alone = asked.count
-        eventually(lambda: asked.count > alone + RATE, "KServe's pods alone answer")
+        alone = results.count
+        eventually_sync(lambda: results.count > alone + RATE, "KServe's pods alone answer")
     del before[SINGLE]
     assert identities(kubectl) == before
     unmanaged.take("seconds of the migration of a host", seconds, "s", below=120)
-    lost = len(asked.lost)
-    unmanaged.take(f"requests lost over the migration and back, of {asked.count}", lost, "", exactly=0)
-    assert asked.lost == []
-    assert asked.count > RATE * 10
+    lost = len(results.lost)
+    unmanaged.take(f"requests lost over the migration and back, of {results.count}", lost, "", exactly=0)
+    assert results.lost == []
+    assert results.count > RATE * 10
     check_deletable(kubectl)
 
 
@@ -261,7 +262,7 @@ def check_deletable(kubectl: Kubectl) -> None:
 def wait_answered(asked_for: list[urllib.request.Request]) -> None:
     """Wait until KServe's pods answer each request."""
     for each in asked_for:
-        eventually(lambda each=each: is_answered(each), f"{each.full_url} is answered")  # type: ignore[misc]
+        eventually_sync(lambda each=each: is_answered(each), f"{each.full_url} is answered")  # type: ignore[misc]
 
 
 def is_answered(request: urllib.request.Request) -> bool:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.kubectl import Kubectl, Refused, condition, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Refused, condition
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import answers, host, model, wait_not_ready, wait_ready
 
 NO_ROOM = "MemoryResourceNotAvailable"
@@ -22,7 +23,7 @@ def by_reason(kubectl: Kubectl) -> dict[str, list[str]]:
     return found
 
 
-def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: Cluster, kubectl: Kubectl) -> None:
+def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(model("early"))
     waiting = wait_not_ready(kubectl, "tm", "early", "InferenceServiceNotFound")
     assert "waiting for InferenceService mms" in waiting["message"]
@@ -36,14 +37,14 @@ def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_
 ) -> None:
     kubectl.apply(*(model(f"m{number:02}", memory="512Mi") for number in range(20)))
     kubectl.apply(host(memory="1Gi"))
-    eventually(lambda: len(by_reason(kubectl).get("", [])) == 2, "2 models are Ready", 120)
+    eventually_sync(lambda: len(by_reason(kubectl).get("", [])) == 2, "2 models are Ready", 120)
     waiting = by_reason(kubectl)[NO_ROOM]
     assert len(waiting) == 18
     said = condition(kubectl.get("tm", waiting[0]))["message"]
     assert "512Mi does not fit on mms: 1Gi of 1Gi is used by 2 models" in said
     (gone, stays) = sorted(by_reason(kubectl)[""])
     kubectl("delete", "tm", gone)
-    eventually(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next is let in", 60)
+    eventually_sync(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next is let in", 60)
     assert stays in by_reason(kubectl)[""]
     assert len(by_reason(kubectl)[NO_ROOM]) == 17
 
@@ -67,7 +68,7 @@ def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why
         reasons = by_reason(kubectl)
         return len(reasons.get("", [])) == 2 and len(reasons.get(NO_ROOM, [])) + len(refused) == 18
 
-    eventually(everyone_knows, "2 are Ready and 18 say why", 120)
+    eventually_sync(everyone_knows, "2 are Ready and 18 say why", 120)
 
 
 def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: Kubectl) -> None:
@@ -77,7 +78,7 @@ def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: 
     kubectl.apply(model("placed"))
     wait_ready(kubectl, "tm", "placed")
     kubectl("delete", "isvc", "mms")
-    eventually(lambda: not kubectl.exists("tm", "placed"), "the model is gone with its host", 90)
+    eventually_sync(lambda: not kubectl.exists("tm", "placed"), "the model is gone with its host", 90)
     waiting = wait_not_ready(kubectl, "tm", "waits", "InferenceServiceNotFound")
     assert waiting["status"] == "False"
 

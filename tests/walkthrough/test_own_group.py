@@ -12,10 +12,11 @@ from functools import partial
 import pytest
 
 from manyserve.api_group import OWN
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.helm import Helm
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
-from tests.walkthrough.cluster import ROOT, Cluster
+from tests.support.kubectl import Kubectl, Manifest, Refused
+from tests.walkthrough.cluster import ROOT, DemoCluster
 from tests.walkthrough.things import CIFAR, answers, wait_ready
 
 SAMPLES = ROOT / "deploy" / "samples" / OWN
@@ -28,7 +29,7 @@ NUMBERS = [str(number) for number in range(1, 17)]
 
 
 def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_they_are(
-    cluster: Cluster, kubectl: Kubectl, figures: Figures
+    cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     began = time.monotonic()
     with kserves_objects(kubectl) as theirs:
@@ -40,10 +41,10 @@ def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_the
     figures.take("the walkthrough in our own group, with its installation", time.monotonic() - began, "s")
 
 
-def walk(cluster: Cluster, kubectl: Kubectl) -> None:
+def walk(cluster: DemoCluster, kubectl: Kubectl) -> None:
     """Apply the samples, ask both models, have two models refused, and delete the host."""
     for name in ("multi_model_triton", "trained_model", "simple_string"):
-        eventually(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
+        eventually_sync(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
     wait_ready(kubectl, "misvc", HOST)
     for model in ("cifar10", "simple-string"):
         wait_ready(kubectl, "mtm", model)
@@ -55,11 +56,11 @@ def walk(cluster: Cluster, kubectl: Kubectl) -> None:
     with pytest.raises(Refused, match="does not support framework sklearn"):
         kubectl.apply(model_of("wrong-framework", "sklearn"))
     kubectl("delete", "misvc", HOST)
-    eventually(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
+    eventually_sync(lambda: not kubectl.list("mtm"), "the models of the host are gone", 60)
 
 
 @contextmanager
-def own_release(cluster: Cluster) -> Iterator[None]:
+def own_release(cluster: DemoCluster) -> Iterator[None]:
     """Have a release of our own group; at the end neither it nor its CRDs are there."""
     helm, everywhere = Helm(cluster.env), Kubectl(cluster.env)
     try:
@@ -131,7 +132,7 @@ def applied(kubectl: Kubectl, sample: str) -> bool:
         return False
 
 
-def sums(cluster: Cluster, kubectl: Kubectl) -> list[str]:
+def sums(cluster: DemoCluster, kubectl: Kubectl) -> list[str]:
     """Return what simple-string answers to a request through the gateway: twice each number."""
     tensor = {"datatype": "BYTES", "shape": [1, 16], "data": NUMBERS}
     inputs = [{"name": name} | tensor for name in ("INPUT0", "INPUT1")]

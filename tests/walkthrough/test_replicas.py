@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, condition, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.kubectl import Kubectl, condition
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import host, kill, model, wait_ready
 
 SYSTEM = "manyserve-system"
@@ -27,12 +28,12 @@ def holder(system: Kubectl) -> str:
 
 def both(system: Kubectl) -> dict[str, str]:
     """Wait until both replicas are ready and one of them works."""
-    eventually(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
+    eventually_sync(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
     return operators(system)
 
 
 def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_nothing_settled_is_written(
-    cluster: Cluster, kubectl: Kubectl, figures: Figures
+    cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     system = Kubectl(cluster.env, SYSTEM)
     pods = both(system)

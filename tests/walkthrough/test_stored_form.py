@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 import yaml
 
-from tests.support.kubectl import Kubectl, Manifest, Refused, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest, Refused
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT
 from tests.walkthrough.test_migration import STRINGS
 from tests.walkthrough.things import answers, model, wait_ready
@@ -40,7 +41,7 @@ def refused(kubectl: Kubectl, *manifests: Manifest) -> str:
 
 
 def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
-    cluster: Cluster, kubectl: Kubectl
+    cluster: DemoCluster, kubectl: Kubectl
 ) -> None:
     host = stored_sample()
     kubectl.apply(host)
@@ -58,13 +59,13 @@ def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
     assert kubectl.get("isvc", HOST)["spec"] == host["spec"], "the spec is never rewritten"
 
     kubectl("delete", "tm", "cifar10")
-    eventually(lambda: not answers(cluster, kubectl, "cifar10", on=HOST), "the model is unloaded")
+    eventually_sync(lambda: not answers(cluster, kubectl, "cifar10", on=HOST), "the model is unloaded")
     assert answers(cluster, kubectl, "simple-string", on=HOST)
     kubectl("delete", "isvc", HOST)
-    eventually(lambda: not kubectl.list("tm"), "the host's models go with it", 120)
+    eventually_sync(lambda: not kubectl.list("tm"), "the host's models go with it", 120)
 
 
-def _inferred(cluster: Cluster, kubectl: Kubectl) -> list[str]:
+def _inferred(cluster: DemoCluster, kubectl: Kubectl) -> list[str]:
     """Return the sums that simple-string answers through the gateway."""
     tensors = [{"name": name, "shape": [1, 16], "datatype": "BYTES", "data": STRINGS} for name in ("INPUT0", "INPUT1")]
     request = urllib.request.Request(

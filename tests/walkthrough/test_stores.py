@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kubectl import Kubectl, Manifest, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import CIFAR, answers, download, host, model, pod_of, wait_not_ready, wait_ready
 
 BUCKET = "kfserving-examples"
@@ -23,7 +24,7 @@ SECRET = {"AWS_ACCESS_KEY_ID": "manyserve", "AWS_SECRET_ACCESS_KEY": "first-secr
 
 
 @pytest.fixture
-def files(cluster: Cluster, tmp_path: Path) -> Path:
+def files(cluster: DemoCluster, tmp_path: Path) -> Path:
     """Return a folder with the files of cifar10."""
     for name in FILES:
         place = tmp_path / "cifar10" / name
@@ -33,7 +34,7 @@ def files(cluster: Cluster, tmp_path: Path) -> Path:
 
 
 def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new_ones_in_the_same_pod(
-    cluster: Cluster, kubectl: Kubectl, files: Path
+    cluster: DemoCluster, kubectl: Kubectl, files: Path
 ) -> None:
     _store(cluster, kubectl, files)
     kubectl.apply(_secret(SECRET), _account(kubectl.namespace), _host_with_account(), model(uri="s3://models/cifar10"))
@@ -56,7 +57,7 @@ def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new
 
 
 def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_named(
-    cluster: Cluster, kubectl: Kubectl, files: Path, tmp_path: Path
+    cluster: DemoCluster, kubectl: Kubectl, files: Path, tmp_path: Path
 ) -> None:
     kubectl.apply(host(), model("m", uri="pvc://nobodys/cifar10"), model("other"))
     wait_ready(kubectl, "tm", "other")
@@ -70,11 +71,11 @@ def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_na
         assert answers(cluster, kubectl, "other")
     finally:
         kubectl("delete", "isvc", "mms", "--wait=false")
-        eventually(lambda: not kubectl.list("pod"), "the pods are gone", 90)
+        eventually_sync(lambda: not kubectl.list("pod"), "the pods are gone", 90)
         shutil.rmtree(claim)
 
 
-def _store(cluster: Cluster, kubectl: Kubectl, files: Path) -> None:
+def _store(cluster: DemoCluster, kubectl: Kubectl, files: Path) -> None:
     cluster.load("versitygw")
     kubectl("apply", "-f", str(S3))
     kubectl("rollout", "status", "deployment/s3", "--timeout=60s")

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from localcluster.paths import binary
+from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.kubectl import Kubectl
+from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import (
     CIFAR,
     answers,
@@ -43,7 +44,7 @@ TENSOR = {"name": "INPUT__0", "shape": [1, 3, 32, 32], "datatype": "FP32", "data
 
 
 def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbour(
-    cluster: Cluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
+    cluster: DemoCluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
 ) -> None:
     places = [_version(cluster, kubectl, number) for number in range(SWAPS + 1)]
     kubectl.apply(host(), model("a", uri=places[0]), model("b"))
@@ -53,7 +54,7 @@ def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbou
         start = time.monotonic()
         for number, place in enumerate(places[1:], 1):
             kubectl.apply(model("a", uri=place))
-            eventually(lambda n=number: _served(cluster, kubectl) == n, f"version {number} is served", 60)  # type: ignore[misc]
+            eventually_sync(lambda n=number: _served(cluster, kubectl) == n, f"version {number} is served", 60)  # type: ignore[misc]
         seconds = time.monotonic() - start
     wait_ready(kubectl, "tm", "a")
     figures.take("swap_seconds: from apply to the new version, mean of 20", seconds / SWAPS, "s")
@@ -65,7 +66,7 @@ def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbou
 
 
 def test_a_version_that_the_server_refuses_takes_nothing_from_who_asks_and_the_one_before_outlives_the_server(
-    cluster: Cluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
+    cluster: DemoCluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
 ) -> None:
     good, bad = _version(cluster, kubectl, 1), _version(cluster, kubectl, 2, weights=b"no model at all")
     kubectl.apply(host(), model("a", uri=good))
@@ -73,15 +74,15 @@ def test_a_version_that_the_server_refuses_takes_nothing_from_who_asks_and_the_o
     with _attack(cluster, kubectl, "a", tmp_path) as asked:
         kubectl.apply(model("a", uri=bad))
         said = wait_not_ready(kubectl, "tm", "a", "LoadFailed")
-        eventually(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
+        eventually_sync(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
     assert "the version before still answers" in said["message"]
     assert "still answers" in kubectl("get", "tm", "-o", "wide")
     _judge(figures, "refused", asked)
     assert _served(cluster, kubectl) == 1
 
     kill(pod_of(kubectl)["metadata"]["uid"], "tritonserver")
-    eventually(lambda: not answers(cluster, kubectl, "a"), "the server is gone", 30)
-    eventually(lambda: answers(cluster, kubectl, "a"), "the version before is back", 90)
+    eventually_sync(lambda: not answers(cluster, kubectl, "a"), "the server is gone", 30)
+    eventually_sync(lambda: answers(cluster, kubectl, "a"), "the version before is back", 90)
     assert _served(cluster, kubectl) == 1
     kubectl.apply(model("a", uri=_version(cluster, kubectl, 3)))
     wait_ready(kubectl, "tm", "a")
@@ -99,7 +100,7 @@ def _judge(figures: Figures, who: str, report: dict[str, Any]) -> None:
     assert asked > 3 * RATE, "the attack was over too soon to tell anything"
 
 
-def _version(cluster: Cluster, kubectl: Kubectl, number: int, weights: bytes | None = None) -> str:
+def _version(cluster: DemoCluster, kubectl: Kubectl, number: int, weights: bytes | None = None) -> str:
     """Put a version of the cifar10 model that tells its number into the store, and return its URI."""
     source, place = CIFAR.removeprefix(f"gs://{BUCKET}/"), f"swaps/{kubectl.namespace}/{number}"
     for name in ("config.pbtxt", "1/model.onnx"):
@@ -113,7 +114,7 @@ def _version(cluster: Cluster, kubectl: Kubectl, number: int, weights: bytes | N
     return f"gs://{BUCKET}/{place}"
 
 
-def _served(cluster: Cluster, kubectl: Kubectl) -> int:
+def _served(cluster: DemoCluster, kubectl: Kubectl) -> int:
     """Return the number of the version that the server says it serves."""
     headers = {"Host": f"mms.{kubectl.namespace}.example.com"}
     request = urllib.request.Request(f"{cluster.gateway}/v2/models/a/config", headers=headers)
@@ -122,7 +123,7 @@ def _served(cluster: Cluster, kubectl: Kubectl) -> int:
 
 
 @contextmanager
-def _attack(cluster: Cluster, kubectl: Kubectl, name: str, folder: Path) -> Iterator[dict[str, Any]]:
+def _attack(cluster: DemoCluster, kubectl: Kubectl, name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """Ask a model all through the block; the report is filled in at its end."""
     report: dict[str, Any] = {}
     body, results = folder / "body.json", folder / f"{name}.bin"
@@ -137,7 +138,7 @@ def _attack(cluster: Cluster, kubectl: Kubectl, name: str, folder: Path) -> Iter
         attack.stdin.write(target)
         attack.stdin.close()
         try:
-            eventually(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
+            eventually_sync(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
             yield report
         finally:
             os.kill(attack.pid, signal.SIGINT)

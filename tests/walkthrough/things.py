@@ -8,8 +8,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from tests.support.kubectl import Kubectl, Manifest, condition, eventually
-from tests.walkthrough.cluster import Cluster
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl, Manifest, condition
+from tests.walkthrough.cluster import DemoCluster
 
 CIFAR = "gs://kfserving-examples/models/torchscript/cifar10"
 STRING = "gs://kfserving-examples/models/tensorrt/simple_string"
@@ -40,7 +41,9 @@ def model(
 
 def wait_ready(kubectl: Kubectl, kind: str, name: str, limit: int = 120) -> Manifest:
     """Wait until the object is Ready, and return it; fail with what it says."""
-    eventually(lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit)
+    eventually_sync(
+        lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit
+    )
     return kubectl.get(kind, name)
 
 
@@ -51,7 +54,7 @@ def wait_not_ready(kubectl: Kubectl, kind: str, name: str, reason: str = "", lim
         seen = condition(kubectl.get(kind, name))
         return seen if seen.get("status") == "False" and reason in ("", seen.get("reason")) else None
 
-    return eventually(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
+    return eventually_sync(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
 
 
 def pod_of(kubectl: Kubectl, name: str = "mms") -> Manifest:
@@ -93,7 +96,7 @@ def resident(pod_uid: str, program: str) -> float:
     return kilobytes / 1000
 
 
-def answers(cluster: Cluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
+def answers(cluster: DemoCluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
     """Tell whether a model answers through the gateway, as a client asks."""
     request = urllib.request.Request(
         f"{cluster.gateway}/v2/models/{name}/ready", headers={"Host": f"{on}.{kubectl.namespace}.example.com"}
@@ -105,7 +108,7 @@ def answers(cluster: Cluster, kubectl: Kubectl, name: str, on: str = "mms") -> b
         return False
 
 
-def upload(cluster: Cluster, bucket: str, name: str, data: bytes) -> None:
+def upload(cluster: DemoCluster, bucket: str, name: str, data: bytes) -> None:
     """Put an object into the object store."""
     query = urllib.parse.urlencode({"uploadType": "media", "name": name})
     request = urllib.request.Request(
@@ -117,7 +120,7 @@ def upload(cluster: Cluster, bucket: str, name: str, data: bytes) -> None:
         assert answer.status == 200
 
 
-def download(cluster: Cluster, bucket: str, name: str) -> bytes:
+def download(cluster: DemoCluster, bucket: str, name: str) -> bytes:
     """Get an object from the object store."""
     path = f"/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
     request = urllib.request.Request(f"{cluster.gateway}{path}", headers={"Host": "gcs.example.com"})

@@ -15,7 +15,7 @@ import pytest
 
 from manyserve.webhook.review import Outcome
 from tests.support.make import Manifest, host_object, model_object
-from tests.webhook.make import ask, cache_of
+from tests.webhook.reviews import ask, cache_of
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from manyserve.webhook.keeper import FolderKeeper, SecretKeeper, first_look, kee
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.secret import write
 from manyserve.webhook.tls import BadPairError, LiveTls
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 from tests.support.make import Manifest
-from tests.webhook.fake_api import FakeApi
-from tests.webhook.make import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("w.system.svc",)
@@ -33,7 +33,7 @@ CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigur
 
 def api() -> FakeApi:
     """Return an API server with what the chart makes."""
-    found = FakeApi()
+    found = FakeApi(stateful=True)
     found.put(SECRET, {"metadata": {"name": "w-certificate", "namespace": "system"}})
     service = {"service": {"name": "w", "path": "/validate"}}
     found.put(CONFIGURATION, {"metadata": {"name": "w"}, "webhooks": [{"name": "validate", "clientConfig": service}]})
@@ -50,7 +50,7 @@ def bundle_in(server: FakeApi) -> bytes:
 
 async def test_an_empty_secret_is_filled_and_the_authority_is_registered() -> None:
     server = api()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first_look(first)
         assert first.tls.pair is not None
@@ -60,7 +60,7 @@ async def test_an_empty_secret_is_filled_and_the_authority_is_registered() -> No
 
 async def test_nothing_is_written_while_all_is_well() -> None:
     server = api()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         before = list(server.writes)
@@ -71,7 +71,7 @@ async def test_nothing_is_written_while_all_is_well() -> None:
 
 async def test_two_replicas_that_start_together_end_with_one_certificate() -> None:
     server = api()
-    async with server as client:
+    async with served(server) as client:
         both = keeper(client), keeper(client)
         await asyncio.gather(*(each.look() for each in both))
         for each in both:
@@ -84,7 +84,7 @@ async def test_whoever_writes_second_takes_what_the_first_wrote() -> None:
     server = api()
     theirs = ensure(None, NAMES, NOW)
     secret = server.objects[SECRET] | {"data": write(theirs)}
-    async with server as client:
+    async with served(server) as client:
         server.before_put.append(secret)
         late = keeper(client)
         await late.look()
@@ -94,7 +94,7 @@ async def test_whoever_writes_second_takes_what_the_first_wrote() -> None:
 @pytest.mark.parametrize("reset", ["", "AAAA"])
 async def test_a_bundle_that_an_upgrade_has_reset_comes_back(reset: str) -> None:
     server = api()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         registered = bundle_in(server)
@@ -107,7 +107,7 @@ async def test_a_bundle_that_an_upgrade_has_reset_comes_back(reset: str) -> None
 
 async def test_a_new_authority_is_registered_one_look_before_its_leaf_is_served() -> None:
     server, now = api(), [NOW]
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client, lambda: now[0])
         await first.look()
         old, registered = first.tls.pair, bundle_in(server)
@@ -122,7 +122,7 @@ async def test_a_new_authority_is_registered_one_look_before_its_leaf_is_served(
 
 async def test_a_secret_that_was_emptied_is_filled_and_served_at_once() -> None:
     server = api()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         old = first.tls.pair
@@ -136,7 +136,7 @@ async def test_a_secret_that_was_emptied_is_filled_and_served_at_once() -> None:
 async def test_a_missing_registration_is_no_reason_to_stop() -> None:
     server = api()
     del server.objects[CONFIGURATION]
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         assert first.tls.pair is not None
@@ -145,7 +145,7 @@ async def test_a_missing_registration_is_no_reason_to_stop() -> None:
 async def test_a_missing_secret_keeps_the_webhook_from_starting_with_a_sentence() -> None:
     server = api()
     del server.objects[SECRET]
-    async with server as client:
+    async with served(server) as client:
         with pytest.raises(StartupError, match="no Secret to keep its certificate in; install the chart"):
             await first_look(keeper(client))
 
@@ -153,18 +153,18 @@ async def test_a_missing_secret_keeps_the_webhook_from_starting_with_a_sentence(
 async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
     server, metrics = api(), Metrics()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         server.broken = True
         with pytest.raises(ClusterError):
             await first.look()
         task = asyncio.create_task(keep(first, metrics, first.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
+        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry), limit=10)
         assert first.tls.pair is not None
         server.broken = False
         del server.objects[SECRET]["data"]
-        await eventually(lambda: "data" in server.objects[SECRET])
+        await eventually(lambda: "data" in server.objects[SECRET], limit=10)
         task.cancel()
     assert b"expiry_timestamp_seconds 1.7" in generate_latest(metrics.registry)
 
@@ -182,7 +182,7 @@ async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
 
     metrics = Metrics()
     task = asyncio.create_task(keep(Broken(), metrics, LiveTls()))
-    await eventually(lambda: len(looks) > 2)
+    await eventually(lambda: len(looks) > 2, limit=10)
     assert not task.done()
     task.cancel()
     assert b"certificate_errors_total 0.0" not in generate_latest(metrics.registry)
@@ -192,14 +192,14 @@ async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
 async def test_an_expiry_that_cannot_be_shown_does_not_end_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
     server, metrics = api(), Metrics()
-    async with server as client:
+    async with served(server) as client:
         first = keeper(client)
         await first.look()
         monkeypatch.setattr(metrics, "certificate", lambda pair: pair.defect)
         task = asyncio.create_task(keep(first, metrics, first.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
+        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry), limit=10)
         del server.objects[SECRET]["data"]
-        await eventually(lambda: "data" in server.objects[SECRET])
+        await eventually(lambda: "data" in server.objects[SECRET], limit=10)
         task.cancel()
 
 

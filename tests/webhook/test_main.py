@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from manyserve.cluster.access import Access
 from manyserve.cluster.client import KubeHttp
 from manyserve.webhook import main
 from manyserve.webhook.settings import WebhookSettings
+from tests.support.eventually import eventually
+from tests.support.fake_api import FakeApi, served
 from tests.support.make import Manifest, host_object, model_object
-from tests.webhook.fake_api import FakeApi
-from tests.webhook.make import review_of, waiting
+from tests.support.programs import free_port
+from tests.webhook.reviews import review_of, waiting
 from tests.webhook.test_keeper import api, bundle_in
 
 CONFIG = "/api/v1/namespaces/system/configmaps/inferenceservice-config"
@@ -38,12 +39,6 @@ def path_of(thing: Manifest) -> str:
     version = "v1beta1" if thing["kind"] == "InferenceService" else "v1alpha1"
     plural = f"{thing['kind'].lower()}s"
     return f"/apis/serving.kserve.io/{version}/namespaces/default/{plural}/{thing['metadata']['name']}"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass
@@ -75,23 +70,23 @@ class Whole:
             return await answer.text()
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(10):
-            while not self.task.done():
-                try:
-                    if await self.status("/readyz") == 200:
-                        return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.02)
-        await self.task
+        async def is_ready() -> bool:
+            if self.task.done():
+                await self.task
+            try:
+                return await self.status("/readyz") == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(is_ready, "the webhook is ready", limit=10)
 
     async def until_allowed(self, model: Manifest, *, allowed: bool) -> dict[str, Any]:
-        async with asyncio.timeout(10):
-            while True:
-                answer = await self.ask(model)
-                if answer["allowed"] is allowed:
-                    return answer
-                await asyncio.sleep(0.02)
+        async def answer() -> dict[str, Any] | None:
+            found = await self.ask(model)
+            return found if found["allowed"] is allowed else None
+
+        answered: dict[str, Any] = await eventually(answer, f"allowed is {allowed}", limit=10)
+        return answered
 
 
 def settings() -> WebhookSettings:
@@ -111,7 +106,7 @@ async def whole(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Whole]:
     server, chosen, stop = api(), settings(), asyncio.Event()
     server.put(CONFIG, config_map({"triton": TRITON}))
     server.put(path_of(host_object()), host_object())
-    async with server as client:
+    async with served(server) as client:
         task = asyncio.create_task(main.serve(chosen, client, stop))
         found = Whole(server, chosen, stop, task)
         await found.until_ready()
@@ -146,9 +141,11 @@ async def test_an_edit_of_the_configuration_acts_at_once_and_a_broken_one_is_lef
     whole.server.put(CONFIG, config_map({"triton": TRITON | {"supportedFrameworks": ["onnx"]}}))
     await whole.until_allowed(model_object(framework="onnx", memory=1), allowed=True)
     whole.server.put(CONFIG, config_map("broken"))
-    async with asyncio.timeout(10):
-        while "config_errors_total 1.0" not in await whole.metrics():  # noqa: ASYNC110  another task counts
-            await asyncio.sleep(0.02)
+
+    async def error_is_counted() -> bool:
+        return "config_errors_total 1.0" in await whole.metrics()
+
+    await eventually(error_is_counted, limit=10)
     assert (await whole.ask(model_object(framework="onnx", memory=1)))["allowed"] is True
 
 
@@ -164,9 +161,11 @@ async def test_it_is_not_alive_when_nobody_renews_its_certificate_any_more(
 ) -> None:
     assert await whole.status("/healthz") == 200
     renewal_ends.set()
-    async with asyncio.timeout(10):
-        while await whole.status("/healthz") != 503:  # noqa: ASYNC110  the answer comes from outside
-            await asyncio.sleep(0.02)
+
+    async def is_dead() -> bool:
+        return await whole.status("/healthz") == 503
+
+    await eventually(is_dead, limit=10)
 
 
 async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(
@@ -174,8 +173,11 @@ async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(
 ) -> None:
     monkeypatch.setattr(main, "DRAIN_SECONDS", 3)
     whole.stop.set()
-    await asyncio.sleep(0.1)
-    assert await whole.status("/readyz") == 503
+
+    async def is_draining() -> bool:
+        return await whole.status("/readyz") == 503
+
+    await eventually(is_draining, limit=1)
     assert (await whole.ask(model_object()))["allowed"] is True
     await whole.task
     with pytest.raises(aiohttp.ClientError):
@@ -184,7 +186,7 @@ async def test_it_answers_a_while_after_it_was_told_to_stop_and_then_closes(
 
 async def test_a_port_in_use_ends_it_with_a_sentence(whole: Whole) -> None:
     chosen = settings().model_copy(update={"port": whole.settings.port})
-    async with api() as client:
+    async with served(api()) as client:
         with pytest.raises(StartupError, match=f"^cannot bind 0.0.0.0:{chosen.port}: address already in use$"):
             await main.serve(chosen, client, asyncio.Event())
 

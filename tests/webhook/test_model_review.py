@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support import uris
+from tests.support.clock import FakeClock
 from tests.support.make import host_object, model_object
-from tests.webhook.make import Clock, ask, cache_of, changed, leaving, message, waiting, warnings
+from tests.webhook.reviews import ask, cache_of, changed, leaving, message, waiting, warnings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 FIRST = model_object("cifar10")
@@ -49,7 +50,7 @@ def test_wrong_fields_are_refused_all_at_once() -> None:
     assert "'ftp://b/x' has an unknown scheme" in message(outcome)
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_7.values(), ids=uris.ROW_7)
+@pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_a_uri_that_is_none_is_refused_and_no_secret_is_echoed(uri: str, sentence: str) -> None:
     outcome = ask(cache_of(host_object()), model_object(uri=uri))
     assert outcome.answer["response"]["status"]["code"] == 422
@@ -63,7 +64,7 @@ def test_input_07_a_uri_of_64_kib_is_refused_in_a_short_sentence() -> None:
     )
 
 
-@pytest.mark.parametrize(("uri", "sentence"), uris.ROW_8.items())
+@pytest.mark.parametrize(("uri", "sentence"), uris.NOT_PUBLIC.items())
 def test_input_08_a_literal_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
     assert sentence in message(ask(cache_of(host_object()), model_object(uri=uri)))
 
@@ -195,7 +196,7 @@ def test_a_dry_run_gets_the_same_answer_and_leaves_no_trace() -> None:
 
 
 def test_a_reservation_ends_when_the_model_is_seen_or_after_ten_seconds() -> None:
-    clock = Clock()
+    clock = FakeClock()
     cache = cache_of(host_object(memory="1Gi"), clock=clock)
     assert ask(cache, FIRST).allowed
     changed(cache, waiting(FIRST))

@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.webhook.owner_review import COMMAND
 from tests.support.make import host_object, model_object
-from tests.webhook.make import ask, cache_of, message
+from tests.webhook.reviews import ask, cache_of, message
 
 HOST = host_object()
 

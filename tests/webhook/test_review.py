@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from manyserve.webhook.request import BadReviewError
 from manyserve.webhook.review import review
 from tests.support.make import host_object, model_object
-from tests.webhook.make import cache_of, message, review_of
+from tests.webhook.reviews import cache_of, message, review_of
 
 VIEW = cache_of(host_object(), model_object("first")).view()
 

@@ -26,15 +26,16 @@ from manyserve.webhook.issuing import Pair, issue_leaf
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.tls import BadPairError, LiveTls
+from tests.support.eventually import eventually
 from tests.support.make import host_object, model_object
-from tests.webhook.make import cache_of, eventually, review_of
+from tests.webhook.reviews import cache_of, review_of
 
 NAMES = ("localhost",)
 ISSUED = ensure(None, NAMES, datetime.now(UTC))
 
 
 @dataclass
-class Running:
+class RunningWebhook:
     """A webhook that listens, and what a client needs to reach it."""
 
     port: int
@@ -58,7 +59,7 @@ def trusting(issued: Issued) -> ssl.SSLContext:
 
 
 @pytest_asyncio.fixture
-async def running() -> AsyncIterator[Running]:
+async def running() -> AsyncIterator[RunningWebhook]:
     tls, metrics, not_ready = LiveTls(), Metrics(), list[str]()
     tls.load(ISSUED.leaf)
     health = Health(lambda: None, lambda: next(iter(not_ready), None))
@@ -67,11 +68,11 @@ async def running() -> AsyncIterator[Running]:
     port = await server.start()
     connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
     async with aiohttp.ClientSession(connector=connector) as client:
-        yield Running(port, tls, doors, metrics, client, not_ready)
+        yield RunningWebhook(port, tls, doors, metrics, client, not_ready)
     await server.stop()
 
 
-async def test_a_review_is_answered(running: Running) -> None:
+async def test_a_review_is_answered(running: RunningWebhook) -> None:
     status, text = await running.post(review_of(model_object("second")))
     assert status == 200
     assert json.loads(text)["response"] == {"uid": "review-1", "allowed": True}
@@ -79,13 +80,13 @@ async def test_a_review_is_answered(running: Running) -> None:
     assert b"manyserve_webhook_reviews_total" + labels + b" 1.0" in generate_latest(running.metrics.registry)
 
 
-async def test_what_was_just_admitted_counts_at_once(running: Running) -> None:
+async def test_what_was_just_admitted_counts_at_once(running: RunningWebhook) -> None:
     answers = await asyncio.gather(*(running.post(review_of(model_object(f"m{index}"))) for index in range(20)))
     allowed = [json.loads(text)["response"]["allowed"] for _, text in answers]
     assert sum(allowed) == 1
 
 
-async def test_five_hundred_reviews_at_once_are_all_answered(running: Running) -> None:
+async def test_five_hundred_reviews_at_once_are_all_answered(running: RunningWebhook) -> None:
     reviews = [review_of(model_object(f"m{index}", memory=1), uid=f"u{index}") for index in range(500)]
     answers = await asyncio.gather(*map(running.post, reviews))
     assert [json.loads(text)["response"]["uid"] for _, text in answers] == [f"u{index}" for index in range(500)]
@@ -102,14 +103,14 @@ async def test_five_hundred_reviews_at_once_are_all_answered(running: Running) -
         (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here"),
     ],
 )
-async def test_a_bad_review_is_a_bad_request_with_one_line(running: Running, body: Any, sentence: str) -> None:
+async def test_a_bad_review_is_a_bad_request_with_one_line(running: RunningWebhook, body: Any, sentence: str) -> None:
     status, text = await running.post(body)
     assert status == 400
     assert text.startswith(sentence)
     assert text.count("\n") == 1
 
 
-async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: Running) -> None:
+async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: RunningWebhook) -> None:
     heavy = model_object("second")
     heavy["metadata"]["annotations"] = {"a": "x" * 1_500_000}
     new = heavy | {"spec": heavy["spec"] | {"model": heavy["spec"]["model"] | {"memory": "512Mi"}}}
@@ -118,19 +119,19 @@ async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: 
     assert json.loads(text)["response"]["allowed"]
 
 
-async def test_a_body_beyond_the_limit_is_refused(running: Running) -> None:
+async def test_a_body_beyond_the_limit_is_refused(running: RunningWebhook) -> None:
     status, text = await running.post(b" " * (bodies.LIMIT + 1))
     assert status == 413
     assert "Traceback" not in text
 
 
-async def test_only_reviews_are_posted_and_nothing_else_is_there(running: Running) -> None:
+async def test_only_reviews_are_posted_and_nothing_else_is_there(running: RunningWebhook) -> None:
     for method, path, expected in (("GET", "/validate", 405), ("POST", "/metrics", 404), ("GET", "/../etc", 404)):
         async with running.client.request(method, running.url(path)) as answer:
             assert answer.status == expected
 
 
-async def test_probes_tell_alive_from_ready(running: Running) -> None:
+async def test_probes_tell_alive_from_ready(running: RunningWebhook) -> None:
     running.not_ready.append("not listed yet: trainedmodels")
     async with running.client.get(running.url("/healthz")) as answer:
         assert answer.status == 200
@@ -138,7 +139,9 @@ async def test_probes_tell_alive_from_ready(running: Running) -> None:
         assert (answer.status, await answer.text()) == (503, "not listed yet: trainedmodels\n")
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_does_not_arrive_is_given_up(
+    running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bodies, "SECONDS", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
@@ -146,7 +149,7 @@ async def test_a_body_that_does_not_arrive_is_given_up(running: Running, monkeyp
     writer.close()
 
 
-async def test_a_good_rotation_under_load_refuses_nobody(running: Running) -> None:
+async def test_a_good_rotation_under_load_refuses_nobody(running: RunningWebhook) -> None:
     stop = asyncio.Event()
     answered = 0
 
@@ -169,7 +172,7 @@ async def test_a_good_rotation_under_load_refuses_nobody(running: Running) -> No
     assert answered > 50
 
 
-async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: Running) -> None:
+async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: RunningWebhook) -> None:
     before = await served_certificate(running.port)
     other = issue_leaf(ISSUED.authority, NAMES, datetime.now(UTC))
     for torn in (Pair(other.certificate, ISSUED.leaf.key), Pair(b"", b""), Pair(ISSUED.leaf.certificate, b"junk")):
@@ -187,7 +190,7 @@ async def served_certificate(port: int) -> bytes:
     return found
 
 
-async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Running) -> None:
+async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: RunningWebhook) -> None:
     old = trusting(ISSUED)
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -201,7 +204,7 @@ async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Ru
 
 
 async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
     server = HttpServer(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
@@ -211,8 +214,8 @@ async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
     await asyncio.sleep(0.2)
     assert (await running.post(review_of(model_object())))[0] == 200
-    await eventually(lambda: all(map(closed_by_peer, connections)))
-    await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
+    await eventually(lambda: all(map(closed_by_peer, connections)), limit=10)
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before, limit=10)
     for each in connections:
         each.close()
     await server.stop()
@@ -228,7 +231,7 @@ def closed_by_peer(connection: socket.socket) -> bool:
         return True
 
 
-async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: Running) -> None:
+async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: RunningWebhook) -> None:
     server = HttpServer(plain_app(running.doors), 0, host="127.0.0.1", idle=2)
     port = await server.start()
     silent, quiet = await asyncio.open_connection("127.0.0.1", port)
@@ -245,6 +248,6 @@ async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(r
     await server.stop()
 
 
-async def test_http_server_names_the_port_in_use(running: Running) -> None:
+async def test_http_server_names_the_port_in_use(running: RunningWebhook) -> None:
     with pytest.raises(StartupError, match=f"^cannot bind localhost:{running.port}: address already in use$"):
         await HttpServer(plain_app(running.doors), running.port, host="localhost").start()

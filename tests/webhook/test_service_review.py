@@ -7,7 +7,7 @@ import pytest
 from manyserve.plan.ignored import IGNORED
 from manyserve.webhook.verdict import WARNING_LIMIT
 from tests.support.make import Manifest, host_object, model_object, server_path
-from tests.webhook.make import ask, cache_of, message, waiting, warnings
+from tests.webhook.reviews import ask, cache_of, message, waiting, warnings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 MODEL = model_object()

@@ -8,9 +8,10 @@ import pytest
 
 from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.view import Cache
+from tests.support.clock import FakeClock
 from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, MODEL_FINALIZER, Form
 from tests.support.make import Manifest, config, host_object, model_object
-from tests.webhook.make import Clock, ask, cache_of, changed, message, warnings
+from tests.webhook.reviews import ask, cache_of, changed, message, warnings
 
 UNMARKED = [each for each in FORMS if not each.marked]
 PYTORCH = host_object(triton=None, pytorch={})
@@ -23,7 +24,7 @@ HINT = "webhook.refuseUnmanaged=false in the chart lets such objects in, for ano
 
 
 def lenient() -> Cache:
-    return Cache(Reservations(Clock()), config(), refuse_unmanaged=False)
+    return Cache(Reservations(FakeClock()), config(), refuse_unmanaged=False)
 
 
 def marked(thing: Manifest, **metadata: Any) -> Manifest:

@@ -10,8 +10,9 @@ from manyserve.plan.capacity import top_consumers
 from manyserve.plan.memory import MemoryShare
 from manyserve.webhook.ledger import Allocation, Ledger
 from manyserve.webhook.reservations import Reservations
+from tests.support.clock import FakeClock
 from tests.support.make import Manifest, host_object, model_object
-from tests.webhook.make import Clock, cache_of, changed, leaving, waiting
+from tests.webhook.reviews import cache_of, changed, leaving, waiting
 
 HOST = Key("default", "triton-mms")
 GIB = 1024**3
@@ -114,7 +115,7 @@ def test_a_replaced_host_keeps_the_models_that_name_it() -> None:
 
 
 def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
-    clock = Clock()
+    clock = FakeClock()
     reservations = Reservations(clock)
     reservations.reserve("a", allocation(1))
     clock.now += 6
@@ -128,7 +129,7 @@ def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
 
 
 def test_nothing_is_left_of_reservations_that_ended() -> None:
-    clock = Clock()
+    clock = FakeClock()
     reservations = Reservations(clock)
     for index in range(1000):
         reservations.reserve(str(index), allocation(1))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -19,13 +20,13 @@ async def test_kserve_r2_a_changed_model_is_not_loaded_again_at_later_events(pod
     pod.bucket.put("a2", "second")
     models = [entry("a", "gs://bucket/models/a2"), entry("b"), entry("c")]
     pod.config.write(*models)
-    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states()["a"] == "Loaded")
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states()["a"] == "Loaded", limit=30)
     for name in ("x", "y", "z"):
         pod.bucket.put(name)
         models.append(entry(name))
         pod.config.write(*models)
         wanted = {each.model_name: "Loaded" for each in models}
-        await eventually(lambda wanted=wanted: pod.states() == wanted)  # type: ignore[misc]
+        await eventually(lambda wanted=wanted: pod.states() == wanted, limit=30)  # type: ignore[misc]
     assert pod.triton.loads("a") == 2
     assert not [call for call in pod.triton.calls if call.startswith("unload")]
 
@@ -34,7 +35,7 @@ async def test_kserve_r3_the_files_are_there_until_the_server_has_unloaded_the_m
     pod.triton.lagging.add("a")
     await pod.running("a")
     pod.config.write()
-    await eventually(lambda: not list(pod.files()))
+    await eventually(lambda: not list(pod.files()), limit=30)
     assert not pod.triton.torn
     assert pod.triton.states["a"] == ("UNAVAILABLE", "unloaded")
 
@@ -56,9 +57,9 @@ async def test_kserve_r5_an_agent_that_restarts_after_one_was_removed_comes_up_a
     await pod.stop()
     pod.config.write(entry("b"))
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled)
+    await eventually(lambda: pod.agent.board.report.settled, limit=30)
     await pod.shows(b="Loaded")
-    await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists())
+    await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists(), limit=30)
     assert pod.triton.loads("b") == 1
 
 

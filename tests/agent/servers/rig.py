@@ -6,9 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ import aiohttp
 
 from manyserve.api.agentreport import AgentReport, ModelReport
 from tests.agent.support import ConfigMount, FakeBucket
+from tests.support.eventually import eventually
 
 START_SECONDS = 60.0
-_LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -95,13 +95,6 @@ class Rig:
         except aiohttp.ClientError:
             return None
 
-    async def wait(self, truth: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until it holds; fail when it does not within the limit."""
-        end = time.monotonic() + START_SECONDS
-        while not await truth():
-            assert time.monotonic() < end, "it did not come true"
-            await asyncio.sleep(_LOOK_SECONDS)
-
     async def shows(self, **states: str) -> dict[str, ModelReport]:
         """Wait until the agent reports these states, and return its report; fail with what it says and logs."""
         seen: dict[str, ModelReport] = {}
@@ -113,7 +106,7 @@ class Rig:
             return {name: model.state.value for name, model in seen.items()} == states
 
         try:
-            await self.wait(does)
+            await eventually(does, f"the agent reports {states}", START_SECONDS, POLL_SECONDS)
         except AssertionError as error:
             logs = [(self.folder / f"{name}.log").read_text()[-3000:] for name in ("agent", "server")]
             raise AssertionError("\n".join(["the agent says:", str(seen), *logs])) from error

@@ -12,15 +12,16 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedError
 from manyserve.agent.sync import ServerState
+from tests.support.clock import FakeClock
 
 SETTINGS = "model-settings.json"
 
 
-class Scripted:
+class FakeMLServer:
     """A server whose index takes its time, on a clock that only it moves."""
 
     def __init__(self) -> None:
-        self.now, self.seconds, self.live = 0.0, 1.0, 200
+        self.clock, self.seconds, self.live = FakeClock(), 1.0, 200
         self.ready: dict[str, bool] = {}
         self.asked: list[str] = []
 
@@ -34,7 +35,7 @@ class Scripted:
 
     async def index(self, _: web.Request) -> web.Response:
         self.asked.append("index")
-        self.now += self.seconds
+        self.clock.now += self.seconds
         states = {name: "READY" if ready else "UNAVAILABLE" for name, ready in self.ready.items()}
         return web.json_response([{"name": name, "state": state, "reason": ""} for name, state in states.items()])
 
@@ -56,31 +57,31 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted() -> Scripted:
-    return Scripted()
+def scripted() -> FakeMLServer:
+    return FakeMLServer()
 
 
 @pytest.fixture
-async def client(scripted: Scripted) -> AsyncIterator[MLServer]:
+async def client(scripted: FakeMLServer) -> AsyncIterator[MLServer]:
     async with TestServer(scripted.app()) as server:
-        client = MLServer(str(server.make_url("")).rstrip("/"), clock=lambda: scripted.now)
+        client = MLServer(str(server.make_url("")).rstrip("/"), clock=scripted.clock)
         yield client
         await client.close()
 
 
-async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: Scripted, client: MLServer) -> None:
+async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     first = await client.index()
     assert await client.index() is first
     assert scripted.asked == ["index", "live"]
-    scripted.now += 18.9
+    scripted.clock.now += 18.9
     assert await client.index() is first
-    scripted.now += 0.2
+    scripted.clock.now += 0.2
     assert await client.index() == first
     assert scripted.asked == ["index", "live", "live", "index"]
 
 
-async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: Scripted, client: MLServer) -> None:
+async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["b"] = True
     await client.index()
     await client.load("a")
@@ -95,9 +96,7 @@ async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: Scrip
     assert scripted.asked[-1] == "live"
 
 
-async def test_fault_25_a_server_that_was_gone_is_asked_for_its_whole_index(
-    scripted: Scripted, client: MLServer
-) -> None:
+async def test_a_server_that_was_gone_is_asked_for_its_whole_index(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     await client.index()
     scripted.live = 503

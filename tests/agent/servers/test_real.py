@@ -8,8 +8,9 @@ import json
 import pytest
 
 from manyserve.api.agentreport import ModelState
-from tests.agent.servers.rig import Rig
-from tests.agent.support import entry, eventually
+from tests.agent.servers.rig import POLL_SECONDS, START_SECONDS, Rig
+from tests.agent.support import entry
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -20,7 +21,7 @@ async def answers(rig: Rig, name: str, value: float) -> None:
     async def does() -> bool:
         return await rig.answer(name) == value
 
-    await rig.wait(does)
+    await eventually(does, f"{name} answers {value}", START_SECONDS, POLL_SECONDS)
 
 
 async def test_models_are_loaded_swapped_and_let_go(rig: Rig) -> None:
@@ -35,7 +36,7 @@ async def test_models_are_loaded_swapped_and_let_go(rig: Rig) -> None:
     rig.config.write(entry("b", "gs://bucket/models/two"))
     await rig.shows(b="Loaded")
     await answers(rig, "a", 404)
-    await eventually(lambda: not (rig.models / "a").exists())
+    await eventually(lambda: not (rig.models / "a").exists(), limit=30)
     assert await rig.answer("b") == 2
 
 
@@ -53,7 +54,7 @@ async def test_a_bad_model_is_named_and_the_version_before_it_answers_on(rig: Ri
     assert await rig.answer("a") == 2
 
 
-async def test_fault_25_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
+async def test_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
     rig.put("two", 2)
     rig.config.write(entry("a", "gs://bucket/models/two"))
     before = (await rig.shows(a="Loaded"))["a"]
@@ -64,7 +65,7 @@ async def test_fault_25_a_server_that_restarts_alone_gets_its_models_again(rig: 
         seen = await rig.report()
         return seen is not None and not seen.server_ready and seen.models["a"].state is not ModelState.LOADED
 
-    await rig.wait(is_gone)
+    await eventually(is_gone, "the agent sees that the server is gone", START_SECONDS, POLL_SECONDS)
     await rig.start_server()
     after = (await rig.shows(a="Loaded"))["a"]
     assert await rig.answer("a") == 2

@@ -15,12 +15,13 @@ from manyserve.agent.servers import DIALECTS, MLServer, ServerGoneError, ServerR
 from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sync import ServerModel, ServerState
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
 
-class Scripted:
+class FakeV2Server:
     """A server with one answer for everything."""
 
     def __init__(self) -> None:
@@ -36,8 +37,8 @@ class Scripted:
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[Scripted]:
-    script = Scripted()
+async def scripted() -> AsyncIterator[FakeV2Server]:
+    script = FakeV2Server()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", script.answer)
     async with TestServer(app) as server:
@@ -46,7 +47,7 @@ async def scripted() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def client(scripted: Scripted) -> AsyncIterator[V2Server]:
+async def client(scripted: FakeV2Server) -> AsyncIterator[V2Server]:
     client = V2Server(scripted.url, index_seconds=0.2)
     yield client
     await client.close()
@@ -74,7 +75,7 @@ def test_input_29_an_index_that_is_none_means_the_server_is_gone(body: bytes) ->
         read_index(body)
 
 
-async def test_fault_25_a_server_without_an_index_is_gone(scripted: Scripted, client: V2Server) -> None:
+async def test_a_server_without_an_index_is_gone(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.hang = True
     with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
         await client.index()
@@ -83,7 +84,7 @@ async def test_fault_25_a_server_without_an_index_is_gone(scripted: Scripted, cl
         await client.index()
 
 
-async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, client: V2Server) -> None:
+async def test_a_refused_load_tells_the_servers_reason(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
     with pytest.raises(ServerRefusedError, match=r"^no such backend$"):
         await client.load("a")
@@ -92,7 +93,9 @@ async def test_a_refused_load_tells_the_servers_reason(scripted: Scripted, clien
         await client.load("a")
 
 
-async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(scripted: Scripted, client: V2Server) -> None:
+async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(
+    scripted: FakeV2Server, client: V2Server
+) -> None:
     scripted.status, scripted.body = 500, b"broken " * 1_500_000
     with pytest.raises(ServerRefusedError, match=r"^broken broken ") as caught:
         async with asyncio.timeout(10):
@@ -100,7 +103,7 @@ async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(scripted:
     assert len(str(caught.value)) <= 512
 
 
-async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: Scripted, client: V2Server) -> None:
+async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.body = b'[{"name": "a", "state": "READY"}]'
     first = await client.index()
     assert await client.index() is first
@@ -111,7 +114,7 @@ async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: Scripted,
         await client.index()
 
 
-async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: Scripted) -> None:
+async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: FakeV2Server) -> None:
     scripted.body = b"[]"
     with_key, without = V2Server(scripted.url, key="the-uid"), V2Server(scripted.url)
     for client in (with_key, without):
@@ -137,7 +140,7 @@ def test_the_key_is_not_shown_with_the_settings() -> None:
     assert "the-uid" not in repr(AgentSettings.from_env({"MANYSERVE_SERVER_KEY": "the-uid"}))
 
 
-async def test_fault_25_what_the_server_does_not_know_is_unloaded(scripted: Scripted, client: V2Server) -> None:
+async def test_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500

@@ -14,7 +14,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
-from tests.agent.support import Counted
+from tests.agent.support import CancelOnArrival, Counted
 
 URI = "pvc://models/a"
 
@@ -187,13 +187,8 @@ async def test_a_file_that_grows_while_it_is_copied_is_told(
 async def test_copying_stops_when_the_download_is_cancelled(
     model: Path, source: ClaimDownloader, tmp_path: Path
 ) -> None:
-    class Stopping(Counted):
-        def arrived(self, count: int) -> None:
-            super().arrived(count)
-            copying.cancel()
-
-    told, listing = Stopping(), await source.find(URI)
-    copying = asyncio.create_task(source.fetch(listing, tmp_path / "x", told))
+    told, listing = CancelOnArrival(), await source.find(URI)
+    copying = told.task = asyncio.create_task(source.fetch(listing, tmp_path / "x", told))
     await asyncio.wait({copying})
     assert copying.cancelled()
     assert told.came < 3_000_000

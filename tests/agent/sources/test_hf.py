@@ -20,7 +20,7 @@ from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
 from tests.agent.sources.hub import COMMIT, Hub
 from tests.agent.sources.webserver import Names, Site, Trust
-from tests.agent.support import Counted
+from tests.agent.support import CancelOnArrival, Counted
 
 URI = "hf://org/model"
 FILES = {"config.json": b"{}", "1/model.safetensors": os.urandom(350_000), "1/ein modell.txt": b"t", "empty": b""}
@@ -267,13 +267,9 @@ async def test_a_name_that_no_repository_can_have_is_named(config: AgentSettings
 async def test_a_download_that_is_cancelled_leaves_nothing_open(
     hub: Hub, config: AgentSettings, tmp_path: Path
 ) -> None:
-    class Stopping(Counted):
-        def arrived(self, count: int) -> None:
-            download.cancel()
-
-    source = reader(config)
+    source, progress = reader(config), CancelOnArrival()
     listing = await source.find(URI)
-    download = asyncio.create_task(source.fetch(listing, tmp_path / "a", Stopping()))
+    download = progress.task = asyncio.create_task(source.fetch(listing, tmp_path / "a", progress))
     await asyncio.wait({download})
     assert download.cancelled()
     assert open_files(tmp_path / "a") == 0

@@ -15,7 +15,8 @@ from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents, open_files, tar_of, zipped
 from tests.agent.sources.asking import allowing_http, fails, fetched, reader
 from tests.agent.sources.webserver import Site, Trust
-from tests.agent.support import Counted, eventually
+from tests.agent.support import Counted
+from tests.support.eventually import eventually
 
 MODEL = os.urandom(700_000)
 
@@ -173,12 +174,12 @@ async def test_a_download_that_is_cancelled_leaves_nothing_open(
     files = open_files(tmp_path)
     download = asyncio.create_task(source.fetch(listing, tmp_path, Counted()))
     await begun.wait()
-    await eventually(lambda: open_files(tmp_path) > files)
+    await eventually(lambda: open_files(tmp_path) > files, limit=30)
     download.cancel()
     await asyncio.wait({download})
     assert download.cancelled()
     assert open_files(tmp_path) == files
-    await eventually(lambda: not (asyncio.all_tasks() - before - {download} - server_tasks()))
+    await eventually(lambda: not (asyncio.all_tasks() - before - {download} - server_tasks()), limit=30)
 
 
 def server_tasks() -> set[asyncio.Task[object]]:
@@ -192,13 +193,13 @@ async def test_unpacking_stops_when_the_download_is_cancelled(
     source = reader(config)
     listing = await source.find(site.url("/m.zip"))
 
-    class Stopping(Counted):
+    class CancelOnUnpack(Counted):
         def stored(self, count: int) -> None:
             if self.lies > listing.size:
                 download.cancel()
             super().stored(count)
 
-    download = asyncio.create_task(source.fetch(listing, tmp_path, Stopping()))
+    download = asyncio.create_task(source.fetch(listing, tmp_path, CancelOnUnpack()))
     await asyncio.wait({download})
     assert download.cancelled()
     assert 0 < len(contents(tmp_path)) < 200

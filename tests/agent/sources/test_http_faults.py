@@ -10,7 +10,7 @@ from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import tar_gz
 from tests.agent.sources.asking import fails, fetched, reader
 from tests.agent.sources.webserver import RawSite, Site, Trust
-from tests.agent.support import eventually
+from tests.support.eventually import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 
@@ -54,7 +54,7 @@ async def test_input_10_a_server_that_misbehaves_is_named_in_bounded_time(
     uri = f"https://models.test:{server.sockets[0].getsockname()[1]}/x"
     try:
         assert words in await fails(reader(small), tmp_path, uri, permanent=permanent)
-        await eventually(lambda: raw.open == 0)
+        await eventually(lambda: raw.open == 0, limit=30)
     finally:
         server.close()
         await server.wait_closed()

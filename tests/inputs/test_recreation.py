@@ -1,4 +1,4 @@
-"""Row 28: one name, created and deleted 100 times in ten seconds, each time as another model: the last one wins.
+"""Input 28: one name, created and deleted 100 times in ten seconds, each time as another model: the last one wins.
 
 At the end `models.json` and the status are the last one's. Meanwhile no object ever carries what was said of one
 before it: every second one does not fit, so that each status tells whose it is.
@@ -11,11 +11,12 @@ import asyncio
 from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest
-from tests.contract.stage import HOST, Stage, soon
-from tests.faults import oracle
-from tests.faults.oracle import Revision, entries
-from tests.faults.witness import witnessing
+from tests.contract.stage import HOST, Stage
+from tests.faults import expectations
+from tests.faults.expectations import Revision, entries
+from tests.faults.history import recording
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 TIMES = 100
@@ -43,22 +44,22 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))
-    await soon(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
-    async with witnessing(client, namespace) as witness:
+    await eventually_in_thread(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
+    async with recording(client, namespace) as recorder:
         for number in range(TIMES):
             metadata = {"name": NAME, "namespace": namespace}
             await client.create(kinds.TRAINED_MODEL, wanted(number) | {"metadata": metadata})
             await asyncio.sleep(LIVES[number % len(LIVES)])
             if number < TIMES - 1:
                 await client.delete(kinds.TRAINED_MODEL, namespace, NAME)
-        await soon(lambda: stage.ready("tm", NAME).get("status") == "True", "the last one answers", 40)
+        await eventually_in_thread(lambda: stage.ready("tm", NAME).get("status") == "True", "the last one answers", 40)
         config = stage.kubectl.get("configmap", names.model_config(HOST))
         assert {each.model_name: each.model_spec.storage_uri for each in entries(config)} == {
             NAME: f"gs://bucket/{TIMES - 1}",
             "neighbour": make.model_object()["spec"]["model"]["storageUri"],
         }
-    models = [each for each in witness.history if (each.kind, each.name) == (kinds.TRAINED_MODEL.name, NAME)]
+    models = [each for each in recorder.history if (each.kind, each.name) == (kinds.TRAINED_MODEL.name, NAME)]
     assert len({each.thing["metadata"]["uid"] for each in models}) == TIMES
     assert [said for each in models if (said := of_another(each))] == []
     assert sum(bool(condition(each.thing)) for each in models) > TIMES / 10, "the operator kept up with some of them"
-    assert oracle.always(witness.history) == []
+    assert expectations.always(recorder.history) == []

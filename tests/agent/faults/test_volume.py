@@ -1,4 +1,4 @@
-"""Row 23, the volume: full or read-only, the model that it hits is named, and the others are served.
+"""On a full or read-only volume the agent names the model that failed, and the others are served.
 
 Kills at any step are in `test_store` and `test_swap`, those of the real program in `bench.agent.kills`.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -44,9 +45,7 @@ async def remount(pod: Pod) -> AsyncIterator[Remount]:
     _unmount(pod.root)
 
 
-async def test_fault_23_a_model_that_fills_the_volume_is_named_and_the_others_are_served(
-    pod: Pod, remount: Remount
-) -> None:
+async def test_a_model_that_fills_the_volume_is_named_and_the_others_are_served(pod: Pod, remount: Remount) -> None:
     pod.bucket.put("small", "small")
     pod.bucket.put("large", "x" * 2_000_000)
     pod.config.write(entry("large"), entry("small"))
@@ -59,7 +58,7 @@ async def test_fault_23_a_model_that_fills_the_volume_is_named_and_the_others_ar
     await pod.shows(small="Loaded", large="Loaded")
 
 
-async def test_fault_23_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: Pod, remount: Remount) -> None:
+async def test_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: Pod, remount: Remount) -> None:
     filler = pod.root / "filler"
 
     def fill() -> None:
@@ -78,9 +77,9 @@ async def test_fault_23_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: P
     assert not pod.triton.torn
 
 
-async def test_fault_23_an_agent_that_starts_on_a_full_volume_serves_what_is_there(pod: Pod, remount: Remount) -> None:
+async def test_an_agent_that_starts_on_a_full_volume_serves_what_is_there(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     await pod.stop()
     size = os.statvfs(pod.root)
     (pod.root / "filler").write_bytes(bytes(size.f_bavail * size.f_frsize))
@@ -90,9 +89,9 @@ async def test_fault_23_an_agent_that_starts_on_a_full_volume_serves_what_is_the
     assert pod.triton.calls == ["load a"]
 
 
-async def test_fault_23_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: Pod, remount: Remount) -> None:
+async def test_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     pod.bucket.put("b")
     remount("ro")
     pod.config.write(entry("a"), entry("b"))
@@ -102,15 +101,13 @@ async def test_fault_23_a_volume_that_becomes_read_only_stops_no_model_that_answ
     await pod.shows(a="Loaded", b="Loaded")
 
 
-async def test_fault_23_a_server_that_restarts_over_a_read_only_volume_gets_its_models_back(
-    pod: Pod, remount: Remount
-) -> None:
+async def test_a_server_that_restarts_over_a_read_only_volume_gets_its_models_back(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled)
+    await eventually(pod.shop.store.was_settled, limit=30)
     await pod.stop()
     remount("ro")
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.triton.served == {"a": "a"})
+    await eventually(lambda: pod.triton.served == {"a": "a"}, limit=30)
     await pod.shows(a="Loaded")
     assert pod.agent.board.report.settled

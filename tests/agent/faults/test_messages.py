@@ -1,9 +1,10 @@
-"""Row 30 of the bad inputs: what others say is repeated short, on one line, and without secrets."""
+"""Input 30: messages of other programs are repeated short, on one line, and without secrets."""
 
 import pytest
 
 from manyserve.agent.text import LIMIT
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -31,7 +32,7 @@ async def test_input_30_a_message_of_ten_megabytes_is_cut(pod: Pod, caplog: pyte
 async def test_input_30_a_signed_url_loses_what_signs_it(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     told = await refused(pod, f"cannot read {SIGNED} here")
     assert told == "cannot read https://store.example/models/a here"
-    await eventually(lambda: "Failed to load model a" in caplog.text)
+    await eventually(lambda: "Failed to load model a" in caplog.text, limit=30)
     assert "secret" not in caplog.text
     assert "password" not in caplog.text
 
@@ -44,4 +45,4 @@ async def test_input_30_a_bad_index_is_told_in_one_line_of_the_log(pod: Pod, cap
     caplog.set_level("INFO")
     await pod.running("a")
     pod.triton.states["a"] = ("UNAVAILABLE", SIGNED + "\n" * 1000)
-    await eventually(lambda: pod.shop.world.index["a"].reason == "https://store.example/models/a")
+    await eventually(lambda: pod.shop.world.index["a"].reason == "https://store.example/models/a", limit=30)

@@ -1,4 +1,4 @@
-"""Row 19: a folder of 500 objects whose models come long before their host: in the end all are Ready."""
+"""Input 19: 500 objects whose models come long before their host all become Ready."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from pathlib import Path
 import yaml
 
 from manyserve.cluster.client import KubeHttp
-from tests.contract.stage import HOST, Stage, soon
-from tests.faults import oracle
-from tests.faults.witness import Witness, witnessing
+from tests.contract.stage import HOST, Stage
+from tests.faults import expectations
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 OBJECTS = 500
 
 
-def how_many_are_ready(witness: Witness) -> int:
-    there = oracle.latest(witness.history).items()
+def how_many_are_ready(recorder: HistoryRecorder) -> int:
+    there = expectations.latest(recorder.history).items()
     ours = (each for (kind, _), each in there if kind in ("TrainedModel", "InferenceService"))
     return sum(condition(each).get("status") == "True" for each in ours)
 
 
-def how_many_are_placed(witness: Witness) -> int:
-    there = oracle.latest(witness.history).items()
+def how_many_are_placed(recorder: HistoryRecorder) -> int:
+    there = expectations.latest(recorder.history).items()
     models = (each for (kind, _), each in there if kind == "TrainedModel")
     return sum("placedBy" in each.get("status", {}) for each in models)
 
@@ -37,14 +38,16 @@ async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
     for name, objects in files.items():
         bare = ({**each, "metadata": {"name": each["metadata"]["name"]}} for each in objects)
         (tmp_path / name).write_text(yaml.safe_dump_all(bare))
-    async with witnessing(client, stage.kubectl.namespace) as witness:
+    async with recording(client, stage.kubectl.namespace) as recorder:
         applied = asyncio.create_task(asyncio.to_thread(stage.kubectl, "apply", "--server-side", "-f", str(tmp_path)))
         first = models[-1]["metadata"]["name"]
-        await soon(lambda: stage.kubectl.exists("tm", first), "the models come first")
-        await soon(lambda: stage.ready("tm", first).get("reason") == "InferenceServiceNotFound", "they wait")
+        await eventually_in_thread(lambda: stage.kubectl.exists("tm", first), "the models come first")
+        await eventually_in_thread(
+            lambda: stage.ready("tm", first).get("reason") == "InferenceServiceNotFound", "they wait"
+        )
         assert not stage.kubectl.exists("isvc", HOST)
         await applied
-        await soon(lambda: how_many_are_ready(witness) == OBJECTS, "all 500 are ready", 60)
-        await soon(lambda: how_many_are_placed(witness) == OBJECTS - 1, "all models name the host", 60)
-    assert oracle.always(witness.history) == []
+        await eventually_in_thread(lambda: how_many_are_ready(recorder) == OBJECTS, "all 500 are ready", 60)
+        await eventually_in_thread(lambda: how_many_are_placed(recorder) == OBJECTS - 1, "all models name the host", 60)
+    assert expectations.always(recorder.history) == []
     assert len(stage.kubelet.configs) < OBJECTS / 20, "models.json is written a few times"

@@ -1,5 +1,7 @@
-"""Row 16: more models than one ConfigMap holds, with a real operator: those that find no room say so, the list is
-never half written, and room that appears is taken. `tests/contract/test_scale.py` has the bounds of the packing.
+"""Input 16: more models than one ConfigMap holds, with a real operator.
+
+The models without a place say so, the list is never half written, and freed space is used.
+`tests/contract/test_scale.py` has the bounds of the packing.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp
 from manyserve.cluster.slots import Slots
 from manyserve.plan.model_config import AT_MOST, text_of
-from tests.contract.stage import HOST, Stage, soon
-from tests.faults import oracle
-from tests.faults.witness import Witness, witnessing
+from tests.contract.stage import HOST, Stage
+from tests.faults import expectations
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 MODELS = 720
@@ -34,9 +37,9 @@ def noise(number: int) -> str:
     return urlsafe_b64encode(b"".join(parts)).decode()
 
 
-def waiting_for_room(witness: Witness) -> dict[str, str] | None:
+def waiting_for_room(recorder: HistoryRecorder) -> dict[str, str] | None:
     """Return what those say that wait for room; None while some neither wait for it nor answer."""
-    there = oracle.latest(witness.history).items()
+    there = expectations.latest(recorder.history).items()
     found = {name: condition(each) for (kind, name), each in there if kind == kinds.TRAINED_MODEL.name}
     full = {name: each["message"] for name, each in found.items() if each.get("reason") == "ModelConfigFull"}
     answer = sum(each.get("status") == "True" for each in found.values())
@@ -56,14 +59,14 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(memory="64Gi"))
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     uris = (f"gs://bucket/{noise(number)}"[:LONGEST_URI] for number in range(MODELS))
     models = [make.model_object(f"m-{number:04d}", memory="1Mi", uri=uri) for number, uri in enumerate(uris)]
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
-    async with witnessing(client, namespace) as witness:
+    async with recording(client, namespace) as recorder:
         await Slots().do([partial(create, client, each) for each in wanted])
-        await soon(lambda: waiting_for_room(witness), "all are ready but those that find no room", 120)
-        waiting = waiting_for_room(witness) or {}
+        await eventually_in_thread(lambda: waiting_for_room(recorder), "all are ready but those that find no room", 120)
+        waiting = waiting_for_room(recorder) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
         assert set(waiting.values()) == {FULL}
         assert stored(stage).isdisjoint(waiting)
@@ -73,12 +76,12 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
         assert host["message"] == (f"{len(waiting)} models are not placed: models.json holds at most {AT_MOST}")
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
-        await soon(
-            lambda: len(waiting_for_room(witness) or {}) == len(waiting) - 2, "two take the room of two that left", 60
+        await eventually_in_thread(
+            lambda: len(waiting_for_room(recorder) or {}) == len(waiting) - 2, "two take the room of two that left", 60
         )
-    assert oracle.always(witness.history) == []
-    lists = [each.thing for each in witness.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
-    assert [each.name for each in witness.history if each.kind == "ConfigMap" and each.gone] == []
+    assert expectations.always(recorder.history) == []
+    lists = [each.thing for each in recorder.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
+    assert [each.name for each in recorder.history if each.kind == "ConfigMap" and each.gone] == []
     assert all(parse(text_of(each) or "") is not None for each in lists), "each list that ever stood there is whole"
 
 

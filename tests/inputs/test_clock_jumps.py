@@ -1,4 +1,4 @@
-"""Row 27: models of one second are told apart by uid; a clock on the wall that jumps a day makes neither a storm of
+"""Input 27: models of one second are ordered by uid; a clock that jumps a day makes neither a storm of
 writes nor a host that waits. What is decided without a clock of the wall stands in tests/plan and tests/operator.
 """
 
@@ -14,11 +14,12 @@ import pytest
 from manyserve.cluster.client import KubeHttp
 from manyserve.operator import operator
 from manyserve.operator.reconcile import reconciler
-from tests.contract.stage import HOST, Stage, soon, staged
-from tests.faults import oracle
-from tests.faults.oracle import Revision
-from tests.faults.witness import Witness, witnessing
+from tests.contract.stage import HOST, Stage, staged
+from tests.faults import expectations
+from tests.faults.expectations import Revision
+from tests.faults.history import HistoryRecorder, recording
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl
 
 DAY = timedelta(days=1)
@@ -45,40 +46,44 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_makes_no_storm(
     wall: Wall, kubectl: Kubectl, client: KubeHttp
 ) -> None:
-    async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
+    async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object(memory="64Gi"), make.model_object("before"))
-        await soon(lambda: stage.ready("tm", "before").get("status") == "True", "all is well before")
+        await eventually_in_thread(lambda: stage.ready("tm", "before").get("status") == "True", "all is well before")
         for number, off in enumerate((DAY, -DAY)):
             wall.off = off
             stage.apply(make.model_object(f"after-{number}", memory="1Mi"))
-            await soon(partial(is_ready, stage, f"after-{number}"), f"it is {off} off, and the model answers soon", 10)
+            await eventually_in_thread(
+                partial(is_ready, stage, f"after-{number}"), f"it is {off} off, and the model answers soon", 10
+            )
         assert stage.ready("tm", "before")["status"] == "True"
-        await quiet(stage, witness)
-        assert oracle.always(witness.history) == []
-        assert touches(witness.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
+        await quiet(stage, recorder)
+        assert expectations.always(recorder.history) == []
+        assert touches(recorder.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
 
 
 async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
     wall: Wall, kubectl: Kubectl, client: KubeHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with staged(kubectl, client) as stage, witnessing(client, kubectl.namespace) as witness:
+    async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object())
-        await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+        await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
         with monkeypatch.context() as deaf:
             deaf.setattr(stage.kubelet, "_load", lambda: None)
-            before = touches(witness.history)
+            before = touches(recorder.history)
             stage.apply(make.model_object("a"))
-            await soon(lambda: touches(witness.history) > before, "the pod is touched, and its kubelet misses it")
+            await eventually_in_thread(
+                lambda: touches(recorder.history) > before, "the pod is touched, and its kubelet misses it"
+            )
             wall.off = -DAY
-        await soon(partial(is_ready, stage, "a"), "it is touched again, and the model answers", 15)
+        await eventually_in_thread(partial(is_ready, stage, "a"), "it is touched again, and the model answers", 15)
 
 
-async def quiet(stage: Stage, witness: Witness) -> None:
+async def quiet(stage: Stage, recorder: HistoryRecorder) -> None:
     """Return when a look at every host brings no write for a while; a storm never ends."""
     async with asyncio.timeout(20):
         before = -1
-        while before < len(witness.history):
-            before = len(witness.history)
+        while before < len(recorder.history):
+            before = len(recorder.history)
             stage.operator._known.touch_all()
             await asyncio.sleep(1.5)
 
@@ -96,7 +101,7 @@ def touches(history: list[Revision]) -> int:
 async def test_input_27_models_of_the_same_second_are_placed_in_the_order_of_their_uids(stage: Stage) -> None:
     stage.apply(*(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
     stage.apply(make.host_object())
-    await soon(lambda: len(stage.placed()) == 4, "half of them fit")
+    await eventually_in_thread(lambda: len(stage.placed()) == 4, "half of them fit")
     found = stage.kubectl.list("tm")
     found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
     seconds = {each["metadata"]["creationTimestamp"] for each in found}

@@ -1,4 +1,4 @@
-"""Row 15 of the bad inputs: a models.json that cannot be used leaves the last good one in force, and says so."""
+"""Input 15: after an unusable models.json the agent keeps the last good one, and reports the error."""
 
 import gzip
 import json
@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from manyserve.api.modelconfig import MAX_BYTES, dump
-from tests.agent.support import DROPPED_STREAMS, Pod, entry, eventually
+from tests.agent.support import DROPPED_STREAMS, Pod, entry
+from tests.support.eventually import eventually
 from tests.support.poison import REFUSED
 
 pytestmark = DROPPED_STREAMS
@@ -44,7 +45,7 @@ async def test_input_15_a_config_that_cannot_be_used_unloads_nothing_and_is_name
     await pod.running("a")
     before = pod.agent.board.report.config
     pod.config.write_text(text)
-    await eventually(lambda: pod.agent.board.report.config_error)
+    await eventually(lambda: pod.agent.board.report.config_error, limit=30)
     report = pod.agent.board.report
     assert report.config_error.startswith(f"{pod.config.path} cannot be used: ")
     assert sentence in report.config_error
@@ -53,7 +54,7 @@ async def test_input_15_a_config_that_cannot_be_used_unloads_nothing_and_is_name
     assert pod.shop.metrics.registry.get_sample_value("manyserve_agent_config_error") == 1
     assert (pod.states(), report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write()
-    await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served)
+    await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served, limit=30)
 
 
 @pytest.mark.parametrize("is_packed", [False, True], ids=["as text", "packed"])
@@ -66,17 +67,17 @@ async def test_input_15_a_poisoned_config_unloads_nothing(pod: Pod, make: Callab
         pod.config.write_text(gzip.compress(text.encode(), 1), name="models.json.gz")
     else:
         pod.config.write_text(text)
-    await eventually(lambda: "cannot be used: " in pod.agent.board.report.config_error)
+    await eventually(lambda: "cannot be used: " in pod.agent.board.report.config_error, limit=30)
     assert (pod.states(), pod.agent.board.report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write(entry("a"))
-    await eventually(lambda: not pod.agent.board.report.config_error)
+    await eventually(lambda: not pod.agent.board.report.config_error, limit=30)
     assert pod.triton.calls == ["load a"], "the right list is in force again, and nothing was loaded again"
 
 
 async def test_input_15_a_config_that_is_too_large_is_not_read(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write_text(b" " * (MAX_BYTES + 1))
-    await eventually(lambda: pod.agent.board.report.config_error)
+    await eventually(lambda: pod.agent.board.report.config_error, limit=30)
     assert f"more than {MAX_BYTES} bytes" in pod.agent.board.report.config_error
     assert pod.triton.served == {"a": "a"}
 

@@ -1,7 +1,6 @@
-"""Who sees everything: a watch of each kind straight at the API server, which keeps every revision.
+"""Recorder of a namespace: a watch of each kind, straight at the API server, that keeps every revision.
 
-An API server that comes back has forgotten what was before: then what there is is listed, and a revision that
-came and went in between is not judged.
+After a restart of the API server the recorder lists again. A revision that came and went in between is not judged.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Manifest, Selection
 from manyserve.cluster.errors import ClusterError, Expired, from_status
 from manyserve.cluster.kinds import Kind
-from tests.faults.oracle import Revision, latest
+from tests.faults.expectations import Revision, latest
 
 KINDS = (
     kinds.INFERENCE_SERVICE,
@@ -29,7 +28,7 @@ SILENCE = 75.0
 PAUSE = 0.2
 
 
-class Witness:
+class HistoryRecorder:
     """The history of one namespace, while it runs."""
 
     def __init__(self, client: KubeHttp, namespace: str) -> None:
@@ -85,14 +84,14 @@ class Witness:
 
 
 @asynccontextmanager
-async def witnessing(client: KubeHttp, namespace: str) -> AsyncIterator[Witness]:
-    """Have a witness of a namespace; it has listed everything when this yields."""
-    witness = Witness(client, namespace)
+async def recording(client: KubeHttp, namespace: str) -> AsyncIterator[HistoryRecorder]:
+    """Have a recorder of a namespace; it has listed everything when this yields."""
+    recorder = HistoryRecorder(client, namespace)
     listed = [asyncio.Event() for _ in KINDS]
-    tasks = [asyncio.create_task(witness.follow(*each)) for each in zip(KINDS, listed, strict=True)]
+    tasks = [asyncio.create_task(recorder.follow(*each)) for each in zip(KINDS, listed, strict=True)]
     await asyncio.gather(*(each.wait() for each in listed))
     try:
-        yield witness
+        yield recorder
     finally:
         ended = [task for task in tasks if task.done()]
         for task in tasks:

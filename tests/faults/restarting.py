@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from tests.support.eventually import eventually
 from tests.support.programs import Program, program, read
 
 LOOK = 0.2
@@ -18,7 +19,7 @@ PAUSE = 0.5
 """Before it is started again; a kubelet's is longer, and only adds to the seconds."""
 
 
-class Kept:
+class RestartedOperator:
     """One operator, through all its lives."""
 
     def __init__(self, kubeconfig: Path, namespace: str, log: Path, settings: dict[str, str], *words: str) -> None:
@@ -37,9 +38,7 @@ class Kept:
 
     async def ready(self, limit: float = 60) -> None:
         """Wait until it says that it is ready."""
-        async with asyncio.timeout(limit):
-            while not await self._says_ready():  # noqa: ASYNC110  it tells nobody
-                await asyncio.sleep(LOOK)
+        await eventually(self._says_ready, "the operator is ready", limit, LOOK)
 
     async def _says_ready(self) -> bool:
         return self.now is not None and await asyncio.to_thread(read, self.now.health, "/readyz") == "ok"
@@ -70,7 +69,7 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(kept: Kept) -> AsyncIterator[Kept]:
+async def restarting(kept: RestartedOperator) -> AsyncIterator[RestartedOperator]:
     """Keep an operator running for a while."""
     task = asyncio.create_task(kept.keep())
     try:

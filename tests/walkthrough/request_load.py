@@ -14,7 +14,7 @@ SECONDS = 10.0
 
 
 @dataclass
-class Asked:
+class RequestResults:
     """What came of the requests so far."""
 
     answered: int = 0
@@ -28,27 +28,29 @@ class Asked:
 
 
 @contextmanager
-def asking(*requests: urllib.request.Request, rate: float) -> Iterator[Asked]:
+def request_load(*requests: urllib.request.Request, rate: float) -> Iterator[RequestResults]:
     """Send each request again and again, all together so many times a second, until the block ends."""
-    asked, stop, began = Asked(), threading.Event(), time.monotonic()
+    results, stop, began = RequestResults(), threading.Event(), time.monotonic()
     pause = len(requests) / rate
-    threads = [threading.Thread(target=_ask, args=(each, pause, asked, stop, began)) for each in requests]
+    threads = [threading.Thread(target=_ask, args=(each, pause, results, stop, began)) for each in requests]
     for thread in threads:
         thread.start()
     try:
-        yield asked
+        yield results
     finally:
         stop.set()
         for thread in threads:
             thread.join(2 * SECONDS)
 
 
-def _ask(request: urllib.request.Request, pause: float, asked: Asked, stop: threading.Event, began: float) -> None:
+def _ask(
+    request: urllib.request.Request, pause: float, results: RequestResults, stop: threading.Event, began: float
+) -> None:
     while not stop.wait(pause):
         sent = time.monotonic() - began
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
                 answer.read()
-            asked.answered += 1
+            results.answered += 1
         except OSError as error:
-            asked.lost.append(f"{sent:.1f} s: {request.full_url}: {error}")
+            results.lost.append(f"{sent:.1f} s: {request.full_url}: {error}")

@@ -1,5 +1,6 @@
-"""Row 6: a host that says nothing of its memory has the documented default; a limit that is lowered under what is
-placed lets the youngest go. Nobody asks first: there is no webhook here.
+"""Input 6: limits of a host, without a webhook.
+
+A host without a memory limit has the documented default. A limit below the placed models removes the youngest.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ import asyncio
 
 from manyserve.cluster.client import KubeHttp
 from manyserve.plan.capacity import MEMORY_ADVICE
-from tests.contract.stage import HOST, Stage, soon
-from tests.faults import oracle
-from tests.faults.witness import witnessing
+from tests.contract.stage import HOST, Stage
+from tests.faults import expectations
+from tests.faults.history import recording
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 
@@ -29,14 +31,16 @@ def memory_of(stage: Stage, name: str) -> tuple[str | None, str]:
 
 async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibytes(stage: Stage) -> None:
     stage.apply(make.host_object(triton={}), make.model_object("a"), make.model_object("b"))
-    await soon(lambda: stage.kubectl.get("isvc", HOST).get("status", {}).get("memory") == "2Gi/2Gi", "2Gi it is")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("isvc", HOST).get("status", {}).get("memory") == "2Gi/2Gi", "2Gi it is"
+    )
     server = stage.kubectl.get("deployment", f"{HOST}-predictor-default")["spec"]["template"]["spec"]["containers"][0]
     assert server["resources"] == {
         "limits": {"cpu": "1", "memory": "2Gi"},
         "requests": {"cpu": "1", "memory": "2Gi"},
     }
     stage.apply(make.model_object("c", memory="1"))
-    await soon(lambda: memory_of(stage, "c")[0] == "MemoryResourceNotAvailable", "the third waits")
+    await eventually_in_thread(lambda: memory_of(stage, "c")[0] == "MemoryResourceNotAvailable", "the third waits")
     assert memory_of(stage, "c")[1] == (
         f"1 does not fit on {HOST}: 2Gi of 2Gi is used by 2 models (largest: a 1Gi, b 1Gi), 0 free. {MEMORY_ADVICE}"
     )
@@ -45,42 +49,44 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
 async def test_input_06_a_limit_lowered_under_what_is_placed_lets_the_youngest_go_and_says_so(
     stage: Stage, client: KubeHttp
 ) -> None:
-    async with witnessing(client, stage.kubectl.namespace) as witness:
+    async with recording(client, stage.kubectl.namespace) as recorder:
         await lower_and_raise(stage)
-    assert oracle.memory_is_never_above_the_limit(witness.history) == []
+    assert expectations.memory_is_never_above_the_limit(recorder.history) == []
 
 
 async def lower_and_raise(stage: Stage) -> None:
     stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(4)))
-    await soon(lambda: len(stage.placed()) == 4, "all four are placed")
+    await eventually_in_thread(lambda: len(stage.placed()) == 4, "all four are placed")
     before = len(stage.kubelet.configs)
     old = by_age(stage)
 
     stage.apply(make.host_object(memory="1Gi"))
-    await soon(lambda: sorted(old[:2]) == stage.placed(), "the two oldest stay")
+    await eventually_in_thread(lambda: sorted(old[:2]) == stage.placed(), "the two oldest stay")
     assert all(len(placed) <= 2 for placed in stage.kubelet.configs[before:]), "never above the new limit once written"
-    await soon(lambda: memory_of(stage, old[3])[0] == "MemoryResourceNotAvailable", "the youngest is told")
+    await eventually_in_thread(
+        lambda: memory_of(stage, old[3])[0] == "MemoryResourceNotAvailable", "the youngest is told"
+    )
     first, second = sorted(old[:2])
     assert memory_of(stage, old[2])[1] == (
         f"512Mi does not fit on {HOST}: 1Gi of 1Gi is used by 2 models (largest: {first} 512Mi, {second} 512Mi), "
         f"0 free. {MEMORY_ADVICE}"
     )
-    await soon(lambda: stage.ready("tm", old[0]).get("status") == "True", "those that stay answer")
+    await eventually_in_thread(lambda: stage.ready("tm", old[0]).get("status") == "True", "those that stay answer")
 
     stage.apply(make.host_object())
-    await soon(lambda: len(stage.placed()) == 4, "with the room back, all are back")
+    await eventually_in_thread(lambda: len(stage.placed()) == 4, "with the room back, all are back")
 
 
 async def test_input_06_a_limit_below_each_model_lets_all_go_and_the_host_lives(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"), make.model_object("b", memory="1Mi"))
-    await soon(lambda: stage.placed() == ["a", "b"], "both are placed")
+    await eventually_in_thread(lambda: stage.placed() == ["a", "b"], "both are placed")
     stage.apply(make.host_object(memory="512Ki"))
-    await soon(lambda: stage.placed() == [], "both leave")
-    await soon(lambda: memory_of(stage, "b")[0] == "MemoryResourceNotAvailable", "and say why")
+    await eventually_in_thread(lambda: stage.placed() == [], "both leave")
+    await eventually_in_thread(lambda: memory_of(stage, "b")[0] == "MemoryResourceNotAvailable", "and say why")
     assert memory_of(stage, "b")[1] == (
         f"1Mi does not fit on {HOST}: 0 of 512Ki is used by 0 models, 512Ki free. {MEMORY_ADVICE}"
     )
     host = await asyncio.to_thread(stage.kubectl.get, "isvc", HOST)
     assert host["status"]["memory"] == "0/512Ki"
     stage.apply(make.model_object("c", memory="512Ki"))
-    await soon(lambda: stage.placed() == ["c"], "what fits is placed")
+    await eventually_in_thread(lambda: stage.placed() == ["c"], "what fits is placed")

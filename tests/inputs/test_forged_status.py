@@ -1,4 +1,4 @@
-"""Row 25: a status that somebody forged is put right, and decides nothing: what is placed stands in `models.json`.
+"""Input 25: a forged status is corrected, and decides nothing: `models.json` names the placed models.
 
 Only an administrator can forge one: the roles that the chart gives to people have no `/status`.
 """
@@ -11,8 +11,9 @@ import pytest
 
 from manyserve.api import names
 from tests.chart import rendering
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl, Manifest, Refused, condition
 
 READY = [
@@ -29,15 +30,19 @@ async def test_input_25_a_model_that_was_made_to_look_placed_is_not_and_says_aga
     stage: Stage,
 ) -> None:
     stage.apply(make.host_object(), make.model_object("a"), make.model_object("b"))
-    await soon(lambda: stage.placed() == ["a", "b"], "the host is full")
+    await eventually_in_thread(lambda: stage.placed() == ["a", "b"], "the host is full")
     stage.apply(make.model_object("late"))
-    await soon(lambda: stage.ready("tm", "late").get("reason") == "MemoryResourceNotAvailable", "one waits")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "late").get("reason") == "MemoryResourceNotAvailable", "one waits"
+    )
     honest = stage.kubectl.get("tm", "late")["status"]
     written = len(stage.kubelet.configs)
 
     forged = {"conditions": READY, "loaded": "7/7", "replicas": 7, "loadedReplicas": 7, "observedGeneration": 99}
     forge(stage.kubectl, "tm", "late", forged | {"url": "http://evil.example.com/"})
-    await soon(lambda: stage.ready("tm", "late").get("reason") == "MemoryResourceNotAvailable", "it waits again")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "late").get("reason") == "MemoryResourceNotAvailable", "it waits again"
+    )
     right = stage.kubectl.get("tm", "late")["status"]
     assert {key: each for key, each in right.items() if key != "conditions"} == {
         key: each for key, each in honest.items() if key != "conditions"
@@ -48,18 +53,20 @@ async def test_input_25_a_model_that_was_made_to_look_placed_is_not_and_says_aga
 
 async def test_input_25_a_model_that_was_made_to_look_lost_stays_placed_and_ready(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"))
-    await soon(lambda: stage.ready("tm", "a").get("status") == "True", "it answers")
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it answers")
     written = len(stage.kubelet.configs)
     forge(stage.kubectl, "tm", "a", {"conditions": [each | {"status": "False"} for each in READY], "loaded": "0/9"})
-    await soon(lambda: stage.ready("tm", "a").get("status") == "True", "it is told as it is")
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it is told as it is")
     assert stage.kubectl.get("tm", "a")["status"]["loaded"] == "1/1"
     assert (stage.placed(), len(stage.kubelet.configs)) == (["a"], written)
 
 
 async def test_input_25_a_hosts_forged_status_is_put_right_and_changes_no_pod(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"))
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
-    await soon(lambda: stage.kubectl.get("isvc", HOST)["status"].get("models") == "1/1", "with its model")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("isvc", HOST)["status"].get("models") == "1/1", "with its model"
+    )
     honest = stage.kubectl.get("isvc", HOST)["status"]
     pods = stage.kubectl.get("deployment", names.deployment(HOST))["metadata"]["annotations"]
     forged = {
@@ -68,7 +75,7 @@ async def test_input_25_a_hosts_forged_status_is_put_right_and_changes_no_pod(st
         "url": "http://x/",
     }
     forge(stage.kubectl, "isvc", HOST, {"models": "9/9", "memory": "1/1", "components": {"predictor": forged}})
-    await soon(lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "all of it is put right")
+    await eventually_in_thread(lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "all of it is put right")
     assert stage.kubectl.get("deployment", names.deployment(HOST))["metadata"]["annotations"] == pods
 
 

@@ -34,7 +34,7 @@ LATE = 1.0
 
 
 @dataclass
-class Asked:
+class LoadResult:
     """What became of the requests."""
 
     webhook: Webhook
@@ -51,7 +51,7 @@ class Asked:
     async def create(self, session: aiohttp.ClientSession) -> None:
         """Create models, again and again, until cancelled."""
         path = TRAINED_MODEL.path(self.webhook.kubectl.namespace)
-        body = make.model_object() | {"metadata": {"generateName": "asked-"}}
+        body = make.model_object() | {"metadata": {"generateName": "load-"}}
         due = time.monotonic()
         while True:
             async with session.post(path, json=body, params={"dryRun": "All"}) as answer:
@@ -78,17 +78,17 @@ class Asked:
 
 
 @asynccontextmanager
-async def asking(server: Cluster, client: KubeHttp, webhook: Webhook) -> AsyncIterator[Asked]:
+async def user_load(server: Cluster, client: KubeHttp, webhook: Webhook) -> AsyncIterator[LoadResult]:
     """Have users ask for as long as this is entered."""
     access = find_access({"KUBECONFIG": str(server.kubeconfig)})
     headers = {"Authorization": f"Bearer {access.token()}"}
     connector = aiohttp.TCPConnector(limit=ASKERS, ssl=access.tls or True)
     async with aiohttp.ClientSession(access.server, connector=connector, headers=headers) as session:
-        asked = Asked(webhook)
-        tasks = [asyncio.create_task(asked.create(session)) for _ in range(ASKERS)]
-        tasks += [asyncio.create_task(asked.connect(client)) for _ in range(CONNECTORS)]
+        result = LoadResult(webhook)
+        tasks = [asyncio.create_task(result.create(session)) for _ in range(ASKERS)]
+        tasks += [asyncio.create_task(result.connect(client)) for _ in range(CONNECTORS)]
         try:
-            yield asked
+            yield result
         finally:
             ended = [each for each in tasks if each.done()]
             for each in tasks:

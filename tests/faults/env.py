@@ -1,4 +1,4 @@
-"""A namespace with the real operator behind the proxy, a played kubelet, and a witness of all that happens.
+"""A namespace with the real operator behind the proxy, a played kubelet, and a recorder of all that happens.
 
 Every test of a fault goes the same way: all is right; the fault begins; its user changes something meanwhile;
 the fault ends; all is right again within a limit, nothing is written any more, and no law was ever broken.
@@ -19,20 +19,20 @@ from typing import Any
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeHttp, Selection
-from tests.cluster.waiting import until
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import configure
-from tests.faults import impatient, oracle
-from tests.faults.kept import Kept, keeping
+from tests.faults import expectations, short_timeouts
+from tests.faults.history import HistoryRecorder, recording
 from tests.faults.proxy import Proxy, proxying
-from tests.faults.witness import Witness, witnessing
+from tests.faults.restarting import RestartedOperator, restarting
 from tests.support import make
+from tests.support.eventually import NotInTime, eventually
 from tests.support.kubectl import Kubectl
 
 HOST = "triton-mms"
 LONG = os.environ.get("FAULTS") == "long"
-IMPATIENT = ("-m", "tests.faults.impatient", "operator")
-HASTE = {impatient.SILENCE: "6"}
+SHORT_TIMEOUTS = ("-m", "tests.faults.short_timeouts", "operator")
+SHORT_SILENCE = {short_timeouts.SILENCE: "6"}
 """In the short form a silent watch is given up after 6 seconds, not after 75."""
 QUIET = 10.0 if LONG else 4.0
 LIMIT = 120.0
@@ -40,7 +40,7 @@ LIMIT = 120.0
 
 
 @dataclass
-class Scene:
+class FaultEnv:
     """Where a fault happens."""
 
     kubectl: Kubectl
@@ -49,8 +49,8 @@ class Scene:
     kubelet: Kubelet
     agent_port: int
     proxy: Proxy
-    witness: Witness
-    operator: Kept
+    recorder: HistoryRecorder
+    operator: RestartedOperator
     folder: Path
 
     async def apply(self, *manifests: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Scene:
         """Have no host and no model, and nothing of theirs."""
         await self.do("delete", "isvc,tm", "--all")
         ours = ("Deployment", "ConfigMap", "Service", "Ingress", "Pod")
-        await until(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], 60)
+        await eventually(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], limit=60)
 
     async def change(self) -> None:
         """Make room, and change a placed model; add one that waits."""
@@ -82,16 +82,16 @@ class Scene:
     async def right(self, limit: float = LIMIT, *, aside: str | None = None) -> float:
         """Wait until everything is as it should be, one object perhaps aside, and return the seconds."""
         began = time.monotonic()
-        await self._witnessed()
+        await self._recorded()
         try:
-            await until(lambda: self._is_furnished() and not self._wrong(aside), limit)
-        except TimeoutError:
+            await eventually(lambda: self._is_furnished() and not self._wrong(aside), limit=limit)
+        except NotInTime:
             wrong = self._wrong(aside)
             raise AssertionError(f"not right after {limit:g} s: {'; '.join(wrong)}") from None
         return time.monotonic() - began
 
     def _wrong(self, aside: str | None) -> list[str]:
-        found = oracle.what_is_not_right(self.witness.history)
+        found = expectations.what_is_not_right(self.recorder.history)
         return [each for each in found if aside is None or aside not in each.split()]
 
     async def quiet(self, seconds: float = QUIET, limit: float = 60) -> None:
@@ -100,17 +100,17 @@ class Scene:
         end = since + limit
         while (left := since + seconds - time.monotonic()) > 0:
             await asyncio.sleep(left)
-            again = oracle.writes_after(self.witness.history, since)
+            again = expectations.writes_after(self.recorder.history, since)
             if again:
                 assert time.monotonic() < end, f"no quiet {seconds:g} s: {'; '.join(again[-5:])}"
-                since = oracle.written(self.witness.history)[-1].at
+                since = expectations.written(self.recorder.history)[-1].at
 
     async def judge(self) -> None:
         """Fail with every sentence about a broken law."""
         await self.quiet()
-        history = self.witness.history
-        broken = [*oracle.what_is_not_right(history), *oracle.always(history)]
-        broken += oracle.models_outlive_their_host(history, self._deletions())
+        history = self.recorder.history
+        broken = [*expectations.what_is_not_right(history), *expectations.always(history)]
+        broken += expectations.models_outlive_their_host(history, self._deletions())
         assert not broken, "; ".join(broken)
 
     def _deletions(self) -> list[tuple[float, str]]:
@@ -131,12 +131,12 @@ class Scene:
         await self.judge()
         return seconds
 
-    async def _witnessed(self) -> None:
-        """Wait until the witness has seen what users have done so far."""
+    async def _recorded(self) -> None:
+        """Wait until the recorder has seen what users have done so far."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             listing = await self.client.list(kind, Selection(self.kubectl.namespace))
             there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
-            await until(partial(self._knows, kind, there), 30)
+            await eventually(partial(self._knows, kind, there), limit=30)
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
         world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)
@@ -145,12 +145,12 @@ class Scene:
         return not gone and all(seen.get(name, 0) >= version for name, version in there.items())
 
     def _world(self) -> dict[tuple[str, str], dict[str, Any]]:
-        return oracle.latest(self.witness.history)
+        return expectations.latest(self.recorder.history)
 
     def _is_furnished(self) -> bool:
         return ("InferenceService", HOST) in self._world()
 
-    def another(self, name: str) -> Kept:
+    def another(self, name: str) -> RestartedOperator:
         """Return a further operator that comes by the proxy under a name of its own."""
         return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name)
 
@@ -164,28 +164,32 @@ def operator(
     *,
     settings: dict[str, str] | None = None,
     token: str | None = None,
-    hasty: bool = not LONG,
-) -> Kept:
+    short_silence: bool = not LONG,
+) -> RestartedOperator:
     """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet.
 
     With a token it comes as somebody else than the administrator.
     """
-    words = IMPATIENT if hasty else ()
-    found = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"} | HASTE | (settings or {})
-    return Kept(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
+    words = SHORT_TIMEOUTS if short_silence else ()
+    found = (
+        {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
+        | SHORT_SILENCE
+        | (settings or {})
+    )
+    return RestartedOperator(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
 
 
 @asynccontextmanager
 async def playing(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, hasty: bool = not LONG
-) -> AsyncIterator[Scene]:
-    """Set the scene; the operator is ready when this yields."""
+    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, short_silence: bool = not LONG
+) -> AsyncIterator[FaultEnv]:
+    """Yield an env; the operator is ready when this yields."""
     await asyncio.to_thread(configure, kubectl)
     async with (
-        witnessing(client, kubectl.namespace) as witness,
+        recording(client, kubectl.namespace) as recorder,
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         proxying(api_server.kubeconfig) as proxy,
-        keeping(operator(proxy, kubectl.namespace, port, folder, "operator", hasty=hasty)) as kept,
+        restarting(operator(proxy, kubectl.namespace, port, folder, "operator", short_silence=short_silence)) as kept,
     ):
         await kept.ready()
-        yield Scene(kubectl, client, api_server, one, port, proxy, witness, kept, folder)
+        yield FaultEnv(kubectl, client, api_server, one, port, proxy, recorder, kept, folder)

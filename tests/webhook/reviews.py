@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.review import Outcome, review
 from manyserve.webhook.view import Cache
+from tests.support.clock import FakeClock
 from tests.support.make import Manifest, config
 
 
-class Clock:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def cache_of(*objects: Manifest, clock: Clock | None = None, **configuration: Any) -> Cache:
+def cache_of(*objects: Manifest, clock: FakeClock | None = None, **configuration: Any) -> Cache:
     """Return a cache that has been told of these objects."""
-    cache = Cache(Reservations(clock or Clock()), config(**configuration))
+    cache = Cache(Reservations(clock or FakeClock()), config(**configuration))
     for each in objects:
         changed(cache, each)
     return cache
@@ -84,10 +73,3 @@ def waiting(model: Manifest) -> Manifest:
 def leaving(thing: Manifest) -> Manifest:
     """Return the object as it is while it is being deleted."""
     return thing | {"metadata": thing["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  what is waited for is another program's doing
-            await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Row 26: what people do by hand to what we made is put right or left alone, as docs/operations.md says in its table
+"""Input 26: changes by hand to child objects are undone or left alone, as docs/operations.md says in its table
 "What you change by hand"; each test here is a line there.
 """
 
@@ -12,8 +12,9 @@ from typing import Any
 
 from manyserve.api import names
 from manyserve.api.modelconfig import pack
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 CONFIG = names.model_config(HOST)
@@ -23,8 +24,8 @@ GHOST = {"modelName": "ghost", "modelSpec": {"storageUri": "gs://x/y", "framewor
 
 async def with_two_models(stage: Stage, **predictor: Any) -> None:
     stage.apply(make.host_object(**predictor), make.model_object("a"), make.model_object("b", memory="512Mi"))
-    await soon(lambda: stage.placed() == ["a", "b"], "both are placed")
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.placed() == ["a", "b"], "both are placed")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
 
 
 def edit(stage: Stage, kind: str, name: str, **fields: object) -> None:
@@ -47,9 +48,11 @@ async def test_input_26_a_models_json_that_was_edited_is_written_as_it_was(stage
     )
     for each in edits:
         edit(stage, "configmap", CONFIG, **each)
-        await soon(lambda: text(stage) == right, f"it is as it was, after {each}")
-        await soon(lambda: "binaryData" not in stage.kubectl.get("configmap", CONFIG), "and not there twice")
-    await soon(lambda: stage.ready("tm", "a").get("status") == "True", "its models answer")
+        await eventually_in_thread(lambda: text(stage) == right, f"it is as it was, after {each}")
+        await eventually_in_thread(
+            lambda: "binaryData" not in stage.kubectl.get("configmap", CONFIG), "and not there twice"
+        )
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "its models answer")
 
 
 async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_back(stage: Stage) -> None:
@@ -65,10 +68,10 @@ async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_bac
         return [each["uid"] for each in owners] == [uid]
 
     for each in children:
-        await soon(partial(is_the_hosts, *each), f"{each} is the host's again")
+        await eventually_in_thread(partial(is_the_hosts, *each), f"{each} is the host's again")
     assert len(stage.kubelet.configs) == written, "models.json says what it said"
     stage.apply(make.model_object("c", memory="256Mi"))
-    await soon(lambda: stage.placed() == ["a", "b", "c"], "and the next model comes into it")
+    await eventually_in_thread(lambda: stage.placed() == ["a", "b", "c"], "and the next model comes into it")
 
 
 async def test_input_26_replicas_set_by_hand_are_put_back_where_the_number_is_the_hosts(stage: Stage) -> None:
@@ -80,22 +83,26 @@ async def test_input_26_replicas_set_by_hand_are_put_back_where_the_number_is_th
         found = stage.kubectl.get("deployment", DEPLOYMENT)
         return bool(found["metadata"]["generation"] >= generation + 2 and found["spec"]["replicas"] == 1)
 
-    await soon(put_back, "one replica is asked for again")
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "and the host answers")
+    await eventually_in_thread(put_back, "one replica is asked for again")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "and the host answers")
 
 
 async def test_input_26_an_autoscaled_host_at_zero_replicas_is_left_there_and_says_so(stage: Stage) -> None:
     await with_two_models(stage, minReplicas=1, maxReplicas=3)
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=0")
-    await soon(lambda: stage.ready("isvc", HOST).get("reason") == "ScaledToZero", "the host does not answer")
+    await eventually_in_thread(
+        lambda: stage.ready("isvc", HOST).get("reason") == "ScaledToZero", "the host does not answer"
+    )
     found = stage.ready("isvc", HOST)
     assert found["message"] == "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
     assert found["status"] == "False"
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["replicas"] == 0
-    await soon(lambda: stage.ready("tm", "a").get("reason") == "InferenceServiceNotReady", "its models say so")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "a").get("reason") == "InferenceServiceNotReady", "its models say so"
+    )
     assert stage.placed() == ["a", "b"], "they keep their places"
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=1")
-    await soon(lambda: stage.ready("tm", "a").get("status") == "True", "by hand it comes back")
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "by hand it comes back")
 
 
 async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_nothing_is_rolled_out(
@@ -108,7 +115,7 @@ async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_
     def said() -> str:
         return str(condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("reason"))
 
-    await soon(lambda: said() == "DeploymentPaused", "it is said")
+    await eventually_in_thread(lambda: said() == "DeploymentPaused", "it is said")
     found = condition(stage.kubectl.get("isvc", HOST), "PredictorReady")
     assert found["status"] == "True", "the pods that there are answer"
     assert (
@@ -117,4 +124,4 @@ async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_
     await asyncio.to_thread(stage.operator._known.touch_all)
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["paused"] is True
     stage.kubectl("rollout", "resume", "deployment", DEPLOYMENT)
-    await soon(lambda: said() == "None", "and gone when it is resumed")
+    await eventually_in_thread(lambda: said() == "None", "and gone when it is resumed")

@@ -1,4 +1,4 @@
-"""Row 31: wrong settings of the operator, the webhook and the agent, each as a program of its own.
+"""Input 31: wrong settings of the operator, the webhook and the agent, each as a program of its own.
 
 Whatever is wrong, it ends at once, with exit code 2 and one line that says what and where; never with a traceback.
 """

@@ -1,4 +1,4 @@
-"""Row 18: whatever a model names as its host, it waits with the reason, is refused, or moves over whole."""
+"""Input 18: a model whose host is absent, wrong, leaving or another one waits with the reason, is refused, or moves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import pytest
 
 from manyserve.api import names
-from tests.contract.stage import HOST, Stage, soon
+from tests.contract.stage import HOST, Stage
 from tests.support import make
+from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Refused, condition
 from tests.support.webhook import Webhook
 
@@ -32,7 +33,7 @@ def placed_on(stage: Stage, host: str) -> list[str]:
 
 async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Stage) -> None:
     stage.apply(make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10"), "the model has a status")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10"), "the model has a status")
     found = stage.ready("tm", "cifar10")
     assert (found["status"], found["reason"]) == ("False", "InferenceServiceNotFound")
     assert found["message"] == (
@@ -40,7 +41,9 @@ async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Sta
     )
     assert placed_by(stage, "cifar10") is None, "it is deleted with no host"
     stage.apply(make.host_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the host comes, and it answers")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the host comes, and it answers"
+    )
     assert placed_by(stage, "cifar10") == HOST
 
 
@@ -54,15 +57,17 @@ def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(asked: 
 
 async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_nothing(stage: Stage) -> None:
     stage.apply(make.host_object())
-    await soon(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
+    await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
     stage.kubectl("delete", "isvc", HOST, "--wait=false")
     stage.apply(make.model_object())
-    await soon(lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "it is said")
+    await eventually_in_thread(lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "it is said")
     assert stage.ready("tm", "cifar10")["message"] == f"waiting for InferenceService {HOST}, which is being deleted"
     assert stage.placed() == []
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
-    await soon(lambda: "does not exist" in stage.ready("tm", "cifar10").get("message", ""), "then it is gone", 40)
+    await eventually_in_thread(
+        lambda: "does not exist" in stage.ready("tm", "cifar10").get("message", ""), "then it is gone", 40
+    )
     assert stage.kubectl.exists("tm", "cifar10"), "a model that the host never had does not go with it"
 
 
@@ -71,7 +76,7 @@ async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_settin
     patch = json.dumps({"data": {"predictors": json.dumps(off)}})
     stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", patch)
     stage.apply(make.host_object(), make.model_object())
-    await soon(lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the reason")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("reason") == "IsNotMMSPredictor", "the reason")
     assert stage.ready("tm", "cifar10")["message"] == (
         "multi-model serving is off for triton: predictors.triton.multiModelServer in inferenceservice-config"
     )
@@ -80,16 +85,20 @@ async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_settin
 
 async def test_input_18_a_model_that_names_another_host_leaves_the_one_and_joins_the_other(stage: Stage) -> None:
     stage.apply(make.host_object(), make.host_object(OTHER), make.model_object(), make.model_object("stays"))
-    await soon(lambda: stage.ready("tm", "cifar10").get("status") == "True", "it answers on the first host")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "cifar10").get("status") == "True", "it answers on the first host"
+    )
     assert placed_by(stage, "cifar10") == HOST
 
     stage.apply(make.model_object(host=OTHER))
-    await soon(lambda: placed_on(stage, OTHER) == ["cifar10"], "it is placed on the other")
-    await soon(lambda: stage.placed() == ["stays"], "and leaves the first")
-    await soon(lambda: placed_by(stage, "cifar10") == OTHER, "its status names the other host")
+    await eventually_in_thread(lambda: placed_on(stage, OTHER) == ["cifar10"], "it is placed on the other")
+    await eventually_in_thread(lambda: stage.placed() == ["stays"], "and leaves the first")
+    await eventually_in_thread(lambda: placed_by(stage, "cifar10") == OTHER, "its status names the other host")
     found = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
     assert found["message"].startswith(f"{OTHER} is not ready: "), "what is told is of the other host"
 
     stage.kubectl("delete", "isvc", HOST)
-    await soon(lambda: not stage.kubectl.exists("tm", "stays"), "the first takes what is its own along", 60)
+    await eventually_in_thread(
+        lambda: not stage.kubectl.exists("tm", "stays"), "the first takes what is its own along", 60
+    )
     assert stage.kubectl.exists("tm", "cifar10"), "and nothing else"

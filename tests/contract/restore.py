@@ -1,0 +1,100 @@
+"""Environment of the tests of restores and deletions: a user's namespace, and an operator configured in another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import yaml
+
+from localcluster.paths import Cluster
+from manyserve.api import names
+from manyserve.cluster.access import find_access
+from manyserve.cluster.client import KubeHttp
+from manyserve.operator.operator import Operator
+from tests.contract.kubelet import kubelet
+from tests.contract.stage import HOST, configure, running
+from tests.support import make
+from tests.support.control_plane import new_namespace
+from tests.support.eventually import eventually_in_thread
+from tests.support.figures import LONG, Figures
+from tests.support.kubectl import Kubectl, condition
+
+MODELS = ("a", "b", "c", *(f"m-{number:02}" for number in range(27 if LONG else 0)))
+GROUP = names.GROUP
+
+
+@dataclass
+class RestoreEnv:
+    """A user's namespace, and an operator that is configured in another one."""
+
+    kubectl: Kubectl
+    client: KubeHttp
+    agent_port: int
+    configured_in: str
+
+    def operator(self, namespace: str | None = None) -> AbstractAsyncContextManager[Operator]:
+        """Run the operator for the user's namespace, or for another one."""
+        watched = namespace or self.kubectl.namespace
+        return running(self.client, watched, self.agent_port, configured_in=self.configured_in)
+
+    async def do(self, *words: str, text: str | None = None) -> str:
+        """Run kubectl beside the operator."""
+        return await asyncio.to_thread(self.kubectl, *words, text=text)
+
+    async def set_up(self, *models: str) -> None:
+        """Have a host with models that are served."""
+        models = models or MODELS
+        text = [make.host_object(memory="64Gi"), *(make.model_object(each, memory="1Mi") for each in models)]
+        await self.do("apply", "-f", "-", text=yaml.safe_dump_all(map(self.kubectl.here, text)))
+        await self.served(*models)
+
+    async def served(self, *models: str) -> None:
+        """Wait until these models, and no others, are Ready."""
+        await eventually_in_thread(lambda: self.ready() == sorted(models), f"{len(models)} models are served", 60)
+
+    def ready(self) -> list[str]:
+        """Return the models that are Ready."""
+        found = self.kubectl.list("tm")
+        return sorted(each["metadata"]["name"] for each in found if condition(each).get("status") == "True")
+
+    def models(self) -> list[str]:
+        """Return the models that there are."""
+        return sorted(each["metadata"]["name"] for each in self.kubectl.list("tm"))
+
+    async def wipe(self) -> None:
+        """Delete the namespace, and make it again."""
+        await self.do("delete", "namespace", self.kubectl.namespace)
+        await self.do("create", "namespace", self.kubectl.namespace)
+
+
+@asynccontextmanager
+async def restore_env_on(server: Cluster) -> AsyncIterator[RestoreEnv]:
+    """Have a user's namespace on an API server; no operator runs yet."""
+    access = find_access({"KUBECONFIG": str(server.kubeconfig)})
+    with new_namespace(server) as config, new_namespace(server) as users:
+        await asyncio.to_thread(configure, config)
+        async with KubeHttp(access) as client, kubelet(client, users.namespace, HOST) as (_, port):
+            yield RestoreEnv(users, client, port, config.namespace)
+
+
+def take_served(figures: Figures, env: RestoreEnv, what: str) -> None:
+    """Record the models that are served after a restore."""
+    figures.take(f"models of {len(MODELS)} served after: {what}", len(env.ready()), "", exactly=len(MODELS))
+
+
+async def place(env: RestoreEnv, *hosts: str) -> None:
+    """Have hosts with a model each, of the same name, that is placed; one more of each waits for memory."""
+    things = [make.host_object(each) for each in hosts]
+    things += [make.model_object(each, host=each) for each in hosts]
+    things += [make.model_object(f"{each}-waits", host=each, memory="99Gi") for each in hosts]
+    await env.do("apply", "-f", "-", text=yaml.safe_dump_all(map(env.kubectl.here, things)))
+    await eventually_in_thread(lambda: placed(env) == sorted(hosts), "one model of each is placed")
+    await eventually_in_thread(lambda: all("status" in each for each in env.kubectl.list("tm")), "the others wait")
+
+
+def placed(env: RestoreEnv) -> list[str]:
+    """Return the models whose status names the host that placed them."""
+    return sorted(each["metadata"]["name"] for each in env.kubectl.list("tm") if "placedBy" in each.get("status", {}))

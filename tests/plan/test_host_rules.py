@@ -1,0 +1,138 @@
+"""The rules for a host, in both forms: name, predictor, replicas, unknown and unsupported fields, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manyserve.api.unsupported import UNSUPPORTED, Unsupported
+from manyserve.plan.validation import parse_service, service_problems
+from tests.plan.paths import here, host_with, sentences
+from tests.support.make import host_object, server_path
+
+both_forms = pytest.mark.usefixtures("both_forms")
+
+
+@both_forms
+def test_a_host_name_leaves_room_for_its_children() -> None:
+    assert service_problems(host_with("metadata.name", "a" * 45)) == []
+    (problem,) = service_problems(host_with("metadata.name", "a" * 46))
+    assert problem.message.endswith("of at most 45 characters, so that the names of its children fit into 63")
+
+
+@both_forms
+def test_exactly_one_predictor_is_given() -> None:
+    none = service_problems({"metadata": {"name": "h"}, "spec": {"predictor": {}}})
+    assert none[0].message.startswith("none is given; exactly one predictor must be given, one of: triton")
+    first = server_path().rpartition(".")[2]
+    for second in ("sklearn", "tensorflow", "huggingface"):
+        two = service_problems(host_with(f"spec.predictor.{second}", {}))
+        given = sorted((first, second), key=("triton", "sklearn", "model", "tensorflow", "huggingface").index)
+        assert sentences(two)[0].startswith(f"spec.predictor: 2 are given: {', '.join(given)}; exactly one")
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("spec.transformer", {}, "spec.transformer is not supported yet"),
+        ("spec.predictor.canaryTrafficPercent", 10, "canaryTrafficPercent is not supported yet"),
+        ("spec.predictor.containerConcurrency", 1, "containerConcurrency is not supported yet"),
+        ("spec.predictor.batcher", {}, "batcher is not supported yet"),
+    ],
+)
+def test_what_is_not_done_yet_is_refused_and_never_ignored(path: str, value: Any, sentence: str) -> None:
+    assert sentences(service_problems(host_with(path, value))) == [f"{path}: {sentence}"]
+
+
+@both_forms
+def test_the_most_replicas_are_not_fewer_than_the_fewest() -> None:
+    found = service_problems(host_object(minReplicas=3, maxReplicas=2))
+    assert sentences(found) == [
+        "spec.predictor.maxReplicas: maxReplicas is 2, minReplicas 3; "
+        "maxReplicas must not be below minReplicas (which is 1 when unset)"
+    ]
+
+
+NUMBER = "is not allowed; it must be from"
+
+
+TEXT = "a text of"
+
+
+FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
+    "fewest replicas": ("spec.predictor.minReplicas", 0, f"0 {NUMBER} 1 to 1000"),
+    "most replicas": ("spec.predictor.maxReplicas", 1001, f"1001 {NUMBER} 1 to 1000"),
+    "target": ("spec.predictor.scaleTarget", 0, f"0 {NUMBER} 1 to 100000"),
+    "metric": ("spec.predictor.scaleMetric", "concurrency", "'concurrency' is not supported; it must be cpu or memory"),
+    "grace": ("spec.predictor.terminationGracePeriodSeconds", -1, f"-1 {NUMBER} 0 to 86400"),
+    "protocol": ("spec.predictor.SERVER.protocolVersion", "v1", "'v1' is not supported; it must be v2"),
+    "grpc": ("spec.predictor.SERVER.protocolVersion", "grpc-v2", "'grpc-v2' is not supported; it must be v2"),
+    "image": (
+        "spec.predictor.SERVER.image",
+        "i" * 1025,
+        f"{TEXT} 1025 characters is not allowed; it must have at most",
+    ),
+    "tag": ("spec.predictor.SERVER.runtimeVersion", "t" * 129, f"{TEXT} 129 characters is not allowed"),
+    "argument": ("spec.predictor.SERVER.args", ["a" * 4097], f"{TEXT} 4097 characters is not allowed"),
+    "arguments": ("spec.predictor.SERVER.args", ["a"] * 257, "a list of 257 items is not allowed"),
+    "account": ("spec.predictor.serviceAccountName", "a" * 254, f"{TEXT} 254 characters is not allowed"),
+    "volumes": (
+        "spec.predictor.volumes",
+        [{}] * 129,
+        "a list of 129 items is not allowed; it must have at most 128 items",
+    ),
+    "limits": (
+        "spec.predictor.SERVER.resources.limits",
+        {f"example.com/{each}": 1 for each in range(65)},
+        "a list of 65 items is not allowed; it must have at most 64 items",
+    ),
+    "token": ("spec.predictor.automountServiceAccountToken", True, "true is not supported; it must be false"),
+}
+
+
+@both_forms
+@pytest.mark.parametrize(("path", "value", "sentence"), FORMER_BOUNDS.values(), ids=FORMER_BOUNDS)
+def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
+    path: str, value: Any, sentence: str
+) -> None:
+    raw = host_with(path, value)
+    assert parse_service(raw).metadata.name, "it parses"
+    found = [each for each in service_problems(raw) if each.path.startswith(here(path))]
+    assert [each.message.startswith(sentence) for each in found] == [True], found
+
+
+@both_forms
+@pytest.mark.parametrize(
+    "path",
+    [
+        "spec.foo",
+        "spec.predictor.foo",
+        "spec.predictor.SERVER.foo",
+        "spec.predictor.SERVER.resources.limit",
+        "spec.predictor.SERVER.storageURI",
+    ],
+)
+def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
+    found = sentences(service_problems(host_with(path, {"a": 1})))
+    assert found == [
+        f"{here(path)}: is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
+    ]
+
+
+@both_forms
+def test_an_unknown_field_of_a_list_is_refused_with_its_place_and_opaque_parts_are_not_searched() -> None:
+    env = [{"name": "A", "value": "b"}, {"name": "B", "val": "b"}]
+    (problem,) = service_problems(host_with("spec.predictor.SERVER.env", env))
+    assert problem.path == here("spec.predictor.SERVER.env[1].val")
+    assert service_problems(host_with("spec.predictor.volumes", [{"name": "a", "future": {}}])) == []
+
+
+@both_forms
+@pytest.mark.parametrize("each", UNSUPPORTED, ids=lambda each: f"{each.level}.{each.name}")
+def test_a_field_of_kserve_that_is_not_supported_yet_says_so(each: Unsupported) -> None:
+    parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[each.level]
+    found = sentences(service_problems(host_with(f"{parent}.{each.name}", {})))
+    name = f"spec.{each.name}" if each.level == "spec" else each.name
+    assert f"{here(parent)}.{each.name}: {name} is not supported yet" in found
