@@ -60,7 +60,7 @@ def render(path: Path) -> str:
 
 
 def as_document(todo: Plan, observed: Observed, *, whole_manifests: bool) -> Document:
-    """Return what of a plan matters to a reader; empty parts are left out."""
+    """Return the parts of a plan that matter to a reader; empty ones are left out."""
     parts: dict[str, Callable[[], Any]] = {
         "apply": lambda: [_apply(each, observed, whole_manifest=whole_manifests) for each in todo.applies],
         "delete": lambda: [

@@ -74,7 +74,7 @@ class Scenario:
             self._apply(document)
 
     def _apply(self, document: Manifest) -> None:
-        """Store an object as `kubectl apply` would: what is left out stays as it is, or takes its default."""
+        """Store an object as `kubectl apply` would: a field left out keeps its value, or takes its default."""
         name = Child(document["kind"], document["metadata"]["name"])
         if is_serving_config(document):
             self._configure(document)
@@ -124,7 +124,7 @@ class Scenario:
         return observed
 
     def _become(self, observed: Observed) -> None:
-        """Store what a fake cluster made of the snapshot."""
+        """Store the objects as the fake cluster left them."""
         self._known.reports |= observed.agents
         for child, manifest in observed.children.items():
             self._store(child, manifest)
