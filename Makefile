@@ -3,13 +3,15 @@
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
+# make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
+# make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit contract faults faults-short stores servers walkthrough unmanaged lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged lint format clean cluster cluster-down tools generate bench bench-short agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -18,7 +20,7 @@ BIN := .venv/bin
 LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
 
 help: ## say what there is
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '/^[^#]/q; s/^# //p' Makefile
 
 .venv/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
 	@echo "==> installing the Python packages into .venv"
@@ -38,7 +40,15 @@ help: ## say what there is
 demo: .venv/.installed
 	@CLUSTER=$(CLUSTER) PORT=$(PORT) deploy/demo.sh
 
+run: .venv/.installed ## operator and webhook against the cluster of KUBECONFIG, until Ctrl-C
+	@exec env PYTHONPATH=src $(BIN)/python -m scripts.run
+
+ifdef T
+test: .venv/.installed
+	@PORT=$(PORT) PYTHONPATH=src:deploy/local $(BIN)/python -m scripts.run_tests $(T)
+else
 test: lint unit contract faults-short bench-short stores servers walkthrough
+endif
 
 lint: .venv/.installed
 	@echo "==> lint"
@@ -106,6 +116,9 @@ generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agen
 	@$(BIN)/manyserve crds --group serving.kserve.io --dir crds
 	@$(BIN)/manyserve crds --group serving.manyserve.io --dir crds/serving.manyserve.io
 	@$(BIN)/python webhooks/render.py
+
+golden: .venv/.installed ## the expected plans of tests/data/plan, from the inputs beside them; review the diff
+	@PYTHONPATH=src:deploy/local $(BIN)/python -m tests.plan.golden
 
 bench: tools ## what operator and webhook take for up to 10,000 models, into reports/ and docs/benchmarks.md
 	@echo "==> what operator and webhook take, beside the floor; half an hour"

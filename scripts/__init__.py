@@ -1,0 +1,1 @@
+"""Programs for developers; the Makefile and `.pre-commit-config.yaml` call them."""

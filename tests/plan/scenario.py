@@ -1,0 +1,163 @@
+"""Read a scenario: YAML documents in, the snapshot of one host out. tests/data/plan/README.md explains the format.
+
+The documents pass through the functions that serve the informers: `Known` takes them in, `observe` makes the snapshot.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from manyserve.api import modelconfig, names, servingconfig
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.modelconfig import Entry
+from manyserve.api.names import Key
+from manyserve.cluster.departures import Departures
+from manyserve.cluster.known import Known
+from manyserve.cluster.observe import observe
+from manyserve.plan.model_config import text_of
+from manyserve.plan.observed import Child, Observed
+from manyserve.plan.plan import plan
+from manyserve.plan.take_over import is_foreign
+from tests.plan.scenario_objects import CHILDREN, Manifest, defaults, flattened, host_name, is_serving_config
+from tests.support import make, world
+
+DATA = Path(__file__).parents[1] / "data" / "plan"
+NOW = "2026-01-01T01:00:00Z"
+"""The time of the plan when the header has none: one hour after everything was created."""
+
+
+class Scenario:
+    """The documents of one input."""
+
+    def __init__(self, documents: Iterable[Manifest]) -> None:
+        self._documents = list(flattened(documents))
+        header = next((each for each in self._documents if each["kind"] == "Scenario"), {})
+        self.now = datetime.fromisoformat(header.get("now", NOW))
+        self.whole_manifests: bool = header.get("wholeManifests", False)
+        self._gone_for: float = header.get("hostGoneForSeconds", 0.0)
+        self._seconds = 0.0
+        self._host = Key("default", host_name(self._documents))
+        self._objects: dict[Child, Manifest] = {}
+        self._version = 0
+        self._known = Known(lambda _key: None)
+        self._known.departures = Departures(lambda: self._seconds)
+        self._known.accounts.stored(None, {"metadata": {"name": "default", "namespace": "default"}})
+
+    def observed(self) -> Observed | None:
+        """Return the snapshot, or None when the operator leaves the host as it is."""
+        start = itertools.takewhile(lambda document: document["kind"] != "Settled", self._documents)
+        if not any(map(is_serving_config, start)):
+            self._take(yaml.safe_load((DATA / "inferenceservice-config.yaml").read_text()))
+        for document in self._documents:
+            self._take(document)
+        observe(self._known, self._host)  # begins the grace period of a host that is gone
+        self._seconds = self._gone_for
+        return observe(self._known, self._host)
+
+    def _take(self, document: Manifest) -> None:
+        kind = document["kind"]
+        if kind == "Settled":
+            self._settle()
+        elif kind == "Planned":
+            self._carry_out()
+        elif kind == "Deleted":
+            for name in document["objects"]:
+                self._store(Child(*name.split("/")), None)
+        elif kind == "AgentReport":
+            self._report(document)
+        elif kind != "Scenario":
+            self._apply(document)
+
+    def _apply(self, document: Manifest) -> None:
+        """Store an object as `kubectl apply` would: a field left out keeps its value, or takes its default."""
+        name = Child(document["kind"], document["metadata"]["name"])
+        if is_serving_config(document):
+            self._configure(document)
+            return
+        before = self._objects.get(name)
+        after = world.merge(before or defaults(document, self._host.name), document)
+        if before is not None and before.get("spec") != after.get("spec"):
+            after["metadata"]["generation"] += 1
+        self._store(name, after)
+
+    def _configure(self, document: Manifest) -> None:
+        try:
+            self._known.config = servingconfig.parse(document["data"])
+        except servingconfig.ConfigError:
+            return  # the last good one holds, as in the operator
+
+    def _store(self, name: Child, after: Manifest | None) -> None:
+        """Hand a change to the function that serves the informer of its kind; None: the object was deleted."""
+        before = self._objects.pop(name, None)
+        if after is not None:
+            self._version += 1
+            after["metadata"]["resourceVersion"] = str(self._version)
+            self._objects[name] = after
+        if after is not None and name.kind in CHILDREN and is_foreign(after):
+            self._known.foreign[self._host] = self._known.foreign.get(self._host, frozenset()) | {name}
+            return  # the operator watches objects with its own label only, and meets this one when it applies
+        stored = {"InferenceService": self._known.host_stored, "TrainedModel": self._known.model_stored}
+        stored["Pod"] = self._known.pod_stored
+        stored.get(name.kind, self._known.child_stored)(before, after)
+
+    def _settle(self) -> None:
+        """Have the operator, the kubelet and the agents do their part for everything before."""
+        if not any(name.kind == "Pod" for name in self._objects):
+            for number in range(self._replicas()):
+                self._apply({"kind": "Pod", "metadata": {"name": f"pod-{number + 1}"}})
+        self._become(world.settle(self._snapshot()))
+
+    def _carry_out(self) -> None:
+        """Have the operator carry out its plan; no kubelet and no agent has acted on it yet."""
+        observed = self._snapshot()
+        self._become(world.carry_out(observed, plan(observed, make.NOW)))
+
+    def _snapshot(self) -> Observed:
+        observed = observe(self._known, self._host)
+        if observed is None:
+            raise ValueError("Settled and Planned need a usable configuration")
+        return observed
+
+    def _become(self, observed: Observed) -> None:
+        """Store the objects as the fake cluster left them."""
+        self._known.reports |= observed.agents
+        for child, manifest in observed.children.items():
+            self._store(child, manifest)
+        if observed.service is not None:
+            self._store(Child("InferenceService", self._host.name), observed.service.to_wire())
+        for model in observed.models:
+            self._store(Child("TrainedModel", model.metadata.name), model.to_wire())
+
+    def _replicas(self) -> int:
+        host = self._known.hosts.get(self._host)
+        return max(1, (host.spec.predictor.min_replicas if host else None) or 1)
+
+    def _report(self, document: Manifest) -> None:
+        """Change the report of an agent: by default it is about the `models.json` that stands, in this version."""
+        uid = self._objects[Child("Pod", document["pod"])]["metadata"]["uid"]
+        before = self._known.reports.get(uid, AgentReport(instance="a", revision=1, server_ready=True, settled=True))
+        manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name)))
+        text = (text_of(manifest) if manifest else None) or ""
+        given = document if "configError" in document else {"config": modelconfig.content_hash(text)} | document
+        report = world.merge(before.to_wire(), given)
+        for entry in _entries(text):
+            if entry.model_name in document.get("models", {}):
+                report["models"][entry.model_name]["digest"] = entry.digest
+        self._known.reports[uid] = AgentReport.from_wire(report)
+
+
+def read(path: Path) -> Scenario:
+    """Return the scenario of an input file."""
+    return Scenario(yaml.safe_load_all(path.read_text()))
+
+
+def _entries(text: str) -> tuple[Entry, ...]:
+    try:
+        return modelconfig.parse(text) if text else ()
+    except ValueError:
+        return ()
