@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+CODES = re.compile(r"CODE(,\s+(and\s+|or\s+)?CODE)+")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)", re.DOTALL)
 TAG = re.compile(r"<(https?:)?/?[a-z][^>\n]*>|<!--.*?-->", re.DOTALL)
 END = re.compile(r"[.?!:;][\"')\]*_]*(?=\s|$)")
@@ -49,8 +50,9 @@ def sentences(block: Block) -> Iterator[Sentence]:
 
 
 def _plain(text: str) -> str:
-    """Replace inline code by one word, and links by their text. The number of lines stays."""
+    """Replace inline code, or a list of it, by one word, and links by their text. The number of lines stays."""
     text = CODE.sub(lambda match: "CODE" + "\n" * match[0].count("\n"), text)
+    text = CODES.sub(lambda match: "CODE" + "\n" * match[0].count("\n"), text)
     text = LINK.sub(lambda match: match[1] + "\n" * match[0][len(match[1]) :].count("\n"), text)
     text = re.sub(r"<br/?>", ". ", text)
     return TAG.sub(lambda match: "\n" * match[0].count("\n"), text)
