@@ -1,8 +1,8 @@
 """Write the generated files: `python webhooks/render.py`, from the repository's root.
 
-`manyserve.api` is the source of the chart's CRDs and of the schema of the agent's /status. The chart is the source of the
-YAML in this folder, so that a reader can see and apply all of it without Helm. The samples for the first API group are the
-source of those for the second. Tests compare the bytes.
+`manyserve.api` is the source of the chart's CRDs and of the schema of the agent's /status. The chart is the source of
+the YAML in this folder, so that a reader can see and apply all of it without Helm. The samples for the first API
+group are the source of those for the second. Tests compare the bytes.
 """
 
 from __future__ import annotations

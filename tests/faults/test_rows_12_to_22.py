@@ -99,7 +99,7 @@ async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(scene: Scene, figur
     room = 20
     await scene.apply(make.host_object(memory=f"{100 * room}Mi"))
     await scene.right()
-    async with faults.crowd(scene):
+    async with faults.many_creates(scene):
         pass
     figures.take("18 four times as many models as fit, at once: seconds until all is right", await scene.right(), "s")
     for _ in range(3):
