@@ -101,6 +101,11 @@ def test_checker_skips_code_and_exempt_parts() -> None:
     assert blocks[-1].line == 12
 
 
+def test_checker_keeps_a_number_at_the_end_of_a_sentence() -> None:
+    (block,) = markdown(["* Port", "  is 9081. It is open."])
+    assert [each.text for each in sentences(block)] == ["Port is 9081.", "It is open."]
+
+
 def test_checker_reads_docstrings_comments_messages_and_names(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text('"""Doc."""\n# One\n# two.\nname = f"a message of {name} words"\nother = "a key"  # Three.\n')

@@ -11,7 +11,7 @@ CODES = re.compile(r"CODE(,\s+(and\s+|or\s+)?CODE)+")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)", re.DOTALL)
 TAG = re.compile(r"<(https?:)?/?[a-z][^>\n]*>|<!--.*?-->", re.DOTALL)
 END = re.compile(r"[.?!:;][\"')\]*_]*(?=\s|$)")
-ITEM = re.compile(r"\s*([*+-]|\d+\.)\s+")
+ITEM = re.compile(r"^\s*([*+-]|\d{1,2}\.)\s+")
 OFF, ON = "<!-- english: off -->", "<!-- english: on -->"
 
 
