@@ -7,11 +7,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+from tests.support.english.text import OFF
 from tests.support.figures import REPORTS
 
 from bench.agent.figures import Figure, missed
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+VALUES = ROOT / "deploy" / "chart" / "values.yaml"
 COLUMNS = {
     "time": ("time", "ready, from the program's start"),
     "beside the floor": ("time beside the floor",),
@@ -35,26 +39,39 @@ TOP = """# Benchmarks
 
 GENERATED from the figures of `make bench`. Do not edit.
 
-The API server, etcd, their controllers and scheduler are real, and so are the operator and the webhook, each a process
-of its own; kwok says that the pods run, and stand-ins answer for their agents, which have loaded at once whatever
-`models.json` they were nudged to read. All of it shares one machine, so times are to be compared within a run.
-
-The floor of a scenario is the same user beside a bare loop (`bench/control/floor.py`) that watches models and writes
-one status to each change, as many at a time as the operator; for deletions, the same without anybody. A time counts
-from the user's first request until every model is as asked. What the operator writes after that counts, too. 1,000
-URIs are changed three times, and the middle one counts: that has no floor, and the machine is slow now and then.
-
-The event loop is late when it does not turn in time, whatever keeps it; it is blocked for as much of that as the
-operator's own threads have worked meanwhile, at most. Both are told as the upper end of the bucket of a histogram.
+A *host* is an InferenceService that runs a model server for many TrainedModels.
 """
+METHOD = """## Method
+
+The API server, etcd, their controllers and scheduler are real. The operator and the webhook are real, too, each a
+process of its own. kwok plays the pods. Stand-ins answer for their agents: they have loaded every model as soon as
+they have read `models.json`. All programs share one machine, so compare times within a run only.
+
+The floor of a scenario is the same user beside a bare loop (`bench/control/floor.py`). The loop watches models and
+writes one status to each change, as many at a time as the operator. The floor of a deletion is the same user alone. A
+time counts from the user's first request until every model is as desired. Later writes of the operator count, too.
+1,000 URIs are changed three times, and the median counts: that scenario has no floor, and the machine is sometimes
+slow.
+
+The event loop is late when it does not turn in time, for any reason. It is blocked for at most the part of that time
+in which the operator's own threads have worked. Both figures are the upper end of a bucket of a histogram.
+"""
+MEMORY = "resident memory, at most"
+SIZING = {
+    "time to Ready": "time",
+    "operator memory": MEMORY,
+    "operator CPU a model": "operator's processor time a model",
+    "etcd a model": "put into etcd a model, the user's writes too",
+}
 
 
 def main() -> None:
     """Write the document."""
     control = json.loads((REPORTS / "bench.json").read_text())
     hook = json.loads((REPORTS / "webhook-bench.json").read_text())
-    lines = [TOP, f"{control['date']}, {control['machine']}, Kubernetes {control['kubernetes']}.", ""]
     sizes = _by_size(control["figures"])
+    lines = [TOP, *_sizing(sizes), METHOD]
+    lines += [f"{control['date']}, {control['machine']}, Kubernetes {control['kubernetes']}.", "", OFF, ""]
     lines += [*_sizes(sizes), *_side_by_side(sizes)]
     lines += ["## The webhook", "", f"With {hook['models']} models cached, {hook['date']}.", ""]
     lines += ["| figure | value | goal | beside |", "| --- | --- | --- | --- |"]
@@ -81,6 +98,21 @@ def _by_size(figures: dict[str, Figure]) -> Sizes:
     return sizes
 
 
+def _sizing(sizes: Sizes) -> list[str]:
+    """Return the table of all sizes for the scenario `apply`, and the most memory beside the chart's limit."""
+    lines = ["## Sizing", "", f"| models | {' | '.join(SIZING)} |", "| --- " * (len(SIZING) + 1) + "|"]
+    for size, scenarios in sizes.items():
+        cells = [f"{each['value']:.3g} {each['unit']}" for each in map(scenarios["apply"].get, SIZING.values()) if each]
+        lines += [f"| {size.replace(' models', '')} | {' | '.join(cells)} |"]
+    every = [found for scenarios in sizes.values() for found in scenarios.values()]
+    most = max((found[MEMORY] for found in every if MEMORY in found), key=lambda each: float(each["value"]))
+    limit = yaml.safe_load(VALUES.read_text())["operator"]["resources"]["limits"]["memory"]
+    ends = (
+        f"The operator took at most {most['value']:.3g} {most['unit']} in all scenarios; the chart's limit is {limit}."
+    )
+    return [*lines, "", ends, ""]
+
+
 def _sizes(sizes: Sizes) -> list[str]:
     lines = []
     for size, scenarios in sizes.items():
@@ -91,7 +123,7 @@ def _sizes(sizes: Sizes) -> list[str]:
 
 
 def _side_by_side(sizes: Sizes) -> list[str]:
-    """Return what a model takes in each size, beside each other: what grows faster than the models shows here."""
+    """Return the cost of one model in each size, side by side: a cost that grows faster than the models shows here."""
     lines = ["## A model's share, by size", "", "Milliseconds of time, and of the operator's processor time.", ""]
     lines += [f"| scenario | {' | '.join(sizes)} |", "| --- " * (len(sizes) + 1) + "|"]
     first = next(iter(sizes.values()))

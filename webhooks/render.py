@@ -1,8 +1,8 @@
-"""Write what is generated from elsewhere: `python webhooks/render.py`, from the repository's root.
+"""Write the generated files: `python webhooks/render.py`, from the repository's root.
 
-The chart's copies of the CRDs and the schema of the agent's /status come from `manyserve.api`, and the YAML in
-this folder from the chart, so that a reader can see and apply all of it without Helm. The samples for the second API
-group come from those for the first. Tests compare the bytes.
+`manyserve.api` is the source of the chart's CRDs and of the schema of the agent's /status. The chart is the source of
+the YAML in this folder, so that a reader can see and apply all of it without Helm. The samples for the first API
+group are the source of those for the second. Tests compare the bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _HEAD = "# GENERATED from deploy/chart by webhooks/render.py. Do not edit.\n"
 
 
 def helm(*arguments: str) -> str:
-    """Return what helm prints; it is the one beside this Python."""
+    """Return the output of the helm beside this Python."""
     program = Path(sys.executable).with_name("helm")
     done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)  # noqa: S603
     return done.stdout
 
 
 def status_schema() -> str:
-    """Return the JSON schema of what an agent answers at /status."""
+    """Return the JSON schema of an agent's answer at /status."""
     schema = AgentReport.model_json_schema(by_alias=True, mode="serialization")
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema, indent=2) + "\n"
 
@@ -45,7 +45,7 @@ def own_samples() -> dict[Path, str]:
 
 
 def copied() -> dict[Path, str]:
-    """Return the text of each file that is made without the chart, by its path."""
+    """Return the text of each file that does not come from the chart, by its path."""
     files = {CHART / "files" / group / name: text for group in GROUPS for name, text in crd_documents(group).items()}
     return files | own_samples() | {ROOT / "docs" / "agent-status.schema.json": status_schema()}
 
@@ -63,7 +63,7 @@ def rendered() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write them; the chart holds copies, so those come first."""
+    """Write the files; the chart holds copies of CRDs, so those come first."""
     for files in (copied, rendered):
         for path, text in files().items():
             path.parent.mkdir(parents=True, exist_ok=True)

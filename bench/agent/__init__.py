@@ -1,1 +1,1 @@
-"""What the agent takes and holds: `python -m bench.agent`, or `make agent-bench`."""
+"""Measurements of the agent's time, memory and faults: `python -m bench.agent`, or `make agent-bench`."""

@@ -1,7 +1,7 @@
 """Run the measurements, print each figure beside its goal, and write them to `reports/agent-bench.json`.
 
-`python -m bench.agent [--short] [PART ...]`. A goal that is missed is said, and changes nothing else. What takes a
-cluster is measured by the walkthrough; its figures are read from its report, if there is one.
+`python -m bench.agent [--short] [PART ...]`. A missed goal is printed, and changes nothing else. The walkthrough
+measures the figures that need a cluster; they are read from its report, if there is one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ PARTS: dict[str, dict[str, Any]] = {
     "kills": {"every": 25},
     "downloads": {},
 }
-"""The parts, and what makes each of them short."""
+"""The parts, and their arguments in the short form."""
 LONG_ONLY = {"downloads"}
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Measure the parts of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="all, if none is named")
     parser.add_argument("--short", action="store_true", help="small and quick: to see that it works")

@@ -1,7 +1,7 @@
-"""A figure: a value beside its goal, beside what a peer or the bare floor takes in the same run.
+"""A figure: a value beside its goal, and beside the value of a peer or of the bare floor in the same run.
 
-Absolute times mean little on a machine that does other things, so each carries the machine's load. What misses
-its goal is printed as missed.
+Absolute times mean little on a machine that does other things, so each carries the machine's load. A
+figure that misses its goal is printed as missed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def figure(
     exactly: float | None = None,
     peer: str = "",
 ) -> Figure:
-    """Return a figure. At most one of the goals holds for it; `peer` says what another takes, in words."""
+    """Return a figure. At most one of the goals holds for it; `peer` describes the value of a peer."""
     goals = {"<": below, ">=": least, "=": exactly}
     goal = next((f"{sign} {limit:g}" for sign, limit in goals.items() if limit is not None), "")
     met = (
@@ -32,7 +32,7 @@ def figure(
 
 
 def line(name: str, found: object) -> str:
-    """Return a figure as a line for people; what is no figure is shown as it is."""
+    """Return a figure as a line of text; other objects are shown unchanged."""
     if not isinstance(found, dict) or "value" not in found:
         return f"{name:<58} {found}"
     verdict = {None: "", True: "met", False: "MISSED"}[found.get("met")]
@@ -44,5 +44,5 @@ def line(name: str, found: object) -> str:
 
 
 def missed(found: object) -> bool:
-    """Tell whether a figure missed its goal."""
+    """Return whether a figure missed its goal."""
     return isinstance(found, dict) and found.get("met") is False

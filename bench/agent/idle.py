@@ -1,4 +1,4 @@
-"""What the agent takes while nothing happens and everything is loaded."""
+"""The cost of an idle agent with all models loaded."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 One cycle adds models, loads them, changes one, swaps it in, and removes another. For n = 0, 1, 2 … an agent dies
 before its nth step, another takes over, and the cycle goes on to its end, until a cycle ends without a kill. Each
-time the end must be right: what the server serves, what is on the volume, what is reported.
+time the end must be right: the models of the server, the files on the volume, the report.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measure(every: int = 1) -> dict[str, object]:
 
 
 def _cycle(place: Stage, steps: int) -> tuple[bool, list[str]]:
-    """Go through one cycle; tell whether the first agent was killed on its way, and what did not come true."""
+    """Run one cycle; return whether the first agent was killed on its way, and the differences at the end."""
     place.write(CYCLE[0])
     agent = first = place.start(sys.executable, "-m", "bench.agent.mortal", str(steps), **_QUICK)
     faults: list[str] = []
@@ -106,7 +106,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _weights(models: Path) -> Iterator[tuple[str, str]]:
-    """Yield what each model on the volume has for weights."""
+    """Yield the weights of each model on the volume."""
     for name in _names(models):
         with suppress(OSError):
             yield name, (models / name / WEIGHTS).read_text()

@@ -1,7 +1,7 @@
 """Many tiny models at the start, then changes of some: how fast, with how much processor and memory.
 
 The floor is a bare loop that asks the store and the server for the same, with the same parallelism, and keeps
-nothing in order: no config, no second look, no disk flushes, no reports.
+nothing in order: no config, no second check, no disk flushes, no reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.agent.pod import Stage, cpu_seconds, entry, peak_mib, seconds_until, 
 LIMIT = 180.0
 MEMORY_MIB = 150
 GROWTH = 1.25
-"""A model among the most may take so much longer than one among the fewest, for linear."""
+"""Most seconds per model at the largest size, as a multiple of those at the smallest, that count as linear."""
 
 
 def measure(sizes: tuple[int, ...] = (500, 2000), changes: int = 100) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The agent, with a volume that kills it: before the nth step on the file system it is gone, without a word.
+"""The agent, with a volume that kills it: before the nth step on the file system it is killed.
 
 The number is the only argument.
 """

@@ -19,7 +19,7 @@ from manyserve.agent.sources import SourceSettings
 
 
 class _Nobody:
-    """Is told how a download gets on."""
+    """Receives the progress of a download."""
 
     def arrived(self, count: int) -> None:
         """Listen to nothing."""

@@ -1,8 +1,8 @@
 """The model server and the object store of the measurements: they answer at once, from memory.
 
 Each runs in a process of its own, so that the time and the memory of the agent are its own. The server speaks
-what the agent needs of the v2 repository protocol, the store what obstore asks of Google's. `GET /-/counts`
-tells what was asked of them.
+the agent's part of the v2 repository protocol, the store obstore's part of Google's. `GET /-/counts` returns
+the counts of their requests.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModelServer:
 
 
 class Bucket:
-    """Holds every model one asks for: a configuration, and weights that say where they come from."""
+    """Has every requested model: a configuration, and weights that name their source."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()

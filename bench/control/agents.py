@@ -1,8 +1,8 @@
-"""Stand-ins for the agents of many pods: each answers at its pod's address, and has loaded what it was nudged to read.
+"""Stand-ins for the agents of many pods: each answers at its pod's address, and loads at once.
 
-A pod's kubelet is played, too: an agent sees the newest `models.json` when its pod is touched, as a real kubelet
-mounts it then, and loads all of it at once, so that what is measured is the control plane alone. Ingresses get an
-address.
+The kubelet is simulated, too: an agent sees the newest `models.json` when its pod is annotated, as a real kubelet
+mounts it then. The agent loads all models at once, so the measurement covers the control plane alone. Ingresses get
+an address.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Agent:
         self.load("[]", {})
 
     def load(self, text: str, models: Manifest) -> None:
-        """Say that this `models.json` is in force, and all of it loaded."""
+        """Report this `models.json` as in force, with all models loaded."""
         self.revision += 1
         said = {"instance": "a", "revision": self.revision, "serverReady": True, "settled": True}
         self.body = json.dumps(said | {"config": modelconfig.content_hash(text), "models": models}).encode()
@@ -46,7 +46,7 @@ class Agent:
 
 
 class Agents:
-    """All agents of a namespace, and what their hosts' `models.json` have been."""
+    """All agents of a namespace, and the versions of their hosts' `models.json`."""
 
     def __init__(self, client: KubeHttp, namespace: str, port: int) -> None:
         self.texts: dict[str, str] = {}
@@ -112,7 +112,7 @@ class Agents:
             agent.load(text, {name: self._loaded_of(entry) for name, entry in _entries(text)})
 
     def _loaded_of(self, entry: Manifest) -> Manifest:
-        """Return what is said of a model; digests are told once, since thousands of entries stay as they were."""
+        """Return the report of a model; digests are computed once, since thousands of entries do not change."""
         key = json.dumps(entry)
         if key not in self._loaded:
             digest = modelconfig.parse(f"[{key}]")[0].digest
@@ -137,7 +137,7 @@ class Agents:
 
 @asynccontextmanager
 async def agents_of(client: KubeHttp, namespace: str, port: int) -> AsyncIterator[Agents]:
-    """Play the agents of all hosts of a namespace."""
+    """Run the agents of all hosts of a namespace."""
     agents = Agents(client, namespace, port)
     await agents.runner.setup()
     tasks = [asyncio.create_task(each.run()) for each in agents.informers]

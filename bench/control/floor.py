@@ -1,8 +1,8 @@
-"""The floor: a bare loop that watches models and writes one status to each whose status is not about its newest spec.
+"""The floor: a bare loop that watches models and writes one status to each model with a newer spec than its status.
 
 `python -m bench.control.floor STATUSES`, in a process of its own as the operator is; the namespace and the API server
-come by the environment. It decides nothing, places nothing and asks no agent: nobody who tells users the state
-of their models by this API server, from this language, takes less.
+come by the environment. It decides nothing, places nothing and polls no agent. No Python program that writes statuses
+to this API server can be faster.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
 
 
 async def _models(client: KubeHttp, selection: Selection) -> AsyncIterator[Manifest]:
-    """Yield every model that there is, and each whenever it changes; the API server ends the watch of who is slow.
+    """Yield every model that there is, and each whenever it changes; the API server ends the watch of a slow client.
 
     An informer would do the same and keep copies, which would be no floor.
     """

@@ -1,4 +1,4 @@
-"""What the operator's process takes and counts, and what of it reaches the API server and etcd: read from outside."""
+"""Counters of the operator's process, of the API server and of etcd, read from outside."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK = 0.25
 
 @dataclass(frozen=True)
 class Counts:
-    """What has been counted until now; the difference of two is what a scenario took."""
+    """Counts until now; the difference of two is the cost of a scenario."""
 
     at: float = 0.0
     cpu: float = 0.0
@@ -39,11 +39,11 @@ class Counts:
     """By kind and verb."""
     runs: int = 0
     etcd: float = 0.0
-    """Bytes of all that was put into etcd, whoever put it."""
+    """Bytes put into etcd, by all clients."""
     refused: float = 0.0
-    """Requests that were answered with 429, whoever asked."""
+    """Requests that were answered with 429, of all clients."""
     late: Counter[float] = field(default_factory=Counter)
-    """How often the event loop was late, by the seconds that it was at most."""
+    """Counts of the event loop's delays, by their upper bound in seconds."""
     blocked: Counter[float] = field(default_factory=Counter)
     """Likewise, how long it was kept by the operator's own work at most."""
     configs: tuple[int, ...] = ()
@@ -52,7 +52,7 @@ class Counts:
 
 @dataclass
 class Meter:
-    """Looks at a running operator four times a second, at its API server when it is asked to."""
+    """Polls a running operator four times a second, and its API server on demand."""
 
     program: Program
     server: Cluster
@@ -71,7 +71,7 @@ class Meter:
                 await self._looking
 
     async def counts(self) -> Counts:
-        """Return what has been counted."""
+        """Return the counts."""
         return await asyncio.to_thread(self._counts)
 
     def _counts(self) -> Counts:
@@ -99,11 +99,11 @@ class Meter:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
     def is_ready(self) -> bool:
-        """Tell whether the operator has listed everything."""
+        """Return whether the operator has listed everything."""
         return read(self.program.health, "/readyz") == "ok"
 
     def has_run(self) -> bool:
-        """Tell whether it has looked at any host."""
+        """Return whether it has reconciled any host."""
         return 'reconcile_total{result="done"}' in self._metrics()
 
     def _metrics(self) -> str:
@@ -116,7 +116,7 @@ class Meter:
 
 
 def difference(before: Counts, after: Counts) -> Counts:
-    """Return what was counted between two looks."""
+    """Return the difference of two counts."""
     return Counts(
         at=after.at - before.at,
         cpu=after.cpu - before.cpu,
@@ -138,7 +138,7 @@ def cpu_of(pid: int) -> float:
 
 
 def apart(within: dict[str, float]) -> Counter[float]:
-    """Return a histogram's counts, of which each holds all before it, each by itself."""
+    """Return the counts of a histogram's buckets, from cumulative ones."""
     found, before = Counter[float](), 0.0
     for bound, count in sorted((float(bound), count) for bound, count in within.items()):
         found[bound] = int(count - before)

@@ -1,4 +1,4 @@
-"""Models as users see them: created, changed and deleted sixteen at a time, and watched until all are as asked."""
+"""Models as users see them: created, changed and deleted sixteen at a time, and watched until all are as desired."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ def name_of(number: int) -> str:
 
 
 def is_there(_model: Manifest) -> bool:
-    """Tell of any model that it is there."""
+    """Return True for any model."""
     return True
 
 
 def is_told(model: Manifest) -> bool:
-    """Tell whether a model's status is about its newest spec."""
+    """Return whether a model's status is about its newest spec."""
     return bool(model.get("status", {}).get("observedGeneration") == model["metadata"]["generation"])
 
 
 def is_ready(model: Manifest) -> bool:
-    """Tell whether a model's status says that its newest spec answers."""
+    """Return whether the newest spec of a model is Ready."""
     return is_told(model) and condition(model).get("status") == "True"
 
 
 def says(reason: str) -> Holds:
-    """Return a function that tells whether a model is not ready for this reason."""
+    """Return a predicate: a model is not ready for this reason."""
     return lambda model: is_told(model) and condition(model).get("reason") == reason
 
 
 class Watched:
-    """The models of a namespace, as a watch tells them."""
+    """The models of a namespace, from a watch."""
 
     def __init__(self, client: KubeHttp, namespace: str) -> None:
         self._holds: Holds = is_ready
@@ -93,7 +93,7 @@ async def watched(client: KubeHttp, namespace: str) -> AsyncIterator[Watched]:
 
 
 class User:
-    """Who applies models, sixteen requests at a time."""
+    """A user who applies models, sixteen requests at a time."""
 
     def __init__(self, client: KubeHttp, namespace: str) -> None:
         self._client = client
@@ -108,7 +108,7 @@ class User:
         await self._do(kinds.TRAINED_MODEL, models, refs)
 
     async def change(self, numbers: Iterable[int], uri: str) -> None:
-        """Change the URI of models; what they had in common is now another for each."""
+        """Change the URI of models; a common URI becomes one for each."""
 
         async def one(number: int) -> None:
             patch = {"spec": {"model": {"storageUri": f"{uri}/{number}"}}}
@@ -125,7 +125,7 @@ class User:
         await Slots().do([partial(one, number) for number in numbers])
 
     async def create_hosts(self, hosts: int) -> None:
-        """Create hosts with room for all."""
+        """Create hosts with memory for all."""
         await self._do(kinds.INFERENCE_SERVICE, (make.host_object(host_of(n), memory="64Gi") for n in range(hosts)))
 
     async def delete_hosts(self, hosts: int) -> None:

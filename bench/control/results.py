@@ -1,4 +1,4 @@
-"""What was measured of one size, as figures with their goals, a name for each."""
+"""The figures of one size, with their goals and names."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def _counts(scenario: str, measured: Measured, models: int) -> dict[str, Figure]
 
 
 def _most(late: Counter[float]) -> float:
-    """Return the milliseconds of the longest that was counted."""
+    """Return the upper bound, in milliseconds, of the longest delay."""
     return max((bound for bound, count in late.items() if count), default=0.0) * 1000

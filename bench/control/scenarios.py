@@ -1,8 +1,8 @@
-"""What users and administrators do to thousands of models, one after the other on one stage.
+"""Scenarios: changes of users and administrators to thousands of models, one after the other on one stage.
 
-Each scenario that has a floor is done twice: with the operator, then with the same user beside a bare loop that
-writes one status a change (`floor`); deletions have a floor without any loop. Some URIs are changed three times, and
-the middle one counts: how long that takes has no floor, and a machine that is shared is slow now and then.
+Each scenario with a floor runs twice: with the operator, then with the same user beside a bare loop that writes one
+status a change (`floor`). Deletions have a floor without any loop. Some URIs are changed three times, and the median
+counts: that scenario has no floor, and a shared machine is sometimes slow.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from manyserve.cluster.slots import Slots
 HOST_POLL = 0.2
 """Seconds between two polls of all hosts."""
 QUIET = 5.0
-"""Seconds for which nothing may be written, when nothing is to be."""
+"""Seconds without a write after which a scenario without expected writes passes."""
 SETTLED = 3.0
-"""Seconds without a write, after which there will be none."""
+"""Seconds without a write after which the operator counts as done."""
 FEW = ("gs://bucket/third", "gs://bucket/fourth", "gs://bucket/fifth")
-"""Where some models are at, one time after the other."""
+"""The URIs of some models, one after the other."""
 Work = Callable[[Side], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one scenario took."""
+    """The cost of one scenario."""
 
     seconds: float
     counts: Counts
@@ -51,11 +51,11 @@ class Measured:
     tries: tuple[float, ...] = ()
     """Those seconds, each time that it was tried."""
     alone: float | None = None
-    """Seconds that the user's requests took when nobody else was there."""
+    """Seconds of the user's requests without any other program."""
 
 
 async def measure(count: int, hosts: int) -> dict[str, Measured]:
-    """Return what each scenario took for so many models on so many hosts."""
+    """Return the cost of each scenario for so many models on so many hosts."""
     with TemporaryDirectory() as folder, servers() as server:
         async with staged(server, Path(folder)) as stage:
             return await Scenarios(stage, count, hosts).all()
@@ -72,7 +72,7 @@ class Scenarios:
         self._few = min(1000, count)
 
     async def all(self) -> dict[str, Measured]:
-        """Return what each scenario took, by its name."""
+        """Return the cost of each scenario, by its name."""
         async with self._stage.operator() as meter:
             await self._have_hosts()
             applied = await self._measured(meter, self._apply)
@@ -105,7 +105,7 @@ class Scenarios:
         return apart and all(condition(each).get("status") == "True" for each in found)
 
     async def _pods_are_apart(self) -> bool:
-        """Tell whether each pod has an address of its own; kwok gives one twice now and then, and such a pod goes."""
+        """Return whether each pod has an address of its own. kwok sometimes gives one twice; such a pod is deleted."""
         pods = (await self._stage.client.list(kinds.POD, Selection(WORK))).items
         addresses = {each["metadata"]["name"]: each.get("status", {}).get("podIP") for each in pods}
         by_address = {address: name for name, address in addresses.items()}
@@ -124,7 +124,7 @@ class Scenarios:
         return Measured(seconds, difference(before, after), meter.most_memory, in_config=in_config)
 
     async def _settled(self, meter: Meter) -> None:
-        """Wait until the operator writes no more, so that what it does after a scenario counts as the scenario's."""
+        """Wait until the operator writes no more, so that its late writes count for the scenario."""
         async with asyncio.timeout(LIMIT):
             before, now = None, await meter.counts()
             while before != now.writes:
@@ -147,7 +147,7 @@ class Scenarios:
             return await self._timed(work, self._stage.bare)
 
     async def _restart(self) -> Measured:
-        """Start the operator anew over models that are all as they should be: nothing is to be written."""
+        """Restart the operator with all models as desired: it must write nothing."""
         began = time.monotonic()
         async with self._stage.operator() as meter:
             seconds = time.monotonic() - began
@@ -221,6 +221,6 @@ class Scenarios:
 
 
 def middle(tries: Sequence[Measured]) -> Measured:
-    """Return the one of which so many were slower until all was in `models.json` as were faster."""
+    """Return the run with the median time until all was in `models.json`."""
     by_time = sorted(tries, key=lambda each: each.in_config or 0.0)
     return replace(by_time[len(tries) // 2], tries=tuple(each.in_config or 0.0 for each in tries))

@@ -1,6 +1,6 @@
-"""Where the control plane is measured: a real API server, pods that kwok says run, and the real operator.
+"""The stage of the control plane: a real API server, pods of kwok, and the real operator.
 
-The operator looks at one namespace; a second one, of which it knows nothing, is the floor's.
+The operator watches one namespace; a second one is the floor's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Manifest = dict[str, Any]
 
 @contextmanager
 def servers() -> Iterator[Cluster]:
-    """Run a control plane with a played node and the two namespaces."""
+    """Run a control plane with a simulated node and the two namespaces."""
     with control_plane() as server:
         kwok.start(server)
         for namespace in (WORK, BARE):
@@ -45,7 +45,7 @@ def servers() -> Iterator[Cluster]:
 
 @dataclass
 class Side:
-    """One of the two namespaces: its user, and its models as a watch tells them."""
+    """One of the two namespaces: its user, and its models from a watch."""
 
     user: User
     models: Watched
@@ -63,7 +63,7 @@ class Stage:
     agent_port: int
     folder: Path
     statuses: dict[str, Manifest] = field(default_factory=dict)
-    """What the operator said of each model when it was ready."""
+    """The statuses that the operator wrote to ready models."""
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Meter]:
@@ -86,7 +86,7 @@ class Stage:
             yield
 
     async def flip(self, *, multi_model: bool) -> None:
-        """Have the configuration say whether Triton takes several models."""
+        """Set in the configuration whether Triton takes several models."""
         kubectl = Kubectl(environment(self.server), WORK)
         await asyncio.to_thread(kubectl, "delete", "configmap", "inferenceservice-config")
         await asyncio.to_thread(configure, kubectl, multi_model=multi_model)

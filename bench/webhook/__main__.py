@@ -1,7 +1,7 @@
 """Ask the webhook, and create through the API server with it and without; into `reports/webhook-bench.json`.
 
 `python -m bench.webhook [--models N] [--seconds S] [--rounds R]`. The API server and the webhook are real; the load
-comes from a program of its own. A goal that is missed is said, and changes nothing else.
+comes from a program of its own. A missed goal is printed, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPORT = Path(__file__).parents[2] / "reports" / "webhook-bench.json"
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Run the measurement of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each round")

@@ -1,7 +1,7 @@
 """The floor: an aiohttp server over TLS that reads a body and answers the same each time. `floor PORT FOLDER`.
 
-What the webhook takes beyond it is its own work; the rest is the price of Python, aiohttp and TLS on this machine.
-The certificate is made as the webhook makes its own; the CA is left in FOLDER, as `ca.crt`, when it listens.
+The difference to it is the webhook's own work; the rest is the price of Python, aiohttp and TLS on this machine.
+The certificate is issued like the webhook's own. The CA is in FOLDER, as `ca.crt`, when the server listens.
 """
 
 from __future__ import annotations

@@ -22,19 +22,19 @@ from localcluster.paths import binary
 
 WARM_SECONDS = 0.5
 SHOWN = 300
-"""So many bytes of each answer are looked at."""
+"""Bytes of each answer that are checked."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to send what, and what must come back."""
+    """The address, the requests and the expected answer."""
 
     url: str
     bodies: Sequence[Any]
     authority: bytes
     """The CA that the server is known by."""
     pids: Sequence[int]
-    """Of the programs that work for it, whose processor time is read."""
+    """The pids of its programs, for their processor time."""
     status: int = 200
     words: bytes = b'"allowed": true'
     token: str | None = None

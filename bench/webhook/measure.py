@@ -1,8 +1,8 @@
 """The measurement: targets that take turns, and a row for each figure, beside its peer of the same run.
 
-Direct is the webhook alone, beside the floor: what Python, aiohttp and TLS take for a constant answer. Through the
-API server is a dry-run create in a namespace that the webhook is asked about, beside one in a namespace that it is not.
-The webhook that knows few models is a program of the same kind with an API server of its own.
+Direct is the webhook alone, beside the floor, a constant answer by Python, aiohttp and TLS. Through the API
+server is a dry-run create in a namespace with the webhook, beside one in a namespace without. The webhook with few
+models is a program of the same kind with an API server of its own.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def through_rows(connections: int, asked: Summary, bare: Summary) -> Found:
 
 
 def ratio_rows(what: str, many: Summary, few: Summary) -> Found:
-    """Return by how much many models make a request longer and dearer than few do."""
+    """Return the ratios of time and processor time with many models to those with few."""
     return {
         f"{what}: p50": figure(
             many.p50 / few.p50, "times", below=GOAL_RATIO, peer=f"{many.p50:.2f} to {few.p50:.2f} ms"

@@ -1,4 +1,4 @@
-"""What a process takes, read from outside while it works."""
+"""Processor time and memory of a process, read from outside."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.support import make
 
 DISTINCT = 1000
-"""Reservations that last ten seconds are held for at most so many models: as if a folder of them were applied."""
+"""Models with a reservation at a time, at most; a reservation lasts ten seconds."""
 MEMORY = "1Mi"
 TOO_MUCH = "500Gi"
 """More than the host has."""
@@ -32,7 +32,7 @@ def _model(name: str, namespace: str, memory: str) -> Manifest:
 
 
 def _review(model: Manifest) -> Manifest:
-    """Return all that an API server sends, also what nobody reads: it has to be parsed, too."""
+    """Return a complete review of the API server, with unread fields: they have to be parsed, too."""
     kind = {"group": "serving.kserve.io", "version": "v1alpha1", "kind": "TrainedModel"}
     resource = {"group": "serving.kserve.io", "version": "v1alpha1", "resource": "trainedmodels"}
     metadata = model["metadata"]

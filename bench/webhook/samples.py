@@ -1,4 +1,4 @@
-"""What a round of load saw, and the figures that many short rounds add up to.
+"""Samples of a round of load, and the figures of many short rounds.
 
 The machine does other things too, so two targets are never measured one after the other: they take turns, a few
 seconds each, and the samples of all rounds of one are put together. A drift of the load hits all alike.
@@ -17,7 +17,7 @@ Window = tuple[float, float]
 
 
 class WrongAnswer(AssertionError):
-    """An answer that is not the one that is measured: a run with refusals or errors in it says nothing."""
+    """An unexpected answer: a run with refusals or errors proves nothing."""
 
 
 @dataclass(frozen=True)

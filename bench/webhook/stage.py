@@ -1,4 +1,4 @@
-"""What is measured, for real: an API server with models on one host, the webhook's own program, and the floor.
+"""The stage: a real API server with models on one host, the webhook's own program, and the floor.
 
 The API server asks the webhook about one namespace and not about the other, so that creates with it and without
 it can take turns; for the rest the two are alike.
@@ -45,16 +45,16 @@ class Listening:
     seconds: float = 0.0
     """From its start until it knew everything."""
     known: int = 0
-    """So many objects it knew then."""
+    """The number of objects that it knew then."""
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its address."""
         return f"https://localhost:{self.port}/validate"
 
 
 async def furnish(server: Cluster, count: int) -> float:
-    """Have a host in both namespaces, and so many models on the one; return the seconds that the models took."""
+    """Create a host in both namespaces, and so many models on one; return the seconds of the models."""
     admin = Kubectl(environment(server))
     for namespace in (ASKED, BARE):
         admin("create", "namespace", namespace)

@@ -15,7 +15,8 @@ from pathlib import Path
 from localcluster.paths import Cluster
 from tests.contract.stage import configure
 from tests.support import makefile
-from tests.support.kubectl import Kubectl, eventually
+from tests.support.eventually import eventually_sync
+from tests.support.kubectl import Kubectl
 from tests.support.programs import free_port, read
 
 LIMIT = 60.0
@@ -63,8 +64,8 @@ def test_make_run_becomes_ready_and_ctrl_c_ends_both_programs(
         "MANYSERVE_WEBHOOK_PORT": str(port),
     }
     with make_run(log, **variables) as running:
-        eventually(lambda: read(health, "/readyz") == "ok", f"the operator is ready: {log}", LIMIT)
-        eventually(lambda: read(metrics + 1, "/readyz") == "ok\n", f"the webhook is ready: {log}", LIMIT)
+        eventually_sync(lambda: read(health, "/readyz") == "ok", f"the operator is ready: {log}", LIMIT)
+        eventually_sync(lambda: read(metrics + 1, "/readyz") == "ok\n", f"the webhook is ready: {log}", LIMIT)
         assert "the webhook is not registered" in log.read_text()
         trust = ssl.create_default_context(cafile=ca_file(log))
         with urllib.request.urlopen(f"https://localhost:{port}/readyz", context=trust, timeout=5) as answer:

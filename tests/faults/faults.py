@@ -1,6 +1,6 @@
-"""The faults, each a span of time in which something is broken; by the numbers of their rows, to be paired.
+"""Context managers for faults: a fault lasts as long as its context. `ROWS` has them by number, for pairs.
 
-What a row says in minutes takes seconds here, unless `FAULTS=long`; in pairs it always takes seconds.
+A fault lasts seconds here, and minutes with `FAULTS=long`. In pairs it always lasts seconds.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ NO_EVENT = "^(?!.*/events)"
 HUGE = 2 << 20
 RETRY_AFTER = 5 if LONG else 2
 LATE = 0.2
-"""Seconds in which a write is outrun by four that come every 0.05."""
+"""Seconds of delay of a write; four other writes, one every 0.05 s, overtake it."""
 
 
 @asynccontextmanager
 async def killed(env: FaultEnv, nth: int = 2) -> AsyncIterator[Rule]:
-    """Row 1: the operator dies after its nth write from now on; nobody tells it that it was done."""
+    """Row 1: the operator dies after its nth write from now on, and gets no answer to it."""
     rule = Rule(dying(env), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
     with env.proxy.faulty(rule):
         yield rule
@@ -46,7 +46,7 @@ async def killed(env: FaultEnv, nth: int = 2) -> AsyncIterator[Rule]:
 
 
 def dying(env: FaultEnv) -> Do:
-    """Have a request done, and its client killed."""
+    """Forward a request, and kill its client before the answer."""
 
     async def do(exchange: Exchange) -> web.StreamResponse:
         await exchange.forward()
@@ -58,7 +58,7 @@ def dying(env: FaultEnv) -> Do:
 
 @asynccontextmanager
 async def answers_lost(env: FaultEnv, seconds: float = 60 if LONG else 2) -> AsyncIterator[None]:
-    """Row 2: half of all writes happen, and their answers never come."""
+    """Row 2: half of all writes happen, and their answers are lost."""
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
     with env.proxy.faulty(rule):
         yield
@@ -68,7 +68,7 @@ async def answers_lost(env: FaultEnv, seconds: float = 60 if LONG else 2) -> Asy
 
 @asynccontextmanager
 async def conflict_storm(env: FaultEnv, seconds: float = 30 if LONG else 4) -> AsyncIterator[None]:
-    """Row 3: somebody rewrites the ConfigMap's metadata 20 times a second, and what we write there is slow to come."""
+    """Row 3: a client rewrites the ConfigMap's metadata 20 times a second, and the operator's writes there are slow."""
     slow = Rule(delay(LATE), "sent on later", verbs=("update",), path=f"/configmaps/{CONFIG}")
 
     async def storm() -> None:
@@ -114,7 +114,7 @@ FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))
 
 @asynccontextmanager
 async def silent(env: FaultEnv) -> AsyncIterator[None]:
-    """Row 6: the open watches say nothing any more, and stay open; it is over when all have been given up."""
+    """Row 6: the open watches fall silent, and stay open; the fault ends when the operator has closed all of them."""
     streams = env.proxy.watches()
     for stream in streams:
         stream.silent = True
@@ -124,7 +124,7 @@ async def silent(env: FaultEnv) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def gone(env: FaultEnv) -> AsyncIterator[None]:
-    """Row 7: the watch of models is cut, and is told when it comes back, after the changes, that it is too old."""
+    """Row 7: the watch of models is cut, and its next one is answered with 410, after the changes."""
     changed = asyncio.Event()
 
     async def too_old(exchange: Exchange) -> web.StreamResponse:
@@ -141,7 +141,7 @@ async def gone(env: FaultEnv) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def bad_streams(env: FaultEnv) -> AsyncIterator[None]:
-    """Row 8: an ERROR, an unknown event, a line of 2 MiB, and a line that is cut in its middle."""
+    """Row 8: watches send an ERROR, an unknown event, a line of 2 MiB, and half a line."""
     streams = env.proxy.watches()
     error = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "a fault"}}
     huge = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "x" * HUGE}}
@@ -184,7 +184,7 @@ async def control_plane_killed(env: FaultEnv, seconds: float = 30 if LONG else 3
 
 @asynccontextmanager
 async def two_operators(env: FaultEnv, lag: float = 0.0, seconds: float = 60 if LONG else 3) -> AsyncIterator[None]:
-    """Row 11: a second operator works on the same objects; with a lag, from old pictures."""
+    """Row 11: a second operator works on the same objects; with a lag, from stale caches."""
     with env.proxy.faulty(*([Rule(delay(lag), f"{lag:g} s late", client="second")] if lag else [])):
         async with restarting(env.another("second")) as second:
             await _settle(second)
@@ -193,11 +193,11 @@ async def two_operators(env: FaultEnv, lag: float = 0.0, seconds: float = 60 if 
 
 
 @asynccontextmanager
-async def crowd(
+async def many_creates(
     env: FaultEnv, clients: int = 50 if LONG else 10, models: int = 200 if LONG else 40
 ) -> AsyncIterator[None]:
     """Row 18: many clients create many more models at once than fit."""
-    waiting = [make.model_object(f"crowd-{number}", memory="100Mi") for number in range(models)]
+    waiting = [make.model_object(f"burst-{number}", memory="100Mi") for number in range(models)]
 
     async def create() -> None:
         while waiting:
@@ -211,7 +211,7 @@ async def crowd(
 
 
 async def _settle(operator: RestartedOperator) -> None:
-    """Give an operator the time to become ready, which another fault may not let it."""
+    """Wait until an operator is ready; another fault may prevent it."""
     with suppress(NotInTime):
         await operator.ready(30)
 
@@ -234,6 +234,6 @@ ROWS: dict[int, Callable[[FaultEnv], AbstractAsyncContextManager[object]]] = {
     9: stale_list,
     10: partial(control_plane_killed, seconds=3),
     11: partial(two_operators, seconds=3),
-    18: partial(crowd, clients=10, models=40),
+    18: partial(many_creates, clients=10, models=40),
 }
-"""Those that may come in pairs, as long as they last there."""
+"""The faults that are paired, with their duration in pairs."""

@@ -100,7 +100,7 @@ async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(env: FaultEnv, figu
     room = 20
     await env.apply(make.host_object(memory=f"{100 * room}Mi"))
     await env.right()
-    async with faults.crowd(env):
+    async with faults.many_creates(env):
         pass
     figures.take("18 four times as many models as fit, at once: seconds until all is right", await env.right(), "s")
     for _ in range(3):

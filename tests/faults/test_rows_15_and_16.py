@@ -28,7 +28,7 @@ async def test_fault_15_with_fail_a_webhook_that_is_down_refuses_creates_and_not
             await env.apply(make.model_object("four"))
         await env.do("delete", "tm", "one", "--wait=false")
         seconds = await env.right()
-        figures.take("15 webhook down (Fail): seconds until a deletion has made room and all is told", seconds, "s")
+        figures.take("15 webhook down (Fail): seconds until a deletion has freed memory and all is right", seconds, "s")
     await env.judge()
 
 

@@ -25,6 +25,7 @@ from manyserve.plan.plan import plan
 from manyserve.plan.take_over import is_foreign
 from tests.plan.scenario_objects import CHILDREN, Manifest, defaults, flattened, host_name, is_serving_config
 from tests.support import make, world
+from tests.support.merge_patch import merge_patch
 
 DATA = Path(__file__).parents[1] / "data" / "plan"
 NOW = "2026-01-01T01:00:00Z"
@@ -80,7 +81,7 @@ class Scenario:
             self._configure(document)
             return
         before = self._objects.get(name)
-        after = world.merge(before or defaults(document, self._host.name), document)
+        after = merge_patch(before or defaults(document, self._host.name), document)
         if before is not None and before.get("spec") != after.get("spec"):
             after["metadata"]["generation"] += 1
         self._store(name, after)
@@ -144,7 +145,7 @@ class Scenario:
         manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name)))
         text = (text_of(manifest) if manifest else None) or ""
         given = document if "configError" in document else {"config": modelconfig.content_hash(text)} | document
-        report = world.merge(before.to_wire(), given)
+        report = merge_patch(before.to_wire(), given)
         for entry in _entries(text):
             if entry.model_name in document.get("models", {}):
                 report["models"][entry.model_name]["digest"] = entry.digest

@@ -42,7 +42,7 @@ STEPS = [
     "5. Find the hosts",
     "6. Migrate a host",
     "7. Remove what is left over",
-    "8. What stays in KServe's form",
+    "8. InferenceServices that stay in KServe's form",
     "9. Back to KServe",
     "10. Remove what manyserve made",
 ]
@@ -151,7 +151,7 @@ def versions(kubectl: Kubectl) -> list[str]:
 
 def test_every_command_of_the_page_is_run_here() -> None:
     assert headings(DOC) == ["What can come", *STEPS, OTHER_CASE]
-    assert script(DOC, "What can come") == SETTINGS
+    assert script(DOC, "Hosts that can be migrated") == SETTINGS
     assert LOCAL[0] in script(DOC, STEPS[3])
 
 

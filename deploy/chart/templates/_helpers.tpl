@@ -22,7 +22,7 @@
 {{ include "manyserve.fullname" . }}-webhook
 {{- end }}
 
-{{/* The API group. `helm upgrade --reuse-values` from a release without the value has none: the default holds. */}}
+{{/* The API group. `helm upgrade --reuse-values` from a release without the value has none: the default applies. */}}
 {{- define "manyserve.group" -}}
 {{- default "serving.kserve.io" (.Values.api).group -}}
 {{- end }}
@@ -34,12 +34,12 @@ so that a release of each group can have the same name. */}}
 {{ include "manyserve.fullname" .root }}-{{ .name }}{{ if ne $group "serving.kserve.io" }}.{{ $group }}{{ end }}
 {{- end }}
 
-{{/* The Secret with the webhook's certificate, whoever issues it. */}}
+{{/* The Secret with the webhook's certificate, issued by any issuer. */}}
 {{- define "manyserve.certificate" -}}
 {{- default (printf "%s-certificate" (include "manyserve.webhook" .)) .Values.webhook.certificate.existingSecret -}}
 {{- end }}
 
-{{/* Who issues the webhook's certificate: "self", or "" when somebody else does and it is mounted. */}}
+{{/* The issuer of the webhook's certificate: "self", or "" for another issuer; then the certificate is mounted. */}}
 {{- define "manyserve.selfIssued" -}}
 {{- if not (or .Values.webhook.certificate.existingSecret .Values.webhook.certificate.certManager.enabled) -}}
 self
@@ -69,7 +69,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* What a pod needs to be let into a namespace that enforces Pod Security "restricted". */}}
+{{/* The security context that Pod Security "restricted" demands of a pod. */}}
 {{- define "manyserve.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -89,7 +89,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Where a pod runs; called with the component's values. */}}
+{{/* Scheduling of a pod; called with the component's values. */}}
 {{- define "manyserve.scheduling" -}}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
@@ -140,7 +140,7 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
 {{- end -}}
 {{- end }}
 
-{{/* What both programs may reach: the API server and DNS. */}}
+{{/* Egress of both programs: the API server and DNS. */}}
 {{- define "manyserve.egress" -}}
 - to:
     {{- range .Values.networkPolicy.apiServerCIDRs }}
@@ -157,7 +157,7 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
     - port: 53
 {{- end }}
 
-{{/* The scope as the programs read it; `helm upgrade --reuse-values` from a release without the value has none. */}}
+{{/* The scope, in the form of the programs' variable. `helm upgrade --reuse-values` from a release without the value has none. */}}
 {{- define "manyserve.scope" -}}
 {{- if (.Values.scope).namespaces -}}
 - name: MANYSERVE_WATCH_NAMESPACES
@@ -168,7 +168,7 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
 {{- end -}}
 {{- end }}
 
-{{/* The namespaces of which the webhook is asked, as matchExpressions: the scope and webhook.namespaceSelector, both. */}}
+{{/* The namespaces that the webhook reviews, as matchExpressions: both the scope and webhook.namespaceSelector. */}}
 {{- define "manyserve.askedNamespaces" -}}
 {{- $found := list -}}
 {{- with (.Values.scope).namespaces -}}

@@ -1,4 +1,4 @@
-"""Who may talk to the API server: one token and one kubeconfig for each part of the cluster."""
+"""Access to the API server: one token and one kubeconfig for each part of the cluster."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def make(cluster: Cluster) -> None:
 
 
 def _write_kubeconfig(cluster: Cluster, file: str, token: str) -> None:
-    """Write one kubeconfig; what runs on a node reaches the control plane over the bridge."""
+    """Write one kubeconfig; programs on a node reach the control plane over the bridge."""
     on_a_node = file == "proxy" or file.startswith("node")
     server = f"https://{FABRIC}:{cluster.port}" if on_a_node else cluster.server
     authority = base64.b64encode((pki.folder_of(cluster) / "ca.crt").read_bytes()).decode()

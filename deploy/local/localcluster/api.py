@@ -1,4 +1,4 @@
-"""The few questions this package asks the API server itself, without starting kubectl for each."""
+"""Requests of this package to the API server, without a kubectl process for each."""
 
 import json
 import ssl
@@ -11,7 +11,7 @@ from localcluster.process import run
 
 
 def get(cluster: Cluster, path: str) -> Any:
-    """Return the object at a path (or the text of a health page), or nothing while there is none."""
+    """Return the object at a path (or the text of a health page), or None while there is none."""
     try:
         config = json.loads(cluster.kubeconfig.read_text())
         context = ssl.create_default_context(cafile=str(cluster.folder / "pki" / "ca.crt"))
@@ -28,17 +28,17 @@ def get(cluster: Cluster, path: str) -> Any:
 
 
 def ready(cluster: Cluster) -> bool:
-    """Tell whether the API server answers and is ready."""
+    """Return whether the API server answers and is ready."""
     return bool(get(cluster, "/readyz") == "ok")
 
 
 def node_ready(node: Node) -> bool:
-    """Tell whether Kubernetes calls a node ready."""
+    """Return whether a node is ready."""
     return holds(get(node.cluster, f"/api/v1/nodes/{node.name}"), "Ready")
 
 
 def holds(thing: Any, condition: str) -> bool:
-    """Tell whether an object exists and one of its conditions is true."""
+    """Return whether an object exists and one of its conditions is true."""
     conditions = ((thing or {}).get("status") or {}).get("conditions") or []
     return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 

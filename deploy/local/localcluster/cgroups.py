@@ -1,8 +1,8 @@
 """One cgroup per node in every hierarchy, under a common parent for the cluster.
 
-The kubelet keeps its pods below `/manyserve-PORT-x/nodeI`, so limits hold and the host's own cgroups
-stay untouched. With cgroup v1 each controller is a hierarchy of its own, and a new cpuset needs its
-masks copied down; with v2 there is one hierarchy, whose controllers must be handed down.
+The kubelet keeps its pods below `/manyserve-PORT-x/nodeI`, so limits hold and the machine's own cgroups stay
+untouched. With cgroup v1 each controller is a hierarchy of its own, and a new cpuset needs a copy of its parent's
+masks. With v2 there is one hierarchy, and each cgroup must delegate the controllers to its children.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def path(node: Node) -> str:
 
 
 def make(node: Node) -> None:
-    """Make a node's cgroup in every hierarchy."""
+    """Create a node's cgroup in every hierarchy."""
     for hierarchy in _hierarchies():
         inner = hierarchy
         for name in (node.cluster.name, node.name):
@@ -54,7 +54,7 @@ def _removed(cluster: Cluster) -> bool:
 def _try_rmdir(folder: Path) -> None:
     try:
         folder.rmdir()
-    except OSError:  # busy: looked at again by `remove`
+    except OSError:  # busy: `remove` retries
         return
 
 
@@ -70,7 +70,7 @@ def _ours(cluster: Cluster) -> list[Path]:
 
 
 def _hand_down(folder: Path) -> None:
-    """With v2, let the children of a cgroup use every controller that it has."""
+    """With v2, delegate every controller of a cgroup to its children."""
     controllers = folder / "cgroup.controllers"
     if controllers.exists():
         words = [f"+{name}" for name in controllers.read_text().split()]

@@ -1,4 +1,4 @@
-"""The command line: one function a verb, and every known way to fail is a sentence and an exit code."""
+"""The command line: one function a verb. Every known failure is a sentence and an exit code."""
 
 import argparse
 import os
@@ -42,12 +42,12 @@ def _tools(_: argparse.Namespace) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    """Have a healthy cluster running."""
+    """Ensure a healthy cluster."""
     cluster.up(Cluster(arguments.port, arguments.nodes, arguments.control_plane_only))
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    """Take a cluster away and leave nothing behind."""
+    """Remove a cluster and leave nothing behind."""
     cluster.down(arguments.port)
 
 
@@ -62,7 +62,7 @@ def _store(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    """Tell how a cluster is; 0 when it is healthy."""
+    """Print the state of a cluster; return 0 when it is healthy."""
     return cluster.status(arguments.port)
 
 

@@ -1,8 +1,7 @@
-"""Bring a cluster up, take it down, tell how it is.
+"""Bring a cluster up, take it down, print its state.
 
-`up` is one straight line: what is there and healthy is left alone, what is left over is cleared,
-and then the parts start in the order in which they need each other. A cluster that could not be
-started whole keeps its logs until the next `up` or `down`.
+`up` is a straight line. It leaves healthy parts alone, removes stale ones, and then starts the parts in the order of
+their dependencies. A cluster that failed to start keeps its logs until the next `up` or `down`.
 """
 
 import json
@@ -34,7 +33,7 @@ from localcluster.wait import until
 
 
 def up(wanted: Cluster) -> None:
-    """Have a healthy cluster on this port."""
+    """Ensure a healthy cluster on this port."""
     with lock(f"run-{wanted.port}"):
         running = read(wanted.port)
         if running and _becomes_healthy(running):
@@ -43,18 +42,18 @@ def up(wanted: Cluster) -> None:
             return
         _ensure_parts(wanted)
         remains.clear(wanted)
-        _refuse_strangers(wanted)
+        _refuse_taken_ports(wanted)
         _start(wanted)
 
 
 def down(port: int) -> None:
-    """Leave nothing of the cluster on this port."""
+    """Remove the cluster on this port."""
     with lock(f"run-{port}"):
         remains.clear(Cluster(port))
 
 
 def load_images(port: int, names: list[str]) -> None:
-    """Have images on the nodes of the cluster on this port."""
+    """Load images onto the nodes of the cluster on this port."""
     with lock(f"run-{port}"):
         running = read(port)
         if not running or not _becomes_healthy(running):
@@ -63,7 +62,7 @@ def load_images(port: int, names: list[str]) -> None:
 
 
 def read(port: int) -> Cluster | None:
-    """Return the cluster that was started on this port, in whatever state it is now."""
+    """Return the cluster that was started on this port, in any state."""
     try:
         facts = json.loads((Cluster(port).folder / "cluster.json").read_text())
     except (OSError, ValueError):
@@ -72,7 +71,7 @@ def read(port: int) -> Cluster | None:
 
 
 def healthy(cluster: Cluster) -> bool:
-    """Tell whether everything that was started lives and every node is ready."""
+    """Return whether every started program lives and every node is ready."""
     return _alive(cluster) and api.ready(cluster) and all(map(api.node_ready, cluster.members))
 
 
@@ -83,7 +82,7 @@ def _alive(cluster: Cluster) -> bool:
 
 
 def _becomes_healthy(cluster: Cluster) -> bool:
-    """Give a cluster whose processes live the time to answer, on a machine that is busy."""
+    """Wait until a cluster with live processes answers: a busy machine needs time."""
     try:
         return _alive(cluster) and until("the cluster", lambda: healthy(cluster), limit=30)
     except Failure:
@@ -91,7 +90,7 @@ def _becomes_healthy(cluster: Cluster) -> bool:
 
 
 def _ensure_parts(wanted: Cluster) -> None:
-    """Have the programs and images that it is made of, before anything is touched."""
+    """Ensure the programs and images of a cluster before anything is changed."""
     if wanted.control_plane_only:
         host.check_for_control_plane()
         tools.ensure("kubernetes")
@@ -109,8 +108,8 @@ def _same_or_refuse(running: Cluster, wanted: Cluster) -> None:
         raise Refusal(f"a cluster with {have} runs on port {wanted.port}: take it down first, or choose another --port")
 
 
-def _refuse_strangers(cluster: Cluster) -> None:
-    """Refuse when a port that we need on the host is taken."""
+def _refuse_taken_ports(cluster: Cluster) -> None:
+    """Refuse when a needed port of the machine is taken."""
     count = 6 if cluster.control_plane_only else 2
     for port in range(cluster.port, cluster.port + count):
         with socket.socket() as probe:
@@ -141,14 +140,14 @@ def _start(cluster: Cluster) -> None:
 
 
 def _open_door(cluster: Cluster, netns: str) -> None:
-    """Let the host reach the API server and the gateway."""
+    """Make the API server and the gateway reachable from the machine."""
     routes = [f"{cluster.port}=127.0.0.1:{cluster.port}", f"{cluster.gateway_port}={FABRIC}:80"]
     script = [sys.executable, "-P", Path(relay.__file__), network.NAMED / netns]
     process.start(cluster, "relay", [*script, *routes])
 
 
 def status(port: int) -> int:
-    """Print what runs on a port; 0 when it is a healthy cluster."""
+    """Print the programs of a port; return 0 when it is a healthy cluster."""
     running = read(port)
     if not running:
         say(f"no cluster on port {port}")

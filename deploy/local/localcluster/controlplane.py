@@ -1,9 +1,9 @@
 """etcd, the API server, the controller manager and the scheduler: plain processes, one of each.
 
-With nodes they run in the cluster's own network namespace and the API server listens on its bridge;
-without (`--control-plane-only`, for contract tests) on the host's loopback, and nobody needs root.
-Admission is upstream's default, so Pod Security, RBAC and webhooks behave as on a real cluster.
-etcd does not fsync: a cluster that a power cut ends is thrown away anyway.
+With nodes they run in the cluster's own network namespace, and the API server listens on its bridge. Without nodes
+(`--control-plane-only`, for contract tests) they run on the machine's loopback, without root. Admission is upstream's
+default, so Pod Security, RBAC and webhooks behave as on a real cluster. etcd does not fsync: a cluster that a power
+cut ends is removed anyway.
 """
 
 from localcluster import access, api, pki, process
@@ -36,7 +36,7 @@ def _ready(cluster: Cluster) -> bool:
 
 
 def _controllers_work(cluster: Cluster) -> bool:
-    """Look for the default service account, the first thing that controllers make."""
+    """Poll for the default service account, the first object that controllers create."""
     process.must_live(cluster, "kube-controller-manager")
     process.must_live(cluster, "kube-scheduler")
     return bool(api.get(cluster, "/api/v1/namespaces/default/serviceaccounts/default"))
@@ -113,7 +113,7 @@ def _controller_manager(cluster: Cluster) -> list[str]:
 
 
 def _controllers(cluster: Cluster) -> list[str]:
-    """Return which controllers run: played pods have addresses of the loopback, which no Endpoints may hold."""
+    """Return the list of controllers. Simulated pods have loopback addresses, and no Endpoints may hold those."""
     return ["--controllers=*,-endpoints-controller,-endpointslice-controller"] if cluster.control_plane_only else []
 
 

@@ -1,4 +1,4 @@
-"""The cluster's DNS: CoreDNS as a plain process on the bridge, where the pods' resolv.conf points."""
+"""The cluster's DNS: CoreDNS as a plain process on the bridge, at the address in the pods' resolv.conf."""
 
 from localcluster import process
 from localcluster.paths import FABRIC, Cluster, binary
@@ -17,7 +17,7 @@ COREFILE = """.:53 {{
 
 
 def start(cluster: Cluster) -> None:
-    """Start it; it answers as soon as it has listed the services."""
+    """Start it; it answers as soon as it has listed the Services."""
     file = cluster.folder / "Corefile"
     file.write_text(COREFILE.format(address=FABRIC, kubeconfig=cluster.folder / "addons.kubeconfig"))
     process.start(cluster, "coredns", [binary("coredns"), "-conf", file], netns=cluster.netns)

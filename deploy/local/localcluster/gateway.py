@@ -1,8 +1,8 @@
-"""The ingress gateway: Contour decides, Envoy carries; two processes in the cluster's namespace.
+"""The ingress gateway: Contour as its control plane, Envoy as its proxy; two processes in the cluster's namespace.
 
-Envoy listens on port 80 of the bridge, and `relay` brings the host's PORT+1 there. Contour watches
-Ingresses of the class `contour`, which is the default class here, and writes Envoy's address into
-their status. It needs its own kinds to be served before it starts.
+Envoy listens on port 80 of the bridge, and `relay` forwards PORT+1 of the machine to it. Contour watches Ingresses of
+the class `contour`, which is the default class here, and writes Envoy's address into their status. Its own kinds must
+be served before it starts.
 """
 
 import socket
@@ -31,7 +31,7 @@ def start(cluster: Cluster) -> None:
 
 
 def wait(cluster: Cluster) -> None:
-    """Wait until Envoy has what Contour tells it."""
+    """Wait until Envoy has the configuration from Contour."""
 
     def look() -> bool:
         process.must_live(cluster, "contour")
@@ -43,7 +43,7 @@ def wait(cluster: Cluster) -> None:
 
 
 def _live(cluster: Cluster) -> bool:
-    """Ask Envoy's administration socket; it is live when it has a first configuration."""
+    """Query Envoy's administration socket; it is live when it has a first configuration."""
     try:
         with socket.socket(socket.AF_UNIX) as admin:
             admin.connect(str(cluster.folder / "envoy.sock"))
@@ -79,5 +79,5 @@ def _envoy(cluster: Cluster) -> list[str]:
         *("--service-cluster", "contour"),
         *("--service-node", cluster.name),
         *("--log-level", "warning"),
-        "--disable-hot-restart",  # its shared memory would be the whole host's
+        "--disable-hot-restart",  # its shared memory would be the whole machine's
     ]

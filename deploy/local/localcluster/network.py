@@ -1,10 +1,10 @@
-"""The network of a cluster: namespaces, a bridge and routes, apart from the host's.
+"""The network of a cluster: namespaces, a bridge and routes, apart from the machine's.
 
-    host ── relay ──▶ [ manyserve-PORT-x: br0 10.99.0.1, control plane, DNS, gateway ]
-                          │ veth              │ veth
-                      [ -node1: 10.99.0.11 ]  [ -node2: 10.99.0.12 ]   pods 10.244.I.0/24
+    machine ── relay ──▶ [ manyserve-PORT-x: br0 10.99.0.1, control plane, DNS, gateway ]
+                             │ veth              │ veth
+                         [ -node1: 10.99.0.11 ]  [ -node2: 10.99.0.12 ]   pods 10.244.I.0/24
 
-There is no way out to the host's network and none in: `relay` is the only door.
+`relay` is the only connection between the machine's network and the cluster's.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ NAMED = Path("/run/netns")
 
 
 def make(cluster: Cluster) -> None:
-    """Make the namespace of the control plane with its bridge."""
+    """Create the namespace of the control plane with its bridge."""
     if not cluster.netns:
         return
     run(["ip", "netns", "add", cluster.netns])
@@ -28,7 +28,7 @@ def make(cluster: Cluster) -> None:
 
 
 def join(node: Node) -> None:
-    """Make a node's namespace and connect it to the bridge."""
+    """Create a node's namespace and connect it to the bridge."""
     fabric, end = node.cluster.name, f"to-{node.name}"
     run(["ip", "netns", "add", node.netns])
     _ip(fabric, f"link add {end} type veth peer name eth0 netns {node.netns}")
@@ -42,7 +42,7 @@ def join(node: Node) -> None:
 
 
 def processes(cluster: Cluster) -> list[int]:
-    """Return the processes that live in a cluster's namespaces."""
+    """Return the processes in a cluster's namespaces."""
     return [int(pid) for name in _names(cluster) for pid in run(["ip", "netns", "pids", name]).split()]
 
 

@@ -1,11 +1,11 @@
-"""A node: containerd, a kubelet and kube-proxy in namespaces of their own, with a cgroup to live in.
+"""A node: containerd, a kubelet and kube-proxy in namespaces and a cgroup of their own.
 
-`unshare` gives the node its own mounts, host name and processes, in the network namespace that
-`network` made, and runs `node.sh` there as the first process: when it ends, or when `unshare` is
-killed, the kernel ends every container of the node. All configuration is written beforehand, here.
+`unshare` gives the node its own mounts, machine name and processes, in the network namespace of `network`. It runs
+`node.sh` there as the first process. When `node.sh` ends, or when `unshare` is killed, the kernel ends every
+container of the node. This module writes all configuration beforehand.
 
-The kubelet keeps upstream's defaults for what a user can measure: pods are synced every minute, and
-ConfigMaps are watched. Only limits that a small shared machine would trip over are set.
+The kubelet keeps upstream's defaults for everything that a user can measure: pods are synced every minute, and
+ConfigMaps are watched. Only limits that are too low or too high for a small shared machine are set.
 """
 
 import json
@@ -39,7 +39,7 @@ def start(node: Node) -> None:
 
 
 def wait(node: Node) -> None:
-    """Wait until Kubernetes calls the node ready."""
+    """Wait until the node is ready."""
 
     def look() -> bool:
         process.must_live(node.cluster, node.name)
@@ -50,7 +50,7 @@ def wait(node: Node) -> None:
 
 
 def inside(node: Node) -> list[str]:
-    """Return the words that run a command in the node's namespaces."""
+    """Return the command prefix that runs a command in the node's namespaces."""
     outer = process.find(node.cluster, node.name)
     children = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
     return ["nsenter", f"--target={children[0]}", "--net", "--mount", "--pid", "--uts"]
@@ -62,7 +62,7 @@ def ctr(node: Node, *words: str) -> str:
 
 
 def containerd_answers(node: Node) -> bool:
-    """Tell whether containerd takes commands."""
+    """Return whether containerd accepts commands."""
     process.must_live(node.cluster, node.name)
     return (node.folder / "containerd.ready").exists()
 
@@ -127,7 +127,7 @@ def _proxy(node: Node) -> dict[str, Any]:
         "clientConnection": {"kubeconfig": f"{node.cluster.folder}/proxy.kubeconfig"},
         "clusterCIDR": POD_RANGE,
         "hostnameOverride": node.name,
-        # these limits are the host's to set, not a network namespace's
+        # these limits belong to the machine, not to a network namespace
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
 

@@ -1,13 +1,13 @@
-"""Where things lie: the cache that outlives clusters, and the folder and names of one cluster.
+"""Paths: the cache that outlives clusters, and the folder and names of one cluster.
 
     $CACHE/tools/NAME-KEY/   one built program each, KEY a hash of its inputs
     $CACHE/bin/              links to the current ones (put it on PATH for kubectl)
     $CACHE/images/           image archives
     $CACHE/run/PORT/         one running cluster: certificates, logs, data, pids
 
-Ports, the same inside a cluster's namespace and on the host's loopback: PORT is the API server,
-PORT+1 the gateway (port 80 inside), and PORT+2 to PORT+5 etcd and the controllers, which are on the
-host only for a control plane without nodes.
+Ports, the same inside a cluster's namespace and on the machine's loopback: PORT is the API server, PORT+1 the gateway
+(port 80 inside), and PORT+2 to PORT+5 etcd and the controllers. The machine has those only for a control plane without
+nodes.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ MAX_NODES = 4
 
 
 def cache() -> Path:
-    """Return the folder that is kept from run to run."""
+    """Return the folder of the cache."""
     if own := os.environ.get("MANYSERVE_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manyserve"
@@ -46,28 +46,28 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """Everything this cluster has on disk."""
+        """The folder of all files of this cluster."""
         return cache() / "run" / str(self.port)
 
     @property
     def name(self) -> str:
-        """Its name in lists of namespaces and cgroups: by port and cache, so that nobody ends another's."""
+        """Its name in lists of namespaces and cgroups: by port and cache, so that no run ends another's cluster."""
         owner = hashlib.sha256(str(cache().resolve()).encode()).hexdigest()[:4]
         return f"manyserve-{self.port}-{owner}"
 
     @property
     def netns(self) -> str | None:
-        """The network namespace of the control plane; None is the host's."""
+        """The network namespace of the control plane; None is the machine's."""
         return None if self.control_plane_only else self.name
 
     @property
     def gateway_port(self) -> int:
-        """The host's port for requests to the ingress gateway."""
+        """The machine's port for requests to the ingress gateway."""
         return self.port + 1
 
     @property
     def server(self) -> str:
-        """The API server's address, on the host and beside the control plane alike."""
+        """The API server's address, both on the machine and in the control plane's namespace."""
         return f"https://127.0.0.1:{self.port}"
 
     @property

@@ -14,7 +14,7 @@ SERVER, CLIENT = "serverAuth", "clientAuth"
 
 
 def make(cluster: Cluster) -> None:
-    """Make every key and certificate of a cluster."""
+    """Create every key and certificate of a cluster."""
     folder = folder_of(cluster)
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     for authority in ("ca", "front-proxy-ca"):
@@ -30,12 +30,12 @@ def make(cluster: Cluster) -> None:
 
 
 def folder_of(cluster: Cluster) -> Path:
-    """Return where a cluster's certificates lie."""
+    """Return the folder of a cluster's certificates."""
     return cluster.folder / "pki"
 
 
 def _new(folder: Path, name: str, subject: str) -> list[object]:
-    """Return the command that makes a key and a certificate for it."""
+    """Return the command that creates a key and a certificate for it."""
     files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256", "-days", "3650"]
     serial = ["-set_serial", f"0x{secrets.token_hex(8)}"]
@@ -43,7 +43,7 @@ def _new(folder: Path, name: str, subject: str) -> list[object]:
 
 
 def _authority(folder: Path, name: str) -> None:
-    """Make a certificate authority."""
+    """Create a certificate authority."""
     usage = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
     run([*_new(folder, name, f"/CN=manyserve-{name}"), "-addext", usage])
 
@@ -51,7 +51,7 @@ def _authority(folder: Path, name: str) -> None:
 def _certificate(
     folder: Path, name: str, subject: str, usage: str, names: list[str] | None = None, authority: str = "ca"
 ) -> None:
-    """Make a certificate signed by one of the authorities."""
+    """Create a certificate signed by one of the authorities."""
     signer = ["-CA", folder / f"{authority}.crt", "-CAkey", folder / f"{authority}.key"]
     facts = ["basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", f"extendedKeyUsage={usage}"]
     if names:

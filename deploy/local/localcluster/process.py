@@ -1,7 +1,7 @@
-"""Start programs that outlive us, know them again, and end them: ours only, by pid.
+"""Start programs that outlive this process, find them again, and end them: only those of this package, by pid.
 
-A pid alone may belong to a stranger by the next run, so a pid file holds the start time of the
-process too. Programs of a cluster run in sessions of their own, in the cluster's network namespace.
+The kernel may give a pid to another program later, so a pid file holds the start time of the process too. Programs of
+a cluster run in sessions of their own, in the cluster's network namespace.
 """
 
 import os
@@ -41,7 +41,7 @@ def run(
 
 
 def start(cluster: Cluster, name: str, command: Sequence[object], netns: str | None = None) -> None:
-    """Start one of a cluster's programs and remember it."""
+    """Start one of a cluster's programs and write its pid file."""
     for folder in ("log", "pid"):
         (cluster.folder / folder).mkdir(parents=True, exist_ok=True)
     inside = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
@@ -55,11 +55,11 @@ def start(cluster: Cluster, name: str, command: Sequence[object], netns: str | N
             start_new_session=True,
         )
     (cluster.folder / "pid" / name).write_text(f"{child.pid} {_born(child.pid)}")
-    child.returncode = 0  # it is not ours to wait for
+    child.returncode = 0  # this process does not wait for it
 
 
 def _born(pid: int) -> str:
-    """Return when a living process started, in clock ticks since the boot, or nothing."""
+    """Return the start time of a live process in clock ticks since the boot, or None."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -69,7 +69,7 @@ def _born(pid: int) -> str:
 
 
 def find(cluster: Cluster, name: str) -> int | None:
-    """Return the pid of a program that we started and that lives."""
+    """Return the pid of a started program that lives."""
     try:
         pid, _, born = (cluster.folder / "pid" / name).read_text().partition(" ")
     except OSError:

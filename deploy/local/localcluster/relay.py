@@ -1,9 +1,9 @@
-"""The door between the host and a cluster's network namespace: a small TCP relay, one per cluster.
+"""A TCP relay between the machine and a cluster's network namespace, one per cluster.
 
-It binds its ports on the host's loopback first, then moves itself into the namespace. A socket stays
-in the namespace where it was made, so it hears the host and calls into the cluster. Each direction is
-pumped until its sender is done and that end is passed on, so half-closed connections work; when one
-side breaks, the other is torn down at once. Run as a program of its own, by path:
+It binds its ports on the machine's loopback first, then moves itself into the namespace. A socket stays in the
+namespace in which it was created. So the relay accepts connections from the machine and connects into the cluster. It
+copies each direction until the sender is done, and passes the end on, so half-closed connections work. When one side
+breaks, it closes the other at once. It runs as a program of its own, by path:
 
     relay.py NETNS-FILE HOST-PORT=ADDRESS:PORT ...
 """
@@ -23,7 +23,7 @@ CHUNK = 1 << 16
 
 
 def main(netns: str, *routes: str) -> None:
-    """Listen on the host, enter the namespace, relay for ever."""
+    """Listen on the machine, enter the namespace, and relay without end."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     doors = [(_listen(int(port)), target) for port, _, target in (route.partition("=") for route in routes)]
@@ -53,12 +53,12 @@ async def _serve(doors: list[tuple[socket.socket, str]]) -> None:
 
 
 def _relay_to(address: str, port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """Return what is done with each connection."""
+    """Return the handler of a connection."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, back = await asyncio.open_connection(address, port)
-        except OSError:  # nobody listens inside yet: the caller sees a reset and tries again
+        except OSError:  # no program listens inside yet: the client sees a reset and retries
             writer.transport.abort()
             return
         await _join(reader, back, there, writer)
@@ -69,7 +69,7 @@ def _relay_to(address: str, port: int) -> Callable[[asyncio.StreamReader, asynci
 async def _join(
     near: asyncio.StreamReader, far_in: asyncio.StreamWriter, far: asyncio.StreamReader, near_in: asyncio.StreamWriter
 ) -> None:
-    """Pump both ways until both senders are done, or either side breaks."""
+    """Copy both ways until both senders are done, or either side breaks."""
     try:
         with contextlib.suppress(OSError, ExceptionGroup):
             async with asyncio.TaskGroup() as pumps:
@@ -88,7 +88,7 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Copy until the source ends, then tell the sink so."""
+    """Copy until the source ends, then end the sink."""
     while chunk := await source.read(CHUNK):
         sink.write(chunk)
         await sink.drain()

@@ -1,8 +1,8 @@
-"""Take a cluster away, whatever state it is in: running, half started, or killed.
+"""Remove a cluster in any state: running, half started, or killed.
 
-Its programs are found by their pid files, and also by its network namespaces and cgroups, in which
-nobody else's processes live, so that even a lost pid file leaves nothing behind. Only then go the
-mounts, the cgroups, the namespaces and the data.
+Its programs are found by their pid files, and also by its network namespaces and cgroups. Only its own processes run
+in those, so even a lost pid file leaves nothing behind. The mounts, the cgroups, the namespaces and the data are
+removed last.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from localcluster.process import run
 
 
 def clear(cluster: Cluster) -> None:
-    """Leave nothing of a cluster behind; harmless when there is nothing."""
+    """Remove all parts of a cluster; harmless when there is none."""
     for name in process.names(cluster):
         if pid := process.find(cluster, name):
             process.kill(pid)
@@ -28,7 +28,7 @@ def clear(cluster: Cluster) -> None:
 
 
 def _unmount(folder: Path) -> None:
-    """Unmount what lies below a folder, innermost first."""
+    """Unmount all mounts below a folder, innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
     for point in sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True):

@@ -1,8 +1,8 @@
-"""What the user reads: steps with the time they took, and sentences instead of tracebacks.
+"""Output for the user: steps with their duration, and sentences instead of tracebacks.
 
-Everything goes to standard error, because `env` writes shell commands to standard output. A
-`Refusal` means that the machine or the request does not allow what was asked (exit 2); a `Failure`
-that something which should work did not (exit 1).
+All of it goes to standard error, because `env` writes shell commands to standard output. A `Refusal` means that the
+machine or the request does not allow the action (exit 2). A `Failure` means that a step failed that should work (exit
+1).
 """
 
 import contextlib
@@ -18,13 +18,13 @@ class Sentence(Exception):
 
 
 class Refusal(Sentence):
-    """What was asked cannot be done here; nothing was touched."""
+    """The request cannot be met here; nothing was changed."""
 
     code = 2
 
 
 class Failure(Sentence):
-    """A step that should have worked did not."""
+    """A step failed that should work."""
 
 
 def say(text: str) -> None:
@@ -33,7 +33,7 @@ def say(text: str) -> None:
 
 
 class _Open:
-    """The steps that have begun: whether the last thing printed is a step without its end."""
+    """The steps that have begun: whether the last output is a step without its end."""
 
     depth = 0
     line = False
@@ -41,7 +41,7 @@ class _Open:
 
 @contextlib.contextmanager
 def step(what: str, note: str = "") -> Iterator[None]:
-    """Print `what`, and when the block ends how long it took; steps within it are indented."""
+    """Print `what`, and its duration when the block ends; steps within it are indented."""
     start = time.monotonic()
     break_line = "\n" if _Open.line else ""
     title = f"{'  ' * _Open.depth}{what}"

@@ -1,7 +1,7 @@
 """The object store of the demo and the tests: fake-gcs-server in a pod, with the walkthrough's models.
 
-Inside the cluster it is `http://gcs.manyserve-store.svc.cluster.local` (by that full name: it looks at
-the Host header); on the host it is behind the gateway, under the host name of its Ingress.
+Inside the cluster it is `http://gcs.manyserve-store.svc.cluster.local`, by that full host name: it checks the Host
+header. On the machine it is behind the gateway, under the host name of its Ingress.
 """
 
 import urllib.request
@@ -17,7 +17,7 @@ HOST = "gcs.example.com"
 
 
 def start(port: int) -> None:
-    """Have the object store in the cluster on this port, reachable from inside and outside."""
+    """Ensure the object store in the cluster on this port, reachable from inside and outside."""
     load_images(port, ["fake-gcs-server"])
     here = Cluster(port)
     with step("starting the object store"):

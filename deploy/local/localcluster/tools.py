@@ -1,8 +1,8 @@
-"""The programs a cluster is made of, built from Go modules once and kept in the cache.
+"""The programs of a cluster, built from Go modules once and kept in the cache.
 
-Each folder under `tools/` is one Go module whose go.mod and go.sum pin every dependency. A program's
-key is a hash of those files and of the flags; when `$CACHE/tools/NAME-KEY` exists there is nothing
-to do. All of Kubernetes and etcd is one program, called by many names.
+Each folder under `tools/` is one Go module with a go.mod and a go.sum that pin every dependency. A program's key is a
+hash of those files and of the flags. When `$CACHE/tools/NAME-KEY` exists, the program is built already. All of
+Kubernetes and etcd is one program with many names.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ KUBERNETES = "v1.37.2"
 
 @dataclass(frozen=True)
 class Tool:
-    """One Go module and the program that it makes."""
+    """One Go module and its program."""
 
     name: str
     package: str = "."
@@ -38,7 +38,7 @@ class Tool:
 
     @property
     def key(self) -> str:
-        """A hash of all that decides what is built."""
+        """A hash of all inputs of the build."""
         digest = hashlib.sha256(repr(self).encode())
         for file in sorted(self.source.iterdir()):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -46,12 +46,12 @@ class Tool:
 
     @property
     def home(self) -> Path:
-        """Where it lies in the cache."""
+        """Its path in the cache."""
         return cache() / "tools" / f"{self.name}-{self.key}"
 
 
 def _kubernetes_flags() -> str:
-    """Return linker flags that make `kubectl version` tell the truth."""
+    """Return linker flags that set the output of `kubectl version`."""
     place = "k8s.io/component-base/version"
     facts = {
         "gitVersion": KUBERNETES,
@@ -96,7 +96,7 @@ TOOLS = {
 
 
 def ensure(*names: str) -> None:
-    """Build what is missing and point the links in `$CACHE/bin` at it."""
+    """Build missing programs and point the links in `$CACHE/bin` at them."""
     for name in names or tuple(TOOLS):
         tool = TOOLS[name]
         if not tool.home.is_dir():
@@ -141,7 +141,7 @@ def _build(tool: Tool) -> None:
 
 
 def link(target: Path, place: Path) -> None:
-    """Make a link, or leave it when it is right."""
+    """Create a link, or keep it when it is right."""
     if place.is_symlink() and place.readlink() == target:
         return
     place.parent.mkdir(parents=True, exist_ok=True)

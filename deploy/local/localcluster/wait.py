@@ -1,4 +1,4 @@
-"""Wait for a state, never for a while: look often, and give up with a sentence at a limit."""
+"""Poll for a state, with a limit and a sentence at the limit; never a fixed delay."""
 
 import time
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""Make the two models that stand behind the walkthrough's storage URIs, byte for byte the same each time.
+"""Create the two models of the walkthrough's storage URIs, byte for byte the same each time.
 
-`cifar10` is a small convolutional network with the names, types and shapes of KFServing's sample;
-`simple_string` adds and subtracts two rows of sixteen integers that are given as strings, as Triton's
-sample of that name does. Both are ONNX, since that is what the local Triton can run.
+`cifar10` is a small convolutional network with the names, types and shapes of KFServing's sample; `simple_string`
+adds and subtracts two rows of sixteen integers that are given as strings, as Triton's sample of that name does. Both
+are ONNX, the format of the local Triton.
 
     python make.py FOLDER
 """

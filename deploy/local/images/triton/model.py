@@ -1,8 +1,8 @@
-"""A Triton backend for ONNX, in Python, for where the C++ one cannot be had.
+"""A Triton backend for ONNX, in Python, for machines without the C++ backend.
 
-Triton calls it for every model whose config.pbtxt says `backend: "onnxruntime"`, and it behaves as the
-real one does towards its users: model folders hold `1/model.onnx` and a complete `config.pbtxt`, and
-need no Python file. Strings come from Triton as bytes, and go to onnxruntime as text and back.
+Triton calls it for every model with `backend: "onnxruntime"` in its config.pbtxt. Users see the behaviour of the real
+backend: model folders hold `1/model.onnx` and a complete `config.pbtxt`, and need no Python file. Strings come from
+Triton as bytes, and go to onnxruntime as text and back.
 """
 
 import json
@@ -17,7 +17,7 @@ class TritonPythonModel:
     """One loaded model."""
 
     def initialize(self, args):
-        """Load the model's file; whatever is wrong with it becomes the reason of the failed load."""
+        """Load the model's file; an error becomes the reason of the failed load."""
         config = json.loads(args["model_config"])
         file = config.get("default_model_filename") or "model.onnx"
         options = onnxruntime.SessionOptions()
@@ -27,14 +27,14 @@ class TritonPythonModel:
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def execute(self, requests):
-        """Answer each request by itself, so that a bad one spoils no other."""
+        """Answer each request by itself, so that a bad one does not fail the others."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request):
         try:
             feed = {tensor.name(): _from_triton(tensor.as_numpy()) for tensor in request.inputs()}
             results = self.session.run(self.outputs, feed)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is the request's answer
+        except Exception as error:  # noqa: BLE001 - an error of the model is the answer of the request
             return triton.InferenceResponse([], triton.TritonError(str(error)))
         tensors = [triton.Tensor(name, _to_triton(value)) for name, value in zip(self.outputs, results, strict=True)]
         return triton.InferenceResponse(tensors)

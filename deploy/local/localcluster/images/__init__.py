@@ -1,6 +1,6 @@
-"""The images that pods run here, made on this machine and put into each node's containerd.
+"""The images of the pods, built on this machine and loaded into each node's containerd.
 
-`catalog` names them, `plain` makes those that hold one static program, `builder` those that have a
-Dockerfile, `base` the Python image that they start from where no registry can be reached, `archive`
-writes an image file, and `store` keeps them in the cache and loads them.
+`catalog` names them. `plain` builds images with one static program, and `builder` those with a Dockerfile. `base`
+builds the Python image of the Dockerfiles where no registry can be reached. `archive` writes an image file. `store`
+keeps image files in the cache and loads them.
 """

@@ -1,6 +1,6 @@
 """Write an image of one layer as a docker archive, without a container tool.
 
-Everything in it has a fixed owner and time, so the same content makes the same bytes.
+All files have a fixed owner and time, so the same content results in the same bytes.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """The Python image that Dockerfiles start from: the public one, or a stand-in where no registry answers.
 
-The stand-in is Debian 12 with Python 3.11 from Debian's packages, with the commands also in
-/usr/local/bin, where the public image has them. It has the public name, but only in our own storage.
-Two things differ: there is no `pip` outside a virtual environment (make one with `python -m venv`),
-and paths below /usr/local other than those commands are not there.
+The stand-in is Debian 12 with Python 3.11 from Debian's packages, with the commands also in /usr/local/bin, where the
+public image has them. It has the public name, but only in a separate storage. Two things differ. There is no `pip`
+outside a virtual environment (make one with `python -m venv`), and paths below /usr/local other than those commands
+do not exist.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Buildah = Callable[..., str]
 
 
 def ensure(buildah: Buildah) -> None:
-    """Have the base image in our storage."""
+    """Ensure the base image in the storage."""
     ours = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     if _found(buildah, f"{LABEL}={ours}") or (_found(buildah) and not _found(buildah, LABEL)):
         return
@@ -35,7 +35,7 @@ def ensure(buildah: Buildah) -> None:
 
 
 def _found(buildah: Buildah, label: str = "") -> bool:
-    """Tell whether the storage has the image, with a label if one is asked for."""
+    """Return whether the storage has the image, with a label if one is given."""
     filters = ["--filter", f"reference={NAME}", *(["--filter", f"label={label}"] if label else [])]
     return bool(buildah("images", "--quiet", *filters).strip())
 

@@ -1,7 +1,7 @@
-"""Build an image from a Dockerfile with buildah, in a container storage of our own in the cache.
+"""Build an image from a Dockerfile with buildah, in a separate container storage in the cache.
 
-The Dockerfiles start from `docker.io/library/python:3.11-slim`, the public image. Where no registry
-answers, `base` makes a stand-in of that name from Debian packages, so that the same Dockerfiles build.
+The Dockerfiles start from `docker.io/library/python:3.11-slim`, the public image. Where no registry answers, `base`
+builds a stand-in of that name from Debian packages, so that the same Dockerfiles build.
 """
 
 import json
@@ -19,7 +19,7 @@ MANY = 60
 
 
 def making(context: Path) -> Callable[[Path, str], None]:
-    """Return what builds the Dockerfile in a folder."""
+    """Return the function that builds the Dockerfile in a folder."""
 
     def make(path: Path, reference: str) -> None:
         if not (context / "Dockerfile").exists():
@@ -36,13 +36,13 @@ def making(context: Path) -> Callable[[Path, str], None]:
 
 
 def _prune() -> None:
-    """Drop the layers of earlier builds when there are many; they are what makes the next build quick."""
+    """Drop the layers of earlier builds when there are many; they make the next build quick."""
     if len(buildah("images", "--all", "--quiet").split()) > MANY:
         buildah("rmi", "--prune")
 
 
 def buildah(*words: str) -> str:
-    """Run buildah on our own storage and settings."""
+    """Run buildah with its separate storage and settings."""
     return run(["buildah", *words], env=_environment())
 
 

@@ -1,4 +1,4 @@
-"""The list of images: what each is called, what makes it, and what its making depends on."""
+"""The list of images with their names, builders and inputs."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class Image:
 
     @property
     def key(self) -> str:
-        """A hash of everything that it is made from."""
+        """A hash of its inputs."""
         digest = hashlib.sha256(self.reference.encode())
         for item in self.inputs():
             for file in _files(item) if isinstance(item, Path) else ():

@@ -1,6 +1,6 @@
-"""The images that need no base: one static program each, with busybox beside it where a shell is needed.
+"""Images without a base: one static program each, with busybox beside it where a shell is needed.
 
-They run as the user 65532, who owns nothing, so any of them passes Pod Security `restricted`.
+They run as the user 65532 without files of its own, so any of them passes Pod Security `restricted`.
 """
 
 import tempfile
@@ -62,7 +62,7 @@ def versitygw(path: Path, reference: str) -> None:
 
 
 def tool(name: str) -> bytes:
-    """Return one of our Go programs."""
+    """Return a Go program of this package."""
     ensure(name)
     return (TOOLS[name].home / name).read_bytes()
 

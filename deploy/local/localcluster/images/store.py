@@ -1,7 +1,7 @@
 """Keep image archives in the cache, and load them into the nodes that lack them.
 
-An archive's name has the hash of what it was made from, so it is made once. What a node has loaded is
-noted beside its containerd's data, and goes away with it.
+The name of an archive has a hash of its inputs, so it is built once. A list of a node's loaded images lies beside its
+containerd's data, and is removed with it.
 """
 
 import json
@@ -17,7 +17,7 @@ from localcluster.wait import until
 
 
 def ensure(image: Image) -> Path:
-    """Return an image's archive, made now if need be."""
+    """Return an image's archive, built when it is missing."""
     folder = cache() / "images"
     path = folder / f"{image.name}-{image.key}.tar"
     with lock(f"image-{image.name}"):
@@ -29,7 +29,7 @@ def ensure(image: Image) -> Path:
 
 
 def _make(image: Image, path: Path) -> None:
-    """Make an archive under another name first, and drop the older ones of its kind."""
+    """Write an archive under another name first, and drop the older ones of its kind."""
     unfinished = path.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     image.make(unfinished, image.reference)
@@ -39,7 +39,7 @@ def _make(image: Image, path: Path) -> None:
 
 
 def load(cluster: Cluster, names: Iterable[str] = ()) -> None:
-    """Have the named images, or all, on every node of a cluster."""
+    """Load the named images, or all, onto every node of a cluster."""
     for name in names or [name for name, image in IMAGES.items() if not image.asked_for]:
         if name not in IMAGES:
             raise Refusal(f"there is no image {name}: the images are {', '.join(IMAGES)}")
