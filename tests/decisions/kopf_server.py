@@ -88,7 +88,7 @@ def watchers() -> list[str]:
 async def until(predicate: Any, limit: float = LIMIT) -> bool:
     """Poll until the predicate holds; return False at the limit."""
     end = asyncio.get_running_loop().time() + limit
-    while not predicate():  # noqa: ASYNC110  the state is kopf's, and it has no event for it
+    while not predicate():
         if asyncio.get_running_loop().time() > end:
             return False
         await asyncio.sleep(POLL)
