@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import time
+from importlib.metadata import version
 from typing import Any
 
 import kopf
@@ -36,7 +37,7 @@ async def reproduce(count: int) -> dict[str, object]:
     async with kopf_runs(server, registry), asyncio.timeout(LIMIT):
         await handled.wait()
         return {
-            "kopf": kopf.__version__,
+            "kopf": version("kopf"),
             "objects": count,
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib.metadata import version
 from typing import Any
 
 import kopf
@@ -28,7 +29,7 @@ async def reproduce() -> dict[str, object]:
         return {name: name}
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def event(type: str | None, name: str, names: Any, **_: Any) -> None:  # noqa: A002  the name is kopf's
+    async def event(type: Any, name: str, names: Any, **_: Any) -> None:  # noqa: A002  the name is kopf's
         events.append((type, name))
         indexed.clear()
         indexed.update(names)
@@ -37,7 +38,7 @@ async def reproduce() -> dict[str, object]:
         listed_again = await until(lambda: "c" in {name for _, name in events})
         await until(lambda: ("DELETED", "b") in events, OBSERVED)
         return {
-            "kopf": kopf.__version__,
+            "kopf": version("kopf"),
             "listed_again": listed_again,
             "deletion_reported": ("DELETED", "b") in events,
             "index": sorted(indexed),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from importlib.metadata import version
 from typing import Any
 
 import kopf
@@ -34,7 +35,7 @@ async def reproduce() -> dict[str, object]:
         ended = await until(lambda: not watchers())
         await until(lambda: server.requests > 2 or operator.done(), OBSERVED)
         return {
-            "kopf": kopf.__version__,
+            "kopf": version("kopf"),
             "watcher_started": started,
             "watcher_ended": ended,
             "operator": _state(operator),
