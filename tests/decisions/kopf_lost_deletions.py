@@ -29,10 +29,10 @@ async def reproduce() -> dict[str, object]:
         return {name: name}
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def event(type: Any, name: str, names: Any, **_: Any) -> None:  # noqa: A002  the name is kopf's
+    async def event(type: Any, name: str, **others: Any) -> None:  # noqa: A002  the name is kopf's
         events.append((type, name))
         indexed.clear()
-        indexed.update(names)
+        indexed.update(others["names"])
 
     async with kopf_runs(server, registry):
         listed_again = await until(lambda: "c" in {name for _, name in events})
