@@ -1,17 +1,32 @@
-"""The models on the volume: `staging/` for what arrives, `models/` for the server, `kept/` for the version before.
+"""Store of the pod's volume: staged downloads, models that the server reads, previous versions, and markers.
 
-A model arrives in `staging/<name>.<digest>`, is flushed, and is renamed into `models/<name>` whole. Then a
-marker `markers/<name>.SUCCESS.<digest>` says that the folder is what was asked for, and, after the server
-took it, `markers/<name>.LOADED.<digest>`. Markers lie outside the model's folder, where nothing that is
-downloaded can forge them, and are removed before the folder they speak of is touched: whatever the moment of
-a kill, a folder without its marker is just not there yet. The server sees `models/` only, and only reads it.
+    staging/<name>.<digest>    a download
+    models/<name>              the only folder that the server sees, read-only
+    kept/<name>                the previous version
+    markers/<name>.<KIND>.<digest>
+        SUCCESS    models/<name> is complete      LOADED    the server loaded it
+        KEPT       the previous version is kept
+    markers/SETTLED            an agent of this pod has seen its first set of models settled
 
-A version that the server took is not removed by the next one: it waits in `kept/<name>` until the server took
-that one too, and comes back if the server refuses it. Its marker `<name>.KEPT.<digest>` is written before the
-folder moves out and removed after it moved back. So it speaks of `kept/<name>`, or, where that is missing, of
-a `models/<name>` without markers: at any moment of a kill it is known where the version before lies.
+Markers lie outside the models' folders, so no download can forge them. A marker is removed before its folder changes,
+and written after it. Scenarios, with a and b for two versions of one model and a kill possible at each arrow:
 
-One more marker, `markers/SETTLED`, speaks of the pod: an agent has seen it settled.
+    A1  First version.
+            staging a ─▶ flushed ─▶ models a ─▶ SUCCESS a ─▶ the server loads ─▶ LOADED a
+        A kill before SUCCESS leaves a folder without a marker, which counts as missing.
+    A2  Swap to b.
+            KEPT a ─▶ LOADED a, SUCCESS a removed ─▶ models a moves to kept ─▶ staging b moves to models ─▶ SUCCESS b
+              ─▶ the server loads ─▶ LOADED b ─▶ KEPT a removed ─▶ kept a removed
+
+    B1  The server refuses b: rollback.
+            SUCCESS b removed ─▶ models b moves to staging ─▶ kept a moves to models
+              ─▶ the server loads a again, if it may answer with b ─▶ SUCCESS a, LOADED a ─▶ KEPT a removed
+    B2  A kill while a moves, in A2 or B1.
+            KEPT a and a folder kept:        the previous version is there
+            KEPT a and no folder kept:       it is models/<name>, which has no SUCCESS of another version
+
+    C1  Swap from a version that the server never loaded.
+            SUCCESS a removed ─▶ models a removed ─▶ staging b moves to models ─▶ SUCCESS b
 """
 
 from __future__ import annotations

@@ -1,11 +1,31 @@
-"""The copy that an informer keeps, and the rules by which it changes. No I/O.
+"""Store of one kind with a mutation cache: the objects of an informer, and our own writes. No I/O.
 
-What we wrote ourselves is put in at once with `wrote`, so that the next plan does not write it again while
-the echo is on its way. A resourceVersion tells which of two versions is newer (Kubernetes promises since
-1.35 that they compare as numbers, and they always have): older news about an object that we wrote is skipped
-until the watch has caught up with it, and an answer that arrives after its own echo changes nothing. The echo
-may be faster than the answer, too: what is heard of an object while we write it is told when the answer is there,
-unless it was that alone. Else every write of ours would have us look at its host once more.
+A write is stored at once, so that the next plan does not repeat it. Events are ordered by resourceVersion; since 1.35
+Kubernetes promises that these compare as numbers. Scenarios, with v for the version of an object and time to the right:
+
+    A1  The echo of our write is no change.
+            write ──▶ 200 v7                store v7
+            watch ─────────────▶ v7         the same version: no listener is called
+    A2  An event that is older than our write is skipped.
+            write ──▶ 200 v7                store v7
+            watch ─────────────▶ v6 ─▶ v7   v6 is skipped; with v7 the watch has caught up
+    A3  A response that is older than the store is skipped.
+            write ───────────▶ 200 v7
+            watch ──▶ v7 ─▶ v8              store v8
+
+    B1  The echo is faster than the response.
+            write ───────────▶ 200 v7
+            watch ──▶ v7                    held back until the response; no listener is called
+    B2  A second writer changes the object meanwhile.
+            write ───────────▶ 200 v7
+            watch ──▶ v7 ─▶ v8              held back until the response; listeners are called once, with v8
+
+    C1  An object is deleted while no watch runs.
+            list v5: a b    list v9: a      b is dropped, and listeners are called
+    C2  We write an object after the list was made.
+            list v9: a      write b v10     b stays, although the list does not have it
+    C3  The API server is restored from a backup.
+            list v9         list v4         lower than before: our writes are forgotten, the list is right
 """
 
 from __future__ import annotations

@@ -1,9 +1,20 @@
-"""The fence before writes: nothing goes out when another replica may already be at work.
+"""Fencing of writes: none leaves this process once another replica may lead.
 
-Whoever holds the lease opens the fence until the lease's end, counted from before the renewal was sent: no
-other replica can count from earlier. A write begins only while there is time for it, and is given up a second
-before the end. It is judged once more at the moment in which its bytes go out, for a process that was frozen
-wakes up anywhere. What the network already carries no fence can hold back: resourceVersions are for that.
+The leader opens the fence until the end of the Lease, counted from before the renewal was sent. No replica can count
+from an earlier time. With the default Lease of 12 s:
+
+    0 renewal is sent              8                11        12 seconds
+    ├─ a write may begin ──────────┼────────────────┼─────────┼─ another replica may lead
+                                   └ SHORTEST_WRITE └ MARGIN: each write has ended, or timed out
+
+    A1  A write begins at 5: its timeout is 6 s, so it ends before 11.
+    A2  A write begins at 9: it is refused, since 3 s are not left.
+    B1  The process freezes after the first check.
+            5 checked ── frozen ── 13 continues ──▶ checked again as the body leaves: refused
+        No write is carried out without its body.
+    C1  The body is on the network already, and arrives late.
+            10 body leaves ── network ── 14 arrives
+        No fence can stop it; the resourceVersion in `models.json` refuses it.
 """
 
 from __future__ import annotations

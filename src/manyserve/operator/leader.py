@@ -1,12 +1,30 @@
-"""Which replica works: the one that holds the Lease; the others have listed everything and wait.
+"""Leader election by a Lease, as client-go does it; the replicas that do not lead keep their caches warm.
 
-As client-go does it: a replica takes the Lease when nobody holds it, or when it has seen it unchanged for as
-long as it says that it holds, by its own clock; so it does not matter what time the replicas think it is. The
-holder renews it each two seconds. When it cannot, the fence in the client shuts four seconds before another
-may take over; then the work is stopped, and the replica waits like the others. It does not end: were the API
-server away for longer than a lease, both would come back with nothing listed, after a pause that grows.
+A replica takes the Lease when it is free, or unchanged for its whole duration by the replica's own clock. The clocks of
+other machines do not matter. Scenarios of two replicas, with the default timing in seconds:
 
-A replica that is told to end stops its work and then gives the Lease back, so that another need not wait.
+    A1  The leader dies.
+            r1  renews ── renews ── dies
+            r2  polls ─────────────────── 12 s unchanged ──▶ writes the Lease, leads
+    A2  The leader ends in order.
+            r1  stops its work ──▶ releases the Lease
+            r2  polls each second ─────────────────────────▶ leads
+
+    B1  The leader cannot renew, and r2 reaches the API server.
+            r1  renews at 0 ──── fails ──── 8: begins no write, stops its work ── 11: its last write has ended
+            r2  polls ───────────────────────────────────────────────── 12 or later ──▶ leads
+    B2  No replica reaches the API server.
+            r1  renews at 0 ──── fails ──── 8: stops its work, and waits
+            r2  fails to poll, and waits; the first to reach the API server again leads
+        The process does not end: both would list everything at once after an outage.
+
+    C1  Two replicas write the Lease at once.
+            r1  writes v7 ──▶ 200 v8, leads
+            r2  writes v7 ──▶ 409, waits
+    C2  The container of the leader starts again in its pod.
+            r1  reads its own name in the Lease ──▶ leads at once
+
+`cluster.fence` refuses the writes of B1 and B2.
 """
 
 from __future__ import annotations
