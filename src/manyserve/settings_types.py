@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
-from manyserve.api.addresses import Network
+from manyserve.api.address_policy import Network
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Number = TypeVar("Number", int, float)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from manyserve.api import names
-from manyserve.api.addresses import refusal
+from manyserve.api.address_policy import refusal
 from manyserve.plan.pod_template import build_pod_template
 from tests.chart.rendering import objects
 from tests.support import make

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from manyserve.api import names
 from manyserve.api.agentreport import AgentReport, ModelReport
-from manyserve.api.hoststatus import InferenceServiceStatus
 from manyserve.api.inferenceservice import InferenceService, PredictorSpec
+from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
 from manyserve.api.pod import PodFields

@@ -19,27 +19,27 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import manyserve.api
-from manyserve.api import addresses, credentialsconfig, modelconfig, servingconfig, storageuri
+from manyserve.api import address_policy, credentialsconfig, modelconfig, servingconfig, storageuri
 from manyserve.api.agentreport import AgentReport, read
-from manyserve.api.base import Wire
 from manyserve.api.duration import parse_duration
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.modelconfig import Entry
 from manyserve.api.quantity import LARGEST, format_memory, parse_memory, parse_quantity
 from tests.fuzz.profile import sentence_of, tried
 from tests.fuzz.shapes import JSON, NUMBERS, TEXT, near, right
 
 
-def types_of_api() -> list[type[Wire]]:
+def types_of_api() -> list[type[KubeModel]]:
     """Return every type that stands in an object, from every module of `api/`."""
     for module in pkgutil.iter_modules(manyserve.api.__path__):
         importlib.import_module(f"manyserve.api.{module.name}")
 
-    def below(kind: type[Wire]) -> Iterator[type[Wire]]:
+    def below(kind: type[KubeModel]) -> Iterator[type[KubeModel]]:
         for each in kind.__subclasses__():
             yield each
             yield from below(each)
 
-    found = {each for each in below(Wire) if each.__module__.startswith("manyserve.api.")}
+    found = {each for each in below(KubeModel) if each.__module__.startswith("manyserve.api.")}
     return sorted(found, key=lambda each: each.__name__)
 
 
@@ -70,7 +70,7 @@ def test_a_report_that_is_read_model_by_model_says_what_it_says(said: Any, befor
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 @tried(20)
-def test_any_structure_parses_or_is_a_validation_error(kind: type[Wire], data: st.DataObject) -> None:
+def test_any_structure_parses_or_is_a_validation_error(kind: type[KubeModel], data: st.DataObject) -> None:
     with contextlib.suppress(ValidationError):
         kind.from_wire(data.draw(near(kind) | JSON))  # passes when nothing is raised
 
@@ -78,7 +78,7 @@ def test_any_structure_parses_or_is_a_validation_error(kind: type[Wire], data: s
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 @tried(15)
-def test_what_parsed_is_the_same_after_a_way_over_the_wire(kind: type[Wire], data: st.DataObject) -> None:
+def test_what_parsed_is_the_same_after_a_way_over_the_wire(kind: type[KubeModel], data: st.DataObject) -> None:
     try:
         parsed = kind.from_wire(data.draw(right(kind)))
     except ValidationError:
@@ -103,7 +103,7 @@ TEXT_READERS: dict[str, Callable[[Any], object]] = {
 }
 URIS = st.builds(
     "{}{}{}{}".format,
-    st.sampled_from([*storageuri.FORMS, "", "S3", "file"]),
+    st.sampled_from([*storageuri.URI_FORMATS, "", "S3", "file"]),
     st.sampled_from(["://", ":/", "//", ""]),
     st.sampled_from(["", "user:secret@", "[::1]", "[", "]", "bucket", "host:99999", "0x7f.1", "\uff11.0.0.1", "%2e"]),
     st.sampled_from(["", "/", "/..", "/x", "/x?token=1", "#x", ":r", "/\n"]) | TEXT,
@@ -140,9 +140,9 @@ def test_what_is_memory_is_a_whole_number_of_bytes_that_63_bits_hold_and_can_be_
 @tried(80)
 def test_any_uri_is_judged(uri: str) -> None:
     storageuri.scheme_of(uri)
-    storageuri.is_plain(uri)
-    for form in storageuri.FORMS.values():
-        storageuri.has_form(uri, form)
+    storageuri.is_safe(uri)
+    for form in storageuri.URI_FORMATS.values():
+        storageuri.matches_format(uri, form)
     claim = storageuri.claim_of(uri)
     assert claim is None or (claim and "/" not in claim)
 
@@ -151,10 +151,10 @@ def test_any_uri_is_judged(uri: str) -> None:
 @tried(80)
 def test_any_host_is_a_name_or_an_address_or_refused(host: str, allowed: list[Any]) -> None:
     networks = [credentialsconfig.read_network(each) for each in allowed]
-    with contextlib.suppress(addresses.RefusedError):
-        address = addresses.literal(host)
+    with contextlib.suppress(address_policy.RefusedError):
+        address = address_policy.literal(host)
         if address is not None:
-            said = addresses.refusal(address, networks)
+            said = address_policy.refusal(address, networks)
             assert not said or address not in allowed
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json
 
-from manyserve.api.base import WIRE, Wire
+from manyserve.api.kube_model import WIRE, KubeModel
 
 AGENT_PORT = 9081
 
@@ -51,7 +51,7 @@ class ModelReport:
     load_seconds: Annotated[float | None, Field(description="How long the last load took.")] = None
 
 
-class AgentReport(Wire):
+class AgentReport(KubeModel):
     """Everything one agent knows."""
 
     instance: Annotated[str, Field(description="Random, new at each start of the agent.")]

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from manyserve.api.base import Wire
+from manyserve.api.kube_model import KubeModel
 
 Status = Literal["True", "False", "Unknown"]
 _KNOWN: dict[str, Status] = {each: each for each in get_args(Status)}
@@ -51,7 +51,7 @@ def known_status(status: str) -> Status:
     return _KNOWN.get(status, "Unknown")
 
 
-class Condition(Wire):
+class Condition(KubeModel):
     """One condition of an object's status."""
 
     type: Annotated[str, Field(description="What this condition is about.")]
@@ -73,7 +73,7 @@ def _shared(own: Condition) -> Condition:
     return condition(own.type, known_status(own.status), own.reason, own.message, own.last_transition_time)
 
 
-Shared = Annotated[Condition, AfterValidator(_shared)]
+Interned = Annotated[Condition, AfterValidator(_shared)]
 """A condition as it is read: half of what is known of a model would be conditions, were they not shared."""
 
 
@@ -87,7 +87,7 @@ def _together(own: tuple[Condition, ...]) -> tuple[Condition, ...]:
     return _KEPT.setdefault(tuple(map(id, own)), own)  # what is kept keeps its conditions, and so their ids
 
 
-TOGETHER = AfterValidator(_together)
+INTERN = AfterValidator(_together)
 """Has conditions be the same tuple for the same words: a comparison that finds nothing else costs nothing."""
 
 
@@ -96,7 +96,7 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((each for each in conditions if each.type == kind), None)
 
 
-def carry_over(old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+def merge_conditions(old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
     """Return the new conditions sorted by type, each with the time since which its status holds."""
     before = {each.type: each for each in old}
     return _together(

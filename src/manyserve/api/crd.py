@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api.base import Wire
+from manyserve.api.crd_schema import structural
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.names import KSERVE_GROUP, MANAGER, PART_OF
-from manyserve.api.structural import structural
 from manyserve.api.trainedmodel import TrainedModel
 
 
@@ -65,7 +65,7 @@ def trained_models(group: str) -> dict[str, Any]:
     return _definition(group, "TrainedModel", "tm", version | selectable)
 
 
-def _version(name: str, model: type[Wire], columns: list[dict[str, Any]]) -> dict[str, Any]:
+def _version(name: str, model: type[KubeModel], columns: list[dict[str, Any]]) -> dict[str, Any]:
     schema = structural(model)
     schema["properties"] |= {
         "apiVersion": {"type": "string", "description": "Version of the schema."},

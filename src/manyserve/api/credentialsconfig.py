@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from manyserve.api.addresses import Network
-from manyserve.api.base import Wire
+from manyserve.api.address_policy import Network
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.storageuri import PLACE
 
 _WORDS = {"1": True, "true": True, "0": False, "false": False}
@@ -78,7 +78,7 @@ ConfigMapName = Annotated[str, AfterValidator(read_config_map)]
 KeyName = Annotated[str, Field(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
 
-class Store(Wire):
+class Store(KubeModel):
     """What is configured for one kind of store."""
 
     @model_validator(mode="before")
@@ -134,7 +134,7 @@ class HttpsCredentials(Store):
     ca_bundle: Annotated[str | None, Field(pattern="^/", description="A file with further certificates.")] = None
 
 
-class Credentials(Wire):
+class Credentials(KubeModel):
     """All stores."""
 
     gcs: GcsCredentials = GcsCredentials()

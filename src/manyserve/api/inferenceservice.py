@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from manyserve.api.base import Meta, Wire
-from manyserve.api.hoststatus import InferenceServiceStatus
+from manyserve.api.inferenceservice_status import InferenceServiceStatus
+from manyserve.api.kube_model import KubeModel, Meta
 from manyserve.api.pod import Container, ContainerFields, PodFields
 from manyserve.api.unknown_fields import Whole
 from manyserve.api.unsupported import properties
@@ -66,7 +66,7 @@ class ServerFields(ContainerFields):
     ] = None
 
 
-class ModelFormat(Wire):
+class ModelFormat(KubeModel):
     """The framework of a server."""
 
     name: Annotated[str, Field(description=f"Framework: {', '.join(FRAMEWORKS)}.")] = ""
@@ -153,7 +153,7 @@ class PredictorSpec(PodFields):
         return given if given in _KNOWN_PROTOCOLS else DEFAULT_PROTOCOLS.get(self.name, "v2")
 
 
-class InferenceServiceSpec(Wire):
+class InferenceServiceSpec(KubeModel):
     """The predictor; transformers and explainers are not supported yet."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("spec")))

@@ -22,8 +22,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from manyserve.api.base import Lean
 from manyserve.api.json_list import elements
+from manyserve.api.kube_model import CompactModel
 from manyserve.api.quantity import LARGEST
 
 KEY = "models.json"
@@ -37,7 +37,7 @@ MAX_RATIO = 256
 """Bytes of text for one byte of packed data: a list of models packs to 1:5 with digests, to 1:50 without."""
 
 
-class EntrySpec(Lean):
+class EntrySpec(CompactModel):
     """What to load."""
 
     storage_uri: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -47,7 +47,7 @@ class EntrySpec(Lean):
     refresh_interval: Annotated[str | None, Field(max_length=32)] = None
 
 
-class Entry(Lean):
+class Entry(CompactModel):
     """One placed model."""
 
     model_name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]

@@ -11,14 +11,14 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from manyserve.api.base import Opaque, Wire
+from manyserve.api.kube_model import KubeModel, RawObject
 from manyserve.api.quantity import Quantity
 from manyserve.api.unsupported import properties
 
-Opaques = tuple[Opaque, ...]
+Opaques = tuple[RawObject, ...]
 
 
-class Resources(Wire):
+class Resources(KubeModel):
     """Requests and limits of a container."""
 
     limits: Annotated[dict[str, Quantity] | None, Field(description="The most it may use.")] = None
@@ -26,15 +26,15 @@ class Resources(Wire):
     claims: Annotated[Opaques | None, Field(description="Resource claims of the pod that it uses.")] = None
 
 
-class EnvVar(Wire):
+class EnvVar(KubeModel):
     """One environment variable."""
 
     name: Annotated[str, Field(description="Name of the variable.")]
     value: Annotated[str | None, Field(description="Its value.")] = None
-    value_from: Annotated[Opaque | None, Field(description="Where its value comes from.")] = None
+    value_from: Annotated[RawObject | None, Field(description="Where its value comes from.")] = None
 
 
-class ContainerFields(Wire):
+class ContainerFields(KubeModel):
     """The fields of a container that a predictor may set."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("server")))
@@ -55,13 +55,13 @@ class ContainerFields(Wire):
         Field(description="Requests and limits; unset: cpu 1, memory 2Gi. limits.memory bounds the models' sum."),
     ] = None
     volume_mounts: Annotated[Opaques | None, Field(description="Volumes of the pod to mount.")] = None
-    liveness_probe: Annotated[Opaque | None, Field(description="When to restart the server.")] = None
-    readiness_probe: Annotated[Opaque | None, Field(description="When the server answers.")] = None
-    startup_probe: Annotated[Opaque | None, Field(description="When the server has started.")] = None
-    lifecycle: Annotated[Opaque | None, Field(description="Hooks after start and before stop.")] = None
-    security_context: Annotated[Opaque | None, Field(description="Security settings, laid over our strict ones.")] = (
-        None
-    )
+    liveness_probe: Annotated[RawObject | None, Field(description="When to restart the server.")] = None
+    readiness_probe: Annotated[RawObject | None, Field(description="When the server answers.")] = None
+    startup_probe: Annotated[RawObject | None, Field(description="When the server has started.")] = None
+    lifecycle: Annotated[RawObject | None, Field(description="Hooks after start and before stop.")] = None
+    security_context: Annotated[
+        RawObject | None, Field(description="Security settings, laid over our strict ones.")
+    ] = None
 
 
 class Container(ContainerFields):
@@ -70,7 +70,7 @@ class Container(ContainerFields):
     name: Annotated[str | None, Field(description="Ignored: the server is always called kserve-container.")] = None
 
 
-class PodFields(Wire):
+class PodFields(KubeModel):
     """The fields of a pod that a predictor may set."""
 
     automount_service_account_token: Annotated[
@@ -82,7 +82,7 @@ class PodFields(Wire):
         Field(description="Labels that a node must have."),
     ] = None
     tolerations: Annotated[Opaques | None, Field(description="Taints that the pods tolerate.")] = None
-    affinity: Annotated[Opaque | None, Field(description="Where pods would rather run.")] = None
+    affinity: Annotated[RawObject | None, Field(description="Where pods would rather run.")] = None
     topology_spread_constraints: Annotated[Opaques | None, Field(description="How pods are spread.")] = None
     image_pull_secrets: Annotated[Opaques | None, Field(description="Secrets for pulling images.")] = None
     volumes: Annotated[Opaques | None, Field(description="Further volumes.")] = None
@@ -90,6 +90,6 @@ class PodFields(Wire):
     runtime_class_name: Annotated[str | None, Field(description="Runtime class.")] = None
     scheduler_name: Annotated[str | None, Field(description="Scheduler.")] = None
     security_context: Annotated[
-        Opaque | None, Field(description="Security settings of the pod, laid over our strict ones.")
+        RawObject | None, Field(description="Security settings of the pod, laid over our strict ones.")
     ] = None
     termination_grace_period_seconds: Annotated[int | None, Field(description="Seconds for a graceful stop.")] = None

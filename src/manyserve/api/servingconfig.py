@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from manyserve.api.base import Wire
 from manyserve.api.credentialsconfig import Credentials
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.quantity import Memory
 
 NAME = "inferenceservice-config"
@@ -23,7 +23,7 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the message says which key and field, and what is wrong."""
 
 
-class PredictorConfig(Wire):
+class PredictorConfig(KubeModel):
     """One model server: its image and what it can load."""
 
     image: str
@@ -35,7 +35,7 @@ class PredictorConfig(Wire):
     """Whether Triton's load API is closed to all but the agent, where its version can do that."""
 
 
-class IngressConfig(Wire):
+class IngressConfig(KubeModel):
     """How hosts are reached from outside: an Ingress by default, an HTTPRoute when a gateway is named."""
 
     ingress_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)] = "example.com"
@@ -46,7 +46,7 @@ class IngressConfig(Wire):
     disable_ingress_creation: bool = False
 
 
-class AgentConfig(Wire):
+class AgentConfig(KubeModel):
     """The agent sidecar: its image and its resources."""
 
     image: str = "manyserve/manyserve:0.1.0"
@@ -57,13 +57,13 @@ class AgentConfig(Wire):
     memory_limit: Memory = "1Gi"
 
 
-class DeployConfig(Wire):
+class DeployConfig(KubeModel):
     """How Deployments roll out."""
 
     progress_deadline: Annotated[int, Field(ge=1, le=86400, description="Seconds.")] = 600
 
 
-class ServingConfig(Wire):
+class ServingConfig(KubeModel):
     """The whole configuration."""
 
     predictors: dict[str, PredictorConfig] = {}

@@ -23,55 +23,55 @@ PLAIN_SENTENCE = (
 )
 
 
-class Form(NamedTuple):
+class UriFormat(NamedTuple):
     """What the URIs of a scheme look like: a pattern of the whole URI, and the sentence for those that do not."""
 
     pattern: str
     sentence: str
 
 
-def _web(scheme: str) -> Form:
-    return Form(
+def _web(scheme: str) -> UriFormat:
+    return UriFormat(
         rf"^{scheme}://{PLACE}/.+$",
         f"must be {scheme}://host[:port]/path, the host in ASCII (xn-- for other letters) without a dot at its end, "
         "the port from 1 to 65535",
     )
 
 
-FORMS = {
-    "gs": Form(
+URI_FORMATS = {
+    "gs": UriFormat(
         r"^gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]/.*[^/].*$",
         "must be gs://bucket/path, the bucket 3 to 222 small letters, digits, '-', '_' and '.', "
         "with a letter or digit at both ends",
     ),
-    "s3": Form(
+    "s3": UriFormat(
         r"^s3://[A-Za-z0-9][-A-Za-z0-9_.]{1,253}[A-Za-z0-9]/.*[^/].*$",
         "must be s3://bucket/path, the bucket 3 to 255 letters, digits, '-', '_' and '.', "
         "with a letter or digit at both ends",
     ),
     "https": _web("https"),
     "http": _web("http"),
-    "az": Form(
+    "az": UriFormat(
         r"^az://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]/.*[^/].*$",
         "must be az://container/path, the container 3 to 63 small letters, digits and '-'; "
         "the account comes from the credentials",
     ),
-    "abfss": Form(
+    "abfss": UriFormat(
         r"^abfss://[a-z0-9$][-a-z0-9]{1,61}[a-z0-9]@[a-z0-9]{3,24}\.dfs\.core\.windows\.net/.*[^/].*$",
         "must be abfss://container@account.dfs.core.windows.net/path",
     ),
-    "pvc": Form(
+    "pvc": UriFormat(
         r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$",
         "must be pvc://claim/path, the name of a PersistentVolumeClaim in the model's namespace",
     ),
-    "hf": Form(
+    "hf": UriFormat(
         rf"^hf://{_WORD}/{_WORD}(/[^/:]+)*(:[A-Za-z0-9_][-A-Za-z0-9_./]{{0,127}})?$",
         "must be hf://organisation/model, with /folder or :revision behind it where you want one",
     ),
 }
 """Every scheme that agents can download."""
 
-SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in FORMS)
+SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in URI_FORMATS)
 
 _CLAIM = re.compile(r"pvc://([a-z0-9][-a-z0-9.]*)(/.*)?")
 
@@ -82,13 +82,13 @@ def scheme_of(uri: str) -> str | None:
     return scheme if separator else None
 
 
-def is_plain(uri: str) -> bool:
+def is_safe(uri: str) -> bool:
     """Tell whether a URI has nothing in it that could be a secret, lead elsewhere, or break a line."""
     has_user = re.search(_USER, uri) is not None and not uri.startswith("abfss://")
     return uri.isprintable() and not has_user and not any(each in uri for each in (" ", "?", "#", ".."))
 
 
-def has_form(uri: str, form: Form) -> bool:
+def matches_format(uri: str, form: UriFormat) -> bool:
     """Tell whether a URI looks as those of its scheme do."""
     return re.search(form.pattern, uri, re.ASCII) is not None and not uri.endswith("\n")
 

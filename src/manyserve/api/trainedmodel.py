@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from manyserve.api.base import Lean, Meta, Wire
-from manyserve.api.conditions import TOGETHER, Message, Shared
+from manyserve.api.conditions import INTERN, Interned, Message
+from manyserve.api.kube_model import CompactModel, KubeModel, Meta
 from manyserve.api.quantity import Memory
 from manyserve.api.unknown_fields import Whole
 
@@ -25,7 +25,7 @@ DIGEST_SENTENCE = "must be sha256: and 64 small hexadecimal digits"
 FRAMEWORK_SENTENCE = "must be one word in lower case, such as pytorch, tensorflow or onnx"
 
 
-class ModelSpec(Lean):
+class ModelSpec(CompactModel):
     """What to load: the files, the framework they are for, and the memory they need."""
 
     framework: Annotated[
@@ -70,7 +70,7 @@ class ModelSpec(Lean):
     ] = None
 
 
-class TrainedModelSpec(Lean):
+class TrainedModelSpec(CompactModel):
     """Which model, and on which host."""
 
     inference_service: Annotated[
@@ -83,13 +83,13 @@ class TrainedModelSpec(Lean):
     model: Annotated[ModelSpec, Field(description="The model.")]
 
 
-class Address(Lean):
+class Address(CompactModel):
     """Where something answers inside the cluster."""
 
     url: Annotated[str | None, Field(description="URL inside the cluster.")] = None
 
 
-class Failure(Wire):
+class Failure(KubeModel):
     """What went wrong last on the way to a loaded model."""
 
     pod: Annotated[str, Field(description="Pod on which it failed.")]
@@ -99,7 +99,7 @@ class Failure(Wire):
     next_try: Annotated[str | None, Field(description="When it is tried again.")] = None
 
 
-class PlacedBy(Lean):
+class PlacedBy(CompactModel):
     """The host that placed a model."""
 
     name: Annotated[str, Field(description="Name of the InferenceService.")]
@@ -115,12 +115,12 @@ def placed_by(name: str, uid: str) -> PlacedBy:
 _TOGETHER = AfterValidator(lambda own: None if own is None else placed_by(own.name, own.uid))
 
 
-class TrainedModelStatus(Lean):
+class TrainedModelStatus(CompactModel):
     """What the operator knows about the model."""
 
     url: Annotated[str | None, Field(description="Where the model answers, for clients.")] = None
     address: Annotated[Address | None, Field(description="Where the model answers inside the cluster.")] = None
-    conditions: Annotated[tuple[Shared, ...], Field(description="What holds and what does not."), TOGETHER] = ()
+    conditions: Annotated[tuple[Interned, ...], Field(description="What holds and what does not."), INTERN] = ()
     replicas: Annotated[int | None, Field(description="Ready replicas of the host.")] = None
     loaded_replicas: Annotated[int | None, Field(description="Replicas on which the model is loaded.")] = None
     loaded: Annotated[str | None, Field(description="Loaded replicas of replicas, such as 2/3.")] = None
@@ -142,7 +142,7 @@ class TrainedModelStatus(Lean):
     ] = None
 
 
-class TrainedModel(Lean, Whole):
+class TrainedModel(CompactModel, Whole):
     """A model placed on an InferenceService that runs a multi-model server."""
 
     metadata: Meta

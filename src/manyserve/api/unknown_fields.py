@@ -14,14 +14,14 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from manyserve.api.base import Wire
+from manyserve.api.kube_model import KubeModel
 
 MOST = 100
 """Paths that an object carries: more say nothing more."""
 _NAME_LIMIT = 64
 
 
-class Whole(Wire):
+class Whole(KubeModel):
     """A whole object, which carries the paths of the unknown fields of its spec."""
 
     unknown_fields: Annotated[SkipJsonSchema[tuple[str, ...]], Field(exclude=True)] = ()

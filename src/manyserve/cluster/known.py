@@ -15,8 +15,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from manyserve.api.agentreport import AgentReport
-from manyserve.api.base import Wire
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
@@ -31,7 +31,7 @@ from manyserve.cluster.unmanaged import Unmanaged
 from manyserve.plan import management
 from manyserve.plan.observed import Child, Sight
 
-Parsed = TypeVar("Parsed", bound=Wire)
+Parsed = TypeVar("Parsed", bound=KubeModel)
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from manyserve.api.base import Wire
+from manyserve.api.kube_model import KubeModel
 from manyserve.plan.observed import Child, Manifest
 
 
@@ -83,8 +83,8 @@ class SetStatus:
     kind: Literal["InferenceService", "TrainedModel"]
     name: str
     uid: str
-    before: Wire
-    after: Wire
+    before: KubeModel
+    after: KubeModel
     can_wait: bool = False
     """It only says how far a model is that did not answer before either."""
     first_since: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from manyserve.api.addresses import Network, RefusedError, literal, refusal
+from manyserve.api.address_policy import Network, RefusedError, literal, refusal
 
 ALLOWED = "it must be a public host, unless credentials.https.allowedNetworks in inferenceservice-config has it"
 _CLUSTER = (".svc", ".cluster.local", ".local", ".internal")

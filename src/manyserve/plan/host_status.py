@@ -9,8 +9,8 @@ from datetime import datetime
 
 from manyserve.api import conditions, names
 from manyserve.api.conditions import Condition
-from manyserve.api.hoststatus import Components, ComponentStatus, InferenceServiceStatus, Traffic
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice_status import Components, ComponentStatus, InferenceServiceStatus, Traffic
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
 from manyserve.plan import urls
@@ -33,7 +33,7 @@ def host_status(
     return InferenceServiceStatus(
         url=url,
         address=address,
-        conditions=conditions.carry_over(service.status.conditions, found, now),
+        conditions=conditions.merge_conditions(service.status.conditions, found, now),
         components=Components(predictor=_predictor(service, observed, wanted, url, address)),
         models=f"{len(placement.placed)}/{len(observed.models)}",
         memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",

@@ -51,7 +51,7 @@ def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datet
         for kind in (*(kind for kind, _ in CHECKS), conditions.READY)
     ]
     return TrainedModelStatus(
-        conditions=conditions.carry_over(model.status.conditions, new, now),
+        conditions=conditions.merge_conditions(model.status.conditions, new, now),
         replicas=0,
         loaded_replicas=0,
         loaded="0/0",
@@ -107,7 +107,7 @@ class Host:
         """Return the new conditions of a model with these old ones, computed once for all models with the same."""
         key = tuple(map(id, (old, *checked)))
         if key not in self._merged:
-            merged = conditions.carry_over(old, (*checked, _ready(checked)), now)
+            merged = conditions.merge_conditions(old, (*checked, _ready(checked)), now)
             self._merged[key] = merged, old, checked  # keeps the objects, and so their ids, alive
             return merged
         return cast("tuple[Condition, ...]", self._merged[key][0])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from manyserve.api.credentialsconfig import HttpsCredentials
-from manyserve.api.storageuri import FORMS, PLAIN_SENTENCE, SCHEME_SENTENCE, has_form, is_plain, scheme_of
+from manyserve.api.storageuri import PLAIN_SENTENCE, SCHEME_SENTENCE, URI_FORMATS, is_safe, matches_format, scheme_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.addresses import hostname_error
 from manyserve.plan.problem import Problem, shown_uri, too_long
@@ -36,7 +36,7 @@ def scheme_is_known(model: TrainedModel) -> Iterator[Problem]:
     """Require a scheme that agents can download."""
     uri = model.spec.model.storage_uri
     scheme = scheme_of(uri)
-    if scheme not in FORMS and not _is_too_long(uri):
+    if scheme not in URI_FORMATS and not _is_too_long(uri):
         found = "has no scheme" if scheme is None else "has an unknown scheme"
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} {found}; it {SCHEME_SENTENCE}")
 
@@ -44,15 +44,15 @@ def scheme_is_known(model: TrainedModel) -> Iterator[Problem]:
 def uri_is_plain(model: TrainedModel) -> Iterator[Problem]:
     """Refuse a URI that could hold a secret or lead elsewhere."""
     uri = model.spec.model.storage_uri
-    if scheme_of(uri) is not None and not _is_too_long(uri) and not is_plain(uri):
+    if scheme_of(uri) is not None and not _is_too_long(uri) and not is_safe(uri):
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} is not a plain URI; it {PLAIN_SENTENCE}")
 
 
 def uri_has_the_form_of_its_scheme(model: TrainedModel) -> Iterator[Problem]:
     """Require the parts of the scheme: a bucket, a host name, a claim."""
     uri = model.spec.model.storage_uri
-    form = FORMS.get(scheme_of(uri) or "")
-    if form is not None and not _is_too_long(uri) and is_plain(uri) and not has_form(uri, form):
+    form = URI_FORMATS.get(scheme_of(uri) or "")
+    if form is not None and not _is_too_long(uri) and is_safe(uri) and not matches_format(uri, form):
         yield Problem(STORAGE_URI, f"{shown_uri(uri)} is not allowed; it {form.sentence}")
 
 

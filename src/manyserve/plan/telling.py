@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from manyserve.api import conditions
-from manyserve.api.hoststatus import InferenceServiceStatus
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, SetStatus
 from manyserve.plan.events import PROGRESS, model_event

@@ -46,7 +46,7 @@ def unmanaged_host_status(model: TrainedModel, message: str, now: datetime) -> T
         )
     ]
     return TrainedModelStatus(
-        conditions=conditions.carry_over(model.status.conditions, found, now),
+        conditions=conditions.merge_conditions(model.status.conditions, found, now),
         observed_generation=model.metadata.generation,
     )
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from manyserve.api.base import Meta, Wire
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
+from manyserve.api.kube_model import KubeModel, Meta
 from manyserve.api.quantity import EXAMPLE
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
 from manyserve.api.unknown_fields import carried
@@ -25,7 +25,7 @@ from manyserve.plan.source_rules import STORAGE_URI, source_error
 __all__ = ["Problem", "UnreadableError", "model_problems", "parse_model", "parse_service", "service_problems"]
 
 Raw = Mapping[str, Any]
-Part = TypeVar("Part", bound=Wire)
+Part = TypeVar("Part", bound=KubeModel)
 
 
 class UnreadableError(ValueError):

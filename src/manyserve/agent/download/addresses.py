@@ -18,7 +18,7 @@ from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from manyserve.api import agentenv
-from manyserve.api.addresses import Address, Network, RefusedError, literal, refusal
+from manyserve.api.address_policy import Address, Network, RefusedError, literal, refusal
 
 __all__ = ["ALLOWED", "Address", "Allowed", "CheckedResolver", "RefusedError", "literal"]
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from manyserve.agent.download.addresses import ALLOWED, Address, Allowed, RefusedError, literal
 from manyserve.agent.download.base import DownloadError
-from manyserve.api.addresses import Network
+from manyserve.api.address_policy import Network
 
 _WITHIN_THE_CLUSTER = {"a private address", "not a public address"}
 

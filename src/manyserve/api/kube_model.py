@@ -13,12 +13,12 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-Opaque = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
+RawObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", serialize_by_alias=True)
 
 
-class Wire(BaseModel):
+class KubeModel(BaseModel):
     """A frozen part of an object, camelCase on the wire."""
 
     model_config = WIRE
@@ -36,7 +36,7 @@ class Wire(BaseModel):
 _NONE: set[str] = set()
 
 
-class Lean(Wire):
+class CompactModel(KubeModel):
     """One of which there are tens of thousands: it does not remember which of its fields were given.
 
     pydantic keeps a set for that in each; those of a model's six parts are half of what the model takes.
@@ -63,7 +63,7 @@ Owner = Annotated[dict[str, Any], AfterValidator(_shared)]
 """An owner reference as it is read, the same one for all that have it. Not to be changed."""
 
 
-class Meta(Lean):
+class Meta(CompactModel):
     """The part of `metadata` that we read."""
 
     name: str

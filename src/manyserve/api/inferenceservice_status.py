@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from manyserve.api.base import Wire
 from manyserve.api.conditions import Condition
+from manyserve.api.kube_model import KubeModel
 from manyserve.api.trainedmodel import Address
 
 
-class Traffic(Wire):
+class Traffic(KubeModel):
     """How much of the traffic a revision gets."""
 
     revision_name: Annotated[str | None, Field(description="Name of the revision.")] = None
@@ -20,7 +20,7 @@ class Traffic(Wire):
     tag: Annotated[str | None, Field(description="prev, for the one before.")] = None
 
 
-class ComponentStatus(Wire):
+class ComponentStatus(KubeModel):
     """Revisions and addresses of one component."""
 
     latest_ready_revision: Annotated[str | None, Field(description="Newest that is ready.")] = None
@@ -32,13 +32,13 @@ class ComponentStatus(Wire):
     address: Annotated[Address | None, Field(description="Address inside the cluster.")] = None
 
 
-class Components(Wire):
+class Components(KubeModel):
     """The components of a host; today its predictor."""
 
     predictor: Annotated[ComponentStatus | None, Field(description="The predictor.")] = None
 
 
-class InferenceServiceStatus(Wire):
+class InferenceServiceStatus(KubeModel):
     """What the operator knows about the host."""
 
     url: Annotated[str | None, Field(description="Where the host answers, for clients.")] = None

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api.base import Wire
+from manyserve.api.kube_model import KubeModel
 
 _KEPT = ("type", "nullable", "description", "required")
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
-def structural(model: type[Wire]) -> dict[str, Any]:
+def structural(model: type[KubeModel]) -> dict[str, Any]:
     """Return the structural schema of a type."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     return _convert(schema, schema.get("$defs", {}))
