@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from manyserve.api.unsupported import UNSUPPORTED
-from manyserve.plan.ignored import IGNORED
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
+from manyserve.plan.rules.ignored import IGNORED
 
 PAGE = (Path(__file__).parents[1] / "docs" / "compatibility.md").read_text()
 

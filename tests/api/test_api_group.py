@@ -19,7 +19,7 @@ from tests.support.programs import PROJECT, manyserve
 ANNOTATIONS = """
 import json
 from manyserve.cluster.accounts import account_of
-from manyserve.plan.store_env import annotated
+from manyserve.plan.storage.env import annotated
 notes = json.loads({!r})
 found = annotated(account_of({{"metadata": {{"name": "a", "annotations": notes}}}}))
 print(json.dumps([found.env.get("MANYSERVE_S3_REGION"), found.problems]))
@@ -29,7 +29,7 @@ import json
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.cluster import events, kinds, watches
-from manyserve.plan.objects import child
+from manyserve.plan.children.common import child
 host = InferenceService.from_wire({"metadata": {"name": "h"}, "spec": {"predictor": {"triton": {}}}})
 own = [names.COMPONENT_LABEL, names.HOST_LABEL, names.TEMPLATE_HASH, names.APPLIED_HASH, names.REVISION,
        names.CONFIG_HASH, names.PLANNED_FROM, kinds.INFERENCE_SERVICE.path(), kinds.TRAINED_MODEL.path(),

@@ -19,7 +19,7 @@ from manyserve.cluster.known import Known
 from manyserve.cluster.manners import Manners
 from manyserve.cluster.slots import AT_ONCE, Slots
 from manyserve.cluster.watches import Watches
-from manyserve.plan.actions import Apply, Delete, Event, Nudge, Plan, SetOwners, WriteConfig
+from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Event, Plan, SetOwnerReferences, WriteConfig
 from manyserve.plan.observed import Child
 from tests.support import make
 from tests.support.fake_api import FakeApi as ScriptedServer
@@ -93,8 +93,8 @@ def whole_plan() -> Plan:
         applies=(Apply(thing("Deployment"), "it does not exist"),),
         deletes=(Delete(Child("Ingress", "h"), "u", "it is not wanted any more"),),
         config=WriteConfig(thing("ConfigMap", "modelconfig-h-0"), "7"),
-        nudges=(Nudge("p", "u", "hash"),),
-        owners=(SetOwners("cifar10", (OWNER,), ()),),
+        config_refreshes=(ConfigRefresh("p", "u", "hash"),),
+        owner_references=(SetOwnerReferences("cifar10", (OWNER,), ()),),
         statuses=(make.status_write(),),
         events=(Event("TrainedModel", "cifar10", "uid-cifar10", "Normal", "Ready", "it answers"),),
     )
@@ -132,7 +132,7 @@ async def test_owners_that_somebody_changed_since_are_not_written() -> None:
     changed["metadata"]["ownerReferences"] = [{"uid": "uid-of-a-stranger"}]
     async with carrying(server) as carried:
         carried.has(changed)
-        await carried.applier.carry_out(HOST, Plan(owners=whole_plan().owners))
+        await carried.applier.carry_out(HOST, Plan(owner_references=whole_plan().owner_references))
     assert server.written() == []
 
 

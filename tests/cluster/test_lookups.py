@@ -80,7 +80,7 @@ def test_a_host_is_pending_until_what_its_pods_need_has_been_looked_at() -> None
     assert needed(known, HOST) == {MINE}
     seen = observe(known, HOST)
     assert seen
-    assert seen.pending
+    assert seen.lookups_pending
 
 
 def test_no_secret_is_asked_for_unless_the_configuration_says_so() -> None:
@@ -105,7 +105,7 @@ async def test_only_the_metadata_of_a_secret_is_asked_for_and_its_annotations_go
     assert headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     seen = observe(known, HOST)
     assert seen
-    assert not seen.pending
+    assert not seen.lookups_pending
     assert seen.account == Account("default", ("s3",), annotations={REGION: "eu-1"})
 
 
@@ -168,7 +168,7 @@ async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> N
     assert known.looked[MINE].why_not == "PersistentVolumeClaim mine may not be looked at: claims are forbidden"
     seen = observe(known, HOST)
     assert seen
-    assert seen.doubtful_claims == {"mine"}
+    assert seen.unverified_claims == {"mine"}
 
 
 async def test_fault_21_a_right_that_is_taken_away_takes_no_setting_from_the_pods_and_is_told() -> None:

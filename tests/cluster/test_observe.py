@@ -38,7 +38,7 @@ def test_a_picture_has_what_belongs_to_its_host_and_nothing_else(known: Known) -
     known.reports["uid-of-another-pod"] = make.report()
     seen = observe(known, HOST)
     assert seen is not None
-    assert seen.service is not None
+    assert seen.host is not None
     assert [each.metadata.name for each in seen.models] == ["a", "b"]
     assert set(seen.children) == {Child("Deployment", "triton-mms-predictor-default")}
     assert len(seen.pods) == 1
@@ -68,7 +68,7 @@ def test_what_is_deleted_is_gone(known: Known) -> None:
         stored(manifest, None)
     seen = observe(known, HOST)
     assert seen is not None
-    assert (seen.service, seen.models, seen.children, seen.pods) == (None, (), {}, ())
+    assert (seen.host, seen.models, seen.children, seen.pods) == (None, (), {}, ())
     assert not known.models, "a host that nothing names leaves nothing behind"
 
 

@@ -62,7 +62,7 @@ def test_a_picture_says_which_of_its_models_are_renewed() -> None:
     known.model_stored(before, after)
     seen = observe(known, HOST)
     assert seen is not None
-    assert set(seen.renewed) == {"a"}
+    assert set(seen.generation_changed_at) == {"a"}
 
 
 def _manifest(generation: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
 from manyserve.cluster.scope import Filter, LiveScope
 from manyserve.cluster.watches import Watches
-from manyserve.plan.observed import Reach
+from manyserve.plan.observed import CacheVersion
 from tests.support import make
 from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi, served
@@ -184,7 +184,7 @@ async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_a
         assert watches.of("Pod", "a") is not watches.of("Pod", "b")
         watches.of("TrainedModel", "b").copy.happened(host_and_model("b")[1])
         assert watches.count("TrainedModel") == 1
-        assert (known.sight("a").models, known.sight("b").models) == (Reach(), Reach(5, 5))
+        assert (known.sight("a").models, known.sight("b").models) == (CacheVersion(), CacheVersion(5, 5))
         with pytest.raises(OutOfScope):
             watches.of("Pod", "c")
 

@@ -52,13 +52,13 @@ def test_an_unmanaged_inferenceservice_is_observed_with_its_reason_and_its_manag
     seen = observe(known, HOST)
     assert seen
     assert seen.unmanaged
-    assert (seen.service, seen.unmanaged.uid, seen.unmanaged.why.reason) == (
+    assert (seen.host, seen.unmanaged.uid, seen.unmanaged.why.reason) == (
         None,
         "uid-triton-mms",
         "KServeDeploymentMode",
     )
     assert [each.metadata.name for each in seen.models] == ["own"]
-    assert seen.unreadable == {"kserves"}
+    assert seen.unparsable == {"kserves"}
 
 
 def test_a_host_becomes_unmanaged_and_managed_again(known: Known) -> None:

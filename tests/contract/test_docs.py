@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from manyserve.api.agentreport import ModelState
-from manyserve.plan import claims, model_status
+from manyserve.plan.status import model
+from manyserve.plan.storage import claims
 from tests.support.kubectl import Kubectl
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,6 +30,6 @@ def test_there_are_examples() -> None:
 def test_every_reason_of_a_model_is_explained() -> None:
     text = (DOCS / "operations.md").read_text()
     constants = ("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED")
-    reasons = {getattr(model_status, each) for each in constants} | {claims.CLAIM_NOT_FOUND}
+    reasons = {getattr(model, each) for each in constants} | {claims.CLAIM_NOT_FOUND}
     reasons |= {each.value for each in ModelState} - {"Loaded"}
     assert [each for each in sorted(reasons) if f"`{each}`" not in text] == []

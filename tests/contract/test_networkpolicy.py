@@ -10,7 +10,7 @@ import yaml
 
 from manyserve.api import names
 from manyserve.api.address_policy import refusal
-from manyserve.plan.pod_template import build_pod_template
+from manyserve.plan.children.pod_template import build_pod_template
 from tests.chart.rendering import objects
 from tests.support import make
 from tests.support.kubectl import Kubectl

@@ -22,9 +22,9 @@ from manyserve.api.names import Key
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
-from manyserve.plan.observed import Account, Departure, Observed, Reach, Sight
+from manyserve.plan.observed import Account, CacheVersion, CacheVersions, Departure, Observed
 from manyserve.plan.placement import entry_of
-from manyserve.plan.validation import model_problems
+from manyserve.plan.rules.validation import model_problems
 from tests.fuzz.shapes import TEXT, Shape, right
 from tests.support import make
 
@@ -56,8 +56,8 @@ MOMENTS = (st.integers(-700, 700) | st.sampled_from([-86_400, 86_400])).map(
     lambda seconds: make.NOW + timedelta(seconds=seconds)
 )
 """A clock may have been set, by a day."""
-REACHES = st.builds(Reach, seen=st.integers(0, 4), newest=st.integers(0, 4) | st.integers(0, 2**63))
-SIGHTS = st.builds(Sight, hosts=REACHES, models=REACHES)
+REACHES = st.builds(CacheVersion, seen=st.integers(0, 4), newest=st.integers(0, 4) | st.integers(0, 2**63))
+SIGHTS = st.builds(CacheVersions, hosts=REACHES, models=REACHES)
 """In a world that counts its versions from one."""
 FLAGS = st.sampled_from(["True", "False", "Unknown"])
 SECONDS = st.sampled_from(["nan", "inf", "-1", "0", "1e300", str(make.NOW.timestamp()), "9" * 5000]) | TEXT
@@ -188,17 +188,17 @@ def fresh(draw: st.DrawFn) -> Observed:
     return Observed(
         key=KEY,
         config=draw(configs()),
-        service=draw(mostly(hosts(), hosts(), st.none())),
+        host=draw(mostly(hosts(), hosts(), st.none())),
         departures=draw(st.dictionaries(UIDS, DEPARTURES, max_size=2)),
         models=wanted,
-        renewed=draw(st.dictionaries(NAMES, MOMENTS, max_size=2)),
-        sight=draw(mostly(st.just(Sight()), SIGHTS)),
+        generation_changed_at=draw(st.dictionaries(NAMES, MOMENTS, max_size=2)),
+        cache_versions=draw(mostly(st.just(CacheVersions()), SIGHTS)),
         pods=tuple(found),
         agents={pod["metadata"]["uid"]: draw(_report(wanted)) for pod in found},
         account=draw(st.none() | accounts()),
         claims=draw(st.dictionaries(st.sampled_from(["claim", "other"]), st.none() | TEXT, max_size=2)),
-        unreadable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(wanted),
-        pending=draw(seldom()),
+        unparsable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(wanted),
+        lookups_pending=draw(seldom()),
     )
 
 

@@ -67,13 +67,13 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
     """Draw what users and the administrator changed since: the host, its models, the configuration."""
     other = draw(fresh())
     models = {each.metadata.name: each for each in (*seen.models, *other.models)}
-    unreadable = seen.unreadable - models.keys()
+    unreadable = seen.unparsable - models.keys()
     return {
-        "service": other.service,
+        "service": other.host,
         "departures": other.departures,
         "models": tuple(models.values()),
-        "renewed": other.renewed,
-        "sight": other.sight,
+        "renewed": other.generation_changed_at,
+        "sight": other.cache_versions,
         "config": other.config,
         "unreadable": unreadable,
     }

@@ -17,16 +17,16 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import Plan, WriteConfig
-from manyserve.plan.loading import not_placed, roll_up, still_served
+from manyserve.plan.children.common import difference
+from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.memory import memory_limit
-from manyserve.plan.nudge import nudges
-from manyserve.plan.objects import difference
 from manyserve.plan.observed import Observed
 from manyserve.plan.pace import GAP, Traffic, hold_back, pay
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
-from manyserve.plan.pods import pod_trouble, replicas_of
-from manyserve.plan.validation import UnreadableError, model_problems, parse_model, parse_service, service_problems
+from manyserve.plan.pods import pod_problem, replicas_of
+from manyserve.plan.rules.validation import UnreadableError, host_problems, model_problems, parse_host, parse_model
+from manyserve.plan.status.loading import not_placed, roll_up, still_served
 from tests.fuzz import pictures
 from tests.fuzz.profile import tried
 from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, near, right
@@ -66,12 +66,12 @@ def test_whatever_stands_in_models_json_what_is_placed_fits_and_each_that_waits_
 @tried(80)
 def test_the_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> None:
     raw = thing if isinstance(thing, dict) else {"metadata": {"name": "x"}, "spec": thing}
-    problems = service_problems(raw) if host else model_problems(raw, make.config().credentials.https)
+    problems = host_problems(raw) if host else model_problems(raw, make.config().credentials.https)
     for each in problems:
         assert str(each).isprintable()
         assert len(each.message) < 2048
     try:
-        (parse_service if host else parse_model)(raw)
+        (parse_host if host else parse_model)(raw)
     except UnreadableError:
         assert problems
 
@@ -82,12 +82,12 @@ def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soo
     now = make.NOW + timedelta(seconds=jump)
     pod = make.pod(annotations={"serving.kserve.io/model-config": note})
     behind = Observed(key=pictures.KEY, config=make.config(), pods=(pod,), agents={"uid-pod-1": make.report()})
-    due, wait = nudges(replicas_of(behind), WANTED, now)
+    due, wait = config_refreshes(replicas_of(behind), WANTED, now)
     assert wait is not None
     assert math.isfinite(wait)
     assert 0 < wait <= 61
     touched = make.pod(annotations={"serving.kserve.io/model-config": due[0].config_hash if due else note})
-    again, later = nudges(replicas_of(replace(behind, pods=(touched,))), WANTED, now)
+    again, later = config_refreshes(replicas_of(replace(behind, pods=(touched,))), WANTED, now)
     assert not again, "a touch is not repeated at once"
     assert later == pytest.approx(wait, abs=0.001)
 
@@ -102,14 +102,14 @@ def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soo
 def test_whatever_the_clock_does_a_write_waits_no_longer_than_a_gap_or_two_seconds(
     passed: int, again: float | None, version: str | None, busy: int
 ) -> None:
-    todo = Plan(config=WriteConfig({}, version), look_again_after=again)
+    todo = Plan(config=WriteConfig({}, version), requeue_after=again)
     traffic = Traffic(pay(Traffic(), make.NOW), busy, crowd=busy > 1)
     held = hold_back(todo, traffic, make.NOW + timedelta(milliseconds=passed))
     if held.config is None:
         assert version is not None
         assert -1000 <= passed < traffic.long_gap * 1000
-        assert held.look_again_after is not None
-        assert 0 < held.look_again_after <= max(traffic.long_gap, 2 * GAP)
+        assert held.requeue_after is not None
+        assert 0 < held.requeue_after <= max(traffic.long_gap, 2 * GAP)
     else:
         assert held is todo
 
@@ -123,7 +123,7 @@ def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(
     seen = Observed(
         key=pictures.KEY,
         config=make.config(),
-        service=make.host(),
+        host=make.host(),
         models=(model,),
         pods=tuple(pods),
         agents={pod["metadata"]["uid"]: data.draw(report) for pod in pods},
@@ -134,10 +134,10 @@ def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(
     assert (said.condition.status == "True") == (0 < said.loaded == said.replicas)
     assert not_placed(replicas, "why").replicas == said.replicas
     assert still_served(entry, replicas) in ("", "; the version before still answers")
-    pod_trouble(pods)
+    pod_problem(pods)
     told = world.carry_out(seen, plan(seen, make.NOW))
-    assert told.service is not None
-    assert conditions.find(told.service.status.conditions, "PredictorReady")
+    assert told.host is not None
+    assert conditions.find(told.host.status.conditions, "PredictorReady")
     assert conditions.find(told.models[0].status.conditions, "Loaded")
 
 
@@ -168,7 +168,7 @@ def test_enough_of_the_specs_that_the_shapes_draw_are_valid() -> None:
     @tried(100)
     def look(drawn: Any, host: InferenceService, _entry: Any) -> None:
         models.extend(not model_problems(each) for each in drawn)
-        hosts.append(not service_problems(host))
+        hosts.append(not host_problems(host))
 
     look()
     assert sum(models) > len(models) / 4

@@ -30,7 +30,7 @@ ANY = pictures.fresh() | tampering.tampered()
 @tried(70)
 def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
-    assert todo.look_again_after is None or 0 < todo.look_again_after < 3600
+    assert todo.requeue_after is None or 0 < todo.requeue_after < 3600
     assert paced(todo, Traffic(pay(Traffic(), make.NOW), crowd=True), make.NOW)
     for each in writes(todo):
         json.dumps(each)
@@ -42,14 +42,14 @@ def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen:
 @tried(70)
 def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
-    if seen.service is None or todo.config is None:
+    if seen.host is None or todo.config is None:
         return
     placed = modelconfig.parse(text_of(todo.config.manifest) or "")
     if seen.host_problems:
         assert {each.model_name for each in placed} <= ConfigOf(seen).names, "its pods run by an earlier spec"
         return
-    assert sum(size(each.model_spec.memory) for each in placed) <= memory_limit(seen.service)
-    assert {each.model_name for each in placed} <= {each.metadata.name for each in seen.models} | seen.unreadable
+    assert sum(size(each.model_spec.memory) for each in placed) <= memory_limit(seen.host)
+    assert {each.model_name for each in placed} <= {each.metadata.name for each in seen.models} | seen.unparsable
 
 
 @given(ANY)
@@ -73,10 +73,10 @@ def test_the_order_in_which_things_are_known_does_not_matter(seen: Observed, ran
 @tried(50)
 def test_what_is_placed_and_unchanged_stays_whoever_comes(seen: Observed, others: Any) -> None:
     settled = world.settle(seen)
-    if settled.service is None or settled.service.metadata.deletion_timestamp or ConfigOf(settled).stands is None:
+    if settled.host is None or settled.host.metadata.deletion_timestamp or ConfigOf(settled).stands is None:
         return
     before = ConfigOf(settled).names
-    known = pictures.named(settled.models) | settled.unreadable
+    known = pictures.named(settled.models) | settled.unparsable
     new = [each for each in others if each.metadata.name not in known]
     after = world.settle(replace(settled, models=(*settled.models, *new)))
     assert before <= ConfigOf(after).names
@@ -107,8 +107,8 @@ def writes(todo: Plan) -> Iterator[Any]:
     """Yield the content of every write."""
     yield from (each.manifest for each in todo.applies)
     yield from (each.patch for each in todo.statuses)
-    yield from (each.owners for each in todo.owners)
-    yield from (each.config_hash for each in todo.nudges)
+    yield from (each.owners for each in todo.owner_references)
+    yield from (each.config_hash for each in todo.config_refreshes)
     yield todo.config and todo.config.manifest
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.problem import shown
+from manyserve.plan.rules.field_error import quoted
 from tests.inputs.door import Door
 from tests.inputs.refusals import furnish, refusal
 from tests.support import make
@@ -32,7 +32,7 @@ NO_WORDS = {
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
 def test_input_17_a_framework_that_is_no_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
     said = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
-    assert f"{FRAMEWORK}: {shown(framework)} is not a framework; it {WORD}" in said
+    assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in said
     assert len(said) < 1000
 
 

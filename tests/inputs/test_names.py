@@ -17,7 +17,7 @@ from manyserve.api.inferenceservice import NAME_LIMIT as HOST_LIMIT
 from manyserve.api.trainedmodel import NAME_LIMIT as MODEL_LIMIT
 from manyserve.logs import JsonLines
 from manyserve.plan.model_config import text_of
-from manyserve.plan.problem import shown
+from manyserve.plan.rules.field_error import quoted
 from tests.contract.stage import configure
 from tests.inputs.refusals import lines_about, refusal
 from tests.support import make
@@ -59,7 +59,7 @@ def test_input_01_a_name_that_is_none_is_refused_with_its_path(asked: Webhook, n
 def test_input_01_a_name_that_only_kubernetes_takes_is_refused_with_its_path(asked: Webhook, name: str) -> None:
     for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
         said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
-        assert f"{DENIED}: metadata.name: {shown(name)} is not allowed; {sentence}" in said
+        assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in said
 
 
 @contextmanager

@@ -64,11 +64,11 @@ def as_document(todo: Plan, observed: Observed, *, whole_manifests: bool) -> Doc
     parts: dict[str, Callable[[], Any]] = {
         "apply": lambda: [_apply(each, observed, whole_manifest=whole_manifests) for each in todo.applies],
         "delete": lambda: [
-            {"object": _name(each.child.kind, each.child.name), "because": each.because} for each in todo.deletes
+            {"object": _name(each.child.kind, each.child.name), "because": each.reason} for each in todo.deletes
         ],
         "models.json": lambda: _models(todo.config, whole_manifest=whole_manifests) if todo.config else None,
-        "annotatePods": lambda: [each.pod for each in todo.nudges],
-        "ownerReferences": lambda: {each.model: list(each.owners) for each in todo.owners},
+        "annotatePods": lambda: [each.pod for each in todo.config_refreshes],
+        "ownerReferences": lambda: {each.model: list(each.owners) for each in todo.owner_references},
         "deleteModels": lambda: [
             {"ofHost": each.uid, "models": [model.name for model in each.models], "later": each.left}
             for each in todo.departures
@@ -80,7 +80,7 @@ def as_document(todo: Plan, observed: Observed, *, whole_manifests: bool) -> Doc
             {"object": _name(each.kind, each.name), "type": each.type, "reason": each.reason, "message": each.message}
             for each in todo.events
         ],
-        "requeueAfterSeconds": lambda: todo.look_again_after,
+        "requeueAfterSeconds": lambda: todo.requeue_after,
     }
     document = {name: part() for name, part in parts.items()}
     return {name: part for name, part in document.items() if part not in (None, [], {})}
@@ -93,7 +93,7 @@ def _name(kind: str, name: str) -> str:
 def _apply(action: Apply, observed: Observed, *, whole_manifest: bool) -> Document:
     """Return an apply; of an object that exists the fields of the spec that change."""
     kind, name = action.manifest["kind"], action.manifest["metadata"]["name"]
-    document: Document = {"object": _name(kind, name), "because": action.because}
+    document: Document = {"object": _name(kind, name), "because": action.reason}
     document |= {} if action.take_over else {"takeOver": False}
     stored = observed.child(kind, name)
     if stored is not None:

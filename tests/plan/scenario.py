@@ -19,10 +19,10 @@ from manyserve.api.names import Key
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
+from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
-from manyserve.plan.take_over import is_foreign
 from tests.plan.scenario_objects import CHILDREN, Manifest, defaults, flattened, host_name, is_serving_config
 from tests.support import make, world
 from tests.support.merge_patch import merge_patch
@@ -129,8 +129,8 @@ class Scenario:
         self._known.reports |= observed.agents
         for child, manifest in observed.children.items():
             self._store(child, manifest)
-        if observed.service is not None:
-            self._store(Child("InferenceService", self._host.name), observed.service.to_wire())
+        if observed.host is not None:
+            self._store(Child("InferenceService", self._host.name), observed.host.to_wire())
         for model in observed.models:
             self._store(Child("TrainedModel", model.metadata.name), model.to_wire())
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from manyserve.api import names
-from manyserve.plan.children import Children, Memory, children
+from manyserve.plan.children.cache import Children, ChildrenCache, children
 from manyserve.plan.observed import Account, Child, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.sources import sources_of
+from manyserve.plan.storage.mounts import sources_of
 from tests.plan.test_plan import KEY, seen
 from tests.support import make, world
 
@@ -21,14 +21,14 @@ SERVICE = Child("Service", KEY.name)
 Change = Callable[[Observed], Observed]
 
 
-def of(memory: Memory, observed: Observed) -> Children:
-    assert observed.service
-    return memory.of(observed.service, observed, sources_of(observed, Placement()))
+def of(memory: ChildrenCache, observed: Observed) -> Children:
+    assert observed.host
+    return memory.of(observed.host, observed, sources_of(observed, Placement()))
 
 
 def afresh(observed: Observed) -> Children:
-    assert observed.service
-    return children(observed.service, observed, sources_of(observed, Placement()))
+    assert observed.host
+    return children(observed.host, observed, sources_of(observed, Placement()))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def settled() -> Observed:
 
 
 def test_they_are_the_same_while_nothing_but_models_and_their_list_changes(settled: Observed) -> None:
-    memory = Memory()
+    memory = ChildrenCache()
     first = of(memory, settled)
     assert first == afresh(settled)
     assert not first.applies
@@ -47,7 +47,7 @@ def test_they_are_the_same_while_nothing_but_models_and_their_list_changes(settl
 
 
 def scaled(observed: Observed) -> Observed:
-    return replace(observed, service=make.host(minReplicas=3))
+    return replace(observed, host=make.host(minReplicas=3))
 
 
 def of_another_domain(observed: Observed) -> Observed:
@@ -75,7 +75,7 @@ def with_a_secret(observed: Observed) -> Observed:
 
 
 def pending(observed: Observed) -> Observed:
-    return replace(observed, pending=True)
+    return replace(observed, lookups_pending=True)
 
 
 def refused(observed: Observed) -> Observed:
@@ -96,20 +96,20 @@ def refused(observed: Observed) -> Observed:
     ],
 )
 def test_whatever_they_depend_on_is_seen_to_change(settled: Observed, change: Change) -> None:
-    memory = Memory()
+    memory = ChildrenCache()
     before, other = of(memory, settled), change(settled)
     assert of(memory, other) == afresh(other) != before
     assert of(memory, settled) == before
 
 
 def test_what_is_to_be_done_is_remembered_of_no_host(settled: Observed) -> None:
-    memory, bare = Memory(), replace(settled, children={})
+    memory, bare = ChildrenCache(), replace(settled, children={})
     assert of(memory, bare).applies
     assert not memory._stood
 
 
 def test_so_many_hosts_are_remembered_and_the_last_ones(settled: Observed) -> None:
-    memory, keys = Memory(most=2), [KEY._replace(name=f"{number}") for number in range(3)]
+    memory, keys = ChildrenCache(most=2), [KEY._replace(name=f"{number}") for number in range(3)]
     of(memory, settled)
     stood = memory._stood.pop(KEY)
     for key in keys:

@@ -75,7 +75,7 @@ def test_within_the_grace_period_nothing_is_written_of_a_placed_model_and_others
     todo = plan(gone(placed(), make.model("early"), left=3.0), make.NOW)
     assert [each.name for each in todo.statuses] == ["early"]
     assert todo.departures == (Depart(OLD),), "whether the CRD is served is asked when the departure is first seen"
-    assert todo.look_again_after == 3.0
+    assert todo.requeue_after == 3.0
 
 
 def test_after_the_grace_period_the_model_is_deleted_in_the_version_that_was_seen() -> None:
@@ -92,9 +92,9 @@ def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_tha
     assert todo.departures[0].left == 5
     assert sorted(each.name for each in todo.statuses) == names_[DELETIONS_PER_PLAN:]
     assert not todo.events
-    assert todo.look_again_after == BURST_PERIOD
+    assert todo.requeue_after == BURST_PERIOD
     between = plan(gone(*map(placed, names_), left=0.4, decided=True), make.NOW)
-    assert (deleted(between), between.look_again_after) == ([], 0.4)
+    assert (deleted(between), between.requeue_after) == ([], 0.4)
 
 
 def test_two_hosts_of_one_name_share_the_limit() -> None:

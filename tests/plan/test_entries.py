@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
-from manyserve.plan import entries
-from manyserve.plan.entries import Memory
+from manyserve.plan import model_config_cache
+from manyserve.plan.model_config_cache import ModelConfigCache
 from manyserve.plan.placement import entry_of
 from manyserve.plan.text_cache import TextCache
 from tests.support import make
@@ -26,7 +26,7 @@ def text_of(*names: str) -> str:
 
 
 def test_what_was_written_is_known_as_it_was_planned() -> None:
-    memory, planned = Memory(), placed("b", "a")
+    memory, planned = ModelConfigCache(), placed("b", "a")
     text = memory.text(planned, "[]\n")
     assert text == text_of("a", "b")
     assert [each.model_name for each in memory.entries(text)] == ["a", "b"]
@@ -34,14 +34,14 @@ def test_what_was_written_is_known_as_it_was_planned() -> None:
 
 
 def test_a_text_of_ours_in_which_nothing_changes_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Memory()
+    memory = ModelConfigCache()
     text = memory.text(placed("a"), "[]\n")
-    monkeypatch.setattr(entries, "dump", None)
+    monkeypatch.setattr(model_config_cache, "dump", None)
     assert memory.text({each.model_name: each for each in memory.entries(text)}, text) is text
 
 
 def test_a_text_that_says_the_same_in_other_words_is_written_in_ours() -> None:
-    memory, theirs = Memory(), json.dumps(json.loads(text_of("b", "a")))
+    memory, theirs = ModelConfigCache(), json.dumps(json.loads(text_of("b", "a")))
     known = {each.model_name: each for each in memory.entries(theirs)}
     assert set(known) == {"a", "b"}
     assert memory.text(known, theirs) == text_of("a", "b")
@@ -49,14 +49,14 @@ def test_a_text_that_says_the_same_in_other_words_is_written_in_ours() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"modelName": "a"}]'])
 def test_a_text_that_cannot_be_read_places_nothing_and_is_written_anew(text: str) -> None:
-    memory = Memory()
+    memory = ModelConfigCache()
     assert memory.entries(text) == ()
     assert memory.text({}, text) == "[]\n"
 
 
 @given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))
 def test_whatever_is_placed_after_one_another_the_text_is_that_of_what_is_placed(steps: list[set[str]]) -> None:
-    memory, text = Memory(TextCache(longest=500)), "[]\n"
+    memory, text = ModelConfigCache(TextCache(longest=500)), "[]\n"
     for names in steps:
         known = {each.model_name: each for each in memory.entries(text)}
         text = memory.text({name: known.get(name) or entry_of(make.model(name)) for name in sorted(names)}, text)

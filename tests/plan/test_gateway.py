@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.plan.http_route import build_http_route, why_route_not_ready
-from manyserve.plan.ingress import build_ingress, why_ingress_not_ready
+from manyserve.plan.children.http_route import build_http_route, why_route_not_ready
+from manyserve.plan.children.ingress import build_ingress, why_ingress_not_ready
 from tests.support import make
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.unsupported import UNSUPPORTED, Unsupported
-from manyserve.plan.validation import parse_service, service_problems
+from manyserve.plan.rules.validation import host_problems, parse_host
 from tests.plan.paths import here, host_with, sentences
 from tests.support.make import host_object, server_path
 
@@ -16,18 +16,18 @@ both_forms = pytest.mark.usefixtures("both_forms")
 
 @both_forms
 def test_a_host_name_leaves_room_for_its_children() -> None:
-    assert service_problems(host_with("metadata.name", "a" * 45)) == []
-    (problem,) = service_problems(host_with("metadata.name", "a" * 46))
+    assert host_problems(host_with("metadata.name", "a" * 45)) == []
+    (problem,) = host_problems(host_with("metadata.name", "a" * 46))
     assert problem.message.endswith("of at most 45 characters, so that the names of its children fit into 63")
 
 
 @both_forms
 def test_exactly_one_predictor_is_given() -> None:
-    none = service_problems({"metadata": {"name": "h"}, "spec": {"predictor": {}}})
+    none = host_problems({"metadata": {"name": "h"}, "spec": {"predictor": {}}})
     assert none[0].message.startswith("none is given; exactly one predictor must be given, one of: triton")
     first = server_path().rpartition(".")[2]
     for second in ("sklearn", "tensorflow", "huggingface"):
-        two = service_problems(host_with(f"spec.predictor.{second}", {}))
+        two = host_problems(host_with(f"spec.predictor.{second}", {}))
         given = sorted((first, second), key=("triton", "sklearn", "model", "tensorflow", "huggingface").index)
         assert sentences(two)[0].startswith(f"spec.predictor: 2 are given: {', '.join(given)}; exactly one")
 
@@ -43,12 +43,12 @@ def test_exactly_one_predictor_is_given() -> None:
     ],
 )
 def test_what_is_not_done_yet_is_refused_and_never_ignored(path: str, value: Any, sentence: str) -> None:
-    assert sentences(service_problems(host_with(path, value))) == [f"{path}: {sentence}"]
+    assert sentences(host_problems(host_with(path, value))) == [f"{path}: {sentence}"]
 
 
 @both_forms
 def test_the_most_replicas_are_not_fewer_than_the_fewest() -> None:
-    found = service_problems(host_object(minReplicas=3, maxReplicas=2))
+    found = host_problems(host_object(minReplicas=3, maxReplicas=2))
     assert sentences(found) == [
         "spec.predictor.maxReplicas: maxReplicas is 2, minReplicas 3; "
         "maxReplicas must not be below minReplicas (which is 1 when unset)"
@@ -98,8 +98,8 @@ def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
     path: str, value: Any, sentence: str
 ) -> None:
     raw = host_with(path, value)
-    assert parse_service(raw).metadata.name, "it parses"
-    found = [each for each in service_problems(raw) if each.path.startswith(here(path))]
+    assert parse_host(raw).metadata.name, "it parses"
+    found = [each for each in host_problems(raw) if each.path.startswith(here(path))]
     assert [each.message.startswith(sentence) for each in found] == [True], found
 
 
@@ -115,7 +115,7 @@ def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
     ],
 )
 def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
-    found = sentences(service_problems(host_with(path, {"a": 1})))
+    found = sentences(host_problems(host_with(path, {"a": 1})))
     assert found == [
         f"{here(path)}: is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
     ]
@@ -124,15 +124,15 @@ def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
 @both_forms
 def test_an_unknown_field_of_a_list_is_refused_with_its_place_and_opaque_parts_are_not_searched() -> None:
     env = [{"name": "A", "value": "b"}, {"name": "B", "val": "b"}]
-    (problem,) = service_problems(host_with("spec.predictor.SERVER.env", env))
+    (problem,) = host_problems(host_with("spec.predictor.SERVER.env", env))
     assert problem.path == here("spec.predictor.SERVER.env[1].val")
-    assert service_problems(host_with("spec.predictor.volumes", [{"name": "a", "future": {}}])) == []
+    assert host_problems(host_with("spec.predictor.volumes", [{"name": "a", "future": {}}])) == []
 
 
 @both_forms
 @pytest.mark.parametrize("each", UNSUPPORTED, ids=lambda each: f"{each.level}.{each.name}")
 def test_a_field_of_kserve_that_is_not_supported_yet_says_so(each: Unsupported) -> None:
     parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[each.level]
-    found = sentences(service_problems(host_with(f"{parent}.{each.name}", {})))
+    found = sentences(host_problems(host_with(f"{parent}.{each.name}", {})))
     name = f"spec.{each.name}" if each.level == "spec" else each.name
     assert f"{here(parent)}.{each.name}: {name} is not supported yet" in found

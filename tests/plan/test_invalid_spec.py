@@ -28,8 +28,8 @@ SPECS = pytest.mark.parametrize("fields", INVALID.values(), ids=INVALID)
 
 
 def host_ready(observed: Observed) -> tuple[str, str | None, str | None]:
-    assert observed.service
-    found = conditions.find(observed.service.status.conditions, conditions.READY)
+    assert observed.host
+    found = conditions.find(observed.host.status.conditions, conditions.READY)
     assert found
     return found.status, found.reason, found.message
 
@@ -41,9 +41,9 @@ def entries(observed: Observed) -> set[str]:
 
 def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
     """Return the snapshot after the host's spec became invalid; the host keeps its status."""
-    assert observed.service
-    raw = make.host_object(**fields) | {"status": observed.service.status.to_wire()}
-    return replace(observed, service=InferenceService.from_wire(raw))
+    assert observed.host
+    raw = make.host_object(**fields) | {"status": observed.host.status.to_wire()}
+    return replace(observed, host=InferenceService.from_wire(raw))
 
 
 @SPECS
@@ -74,7 +74,7 @@ def test_the_children_of_a_host_that_becomes_invalid_stay_as_they_are_and_its_mo
     assert after.children == settled.children
     assert host_ready(after)[:2] == ("True", "InvalidSpec")
     assert [ready(each)[0] for each in after.models] == ["True", "True"]
-    mended = world.settle(replace(after, service=settled.service))
+    mended = world.settle(replace(after, host=settled.host))
     assert host_ready(mended)[:2] == ("True", None)
 
 

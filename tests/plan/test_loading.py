@@ -20,7 +20,7 @@ MIB = 1024**2
 
 
 def settled_on(*pods: str) -> tuple[Observed, Entry]:
-    start = Observed(key=KEY, config=make.config(), service=make.host(), models=(make.model(),))
+    start = Observed(key=KEY, config=make.config(), host=make.host(), models=(make.model(),))
     found = world.settle(replace(start, pods=tuple(make.pod(name) for name in pods)))
     return found, entry_of(found.models[0])
 

@@ -57,7 +57,7 @@ def settled(count: int) -> Observed:
     start = Observed(
         key=Key("default", "triton-mms"),
         config=make.config(),
-        service=HOST,
+        host=HOST,
         models=tuple(models(count)),
         pods=(make.pod(),),
     )
@@ -143,7 +143,7 @@ def test_past_what_a_config_map_holds_placing_stops_and_what_is_placed_stays() -
 @pytest.mark.usefixtures("tight")
 def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> None:
     found = settled(60)
-    assert found.service is not None
+    assert found.host is not None
     count = len(world.placed(found))
     left_out = next(each for each in found.models if each.metadata.name not in world.placed(found))
     ready = conditions.find(left_out.status.conditions, conditions.READY)
@@ -153,14 +153,14 @@ def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> N
         "triton-mms is full: the list of its models, models.json, holds at most "
         "1 MiB packed, 8 MiB of text and 32,000 models; place the model on another InferenceService"
     )
-    predictor = conditions.find(found.service.status.conditions, conditions.PREDICTOR_READY)
+    predictor = conditions.find(found.host.status.conditions, conditions.PREDICTOR_READY)
     assert predictor is not None
     assert (predictor.status, predictor.reason) == ("True", "ModelConfigFull")
     assert predictor.message == (
         f"{60 - count} models are not placed: models.json holds at most 1 MiB packed, 8 MiB of text and 32,000 models"
     )
-    assert found.service.status.models == f"{count}/60"
-    assert found.service.status.memory == f"{count}Mi/2Gi"
+    assert found.host.status.models == f"{count}/60"
+    assert found.host.status.memory == f"{count}Mi/2Gi"
 
 
 @pytest.mark.usefixtures("tight")

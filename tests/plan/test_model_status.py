@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from manyserve.api import conditions
 from manyserve.api.conditions import Condition
 from manyserve.api.names import Key
-from manyserve.plan.model_status import CHECKS, Host, model_status, waiting_status
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import place
+from manyserve.plan.status.model import CHECKS, HostContext, model_status, waiting_status
 from tests.support import make
 
 TYPES = [kind for kind, _ in CHECKS]
@@ -27,9 +27,9 @@ def test_checks_have_one_row_for_each_condition() -> None:
 
 def test_check_returns_the_condition_of_its_row() -> None:
     host = make.host()
-    observed = Observed(key=Key("default", "triton-mms"), config=make.config(), service=host, models=(MODEL,))
+    observed = Observed(key=Key("default", "triton-mms"), config=make.config(), host=host, models=(MODEL,))
     placement = place(host, (MODEL,), (), make.config())
-    status = model_status(MODEL, Host(host, observed, placement, (), ()), make.NOW)
+    status = model_status(MODEL, HostContext(host, observed, placement, (), ()), make.NOW)
     assert types(status.conditions) == sorted([*TYPES, conditions.READY])
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from manyserve.api import names
-from manyserve.plan.nudge import nudges
+from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.pods import Replica
 from tests.support import make
 
@@ -26,32 +26,32 @@ def note(count: int, at: datetime = make.NOW) -> str:
 
 
 def test_the_pauses_double_up_to_a_minute() -> None:
-    waits = [nudges([touched(note(count))], WANTED, make.NOW)[1] for count in (1, 2, 3, 7, 99)]
+    waits = [config_refreshes([touched(note(count))], WANTED, make.NOW)[1] for count in (1, 2, 3, 7, 99)]
     assert waits == [1.0, 2.0, 4.0, 60.0, 60.0]
 
 
 def test_a_pod_that_was_touched_for_another_content_is_due_at_once() -> None:
-    assert len(nudges([touched(f"other.5.{make.NOW.timestamp()}")], WANTED, make.NOW)[0]) == 1
+    assert len(config_refreshes([touched(f"other.5.{make.NOW.timestamp()}")], WANTED, make.NOW)[0]) == 1
 
 
 def test_input_27_a_clock_that_was_set_back_a_day_keeps_no_pod_waiting_and_touches_it_once() -> None:
     later = make.NOW - DAY
-    due, wait = nudges([touched(note(3))], WANTED, later)
+    due, wait = config_refreshes([touched(note(3))], WANTED, later)
     assert [each.config_hash for each in due] == [note(4, later)]
     assert wait == 8.0
-    assert nudges([touched(due[0].config_hash)], WANTED, later) == ((), 8.0)
+    assert config_refreshes([touched(due[0].config_hash)], WANTED, later) == ((), 8.0)
 
 
 def test_input_27_a_clock_that_was_set_forward_a_day_touches_each_pod_once() -> None:
     later = make.NOW + DAY
-    due, _ = nudges([touched(note(3))], WANTED, later)
+    due, _ = config_refreshes([touched(note(3))], WANTED, later)
     assert [each.config_hash for each in due] == [note(4, later)]
-    assert nudges([touched(due[0].config_hash)], WANTED, later)[0] == ()
+    assert config_refreshes([touched(due[0].config_hash)], WANTED, later)[0] == ()
 
 
 @pytest.mark.parametrize("odd", ["nan", "inf", "-1", "1e300", "", "9" * 5000, "\u0663"])
 def test_what_nobody_of_us_wrote_is_taken_for_nothing(odd: str) -> None:
     for text in (f"{WANTED}.1.{odd}", f"{WANTED}.{odd}.{make.NOW.timestamp()}"):
-        due, wait = nudges([touched(text)], WANTED, make.NOW)
+        due, wait = config_refreshes([touched(text)], WANTED, make.NOW)
         assert [each.config_hash for each in due] == [note(1)]
         assert wait == 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyserve.plan.objects import difference
+from manyserve.plan.children.common import difference
 
 
 def test_more_than_wanted_is_no_difference() -> None:

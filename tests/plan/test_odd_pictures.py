@@ -44,7 +44,7 @@ def test_a_reason_of_a_pod_that_is_too_long_is_cut_and_told() -> None:
     unavailable = world.carry_out(seen(pods=(stuck,)), todo)
     bare = {key: each for key, each in unavailable.children[DEPLOYMENT].items() if key != "status"}
     told = replace(unavailable, children={**unavailable.children, DEPLOYMENT: bare})
-    after = world.carry_out(told, plan(told, make.NOW)).service
+    after = world.carry_out(told, plan(told, make.NOW)).host
     assert after
     found = conditions.find(after.status.conditions, conditions.PREDICTOR_READY)
     assert found
@@ -80,7 +80,7 @@ def test_input_26_a_child_whose_owner_was_taken_away_is_repaired_and_nothing_is_
 
     orphans = replace(settled, children={child: orphan(each) for child, each in settled.children.items()})
     todo = plan(orphans, make.NOW)
-    assert {each.because.partition(",")[0] for each in todo.applies} == {"metadata.ownerReferences is None"}
+    assert {each.reason.partition(",")[0] for each in todo.applies} == {"metadata.ownerReferences is None"}
     assert todo.config
     assert todo.config.manifest["data"] == settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]
     assert not todo.statuses
@@ -95,7 +95,7 @@ def with_deployment(settled: Observed, **spec: object) -> Observed:
 
 
 def predictor_of(observed: Observed) -> tuple[str, str | None]:
-    after = world.carry_out(observed, replace(plan(observed, make.NOW), applies=())).service
+    after = world.carry_out(observed, replace(plan(observed, make.NOW), applies=())).host
     assert after
     found = conditions.find(after.status.conditions, conditions.PREDICTOR_READY)
     assert found
@@ -116,13 +116,13 @@ def test_a_paused_deployment_is_told_and_stays_paused() -> None:
 
 def test_a_revision_goes_on_from_the_deployment_and_from_the_status_only_without_one() -> None:
     settled = world.settle(seen())
-    assert settled.service
-    forged = settled.service.to_wire()
+    assert settled.host
+    forged = settled.host.to_wire()
     forged["status"]["components"]["predictor"]["latestCreatedRevision"] = "triton-mms-predictor-default-00099"
-    seen_forged = replace(settled, service=InferenceService.from_wire(forged))
+    seen_forged = replace(settled, host=InferenceService.from_wire(forged))
     assert not plan(seen_forged, make.NOW).applies
     after = world.carry_out(seen_forged, plan(seen_forged, make.NOW))
-    assert after.service == settled.service
+    assert after.host == settled.host
     without = {key: each for key, each in settled.children.items() if key != DEPLOYMENT}
     again = world.settle(replace(settled, children=without))
     assert again.children[DEPLOYMENT]["metadata"]["annotations"][names.REVISION] == "2"

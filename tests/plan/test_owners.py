@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.owners import removed_owners
+from manyserve.plan.owner_references import owner_reference_updates
 from manyserve.plan.plan import plan
 from tests.plan.test_plan import seen
 from tests.support import make, world
@@ -25,7 +25,7 @@ def owned(*owners: dict[str, Any], **metadata: str) -> TrainedModel:
 
 
 def test_references_to_inference_services_are_removed_and_others_stay() -> None:
-    (write,) = removed_owners([owned(OTHER, OURS, SAME_KIND)])
+    (write,) = owner_reference_updates([owned(OTHER, OURS, SAME_KIND)])
     assert write.owners == (OTHER, SAME_KIND)
     assert write.before == (OTHER, OURS, SAME_KIND)
 
@@ -34,7 +34,7 @@ def test_references_to_inference_services_are_removed_and_others_stay() -> None:
     "model", [make.model(), owned(OTHER), owned(OURS, deletionTimestamp="2026-01-01T00:00:00Z")], ids=str
 )
 def test_a_model_without_such_a_reference_or_that_is_being_deleted_is_not_written(model: TrainedModel) -> None:
-    assert removed_owners([model]) == ()
+    assert owner_reference_updates([model]) == ()
 
 
 def test_a_placed_model_of_an_earlier_release_loses_its_reference_and_is_placed_by_the_host() -> None:
@@ -46,8 +46,8 @@ def test_a_placed_model_of_an_earlier_release_loses_its_reference_and_is_placed_
 
 
 def test_a_model_without_a_host_loses_the_reference_and_one_of_a_host_that_is_being_deleted_keeps_it() -> None:
-    assert plan(seen(owned(OURS), service=None), make.NOW).owners
+    assert plan(seen(owned(OURS), service=None), make.NOW).owner_references
     host = make.host_object()
     host["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     leaving = seen(owned(OURS), service=type(make.host()).from_wire(host))
-    assert not plan(leaving, make.NOW).owners
+    assert not plan(leaving, make.NOW).owner_references

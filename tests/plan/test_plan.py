@@ -23,7 +23,7 @@ KEY = Key("default", "triton-mms")
 
 
 def seen(*models: TrainedModel, **fields: object) -> Observed:
-    start = Observed(key=KEY, config=make.config(), service=make.host(), models=models, pods=(make.pod(),))
+    start = Observed(key=KEY, config=make.config(), host=make.host(), models=models, pods=(make.pod(),))
     return replace(start, **fields)  # type: ignore[arg-type]
 
 
@@ -54,11 +54,11 @@ def test_the_picture_is_freed_with_its_plan_without_a_collection_of_garbage() ->
 
 def test_a_host_is_ready_with_no_model_on_it() -> None:
     settled = world.settle(seen())
-    assert settled.service is not None
-    found = conditions.find(settled.service.status.conditions, conditions.READY)
+    assert settled.host is not None
+    found = conditions.find(settled.host.status.conditions, conditions.READY)
     assert found
     assert found.status == "True"
-    predictor = settled.service.status.components and settled.service.status.components.predictor
+    predictor = settled.host.status.components and settled.host.status.components.predictor
     assert predictor
     assert predictor.latest_ready_revision == "triton-mms-predictor-default-00001"
     assert predictor.traffic
@@ -171,46 +171,44 @@ def test_pods_are_nudged_until_their_agent_has_the_config() -> None:
     settled = world.settle(seen(make.model("a")))
     behind = replace(settled, agents={"uid-pod-1": make.report(config="old")})
     todo = plan(behind, make.NOW)
-    assert [each.pod for each in todo.nudges] == ["pod-1"]
+    assert [each.pod for each in todo.config_refreshes] == ["pod-1"]
     wanted = modelconfig.content_hash(
         settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]["models.json"]
     )
-    assert todo.nudges[0].config_hash.startswith(f"{wanted}.1.")
-    touched = replace(behind, pods=(make.pod(annotations={names.CONFIG_HASH: todo.nudges[0].config_hash}),))
+    assert todo.config_refreshes[0].config_hash.startswith(f"{wanted}.1.")
+    touched = replace(behind, pods=(make.pod(annotations={names.CONFIG_HASH: todo.config_refreshes[0].config_hash}),))
     again = plan(touched, make.NOW)
-    assert not again.nudges
-    assert again.look_again_after == pytest.approx(1.0)
+    assert not again.config_refreshes
+    assert again.requeue_after == pytest.approx(1.0)
 
 
 def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
     settled = world.settle(seen(make.model()))
-    assert settled.service
-    reborn = settled.service.model_copy(
-        update={"metadata": settled.service.metadata.model_copy(update={"uid": "another"})}
-    )
-    todo = plan(replace(settled, service=reborn), make.NOW)
+    assert settled.host
+    reborn = settled.host.model_copy(update={"metadata": settled.host.metadata.model_copy(update={"uid": "another"})})
+    todo = plan(replace(settled, host=reborn), make.NOW)
     assert not todo.applies
     assert not todo.deletes
     assert todo.config is None
-    assert todo.look_again_after == 1.0
+    assert todo.requeue_after == 1.0
 
 
 def test_what_is_not_wanted_any_more_is_deleted() -> None:
     scaled = world.settle(seen(service=make.host(minReplicas=2, maxReplicas=4)))
     assert Child("HorizontalPodAutoscaler", "triton-mms-predictor-default") in scaled.children
     assert Child("PodDisruptionBudget", "triton-mms-predictor-default") in scaled.children
-    after = world.settle(replace(scaled, service=make.host()))
+    after = world.settle(replace(scaled, host=make.host()))
     kinds = {child.kind for child in after.children}
     assert kinds == {"Deployment", "Service", "ConfigMap", "Ingress"}
 
 
 def test_a_change_of_the_pod_template_counts_a_revision_up() -> None:
     settled = world.settle(seen())
-    assert settled.service
-    changed = make.host(memory="4Gi").model_copy(update={"status": settled.service.status})
-    after = world.settle(replace(settled, service=changed))
-    assert after.service
-    predictor = after.service.status.components and after.service.status.components.predictor
+    assert settled.host
+    changed = make.host(memory="4Gi").model_copy(update={"status": settled.host.status})
+    after = world.settle(replace(settled, host=changed))
+    assert after.host
+    predictor = after.host.status.components and after.host.status.components.predictor
     assert predictor
     assert predictor.latest_ready_revision == "triton-mms-predictor-default-00002"
     assert predictor.previous_rolledout_revision == "triton-mms-predictor-default-00001"
@@ -221,7 +219,7 @@ def test_a_hand_on_the_deployment_is_noticed_with_what_differs() -> None:
     child = Child("Deployment", "triton-mms-predictor-default")
     edited = settled.children[child] | {"spec": settled.children[child]["spec"] | {"replicas": 0}}
     todo = plan(replace(settled, children={**settled.children, child: edited}), make.NOW)
-    assert [each.because for each in todo.applies] == ["spec.replicas is 0, not 1"]
+    assert [each.reason for each in todo.applies] == ["spec.replicas is 0, not 1"]
 
 
 def test_a_host_whose_service_is_a_strangers_is_not_ready_though_its_pods_are() -> None:
@@ -230,8 +228,8 @@ def test_a_host_whose_service_is_a_strangers_is_not_ready_though_its_pods_are() 
     taken = {child: each for child, each in settled.children.items() if child != service}
     refused = replace(settled, children=taken, failures={service: "it belongs to somebody else"})
     after = world.carry_out(refused, replace(plan(refused, make.NOW), applies=()))
-    assert after.service
-    found = conditions.find(after.service.status.conditions, conditions.READY)
+    assert after.host
+    found = conditions.find(after.host.status.conditions, conditions.READY)
     assert found
     assert (found.status, found.reason) == ("False", "ApplyFailed")
     assert ready(after.models[0])[:2] == ("False", "InferenceServiceNotReady")
@@ -248,7 +246,7 @@ def test_a_host_that_only_the_webhook_would_have_refused_gets_no_deployment_and_
 
 def test_what_is_placed_of_a_model_that_cannot_be_read_stays_and_counts() -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
-    blind = replace(settled, models=(settled.models[1], make.model("c")), unreadable=frozenset({"a"}))
+    blind = replace(settled, models=(settled.models[1], make.model("c")), unparsable=frozenset({"a"}))
     assert world.placed(world.settle(blind)) == {"a", "b"}
 
 
@@ -273,7 +271,7 @@ def test_a_changed_model_is_told_with_the_time_of_its_change_that_it_is_on_its_w
     before = make.model("cifar10", uri="gs://bucket/before")
     settled = world.settle(seen(before))
     changed = make.model("cifar10").model_copy(update={"status": settled.models[0].status})
-    picture = replace(settled, models=(changed,), renewed={"cifar10": make.NOW, "another": make.NOW})
+    picture = replace(settled, models=(changed,), generation_changed_at={"cifar10": make.NOW, "another": make.NOW})
     (told,) = (each for each in plan(picture, make.NOW).statuses if each.kind == "TrainedModel")
     assert told.renewed_since == make.NOW
     failed = make.report(entry_of(changed), state=ModelState.LOAD_FAILED)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.pod_template import build_pod_template
-from manyserve.plan.server_container import server_image
+from manyserve.plan.children.pod_template import build_pod_template
+from manyserve.plan.children.server_container import server_image
 from tests.support import make
 
 pytestmark = pytest.mark.usefixtures("both_forms")

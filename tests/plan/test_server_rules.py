@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.validation import service_problems
+from manyserve.plan.rules.validation import host_problems
 from tests.plan.paths import here, host_with, sentences, server
 from tests.support.make import host_object, server_path
 
@@ -16,12 +16,12 @@ both_forms = pytest.mark.usefixtures("both_forms")
 @both_forms
 def test_a_server_of_ones_own_names_its_image_and_takes_several_models() -> None:
     bare = host_object(triton=None, containers=[{"name": "x"}])
-    assert [each.path for each in service_problems(bare)] == [
+    assert [each.path for each in host_problems(bare)] == [
         "spec.predictor.containers[0].image",
         "spec.predictor.containers[0].env",
     ]
     env = [{"name": "MULTI_MODEL_SERVER", "value": "true"}]
-    assert service_problems(host_object(triton=None, containers=[{"image": "x", "env": env}])) == []
+    assert host_problems(host_object(triton=None, containers=[{"image": "x", "env": env}])) == []
 
 
 @both_forms
@@ -44,28 +44,28 @@ def test_resources_that_no_pod_could_have_are_refused(part: str, name: str, valu
     resources[part][name] = value
     if part == "limits":
         del resources["requests"]
-    (problem,) = service_problems(raw)
+    (problem,) = host_problems(raw)
     assert str(problem).startswith(f"{server_path()}.resources.{part}.{name}: {why}")
 
 
 @both_forms
 @pytest.mark.parametrize("port", [0, 65536, "http", None, True, 9081, 9000, 8002])
 def test_a_port_that_cannot_answer_http_is_refused(port: Any) -> None:
-    (problem,) = service_problems(host_with("spec.predictor.SERVER.ports", [{"containerPort": port}]))
+    (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", [{"containerPort": port}]))
     assert problem.path == here("spec.predictor.SERVER.ports[0].containerPort")
 
 
 @both_forms
 def test_a_second_port_is_refused_since_it_would_be_ignored() -> None:
     ports = [{"containerPort": 8080}, {"containerPort": 8081}]
-    (problem,) = service_problems(host_with("spec.predictor.SERVER.ports", ports))
+    (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", ports))
     assert "one at most" in problem.message
 
 
 @both_forms
 @pytest.mark.parametrize("args", [["--model-control-mode=none"], ["--grpc-port", "1"], ["--http-port=80"]])
 def test_arguments_that_would_break_the_server_are_refused(args: list[str]) -> None:
-    (problem,) = service_problems(host_with("spec.predictor.SERVER.args", args))
+    (problem,) = host_problems(host_with("spec.predictor.SERVER.args", args))
     assert problem.path == here("spec.predictor.SERVER.args[0]")
     assert "it must be left out" in problem.message
 
@@ -73,7 +73,7 @@ def test_arguments_that_would_break_the_server_are_refused(args: list[str]) -> N
 @both_forms
 def test_arguments_that_say_what_we_say_are_fine() -> None:
     args = ["--log-verbose=1", "--model-control-mode=explicit", "--grpc-port", "9000"]
-    assert service_problems(host_with("spec.predictor.SERVER.args", args)) == []
+    assert host_problems(host_with("spec.predictor.SERVER.args", args)) == []
 
 
 @both_forms
@@ -81,8 +81,8 @@ def test_values_of_environment_variables_are_never_echoed() -> None:
     shapeless = [{"name": "TOKEN", "value": ["secret"]}]
     large = [{"name": "x" * 300, "value": "secret" * 10_000}]
     found = [
-        *sentences(service_problems(host_with("spec.predictor.SERVER.env", shapeless))),
-        *sentences(service_problems(host_with("spec.predictor.SERVER.env", large))),
+        *sentences(host_problems(host_with("spec.predictor.SERVER.env", shapeless))),
+        *sentences(host_problems(host_with("spec.predictor.SERVER.env", large))),
     ]
     assert len(found) == 3
     assert all("secret" not in each for each in found)
@@ -93,13 +93,13 @@ def test_what_kserve_sets_by_itself_on_a_host_is_fine() -> None:
     raw = host_object(automountServiceAccountToken=False)
     server(raw)["protocolVersion"] = "v2"
     server(raw)["args"] = ["--model-control-mode=explicit"]
-    assert service_problems(raw) == []
+    assert host_problems(raw) == []
     startup = [{"name": "MLSERVER_LOAD_MODELS_AT_STARTUP", "value": "false"}]
-    assert service_problems(host_object(triton=None, sklearn={"protocolVersion": "v2", "env": startup})) == []
+    assert host_problems(host_object(triton=None, sklearn={"protocolVersion": "v2", "env": startup})) == []
 
 
 def test_a_model_format_without_a_server_is_refused_with_those_that_there_are() -> None:
-    found = sentences(service_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
+    found = sentences(host_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
     assert found == [
         "spec.predictor.model.modelFormat.name: 'tensorflow' has no model server; "
         "it must be one of: triton, sklearn, xgboost, lightgbm"
@@ -108,12 +108,12 @@ def test_a_model_format_without_a_server_is_refused_with_those_that_there_are() 
 
 @both_forms
 def test_of_a_container_beside_a_server_only_that_is_said() -> None:
-    (said,) = sentences(service_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
+    (said,) = sentences(host_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
     assert said.startswith(f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one")
 
 
 def test_a_second_container_is_refused() -> None:
     own = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
-    assert sentences(service_problems(host_object(triton=None, containers=[own, own]))) == [
+    assert sentences(host_problems(host_object(triton=None, containers=[own, own]))) == [
         "spec.predictor.containers: 2 are given; it must be one, the model server"
     ]

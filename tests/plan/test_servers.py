@@ -13,12 +13,12 @@ from manyserve.api.inferenceservice import PROTOCOLS, InferenceService, Predicto
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import framework_error, multi_model_error
+from manyserve.plan.children.pod_template import build_pod_template
+from manyserve.plan.children.server_container import launch_spec
+from manyserve.plan.children.urls import model_path
 from manyserve.plan.observed import Observed
-from manyserve.plan.pod_template import build_pod_template
-from manyserve.plan.server_container import launch_spec
+from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.servers.registry import SERVERS, server_kind
-from manyserve.plan.urls import model_path
-from manyserve.plan.validation import service_problems
 from tests.support import make, world
 
 pytestmark = pytest.mark.usefixtures("both_forms")
@@ -58,7 +58,7 @@ def env(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(**predictor: Any) -> str:
-    return "; ".join(map(str, service_problems(host(**predictor))))
+    return "; ".join(map(str, host_problems(host(**predictor))))
 
 
 def test_tritons_load_api_is_closed_by_the_uid_of_the_pod_which_both_containers_know() -> None:
@@ -241,7 +241,7 @@ def test_a_scikit_learn_host_becomes_ready_and_its_models_say_where_they_answer(
     model = make.model("iris", framework="sklearn")
     key = Key("default", "triton-mms")
     settled = world.settle(
-        Observed(key=key, config=config(), service=service, models=(model,), pods=(make.pod(),))
+        Observed(key=key, config=config(), host=service, models=(model,), pods=(make.pod(),))
     ).models[0]
     assert settled.status.url == f"http://triton-mms.default.example.com{path}"
     ready = conditions.find(settled.status.conditions, conditions.READY)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.storageuri import claim_of
-from manyserve.plan.source_rules import HTTP_SENTENCE, source_error
-from manyserve.plan.validation import model_problems
+from manyserve.plan.rules.source import HTTP_SENTENCE, source_error
+from manyserve.plan.rules.validation import model_problems
 from tests.support import uris
 from tests.support.make import model_object
 

@@ -15,12 +15,12 @@ from manyserve.api import conditions
 from manyserve.api.agentreport import ModelState
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.names import Key
-from manyserve.plan.credentials import CREDENTIALS_DIR
 from manyserve.plan.observed import Account, Child, Manifest, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
-from manyserve.plan.sources import PVC_DIR
-from manyserve.plan.store_env import annotated, configured
+from manyserve.plan.storage.env import annotated, configured
+from manyserve.plan.storage.mounts import PVC_DIR
+from manyserve.plan.storage.secrets import CREDENTIALS_DIR
 from tests.support import make, world
 
 KEY = Key("default", "triton-mms")
@@ -33,7 +33,7 @@ DEPLOYMENT = Child("Deployment", "triton-mms-predictor-default")
 
 def seen(*uris: str, **fields: Any) -> Observed:
     models = tuple(make.model(f"m{index}", uri=uri) for index, uri in enumerate(uris))
-    start = Observed(key=KEY, config=make.config(), service=make.host(memory="8Gi"), models=models, pods=(make.pod(),))
+    start = Observed(key=KEY, config=make.config(), host=make.host(memory="8Gi"), models=models, pods=(make.pod(),))
     return replace(start, **fields)
 
 
@@ -56,11 +56,11 @@ def env(spec: Manifest) -> dict[str, str]:
 
 def told(settled: Observed) -> str | None:
     """Return what a host that answers has to say of its credentials."""
-    assert settled.service
-    found = conditions.find(settled.service.status.conditions, conditions.PREDICTOR_READY)
+    assert settled.host
+    found = conditions.find(settled.host.status.conditions, conditions.PREDICTOR_READY)
     assert found
     assert (found.status, found.reason) == ("True", "CredentialsNotUsable")
-    ready = conditions.find(settled.service.status.conditions, conditions.READY)
+    ready = conditions.find(settled.host.status.conditions, conditions.READY)
     assert ready
     assert (ready.status, ready.message) == ("True", found.message), "kubectl get isvc -o wide shows it as REASON"
     return found.message
@@ -124,7 +124,7 @@ def test_the_pods_stay_while_the_list_of_secrets_does() -> None:
 
 def test_the_pods_stay_until_everything_they_depend_on_has_been_looked_at() -> None:
     settled = world.settle(seen(account=ACCOUNT))
-    unsure = replace(settled, account=None, pending=True)
+    unsure = replace(settled, account=None, lookups_pending=True)
     assert plan(unsure, make.NOW).empty
     assert not [each for each in plan(seen(pending=True), make.NOW).applies if each.manifest["kind"] == "Deployment"]
 
@@ -140,9 +140,9 @@ def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:
 def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(claims: dict[str, str]) -> None:
     """So after a right was taken away, and for a model that does not parse any more."""
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
-    unsure = replace(settled, claims=claims, doubtful_claims=frozenset(claims))
+    unsure = replace(settled, claims=claims, unverified_claims=frozenset(claims))
     assert not plan(unsure, make.NOW).applies
-    assert plan(replace(unsure, doubtful_claims=frozenset()), make.NOW).applies or not claims
+    assert plan(replace(unsure, unverified_claims=frozenset()), make.NOW).applies or not claims
     new = seen("pvc://mine/a", claims=claims, doubtful_claims=frozenset(claims))
     assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "what was never mounted is not tried"
 
@@ -165,8 +165,8 @@ def test_a_model_says_that_its_claim_does_not_exist_and_the_host_stays_ready() -
     waiting = replace(settled, models=settled.models[1:], agents={"uid-pod-1": make.report()})
     ready = ready_of(waiting)
     assert (ready.reason, ready.message) == ("PersistentVolumeClaimNotFound", f"{why}; the model waits for it")
-    assert settled.service
-    host = conditions.find(settled.service.status.conditions, conditions.READY)
+    assert settled.host
+    host = conditions.find(settled.host.status.conditions, conditions.READY)
     assert host
     assert host.status == "True"
 

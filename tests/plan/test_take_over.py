@@ -9,11 +9,11 @@ import pytest
 
 from manyserve.api import names
 from manyserve.api.conditions import INGRESS_READY, PREDICTOR_READY, find
-from manyserve.plan import take_over
 from manyserve.plan.actions import Plan
+from manyserve.plan.children import take_over
+from manyserve.plan.children.service import build_service
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.plan import plan
-from manyserve.plan.service import build_service
 from tests.support import kserve_children as kserve
 from tests.support import make
 
@@ -25,7 +25,7 @@ NOT_YET = "Service triton-mms is another controller's until the Deployment is re
 def observed(deployment: Manifest | None = None, **fields: Any) -> Observed:
     children = {Child("Deployment", names.deployment("triton-mms")): deployment} if deployment else {}
     key = names.Key("default", "triton-mms")
-    return Observed(key=key, config=make.config(), service=HOST, children=children, **fields)
+    return Observed(key=key, config=make.config(), host=HOST, children=children, **fields)
 
 
 def test_a_route_waits_as_an_ingress_does() -> None:

@@ -28,8 +28,8 @@ def snapshot(*models: TrainedModel) -> Observed:
 
 def was_served(*models: TrainedModel) -> Observed:
     """Return the snapshot of a host that has its children and models, and became unmanaged."""
-    host = Observed(key=KEY, config=make.config(), service=make.host(), models=models, pods=(make.pod(),))
-    return replace(world.settle(host), service=None, unmanaged=HOST)
+    host = Observed(key=KEY, config=make.config(), host=make.host(), models=models, pods=(make.pod(),))
+    return replace(world.settle(host), host=None, unmanaged=HOST)
 
 
 def test_a_model_of_an_unmanaged_inferenceservice_says_so_and_claims_nothing_else() -> None:
@@ -68,7 +68,13 @@ def test_a_model_that_is_being_deleted_gets_no_status() -> None:
 def test_a_host_that_became_unmanaged_keeps_its_children_and_gets_one_warning() -> None:
     before = was_served(make.model("a"), make.model("b"))
     todo = plan(before, make.NOW)
-    assert (todo.applies, todo.deletes, todo.config, todo.nudges, todo.owners) == ((), (), None, (), ())
+    assert (todo.applies, todo.deletes, todo.config, todo.config_refreshes, todo.owner_references) == (
+        (),
+        (),
+        None,
+        (),
+        (),
+    )
     (event,) = todo.events
     assert (event.kind, event.name, event.uid, event.type) == (
         "InferenceService",
@@ -93,7 +99,7 @@ def test_children_of_an_earlier_host_of_the_same_name_lead_to_no_event() -> None
 def test_a_host_that_is_managed_again_serves_its_models_as_before() -> None:
     before = was_served(make.model())
     unmanaged = world.carry_out(before, plan(before, make.NOW))
-    again = world.settle(replace(unmanaged, service=make.host(), unmanaged=None))
+    again = world.settle(replace(unmanaged, host=make.host(), unmanaged=None))
     found = conditions.find(again.models[0].status.conditions, conditions.READY)
     assert found
     assert found.status == "True"
@@ -101,8 +107,8 @@ def test_a_host_that_is_managed_again_serves_its_models_as_before() -> None:
 
 @pytest.mark.parametrize("memory", ["1Gi", "512Mi"])
 def test_an_unmanaged_model_keeps_its_place_and_its_memory(memory: str) -> None:
-    start = Observed(key=KEY, config=make.config(), service=make.host(), pods=(make.pod(),))
+    start = Observed(key=KEY, config=make.config(), host=make.host(), pods=(make.pod(),))
     placed = world.settle(replace(start, models=(make.model("kserves"), make.model("own", memory="512Mi"))))
     late = make.model("late", memory=memory)
-    after = world.settle(replace(placed, models=(placed.models[1], late), unreadable=frozenset({"kserves"})))
+    after = world.settle(replace(placed, models=(placed.models[1], late), unparsable=frozenset({"kserves"})))
     assert world.placed(after) == {"kserves", "own"} | ({"late"} if memory == "512Mi" else set())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.plan.validation import model_problems, parse_model, parse_service, service_problems
+from manyserve.plan.rules.validation import host_problems, model_problems, parse_host, parse_model
 from tests.plan.paths import host_with, model_with
 from tests.support.make import host_object, model_object
 
@@ -18,17 +18,17 @@ both_forms = pytest.mark.usefixtures("both_forms")
 @both_forms
 def test_the_objects_of_the_walkthrough_are_fine() -> None:
     assert model_problems(model_object()) == []
-    assert service_problems(host_object()) == []
+    assert host_problems(host_object()) == []
 
 
 @both_forms
 def test_parsed_objects_are_judged_like_raw_ones() -> None:
     assert model_problems(parse_model(model_with("spec.model.memory", "0"))) != []
-    assert service_problems(parse_service(host_with("spec.predictor.timeout", 3))) != []
+    assert host_problems(parse_host(host_with("spec.predictor.timeout", 3))) != []
 
 
 def test_a_null_counts_as_left_out() -> None:
-    assert service_problems(host_with("spec.transformer", None)) == []
+    assert host_problems(host_with("spec.transformer", None)) == []
     assert model_problems(model_with("spec.model.foo", None)) == []
 
 
@@ -44,7 +44,7 @@ SPEC_KEYS = st.sampled_from(["inferenceService", "model", "predictor", "framewor
 
 @given(st.dictionaries(st.sampled_from(["metadata", "spec"]), JSON | st.dictionaries(SPEC_KEYS, JSON)))
 def test_nothing_makes_the_rules_raise(raw: dict[str, Any]) -> None:
-    for problem in model_problems(raw) + service_problems(raw):
+    for problem in model_problems(raw) + host_problems(raw):
         assert str(problem).isprintable()
 
 

@@ -35,7 +35,7 @@ def carry_out(observed: Observed, todo: Plan) -> Observed:
         del children[gone.child]
     left = {model.name for departure in todo.departures for model in departure.models}
     models = tuple(_model(each, todo) for each in observed.models if each.metadata.name not in left)
-    return replace(observed, children=children, models=models, service=_host(observed.service, todo))
+    return replace(observed, children=children, models=models, host=_host(observed.host, todo))
 
 
 def settle(observed: Observed) -> Observed:
@@ -79,7 +79,7 @@ def _host(service: InferenceService | None, todo: Plan) -> InferenceService | No
 
 def _model(model: TrainedModel, todo: Plan) -> TrainedModel:
     wire = _patched(model, _patch_for("TrainedModel", model.metadata.name, todo))
-    for write in todo.owners:
+    for write in todo.owner_references:
         if write.model == model.metadata.name:
             wire["metadata"]["ownerReferences"] = list(write.owners)
     return _parsed(model, wire)

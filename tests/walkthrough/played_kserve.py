@@ -138,7 +138,7 @@ def pod_spec_of(kubectl: Kubectl, host: Manifest, *models: Manifest) -> Manifest
     found = Observed(
         key=Key(kubectl.namespace, host["metadata"]["name"]),
         config=servingconfig.parse(config),
-        service=InferenceService.from_wire(_here(kubectl, host)),
+        host=InferenceService.from_wire(_here(kubectl, host)),
         models=tuple(TrainedModel.from_wire(_here(kubectl, each)) for each in models),
     )
     made = next(each for each in plan(found, utc_now()).applies if each.manifest["kind"] == "Deployment")

@@ -44,7 +44,7 @@ from manyserve.cluster.lanes import Lanes, after
 from manyserve.cluster.manners import Manners
 from manyserve.cluster.slots import Slots
 from manyserve.cluster.strangers import claim
-from manyserve.plan.actions import Apply, Delete, Nudge, Plan, SetOwners, SetStatus, WriteConfig
+from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Plan, SetOwnerReferences, SetStatus, WriteConfig
 from manyserve.plan.observed import Child
 
 Action = TypeVar("Action")
@@ -117,8 +117,8 @@ class Applier:
             [partial(set_status, each) for each in todo.statuses if not each.can_wait],
             [partial(set_status, each) for each in todo.statuses if each.can_wait],
         )
-        nudges = (partial(self._nudge, key, each) for each in todo.nudges)
-        first = self._urgent.do([*nudges, *(partial(self._set_owners, key, each) for each in todo.owners)])
+        nudges = (partial(self._nudge, key, each) for each in todo.config_refreshes)
+        first = self._urgent.do([*nudges, *(partial(self._set_owners, key, each) for each in todo.owner_references)])
         departures = (self._deletion.carry_out(key, each) for each in todo.departures)
         works = (self._lanes.do(writes, after(SOME, hurry), manners) for writes in stages)
         failed: list[ClusterError] = []
@@ -171,14 +171,14 @@ class Applier:
             _log.info("leave %s %s: %s", kind.name, key, waiting)
             foreign.add(child_of(action.manifest))
             return
-        _log.info("apply %s %s: %s", kind.name, key, action.because)
+        _log.info("apply %s %s: %s", kind.name, key, action.reason)
         with copies.copy.writing(key):
             self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
 
     async def _delete(self, key: Key, action: Delete) -> None:
         kind = kinds.KINDS[action.child.kind]
         self._informer_of(kind.name, key.namespace)  # only in scope
-        _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.because)
+        _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.reason)
         try:
             await self._client.delete(kind, key.namespace, action.child.name, uid=action.uid)
         except (NotFound, Conflict):  # it is gone, or another one has its name
@@ -197,11 +197,11 @@ class Applier:
                 stored = await self._client.replace(kinds.CONFIG_MAP, action.manifest | {"metadata": metadata})
             self._wrote(kinds.CONFIG_MAP, "write", stored)
 
-    async def _nudge(self, key: Key, action: Nudge) -> None:
+    async def _nudge(self, key: Key, action: ConfigRefresh) -> None:
         metadata = {"uid": action.uid, "annotations": {CONFIG_HASH: action.config_hash}}
         await self._patch(kinds.POD, Key(key.namespace, action.pod), {"metadata": metadata})
 
-    async def _set_owners(self, key: Key, action: SetOwners) -> None:
+    async def _set_owners(self, key: Key, action: SetOwnerReferences) -> None:
         """Write a model's owners, if it has those that we know of; the status that was just told does not matter."""
         model = self._known.models.get(key, {}).get(action.model)
         if model is None or tuple(model.metadata.owner_references) != action.before:

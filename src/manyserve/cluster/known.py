@@ -29,7 +29,7 @@ from manyserve.cluster.lookups import Looked, Name
 from manyserve.cluster.renewed import Renewed
 from manyserve.cluster.unmanaged import Unmanaged
 from manyserve.plan import management
-from manyserve.plan.observed import Child, Sight
+from manyserve.plan.observed import CacheVersions, Child
 
 Parsed = TypeVar("Parsed", bound=KubeModel)
 
@@ -56,7 +56,7 @@ class Known:
         self.unreadable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
-        self.sight: Callable[[str], Sight] = lambda _namespace: Sight()
+        self.sight: Callable[[str], CacheVersions] = lambda _namespace: CacheVersions()
         """How far what is known of the hosts and models of a namespace reaches."""
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
         """Whether the objects of a namespace are managed, and all of them are known."""

@@ -11,7 +11,7 @@ from manyserve.cluster.copies import key_of
 from manyserve.cluster.errors import Conflict, NameTaken, NotFound, NotTakenOver
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP
-from manyserve.plan import take_over
+from manyserve.plan.children import take_over
 from manyserve.plan.observed import Child
 
 

@@ -11,8 +11,8 @@ from manyserve.api.names import Key
 from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.known import Known
 from manyserve.cluster.lookups import Name
-from manyserve.plan.credentials import mounted_secrets
 from manyserve.plan.observed import Account
+from manyserve.plan.storage.secrets import mounted_secrets
 
 
 def needed(known: Known, host: Key) -> frozenset[Name]:

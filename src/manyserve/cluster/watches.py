@@ -22,7 +22,7 @@ from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.known import Known, labelled_host, model_host
 from manyserve.cluster.scope import Filter, LiveScope
-from manyserve.plan.observed import Reach, Sight
+from manyserve.plan.observed import CacheVersion, CacheVersions
 
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
 """The second label is of this process's API group: children in the other group are another operator's."""
@@ -156,12 +156,14 @@ class Watches:
         if namespace is not None and self.in_scope(namespace):
             self._known.touch_namespace(namespace)
 
-    def _sight(self, namespace: str) -> Sight:
-        return Sight(self._reach(kinds.INFERENCE_SERVICE, namespace), self._reach(kinds.TRAINED_MODEL, namespace))
+    def _sight(self, namespace: str) -> CacheVersions:
+        return CacheVersions(
+            self._reach(kinds.INFERENCE_SERVICE, namespace), self._reach(kinds.TRAINED_MODEL, namespace)
+        )
 
-    def _reach(self, kind: Kind, namespace: str) -> Reach:
+    def _reach(self, kind: Kind, namespace: str) -> CacheVersion:
         copy = self.of(kind.name, namespace).copy
-        return Reach(copy.seen, copy.newest)
+        return CacheVersion(copy.seen, copy.newest)
 
 
 def _name_of_model(manifest: Manifest) -> Manifest:

@@ -57,7 +57,7 @@ def reconciler(
         except ClusterError:
             lulls.failed(key)
             raise
-        return Ran(todo.look_again_after, made.seconds * (IN_A_CROWD if lulls.narrow() else 1))
+        return Ran(todo.requeue_after, made.seconds * (IN_A_CROWD if lulls.narrow() else 1))
 
     def size(key: Key) -> int:
         """Return the models to plan for: those that there are, or that may stand in `models.json`."""

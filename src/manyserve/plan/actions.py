@@ -15,7 +15,7 @@ class Apply:
     """Server-side apply of an object; `because` names the first difference, for the log."""
 
     manifest: Manifest
-    because: str
+    reason: str
     take_over: bool = True
     """Whether an object that another controller made for this host becomes ours now."""
 
@@ -26,7 +26,7 @@ class Delete:
 
     child: Child
     uid: str
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WriteConfig:
 
 
 @dataclass(frozen=True)
-class Nudge:
+class ConfigRefresh:
     """Touch a pod's annotation, so that the kubelet remounts its ConfigMap at once."""
 
     pod: str
@@ -47,7 +47,7 @@ class Nudge:
 
 
 @dataclass(frozen=True)
-class SetOwners:
+class SetOwnerReferences:
     """Replace the owner references of a model, if it still has those that it had when this was planned."""
 
     model: str
@@ -121,12 +121,12 @@ class Plan:
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
     config: WriteConfig | None = None
-    nudges: tuple[Nudge, ...] = ()
-    owners: tuple[SetOwners, ...] = ()
+    config_refreshes: tuple[ConfigRefresh, ...] = ()
+    owner_references: tuple[SetOwnerReferences, ...] = ()
     departures: tuple[Depart, ...] = ()
     statuses: tuple[SetStatus, ...] = ()
     events: tuple[Event, ...] = ()
-    look_again_after: float | None = None
+    requeue_after: float | None = None
     """Seconds, when time alone may change the plan."""
 
     @property
@@ -137,7 +137,15 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Nothing is to be written."""
-        writes = (self.applies, self.deletes, self.config, self.nudges, self.owners, self.statuses, self.events)
+        writes = (
+            self.applies,
+            self.deletes,
+            self.config,
+            self.config_refreshes,
+            self.owner_references,
+            self.statuses,
+            self.events,
+        )
         return not any(writes) and not any(each.models for each in self.departures)
 
 

@@ -13,7 +13,7 @@ from manyserve.api.quantity import format_memory
 from manyserve.api.servingconfig import PredictorConfig, ServingConfig
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.memory import MemoryShare
-from manyserve.plan.problem import shown
+from manyserve.plan.rules.field_error import quoted
 
 LARGEST_SHOWN = 3
 """Models that a sentence about memory names."""
@@ -85,7 +85,7 @@ def _no_server(host: InferenceService) -> str:
     given = given_predictors(host)
     fields = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given" if given else "none is given"
     if given == ["model"] and host.spec.predictor.model is not None:
-        fields = f"model is given, of modelFormat {shown(host.spec.predictor.model.model_format.name)}"
+        fields = f"model is given, of modelFormat {quoted(host.spec.predictor.model.model_format.name)}"
     return f"{host.metadata.name} has no model server that takes TrainedModels (spec.predictor: {fields})"
 
 

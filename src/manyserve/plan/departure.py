@@ -76,7 +76,7 @@ def depart(observed: Observed) -> Departing:
     """Return which models of a snapshot go, and which stay though their host is gone."""
     if not observed.departures:
         return Departing()
-    orphaned = observed.service is None and any(_has_no_owner(each) for each in observed.children.values())
+    orphaned = observed.host is None and any(_has_no_owner(each) for each in observed.children.values())
     groups = defaultdict[_Fate, dict[str, list[TrainedModel]]](dict)
     for model in _alive(observed.models):
         uid = host_uid(model)

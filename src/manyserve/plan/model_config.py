@@ -19,7 +19,7 @@ from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import KEY, MAX_BYTES, MAX_ENTRIES, MAX_RATIO, PACKED_KEY, Entry, dump, pack, unpack
 from manyserve.plan.actions import WriteConfig
-from manyserve.plan.objects import belongs_to, child, difference
+from manyserve.plan.children.common import belongs_to, child, difference
 from manyserve.plan.observed import Manifest
 from manyserve.plan.text_cache import TextCache
 

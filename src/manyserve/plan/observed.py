@@ -18,8 +18,8 @@ from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import Unmanaged
-from manyserve.plan.problem import Problem
-from manyserve.plan.validation import service_problems
+from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.validation import host_problems
 
 Manifest = dict[str, Any]
 
@@ -42,21 +42,21 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Reach:
+class CacheVersion:
     """How far what is known of a kind reaches, in resourceVersions."""
 
-    seen: int = 0
+    observed_version: int = 0
     """Every change up to this one is in it."""
-    newest: int = 0
+    newest_version: int = 0
     """The latest change that is in it."""
 
 
 @dataclass(frozen=True)
-class Sight:
+class CacheVersions:
     """How far a picture reaches."""
 
-    hosts: Reach = Reach()
-    models: Reach = Reach()
+    hosts: CacheVersion = CacheVersion()
+    models: CacheVersion = CacheVersion()
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Observed:
 
     key: Key
     config: ServingConfig
-    service: InferenceService | None = None
+    host: InferenceService | None = None
     unmanaged: UnmanagedHost | None = None
     """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
     announced: bool = False
@@ -105,10 +105,10 @@ class Observed:
     departures: Mapping[str, Departure] = field(default_factory=dict)
     """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
-    renewed: Mapping[str, datetime] = field(default_factory=dict)
+    generation_changed_at: Mapping[str, datetime] = field(default_factory=dict)
     """Since when models whose spec was seen to change have not been told about the newest one."""
-    sight: Sight = Sight()
-    unreadable: frozenset[str] = frozenset()
+    cache_versions: CacheVersions = CacheVersions()
+    unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
@@ -124,15 +124,15 @@ class Observed:
     """None when the ServiceAccount does not exist."""
     claims: Mapping[str, str | None] = field(default_factory=dict)
     """The claims that models name: None when one exists, else why not in a sentence."""
-    doubtful_claims: frozenset[str] = frozenset()
+    unverified_claims: frozenset[str] = frozenset()
     """Those of them that may exist all the same, since nobody may look: what is mounted of them stays."""
-    pending: bool = False
+    lookups_pending: bool = False
     """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
 
     @cached_property
-    def host_problems(self) -> tuple[Problem, ...]:
+    def host_problems(self) -> tuple[FieldError, ...]:
         """What is wrong with the host's spec: while there is any, its children stay as they are."""
-        return tuple(service_problems(self.service)) if self.service else ()
+        return tuple(host_problems(self.host)) if self.host else ()
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, if it is there."""

@@ -106,7 +106,7 @@ def hold_back(todo: Plan, traffic: Traffic, now: datetime) -> Plan:
         return todo
     statuses = tuple(each for each in todo.statuses if not each.counts)
     again = LONGEST_GAP if traffic.wait else left
-    return replace(todo, config=None, nudges=(), statuses=statuses, look_again_after=again)
+    return replace(todo, config=None, config_refreshes=(), statuses=statuses, requeue_after=again)
 
 
 def without_young(todo: Plan, now: datetime, young: float = YOUNG) -> Plan:
@@ -125,8 +125,8 @@ def _untold(todo: Plan, wait: Callable[[SetStatus], float | None]) -> Plan:
     if all(left is None for left in waits):
         return todo
     statuses = tuple(each for each, left in zip(todo.statuses, waits, strict=True) if left is None)
-    soonest = min(filter(None, (*waits, todo.look_again_after)))
-    return replace(todo, statuses=statuses, look_again_after=soonest)
+    soonest = min(filter(None, (*waits, todo.requeue_after)))
+    return replace(todo, statuses=statuses, requeue_after=soonest)
 
 
 def _young(todo: Plan, traffic: Traffic) -> float:

@@ -25,8 +25,8 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import framework_error, insufficient_memory, is_multi_model, top_consumers
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.model_config import AT_MOST, without_room
-from manyserve.plan.source_rules import source_error
-from manyserve.plan.validation import model_problems
+from manyserve.plan.rules.source import source_error
+from manyserve.plan.rules.validation import model_problems
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def mounted_claims(pod_spec: Manifest) -> frozenset[str]:
     return frozenset(each["claimName"] for each in sources if each)
 
 
-def pod_trouble(pods: Sequence[Manifest]) -> tuple[str, str] | None:
+def pod_problem(pods: Sequence[Manifest]) -> tuple[str, str] | None:
     """Return the reason and the sentence of the first pod that cannot start, or None."""
     for pod in pods:
         trouble = _unschedulable(pod) or _stuck_container(pod)

@@ -16,7 +16,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import framework_error, insufficient_memory, multi_model_error
 from manyserve.plan.management import not_managed
 from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
-from manyserve.plan.validation import UnreadableError, model_problems, parse_model
+from manyserve.plan.rules.validation import UnreadableError, model_problems, parse_model
 from manyserve.webhook.ledger import Allocation
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request

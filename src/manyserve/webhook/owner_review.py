@@ -10,7 +10,7 @@ from typing import Any
 
 from manyserve.api.names import GROUP
 from manyserve.api_group import GROUPS
-from manyserve.plan.problem import shown
+from manyserve.plan.rules.field_error import quoted
 from manyserve.webhook.request import Raw, Request
 from manyserve.webhook.verdict import Verdict, forbidden
 from manyserve.webhook.view import View
@@ -52,7 +52,7 @@ def _is_there(owner: Mapping[str, Any], request: Request, view: View) -> bool:
 
 def _sentence(owner: Mapping[str, Any]) -> str:
     return (
-        f"InferenceService {shown(owner.get('name'))} with uid {shown(owner.get('uid'))} does not exist, and "
+        f"InferenceService {quoted(owner.get('name'))} with uid {quoted(owner.get('uid'))} does not exist, and "
         "Kubernetes deletes an object that has an owner which does not exist. A model needs no owner. "
         "If it comes from a backup, "
         f"restore it without owner references: {COMMAND}"

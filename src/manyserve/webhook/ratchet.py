@@ -11,13 +11,13 @@ from collections.abc import Callable
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unknown_fields import Whole, unknown_fields
-from manyserve.plan.problem import Problem
+from manyserve.plan.rules.field_error import FieldError
 from manyserve.webhook.request import Raw, Request
 
 _KINDS: dict[str, type[Whole]] = {"InferenceService": InferenceService, "TrainedModel": TrainedModel}
 
 
-def added(problems_of: Callable[[Raw], list[Problem]], request: Request) -> list[Problem]:
+def added(problems_of: Callable[[Raw], list[FieldError]], request: Request) -> list[FieldError]:
     """Return the problems of the object that the old one did not have."""
     problems = problems_of(request.object)
     if not problems or request.old is None:

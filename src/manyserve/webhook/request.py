@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyserve.api.names import GROUP, Key
-from manyserve.plan.problem import shown
+from manyserve.plan.rules.field_error import quoted
 
 API_VERSION = "admission.k8s.io/v1"
 VERSIONS = {"InferenceService": "v1beta1", "TrainedModel": "v1alpha1"}
@@ -58,7 +58,9 @@ def read(review: Any) -> Request:
     if not isinstance(review, Mapping) or review.get("kind") != "AdmissionReview":
         raise BadReviewError("the body is not an AdmissionReview")
     if review.get("apiVersion") != API_VERSION:
-        raise BadReviewError(f"apiVersion {shown(review.get('apiVersion'))} is not supported; it must be {API_VERSION}")
+        raise BadReviewError(
+            f"apiVersion {quoted(review.get('apiVersion'))} is not supported; it must be {API_VERSION}"
+        )
     request = review.get("request")
     uid = request.get("uid") if isinstance(request, Mapping) else None
     if not isinstance(request, Mapping) or not isinstance(uid, str) or not uid:
@@ -82,21 +84,21 @@ def _kind(request: Raw) -> str:
     name = found.get("kind")
     if found.get("group") != GROUP or not isinstance(name, str) or VERSIONS.get(name) != found.get("version"):
         known = " and ".join(f"{kind} {version}" for kind, version in VERSIONS.items())
-        raise BadReviewError(f"kind {shown(name)} is not judged here; only {known} of {GROUP} are")
+        raise BadReviewError(f"kind {quoted(name)} is not judged here; only {known} of {GROUP} are")
     return name
 
 
 def _operation(request: Raw) -> str:
     operation = request.get("operation")
     if operation not in OPERATIONS:
-        raise BadReviewError(f"operation {shown(operation)} is not judged here; only {' and '.join(OPERATIONS)} are")
+        raise BadReviewError(f"operation {quoted(operation)} is not judged here; only {' and '.join(OPERATIONS)} are")
     return str(operation)
 
 
 def _object(request: Raw, field: str, uid: str) -> Raw:
     found = request.get(field)
     if not isinstance(found, Mapping):
-        raise BadReviewError(f"the request's {field} is {shown(found)}; it must be an object", uid)
+        raise BadReviewError(f"the request's {field} is {quoted(found)}; it must be an object", uid)
     return found
 
 

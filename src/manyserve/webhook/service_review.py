@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_model, multi_model_error, predictor_name
-from manyserve.plan.ignored import ignored_fields
 from manyserve.plan.memory import fits, memory_limit
-from manyserve.plan.validation import UnreadableError, parse_service, service_problems
+from manyserve.plan.rules.ignored import ignored_fields
+from manyserve.plan.rules.validation import UnreadableError, host_problems, parse_host
 from manyserve.webhook.ratchet import added
 from manyserve.webhook.request import Request
 from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
@@ -22,12 +22,12 @@ from manyserve.webhook.view import View
 
 def judge_service(request: Request, view: View) -> Verdict:
     """Return the verdict on a host that is created or whose spec changes."""
-    problems = added(service_problems, request)
+    problems = added(host_problems, request)
     if problems:
         return invalid(problems)
     try:
-        new = parse_service(request.object)
-        old = parse_service(request.old) if request.old else None
+        new = parse_host(request.object)
+        old = parse_host(request.old) if request.old else None
     except UnreadableError:
         return allowed()
     host = request.host(new.metadata.name)

@@ -7,7 +7,7 @@ such objects.
 from __future__ import annotations
 
 from manyserve.plan.management import MARKS, Unmanaged, host_unmanaged, model_unmanaged
-from manyserve.plan.problem import Problem
+from manyserve.plan.rules.field_error import FieldError
 from manyserve.webhook.request import Raw, Request
 from manyserve.webhook.verdict import ALLOWED, Verdict, allowed, invalid
 from manyserve.webhook.view import View
@@ -24,7 +24,7 @@ def review_unmanaged(request: Request, view: View) -> Verdict | None:
         return ALLOWED if _why_unmanaged(request, request.old) else allowed(_becomes_unmanaged(request, unmanaged))
     if unmanaged.reason in MARKS or not view.refuse_unmanaged:
         return ALLOWED
-    return invalid([Problem(unmanaged.path, f"{unmanaged.message}; {_LET_IN}")])
+    return invalid([FieldError(unmanaged.path, f"{unmanaged.message}; {_LET_IN}")])
 
 
 def becomes_managed(request: Request) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manyserve.plan.problem import Problem
+from manyserve.plan.rules.field_error import FieldError
 from manyserve.webhook.ledger import Allocation
 from manyserve.webhook.request import API_VERSION
 
@@ -36,7 +36,7 @@ def allowed(*warnings: str, reserve: Allocation | None = None) -> Verdict:
     return Verdict(allowed=True, warnings=warnings, reserve=reserve)
 
 
-def invalid(problems: Sequence[Problem]) -> Verdict:
+def invalid(problems: Sequence[FieldError]) -> Verdict:
     """Return a no because the object by itself is wrong."""
     return Verdict(allowed=False, message="; ".join(map(str, problems)), code=422, reason="Invalid")
 

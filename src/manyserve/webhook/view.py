@@ -17,7 +17,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
-from manyserve.plan.validation import UnreadableError, parse_service
+from manyserve.plan.rules.validation import UnreadableError, parse_host
 from manyserve.webhook.ledger import Allocation, Ledger
 from manyserve.webhook.reservations import Reservations
 
@@ -112,7 +112,7 @@ class Cache:
         if new is None or why is not None:
             return
         try:
-            self._hosts[_key(new)] = parse_service(new)
+            self._hosts[_key(new)] = parse_host(new)
         except UnreadableError:
             self._hosts[_key(new)] = None
 

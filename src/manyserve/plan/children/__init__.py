@@ -1,0 +1,1 @@
+"""Builders of a host's child objects, one file per kind."""

@@ -1,0 +1,58 @@
+"""Container of the agent. It has the whole shared volume, so that it can rename from one folder to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manyserve.api import agentenv, names
+from manyserve.api.agentreport import AGENT_PORT
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.children.pod_security import GROUP_ID, STRICT
+from manyserve.plan.children.server_container import http_port, key_env, launch_spec
+from manyserve.plan.servers.registry import server_kind
+from manyserve.plan.storage.mounts import Sources
+
+STORE_DIR = "/mnt/manyserve"
+CONFIG_DIR = "/mnt/configs"
+
+
+def build_agent(host: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
+    """Return the container of the agent."""
+    agent, launch = config.agent, launch_spec(host, config)
+    env = {
+        agentenv.STORE_DIR: STORE_DIR,
+        agentenv.CONFIG_FILE: f"{CONFIG_DIR}/models.json",
+        agentenv.SERVER_URL: f"http://localhost:{http_port(host)}",
+        agentenv.SERVER_DIALECT: server_kind(host.spec.predictor).dialect,
+    }
+    env |= sources.env
+    pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
+    return pull | {
+        "name": names.AGENT_CONTAINER,
+        "image": agent.image,
+        "args": ["agent"],
+        "env": [
+            *({"name": name, "value": value} for name, value in env.items()),
+            *((key_env(),) if launch.has_key else ()),
+        ],
+        "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
+        "resources": {
+            "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit},
+            "requests": {"cpu": agent.cpu_request, "memory": agent.memory_request},
+        },
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "agent"}, "periodSeconds": 1},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "agent"},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
+        "securityContext": STRICT | {"runAsUser": GROUP_ID},
+        "volumeMounts": [
+            {"name": "models", "mountPath": STORE_DIR},
+            {"name": "models-config", "mountPath": CONFIG_DIR, "readOnly": True},
+            {"name": "agent-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
+            *({"name": each.name, "mountPath": each.path, "readOnly": True} for each in sources.folders),
+        ],
+    }

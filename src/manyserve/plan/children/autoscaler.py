@@ -1,0 +1,37 @@
+"""The HorizontalPodAutoscaler of a host: there is one when `maxReplicas` is above `minReplicas`."""
+
+from __future__ import annotations
+
+from manyserve.api import names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.plan.children.common import child
+from manyserve.plan.observed import Manifest
+
+_DEFAULT_TARGET = 80
+
+
+def is_autoscaled(service: InferenceService) -> bool:
+    """Tell whether the number of replicas is the autoscaler's to choose."""
+    predictor = service.spec.predictor
+    return (predictor.max_replicas or 0) > (predictor.min_replicas or 1)
+
+
+def build_autoscaler(service: InferenceService) -> Manifest | None:
+    """Return the HorizontalPodAutoscaler, or None when the number of replicas is fixed."""
+    if not is_autoscaled(service):
+        return None
+    predictor = service.spec.predictor
+    name = names.deployment(service.metadata.name)
+    target = {"type": "Utilization", "averageUtilization": predictor.scale_target or _DEFAULT_TARGET}
+    return child(
+        service,
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        name,
+        spec={
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": predictor.min_replicas or 1,
+            "maxReplicas": predictor.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": predictor.scale_metric or "cpu", "target": target}}],
+        },
+    )

@@ -1,0 +1,79 @@
+"""The fields that a host may have and that have no effect: the webhook returns a warning for each.
+
+`IGNORED` is the specification. docs/compatibility.md lists the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
+from manyserve.plan.children.autoscaler import is_autoscaled
+
+
+class Ignored(NamedTuple):
+    """A field without effect: its path, why it has none, and on which hosts. `SERVER` is the server's field."""
+
+    path: str
+    sentence: str
+    is_given: Callable[[InferenceService], bool]
+
+
+def _has_name(host: InferenceService) -> bool:
+    return bool(getattr(host.spec.predictor.server, "name", None))
+
+
+def _has_version_and_image(host: InferenceService) -> bool:
+    server = host.spec.predictor.server
+    return bool(isinstance(server, ServerFields) and server.runtime_version and server.image)
+
+
+def _has_runtime(host: InferenceService) -> bool:
+    server = host.spec.predictor.server
+    return isinstance(server, FormatFields) and bool(server.runtime)
+
+
+def _has_format_version(host: InferenceService) -> bool:
+    server = host.spec.predictor.server
+    return isinstance(server, FormatFields) and bool(server.model_format.version)
+
+
+def _has_more_of_a_port(host: InferenceService) -> bool:
+    ours = {"name": "http", "protocol": "TCP"}
+    ports = host.spec.predictor.server.ports or ()
+    return any(value != ours.get(key) for port in ports[:1] for key, value in port.items() if key != "containerPort")
+
+
+def _scales_nothing(host: InferenceService) -> bool:
+    predictor = host.spec.predictor
+    return not is_autoscaled(host) and (predictor.scale_target is not None or predictor.scale_metric is not None)
+
+
+IGNORED = (
+    Ignored("spec.predictor.SERVER.name", "the server's container is always called kserve-container", _has_name),
+    Ignored("spec.predictor.SERVER.runtimeVersion", "image is given, and names its own tag", _has_version_and_image),
+    Ignored(
+        "spec.predictor.SERVER.ports[0]",
+        "only containerPort is read; the port is always called http",
+        _has_more_of_a_port,
+    ),
+    Ignored(
+        "spec.predictor.model.runtime",
+        "the server is the one that inferenceservice-config names for modelFormat.name",
+        _has_runtime,
+    ),
+    Ignored(
+        "spec.predictor.model.modelFormat.version", "the server takes models of every version", _has_format_version
+    ),
+    Ignored(
+        "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _scales_nothing
+    ),
+)
+
+
+def ignored_fields(host: InferenceService) -> Iterator[str]:
+    """Yield a sentence for each field that the host has and that has no effect."""
+    for each in IGNORED:
+        if each.is_given(host):
+            yield f"{each.path.replace('SERVER', host.spec.predictor.field)} has no effect: {each.sentence}"

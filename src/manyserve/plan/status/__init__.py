@@ -1,0 +1,1 @@
+"""Statuses, conditions and events of hosts and models."""

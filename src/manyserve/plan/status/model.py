@@ -1,0 +1,256 @@
+"""Status of a TrainedModel: a chain of checks, one for each condition; the first that fails explains `Ready`.
+
+`CHECKS` is the specification. A new condition is a constant in `api.conditions`, a row in `CHECKS` and its function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, cached_property
+from typing import cast
+
+from manyserve.api import conditions
+from manyserve.api.conditions import INVALID_SPEC, Condition, Status
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
+from manyserve.plan.capacity import framework_error, multi_model_error
+from manyserve.plan.children import urls
+from manyserve.plan.departure import host_uid
+from manyserve.plan.observed import Observed
+from manyserve.plan.placement import Placement
+from manyserve.plan.pods import Replica
+from manyserve.plan.rules.fields import every_field_of_a_model_is_known
+from manyserve.plan.rules.source import STORAGE_URI, source_error
+from manyserve.plan.rules.validation import model_problems
+from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
+from manyserve.plan.storage.claims import claim_condition
+
+HOST_NOT_FOUND = "InferenceServiceNotFound"
+HOST_NOT_READY = "InferenceServiceNotReady"
+NOT_MMS = "IsNotMMSPredictor"
+NOT_SUPPORTED = "FrameworkNotSupported"
+NO_MEMORY = "MemoryResourceNotAvailable"
+NOT_ALLOWED = "StorageUriNotAllowed"
+FULL = "ModelConfigFull"
+
+
+def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model without a host, or with one that is deleted; a `kept` model outlives the host."""
+    state = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
+    why = f"waiting for InferenceService {model.spec.inference_service}, which {state}"
+    problems = "; ".join(map(str, model_problems(model)))
+    ready = _false(INVALID_SPEC, problems) if problems else _false(HOST_NOT_FOUND, why)
+    known = {conditions.INFERENCE_SERVICE_READY: _false(HOST_NOT_FOUND, why), conditions.READY: ready}
+    if problems:
+        known[conditions.LOADED] = ready
+    unknown: _Outcome = ("Unknown", HOST_NOT_FOUND, why)
+    new = [
+        conditions.condition(kind, *known.get(kind, unknown))
+        for kind in (*(kind for kind, _ in CHECKS), conditions.READY)
+    ]
+    return TrainedModelStatus(
+        conditions=conditions.merge_conditions(model.status.conditions, new, now),
+        replicas=0,
+        loaded_replicas=0,
+        loaded="0/0",
+        observed_generation=model.metadata.generation,
+        observed_uid=model.metadata.uid,
+        placed_by=None if kept or host_uid(model) is None else model.status.placed_by,
+    )
+
+
+@dataclass(frozen=True)
+class HostContext:
+    """A host with the parts of its models' statuses that are equal for all of them, each computed once."""
+
+    host: InferenceService
+    observed: Observed
+    placement: Placement
+    replicas: tuple[Replica, ...]
+    conditions: tuple[Condition, ...]
+    """Conditions of the host itself."""
+    _merged: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def is_multi_model(self) -> Condition:
+        """The condition that the host takes TrainedModels."""
+        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, multi_model_error(self.host, self.observed.config))
+
+    @cached_property
+    def is_ready(self) -> Condition:
+        """The condition that the host answers."""
+        ready = conditions.find(self.conditions, conditions.READY)
+        why = ready.message if ready else "it was not looked at yet"
+        error = None if ready and ready.status == "True" else f"{self.host.metadata.name} is not ready: {why}"
+        return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, error)
+
+    @cached_property
+    def supports(self) -> Callable[[str], Condition]:
+        """Cached function of the framework; it does not refer to `self`: the cycle would never be freed."""
+        host, config = self.host, self.observed.config
+        return cache(
+            lambda framework: _condition(
+                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, framework_error(host, framework, config)
+            )
+        )
+
+    @cached_property
+    def url_parts(self) -> tuple[str, str, str]:
+        """The beginning of the models' URLs from outside and inside the cluster, and the protocol."""
+        ingress = self.observed.config.ingress
+        key, protocol = self.observed.key, self.host.spec.predictor.protocol
+        return urls.host_url(key, ingress), urls.host_address(key), protocol
+
+    def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
+        """Return the new conditions of a model with these old ones, computed once for all models with the same."""
+        key = tuple(map(id, (old, *checked)))
+        if key not in self._merged:
+            merged = conditions.merge_conditions(old, (*checked, _ready(checked)), now)
+            self._merged[key] = merged, old, checked  # keeps the objects, and so their ids, alive
+            return merged
+        return cast("tuple[Condition, ...]", self._merged[key][0])
+
+
+def model_status(model: TrainedModel, host: HostContext, now: datetime) -> TrainedModelStatus:
+    """Return the status of a model with a host; the old status object when nothing changed."""
+    name = model.metadata.name
+    old = model.status
+    loading = _loading(model, host)
+    url, address, protocol = host.url_parts
+    path = urls.model_path(name, protocol)
+    merged = host.merge(old.conditions, tuple([check(model, host, loading) for _, check in CHECKS]), now)
+    loaded = f"{loading.loaded}/{loading.replicas}"
+    by = _placed_by(model, host)
+    outside, inside = f"{url}{path}", f"{address}{path}"
+    if (
+        old.conditions == merged
+        and old.observed_generation == model.metadata.generation
+        and (old.loaded, old.replicas, old.loaded_replicas) == (loaded, loading.replicas, loading.loaded)
+        and old.last_failure == loading.failure
+        and old.placed_by == by
+        and old.observed_uid == model.metadata.uid
+        and old.url == outside
+        and old.address is not None
+        and old.address.url == inside
+    ):
+        return old
+    return TrainedModelStatus(
+        url=outside,
+        address=Address(url=inside),
+        conditions=merged,
+        replicas=loading.replicas,
+        loaded_replicas=loading.loaded,
+        loaded=loaded,
+        last_failure=loading.failure,
+        observed_generation=model.metadata.generation,
+        observed_uid=model.metadata.uid,
+        placed_by=by,
+    )
+
+
+def _placed_by(model: TrainedModel, host: HostContext) -> PlacedBy | None:
+    """Return the host if it places the model or has placed it before."""
+    meta = host.host.metadata
+    if model.metadata.name in host.placement.placed:
+        return placed_by(meta.name, meta.uid)
+    return model.status.placed_by if host_uid(model) == meta.uid else None
+
+
+def _loading(model: TrainedModel, host: HostContext) -> Loading:
+    """Return the model's state on the replicas."""
+    name, entry = host.observed.key.name, host.placement.placed.get(model.metadata.name)
+    if entry is None:
+        return not_placed(host.replicas, f"not placed on {name}")
+    return roll_up(name, entry, host.replicas)
+
+
+def _is_mms_predictor(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
+    return host.is_multi_model
+
+
+def _framework_supported(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
+    return host.supports(model.spec.model.framework)
+
+
+def _memory_available(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
+    error = host.placement.insufficient_memory.get(model.metadata.name)
+    if error is None and model.metadata.name not in host.placement.placed:
+        why = "not judged: the host does not take this model"
+        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)
+    return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
+
+
+def _host_ready(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
+    return host.is_ready
+
+
+def _loaded(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
+    """Return the condition `Loaded`; while it is not True, with the reason why the model waits."""
+    entry = host.placement.placed.get(model.metadata.name)
+    if entry is None:
+        return _not_placed(model, host, loading)
+    error = host.placement.invalid.get(model.metadata.name)
+    if error is not None:
+        served = STILL_SERVED if loading.loaded else ""
+        return _condition(conditions.LOADED, INVALID_SPEC, f"{error}{served}")
+    loaded = claim_condition(loading.condition, entry, host.observed, host.replicas)
+    return _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
+
+
+def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
+    """Return the condition `Loaded` of a placed model with unknown fields: it answers, the message names them."""
+    if loaded.status != "True":
+        return loaded
+    problems = "; ".join(map(str, every_field_of_a_model_is_known(model)))
+    return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
+
+
+def _not_placed(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
+    """Return the condition `Loaded` of a model that is not placed."""
+    full = host.placement.left_out.get(model.metadata.name)
+    if full is not None:
+        return _condition(conditions.LOADED, FULL, full)
+    error = host.placement.invalid.get(model.metadata.name)
+    if error is not None:
+        return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {error}")
+    if host.observed.host_problems:
+        error = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
+        return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
+    error = source_error(model.spec.model.storage_uri, host.observed.config.credentials.https)
+    if error is None:
+        return loading.condition
+    return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")
+
+
+CHECKS: tuple[tuple[str, Callable[[TrainedModel, HostContext, Loading], Condition]], ...] = (
+    (conditions.IS_MMS_PREDICTOR, _is_mms_predictor),
+    (conditions.FRAMEWORK_SUPPORTED, _framework_supported),
+    (conditions.MEMORY_RESOURCE_AVAILABLE, _memory_available),
+    (conditions.INFERENCE_SERVICE_READY, _host_ready),
+    (conditions.LOADED, _loaded),
+)
+"""Conditions of a model beside `Ready`, each with its check; the first that is False is the reason of `Ready`."""
+
+_Outcome = tuple[Status, str, str]
+
+
+def _false(reason: str, message: str) -> _Outcome:
+    return "False", reason, message
+
+
+def _condition(kind: str, reason: str, error: str | None) -> Condition:
+    if error is None:
+        return conditions.condition(kind, "True")
+    return conditions.condition(kind, "False", reason, error)
+
+
+def _ready(checked: Sequence[Condition]) -> Condition:
+    loaded = next(each for each in checked if each.type == conditions.LOADED)
+    failed = next((each for each in checked if each.status == "False"), None)
+    if failed is None:
+        return conditions.condition(conditions.READY, "True", loaded.reason, loaded.message)
+    if loaded.reason == INVALID_SPEC and loaded.status == "False":
+        failed = loaded
+    return conditions.condition(conditions.READY, "False", failed.reason, failed.message)

@@ -1,0 +1,1 @@
+"""Storage of models, as the operator configures it: environment, mounts, secrets, claims."""
