@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from manyserve.api.errors import StartupError
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import NotFound
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.operator import start
 from manyserve.operator.settings import OperatorSettings
 from manyserve.webhook.issuing import issue_authority, issue_leaf
@@ -69,7 +69,7 @@ def webhook_environment(env: Mapping[str, str], operator: OperatorSettings, fold
 
 async def _check(namespace: str) -> None:
     """Return when the cluster has the kinds and the namespace of the Lease. Raises `StartupError`."""
-    async with KubeHttp(find_access()) as client:
+    async with KubeClient(find_cluster_config()) as client:
         await start.check(client)
         try:
             await client.read(f"/api/v1/namespaces/{namespace}")

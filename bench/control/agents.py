@@ -18,7 +18,7 @@ from aiohttp import web
 from manyserve.api import modelconfig
 from manyserve.api.names import CONFIG_HASH, HOST_LABEL
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
@@ -48,7 +48,7 @@ class Agent:
 class Agents:
     """All agents of a namespace, and the versions of their hosts' `models.json`."""
 
-    def __init__(self, client: KubeHttp, namespace: str, port: int) -> None:
+    def __init__(self, client: KubeClient, namespace: str, port: int) -> None:
         self.texts: dict[str, str] = {}
         """The newest `models.json` of each host."""
         self.written: list[int] = []
@@ -64,7 +64,7 @@ class Agents:
         app.router.add_get("/status", self._status)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         self.informers = [
-            Informer(client, kind, selection=Selection(namespace, labels=HOST_LABEL), on_change=told)
+            Informer(client, kind, selection=ListOptions(namespace, labels=HOST_LABEL), on_change=told)
             for kind, told in (
                 (kinds.CONFIG_MAP, self._config),
                 (kinds.POD, self._pod),
@@ -136,7 +136,7 @@ class Agents:
 
 
 @asynccontextmanager
-async def agents_of(client: KubeHttp, namespace: str, port: int) -> AsyncIterator[Agents]:
+async def agents_of(client: KubeClient, namespace: str, port: int) -> AsyncIterator[Agents]:
     """Run the agents of all hosts of a namespace."""
     agents = Agents(client, namespace, port)
     await agents.runner.setup()

@@ -19,9 +19,9 @@ from typing import Any
 import uvloop
 
 from manyserve.cluster import kinds
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.slots import AT_ONCE
 
 READY = "watching"
@@ -31,10 +31,10 @@ Manifest = dict[str, Any]
 async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
     """Write statuses until cancelled."""
     due: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
-    async with KubeHttp(find_access(os.environ)) as client, asyncio.TaskGroup() as group:
+    async with KubeClient(find_cluster_config(os.environ)) as client, asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(_write(client, namespace, due))
-        async for model in _models(client, Selection(namespace)):
+        async for model in _models(client, ListOptions(namespace)):
             told = model.get("status", {}).get("observedGeneration")
             generation = model["metadata"].get("generation")
             if told != generation:
@@ -42,7 +42,7 @@ async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
                 due.put_nowait((name, statuses[name] | {"observedGeneration": generation}))
 
 
-async def _models(client: KubeHttp, selection: Selection) -> AsyncIterator[Manifest]:
+async def _models(client: KubeClient, selection: ListOptions) -> AsyncIterator[Manifest]:
     """Yield every model that there is, and each whenever it changes; the API server ends the watch of a slow client.
 
     An informer would do the same and keep copies, which would be no floor.
@@ -60,7 +60,7 @@ async def _models(client: KubeHttp, selection: Selection) -> AsyncIterator[Manif
                     yield event["object"]
 
 
-async def _write(client: KubeHttp, namespace: str, due: asyncio.Queue[tuple[str, Manifest]]) -> None:
+async def _write(client: KubeClient, namespace: str, due: asyncio.Queue[tuple[str, Manifest]]) -> None:
     while True:
         name, status = await due.get()
         await client.merge_patch(kinds.TRAINED_MODEL, namespace, name, {"status": status}, subresource="status")

@@ -12,7 +12,7 @@ from tests.support import make
 from tests.support.kubectl import condition
 
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.slots import Slots
 
@@ -49,20 +49,20 @@ def says(reason: str) -> Holds:
 class Watched:
     """The models of a namespace, from a watch."""
 
-    def __init__(self, client: KubeHttp, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str) -> None:
         self._holds: Holds = is_ready
         self._held: set[str] = set()
         self._changed = asyncio.Event()
-        self.informer = Informer(client, kinds.TRAINED_MODEL, selection=Selection(namespace), on_change=self._look)
+        self.informer = Informer(client, kinds.TRAINED_MODEL, selection=ListOptions(namespace), on_change=self._look)
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self.informer.store)
+        return len(self.informer.objects)
 
     async def all(self, count: int, holds: Holds) -> None:
         """Wait until there are exactly so many, and something holds for each."""
         self._holds = holds
-        self._held = {each["metadata"]["name"] for each in self.informer.store.values() if holds(each)}
+        self._held = {each["metadata"]["name"] for each in self.informer.objects.values() if holds(each)}
         async with asyncio.timeout(LIMIT):
             while not len(self._held) == len(self) == count:
                 self._changed.clear()
@@ -70,7 +70,7 @@ class Watched:
 
     def statuses(self) -> dict[str, Manifest]:
         """Return their statuses."""
-        return {each["metadata"]["name"]: each["status"] for each in self.informer.store.values()}
+        return {each["metadata"]["name"]: each["status"] for each in self.informer.objects.values()}
 
     def _look(self, old: Manifest | None, new: Manifest | None) -> None:
         if new is not None and self._holds(new):
@@ -81,7 +81,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(client: KubeHttp, namespace: str) -> AsyncIterator[Watched]:
+async def watched(client: KubeClient, namespace: str) -> AsyncIterator[Watched]:
     """Watch the models of a namespace."""
     found = Watched(client, namespace)
     task = asyncio.create_task(found.informer.run())
@@ -95,7 +95,7 @@ async def watched(client: KubeHttp, namespace: str) -> AsyncIterator[Watched]:
 class User:
     """A user who applies models, sixteen requests at a time."""
 
-    def __init__(self, client: KubeHttp, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 

@@ -22,7 +22,7 @@ from bench.control.meter import Counts, Meter, difference
 from bench.control.models import LIMIT, is_ready, is_there, says
 from bench.control.stage import BARE, WORK, Side, Stage, servers, staged
 from manyserve.cluster import kinds
-from manyserve.cluster.client import Selection
+from manyserve.cluster.client import ListOptions
 from manyserve.cluster.slots import Slots
 
 HOST_POLL = 0.2
@@ -100,13 +100,13 @@ class Scenarios:
         await eventually(self._hosts_are_ready, "the hosts are ready", LIMIT, HOST_POLL)
 
     async def _hosts_are_ready(self) -> bool:
-        found = (await self._stage.client.list(kinds.INFERENCE_SERVICE, Selection(WORK))).items
+        found = (await self._stage.client.list(kinds.INFERENCE_SERVICE, ListOptions(WORK))).items
         apart = await self._pods_are_apart()
         return apart and all(condition(each).get("status") == "True" for each in found)
 
     async def _pods_are_apart(self) -> bool:
         """Return whether each pod has an address of its own. kwok sometimes gives one twice; such a pod is deleted."""
-        pods = (await self._stage.client.list(kinds.POD, Selection(WORK))).items
+        pods = (await self._stage.client.list(kinds.POD, ListOptions(WORK))).items
         addresses = {each["metadata"]["name"]: each.get("status", {}).get("podIP") for each in pods}
         by_address = {address: name for name, address in addresses.items()}
         twice = [name for name, address in addresses.items() if address and by_address[address] != name]

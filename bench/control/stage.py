@@ -25,8 +25,8 @@ from bench.control.meter import Meter
 from bench.control.models import LIMIT, User, Watched, watched
 from localcluster import kwok
 from localcluster.paths import Cluster
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 
 WORK, BARE = "work", "bare"
 Manifest = dict[str, Any]
@@ -56,7 +56,7 @@ class Stage:
     """All that a scenario needs."""
 
     server: Cluster
-    client: KubeHttp
+    client: KubeClient
     agents: Agents
     work: Side
     bare: Side
@@ -97,7 +97,7 @@ async def staged(server: Cluster, folder: Path) -> AsyncIterator[Stage]:
     """Set the stage."""
     port = free_port()
     async with (
-        KubeHttp(find_access({"KUBECONFIG": str(server.kubeconfig)})) as client,
+        KubeClient(find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})) as client,
         agents_of(client, WORK, port) as agents,
         watched(client, WORK) as work,
         watched(client, BARE) as bare,

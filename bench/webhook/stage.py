@@ -27,8 +27,8 @@ from bench.webhook.processes import started
 from bench.webhook.reviews import HOST_MEMORY, MEMORY, Manifest
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.slots import Slots
 
 ASKED, BARE = "asked", "bare"
@@ -59,7 +59,7 @@ async def furnish(server: Cluster, count: int) -> float:
     for namespace in (ASKED, BARE):
         admin("create", "namespace", namespace)
     configure(Kubectl(environment(server), ASKED))
-    async with KubeHttp(find_access({"KUBECONFIG": str(server.kubeconfig)})) as client:
+    async with KubeClient(find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})) as client:
         for namespace in (ASKED, BARE):
             await client.create(kinds.INFERENCE_SERVICE, _inside(make.host_object(memory=HOST_MEMORY), namespace))
         models = [_inside(make.model_object(f"model-{each:05d}", memory=MEMORY), ASKED) for each in range(count)]
@@ -99,5 +99,5 @@ def _inside(manifest: Manifest, namespace: str) -> Manifest:
     return manifest | {"metadata": {"name": manifest["metadata"]["name"], "namespace": namespace}}
 
 
-async def _create(client: KubeHttp, manifest: Manifest) -> None:
+async def _create(client: KubeClient, manifest: Manifest) -> None:
     await client.create(kinds.TRAINED_MODEL, manifest)

@@ -18,7 +18,7 @@ from tests.support.programs import PROJECT, manyserve
 
 ANNOTATIONS = """
 import json
-from manyserve.cluster.accounts import account_of
+from manyserve.cluster.service_accounts import account_of
 from manyserve.plan.storage.env import annotated
 notes = json.loads({!r})
 found = annotated(account_of({{"metadata": {{"name": "a", "annotations": notes}}}}))

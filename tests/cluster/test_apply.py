@@ -12,13 +12,13 @@ from manyserve.api.names import Key
 from manyserve.api.scope import EVERYWHERE, Scope
 from manyserve.cluster import errors
 from manyserve.cluster.apply import SOME, Applier
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.copies import Manifest
-from manyserve.cluster.events import Recorder
-from manyserve.cluster.known import Known
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.events import EventRecorder
+from manyserve.cluster.informers import Informers
 from manyserve.cluster.manners import Manners
 from manyserve.cluster.slots import AT_ONCE, Slots
-from manyserve.cluster.watches import Watches
+from manyserve.cluster.state import ClusterState
+from manyserve.cluster.store import Manifest
 from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Event, Plan, SetOwnerReferences, WriteConfig
 from manyserve.plan.observed import Child
 from tests.support import make
@@ -62,19 +62,23 @@ def stored(path: str) -> Manifest:
 class Carried:
     """An applier with what it needs."""
 
-    def __init__(self, client: KubeHttp) -> None:
-        self.known = Known(lambda _key: None)
-        self.watches = Watches(client, self.known, EVERYWHERE)
-        self.recorder = Recorder(client)
+    def __init__(self, client: KubeClient) -> None:
+        self.known = ClusterState(lambda _key: None)
+        self.watches = Informers(client, self.known, EVERYWHERE)
+        self.recorder = EventRecorder(client)
         self.writes: list[tuple[str, str]] = []
         self.applier = Applier(
-            client, self.known, self.watches.of, self.recorder, lambda kind, verb: self.writes.append((kind, verb))
+            client,
+            self.known,
+            self.watches.informer_of,
+            self.recorder,
+            lambda kind, verb: self.writes.append((kind, verb)),
         )
 
     def has(self, *manifests: Manifest) -> None:
         for each in manifests:
             each["metadata"].setdefault("resourceVersion", "5")
-            self.watches.of(each["kind"], each["metadata"]["namespace"]).copy.happened(each)
+            self.watches.informer_of(each["kind"], each["metadata"]["namespace"]).store.apply_event(each)
 
 
 @asynccontextmanager
@@ -177,7 +181,7 @@ async def test_a_refused_child_is_remembered_with_the_sentence_and_stops_no_othe
     server.refuse["PATCH", "h"] = (code, sentence)
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
-        with pytest.raises(errors.Refused, match=sentence):
+        with pytest.raises(errors.ChildRejected, match=sentence):
             await carried.applier.carry_out(HOST, whole_plan())
         assert carried.known.failures == {HOST: {Child("Deployment", "h"): sentence}}
         assert "PATCH trainedmodels/cifar10/status" in server.written()
@@ -191,7 +195,7 @@ async def test_a_strangers_object_is_not_touched() -> None:
     stranger = thing("Service") | {"metadata": {"name": "h", "namespace": "default"}}
     server.objects["/api/v1/namespaces/default/services/h"] = stranger
     async with carrying(server) as carried:
-        with pytest.raises(errors.Refused, match="Service h is there already and does not belong"):
+        with pytest.raises(errors.ChildRejected, match="Service h is there already and does not belong"):
             await carried.applier.carry_out(HOST, Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
     assert server.written() == []
 
@@ -230,7 +234,7 @@ async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
         await carried.applier.carry_out(HOST, Plan(applies=whole_plan().applies))
-        assert carried.watches.of("Deployment", "default").store[HOST]["metadata"]["resourceVersion"] == "12"
+        assert carried.watches.informer_of("Deployment", "default").objects[HOST]["metadata"]["resourceVersion"] == "12"
 
 
 async def test_writes_that_have_not_begun_are_left_when_the_api_server_is_away() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from manyserve.cluster import errors
-from manyserve.cluster.access import Access, Token
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.kinds import CONFIG_MAP, DEPLOYMENT, TRAINED_MODEL
+from manyserve.cluster.kubeconfig import ClusterConfig, Token
 from tests.support.clock import FakeClock
 from tests.support.fake_api import FakeApi, served
 from tests.support.watch_lines import model
@@ -63,7 +63,7 @@ async def test_a_list_is_read_in_pages_to_its_end() -> None:
     )
     server.items, server.version = [model("b", 2)], 7
     async with served(server) as client:
-        listing = await client.list(TRAINED_MODEL, Selection(labels="x=y"))
+        listing = await client.list(TRAINED_MODEL, ListOptions(labels="x=y"))
     assert [item["metadata"]["name"] for item in listing.items] == ["a", "b"]
     assert [request[2].get("continue") for request in server.requests] == [None, "more"]
     assert {request[2]["labelSelector"] for request in server.requests} == {"x=y"}
@@ -124,7 +124,7 @@ async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
 
 
 async def test_no_answer_is_unavailable() -> None:
-    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+    async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         with pytest.raises(errors.Unavailable, match="had no answer"):
             await client.get(CONFIG_MAP, "n", "c")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import INSTALL, CrdGuard, pruning_problem
 from manyserve.cluster.errors import NotFound, Pruning
 from manyserve.cluster.fence import Fence, Gates
@@ -103,10 +103,10 @@ class PublishingApi(FakeApi):
 
 
 @asynccontextmanager
-async def guarding(server: PublishingApi) -> AsyncIterator[tuple[CrdGuard, KubeHttp]]:
+async def guarding(server: PublishingApi) -> AsyncIterator[tuple[CrdGuard, KubeClient]]:
     """Run a guard that polls without much of a pause, and yield a client that it guards."""
     guard = CrdGuard()
-    async with served(server) as plain, KubeHttp(plain._access, gate=Gates(guard)) as client:
+    async with served(server) as plain, KubeClient(plain._access, gate=Gates(guard)) as client:
         task = asyncio.create_task(guard.run(plain, 0.01))
         yield guard, client
         task.cancel()
@@ -123,7 +123,7 @@ def written(server: FakeApi) -> int:
 
 async def test_nothing_is_written_before_the_first_check() -> None:
     server, guard = PublishingApi(), CrdGuard()
-    async with served(server) as plain, KubeHttp(plain._access, gate=guard) as client:
+    async with served(server) as plain, KubeClient(plain._access, gate=guard) as client:
         with pytest.raises(Pruning, match="has been checked: the API server has not been asked yet"):
             await client.create(CONFIG_MAP, thing())
     assert server.requests == []

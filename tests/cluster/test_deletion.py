@@ -68,7 +68,7 @@ async def deletion_env(server: FakeApi) -> AsyncIterator[DeletionEnv]:
 async def test_a_model_of_a_host_that_is_gone_is_deleted_in_the_version_that_was_seen() -> None:
     server = api()
     async with deletion_env(server) as env:
-        await env.deletion.carry_out(KEY, ACTION)
+        await env.deletion.apply(KEY, ACTION)
         assert deletions(server) == [{"uid": "uid-cifar10", "resourceVersion": "7"}]
         assert env.writes == [MODEL_DELETED]
         assert env.record().decided
@@ -97,7 +97,7 @@ async def test_while_the_api_server_does_not_say_that_the_host_is_gone_nothing_i
     server.by_path[HOST] = answer
     async with deletion_env(server) as env:
         with pytest.raises(Conflict, match=sentence):
-            await env.deletion.carry_out(KEY, ACTION)
+            await env.deletion.apply(KEY, ACTION)
         assert not env.record().decided
     assert deletions(server) == []
 
@@ -107,7 +107,7 @@ async def test_an_error_of_the_api_server_deletes_nothing() -> None:
     server.by_path[HOST] = (500, {}, {"message": "etcd is away"})
     async with deletion_env(server) as env:
         with pytest.raises(Unavailable):
-            await env.deletion.carry_out(KEY, ACTION)
+            await env.deletion.apply(KEY, ACTION)
         assert not env.record().kept
     assert deletions(server) == []
 
@@ -117,11 +117,11 @@ async def test_a_decided_departure_goes_on_beside_another_host_and_not_beside_th
     decided = Depart("a", ACTION.models, decided=True)
     async with deletion_env(server) as env:
         server.by_path[HOST] = ANOTHER
-        await env.deletion.carry_out(KEY, decided)
+        await env.deletion.apply(KEY, decided)
         assert len(deletions(server)) == 1
         server.by_path[HOST] = PRESENT
         with pytest.raises(Conflict):
-            await env.deletion.carry_out(KEY, decided)
+            await env.deletion.apply(KEY, decided)
     assert len(deletions(server)) == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_crd_that_is_missing_or_being_deleted_keeps_the_models(path: str
     server.by_path[path] = NOT_SERVED if how == "missing" else (200, {}, going)
     async with deletion_env(server) as env:
         with pytest.raises(Conflict, match=f"the CRD of {name} is missing or being deleted"):
-            await env.deletion.carry_out(KEY, action)
+            await env.deletion.apply(KEY, action)
         assert env.record().kept
     assert deletions(server) == []
 
@@ -143,7 +143,7 @@ async def test_a_crd_that_is_missing_or_being_deleted_keeps_the_models(path: str
 async def test_a_departure_in_its_grace_period_only_asks_for_the_crds() -> None:
     server = api()
     async with deletion_env(server) as env:
-        await env.deletion.carry_out(KEY, Depart("a"))
+        await env.deletion.apply(KEY, Depart("a"))
         assert not env.record().decided
     assert {path for _, path, *_ in server.requests} == {HOSTS, MODELS}
 
@@ -153,7 +153,7 @@ async def test_while_something_is_in_doubt_nothing_is_deleted() -> None:
     async with deletion_env(server) as env:
         env.doubt = "not listed yet: pods"
         with pytest.raises(Conflict, match="not listed yet: pods"):
-            await env.deletion.carry_out(KEY, ACTION)
+            await env.deletion.apply(KEY, ACTION)
         assert not env.record().decided
     assert deletions(server) == []
 
@@ -163,5 +163,5 @@ async def test_a_model_that_was_changed_since_is_left_to_the_next_plan(code: int
     server = api()
     server.by_path[MODEL] = (code, {}, {"code": code})
     async with deletion_env(server) as env:
-        await env.deletion.carry_out(KEY, ACTION)
+        await env.deletion.apply(KEY, ACTION)
         assert env.writes == []

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from manyserve.cluster.events import BURST, Recorder, build_event
+from manyserve.cluster.events import BURST, EventRecorder, build_event
 from manyserve.cluster.manners import Condition, never
 from manyserve.plan.actions import Event
 from tests.support.clock import FakeClock
@@ -24,16 +24,16 @@ def event(message: str = "it answers", uid: str = "u") -> Event:
 
 
 @asynccontextmanager
-async def recording(server: FakeApi, clock: FakeClock, crowd: Condition = never) -> AsyncIterator[Recorder]:
+async def recording(server: FakeApi, clock: FakeClock, crowd: Condition = never) -> AsyncIterator[EventRecorder]:
     async with served(server) as client:
-        recorder = Recorder(client, clock, crowd)
+        recorder = EventRecorder(client, clock, crowd)
         task = asyncio.create_task(recorder.run())
         yield recorder
         assert not task.done()
         task.cancel()
 
 
-async def drained(recorder: Recorder, server: FakeApi, count: int) -> None:
+async def drained(recorder: EventRecorder, server: FakeApi, count: int) -> None:
     await eventually(lambda: recorder._others.empty() and len(server.requests) >= count)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import NotLeading, Unavailable
 from manyserve.cluster.fence import Fence
 from manyserve.cluster.kinds import CONFIG_MAP
+from manyserve.cluster.kubeconfig import ClusterConfig
 from tests.support.clock import FakeClock
 from tests.support.fake_api import FakeApi, served
 
@@ -26,7 +26,7 @@ def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() ->
 
 async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
     server = FakeApi()
-    async with served(server) as plain, KubeHttp(plain._access, gate=Fence()) as client:
+    async with served(server) as plain, KubeClient(plain._access, gate=Fence()) as client:
         await client.list(CONFIG_MAP)
         for write in (
             client.create(CONFIG_MAP, THING),
@@ -40,7 +40,7 @@ async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
 
 async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0))
-    async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
         for end in (5.5, 12):
             fence.open_until(end)
             await client.create(CONFIG_MAP, THING)
@@ -51,13 +51,13 @@ async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() 
 async def test_a_write_that_began_before_a_freeze_does_not_go_out_after_it() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0, 60))
     fence.open_until(12)
-    async with served(server) as plain, KubeHttp(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
         with pytest.raises(Unavailable, match="does not hold the lease"):
             await client.create(CONFIG_MAP, THING)
     assert server.requests == []
 
 
 async def test_without_a_fence_all_is_written() -> None:
-    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+    async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         with pytest.raises(Unavailable, match="had no answer"):
             await client.create(CONFIG_MAP, THING)

@@ -13,15 +13,15 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.informer import Informer, Patience
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.informer import Informer, WatchTimeouts
 from manyserve.cluster.kinds import HTTP_ROUTE, TRAINED_MODEL
+from manyserve.cluster.kubeconfig import ClusterConfig
 from tests.support.eventually import eventually
 from tests.support.fake_api import SILENT, FakeApi, served
 from tests.support.watch_lines import bookmark, event, expired, model
 
-QUICK = Patience(silence=0.3, backoff=Backoff(base=0.01, cap=0.05))
+QUICK = WatchTimeouts(silence=0.3, backoff=Backoff(base=0.01, cap=0.05))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def informed(server: FakeApi, **options: Any) -> AsyncIterator[Informer]:
 
 
 def names(informer: Informer) -> str:
-    return "".join(sorted(key.name for key in informer.store))
+    return "".join(sorted(key.name for key in informer.objects))
 
 
 async def test_everything_that_is_listed_is_in_the_copy_when_it_is_synced(server: FakeApi) -> None:
@@ -155,7 +155,7 @@ async def test_streams_that_fail_again_and_again_end_in_a_new_list(server: FakeA
 
 async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_a_pause(server: FakeApi) -> None:
     server.scripts.extend([[]] * 1000)
-    async with informed(server, patience=Patience(silence=1)):
+    async with informed(server, patience=WatchTimeouts(silence=1)):
         await eventually(lambda: len(server.watched()) >= 2)
         await asyncio.sleep(0.1)
         assert len(server.watched()) < 5
@@ -164,7 +164,7 @@ async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_a_pa
 async def test_a_line_of_two_mebibytes_is_read(server: FakeApi) -> None:
     big = model("c", 3, text="x" * 2**21)
     server.scripts.append([event("ADDED", big), SILENT])
-    async with informed(server, patience=Patience(silence=5)) as informer:
+    async with informed(server, patience=WatchTimeouts(silence=5)) as informer:
         await eventually(lambda: names(informer) == "abc")
     assert len(server.watched()) == 1
 
@@ -227,8 +227,8 @@ async def test_what_we_wrote_is_in_the_copy_before_the_watch_brings_it(server: F
         await informer.synced.wait()
         told.clear()
         stored.clear()
-        informer.wrote(model("a", 7, memory="2Gi"))
-        assert informer.store[Key("default", "a")]["spec"] == {"memory": "2Gi"}
+        informer.record_write(model("a", 7, memory="2Gi"))
+        assert informer.objects[Key("default", "a")]["spec"] == {"memory": "2Gi"}
         assert (len(told), len(stored)) == (0, 1)
 
 
@@ -241,7 +241,7 @@ async def test_the_api_server_is_heard_even_when_it_refuses(server: FakeApi) -> 
 
 
 async def test_the_loop_turns_although_nothing_is_heard() -> None:
-    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+    async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         informer = Informer(client, TRAINED_MODEL, patience=QUICK)
         heard, turned = informer.last_heard, informer.last_turn
         task = asyncio.create_task(informer.run())

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from manyserve.api.names import HOST_LABEL, Key
-from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
-from manyserve.cluster.surroundings import needed
+from manyserve.cluster.state import ClusterState
+from manyserve.cluster.surroundings import required_lookups
 from manyserve.plan.observed import Child
 from tests.support import make
 
@@ -17,8 +17,8 @@ HOST = Key("default", "triton-mms")
 
 
 @pytest.fixture
-def known() -> Known:
-    known = Known(lambda _key: None)
+def known() -> ClusterState:
+    known = ClusterState(lambda _key: None)
     known.config = make.config()
     return known
 
@@ -27,13 +27,13 @@ def child(kind: str, name: str, host: str = "triton-mms") -> dict[str, Any]:
     return {"kind": kind, "metadata": {"name": name, "namespace": "default", "labels": {HOST_LABEL: host}}}
 
 
-def test_a_picture_has_what_belongs_to_its_host_and_nothing_else(known: Known) -> None:
-    known.host_stored(None, make.host_object())
+def test_a_picture_has_what_belongs_to_its_host_and_nothing_else(known: ClusterState) -> None:
+    known.update_host(None, make.host_object())
     for model in (make.model_object("a"), make.model_object("b"), make.model_object("c", host="other")):
-        known.model_stored(None, model)
-    known.child_stored(None, child("Deployment", "triton-mms-predictor-default"))
-    known.child_stored(None, child("Service", "other", host="other"))
-    known.pod_stored(None, make.pod())
+        known.update_model(None, model)
+    known.update_child(None, child("Deployment", "triton-mms-predictor-default"))
+    known.update_child(None, child("Service", "other", host="other"))
+    known.update_pod(None, make.pod())
     known.reports["uid-pod-1"] = make.report()
     known.reports["uid-of-another-pod"] = make.report()
     seen = observe(known, HOST)
@@ -47,22 +47,22 @@ def test_a_picture_has_what_belongs_to_its_host_and_nothing_else(known: Known) -
 
 def test_a_model_that_moves_leaves_the_old_host_and_touches_both() -> None:
     touched: list[Key] = []
-    known = Known(touched.append)
+    known = ClusterState(touched.append)
     known.config = make.config()
     old, new = make.model_object("a", host="one"), make.model_object("a", host="two")
-    known.model_stored(None, old)
-    known.model_stored(old, new)
+    known.update_model(None, old)
+    known.update_model(old, new)
     known.changed(old, new, lambda each: Key("default", each["spec"]["inferenceService"]))
     assert set(touched) == {Key("default", "one"), Key("default", "two")}
     assert set(known.models) == {Key("default", "two")}
 
 
-def test_what_is_deleted_is_gone(known: Known) -> None:
+def test_what_is_deleted_is_gone(known: ClusterState) -> None:
     for stored, manifest in (
-        (known.host_stored, make.host_object()),
-        (known.model_stored, make.model_object()),
-        (known.child_stored, child("Service", "triton-mms")),
-        (known.pod_stored, make.pod()),
+        (known.update_host, make.host_object()),
+        (known.update_model, make.model_object()),
+        (known.update_child, child("Service", "triton-mms")),
+        (known.update_pod, make.pod()),
     ):
         stored(None, manifest)
         stored(manifest, None)
@@ -72,47 +72,47 @@ def test_what_is_deleted_is_gone(known: Known) -> None:
     assert not known.models, "a host that nothing names leaves nothing behind"
 
 
-def test_a_model_that_does_not_parse_is_skipped_and_said(known: Known, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_does_not_parse_is_skipped_and_said(known: ClusterState, caplog: pytest.LogCaptureFixture) -> None:
     broken = make.model_object()
     broken["spec"]["model"] = "what?"
-    known.model_stored(None, broken)
-    known.model_stored(None, make.model_object("fine"))
+    known.update_model(None, broken)
+    known.update_model(None, make.model_object("fine"))
     seen = observe(known, HOST)
     assert seen is not None
     assert [each.metadata.name for each in seen.models] == ["fine"]
     assert "default/cifar10 cannot be read and is left alone: spec.model" in caplog.text
 
 
-def test_a_host_that_does_not_parse_is_left_as_it_is(known: Known) -> None:
+def test_a_host_that_does_not_parse_is_left_as_it_is(known: ClusterState) -> None:
     broken = make.host_object()
     broken["spec"]["predictor"] = "what?"
-    known.host_stored(None, broken)
+    known.update_host(None, broken)
     assert observe(known, HOST) is None
-    known.host_stored(broken, make.host_object())
+    known.update_host(broken, make.host_object())
     assert observe(known, HOST) is not None
 
 
-def test_without_a_configuration_there_is_no_picture(known: Known) -> None:
+def test_without_a_configuration_there_is_no_picture(known: ClusterState) -> None:
     known.config = None
     assert observe(known, HOST) is None
 
 
-def test_a_picture_does_not_change_when_more_becomes_known(known: Known) -> None:
-    known.host_stored(None, make.host_object())
+def test_a_picture_does_not_change_when_more_becomes_known(known: ClusterState) -> None:
+    known.update_host(None, make.host_object())
     seen = observe(known, HOST)
-    known.model_stored(None, make.model_object())
-    known.child_stored(None, child("Service", "triton-mms"))
+    known.update_model(None, make.model_object())
+    known.update_child(None, child("Service", "triton-mms"))
     assert seen is not None
     assert (seen.models, seen.children) == ((), {})
 
 
-def test_what_claims_models_are_at_is_known_without_asking_each(known: Known) -> None:
-    known.host_stored(None, make.host_object())
+def test_what_claims_models_are_at_is_known_without_asking_each(known: ClusterState) -> None:
+    known.update_host(None, make.host_object())
     here, there = make.model_object(uri="pvc://here/cifar10"), make.model_object(uri="pvc://there/cifar10")
-    known.model_stored(None, here)
-    assert {name.key.name for name in needed(known, HOST)} == {"here"}
-    known.model_stored(here, there)
-    assert {name.key.name for name in needed(known, HOST)} == {"there"}
-    known.model_stored(there, None)
-    assert needed(known, HOST) == frozenset()
+    known.update_model(None, here)
+    assert {name.key.name for name in required_lookups(known, HOST)} == {"here"}
+    known.update_model(here, there)
+    assert {name.key.name for name in required_lookups(known, HOST)} == {"there"}
+    known.update_model(there, None)
+    assert required_lookups(known, HOST) == frozenset()
     assert not known.claims

@@ -7,9 +7,9 @@ from typing import Any
 
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
-from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
 from manyserve.cluster.renewed import Renewed
+from manyserve.cluster.state import ClusterState
 from tests.support import make
 
 HOST = Key("default", "triton-mms")
@@ -55,11 +55,11 @@ def test_a_model_that_is_gone_or_on_another_host_is_not_renewed() -> None:
 
 
 def test_a_picture_says_which_of_its_models_are_renewed() -> None:
-    known = Known(lambda _key: None)
+    known = ClusterState(lambda _key: None)
     known.config = make.config()
     before, after = _manifest(1), _manifest(2)
-    known.model_stored(None, before)
-    known.model_stored(before, after)
+    known.update_model(None, before)
+    known.update_model(before, after)
     seen = observe(known, HOST)
     assert seen is not None
     assert set(seen.generation_changed_at) == {"a"}

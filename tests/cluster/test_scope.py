@@ -10,12 +10,12 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.api.scope import EVERYWHERE, LabelSelector, Scope
-from manyserve.cluster.copies import Copy, Manifest
 from manyserve.cluster.errors import OutOfScope
-from manyserve.cluster.known import Known
+from manyserve.cluster.informers import Informers
 from manyserve.cluster.observe import observe
 from manyserve.cluster.scope import Filter, LiveScope
-from manyserve.cluster.watches import Watches
+from manyserve.cluster.state import ClusterState
+from manyserve.cluster.store import Manifest, Store
 from manyserve.plan.observed import CacheVersion
 from tests.support import make
 from tests.support.eventually import eventually
@@ -43,7 +43,7 @@ def refusing() -> FakeApi:
 
 
 @asynccontextmanager
-async def running(watches: Watches) -> AsyncIterator[Watches]:
+async def running(watches: Informers) -> AsyncIterator[Informers]:
     tasks = [asyncio.create_task(each.run()) for each in watches]
     yield watches
     for task in tasks:
@@ -59,7 +59,7 @@ class Passed:
         self.known: dict[Key, str] = {}
         self.changes: list[tuple[bool, bool]] = []
         self.filter = Filter(self.inside.__contains__, self._stored, self._changed)
-        self.copy = Copy(self.filter.changed, self.filter.stored)
+        self.copy = Store(self.filter.changed, self.filter.stored)
 
     def _stored(self, old: Manifest | None, new: Manifest | None) -> None:
         key = make_key(old or new or {})
@@ -79,26 +79,26 @@ def make_key(manifest: Manifest) -> Key:
 def test_a_filter_withholds_what_is_out_of_scope_and_counts_it() -> None:
     passed = Passed()
     for each in (thing("x"), thing("y"), thing("x", version=2)):
-        passed.copy.happened(each)
+        passed.copy.apply_event(each)
     assert (passed.known, passed.changes, len(passed.filter)) == ({}, [], 2)
-    passed.copy.happened(thing("x", version=3), deleted=True)
+    passed.copy.apply_event(thing("x", version=3), deleted=True)
     assert (passed.known, passed.changes, len(passed.filter)) == ({}, [], 1)
 
 
 def test_a_namespace_that_enters_is_passed_on_in_its_newest_form_and_one_that_leaves_is_taken_back() -> None:
     passed = Passed()
     for each in (thing("x"), thing("x", version=2), thing("z", "b", 3)):
-        passed.copy.happened(each)
+        passed.copy.apply_event(each)
     passed.inside.add("a")
     passed.filter.enter("a", passed.copy.objects)
     assert passed.known == {Key("a", "x"): "2"}
     assert passed.changes == [(False, True)]
-    passed.copy.happened(thing("x", version=4))
+    passed.copy.apply_event(thing("x", version=4))
     passed.inside.discard("a")
     passed.filter.leave("a", passed.copy.objects)
     assert passed.known == {}
     assert passed.changes == [(False, True), (True, True), (True, False)]
-    passed.copy.happened(thing("x", version=5))
+    passed.copy.apply_event(thing("x", version=5))
     passed.inside.add("a")
     passed.filter.enter("a", passed.copy.objects)
     assert passed.known == {Key("a", "x"): "5"}
@@ -142,19 +142,19 @@ def host_and_model(where: str = "a") -> tuple[Manifest, ...]:
 
 async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_state_together() -> None:
     touched: list[Key] = []
-    known = Known(touched.append)
+    known = ClusterState(touched.append)
     known.config = make.config()
     async with served(FakeApi()) as client:
-        watches = Watches(client, known, SERVED)
+        watches = Informers(client, known, SERVED)
         key = Key("a", "h")
         live = watches._live
         for kind, each in zip(("InferenceService", "TrainedModel"), host_and_model(), strict=True):
             informer = next(other for other in watches if other.kind.name == kind)
-            informer.copy.happened(each)
+            informer.store.apply_event(each)
         assert (known.hosts, dict(known.models), touched) == ({}, {}, [])
         assert watches.count_out_of_scope("TrainedModel") == 1
         with pytest.raises(OutOfScope, match="namespace a is out of scope"):
-            watches.of("InferenceService", "a")
+            watches.informer_of("InferenceService", "a")
         live.namespace_stored(None, namespace("a", serve="yes"))
         assert list(known.hosts) == list(known.models) == [key]
         assert watches.count_out_of_scope("TrainedModel") == 0
@@ -169,8 +169,8 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
 
 
 async def test_when_every_namespace_of_the_list_is_refused_that_is_said() -> None:
-    known, server = Known(lambda _key: None), refusing()
-    async with served(server) as client, running(Watches(client, known, Scope(("b",)))) as watches:
+    known, server = ClusterState(lambda _key: None), refusing()
+    async with served(server) as client, running(Informers(client, known, Scope(("b",)))) as watches:
         await asyncio.wait_for(watches.synced(), 10)
         assert watches.why_nothing() == "no namespace of the scope can be listed: b"
         del server.by_path[FORBIDDEN]
@@ -178,27 +178,30 @@ async def test_when_every_namespace_of_the_list_is_refused_that_is_said() -> Non
 
 
 async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_as_far_as_they_do() -> None:
-    known = Known(lambda _key: None)
+    known = ClusterState(lambda _key: None)
     async with served(FakeApi()) as client:
-        watches = Watches(client, known, Scope(("a", "b")))
-        assert watches.of("Pod", "a") is not watches.of("Pod", "b")
-        watches.of("TrainedModel", "b").copy.happened(host_and_model("b")[1])
+        watches = Informers(client, known, Scope(("a", "b")))
+        assert watches.informer_of("Pod", "a") is not watches.informer_of("Pod", "b")
+        watches.informer_of("TrainedModel", "b").store.apply_event(host_and_model("b")[1])
         assert watches.count("TrainedModel") == 1
-        assert (known.sight("a").models, known.sight("b").models) == (CacheVersion(), CacheVersion(5, 5))
+        assert (known.cache_versions("a").models, known.cache_versions("b").models) == (
+            CacheVersion(),
+            CacheVersion(5, 5),
+        )
         with pytest.raises(OutOfScope):
-            watches.of("Pod", "c")
+            watches.informer_of("Pod", "c")
 
 
 async def test_a_namespace_of_the_list_that_is_refused_holds_up_no_other() -> None:
     server = refusing()
     touched: list[Key] = []
-    known = Known(touched.append)
-    async with served(server) as client, running(Watches(client, known, Scope(("a", "b")))) as watches:
+    known = ClusterState(touched.append)
+    async with served(server) as client, running(Informers(client, known, Scope(("a", "b")))) as watches:
         await asyncio.wait_for(watches.synced(), 10)
         await eventually(lambda: watches.in_scope("a"))
         assert not watches.in_scope("b")
         assert watches.why_nothing() is None
-        known.host_stored(None, host_and_model("b")[0])
+        known.update_host(None, host_and_model("b")[0])
         del server.by_path[FORBIDDEN]
         await eventually(lambda: watches.in_scope("b"), limit=10)
         assert touched == [Key("b", "h")]

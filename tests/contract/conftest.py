@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.contract.restore import RestoreEnv, restore_env_on
 from tests.contract.stage import Stage, asked_about_its_own, staged
 from tests.support.control_plane import api_server, bare_server, client, kubectl, mark
@@ -37,7 +37,7 @@ def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+async def stage(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
     """An operator and a kubelet in the test's own namespace."""
     async with staged(kubectl, client) as found:
         yield found

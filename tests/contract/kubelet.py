@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.api import modelconfig, names
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
@@ -27,7 +27,7 @@ Manifest = dict[str, Any]
 class Kubelet:
     """Runs the pods of one host in one namespace, with the labels of an API group."""
 
-    def __init__(self, client: KubeHttp, namespace: str, host: str, group: str = names.GROUP) -> None:
+    def __init__(self, client: KubeClient, namespace: str, host: str, group: str = names.GROUP) -> None:
         self.fails: set[str] = set()
         """Models that cannot be loaded."""
         self.configs: list[tuple[str, ...]] = []
@@ -61,7 +61,7 @@ class Kubelet:
         return web.json_response(self._report)
 
     def _informer(self, kind: kinds.Kind, told: Any) -> Informer:
-        selection = Selection(self._namespace, labels=self._pods)
+        selection = ListOptions(self._namespace, labels=self._pods)
         return Informer(self._client, kind, selection=selection, on_change=told)
 
     def _config(self, _old: Manifest | None, new: Manifest | None) -> None:
@@ -118,7 +118,7 @@ class Kubelet:
 
 @asynccontextmanager
 async def kubelet(
-    client: KubeHttp, namespace: str, host: str, group: str = names.GROUP
+    client: KubeClient, namespace: str, host: str, group: str = names.GROUP
 ) -> AsyncIterator[tuple[Kubelet, int]]:
     """Run pods, and yield the kubelet and the port at which its agents answer."""
     one = Kubelet(client, namespace, host, group)

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import HOST, configure
 from tests.faults.exchange import Line
@@ -79,7 +79,7 @@ def works(replica: Program) -> bool:
 
 
 @asynccontextmanager
-async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path) -> AsyncIterator[Pair]:
+async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeClient, folder: Path) -> AsyncIterator[Pair]:
     """Have a host with a model, and two replicas, of which `a` works."""
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port), proxying(api_server.kubeconfig) as proxy:

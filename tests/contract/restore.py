@@ -11,8 +11,8 @@ import yaml
 
 from localcluster.paths import Cluster
 from manyserve.api import names
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.operator.operator import Operator
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure, running
@@ -31,7 +31,7 @@ class RestoreEnv:
     """A user's namespace, and an operator that is configured in another one."""
 
     kubectl: Kubectl
-    client: KubeHttp
+    client: KubeClient
     agent_port: int
     configured_in: str
 
@@ -73,10 +73,10 @@ class RestoreEnv:
 @asynccontextmanager
 async def restore_env_on(server: Cluster) -> AsyncIterator[RestoreEnv]:
     """Have a user's namespace on an API server; no operator runs yet."""
-    access = find_access({"KUBECONFIG": str(server.kubeconfig)})
+    access = find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})
     with new_namespace(server) as config, new_namespace(server) as users:
         await asyncio.to_thread(configure, config)
-        async with KubeHttp(access) as client, kubelet(client, users.namespace, HOST) as (_, port):
+        async with KubeClient(access) as client, kubelet(client, users.namespace, HOST) as (_, port):
             yield RestoreEnv(users, client, port, config.namespace)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.api import names
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.plan.model_config import text_of
@@ -68,7 +68,7 @@ def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
 
 @asynccontextmanager
 async def running(
-    client: KubeHttp, namespace: str, agent_port: int, *, configured_in: str | None = None
+    client: KubeClient, namespace: str, agent_port: int, *, configured_in: str | None = None
 ) -> AsyncIterator[Operator]:
     """Run an operator that looks after one namespace; its configuration may be in another one."""
     settings = OperatorSettings(
@@ -84,7 +84,7 @@ async def running(
 
 
 @asynccontextmanager
-async def staged(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+async def staged(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
     """Run an operator and a kubelet in the namespace."""
     await asyncio.to_thread(configure, kubectl)
     async with (

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from manyserve.api import conditions, names
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.operator.operator import Operator
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, Stage, configure, running
@@ -46,7 +46,7 @@ async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_
 
 
 async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operator_after_another(
-    kubectl: Kubectl, client: KubeHttp
+    kubectl: Kubectl, client: KubeClient
 ) -> None:
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (_, port):

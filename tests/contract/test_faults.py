@@ -12,8 +12,8 @@ from localcluster import process
 from localcluster.paths import Cluster
 from manyserve.api import names
 from manyserve.cluster import kinds
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.operator import metrics
 from tests.contract.stage import HOST, Stage, running
 from tests.support import make
@@ -28,7 +28,7 @@ def runs(result: str) -> float:
 
 async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stage, api_server: Cluster) -> None:
     async with (
-        KubeHttp(find_access({"KUBECONFIG": str(api_server.kubeconfig)})) as client,
+        KubeClient(find_cluster_config({"KUBECONFIG": str(api_server.kubeconfig)})) as client,
         running(client, stage.kubectl.namespace, stage.agent_port),
     ):
         stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
@@ -47,7 +47,7 @@ async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stag
         assert set(earlier) <= set(later)
 
 
-async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeHttp) -> None:
+async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     failed = runs("failed")
@@ -92,7 +92,7 @@ async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(sta
     assert pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        stage.operator._known.touch_all()
+        stage.operator._known.enqueue_all()
         await asyncio.sleep(5)
         assert stage.operator.why_not_alive() is None
     finally:
@@ -106,7 +106,7 @@ async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage)
     deployment = names.deployment(HOST)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("scale", "deployment", deployment, "--replicas=2")
-    stage.operator._known.touch_all()
+    stage.operator._known.enqueue_all()
     await asyncio.sleep(2)
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))

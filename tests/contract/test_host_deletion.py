@@ -11,7 +11,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
-from manyserve.cluster.client import EVERYTHING, KubeHttp, Listing, Selection
+from manyserve.cluster.client import EVERYTHING, KubeClient, Listing, ListOptions
 from manyserve.cluster.kinds import Kind
 from manyserve.operator import metrics
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD
@@ -118,10 +118,10 @@ async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_un
         await eventually_in_thread(lambda: env.models() == [], "in scope again, and the host is truly gone")
 
 
-class WithoutHosts(KubeHttp):
+class WithoutHosts(KubeClient):
     """A client that is shown no InferenceService by lists and watches, as by an API server that lags behind."""
 
-    async def pages(self, kind: Kind, selection: Selection = EVERYTHING) -> AsyncGenerator[Listing, None]:
+    async def pages(self, kind: Kind, selection: ListOptions = EVERYTHING) -> AsyncGenerator[Listing, None]:
         async for page in super().pages(kind, selection):
             yield Listing([], page.resource_version) if kind is kinds.INFERENCE_SERVICE else page
 
@@ -173,7 +173,7 @@ def serves_hosts(env: RestoreEnv) -> bool:
         return False
 
 
-async def test_a_burst_of_deletions_is_limited_and_counted(env: RestoreEnv, client: KubeHttp) -> None:
+async def test_a_burst_of_deletions_is_limited_and_counted(env: RestoreEnv, client: KubeClient) -> None:
     count = 3 * DELETIONS_PER_PLAN
     before = metrics.MODELS_DELETED._value.get()
     async with env.operator(), recording(client, env.kubectl.namespace) as recorder:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from manyserve.api import names
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import Unavailable
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure, running
@@ -24,10 +24,10 @@ WRITES = 12
 """As many as it takes from nothing to a host with two models placed, and a little more."""
 
 
-class KillingClient(KubeHttp):
+class KillingClient(KubeClient):
     """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
 
-    def __init__(self, client: KubeHttp, nth: int, *, dies: bool) -> None:
+    def __init__(self, client: KubeClient, nth: int, *, dies: bool) -> None:
         super().__init__(client._access)
         self.dead = asyncio.Event()
         self._left = nth
@@ -59,7 +59,7 @@ def is_settled(kubectl: Kubectl) -> bool:
 
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 @pytest.mark.parametrize("dies", [True, False], ids=["killed", "answer lost"])
-async def test_after_the_nth_write(kubectl: Kubectl, client: KubeHttp, nth: int, dies: bool) -> None:
+async def test_after_the_nth_write(kubectl: Kubectl, client: KubeClient, nth: int, dies: bool) -> None:
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))

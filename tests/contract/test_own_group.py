@@ -16,8 +16,8 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.api.names import MANAGED_BY
 from manyserve.api_group import GROUPS, KSERVE, OWN, VARIABLE
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.plan.departure import GRACE_PERIOD
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import HOST, configure
@@ -61,8 +61,8 @@ def kubectl(server: Cluster) -> Iterator[Kubectl]:
 
 
 @pytest.fixture
-async def client(server: Cluster) -> AsyncIterator[KubeHttp]:
-    async with KubeHttp(find_access({"KUBECONFIG": str(server.kubeconfig)})) as client:
+async def client(server: Cluster) -> AsyncIterator[KubeClient]:
+    async with KubeClient(find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})) as client:
         yield client
 
 
@@ -103,7 +103,7 @@ async def ready(kubectl: Kubectl, kind: str, name: str, limit: float = 40) -> No
 
 
 async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
-    server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+    server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
     kubectl.apply(kubectl.here(make.host_object("theirs")), kubectl.here(make.model_object("m", host="theirs")))
@@ -142,7 +142,7 @@ def assert_is_of_our_group(child: Manifest) -> None:
 
 
 async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_status(
-    server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+    server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
     async with kubelet(client, kubectl.namespace, HOST, KSERVE) as (_, port):
@@ -161,7 +161,7 @@ async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_st
 
 
 async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone(
-    server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+    server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
     async with (

@@ -23,7 +23,7 @@ from localcluster.paths import Cluster
 from manyserve.api import modelconfig, names
 from manyserve.api.modelconfig import KEY, PACKED_KEY
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
@@ -73,7 +73,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 class Cases:
     """A host with models in one namespace, and the namespace of the others."""
 
-    client: KubeHttp
+    client: KubeClient
     victim: Kubectl
     others: Kubectl
     operator: Program
@@ -140,7 +140,7 @@ def two_namespaces(api_server: Cluster, folder: Path) -> Iterator[tuple[Kubectl,
 
 
 @asynccontextmanager
-async def cases(api_server: Cluster, client: KubeHttp, folder: Path) -> AsyncIterator[Cases]:
+async def cases(api_server: Cluster, client: KubeClient, folder: Path) -> AsyncIterator[Cases]:
     """Have a host with two models, and look at what is written for others."""
     with two_namespaces(api_server, folder) as (victim, others, operator):
         found = Cases(client, victim, others, operator)
@@ -150,7 +150,7 @@ async def cases(api_server: Cluster, client: KubeHttp, folder: Path) -> AsyncIte
                 found.lists[new["metadata"]["name"]] = text_of(new) or ""
 
         await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready", 30)
-        informer = Informer(client, kinds.CONFIG_MAP, selection=Selection(others.namespace), on_change=stored)
+        informer = Informer(client, kinds.CONFIG_MAP, selection=ListOptions(others.namespace), on_change=stored)
         watching = asyncio.create_task(informer.run())
         for each in (make.host_object(), make.model_object("a", memory="1Mi"), make.model_object("b", memory="1Mi")):
             await asyncio.to_thread(victim.apply, victim.here(each))
@@ -172,7 +172,7 @@ async def beside(work: Any) -> AsyncIterator[None]:
 
 
 async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_list_is_right_again(
-    api_server: Cluster, client: KubeHttp, tmp_path: Path, figures: Figures
+    api_server: Cluster, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
         right = await asyncio.to_thread(case.text)
@@ -205,7 +205,7 @@ async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_lis
 
 
 async def test_a_poisoned_list_that_is_immutable_is_named_and_right_again_once_it_is_deleted(
-    api_server: Cluster, client: KubeHttp, tmp_path: Path
+    api_server: Cluster, client: KubeClient, tmp_path: Path
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
         right = await asyncio.to_thread(case.text)

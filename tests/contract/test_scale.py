@@ -15,12 +15,12 @@ from manyserve.api.names import Key
 from manyserve.api.scope import Scope
 from manyserve.cluster import kinds
 from manyserve.cluster.apply import Applier
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.events import Recorder
-from manyserve.cluster.known import Known
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.events import EventRecorder
+from manyserve.cluster.informers import Informers
 from manyserve.cluster.observe import observe
 from manyserve.cluster.slots import Slots
-from manyserve.cluster.watches import Watches
+from manyserve.cluster.state import ClusterState
 from manyserve.plan.actions import Plan
 from manyserve.plan.model_config import LONGEST_TEXT, text_of
 from manyserve.plan.plan import plan
@@ -40,22 +40,22 @@ def random(number: int, length: int) -> str:
 
 def planned(host: Manifest, models: list[Manifest]) -> Plan:
     """Return the plan for a host that the API server has and models that it need not have."""
-    known = Known(lambda _key: None)
+    known = ClusterState(lambda _key: None)
     known.config = make.config()
-    known.host_stored(None, host)
+    known.update_host(None, host)
     key = Key(host["metadata"]["namespace"], HOST)
     for each in models:
-        known.model_stored(None, each | {"metadata": each["metadata"] | {"namespace": key.namespace}})
+        known.update_model(None, each | {"metadata": each["metadata"] | {"namespace": key.namespace}})
     seen = observe(known, key)
     assert seen is not None
     return plan(seen, make.NOW)
 
 
-async def write_config(kubectl: Kubectl, client: KubeHttp, todo: Plan) -> Manifest:
+async def write_config(kubectl: Kubectl, client: KubeClient, todo: Plan) -> Manifest:
     """Carry out the plan's config alone, and return what the API server stored."""
-    known = Known(lambda _key: None)
-    watches = Watches(client, known, Scope((kubectl.namespace,)))
-    applier = Applier(client, known, watches.of, Recorder(client), lambda _kind, _verb: None)
+    known = ClusterState(lambda _key: None)
+    watches = Informers(client, known, Scope((kubectl.namespace,)))
+    applier = Applier(client, known, watches.informer_of, EventRecorder(client), lambda _kind, _verb: None)
     await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)
 
@@ -70,7 +70,7 @@ def host(kubectl: Kubectl) -> Manifest:
 
 
 async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them(
-    kubectl: Kubectl, client: KubeHttp, tmp_path: Path
+    kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     uri = "gs://bucket/{0}/model-{0:05d}".format
     models = [
@@ -90,7 +90,7 @@ async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them
 
 
 async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_server_takes(
-    kubectl: Kubectl, client: KubeHttp
+    kubectl: Kubectl, client: KubeClient
 ) -> None:
     models = [
         make.model_object(f"m-{number:04d}", memory="1Mi", uri=f"gs://bucket/{random(number, 2000)}")
@@ -102,7 +102,7 @@ async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_s
     await write_config(kubectl, client, todo)
 
 
-async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeHttp) -> None:
+async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     count = LONGEST_TEXT // 2000 + 20
@@ -133,5 +133,5 @@ async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stag
     assert all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm"))
 
 
-async def _create(client: KubeHttp, manifest: Manifest) -> None:
+async def _create(client: KubeClient, manifest: Manifest) -> None:
     await client.create(kinds.TRAINED_MODEL, manifest)

@@ -13,7 +13,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.api.scope import LabelSelector, Scope
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.plan.model_config import text_of
@@ -120,7 +120,7 @@ def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
 
 
 async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves_the_rest_alone(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, other: Kubectl, tmp_path: Path
+    api_server: Cluster, kubectl: Kubectl, client: KubeClient, other: Kubectl, tmp_path: Path
 ) -> None:
     """The release is in one namespace, hosts are in scope in another, and a third is out of scope."""
     release = kubectl.namespace
@@ -184,7 +184,7 @@ def selected(kubectl: Kubectl) -> Scope:
 
 
 @asynccontextmanager
-async def operating(kubectl: Kubectl, client: KubeHttp, scope: Scope) -> AsyncIterator[Stage]:
+async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> AsyncIterator[Stage]:
     """Run an operator with a scope, and a kubelet in kubectl's namespace."""
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
@@ -210,7 +210,7 @@ def label(kubectl: Kubectl, value: str | None) -> None:
 
 
 async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_keeps_everything_after(
-    kubectl: Kubectl, client: KubeHttp, other: Kubectl, figures: Figures
+    kubectl: Kubectl, client: KubeClient, other: Kubectl, figures: Figures
 ) -> None:
     await asyncio.to_thread(label, kubectl, kubectl.namespace)
     await asyncio.to_thread(apply, other, make.host_object(), make.model_object())

@@ -10,7 +10,7 @@ import yaml
 
 from manyserve.api import names
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.chart.rendering import the
 from tests.contract.stage import HOST, Stage
 from tests.support import make
@@ -89,7 +89,7 @@ async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(s
     )
 
 
-async def test_only_metadata_of_a_secret_comes_over_the_wire(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_only_metadata_of_a_secret_comes_over_the_wire(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
     found = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
     assert found["kind"] == "PartialObjectMetadata"

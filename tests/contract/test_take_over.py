@@ -69,7 +69,7 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     hand_over(stage)
     await eventually_in_thread(lambda: NOT_YET in why(stage), "the host says that it waits")
     assert "Ingress triton-mms is another controller's" in why(stage, "IngressReady")
-    stage.operator._known.touch_all()
+    stage.operator._known.enqueue_all()
     await asyncio.sleep(1)
     assert versions(stage, f"service/{HOST}", f"ingress/{HOST}") == before, (
         "nothing is written while pods are not ready"
@@ -100,7 +100,7 @@ async def test_a_headless_service_is_left_alone_and_the_sentence_names_the_comma
     assert f"kubectl {command}" in why(stage)
     assert versions(stage, f"service/{HOST}") == before
     stage.kubectl(*command.split())
-    stage.operator._known.touch_all()
+    stage.operator._known.enqueue_all()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
 
 
@@ -118,7 +118,7 @@ async def test_a_deployment_of_the_same_name_goes_first_and_its_pods_stay(stage:
     assert f"kubectl {command}" in why(stage)
 
     stage.kubectl(*command.split())
-    stage.operator._known.touch_all()
+    stage.operator._known.enqueue_all()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     assert stage.kubectl.get("deployment", name)["spec"]["selector"]["matchLabels"] == names.selector(HOST)
     (pod,) = pods(stage, old)

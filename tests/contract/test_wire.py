@@ -13,9 +13,9 @@ from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
 from manyserve.cluster import errors, kinds
-from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.informer import Informer, Patience
-from manyserve.cluster.strangers import claim
+from manyserve.cluster.client import KubeClient, ListOptions
+from manyserve.cluster.informer import Informer, WatchTimeouts
+from manyserve.cluster.ownership import ensure_not_foreign
 from tests.support import make
 from tests.support.eventually import eventually, eventually_sync
 from tests.support.kubectl import Kubectl
@@ -45,7 +45,9 @@ def owned(owner: Manifest, **metadata: Any) -> Manifest:
 
 
 @asynccontextmanager
-async def informed(client: KubeHttp, kind: kinds.Kind, selection: Selection, **options: Any) -> AsyncIterator[Informer]:
+async def informed(
+    client: KubeClient, kind: kinds.Kind, selection: ListOptions, **options: Any
+) -> AsyncIterator[Informer]:
     informer = Informer(client, kind, selection=selection, **options)
     task = asyncio.create_task(informer.run())
     await asyncio.wait_for(informer.synced.wait(), 10)
@@ -54,7 +56,7 @@ async def informed(client: KubeHttp, kind: kinds.Kind, selection: Selection, **o
     task.cancel()
 
 
-async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl, client: KubeClient) -> None:
     first = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, key="1"))
     second = await client.replace(kinds.CONFIG_MAP, first | {"data": {"key": "2"}})
     with pytest.raises(errors.Conflict, match="the object has been modified"):
@@ -64,7 +66,7 @@ async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl,
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
 
 
-async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     old = kubectl.get("isvc", "triton-mms")["metadata"]["resourceVersion"]
     kubectl("delete", "isvc", "triton-mms")
@@ -76,7 +78,7 @@ async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubec
 
 
 async def test_applying_twice_drops_what_is_no_longer_wanted_and_leaves_what_others_own(
-    kubectl: Kubectl, client: KubeHttp
+    kubectl: Kubectl, client: KubeClient
 ) -> None:
     await client.apply(kinds.CONFIG_MAP, config_map(kubectl.namespace, old="1", kept="1"))
     kubectl("patch", "configmap", "c", "--type=merge", "-p", '{"data": {"theirs": "1"}}')
@@ -85,7 +87,7 @@ async def test_applying_twice_drops_what_is_no_longer_wanted_and_leaves_what_oth
 
 
 async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
-    kubectl: Kubectl, client: KubeHttp
+    kubectl: Kubectl, client: KubeClient
 ) -> None:
     await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
     with pytest.raises(errors.Conflict):
@@ -93,64 +95,66 @@ async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
     assert kubectl.exists("configmap", "c")
 
 
-async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeClient) -> None:
     service = make.host_object(minReplicas="many")
     service["metadata"] = {"name": "h", "namespace": kubectl.namespace}
     with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*must be of type integer"):
         await client.create(kinds.INFERENCE_SERVICE, service)
 
 
-async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(
+    kubectl: Kubectl, client: KubeClient
+) -> None:
     for name in ("a", "b"):
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, name, metadata={"labels": {"x": "y"}}))
-    selection = Selection(kubectl.namespace, labels="x=y")
-    patience = Patience(silence=0.5, backoff=Backoff(base=0.01, cap=30.0))
+    selection = ListOptions(kubectl.namespace, labels="x=y")
+    patience = WatchTimeouts(silence=0.5, backoff=Backoff(base=0.01, cap=30.0))
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
-        assert {key.name for key in informer.store} == {"a", "b"}
+        assert {key.name for key in informer.objects} == {"a", "b"}
         kubectl("label", "configmap", "b", "x-")
-        await eventually(lambda: {key.name for key in informer.store} == {"a"})
+        await eventually(lambda: {key.name for key in informer.objects} == {"a"})
         kubectl("delete", "configmap", "a")
-        await eventually(lambda: not informer.store)
+        await eventually(lambda: not informer.objects)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "c", metadata={"labels": {"x": "y"}}))
-        await eventually(lambda: {key.name for key in informer.store} == {"c"})
+        await eventually(lambda: {key.name for key in informer.objects} == {"c"})
 
 
-async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeHttp) -> None:
-    selection = Selection(kubectl.namespace)
-    patience = Patience(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
+async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeClient) -> None:
+    selection = ListOptions(kubectl.namespace)
+    patience = WatchTimeouts(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
     async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
         informer._version = "1"
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
-        await eventually(lambda: Key(kubectl.namespace, "c") in informer.store)
+        await eventually(lambda: Key(kubectl.namespace, "c") in informer.objects)
         assert int(informer._version) > 1
 
 
-async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: Kubectl, client: KubeClient) -> None:
     news: list[str] = []
     async with informed(
         client,
         kinds.CONFIG_MAP,
-        Selection(kubectl.namespace),
+        ListOptions(kubectl.namespace),
         on_change=lambda old, new: news.append((new or old or {})["metadata"]["name"]),
     ) as informer:
         stored = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
-        informer.wrote(stored)
-        assert Key(kubectl.namespace, "c") in informer.store
+        informer.record_write(stored)
+        assert Key(kubectl.namespace, "c") in informer.objects
         changed = await client.replace(kinds.CONFIG_MAP, stored | {"data": {"a": "b"}})
-        informer.wrote(changed)
+        informer.record_write(changed)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "last"))
         await eventually(lambda: "last" in news)
-        assert informer.store[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
+        assert informer.objects[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
 
 
-async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     owner = kubectl.get("isvc", "triton-mms")
     kubectl("create", "configmap", "c", "--from-literal=a=theirs")
     copies = Informer(client, kinds.CONFIG_MAP)
-    with pytest.raises(errors.NameTaken, match="c is there already and does not belong to"):
-        await claim(client, copies, config_map(kubectl.namespace, metadata=owned(owner)))
-    await claim(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
+    with pytest.raises(errors.ForeignObject, match="c is there already and does not belong to"):
+        await ensure_not_foreign(client, copies, config_map(kubectl.namespace, metadata=owned(owner)))
+    await ensure_not_foreign(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,7 @@ async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: Ku
     ids=["both", "ours", "host"],
 )
 async def test_our_config_without_its_labels_gets_them_back_before_anything_is_planned(
-    kubectl: Kubectl, client: KubeHttp, lost: tuple[str, ...]
+    kubectl: Kubectl, client: KubeClient, lost: tuple[str, ...]
 ) -> None:
     kubectl.apply(host(kubectl.namespace))
     owner = kubectl.get("isvc", "triton-mms")
@@ -167,11 +171,11 @@ async def test_our_config_without_its_labels_gets_them_back_before_anything_is_p
     await client.create(kinds.CONFIG_MAP, ours)
     kubectl("label", "configmap", "c", *(f"{each}-" for each in lost))
     with pytest.raises(errors.Conflict, match="has not been read yet"):
-        await claim(client, Informer(client, kinds.CONFIG_MAP), ours)
+        await ensure_not_foreign(client, Informer(client, kinds.CONFIG_MAP), ours)
     assert kubectl.get("configmap", "c")["metadata"]["labels"] == names.labels("triton-mms")
 
 
-async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeHttp) -> None:
+async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     await client.apply(
         kinds.CONFIG_MAP, config_map(kubectl.namespace, metadata=owned(kubectl.get("isvc", "triton-mms")))

@@ -20,8 +20,8 @@ import yaml
 
 from localcluster.paths import Cluster
 from manyserve.api import names
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from tests.contract.kubelet import kubelet
 from tests.contract.stage import configure
 from tests.support import kserve_forms, make
@@ -76,7 +76,7 @@ async def play(server: Cluster, folder: Path) -> Course:
     with new_namespace(server) as kubectl:
         await asyncio.to_thread(configure, kubectl)
         async with (
-            KubeHttp(find_access({"KUBECONFIG": str(server.kubeconfig)})) as client,
+            KubeClient(find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})) as client,
             kubelet(client, kubectl.namespace, NEW_FORM) as (_, port),
         ):
             return await asyncio.to_thread(_course, server, kubectl, folder, port)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.faults.env import LONG, FaultEnv, playing
 from tests.support.control_plane import api_server, client, kubectl, mark
 from tests.support.figures import REPORTS, Figures, reports
@@ -48,7 +48,7 @@ async def env(
     request: pytest.FixtureRequest,
     api_server: Cluster,
     kubectl: Kubectl,
-    client: KubeHttp,
+    client: KubeClient,
     tmp_path: Path,
     short_silence: bool,
 ) -> AsyncIterator[FaultEnv]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from tests.contract.kubelet import Kubelet, kubelet
 from tests.contract.stage import configure
 from tests.faults import expectations, short_timeouts
@@ -44,7 +44,7 @@ class FaultEnv:
     """Where a fault happens."""
 
     kubectl: Kubectl
-    client: KubeHttp
+    client: KubeClient
     api_server: Cluster
     kubelet: Kubelet
     agent_port: int
@@ -134,7 +134,7 @@ class FaultEnv:
     async def _recorded(self) -> None:
         """Wait until the recorder has seen what users have done so far."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
-            listing = await self.client.list(kind, Selection(self.kubectl.namespace))
+            listing = await self.client.list(kind, ListOptions(self.kubectl.namespace))
             there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
             await eventually(partial(self._knows, kind, there), limit=30)
 
@@ -181,7 +181,7 @@ def operator(
 
 @asynccontextmanager
 async def playing(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, folder: Path, *, short_silence: bool = not LONG
+    api_server: Cluster, kubectl: Kubectl, client: KubeClient, folder: Path, *, short_silence: bool = not LONG
 ) -> AsyncIterator[FaultEnv]:
     """Yield an env; the operator is ready when this yields."""
     await asyncio.to_thread(configure, kubectl)

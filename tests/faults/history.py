@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Manifest, Selection
+from manyserve.cluster.client import KubeClient, ListOptions, Manifest
 from manyserve.cluster.errors import ClusterError, Expired, from_status
 from manyserve.cluster.kinds import Kind
 from tests.faults.expectations import Revision, latest
@@ -31,10 +31,10 @@ PAUSE = 0.2
 class HistoryRecorder:
     """The history of one namespace, while it runs."""
 
-    def __init__(self, client: KubeHttp, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str) -> None:
         self.history: list[Revision] = []
         self._client = client
-        self._selection = Selection(namespace)
+        self._selection = ListOptions(namespace)
         self._reached: dict[Kind, str] = {}
 
     async def follow(self, kind: Kind, listed: asyncio.Event) -> None:
@@ -84,7 +84,7 @@ class HistoryRecorder:
 
 
 @asynccontextmanager
-async def recording(client: KubeHttp, namespace: str) -> AsyncIterator[HistoryRecorder]:
+async def recording(client: KubeClient, namespace: str) -> AsyncIterator[HistoryRecorder]:
     """Have a recorder of a namespace; it has listed everything when this yields."""
     recorder = HistoryRecorder(client, namespace)
     listed = [asyncio.Event() for _ in KINDS]

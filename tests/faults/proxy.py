@@ -19,7 +19,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.cluster.access import find_access
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.lines import lines
 from tests.faults.exchange import WRITES, Exchange, Line, hang_up, verb_of
 from tests.faults.rules import Rule
@@ -154,7 +154,7 @@ class Proxy:
 @asynccontextmanager
 async def proxying(kubeconfig: Path) -> AsyncIterator[Proxy]:
     """Run a proxy before the API server of a kubeconfig."""
-    access = find_access({"KUBECONFIG": str(kubeconfig)})
+    access = find_cluster_config({"KUBECONFIG": str(kubeconfig)})
     connector = aiohttp.TCPConnector(limit=0, ssl=access.tls or True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     async with aiohttp.ClientSession(access.server, connector=connector, timeout=timeout) as upstream:

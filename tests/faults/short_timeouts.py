@@ -15,7 +15,7 @@ LOOKS = "TEST_SECONDS_BETWEEN_LOOKS"
 
 if __name__ == "__main__":
     if SILENCE in os.environ:
-        object.__setattr__(informer.PATIENCE, "silence", float(os.environ[SILENCE]))  # every informer's default
+        object.__setattr__(informer.WATCH_TIMEOUTS, "silence", float(os.environ[SILENCE]))  # every informer's default
     if LOOKS in os.environ:
         keeper.SECONDS = float(os.environ[LOOKS])
     main()

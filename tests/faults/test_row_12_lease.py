@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.contract.pair import Pair, two_replicas, works
 from tests.faults.rules import Rule, refuse
 from tests.support.eventually import eventually_in_thread
@@ -19,7 +19,7 @@ from tests.support.kubectl import Kubectl
 
 
 @pytest.fixture
-async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path) -> AsyncIterator[Pair]:
     async with two_replicas(api_server, kubectl, client, tmp_path) as found:
         yield found
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.webhook.certificates import Issued
 from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_authority, issue_leaf
 from manyserve.webhook.secret import SECRET as SECRETS
@@ -91,7 +91,7 @@ async def _asked(
 
 
 async def test_fault_17_a_rotation_under_load_refuses_nobody(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
+    api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     async with _asked(api_server, kubectl, tmp_path) as webhook, user_load(api_server, client, webhook) as result:
         for what, change in CHANGES.items():
@@ -103,7 +103,7 @@ async def test_fault_17_a_rotation_under_load_refuses_nobody(
         assert result.refused == []
 
 
-async def _heals(client: KubeHttp, webhook: Webhook, change: Change, what: str) -> None:
+async def _heals(client: KubeClient, webhook: Webhook, change: Change, what: str) -> None:
     """Change what is in the Secret, and wait until something else is, and is served."""
     namespace = webhook.kubectl.namespace
     names = WebhookSettings(namespace=namespace, service=SERVICE).names
@@ -166,7 +166,7 @@ def _refusal(kubectl: Kubectl) -> str:
 
 
 async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
-    api_server: Cluster, kubectl: Kubectl, client: KubeHttp, tmp_path: Path, figures: Figures
+    api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     names, folder = WebhookSettings(namespace=kubectl.namespace, service=SERVICE).names, tmp_path / "certificate"
     folder.mkdir()

@@ -19,7 +19,7 @@ import pytest
 
 from manyserve.api import names
 from manyserve.cluster import kinds
-from manyserve.cluster.client import Selection
+from manyserve.cluster.client import ListOptions
 from tests.faults import releases
 from tests.faults.env import HOST, FaultEnv
 from tests.faults.faults import CONFIG
@@ -159,6 +159,6 @@ async def _versions(env: FaultEnv) -> dict[tuple[str, str], str]:
     written = [kind for kind in kinds.CHILDREN if kind is not kinds.HTTP_ROUTE]
     found: dict[tuple[str, str], str] = {}
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, *written, kinds.EVENT):
-        listing = await env.client.list(kind, Selection(env.kubectl.namespace))
+        listing = await env.client.list(kind, ListOptions(env.kubectl.namespace))
         found |= {(kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items}
     return found

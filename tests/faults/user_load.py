@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from localcluster.paths import Cluster
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kinds import TRAINED_MODEL
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.webhook.bundle import CONFIGURATION
 from tests.support import make
 from tests.support.webhook import SERVICE, Webhook
@@ -61,7 +61,7 @@ class LoadResult:
             due = max(due + ASKERS / RATE, time.monotonic() - 1)
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
-    async def connect(self, client: KubeHttp) -> None:
+    async def connect(self, client: KubeClient) -> None:
         """Connect to the webhook as whoever trusts what is registered, again and again, until cancelled."""
         while True:
             found = await client.get(CONFIGURATION, "", self.webhook.registration)
@@ -78,9 +78,9 @@ class LoadResult:
 
 
 @asynccontextmanager
-async def user_load(server: Cluster, client: KubeHttp, webhook: Webhook) -> AsyncIterator[LoadResult]:
+async def user_load(server: Cluster, client: KubeClient, webhook: Webhook) -> AsyncIterator[LoadResult]:
     """Have users ask for as long as this is entered."""
-    access = find_access({"KUBECONFIG": str(server.kubeconfig)})
+    access = find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})
     headers = {"Authorization": f"Bearer {access.token()}"}
     connector = aiohttp.TCPConnector(limit=ASKERS, ssl=access.tls or True)
     async with aiohttp.ClientSession(access.server, connector=connector, headers=headers) as session:

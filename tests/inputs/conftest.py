@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.paths import Cluster
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.contract.stage import Stage, asked_about_its_own, staged
 from tests.inputs.door import Door, opened
 from tests.support import make
@@ -65,7 +65,7 @@ async def quiet(door: Door) -> AsyncIterator[Door]:
 
 
 @pytest.fixture
-async def stage(kubectl: Kubectl, client: KubeHttp) -> AsyncIterator[Stage]:
+async def stage(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
     """An operator and a kubelet in the test's own namespace."""
     async with staged(kubectl, client) as found:
         yield found

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.operator import operator
 from manyserve.operator.reconcile import reconciler
 from tests.contract.stage import HOST, Stage, staged
@@ -44,7 +44,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 
 
 async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_makes_no_storm(
-    wall: Wall, kubectl: Kubectl, client: KubeHttp
+    wall: Wall, kubectl: Kubectl, client: KubeClient
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object(memory="64Gi"), make.model_object("before"))
@@ -62,7 +62,7 @@ async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_ma
 
 
 async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
-    wall: Wall, kubectl: Kubectl, client: KubeHttp, monkeypatch: pytest.MonkeyPatch
+    wall: Wall, kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object())
@@ -84,7 +84,7 @@ async def quiet(stage: Stage, recorder: HistoryRecorder) -> None:
         before = -1
         while before < len(recorder.history):
             before = len(recorder.history)
-            stage.operator._known.touch_all()
+            stage.operator._known.enqueue_all()
             await asyncio.sleep(1.5)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from manyserve.api import names
 from manyserve.api.modelconfig import PACKED_KEY, parse
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.slots import Slots
 from manyserve.plan.model_config import AT_MOST, text_of
 from tests.contract.stage import HOST, Stage
@@ -55,7 +55,7 @@ def stored(stage: Stage) -> set[str]:
 
 
 async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_and_no_list_is_half(
-    stage: Stage, client: KubeHttp
+    stage: Stage, client: KubeClient
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(memory="64Gi"))
@@ -85,5 +85,5 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
     assert all(parse(text_of(each) or "") is not None for each in lists), "each list that ever stood there is whole"
 
 
-async def create(client: KubeHttp, manifest: dict[str, object]) -> None:
+async def create(client: KubeClient, manifest: dict[str, object]) -> None:
     await client.create(kinds.TRAINED_MODEL, manifest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.plan.capacity import MEMORY_ADVICE
 from tests.contract.stage import HOST, Stage
 from tests.faults import expectations
@@ -47,7 +47,7 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
 
 
 async def test_input_06_a_limit_lowered_under_what_is_placed_lets_the_youngest_go_and_says_so(
-    stage: Stage, client: KubeHttp
+    stage: Stage, client: KubeClient
 ) -> None:
     async with recording(client, stage.kubectl.namespace) as recorder:
         await lower_and_raise(stage)

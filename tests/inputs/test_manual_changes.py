@@ -121,7 +121,7 @@ async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_
     assert (
         found["message"] == "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed"
     )
-    await asyncio.to_thread(stage.operator._known.touch_all)
+    await asyncio.to_thread(stage.operator._known.enqueue_all)
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["paused"] is True
     stage.kubectl("rollout", "resume", "deployment", DEPLOYMENT)
     await eventually_in_thread(lambda: said() == "None", "and gone when it is resumed")

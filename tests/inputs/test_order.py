@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from tests.contract.stage import HOST, Stage
 from tests.faults import expectations
 from tests.faults.history import HistoryRecorder, recording
@@ -31,7 +31,7 @@ def how_many_are_placed(recorder: HistoryRecorder) -> int:
 
 
 async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
-    stage: Stage, client: KubeHttp, tmp_path: Path
+    stage: Stage, client: KubeClient, tmp_path: Path
 ) -> None:
     models = [make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(OBJECTS - 1)]
     files = {"1-models.yaml": reversed(models), "2-host.yaml": [make.host_object(memory="64Gi")]}

@@ -10,7 +10,7 @@ import asyncio
 
 from manyserve.api import names
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.client import KubeClient, Manifest
 from tests.contract.stage import HOST, Stage
 from tests.faults import expectations
 from tests.faults.expectations import Revision, entries
@@ -40,7 +40,7 @@ def of_another(revision: Revision) -> str | None:
 
 
 async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_status_is_anothers(
-    stage: Stage, client: KubeHttp
+    stage: Stage, client: KubeClient
 ) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.fence import Fence
+from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.lease import Lease
 from manyserve.operator.health import STALE
 from manyserve.operator.leader import Elector
@@ -31,7 +31,7 @@ HOST = Key("default", "triton-mms")
 @pytest.fixture
 async def operator() -> AsyncIterator[Operator]:
     """An operator that works, as far as it can without an API server."""
-    async with KubeHttp(Access(NOWHERE)) as client:
+    async with KubeClient(ClusterConfig(NOWHERE)) as client:
         elector = Elector(Lease(client, "n", "l"), Fence(), "me")
         found = Operator(client, OperatorSettings(), elector)
         await found.start()
@@ -76,7 +76,7 @@ async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) 
 async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    informer = operator._watches.of("Pod", "default")
+    informer = operator._watches.informer_of("Pod", "default")
 
     def broken() -> float:
         raise error
@@ -87,7 +87,7 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
 
 
 async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
-    operator._watches.of("Pod", "default").last_turn -= STALE + 1
+    operator._watches.informer_of("Pod", "default").last_turn -= STALE + 1
     assert operator.why_not_alive() == "watches that are stuck: pods"
 
 
@@ -154,7 +154,7 @@ async def test_what_is_due_and_taken_by_nobody_is_noticed_and_a_long_idle_queue_
 
 
 async def test_a_replica_that_waits_has_no_queue_that_could_be_stuck() -> None:
-    async with KubeHttp(Access(NOWHERE)) as client:
+    async with KubeClient(ClusterConfig(NOWHERE)) as client:
         waiting = Operator(client, OperatorSettings())
         waiting._queue.touch(HOST)
         waiting._queue._clock = lambda: 1e9

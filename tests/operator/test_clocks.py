@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import manyserve
-from manyserve.cluster.events import Recorder
+from manyserve.cluster.events import EventRecorder
 from manyserve.operator.queue import Queue
 
 SOURCES = Path(manyserve.__file__).parent
@@ -23,7 +23,7 @@ how old is what is told."""
 
 
 def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
-    for kind in (Queue, Recorder):
+    for kind in (Queue, EventRecorder):
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 

@@ -11,17 +11,17 @@ import pytest
 
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import NAME, ServingConfig
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.events import Recorder
-from manyserve.cluster.known import Known
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.events import EventRecorder
+from manyserve.cluster.kubeconfig import ClusterConfig
+from manyserve.cluster.state import ClusterState
 from manyserve.operator.config import ConfigEvent, ConfigWatch
 
 
-class Told(Recorder):
+class Told(EventRecorder):
     """Keeps what is told."""
 
-    def __init__(self, client: KubeHttp) -> None:
+    def __init__(self, client: KubeClient) -> None:
         super().__init__(client)
         self.events: list[Any] = []
 
@@ -40,9 +40,9 @@ def touched() -> list[Key]:
 
 
 @asynccontextmanager
-async def watching(touched: list[Key]) -> AsyncIterator[tuple[ConfigWatch, Known, Told]]:
-    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
-        known, told = Known(touched.append), Told(client)
+async def watching(touched: list[Key]) -> AsyncIterator[tuple[ConfigWatch, ClusterState, Told]]:
+    async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
+        known, told = ClusterState(touched.append), Told(client)
         known.models[Key("default", "h")] = {}
         yield ConfigWatch(client, known, told, "system"), known, told
 

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.fence import Fence
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
+from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.lease import Lease
 from manyserve.operator.health import STALE, HealthServer, stale_watches, stuck_election, unsynced
 from manyserve.operator.leader import Elector
@@ -23,7 +23,7 @@ from manyserve.operator.tasks import Tasks
 
 @pytest.fixture
 async def informers() -> AsyncIterator[list[Informer]]:
-    async with KubeHttp(Access("http://127.0.0.1:9")) as client:
+    async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         yield [Informer(client, INFERENCE_SERVICE), Informer(client, TRAINED_MODEL)]
 
 
@@ -39,7 +39,7 @@ async def test_a_watch_that_hears_nothing_but_turns_is_alive(informers: list[Inf
 
 
 async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named() -> None:
-    elector = Elector(Lease(KubeHttp(Access("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
+    elector = Elector(Lease(KubeClient(ClusterConfig("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
     assert stuck_election(None) is stuck_election(elector) is None
     elector.last_turn = 1000.0
     assert stuck_election(elector, lambda: 1000.0 + STALE) is None

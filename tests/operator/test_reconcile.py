@@ -12,8 +12,8 @@ import pytest
 from manyserve.api.modelconfig import PACKED_KEY
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.errors import Conflict
-from manyserve.cluster.known import Known
 from manyserve.cluster.manners import Manners
+from manyserve.cluster.state import ClusterState
 from manyserve.operator.lulls import CROWD, Lulls
 from manyserve.operator.reconcile import reconciler
 from manyserve.plan.actions import Plan, WriteConfig
@@ -65,9 +65,9 @@ class Case:
         self.applier = Applier()
         self.pictures: list[Observed] = []
         self.threads: list[threading.Thread] = []
-        self.known = known = Known(lambda _key: None)
+        self.known = known = ClusterState(lambda _key: None)
         known.config = make.config()
-        known.host_stored(None, make.host_object())
+        known.update_host(None, make.host_object())
         self.run = reconciler(
             known,
             cast("Any", self.applier),
@@ -135,6 +135,6 @@ async def test_for_a_host_with_few_models_a_long_models_json_is_read_beside_the_
     case = Case()
     metadata = {"name": "modelconfig-triton-mms-0", "namespace": "default", "labels": {HOST_LABEL: HOST.name}}
     config_map = {"kind": "ConfigMap", "metadata": metadata, "binaryData": {PACKED_KEY: packed}}
-    case.known.child_stored(None, config_map)
+    case.known.update_child(None, config_map)
     await case.run(HOST)
     assert [each is not threading.main_thread() for each in case.threads] == [beside]

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.known import Known
+from manyserve.cluster.state import ClusterState
 from manyserve.operator import asking
 from manyserve.operator.asking import Rhythm
 from manyserve.operator.replicas import Replicas
@@ -61,7 +61,7 @@ def pod(
 class Seen:
     """What the tests look at."""
 
-    def __init__(self, agent: FakeAgent, known: Known, asking: Replicas, touched: list[Key]) -> None:
+    def __init__(self, agent: FakeAgent, known: ClusterState, asking: Replicas, touched: list[Key]) -> None:
         self.agent, self.known, self.asking, self.touched = agent, known, asking, touched
 
     @property
@@ -82,7 +82,7 @@ async def _seen() -> AsyncIterator[Seen]:
     app.router.add_get("/status", agent.status)
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
-    known = Known(touched.append)
+    known = ClusterState(touched.append)
     asking = Replicas(known, touched.append, QUICK, port=server.port or 0)
     await asking.open()
     yield Seen(agent, known, asking, touched)
@@ -183,7 +183,7 @@ async def test_planning_does_not_wait_for_ever_for_an_agent_that_is_broken(seen:
 
 async def test_a_replica_that_waits_asks_nobody_and_asks_all_when_it_works(seen: Seen) -> None:
     await seen.asking.close()
-    seen.known.pod_stored(None, pod())
+    seen.known.update_pod(None, pod())
     seen.asking.pod_stored(None, pod())
     assert seen.asking.healthy
     await seen.asking.heard()
@@ -194,7 +194,7 @@ async def test_a_replica_that_waits_asks_nobody_and_asks_all_when_it_works(seen:
 
 
 async def test_what_was_said_is_forgotten_by_who_works_no_more_and_asked_for_whole_the_next_time(seen: Seen) -> None:
-    seen.known.pod_stored(None, pod())
+    seen.known.update_pod(None, pod())
     seen.asking.pod_stored(None, pod())
     await eventually(lambda: seen.report)
     await seen.asking.close()

@@ -17,8 +17,8 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
 from manyserve.cluster.departures import Departures
-from manyserve.cluster.known import Known
 from manyserve.cluster.observe import observe
+from manyserve.cluster.state import ClusterState
 from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
@@ -45,7 +45,7 @@ class Scenario:
         self._host = Key("default", host_name(self._documents))
         self._objects: dict[Child, Manifest] = {}
         self._version = 0
-        self._known = Known(lambda _key: None)
+        self._known = ClusterState(lambda _key: None)
         self._known.departures = Departures(lambda: self._seconds)
         self._known.accounts.stored(None, {"metadata": {"name": "default", "namespace": "default"}})
 
@@ -102,9 +102,9 @@ class Scenario:
         if after is not None and name.kind in CHILDREN and is_foreign(after):
             self._known.foreign[self._host] = self._known.foreign.get(self._host, frozenset()) | {name}
             return  # the operator watches objects with its own label only, and meets this one when it applies
-        stored = {"InferenceService": self._known.host_stored, "TrainedModel": self._known.model_stored}
-        stored["Pod"] = self._known.pod_stored
-        stored.get(name.kind, self._known.child_stored)(before, after)
+        stored = {"InferenceService": self._known.update_host, "TrainedModel": self._known.update_model}
+        stored["Pod"] = self._known.update_pod
+        stored.get(name.kind, self._known.update_child)(before, after)
 
     def _settle(self) -> None:
         """Have the operator, the kubelet and the agents do their part for everything before."""

@@ -18,8 +18,8 @@ import pytest
 from localcluster import cluster
 from localcluster.paths import Cluster, cache
 from localcluster.tools import TOOLS
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from tests.support.eventually import eventually_sync
 from tests.support.kubectl import Kubectl, Refused
 
@@ -126,7 +126,7 @@ def new_namespace(server: Cluster) -> Iterator[Kubectl]:
 
 
 @pytest.fixture
-async def client(api_server: Cluster) -> AsyncIterator[KubeHttp]:
+async def client(api_server: Cluster) -> AsyncIterator[KubeClient]:
     """Our own client."""
-    async with KubeHttp(find_access({"KUBECONFIG": str(api_server.kubeconfig)})) as client:
+    async with KubeClient(find_cluster_config({"KUBECONFIG": str(api_server.kubeconfig)})) as client:
         yield client

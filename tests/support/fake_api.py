@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.cluster.access import Access, Token
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import ClusterConfig, Token
 from tests.support.merge_patch import merge_patch
 from tests.support.watch_lines import Manifest, event
 
@@ -140,14 +140,14 @@ class FakeApi:
 
 
 @asynccontextmanager
-async def served(api: FakeApi, token: Token | None = None) -> AsyncIterator[KubeHttp]:
+async def served(api: FakeApi, token: Token | None = None) -> AsyncIterator[KubeClient]:
     """Serve on a free port, and yield a client."""
     app = web.Application(client_max_size=2**24)
     app.router.add_route("*", "/{path:.*}", api.handle)
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
-    access = Access(str(server.make_url("")).rstrip("/"), token=token or Token(lambda: None))
-    async with KubeHttp(access, seconds=2.0) as client:
+    access = ClusterConfig(str(server.make_url("")).rstrip("/"), token=token or Token(lambda: None))
+    async with KubeClient(access, seconds=2.0) as client:
         yield client
     await server.close()
 

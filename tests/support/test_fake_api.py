@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from manyserve.cluster.client import KubeHttp, Selection
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError, Conflict, NotFound
 from manyserve.cluster.kinds import CONFIG_MAP
 from tests.support.eventually import eventually
@@ -20,7 +20,7 @@ def config_map(**data: str) -> Manifest:
     return {"metadata": {"name": "c", "namespace": "n"}, "data": data}
 
 
-async def get(client: KubeHttp) -> Manifest:
+async def get(client: KubeClient) -> Manifest:
     return await client.get(CONFIG_MAP, "n", "c")
 
 
@@ -52,7 +52,7 @@ async def test_a_stateful_server_refuses_unknown_objects_and_old_versions() -> N
 async def test_a_watch_without_a_script_sends_what_is_put() -> None:
     api = FakeApi(stateful=True)
     async with served(api) as client:
-        watch = client.watch(CONFIG_MAP, Selection("n"), version="1", silence=5)
+        watch = client.watch(CONFIG_MAP, ListOptions("n"), version="1", silence=5)
         event = asyncio.create_task(anext(watch))
         await eventually(lambda: api._watchers)
         api.put(PATH, config_map(version="first"))

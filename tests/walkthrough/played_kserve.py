@@ -15,7 +15,7 @@ from manyserve.api import servingconfig
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.wall import utc_now
+from manyserve.cluster.clock import utc_now
 from manyserve.plan.observed import Observed
 from manyserve.plan.plan import plan
 from tests.support import kserve_children as kserve

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from manyserve.api.errors import StartupError
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError
 from manyserve.webhook import keeper as keeper_module
 from manyserve.webhook.certificates import ensure, is_trusted
@@ -40,7 +40,7 @@ def api() -> FakeApi:
     return found
 
 
-def keeper(client: KubeHttp, now: Callable[[], datetime] = lambda: NOW) -> SecretKeeper:
+def keeper(client: KubeClient, now: Callable[[], datetime] = lambda: NOW) -> SecretKeeper:
     return SecretKeeper(LiveTls(), client, "system", "w-certificate", "w", NAMES, now)
 
 

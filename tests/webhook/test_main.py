@@ -15,8 +15,8 @@ import pytest_asyncio
 
 from manyserve.api.errors import StartupError
 from manyserve.api.scope import Scope
-from manyserve.cluster.access import Access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.webhook import main
 from manyserve.webhook.settings import WebhookSettings
 from tests.support.eventually import eventually
@@ -192,7 +192,7 @@ async def test_a_port_in_use_ends_it_with_a_sentence(whole: Whole) -> None:
 
 
 async def test_an_api_server_that_cannot_be_reached_ends_it_with_a_sentence() -> None:
-    async with KubeHttp(Access(f"http://127.0.0.1:{free_port()}")) as client:
+    async with KubeClient(ClusterConfig(f"http://127.0.0.1:{free_port()}")) as client:
         with pytest.raises(StartupError, match="the API server cannot be reached"):
             await main.serve(settings(), client, asyncio.Event())
 

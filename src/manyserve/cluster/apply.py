@@ -22,28 +22,28 @@ from typing import TypeVar
 
 from manyserve.api.names import CONFIG_HASH, Key
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Manifest
-from manyserve.cluster.copies import key_of
+from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.deletion import Doubt, ModelDeletion, no_doubt
 from manyserve.cluster.errors import (
+    ChildRejected,
     ClusterError,
     Conflict,
     Forbidden,
+    ForeignObject,
     Invalid,
-    NameTaken,
     NotFound,
     NotTakenOver,
-    Refused,
     Unavailable,
 )
-from manyserve.cluster.events import Recorder
+from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
-from manyserve.cluster.known import Known, child_of
 from manyserve.cluster.lanes import Lanes, after
 from manyserve.cluster.manners import Manners
+from manyserve.cluster.ownership import ensure_not_foreign
 from manyserve.cluster.slots import Slots
-from manyserve.cluster.strangers import claim
+from manyserve.cluster.state import ClusterState, child_of
+from manyserve.cluster.store import key_of
 from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Plan, SetOwnerReferences, SetStatus, WriteConfig
 from manyserve.plan.observed import Child
 
@@ -52,7 +52,7 @@ Action = TypeVar("Action")
 SOME = 2
 """Of what is told, even if it is the host's turn again."""
 UNHURRIED = Manners()
-_REFUSALS = (Forbidden, Invalid, NameTaken, NotFound)
+_REFUSALS = (Forbidden, Invalid, ForeignObject, NotFound)
 _log = logging.getLogger(__name__)
 
 
@@ -71,10 +71,10 @@ class Applier:
 
     def __init__(
         self,
-        client: KubeHttp,
-        known: Known,
+        client: KubeClient,
+        known: ClusterState,
         informer_of: Callable[[str, str], Informer],
-        recorder: Recorder,
+        recorder: EventRecorder,
         on_write: Callable[[str, str], None],
         doubt: Doubt = no_doubt,
     ) -> None:
@@ -119,7 +119,7 @@ class Applier:
         )
         nudges = (partial(self._nudge, key, each) for each in todo.config_refreshes)
         first = self._urgent.do([*nudges, *(partial(self._set_owners, key, each) for each in todo.owner_references)])
-        departures = (self._deletion.carry_out(key, each) for each in todo.departures)
+        departures = (self._deletion.apply(key, each) for each in todo.departures)
         works = (self._lanes.do(writes, after(SOME, hurry), manners) for writes in stages)
         failed: list[ClusterError] = []
         for work in itertools.chain([first], departures, works):
@@ -136,15 +136,15 @@ class Applier:
     def _remember(self, key: Key, refused: dict[Child, str]) -> None:
         """Keep what was refused for the next plan; when it has healed, have the host told so at once."""
         if self._known.failures.pop(key, None) and not refused:
-            self._known.touch(key)
+            self._known.enqueue(key)
         if refused:
             self._known.failures[key] = refused
-            raise Refused("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
+            raise ChildRejected("; ".join(f"{child.kind} {child.name}: {said}" for child, said in refused.items()))
 
     def _remember_foreign(self, key: Key, foreign: frozenset[Child]) -> None:
         """Keep for the next plan which children are another controller's still, and make that plan when they change."""
         if foreign != self._known.foreign.pop(key, frozenset()):
-            self._known.touch(key)
+            self._known.enqueue(key)
         if foreign:
             self._known.foreign[key] = foreign
 
@@ -166,13 +166,13 @@ class Applier:
         key = key_of(action.manifest)
         copies = self._informer_of(kind.name, key.namespace)
         try:
-            await claim(self._client, copies, action.manifest, taking_over=action.take_over)
+            await ensure_not_foreign(self._client, copies, action.manifest, taking_over=action.take_over)
         except NotTakenOver as waiting:  # the Deployment's next change plans again
             _log.info("leave %s %s: %s", kind.name, key, waiting)
             foreign.add(child_of(action.manifest))
             return
         _log.info("apply %s %s: %s", kind.name, key, action.reason)
-        with copies.copy.writing(key):
+        with copies.store.own_write(key):
             self._wrote(kind, "apply", await self._client.apply(kind, action.manifest))
 
     async def _delete(self, key: Key, action: Delete) -> None:
@@ -188,9 +188,9 @@ class Applier:
     async def _write_config(self, action: WriteConfig) -> None:
         key = key_of(action.manifest)
         copies = self._informer_of(kinds.CONFIG_MAP.name, key.namespace)
-        with copies.copy.writing(key):
+        with copies.store.own_write(key):
             if action.resource_version is None:
-                await claim(self._client, copies, action.manifest)
+                await ensure_not_foreign(self._client, copies, action.manifest)
                 stored = await self._client.create(kinds.CONFIG_MAP, action.manifest)
             else:
                 metadata = action.manifest["metadata"] | {"resourceVersion": action.resource_version}
@@ -213,17 +213,17 @@ class Applier:
     async def _set_status(self, key: Key, action: SetStatus) -> None:
         """Write a status, if the object is still the one that we know: a uid alone is no precondition there."""
         kind, subject = kinds.KINDS[action.kind], Key(key.namespace, action.name)
-        known = self._informer_of(kind.name, key.namespace).store.get(subject)
+        known = self._informer_of(kind.name, key.namespace).objects.get(subject)
         if known is not None and known["metadata"]["uid"] == action.uid:
             metadata = {"resourceVersion": known["metadata"]["resourceVersion"]}
             await self._patch(kind, subject, {"metadata": metadata, "status": action.patch}, subresource="status")
 
     async def _patch(self, kind: Kind, key: Key, patch: Manifest, subresource: str | None = None) -> None:
         copies = self._informer_of(kind.name, key.namespace)
-        with copies.copy.writing(key), suppress(NotFound):  # deleted since: the watch will tell
+        with copies.store.own_write(key), suppress(NotFound):  # deleted since: the watch will tell
             stored = await self._client.merge_patch(kind, key.namespace, key.name, patch, subresource=subresource)
             self._wrote(kind, subresource or "patch", stored)
 
     def _wrote(self, kind: Kind, verb: str, stored: Manifest) -> None:
-        self._informer_of(kind.name, key_of(stored).namespace).wrote(stored)
+        self._informer_of(kind.name, key_of(stored).namespace).record_write(stored)
         self._on_write(kind.name, verb)

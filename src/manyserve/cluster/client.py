@@ -11,7 +11,7 @@ from manyserve.api.names import MANAGER
 from manyserve.cluster.kinds import EVENT, Kind
 from manyserve.cluster.transport import Manifest, Transport
 
-__all__ = ["EVERYTHING", "KubeHttp", "Listing", "Manifest", "Selection"]
+__all__ = ["EVERYTHING", "KubeClient", "ListOptions", "Listing", "Manifest"]
 
 PAGE = 500
 _MANAGED = {"fieldManager": MANAGER}
@@ -30,7 +30,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ListOptions:
     """Which objects of a kind: of one namespace, with these labels, with these fields."""
 
     namespace: str | None = None
@@ -44,10 +44,10 @@ class Selection:
         return {key: value for key, value in wanted.items() if value}
 
 
-EVERYTHING = Selection()
+EVERYTHING = ListOptions()
 
 
-class KubeHttp(Transport):
+class KubeClient(Transport):
     """A client of one API server. Use it as an asynchronous context manager, or call `close`."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
@@ -58,12 +58,12 @@ class KubeHttp(Transport):
         """Return the metadata of one object, and nothing of what is in it: the rest never leaves the API server."""
         return await self._send("GET", kind.path(namespace, name), accept=_METADATA)
 
-    async def list(self, kind: Kind, selection: Selection = EVERYTHING) -> Listing:
+    async def list(self, kind: Kind, selection: ListOptions = EVERYTHING) -> Listing:
         """Return all objects."""
         pages = [page async for page in self.pages(kind, selection)]
         return Listing([item for page in pages for item in page.items], pages[-1].resource_version)
 
-    async def pages(self, kind: Kind, selection: Selection = EVERYTHING) -> AsyncGenerator[Listing, None]:
+    async def pages(self, kind: Kind, selection: ListOptions = EVERYTHING) -> AsyncGenerator[Listing, None]:
         """Yield all objects, 500 at a time. `Expired` means: begin again."""
         params = selection.params | {"limit": str(PAGE)}
         more = True
@@ -115,7 +115,7 @@ class KubeHttp(Transport):
         return await self._send("GET", path)
 
     async def watch(
-        self, kind: Kind, selection: Selection = EVERYTHING, *, version: str, silence: float
+        self, kind: Kind, selection: ListOptions = EVERYTHING, *, version: str, silence: float
     ) -> AsyncGenerator[Manifest, None]:
         """Yield the events after a resourceVersion, until the API server ends the stream.
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from manyserve.api.names import GROUP
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError, NotFound, Pruning
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL, Kind
 
@@ -63,7 +63,7 @@ class CrdGuard:
             raise Pruning(f"not written: {problem}")
         return math.inf
 
-    async def run(self, client: KubeHttp, pause: float = POLL_SECONDS) -> None:
+    async def run(self, client: KubeClient, pause: float = POLL_SECONDS) -> None:
         """Poll until cancelled."""
         while True:
             try:
@@ -87,7 +87,7 @@ class CrdGuard:
             if not running.cancelled():
                 return running.result()
 
-    async def _poll(self, client: KubeHttp) -> None:
+    async def _poll(self, client: KubeClient) -> None:
         published = (await client.read(INDEX)).get("paths") or {}
         for kind in GUARDED:
             path = f"apis/{kind.api_version}"

@@ -11,7 +11,7 @@ from functools import partial
 
 from manyserve.api.names import Key
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.errors import Conflict, NotFound
 from manyserve.cluster.kinds import Kind
@@ -43,7 +43,7 @@ class ModelDeletion:
 
     def __init__(
         self,
-        client: KubeHttp,
+        client: KubeClient,
         departures: Departures,
         on_write: Callable[[str, str], None],
         slots: Slots,
@@ -55,7 +55,7 @@ class ModelDeletion:
         self._slots = slots
         self._doubt = doubt
 
-    async def carry_out(self, key: Key, action: Depart) -> None:
+    async def apply(self, key: Key, action: Depart) -> None:
         """Delete the models of a departure, if the host is gone.
 
         Raises

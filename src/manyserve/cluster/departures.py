@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.copies import Manifest
+from manyserve.cluster.store import Manifest
 from manyserve.plan.departure import follow, host_uid
 from manyserve.plan.observed import Departure
 

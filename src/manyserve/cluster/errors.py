@@ -75,11 +75,11 @@ class Unavailable(ClusterError):
     """5xx, no connection, no answer in time, or an answer that cannot be read."""
 
 
-class Silent(ClusterError):
+class WatchTimeout(ClusterError):
     """A watch said nothing, not even a bookmark: it is dead, or its kind has not changed for long."""
 
 
-class NameTaken(ClusterError):
+class ForeignObject(ClusterError):
     """An object of the right name is there and belongs to somebody else."""
 
 
@@ -99,7 +99,7 @@ class Pruning(ClusterError):
     """A published CRD prunes unknown fields, or may prune them, so the write was not sent."""
 
 
-class Refused(ClusterError):
+class ChildRejected(ClusterError):
     """A part of a plan was refused for good; it is to be tried again much later, or when something changes."""
 
 

@@ -22,10 +22,10 @@ from typing import Protocol
 from manyserve.api.conditions import timestamp
 from manyserve.api.names import GROUP, MANAGER, Key
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.client import KubeClient, Manifest
+from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import AlreadyExists, ClusterError, NotFound
 from manyserve.cluster.manners import Condition, never
-from manyserve.cluster.wall import utc_now
 
 MESSAGE_LIMIT = 1024
 WAITING = 2000
@@ -74,7 +74,7 @@ _Waiting = asyncio.Queue[tuple[str, Event]]
 
 
 @dataclass
-class _Told:
+class _Sent:
     """An Event that was sent."""
 
     key: Key
@@ -82,7 +82,7 @@ class _Told:
     at: float
 
 
-class Recorder:
+class EventRecorder:
     """Sends Events in the background, while `run` runs.
 
     Parameters
@@ -91,14 +91,16 @@ class Recorder:
         Tells whether what is no warning waits.
     """
 
-    def __init__(self, client: KubeHttp, clock: Callable[[], float] = time.monotonic, crowd: Condition = never) -> None:
+    def __init__(
+        self, client: KubeClient, clock: Callable[[], float] = time.monotonic, crowd: Condition = never
+    ) -> None:
         self._client = client
         self._clock = clock
         self._crowd = crowd
         self._warnings: _Waiting = asyncio.Queue(WAITING)
         self._others: _Waiting = asyncio.Queue(WAITING)
         self._full = False
-        self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
+        self._told: OrderedDict[tuple[str, ...], _Sent] = OrderedDict()
         self._recent: OrderedDict[str, deque[float]] = OrderedDict()
 
     def record(self, namespace: str, event: Event) -> None:
@@ -111,7 +113,7 @@ class Recorder:
                 _log.warning("events are dropped: %d wait already; the conditions have the truth", WAITING)
             self._full = True
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Send nothing of what was recorded until now."""
         for waiting in (self._warnings, self._others):
             while not waiting.empty():
@@ -147,7 +149,7 @@ class Recorder:
 
     async def _create(self, namespace: str, event: Event, same: tuple[str, ...]) -> None:
         manifest = build_event(namespace, event, utc_now())
-        self._told[same] = _Told(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
+        self._told[same] = _Sent(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         try:
@@ -156,7 +158,7 @@ class Recorder:
             if not event.once:
                 raise
 
-    async def _count_up(self, event: Event, same: tuple[str, ...], told: _Told) -> None:
+    async def _count_up(self, event: Event, same: tuple[str, ...], told: _Sent) -> None:
         patch = {"count": told.count, "lastTimestamp": timestamp(utc_now())}
         try:
             await self._client.merge_patch(kinds.EVENT, *told.key, patch)

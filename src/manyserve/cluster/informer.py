@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.client import EVERYTHING, KubeHttp, Selection
-from manyserve.cluster.copies import Change, Copy, Manifest, key_of
-from manyserve.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Silent, Unavailable, from_status
+from manyserve.cluster.client import EVERYTHING, KubeClient, ListOptions
+from manyserve.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Unavailable, WatchTimeout, from_status
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.store import Change, Manifest, Store, key_of
 from manyserve.cluster.transport import LONGEST_RETRY_AFTER
 
 __all__ = ["Informer", "key_of"]
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class WatchTimeouts:
     """How long an informer waits, in seconds."""
 
     silence: float = 75.0
@@ -42,7 +42,7 @@ class Patience:
     """Before a further try to list or to watch."""
 
 
-PATIENCE = Patience()
+WATCH_TIMEOUTS = WatchTimeouts()
 
 
 class Informer:
@@ -62,20 +62,20 @@ class Informer:
 
     def __init__(  # noqa: PLR0913  each is named where it is given
         self,
-        client: KubeHttp,
+        client: KubeClient,
         kind: Kind,
         *,
-        selection: Selection = EVERYTHING,
+        selection: ListOptions = EVERYTHING,
         on_change: Change | None = None,
         on_store: Change | None = None,
         keep: Callable[[Manifest], Manifest] | None = None,
         on_sync: Callable[[], None] = lambda: None,
         refusable: bool = False,
         optional: bool = False,
-        patience: Patience = PATIENCE,
+        patience: WatchTimeouts = WATCH_TIMEOUTS,
     ) -> None:
         self.kind = kind
-        self.copy = Copy(on_change, on_store, keep)
+        self.store = Store(on_change, on_store, keep)
         self.synced = asyncio.Event()
         """Set when all objects have been listed once."""
         self.settled = asyncio.Event()
@@ -95,20 +95,20 @@ class Informer:
         self._retry_after = 0.0
 
     @property
-    def store(self) -> dict[Key, Manifest]:
+    def objects(self) -> dict[Key, Manifest]:
         """The objects by namespace and name. Not to be changed."""
-        return self.copy.objects
+        return self.store.objects
 
-    def wrote(self, manifest: Manifest) -> None:
+    def record_write(self, manifest: Manifest) -> None:
         """Remember an object as the API server returned it for our write, until the watch has caught up."""
-        self.copy.wrote(manifest)
+        self.store.record_write(manifest)
 
     async def run(self) -> None:
         """Keep the copy true until cancelled."""
         while True:
             try:
                 await self._follow()
-            except Silent:
+            except WatchTimeout:
                 self.last_turn = time.monotonic()
             except ClusterError as error:
                 self._failed(error)
@@ -130,9 +130,9 @@ class Informer:
             async for page in pages:
                 self._heard()
                 if not version:
-                    self.copy.list_begins(version := page.resource_version)
-                found |= self.copy.list_goes_on(page.items)
-        self.copy.list_ends(found, version)
+                    self.store.begin_list(version := page.resource_version)
+                found |= self.store.add_page(page.items)
+        self.store.end_list(found, version)
         self._version = version
         self._listed()
 
@@ -159,9 +159,9 @@ class Informer:
 
     def _event(self, sort: str | None, item: Manifest) -> None:
         if sort in ("ADDED", "MODIFIED", "DELETED"):
-            self.copy.happened(item, deleted=sort == "DELETED")
+            self.store.apply_event(item, deleted=sort == "DELETED")
         elif sort == "BOOKMARK":
-            self.copy.reached(item["metadata"]["resourceVersion"])
+            self.store.advance(item["metadata"]["resourceVersion"])
         else:
             self._version = ""
             raise from_status(item) if sort == "ERROR" else Unavailable(f"the watch sent an unknown event: {sort!r}")
@@ -186,7 +186,7 @@ class Informer:
             _log.warning("%s: %s", self.kind.plural, error)
 
     def _absent(self) -> None:
-        self.copy.listed([], "")
+        self.store.replace([], "")
         self._version = ""
         self._failures = 16  # the longest wait
         self._listed()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import NotFound
 from manyserve.cluster.kinds import LEASE
 
@@ -39,7 +39,7 @@ class Stored:
 class Lease:
     """One Lease, by name."""
 
-    def __init__(self, client: KubeHttp, namespace: str, name: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str, name: str) -> None:
         self._client = client
         self._namespace = namespace
         self._name = name

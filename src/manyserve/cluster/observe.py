@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from manyserve.api.names import Key
 from manyserve.cluster import surroundings
-from manyserve.cluster.known import Known
+from manyserve.cluster.state import ClusterState
 from manyserve.plan.observed import Observed
 
 
-def observe(known: Known, key: Key) -> Observed | None:
+def observe(known: ClusterState, key: Key) -> Observed | None:
     """Return the picture of the host, or None when there can be none and the host is to be left as it is.
 
     That is so before there is a configuration that can be used, and for a host that does not parse: to take
     it for absent would take its models away. It is so, too, for a namespace out of scope.
     """
-    if known.config is None or key in known.unreadable or not known.in_scope(key.namespace):
+    if known.config is None or key in known.unparsable or not known.in_scope(key.namespace):
         return None
     pods = tuple(known.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
@@ -29,8 +29,8 @@ def observe(known: Known, key: Key) -> Observed | None:
         departures=known.departures.of(key, models),
         models=models,
         generation_changed_at=known.renewed.of(key),
-        cache_versions=known.sight(key.namespace),
-        unparsable=frozenset((*known.unreadable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
+        cache_versions=known.cache_versions(key.namespace),
+        unparsable=frozenset((*known.unparsable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
         children=dict(known.children.get(key, {})),
         pods=pods,
         agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
@@ -38,6 +38,6 @@ def observe(known: Known, key: Key) -> Observed | None:
         foreign=known.foreign.get(key, frozenset()),
         account=surroundings.account(known, key),
         claims=surroundings.claims(known, key),
-        unverified_claims=surroundings.doubtful_claims(known, key),
-        lookups_pending=not surroundings.needed(known, key) <= known.looked.keys(),
+        unverified_claims=surroundings.unverified_claims(known, key),
+        lookups_pending=not surroundings.required_lookups(known, key) <= known.lookup_results.keys(),
     )

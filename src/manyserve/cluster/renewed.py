@@ -12,7 +12,7 @@ from datetime import datetime
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.by_host import remove
-from manyserve.cluster.wall import utc_now
+from manyserve.cluster.clock import utc_now
 
 
 class Renewed:

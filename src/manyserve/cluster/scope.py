@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from manyserve.api.names import Key
 from manyserve.api.scope import Scope
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.copies import Change, Manifest, identity, key_of_change
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import NAMESPACE
+from manyserve.cluster.store import Change, Manifest, identity, key_of_change
 
 
 class Filter:
@@ -82,7 +82,7 @@ class LiveScope:
     """
 
     def __init__(
-        self, client: KubeHttp, scope: Scope, on_change: Callable[[str, bool], None] = lambda _name, _inside: None
+        self, client: KubeClient, scope: Scope, on_change: Callable[[str, bool], None] = lambda _name, _inside: None
     ) -> None:
         self._scope = scope
         self._on_change = on_change

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable
 
 from manyserve.api.servingconfig import NAME, ConfigError, ServingConfig, parse
-from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import Manifest
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP
+from manyserve.cluster.store import Manifest
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class ServingConfigInformer:
 
     def __init__(
         self,
-        client: KubeHttp,
+        client: KubeClient,
         namespace: str,
         on_valid: Callable[[ServingConfig], None],
         on_invalid: Callable[[str, str], None],
@@ -40,13 +40,13 @@ class ServingConfigInformer:
         self._namespace = namespace
         self._on_valid = on_valid
         self._on_invalid = on_invalid
-        selection = Selection(namespace, fields=f"metadata.name={NAME}")
+        selection = ListOptions(namespace, fields=f"metadata.name={NAME}")
         self.informer = Informer(client, CONFIG_MAP, selection=selection, on_store=self.changed)
 
     async def ready(self) -> None:
         """Wait for the first list."""
         await self.informer.synced.wait()
-        if not self.informer.store:
+        if not self.informer.objects:
             self._absent()
 
     def changed(self, _old: Manifest | None, new: Manifest | None) -> None:

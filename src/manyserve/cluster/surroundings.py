@@ -9,48 +9,52 @@ from dataclasses import replace
 
 from manyserve.api.names import Key
 from manyserve.cluster.kinds import CLAIM, SECRET
-from manyserve.cluster.known import Known
-from manyserve.cluster.lookups import Name
+from manyserve.cluster.metadata_poller import ObjectRef
+from manyserve.cluster.state import ClusterState
 from manyserve.plan.observed import Account
 from manyserve.plan.storage.secrets import mounted_secrets
 
 
-def needed(known: Known, host: Key) -> frozenset[Name]:
+def required_lookups(known: ClusterState, host: Key) -> frozenset[ObjectRef]:
     """Return what must have been looked at before the host's pods can be planned."""
     if host not in known.hosts:
         return frozenset()
     return frozenset((*_claims(known, host), *_secrets(known, host)))
 
 
-def account(known: Known, host: Key) -> Account | None:
+def account(known: ClusterState, host: Key) -> Account | None:
     """Return the host's ServiceAccount, with what its secrets' annotations say laid over its own."""
     found = known.accounts.of(host, known.hosts.get(host))
     if found is None:
         return None
-    looked = [known.looked[name] for name in sorted(_secrets(known, host)) if name in known.looked]
+    looked = [known.lookup_results[name] for name in sorted(_secrets(known, host)) if name in known.lookup_results]
     annotations = dict(found.annotations)
     for each in looked:
         annotations |= dict(each.annotations)
     return replace(found, annotations=annotations, problems=tuple(each.why_not for each in looked if each.why_not))
 
 
-def claims(known: Known, host: Key) -> dict[str, str | None]:
+def claims(known: ClusterState, host: Key) -> dict[str, str | None]:
     """Return the claims that were looked at: None where one exists, else why not."""
-    return {name.key.name: known.looked[name].why_not for name in _claims(known, host) if name in known.looked}
+    return {
+        name.key.name: known.lookup_results[name].why_not
+        for name in _claims(known, host)
+        if name in known.lookup_results
+    }
 
 
-def doubtful_claims(known: Known, host: Key) -> frozenset[str]:
+def unverified_claims(known: ClusterState, host: Key) -> frozenset[str]:
     """Return the claims of which nobody can tell whether they exist."""
-    looked = ((name, known.looked.get(name)) for name in _claims(known, host))
-    return frozenset(name.key.name for name, found in looked if found is not None and found.doubtful)
+    looked = ((name, known.lookup_results.get(name)) for name in _claims(known, host))
+    return frozenset(name.key.name for name, found in looked if found is not None and found.unverified)
 
 
-def _claims(known: Known, host: Key) -> set[Name]:
-    return {Name(CLAIM, Key(host.namespace, each)) for each in known.claims.get(host, {}).values()}
+def _claims(known: ClusterState, host: Key) -> set[ObjectRef]:
+    return {ObjectRef(CLAIM, Key(host.namespace, each)) for each in known.claims.get(host, {}).values()}
 
 
-def _secrets(known: Known, host: Key) -> set[Name]:
+def _secrets(known: ClusterState, host: Key) -> set[ObjectRef]:
     if known.config is None or not known.config.credentials.read_secret_annotations:
         return set()
     found = mounted_secrets(known.accounts.of(host, known.hosts.get(host)))
-    return {Name(SECRET, Key(host.namespace, each)) for each in found}
+    return {ObjectRef(SECRET, Key(host.namespace, each)) for each in found}

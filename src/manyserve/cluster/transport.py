@@ -19,10 +19,10 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.backoff import Backoff
-from manyserve.cluster.access import Access
 from manyserve.cluster.body import encode
-from manyserve.cluster.errors import ClusterError, Silent, Unauthorized, Unavailable, from_answer
+from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_answer
 from manyserve.cluster.fence import FencedBody, Gate
+from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.lines import lines
 
 Manifest = dict[str, Any]
@@ -47,7 +47,7 @@ class Transport:
 
     def __init__(
         self,
-        access: Access,
+        access: ClusterConfig,
         *,
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
@@ -114,7 +114,7 @@ class Transport:
                 finally:
                     _hang_up(answer)
         except aiohttp.SocketTimeoutError as error:
-            raise Silent(f"the watch said nothing for {silence:g} s") from error
+            raise WatchTimeout(f"the watch said nothing for {silence:g} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"the watch broke: {error!r}") from error
 

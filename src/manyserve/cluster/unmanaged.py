@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from manyserve.api.names import Key
-from manyserve.cluster.copies import Manifest
+from manyserve.cluster.store import Manifest
 from manyserve.plan import management
 from manyserve.plan.observed import UnmanagedHost
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from manyserve.api.agentreport import AgentReport, read
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.copies import Manifest
-from manyserve.cluster.known import labelled_host
+from manyserve.cluster.state import labelled_host
+from manyserve.cluster.store import Manifest
 
 RETRY = Backoff(base=0.2, cap=1.0)
 LARGEST_REPORT = 16 * 2**20

@@ -9,10 +9,10 @@ import logging
 from dataclasses import dataclass
 
 from manyserve.api.servingconfig import NAME, ServingConfig
-from manyserve.cluster.client import KubeHttp
-from manyserve.cluster.events import Recorder
-from manyserve.cluster.known import Known
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.serving_config import ServingConfigInformer
+from manyserve.cluster.state import ClusterState
 from manyserve.operator import metrics
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class ConfigWatch:
         The operator's own.
     """
 
-    def __init__(self, client: KubeHttp, known: Known, recorder: Recorder, namespace: str) -> None:
+    def __init__(self, client: KubeClient, known: ClusterState, recorder: EventRecorder, namespace: str) -> None:
         self._known = known
         self._recorder = recorder
         self._namespace = namespace
@@ -60,7 +60,7 @@ class ConfigWatch:
         self._refused = None
         if config != self._known.config:
             self._known.config = config
-            self._known.touch_all()
+            self._known.enqueue_all()
 
     def _refuse(self, uid: str, why: str) -> None:
         valid = self._known.config is not None

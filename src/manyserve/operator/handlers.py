@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import kopf
 
-from manyserve.cluster.access import Access
+from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.operator.operator import Operator
 
 
-def lifecycle(operator: Operator, access: Access) -> kopf.OperatorRegistry:
+def lifecycle(operator: Operator, access: ClusterConfig) -> kopf.OperatorRegistry:
     """Return the handlers that start and stop the operator."""
     registry = kopf.OperatorRegistry()
 
@@ -35,7 +35,7 @@ def lifecycle(operator: Operator, access: Access) -> kopf.OperatorRegistry:
     return registry
 
 
-def _session(access: Access) -> aiohttp.ClientSession:
+def _session(access: ClusterConfig) -> aiohttp.ClientSession:
     """Return a session for the two reads of what the API server serves that kopf insists on at its start."""
     token = access.token()
     return aiohttp.ClientSession(

@@ -37,10 +37,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError, Forbidden, Invalid, NotFound
 from manyserve.cluster.fence import Fence, running_time
 from manyserve.cluster.lease import Lease, Record, Stored
-from manyserve.cluster.wall import utc_now
 
 Term = Callable[[], AbstractAsyncContextManager[None]]
 """Works while it is entered; left, it has stopped."""

@@ -13,10 +13,10 @@ import uvloop
 
 from manyserve import logs
 from manyserve.api.names import MANAGER
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import CrdGuard
 from manyserve.cluster.fence import Fence, Gates
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.lease import Lease
 from manyserve.operator import handlers, start
 from manyserve.operator.leader import PACE, Elector
@@ -45,11 +45,11 @@ def run(settings: OperatorSettings) -> None:
 
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator in this event loop."""
-    access = find_access()
+    access = find_cluster_config()
     fence, guard = Fence() if settings.leader_election else None, CrdGuard()
     gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own: no renewal waits behind writes
-    async with KubeHttp(access, gate=gate) as client, KubeHttp(access, connections=2, seconds=PACE.patience) as own:
+    async with KubeClient(access, gate=gate) as client, KubeClient(access, connections=2, seconds=PACE.patience) as own:
         await start.check(client)
         elector = Elector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
         operator = Operator(client, settings, elector, guard)

@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from manyserve.cluster.apply import Applier
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import CrdGuard, Work
 from manyserve.cluster.deletion import MODEL_DELETED
-from manyserve.cluster.events import Recorder
+from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import Informer
-from manyserve.cluster.known import Known
-from manyserve.cluster.lookups import Lookups
-from manyserve.cluster.watches import Watches
+from manyserve.cluster.informers import Informers
+from manyserve.cluster.metadata_poller import MetadataPoller
+from manyserve.cluster.state import ClusterState
 from manyserve.operator import metrics
 from manyserve.operator.config import ConfigWatch
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
@@ -47,7 +47,7 @@ class Operator:
 
     def __init__(
         self,
-        client: KubeHttp,
+        client: KubeClient,
         settings: OperatorSettings,
         elector: Elector | None = None,
         guard: CrdGuard | None = None,
@@ -60,14 +60,14 @@ class Operator:
         self._works = Tasks()
         self._queue = Queue()
         self._lulls = Lulls(self._queue.touch, self._queue.hasten)
-        self._known = known = Known(self._queue.touch, self._lulls.news)
-        self._recorder = Recorder(client, crowd=lambda: self._lulls.crowd)
+        self._known = known = ClusterState(self._queue.touch, self._lulls.news)
+        self._recorder = EventRecorder(client, crowd=lambda: self._lulls.crowd)
         self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
-        self._watches = Watches(client, known, settings.scope, self._replicas.pod_stored)
-        self._lookups = Lookups(client, known.looked, self._queue.touch)
+        self._watches = Informers(client, known, settings.scope, self._replicas.pod_stored)
+        self._lookups = MetadataPoller(client, known.lookup_results, self._queue.touch)
         self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
         self._applier = Applier(
-            client, known, self._watches.of, self._recorder, self._count_write, self._deletion_doubt
+            client, known, self._watches.informer_of, self._recorder, self._count_write, self._deletion_doubt
         )
         self._health = HealthServer(self.why_not_alive, self.why_not_ready)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
@@ -137,7 +137,7 @@ class Operator:
         """Work while this is entered."""
         metrics.LEADER_TRANSITIONS.inc()
         metrics.LEADER.set(1)
-        self._recorder.forget()
+        self._recorder.clear()
         self._config.tell()
         await self._replicas.open()
         self._works.start("events", self._while_clear(self._recorder.run))
@@ -159,7 +159,7 @@ class Operator:
         await self._while_clear(partial(self._serve, run))
 
     async def _serve(self, run: Run) -> None:
-        self._known.touch_all()
+        self._known.enqueue_all()
         await self._queue.serve(run)
 
     async def _while_clear(self, work: Work) -> None:

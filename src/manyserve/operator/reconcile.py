@@ -9,13 +9,13 @@ from functools import partial
 from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
+from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
-from manyserve.cluster.known import Known
-from manyserve.cluster.lookups import Lookups
 from manyserve.cluster.manners import Manners
+from manyserve.cluster.metadata_poller import MetadataPoller
 from manyserve.cluster.observe import observe
-from manyserve.cluster.surroundings import needed
-from manyserve.cluster.wall import utc_now
+from manyserve.cluster.state import ClusterState
+from manyserve.cluster.surroundings import required_lookups
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run
@@ -29,9 +29,9 @@ IN_A_CROWD = 2
 
 
 def reconciler(
-    known: Known,
+    known: ClusterState,
     applier: Applier,
-    lookups: Lookups,
+    lookups: MetadataPoller,
     lulls: Lulls,
     decide: Decide = plan,
     now: Callable[[], datetime] = utc_now,
@@ -47,7 +47,7 @@ def reconciler(
     planner = Planner(decide)
 
     async def reconcile(key: Key) -> Ran:
-        lookups.want(key, needed(known, key))
+        lookups.set_required(key, required_lookups(known, key))
         made = await planner.make(partial(look, key), size(key))
         if made is None:
             return Ran()

@@ -18,8 +18,8 @@ import aiohttp
 
 from manyserve.api.agentreport import AGENT_PORT, AgentReport
 from manyserve.api.names import Key
-from manyserve.cluster.copies import Manifest
-from manyserve.cluster.known import Known
+from manyserve.cluster.state import ClusterState
+from manyserve.cluster.store import Manifest
 from manyserve.operator import metrics
 from manyserve.operator.asking import RHYTHM, Answer, BadReport, Rhythm, Where, ask, running_pod
 
@@ -36,7 +36,7 @@ class Replicas:
     """
 
     def __init__(
-        self, known: Known, touch: Callable[[Key], None], rhythm: Rhythm = RHYTHM, port: int = AGENT_PORT
+        self, known: ClusterState, touch: Callable[[Key], None], rhythm: Rhythm = RHYTHM, port: int = AGENT_PORT
     ) -> None:
         self._known = known
         self._touch = touch

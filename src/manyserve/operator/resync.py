@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from manyserve.cluster.known import Known
+from manyserve.cluster.state import ClusterState
 from manyserve.operator.queue import Queue
 
 PERIOD = 600.0
 
 
-async def resync(known: Known, queue: Queue, period: float = PERIOD) -> None:
+async def resync(known: ClusterState, queue: Queue, period: float = PERIOD) -> None:
     """Touch every host at each period until cancelled."""
     while True:
         gc.freeze()
         await asyncio.sleep(period)
         queue.forget_idle()
-        known.touch_all()
+        known.enqueue_all()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from manyserve.api.errors import StartupError
 from manyserve.api.names import GROUP
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError, NotFound
 
 
-async def check(client: KubeHttp) -> None:
+async def check(client: KubeClient) -> None:
     """Return when the API server answers and serves our kinds. Raises `StartupError`."""
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
         try:

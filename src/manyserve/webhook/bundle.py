@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.kinds import Kind
 
@@ -22,7 +22,7 @@ CONFIGURATION = Kind(
 _TRIES = 3
 
 
-async def ensure_bundle(client: KubeHttp, name: str, bundle: bytes) -> bool:
+async def ensure_bundle(client: KubeClient, name: str, bundle: bytes) -> bool:
     """Put the bundle into every webhook of the configuration, and tell whether it was missing.
 
     Raises `ClusterError`.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from manyserve.api.errors import StartupError
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.webhook.bundle import ensure_bundle
 from manyserve.webhook.certificates import is_trusted, why_not_accepted
@@ -64,7 +64,7 @@ class SecretKeeper:
     """Issues the certificate, shares it by a Secret, and registers its CA."""
 
     tls: LiveTls
-    client: KubeHttp
+    client: KubeClient
     namespace: str
     secret: str
     configuration: str

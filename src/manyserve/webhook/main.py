@@ -16,10 +16,10 @@ import uvloop
 
 from manyserve import logs
 from manyserve.api.errors import StartupError
-from manyserve.cluster.access import find_access
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
+from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
-from manyserve.cluster.wall import utc_now
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.http_server import HttpServer
 from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
 from manyserve.webhook.metrics import Metrics
@@ -48,11 +48,11 @@ async def _main(settings: WebhookSettings) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    async with KubeHttp(find_access()) as client:
+    async with KubeClient(find_cluster_config()) as client:
         await serve(settings, client, stop)
 
 
-async def serve(settings: WebhookSettings, client: KubeHttp, stop: asyncio.Event) -> None:
+async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises `StartupError`."""
     await _reach(client)
     cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
@@ -91,14 +91,14 @@ async def _told_to_stop(stop: asyncio.Event) -> None:
     await asyncio.sleep(DRAIN_SECONDS)
 
 
-async def _reach(client: KubeHttp) -> None:
+async def _reach(client: KubeClient) -> None:
     try:
         await client.read("/version")
     except ClusterError as error:
         raise StartupError(f"the API server cannot be reached: {error}") from error
 
 
-def _keeper(settings: WebhookSettings, client: KubeHttp, tls: LiveTls) -> Keeper:
+def _keeper(settings: WebhookSettings, client: KubeClient, tls: LiveTls) -> Keeper:
     if settings.certificate_folder is not None:
         return FolderKeeper(tls, settings.certificate_folder, settings.names[0], utc_now)
     return SecretKeeper(
@@ -111,4 +111,4 @@ async def _freeze_when_synced(watching: Watching) -> None:
     await watching.synced()
     gc.collect()
     gc.freeze()
-    _log.info("ready: %d objects known", sum(len(each.store) for each in watching.informers))
+    _log.info("ready: %d objects known", sum(len(each.objects) for each in watching.informers))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from manyserve.cluster.client import KubeHttp
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.kinds import Kind
 from manyserve.webhook.certificates import Issued, ensure
@@ -25,7 +25,7 @@ _TRIES = 3
 
 
 async def ensure_issued(
-    client: KubeHttp, namespace: str, name: str, names: Sequence[str], now: datetime
+    client: KubeClient, namespace: str, name: str, names: Sequence[str], now: datetime
 ) -> tuple[Issued, bool]:
     """Return good certificates for these DNS names, and whether we were the one to write them.
 

@@ -7,12 +7,12 @@ import logging
 import time
 
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import identity
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.cluster.scope import LiveScope
 from manyserve.cluster.serving_config import ServingConfigInformer
+from manyserve.cluster.store import identity
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.settings import WebhookSettings
 from manyserve.webhook.view import Cache
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Watching:
     """The informers and their tasks; what is out of scope may be cached, and is not judged."""
 
-    def __init__(self, client: KubeHttp, settings: WebhookSettings, cache: Cache, metrics: Metrics) -> None:
+    def __init__(self, client: KubeClient, settings: WebhookSettings, cache: Cache, metrics: Metrics) -> None:
         live = LiveScope(client, settings.scope)
         self._cache, self._metrics = cache, metrics
         config = ServingConfigInformer(client, settings.namespace, self._use, self._invalid)
@@ -36,7 +36,12 @@ class Watching:
             *live.informers,
             *(
                 Informer(
-                    client, kind, selection=Selection(each), on_store=changed, keep=identity, refusable=each is not None
+                    client,
+                    kind,
+                    selection=ListOptions(each),
+                    on_store=changed,
+                    keep=identity,
+                    refusable=each is not None,
                 )
                 for each in settings.scope.namespaces or (None,)
                 for kind, changed in ((INFERENCE_SERVICE, cache.host_changed), (TRAINED_MODEL, cache.model_changed))

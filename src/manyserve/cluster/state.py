@@ -21,12 +21,12 @@ from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.accounts import Accounts, hosts_with
 from manyserve.cluster.by_host import remove
-from manyserve.cluster.copies import Manifest, key_of, key_of_change
 from manyserve.cluster.departures import Departures
-from manyserve.cluster.lookups import Looked, Name
+from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
 from manyserve.cluster.renewed import Renewed
+from manyserve.cluster.service_accounts import Accounts, hosts_with
+from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.cluster.unmanaged import Unmanaged
 from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
@@ -36,7 +36,7 @@ Parsed = TypeVar("Parsed", bound=KubeModel)
 _log = logging.getLogger(__name__)
 
 
-class Known:
+class ClusterState:
     """Hosts, and by host: models, children, pods, agents' reports and failures.
 
     Parameters
@@ -53,14 +53,14 @@ class Known:
         self.hosts: dict[Key, InferenceService] = {}
         self.unmanaged = Unmanaged()
         """InferenceServices and TrainedModels that are left alone."""
-        self.unreadable: set[Key] = set()
+        self.unparsable: set[Key] = set()
         """Hosts that are there and do not parse: they are left as they are."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
-        self.sight: Callable[[str], CacheVersions] = lambda _namespace: CacheVersions()
+        self.cache_versions: Callable[[str], CacheVersions] = lambda _namespace: CacheVersions()
         """How far what is known of the hosts and models of a namespace reaches."""
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
         """Whether the objects of a namespace are managed, and all of them are known."""
-        self.unreadable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+        self.unparsable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
         self.renewed = Renewed()
         self.departures = Departures()
@@ -74,22 +74,22 @@ class Known:
         self.foreign: dict[Key, frozenset[Child]] = {}
         """Children that another controller made for a host, and that are not taken over yet."""
         self.accounts = Accounts()
-        self.looked: dict[Name, Looked] = {}
+        self.lookup_results: dict[ObjectRef, LookupResult] = {}
         """What was looked up by name."""
         self._touch = touch
         self._news = news or touch
 
-    def touch(self, key: Key) -> None:
+    def enqueue(self, key: Key) -> None:
         """Have another look at a host."""
         self._touch(key)
 
-    def touch_all(self) -> None:
+    def enqueue_all(self) -> None:
         """Have another look at every host, also at those that are only named by a model, and at unmanaged ones."""
         for key in self._named():
             self._touch(key)
 
-    def touch_namespace(self, namespace: str) -> None:
-        """Have another look at every host of a namespace, as `touch_all` does for all."""
+    def enqueue_namespace(self, namespace: str) -> None:
+        """Have another look at every host of a namespace, as `enqueue_all` does for all."""
         for key in self._named():
             if key.namespace == namespace:
                 self._touch(key)
@@ -97,12 +97,12 @@ class Known:
     def _named(self) -> set[Key]:
         return {*self.hosts, *self.models, *self.unmanaged.hosts}
 
-    def host_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+    def update_host(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a host."""
         key = key_of_change(old, new)
         self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
-        self.unreadable.discard(key)
+        self.unparsable.discard(key)
         why = management.host_unmanaged(new) if new is not None else None
         self.unmanaged.host_stored(key, new, why)
         if new is None or why is not None:
@@ -110,18 +110,18 @@ class Known:
             return
         host = _parse(InferenceService, new)
         if host is None:
-            self.unreadable.add(key)
+            self.unparsable.add(key)
         else:
             self.hosts[key] = host
 
-    def model_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+    def update_model(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a model."""
         before = None
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
             before = remove(self.models, host, name)
             remove(self.claims, host, name)
-            remove(self.unreadable_models, host, name)
+            remove(self.unparsable_models, host, name)
             remove(self.unmanaged.models, host, name)
         why = management.model_unmanaged(new) if new is not None else None
         if new is not None and why is not None:
@@ -131,21 +131,21 @@ class Known:
         if new is None or why is not None:
             return
         if model is None:
-            self.unreadable_models[model_host(new)][new["metadata"]["name"]] = None
+            self.unparsable_models[model_host(new)][new["metadata"]["name"]] = None
         else:
             self.models[model_host(new)][model.metadata.name] = model
             claim = claim_of(model.spec.model.storage_uri)
             if claim is not None:
                 self.claims[model_host(new)][model.metadata.name] = claim
 
-    def child_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+    def update_child(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of an object that we made."""
         if old is not None:
             remove(self.children, labelled_host(old), child_of(old))
         if new is not None:
             self.children[labelled_host(new)][child_of(new)] = new
 
-    def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+    def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a pod."""
         if old is not None:
             remove(self.pods, labelled_host(old), old["metadata"]["name"])

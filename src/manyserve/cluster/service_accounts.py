@@ -11,7 +11,7 @@ from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.cluster.copies import Manifest, key_of
+from manyserve.cluster.store import Manifest, key_of
 from manyserve.plan.observed import S3_PREFIXES, Account
 
 DEFAULT = "default"

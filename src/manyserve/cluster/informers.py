@@ -15,13 +15,13 @@ from functools import partial
 from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
 from manyserve.api.scope import Scope
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeHttp, Selection
-from manyserve.cluster.copies import Change, Manifest, identity, key_of, nobody
+from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import OutOfScope
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
-from manyserve.cluster.known import Known, labelled_host, model_host
 from manyserve.cluster.scope import Filter, LiveScope
+from manyserve.cluster.state import ClusterState, labelled_host, model_host
+from manyserve.cluster.store import Change, Manifest, identity, key_of, nobody
 from manyserve.plan.observed import CacheVersion, CacheVersions
 
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 HostOf = Callable[[Manifest], Key]
 
 
-class Watches:
+class Informers:
     """The informers: one for each kind, or one for each kind and namespace of a list.
 
     A namespace of the list that the API server refuses, as when it was deleted with the Role in it, holds up no
@@ -47,7 +47,7 @@ class Watches:
         Called with every change of a pod of a host.
     """
 
-    def __init__(self, client: KubeHttp, known: Known, scope: Scope, on_pod: Change = nobody) -> None:
+    def __init__(self, client: KubeClient, known: ClusterState, scope: Scope, on_pod: Change = nobody) -> None:
         self._client = client
         self._known = known
         self._scope = scope
@@ -58,7 +58,7 @@ class Watches:
             for namespace in scope.namespaces or (None,)
             for each in self._of_namespace(namespace, on_pod)
         }
-        known.sight = self._sight
+        known.cache_versions = self._sight
         known.in_scope = self.in_scope
 
     def __iter__(self) -> Iterator[Informer]:
@@ -79,7 +79,7 @@ class Watches:
         refused = names and not any(map(self.in_scope, names))
         return f"no namespace of the scope can be listed: {', '.join(names)}" if refused else None
 
-    def of(self, kind: str, namespace: str) -> Informer:
+    def informer_of(self, kind: str, namespace: str) -> Informer:
         """Return the informer of a kind for a namespace. Raises `OutOfScope`: nothing is written there."""
         if not self._live.contains(namespace):
             raise OutOfScope(f"not written: namespace {namespace} is out of scope")
@@ -87,7 +87,7 @@ class Watches:
 
     def count(self, kind: str) -> int:
         """Return how many objects of a kind are cached."""
-        return sum(len(each.store) for each in self if each.kind.name == kind)
+        return sum(len(each.objects) for each in self if each.kind.name == kind)
 
     def count_out_of_scope(self, kind: str) -> int:
         """Return how many cached objects of a kind are in namespaces that the selector does not match."""
@@ -104,17 +104,17 @@ class Watches:
             Informer(
                 self._client,
                 kinds.SERVICE_ACCOUNT,
-                selection=Selection(namespace),
+                selection=ListOptions(namespace),
                 on_store=known.accounts.stored,
                 on_change=known.account_changed,
                 on_sync=partial(self._listed, namespace),
                 keep=identity,
                 refusable=namespace is not None,
             ),
-            host(kinds.INFERENCE_SERVICE, None, known.host_stored, key_of),
-            host(kinds.TRAINED_MODEL, None, known.model_stored, model_host, known.model_changed),
-            host(kinds.POD, SERVING_PODS, _both(known.pod_stored, on_pod), labelled_host),
-            *(host(kind, OURS, known.child_stored, labelled_host) for kind in kinds.CHILDREN),
+            host(kinds.INFERENCE_SERVICE, None, known.update_host, key_of),
+            host(kinds.TRAINED_MODEL, None, known.update_model, model_host, known.model_changed),
+            host(kinds.POD, SERVING_PODS, _both(known.update_pod, on_pod), labelled_host),
+            *(host(kind, OURS, known.update_child, labelled_host) for kind in kinds.CHILDREN),
         )
 
     def _informer(
@@ -133,7 +133,7 @@ class Watches:
         informer = Informer(
             self._client,
             kind,
-            selection=Selection(namespace, labels),
+            selection=ListOptions(namespace, labels),
             on_store=passed.stored if by_labels else stored,
             on_change=passed.changed if by_labels else changed,
             on_sync=partial(self._listed, namespace),
@@ -149,12 +149,12 @@ class Watches:
         """Have all objects of a namespace enter the cluster state, or leave it, in one step."""
         _log.info("namespace %s is %s scope", namespace, "in" if inside else "out of")
         for informer, passed in self._filters:
-            (passed.enter if inside else passed.leave)(namespace, informer.store)
+            (passed.enter if inside else passed.leave)(namespace, informer.objects)
 
     def _listed(self, namespace: str | None) -> None:
         """Reconcile the hosts of a namespace that has just been listed whole."""
         if namespace is not None and self.in_scope(namespace):
-            self._known.touch_namespace(namespace)
+            self._known.enqueue_namespace(namespace)
 
     def _sight(self, namespace: str) -> CacheVersions:
         return CacheVersions(
@@ -162,8 +162,8 @@ class Watches:
         )
 
     def _reach(self, kind: Kind, namespace: str) -> CacheVersion:
-        copy = self.of(kind.name, namespace).copy
-        return CacheVersion(copy.seen, copy.newest)
+        copy = self.informer_of(kind.name, namespace).store
+        return CacheVersion(copy.observed_version, copy.newest_version)
 
 
 def _name_of_model(manifest: Manifest) -> Manifest:

@@ -6,16 +6,18 @@ in our copies has our label; before we write something that is not, we look who 
 
 from __future__ import annotations
 
-from manyserve.cluster.client import KubeHttp, Manifest
-from manyserve.cluster.copies import key_of
-from manyserve.cluster.errors import Conflict, NameTaken, NotFound, NotTakenOver
+from manyserve.cluster.client import KubeClient, Manifest
+from manyserve.cluster.errors import Conflict, ForeignObject, NotFound, NotTakenOver
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP
+from manyserve.cluster.store import key_of
 from manyserve.plan.children import take_over
 from manyserve.plan.observed import Child
 
 
-async def claim(client: KubeHttp, copies: Informer, manifest: Manifest, *, taking_over: bool = True) -> None:
+async def ensure_not_foreign(
+    client: KubeClient, copies: Informer, manifest: Manifest, *, taking_over: bool = True
+) -> None:
     """Return when the name is free or the object is its owner's own.
 
     Parameters
@@ -25,7 +27,7 @@ async def claim(client: KubeHttp, copies: Informer, manifest: Manifest, *, takin
 
     Raises
     ------
-    NameTaken
+    ForeignObject
         If somebody else's object has the name, or one that cannot be changed into ours.
     NotTakenOver
         If another controller made the object for the same owner, and it is not taken over now.
@@ -34,14 +36,16 @@ async def claim(client: KubeHttp, copies: Informer, manifest: Manifest, *, takin
         models about, so its labels are put back and the plan is made again when the watch has brought it.
     """
     key = key_of(manifest)
-    if key in copies.store:
+    if key in copies.objects:
         return
     try:
         found = await client.get(copies.kind, *key)
     except NotFound:
         return
     if not _owners(found) & _owners(manifest):
-        raise NameTaken(f"{copies.kind.name} {key.name} is there already and does not belong to the InferenceService")
+        raise ForeignObject(
+            f"{copies.kind.name} {key.name} is there already and does not belong to the InferenceService"
+        )
     if copies.kind is CONFIG_MAP:
         await _label(client, found, manifest)
         raise Conflict(f"{copies.kind.name} {key.name} has not been read yet")
@@ -49,18 +53,18 @@ async def claim(client: KubeHttp, copies: Informer, manifest: Manifest, *, takin
         await _take_over(client, copies, found, manifest, now=taking_over)
 
 
-async def _take_over(client: KubeHttp, copies: Informer, found: Manifest, manifest: Manifest, *, now: bool) -> None:
+async def _take_over(client: KubeClient, copies: Informer, found: Manifest, manifest: Manifest, *, now: bool) -> None:
     """Make an object of another controller ready for the apply of ours."""
     kind, name = copies.kind, manifest["metadata"]["name"]
     if not now:
         raise NotTakenOver(take_over.why_not_yet(Child(kind.name, name)))
     if (why := take_over.why_never(found, manifest)) is not None:
-        raise NameTaken(why)
+        raise ForeignObject(why)
     if (patch := take_over.replacement(found, manifest)) is not None:
         await client.merge_patch(kind, *key_of(found), patch)
 
 
-async def _label(client: KubeHttp, found: Manifest, manifest: Manifest) -> None:
+async def _label(client: KubeClient, found: Manifest, manifest: Manifest) -> None:
     labels = manifest["metadata"]["labels"]
     if not labels.items() <= (found["metadata"].get("labels") or {}).items():
         await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": labels}})

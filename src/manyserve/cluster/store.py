@@ -61,7 +61,7 @@ class _Write:
     heard: list[tuple[Manifest | None, Manifest | None]] = field(default_factory=list)
 
 
-class Copy:
+class Store:
     """All objects of a kind by namespace and name, as far as news about them has arrived.
 
     Parameters
@@ -85,64 +85,64 @@ class Copy:
         self._keep = keep or _whole
         self._on_change = on_change or nobody
         self._on_store = on_store or nobody
-        self.seen = 0
+        self.observed_version = 0
         """The version up to which all news has arrived."""
-        self.newest = 0
+        self.newest_version = 0
         """The version of the latest change of an object that has arrived as news."""
         self._written: dict[Key, int] = {}
         self._writing: dict[Key, _Write] = {}
 
-    def listed(self, items: Iterable[Manifest], version: str) -> None:
+    def replace(self, items: Iterable[Manifest], version: str) -> None:
         """Make the copy equal to a list of this version, but for what we wrote after it was made."""
-        self.list_begins(version)
-        self.list_ends(self.list_goes_on(items), version)
+        self.begin_list(version)
+        self.end_list(self.add_page(items), version)
 
-    def list_begins(self, version: str) -> None:
+    def begin_list(self, version: str) -> None:
         """Take in that a list of this version comes."""
-        if _number(version) < self.seen:  # the API server went back in time: it was restored from a backup
+        if _number(version) < self.observed_version:  # the API server went back in time: it was restored from a backup
             self._written.clear()
-            self.newest = 0
+            self.newest_version = 0
 
-    def list_goes_on(self, items: Iterable[Manifest]) -> set[Key]:
+    def add_page(self, items: Iterable[Manifest]) -> set[Key]:
         """Take in a page of a list, and return what is in it."""
         found = {key_of(item): item for item in items}
         for key, item in found.items():
-            self.newest = max(self.newest, _version_of(item))
+            self.newest_version = max(self.newest_version, _version_of(item))
             self._news(key, item)
         return set(found)
 
-    def list_ends(self, found: set[Key], version: str) -> None:
+    def end_list(self, found: set[Key], version: str) -> None:
         """Drop what was in no page, but for what we wrote after the list was made."""
         at = _number(version)
         for key in [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]:
             self._drop(key)
-        self.seen = at
+        self.observed_version = at
 
-    def happened(self, item: Manifest, *, deleted: bool = False) -> None:
+    def apply_event(self, item: Manifest, *, deleted: bool = False) -> None:
         """Take in an event of the watch."""
         key = key_of(item)
         if not deleted:
             self._news(key, item)
         elif _version_of(item) >= self._written.get(key, 0):
             self._drop(key)
-        self.newest = max(self.newest, _version_of(item))
-        self.reached(item["metadata"]["resourceVersion"])
+        self.newest_version = max(self.newest_version, _version_of(item))
+        self.advance(item["metadata"]["resourceVersion"])
 
-    def reached(self, version: str) -> None:
+    def advance(self, version: str) -> None:
         """Take in that the watch has come to this version."""
-        self.seen = _number(version)
+        self.observed_version = _number(version)
 
-    def wrote(self, item: Manifest) -> None:
+    def record_write(self, item: Manifest) -> None:
         """Take in an object as the API server returned it for our write."""
         key, version = key_of(item), _version_of(item)
         if key in self._writing:
             self._writing[key].answered = version
-        if version > self.seen and version > _version_of(self.objects.get(key)):
+        if version > self.observed_version and version > _version_of(self.objects.get(key)):
             self._written[key] = version
             self._put(key, item)
 
     @contextmanager
-    def writing(self, key: Key) -> Iterator[None]:
+    def own_write(self, key: Key) -> Iterator[None]:
         """Hold back what is heard of an object, until the answer to our write has gone to `wrote`, or there is none."""
         write = self._writing.setdefault(key, _Write())
         write.at_once += 1

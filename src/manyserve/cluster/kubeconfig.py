@@ -49,7 +49,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterConfig:
     """An API server and our identity there."""
 
     server: str
@@ -57,7 +57,7 @@ class Access:
     token: Token = field(default_factory=lambda: Token(lambda: None))
 
 
-def find_access(env: Mapping[str, str] | None = None, folder: Path = SERVICE_ACCOUNT) -> Access:
+def find_cluster_config(env: Mapping[str, str] | None = None, folder: Path = SERVICE_ACCOUNT) -> ClusterConfig:
     """Return the access of the pod we run in, else of the kubeconfig. Raises `StartupError`."""
     env = os.environ if env is None else env
     host = env.get("KUBERNETES_SERVICE_HOST")
@@ -66,17 +66,17 @@ def find_access(env: Mapping[str, str] | None = None, folder: Path = SERVICE_ACC
     return _from_kubeconfig(env.get("KUBECONFIG"))
 
 
-def _in_cluster(host: str, port: str, folder: Path) -> Access:
+def _in_cluster(host: str, port: str, folder: Path) -> ClusterConfig:
     address = f"[{host}]" if ":" in host else host
     try:
         tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         token = Token(lambda: (folder / "token").read_text().strip())
     except OSError as error:
         raise StartupError(f"the service account in {folder} cannot be read: {error}") from error
-    return Access(f"https://{address}:{port}", tls, token)
+    return ClusterConfig(f"https://{address}:{port}", tls, token)
 
 
-def _from_kubeconfig(path: str | None) -> Access:
+def _from_kubeconfig(path: str | None) -> ClusterConfig:
     from kubernetes.client import Configuration  # noqa: PLC0415  20 MB that no pod should pay for
     from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
     from yaml import YAMLError  # noqa: PLC0415
@@ -84,7 +84,7 @@ def _from_kubeconfig(path: str | None) -> Access:
     found = Configuration()
     try:
         load_kube_config(config_file=path, client_configuration=found)  # type: ignore[no-untyped-call]
-        return Access(found.host.rstrip("/"), _tls(found), Token(lambda: _bearer(found)))
+        return ClusterConfig(found.host.rstrip("/"), _tls(found), Token(lambda: _bearer(found)))
     except (ConfigException, YAMLError, *_ODD) as error:
         where, sentence = path or "~/.kube/config", " ".join(str(error).split())
         raise StartupError(

@@ -20,10 +20,10 @@ from functools import partial
 from typing import NamedTuple
 
 from manyserve.api.names import Key
-from manyserve.cluster.accounts import s3_annotations
-from manyserve.cluster.client import KubeHttp, Manifest
+from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.service_accounts import s3_annotations
 from manyserve.cluster.slots import Slots
 
 AGAIN_A_SECOND = 20
@@ -31,7 +31,7 @@ AGAIN_A_SECOND = 20
 _log = logging.getLogger(__name__)
 
 
-class Name(NamedTuple):
+class ObjectRef(NamedTuple):
     """Which object."""
 
     kind: Kind
@@ -39,17 +39,17 @@ class Name(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looked:
+class LookupResult:
     """What a look found: the annotations about S3, and in a sentence why there is nothing."""
 
     annotations: tuple[tuple[str, str], ...] = ()
     why_not: str | None = None
-    doubtful: bool = False
+    unverified: bool = False
     """It may be there all the same: nobody may look. The annotations are those that were seen last."""
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class PollIntervals:
     """After how many seconds an object is looked at again."""
 
     there: float = 60.0
@@ -57,7 +57,7 @@ class Rhythm:
     failed: float = 2.0
 
 
-class Lookups:
+class MetadataPoller:
     """Keeps `known` what the last looks found, while `run` runs.
 
     Parameters
@@ -67,18 +67,22 @@ class Lookups:
     """
 
     def __init__(
-        self, client: KubeHttp, known: dict[Name, Looked], touch: Callable[[Key], None], rhythm: Rhythm | None = None
+        self,
+        client: KubeClient,
+        known: dict[ObjectRef, LookupResult],
+        touch: Callable[[Key], None],
+        rhythm: PollIntervals | None = None,
     ) -> None:
         self._client = client
         self._known = known
         self._touch = touch
-        self._rhythm = rhythm or Rhythm()
-        self._wanted: dict[Key, frozenset[Name]] = {}
-        self._due: dict[Name, float] = {}
+        self._rhythm = rhythm or PollIntervals()
+        self._wanted: dict[Key, frozenset[ObjectRef]] = {}
+        self._due: dict[ObjectRef, float] = {}
         self._called = asyncio.Event()
         self._slots = Slots()
 
-    def want(self, host: Key, names: frozenset[Name]) -> None:
+    def set_required(self, host: Key, names: frozenset[ObjectRef]) -> None:
         """Look after the names that a host needs now, and no more after those that no host needs."""
         if self._wanted.get(host, frozenset()) == names:
             return
@@ -103,17 +107,19 @@ class Lookups:
                 async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation
                     await self._called.wait()
 
-    async def _look(self, name: Name) -> None:
+    async def _look(self, name: ObjectRef) -> None:
         pause = self._rhythm.there
-        found: Looked | None
+        found: LookupResult | None
         try:
             found = _looked(name, await self._client.get_metadata(name.kind, *name.key))
         except NotFound:
-            found = Looked(why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}")
+            found = LookupResult(
+                why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}"
+            )
             pause = self._rhythm.missing
         except Forbidden as error:
             why_not = f"{name.kind.name} {name.key.name} may not be looked at: {error}"
-            found = Looked(self._known.get(name, Looked()).annotations, why_not, doubtful=True)
+            found = LookupResult(self._known.get(name, LookupResult()).annotations, why_not, unverified=True)
         except ClusterError as error:
             _log.warning("%s %s could not be looked at: %s", name.kind.name, name.key, error)
             found, pause = self._known.get(name), self._rhythm.failed
@@ -121,7 +127,7 @@ class Lookups:
             self._due[name] = time.monotonic() + max(pause, len(self._due) / AGAIN_A_SECOND)
             self._keep(name, found)
 
-    def _keep(self, name: Name, found: Looked | None) -> None:
+    def _keep(self, name: ObjectRef, found: LookupResult | None) -> None:
         if found is None or self._known.get(name) == found:
             return
         self._known[name] = found
@@ -130,8 +136,8 @@ class Lookups:
                 self._touch(host)
 
 
-def _looked(name: Name, manifest: Manifest) -> Looked:
+def _looked(name: ObjectRef, manifest: Manifest) -> LookupResult:
     """Return what there is to know of an object; one on its way out lets no new pod start, so it counts as gone."""
     leaves = manifest["metadata"].get("deletionTimestamp")
     why_not = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted" if leaves else None
-    return Looked(tuple(sorted(s3_annotations(manifest).items())), why_not)
+    return LookupResult(tuple(sorted(s3_annotations(manifest).items())), why_not)
