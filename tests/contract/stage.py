@@ -78,7 +78,7 @@ async def running(
     await operator.start()
     try:
         yield operator
-        assert operator.why_not_alive() is None
+        assert operator.liveness_problem() is None
     finally:
         await operator.stop()
 
@@ -91,7 +91,7 @@ async def staged(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
         kubelet(client, kubectl.namespace, HOST) as (one, port),
         running(client, kubectl.namespace, port) as operator,
     ):
-        await eventually(lambda: not operator.why_not_ready(), limit=10)
+        await eventually(lambda: not operator.readiness_problem(), limit=10)
         yield Stage(kubectl, one, operator, port)
 
 

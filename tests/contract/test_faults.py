@@ -94,7 +94,7 @@ async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(sta
     try:
         stage.operator._known.enqueue_all()
         await asyncio.sleep(5)
-        assert stage.operator.why_not_alive() is None
+        assert stage.operator.liveness_problem() is None
     finally:
         os.kill(pid, signal.SIGCONT)
     stage.apply(make.model_object("simple-string"))

@@ -197,9 +197,9 @@ async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> Async
         operator = Operator(client, settings)
         await operator.start()
         try:
-            await eventually(lambda: not operator.why_not_ready(), limit=10)
+            await eventually(lambda: not operator.readiness_problem(), limit=10)
             yield Stage(kubectl, one, operator, port)
-            assert operator.why_not_alive() is None
+            assert operator.liveness_problem() is None
         finally:
             await operator.stop()
 

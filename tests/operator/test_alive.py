@@ -17,7 +17,7 @@ from manyserve.cluster.fence import Fence
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.lease import Lease
 from manyserve.operator.health import STALE
-from manyserve.operator.leader import Elector
+from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.queue import OVERDUE, STUCK
 from manyserve.operator.settings import OperatorSettings
@@ -32,13 +32,13 @@ HOST = Key("default", "triton-mms")
 async def operator() -> AsyncIterator[Operator]:
     """An operator that works, as far as it can without an API server."""
     async with KubeClient(ClusterConfig(NOWHERE)) as client:
-        elector = Elector(Lease(client, "n", "l"), Fence(), "me")
+        elector = LeaderElector(Lease(client, "n", "l"), Fence(), "me")
         found = Operator(client, OperatorSettings(), elector)
         await found.start()
-        async with found._term():
+        async with found._leadership():
             await eventually(lambda: found._queue.serves)
             await asyncio.sleep(0)
-            assert found.why_not_alive() is None
+            assert found.liveness_problem() is None
             yield found
         await found.stop()
 
@@ -68,8 +68,8 @@ def task_of(name: str) -> asyncio.Task[None]:
 async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) -> None:
     for task in [each for each in asyncio.all_tasks() if each.get_name() == name]:
         task.cancel()
-    await eventually(operator.why_not_alive)
-    assert name in str(operator.why_not_alive())
+    await eventually(operator.liveness_problem)
+    assert name in str(operator.liveness_problem())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), SystemError("a defect"), asyncio.CancelledError()])
@@ -82,44 +82,44 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
         raise error
 
     monkeypatch.setattr(informer, "_wait", broken)
-    await eventually(operator.why_not_alive, limit=40)
-    assert operator.why_not_alive() == "ended: watch of pods"
+    await eventually(operator.liveness_problem, limit=40)
+    assert operator.liveness_problem() == "ended: watch of pods"
 
 
 async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
     operator._watches.informer_of("Pod", "default").last_turn -= STALE + 1
-    assert operator.why_not_alive() == "watches that are stuck: pods"
+    assert operator.liveness_problem() == "watches that are stuck: pods"
 
 
 async def test_the_watch_of_the_configuration_is_one_of_them(operator: Operator) -> None:
     operator._config.informer.last_turn -= STALE + 1
-    assert operator.why_not_alive() == "watches that are stuck: configmaps"
+    assert operator.liveness_problem() == "watches that are stuck: configmaps"
 
 
 async def test_an_election_in_which_nobody_looks_any_more_is_named(operator: Operator) -> None:
     assert operator._elector is not None
-    operator._elector.last_turn = operator._elector._clock() - STALE - 1
-    assert operator.why_not_alive() == "the Lease is not looked at any more"
+    operator._elector.last_attempt = operator._elector._clock() - STALE - 1
+    assert operator.liveness_problem() == "the Lease is not looked at any more"
 
 
 async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator) -> None:
     operator._replicas.pod_stored(None, pod())
-    assert operator.why_not_alive() is None
+    assert operator.liveness_problem() is None
     task_of("agent of u1").cancel()
-    await eventually(operator.why_not_alive)
-    assert operator.why_not_alive() == "agent poller stopped"
+    await eventually(operator.liveness_problem)
+    assert operator.liveness_problem() == "agent poller stopped"
 
 
 @asynccontextmanager
 async def reconciling(operator: Operator, run: Callable[[Key], object]) -> AsyncIterator[None]:
     """Have the queue served by a run of the test's own."""
-    (task,) = (each for each in operator._works._tasks if each.get_name() == "reconcile")
+    (task,) = (each for each in operator._leader_tasks._tasks if each.get_name() == "reconcile")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    operator._works._tasks.remove(task)
-    operator._works.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
+    operator._leader_tasks._tasks.remove(task)
+    operator._leader_tasks.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
     await eventually(lambda: operator._queue.serves)
-    assert operator.why_not_alive() is None
+    assert operator.liveness_problem() is None
     yield
 
 
@@ -136,9 +136,9 @@ async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(oper
         operator._queue.touch(HOST)
         await eventually(lambda: operator._queue._running)
         now[0] += STUCK + 1
-        assert operator.why_not_alive() == "the queue does not get on"
+        assert operator.liveness_problem() == "the queue does not get on"
         operator._count_write("ConfigMap", "write")
-        assert operator.why_not_alive() is None
+        assert operator.liveness_problem() is None
 
 
 async def test_what_is_due_and_taken_by_nobody_is_noticed_and_a_long_idle_queue_is_well(operator: Operator) -> None:
@@ -146,11 +146,11 @@ async def test_what_is_due_and_taken_by_nobody_is_noticed_and_a_long_idle_queue_
     operator._queue._clock = lambda: now[0]
     operator._queue.note_progress()
     now[0] = 10 * STUCK
-    assert operator.why_not_alive() is None
+    assert operator.liveness_problem() is None
     operator._queue._schedule.touch(HOST, now[0])  # and nobody is woken
-    assert operator.why_not_alive() is None
+    assert operator.liveness_problem() is None
     now[0] += OVERDUE + 1
-    assert operator.why_not_alive() == "the queue does not get on"
+    assert operator.liveness_problem() == "the queue does not get on"
 
 
 async def test_a_replica_that_waits_has_no_queue_that_could_be_stuck() -> None:
@@ -158,4 +158,4 @@ async def test_a_replica_that_waits_has_no_queue_that_could_be_stuck() -> None:
         waiting = Operator(client, OperatorSettings())
         waiting._queue.touch(HOST)
         waiting._queue._clock = lambda: 1e9
-        assert waiting.why_not_alive() is None
+        assert waiting.liveness_problem() is None

@@ -14,7 +14,7 @@ SOURCES = Path(manyserve.__file__).parent
 DATES = {
     "cluster/events.py",
     "cluster/renewed.py",
-    "operator/leader.py",
+    "operator/leader_election.py",
     "operator/reconcile.py",
     "webhook/main.py",
 }

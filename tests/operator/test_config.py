@@ -15,7 +15,7 @@ from manyserve.cluster.client import KubeClient
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.config import ConfigEvent, ConfigWatch
+from manyserve.operator.serving_config_watcher import ConfigEvent, ServingConfigWatcher
 
 
 class Told(EventRecorder):
@@ -40,11 +40,11 @@ def touched() -> list[Key]:
 
 
 @asynccontextmanager
-async def watching(touched: list[Key]) -> AsyncIterator[tuple[ConfigWatch, ClusterState, Told]]:
+async def watching(touched: list[Key]) -> AsyncIterator[tuple[ServingConfigWatcher, ClusterState, Told]]:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         known, told = ClusterState(touched.append), Told(client)
         known.models[Key("default", "h")] = {}
-        yield ConfigWatch(client, known, told, "system"), known, told
+        yield ServingConfigWatcher(client, known, told, "system"), known, told
 
 
 async def test_a_change_touches_every_host(touched: list[Key]) -> None:

@@ -17,7 +17,7 @@ from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.lease import Lease
 from manyserve.operator.health import STALE, HealthServer, stale_watches, stuck_election, unsynced
-from manyserve.operator.leader import Elector
+from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.tasks import Tasks
 
 
@@ -39,9 +39,9 @@ async def test_a_watch_that_hears_nothing_but_turns_is_alive(informers: list[Inf
 
 
 async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named() -> None:
-    elector = Elector(Lease(KubeClient(ClusterConfig("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
+    elector = LeaderElector(Lease(KubeClient(ClusterConfig("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
     assert stuck_election(None) is stuck_election(elector) is None
-    elector.last_turn = 1000.0
+    elector.last_attempt = 1000.0
     assert stuck_election(elector, lambda: 1000.0 + STALE) is None
     assert stuck_election(elector, lambda: 1001.0 + STALE) == "the Lease is not looked at any more"
 

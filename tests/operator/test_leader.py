@@ -13,13 +13,20 @@ import pytest
 from manyserve.cluster.errors import ClusterError, Conflict, Forbidden, Unavailable
 from manyserve.cluster.fence import MARGIN, SHORTEST_WRITE, Fence
 from manyserve.cluster.lease import Record, Stored
-from manyserve.operator.leader import PACE, Elector, Seen, claim, decide, see
+from manyserve.operator.leader_election import (
+    LEASE_TIMING,
+    LeaderElector,
+    ObservedRecord,
+    may_acquire,
+    next_record,
+    observe_record,
+)
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A = Record("a", 12, "then", "1", 3)
-QUICK = replace(PACE, renew=0.001, look=0.001)
+QUICK = replace(LEASE_TIMING, renew=0.001, look=0.001)
 
 
 @pytest.mark.parametrize(
@@ -40,27 +47,27 @@ QUICK = replace(PACE, renew=0.001, look=0.001)
 def test_a_lease_is_taken_when_it_is_ours_or_nobodys_or_not_renewed_in_time(
     record: Record, age: float, may: bool
 ) -> None:
-    assert decide(Seen(record, "1", 100.0), 100.0 + age, "me") is may
+    assert may_acquire(ObservedRecord(record, "1", 100.0), 100.0 + age, "me") is may
 
 
 def test_time_is_counted_from_when_the_lease_was_first_seen_so_whatever_it_says_itself() -> None:
-    first = see(None, Stored(A, "1"), 100.0)
-    again = see(first, Stored(A, "2"), 105.0)
+    first = observe_record(None, Stored(A, "1"), 100.0)
+    again = observe_record(first, Stored(A, "2"), 105.0)
     assert (again.since, again.version) == (100.0, "2")
-    renewed = see(again, Stored(replace(A, renewed="1970-01-01T00:00:00.000000Z"), "3"), 106.0)
+    renewed = observe_record(again, Stored(replace(A, renewed="1970-01-01T00:00:00.000000Z"), "3"), 106.0)
     assert renewed.since == 106.0
 
 
 def test_a_lease_that_was_deleted_holds_as_long_as_it_said() -> None:
-    gone = see(see(None, Stored(A, "1"), 100.0), None, 105.0)
+    gone = observe_record(observe_record(None, Stored(A, "1"), 100.0), None, 105.0)
     assert gone.version is None
-    assert [decide(gone, now, "me") for now in (105.0, 111.9, 112.0)] == [False, False, True]
+    assert [may_acquire(gone, now, "me") for now in (105.0, 111.9, 112.0)] == [False, False, True]
 
 
 def test_a_renewal_keeps_since_when_and_counts_nothing() -> None:
-    mine = claim(A, "me", 12, NOON)
+    mine = next_record(A, "me", 12, NOON)
     assert mine == Record("me", 12, "2026-01-01T12:00:00.000000Z", "2026-01-01T12:00:00.000000Z", 4)
-    later = claim(mine, "me", 12, NOON + timedelta(seconds=2))
+    later = next_record(mine, "me", 12, NOON + timedelta(seconds=2))
     assert later == replace(mine, renewed="2026-01-01T12:00:02.000000Z")
 
 
@@ -106,7 +113,7 @@ class Replica:
         self.works = False
         self.terms = 0
         self.fence = Fence(self.clock)
-        self.elector = Elector(shelf, self.fence, name, pace=QUICK, clock=self.clock)  # type: ignore[arg-type]
+        self.elector = LeaderElector(shelf, self.fence, name, pace=QUICK, clock=self.clock)  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def term(self) -> AsyncIterator[None]:
@@ -152,9 +159,9 @@ async def test_one_that_says_nothing_any_more_is_followed_after_a_lease() -> Non
     shelf = Shelf()
     shelf.stored = Stored(A, "0")
     async with Replica(shelf, "b").standing() as b:
-        await eventually(lambda: b.elector.last_turn)
+        await eventually(lambda: b.elector.last_attempt)
         b.clock.now += 11.9
-        await eventually(lambda: b.elector.last_turn == b.clock.now)
+        await eventually(lambda: b.elector.last_attempt == b.clock.now)
         assert not b.works
         b.clock.now += 0.1
         await eventually(lambda: b.works)
@@ -166,7 +173,7 @@ async def test_fault_12_one_that_cannot_renew_stops_before_another_may_begin() -
         await eventually(lambda: a.works)
         await turns(shelf, 2)
         shelf.breaks = Unavailable("the API server is away")
-        a.clock.now += PACE.lease - MARGIN - SHORTEST_WRITE - 0.1
+        a.clock.now += LEASE_TIMING.lease - MARGIN - SHORTEST_WRITE - 0.1
         assert a.fence.is_open
         a.clock.now += 0.2
         assert not a.fence.is_open

@@ -15,12 +15,12 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.backoff import Backoff
 from manyserve.cluster.state import ClusterState
-from manyserve.operator import asking
-from manyserve.operator.asking import Rhythm
-from manyserve.operator.replicas import Replicas
+from manyserve.operator import agent_client
+from manyserve.operator.agent_client import PollIntervals
+from manyserve.operator.agent_poller import AgentPoller
 from tests.support.eventually import eventually
 
-QUICK = Rhythm(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), unheard=0.1)
+QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), unheard=0.1)
 HOST = Key("default", "triton-mms")
 
 
@@ -61,7 +61,7 @@ def pod(
 class Seen:
     """What the tests look at."""
 
-    def __init__(self, agent: FakeAgent, known: ClusterState, asking: Replicas, touched: list[Key]) -> None:
+    def __init__(self, agent: FakeAgent, known: ClusterState, asking: AgentPoller, touched: list[Key]) -> None:
         self.agent, self.known, self.asking, self.touched = agent, known, asking, touched
 
     @property
@@ -83,7 +83,7 @@ async def _seen() -> AsyncIterator[Seen]:
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
     known = ClusterState(touched.append)
-    asking = Replicas(known, touched.append, QUICK, port=server.port or 0)
+    asking = AgentPoller(known, touched.append, QUICK, port=server.port or 0)
     await asking.open()
     yield Seen(agent, known, asking, touched)
     assert asking.healthy
@@ -126,7 +126,7 @@ async def test_the_report_of_an_agent_that_answers_nonsense_is_dropped(
     elif trouble == "no report":
         seen.agent.says(models="none")
     else:
-        monkeypatch.setattr(asking, "LARGEST_REPORT", 1000)
+        monkeypatch.setattr(agent_client, "LARGEST_REPORT", 1000)
         seen.agent.says(config="x" * 2000)
     await eventually(lambda: not seen.report)
     assert seen.touched[-1] == HOST
@@ -170,14 +170,14 @@ async def test_a_pod_that_does_not_run_is_not_asked(seen: Seen, waiting: dict[st
 async def test_planning_waits_until_every_pod_has_answered_or_is_away(seen: Seen) -> None:
     seen.asking.pod_stored(None, pod())
     seen.asking.pod_stored(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
-    await seen.asking.heard()
+    await seen.asking.wait_first_reports()
     assert seen.report
 
 
 async def test_planning_does_not_wait_for_ever_for_an_agent_that_is_broken(seen: Seen) -> None:
     seen.agent.broken = True
     seen.asking.pod_stored(None, pod())
-    await asyncio.wait_for(seen.asking.heard(), 5)
+    await asyncio.wait_for(seen.asking.wait_first_reports(), 5)
     assert not seen.report
 
 
@@ -186,10 +186,10 @@ async def test_a_replica_that_waits_asks_nobody_and_asks_all_when_it_works(seen:
     seen.known.update_pod(None, pod())
     seen.asking.pod_stored(None, pod())
     assert seen.asking.healthy
-    await seen.asking.heard()
+    await seen.asking.wait_first_reports()
     assert seen.agent.asked == []
     await seen.asking.open()
-    await seen.asking.heard()
+    await seen.asking.wait_first_reports()
     assert seen.report
 
 

@@ -13,8 +13,8 @@ import pytest
 from manyserve.api.errors import StartupError
 from manyserve.api.scope import EVERYWHERE
 from manyserve.operator.health import HealthServer
+from manyserve.operator.preflight import check
 from manyserve.operator.settings import OperatorSettings
-from manyserve.operator.start import check
 from tests.support.fake_api import FakeApi, served
 from tests.support.programs import manyserve
 

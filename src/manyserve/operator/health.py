@@ -19,7 +19,7 @@ from manyserve.cluster.fence import running_time
 from manyserve.cluster.informer import Informer
 from manyserve.http_server import HttpServer
 from manyserve.operator import metrics
-from manyserve.operator.leader import Elector
+from manyserve.operator.leader_election import LeaderElector
 from manyserve.prometheus import metrics_response
 
 STALE = 90.0
@@ -35,9 +35,9 @@ def stale_watches(informers: Iterable[Informer], clock: Callable[[], float] = ti
     return f"watches that are stuck: {', '.join(stuck)}" if stuck else None
 
 
-def stuck_election(elector: Elector | None, clock: Callable[[], float] = running_time) -> str | None:
+def stuck_election(elector: LeaderElector | None, clock: Callable[[], float] = running_time) -> str | None:
     """Return whether nobody looks at the Lease any more."""
-    last = elector.last_turn if elector else None
+    last = elector.last_attempt if elector else None
     return "the Lease is not looked at any more" if last is not None and clock() - last > STALE else None
 
 

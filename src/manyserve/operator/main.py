@@ -18,8 +18,8 @@ from manyserve.cluster.crd_guard import CrdGuard
 from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.lease import Lease
-from manyserve.operator import handlers, start
-from manyserve.operator.leader import PACE, Elector
+from manyserve.operator import lifecycle, preflight
+from manyserve.operator.leader_election import LEASE_TIMING, LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 
@@ -49,17 +49,22 @@ async def serve(settings: OperatorSettings) -> None:
     fence, guard = Fence() if settings.leader_election else None, CrdGuard()
     gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own: no renewal waits behind writes
-    async with KubeClient(access, gate=gate) as client, KubeClient(access, connections=2, seconds=PACE.patience) as own:
-        await start.check(client)
-        elector = Elector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
+    async with (
+        KubeClient(access, gate=gate) as client,
+        KubeClient(access, connections=2, seconds=LEASE_TIMING.patience) as own,
+    ):
+        await preflight.check(client)
+        elector = (
+            LeaderElector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
+        )
         operator = Operator(client, settings, elector, guard)
         await operator.listen()
         sys.setswitchinterval(SWITCH)
         gc.freeze()  # what was imported stays
         gc.set_threshold(*COLLECT)
         await kopf.operator(
-            registry=handlers.lifecycle(operator, access),
-            settings=handlers.settings(),
+            registry=lifecycle.lifecycle(operator, access),
+            settings=lifecycle.settings(),
             clusterwide=True,
             identity=cast("Any", MANAGER),  # kopf would ask for the user's name, and a container's user has none
         )

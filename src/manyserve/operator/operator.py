@@ -21,14 +21,14 @@ from manyserve.cluster.informers import Informers
 from manyserve.cluster.metadata_poller import MetadataPoller
 from manyserve.cluster.state import ClusterState
 from manyserve.operator import metrics
-from manyserve.operator.config import ConfigWatch
+from manyserve.operator.agent_poller import AgentPoller
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
-from manyserve.operator.leader import Elector
+from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Queue, Run
 from manyserve.operator.reconcile import reconciler
-from manyserve.operator.replicas import Replicas
 from manyserve.operator.resync import resync
+from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
@@ -49,7 +49,7 @@ class Operator:
         self,
         client: KubeClient,
         settings: OperatorSettings,
-        elector: Elector | None = None,
+        elector: LeaderElector | None = None,
         guard: CrdGuard | None = None,
     ) -> None:
         self._client = client
@@ -57,19 +57,19 @@ class Operator:
         self._settings = settings
         self._elector = elector
         self._tasks = Tasks()
-        self._works = Tasks()
+        self._leader_tasks = Tasks()
         self._queue = Queue()
         self._lulls = Lulls(self._queue.touch, self._queue.hasten)
         self._known = known = ClusterState(self._queue.touch, self._lulls.news)
         self._recorder = EventRecorder(client, crowd=lambda: self._lulls.crowd)
-        self._replicas = Replicas(known, self._queue.touch, port=settings.agent_port)
+        self._replicas = AgentPoller(known, self._queue.touch, port=settings.agent_port)
         self._watches = Informers(client, known, settings.scope, self._replicas.pod_stored)
         self._lookups = MetadataPoller(client, known.lookup_results, self._queue.touch)
-        self._config = ConfigWatch(client, known, self._recorder, settings.namespace)
+        self._config = ServingConfigWatcher(client, known, self._recorder, settings.namespace)
         self._applier = Applier(
             client, known, self._watches.informer_of, self._recorder, self._count_write, self._deletion_doubt
         )
-        self._health = HealthServer(self.why_not_alive, self.why_not_ready)
+        self._health = HealthServer(self.liveness_problem, self.readiness_problem)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
         for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
             for reason in reasons:
@@ -96,16 +96,16 @@ class Operator:
         await self._tasks.stop()
         await self._health.stop()
 
-    def why_not_alive(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Return what is wrong with us, or None."""
-        ended = [*self._tasks.ended, *self._works.ended]
+        ended = [*self._tasks.ended, *self._leader_tasks.ended]
         if ended:
             return f"ended: {', '.join(ended)}"
         if not self._replicas.healthy:
             return "agent poller stopped"
         return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.why_stuck()
 
-    def why_not_ready(self) -> str | None:
+    def readiness_problem(self) -> str | None:
         """Return what is not there yet, or None."""
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
@@ -127,34 +127,34 @@ class Operator:
         await self._config.ready()
         await self._watches.synced()
         if self._elector:
-            await self._elector.run(self._term)
+            await self._elector.run(self._leadership)
         else:
-            async with self._term():
+            async with self._leadership():
                 await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def _term(self) -> AsyncIterator[None]:
+    async def _leadership(self) -> AsyncIterator[None]:
         """Work while this is entered."""
         metrics.LEADER_TRANSITIONS.inc()
         metrics.LEADER.set(1)
         self._recorder.clear()
         self._config.tell()
         await self._replicas.open()
-        self._works.start("events", self._while_clear(self._recorder.run))
-        self._works.start("lookups", self._lookups.run())
-        self._works.start("resync", resync(self._known, self._queue))
-        self._works.start("lulls", self._lulls.run())
-        self._works.start("reconcile", self._reconcile())
+        self._leader_tasks.start("events", self._while_clear(self._recorder.run))
+        self._leader_tasks.start("lookups", self._lookups.run())
+        self._leader_tasks.start("resync", resync(self._known, self._queue))
+        self._leader_tasks.start("lulls", self._lulls.run())
+        self._leader_tasks.start("reconcile", self._reconcile())
         try:
             yield
         finally:
             metrics.LEADER.set(0)
-            await self._works.stop()
+            await self._leader_tasks.stop()
             await self._replicas.close()
 
     async def _reconcile(self) -> None:
         """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
-        await self._replicas.heard()
+        await self._replicas.wait_first_reports()
         run = reconciler(self._known, self._applier, self._lookups, self._lulls, is_due=self._queue.is_due)
         await self._while_clear(partial(self._serve, run))
 

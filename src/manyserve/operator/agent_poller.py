@@ -21,12 +21,20 @@ from manyserve.api.names import Key
 from manyserve.cluster.state import ClusterState
 from manyserve.cluster.store import Manifest
 from manyserve.operator import metrics
-from manyserve.operator.asking import RHYTHM, Answer, BadReport, Rhythm, Where, ask, running_pod
+from manyserve.operator.agent_client import (
+    POLL_INTERVALS,
+    AgentEndpoint,
+    BadReport,
+    PolledReport,
+    PollIntervals,
+    poll,
+    running_pod,
+)
 
 _log = logging.getLogger(__name__)
 
 
-class Replicas:
+class AgentPoller:
     """Keeps `known.reports` what the agents say, between `open` and `close`.
 
     Parameters
@@ -36,13 +44,17 @@ class Replicas:
     """
 
     def __init__(
-        self, known: ClusterState, touch: Callable[[Key], None], rhythm: Rhythm = RHYTHM, port: int = AGENT_PORT
+        self,
+        known: ClusterState,
+        touch: Callable[[Key], None],
+        rhythm: PollIntervals = POLL_INTERVALS,
+        port: int = AGENT_PORT,
     ) -> None:
         self._known = known
         self._touch = touch
         self._rhythm = rhythm
         self._port = port
-        self._tasks: dict[str, tuple[Where, asyncio.Task[None]]] = {}
+        self._tasks: dict[str, tuple[AgentEndpoint, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -70,7 +82,7 @@ class Replicas:
             await self._session.close()
             self._session = None
 
-    async def heard(self) -> None:
+    async def wait_first_reports(self) -> None:
         """Wait until every pod that is asked now has answered, or could not be reached for as long as counts.
 
         A plan made before that would take models for lost that only have not been asked about: after each
@@ -99,7 +111,7 @@ class Replicas:
         if where is not None:
             self._start(where)
 
-    def _start(self, where: Where) -> None:
+    def _start(self, where: AgentEndpoint) -> None:
         asked = self._tasks.get(where.uid)
         if asked and asked[0] == where:
             return
@@ -114,7 +126,7 @@ class Replicas:
             self._drop(asked[0])
             self._count()
 
-    async def _ask_on(self, where: Where) -> None:
+    async def _ask_on(self, where: AgentEndpoint) -> None:
         """Ask one pod again and again."""
         answer, failing_since, failures = None, None, 0
         while True:
@@ -132,25 +144,25 @@ class Replicas:
                 failures += 1
                 await asyncio.sleep(self._rhythm.retry.delay(failures))
 
-    async def _ask(self, where: Where, last: Answer | None) -> Answer:
+    async def _ask(self, where: AgentEndpoint, last: PolledReport | None) -> PolledReport:
         if self._session is None:
             raise RuntimeError("agents are asked only after `open`")
         url = f"http://{where.address}:{self._port}/status"
-        return await ask(self._session, url, last, self._rhythm.wait)
+        return await poll(self._session, url, last, self._rhythm.wait)
 
-    def _keep(self, where: Where, report: AgentReport) -> None:
+    def _keep(self, where: AgentEndpoint, report: AgentReport) -> None:
         where.settled.set()
         if self._known.reports.get(where.uid) != report:
             self._known.reports[where.uid] = report
             self._changed(where)
 
-    def _drop(self, where: Where, error: Exception | None = None) -> None:
+    def _drop(self, where: AgentEndpoint, error: Exception | None = None) -> None:
         where.settled.set()
         if self._known.reports.pop(where.uid, None) is not None:
             _log.warning("%s: the agent at %s is not reached: %s", where.host, where.address, error or "the pod ends")
             self._changed(where)
 
-    def _changed(self, where: Where) -> None:
+    def _changed(self, where: AgentEndpoint) -> None:
         self._count()
         self._touch(where.host)
 

@@ -26,7 +26,7 @@ class BadReport(Exception):
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class PollIntervals:
     """How agents are asked, in seconds."""
 
     wait: int = 5
@@ -39,11 +39,11 @@ class Rhythm:
     """After this long without an answer the report is dropped."""
 
 
-RHYTHM = Rhythm()
+POLL_INTERVALS = PollIntervals()
 
 
 @dataclass(frozen=True)
-class Where:
+class AgentEndpoint:
     """A pod to be asked."""
 
     uid: str
@@ -53,17 +53,17 @@ class Where:
     """Set when it is known what the pod says, or that it cannot be reached."""
 
 
-def running_pod(pod: Manifest) -> Where | None:
+def running_pod(pod: Manifest) -> AgentEndpoint | None:
     """Return where to ask a pod, or None when it does not run."""
     status, metadata = pod.get("status") or {}, pod["metadata"]
     address = status.get("podIP")
     if not address or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
         return None
-    return Where(metadata["uid"], labelled_host(pod), f"[{address}]" if ":" in address else address)
+    return AgentEndpoint(metadata["uid"], labelled_host(pod), f"[{address}]" if ":" in address else address)
 
 
 @dataclass(frozen=True)
-class Answer:
+class PolledReport:
     """What an agent answered."""
 
     report: AgentReport
@@ -71,7 +71,7 @@ class Answer:
     """The hash of what it is read from."""
 
 
-async def ask(session: aiohttp.ClientSession, url: str, last: Answer | None, wait: int) -> Answer:
+async def poll(session: aiohttp.ClientSession, url: str, last: PolledReport | None, wait: int) -> PolledReport:
     """Return the agent's answer, as soon as it is another than the last one, or that one after `wait` seconds.
 
     Raises
@@ -88,7 +88,7 @@ async def ask(session: aiohttp.ClientSession, url: str, last: Answer | None, wai
     digest = hashlib.sha256(body).digest()
     if last is not None and digest == last.body:
         return last
-    return Answer(await _read(url, body, report), digest)
+    return PolledReport(await _read(url, body, report), digest)
 
 
 async def _read(url: str, body: bytes, before: AgentReport | None) -> AgentReport:

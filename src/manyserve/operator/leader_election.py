@@ -42,14 +42,14 @@ from manyserve.cluster.errors import ClusterError, Forbidden, Invalid, NotFound
 from manyserve.cluster.fence import Fence, running_time
 from manyserve.cluster.lease import Lease, Record, Stored
 
-Term = Callable[[], AbstractAsyncContextManager[None]]
+LeadershipScope = Callable[[], AbstractAsyncContextManager[None]]
 """Works while it is entered; left, it has stopped."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pace:
+class LeaseTiming:
     """How the Lease is held, in seconds."""
 
     lease: int = 12
@@ -60,11 +60,11 @@ class Pace:
     """For one look with its write."""
 
 
-PACE = Pace()
+LEASE_TIMING = LeaseTiming()
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedRecord:
     """What the Lease said when it was last read, and since when, by our own clock, it says so."""
 
     record: Record
@@ -73,20 +73,20 @@ class Seen:
     since: float
 
 
-def see(before: Seen | None, stored: Stored | None, now: float) -> Seen:
+def observe_record(before: ObservedRecord | None, stored: Stored | None, now: float) -> ObservedRecord:
     """Return what is seen now; a Lease that was deleted still holds as long as it said."""
     if stored is None:
-        return replace(before, version=None) if before else Seen(Record(), None, now)
+        return replace(before, version=None) if before else ObservedRecord(Record(), None, now)
     unchanged = before is not None and before.record == stored.record
-    return Seen(stored.record, stored.version, before.since if before and unchanged else now)
+    return ObservedRecord(stored.record, stored.version, before.since if before and unchanged else now)
 
 
-def decide(seen: Seen, now: float, me: str) -> bool:
+def may_acquire(seen: ObservedRecord, now: float, me: str) -> bool:
     """Tell whether we may hold the Lease: it is ours, or nobody's, or it has not been renewed in time."""
-    return seen.record.holder in ("", me) or now - seen.since >= (seen.record.seconds or PACE.lease)
+    return seen.record.holder in ("", me) or now - seen.since >= (seen.record.seconds or LEASE_TIMING.lease)
 
 
-def claim(record: Record, me: str, seconds: int, wall: datetime) -> Record:
+def next_record(record: Record, me: str, seconds: int, wall: datetime) -> Record:
     """Return what the Lease says when we hold it."""
     now = wall.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if record.holder == me:
@@ -94,7 +94,7 @@ def claim(record: Record, me: str, seconds: int, wall: datetime) -> Record:
     return Record(me, seconds, now, now, record.transitions + 1)
 
 
-class Elector:
+class LeaderElector:
     """Stands for election, while `run` runs.
 
     Parameters
@@ -106,9 +106,15 @@ class Elector:
     """
 
     def __init__(
-        self, lease: Lease, fence: Fence, me: str, *, pace: Pace = PACE, clock: Callable[[], float] = running_time
+        self,
+        lease: Lease,
+        fence: Fence,
+        me: str,
+        *,
+        pace: LeaseTiming = LEASE_TIMING,
+        clock: Callable[[], float] = running_time,
     ) -> None:
-        self.last_turn: float | None = None
+        self.last_attempt: float | None = None
         """When the Lease was last looked at, even if only to find that the API server is away."""
         self.refused: str | None = None
         """Why the Lease cannot be used at all, in a sentence."""
@@ -118,32 +124,32 @@ class Elector:
         self._me = me
         self._pace = pace
         self._clock = clock
-        self._seen: Seen | None = None
+        self._seen: ObservedRecord | None = None
 
-    async def run(self, term: Term) -> None:
+    async def run(self, term: LeadershipScope) -> None:
         """Work whenever we may, until cancelled; then give the Lease back."""
         while True:
-            await self._elected()
+            await self._acquire()
             try:
                 _log.info("became leader: %s holds Lease %s", self._me, self._lease)
                 async with term():
-                    await self._hold()
+                    await self._renew()
             finally:
                 self._fence.shut()
-                await self._give_back()
+                await self._release()
 
-    async def _elected(self) -> None:
+    async def _acquire(self) -> None:
         """Wait until we hold the Lease."""
-        while not await self._tried():  # noqa: ASYNC110  it is the API server that is asked
+        while not await self._try_acquire_or_renew():  # noqa: ASYNC110  it is the API server that is asked
             await asyncio.sleep(self._pace.look * random.uniform(0.8, 1.2))  # noqa: S311  only spreads the replicas
 
-    async def _hold(self) -> None:
+    async def _renew(self) -> None:
         """Renew the Lease, until it is another's or could not be renewed for too long; then nothing is written."""
         pause = self._pace.renew
         try:
             while self._fence.is_open:
                 await asyncio.sleep(pause)
-                held = await self._tried()
+                held = await self._try_acquire_or_renew()
                 if held is False:
                     break
                 pause = self._pace.renew if held else self._pace.look
@@ -151,17 +157,17 @@ class Elector:
             self._fence.shut()
             _log.info("stopped leading: %s", self._me)
 
-    async def _tried(self) -> bool | None:
+    async def _try_acquire_or_renew(self) -> bool | None:
         """Return whether we hold the Lease, or None when that could not be found out."""
         try:
             async with asyncio.timeout(self._pace.patience):
-                held = await self._turn()
+                held = await self._acquire_or_renew_once()
         except (ClusterError, TimeoutError) as error:
             self._note(str(error) or f"no answer in {self._pace.patience:g} s")
             self.refused = self._trouble if isinstance(error, Forbidden | Invalid | NotFound) else self.refused
             return None
         finally:
-            self.last_turn = self._clock()
+            self.last_attempt = self._clock()
         self.refused = self._trouble = None
         return held
 
@@ -171,19 +177,19 @@ class Elector:
             _log.warning("Lease %s: %s", self._lease, trouble)
         self._trouble = trouble
 
-    async def _turn(self) -> bool:
+    async def _acquire_or_renew_once(self) -> bool:
         """Look at the Lease, and hold it if we may."""
-        self._seen = see(self._seen, await self._lease.read(), self._clock())
+        self._seen = observe_record(self._seen, await self._lease.read(), self._clock())
         began = self._clock()
-        if not decide(self._seen, began, self._me):
+        if not may_acquire(self._seen, began, self._me):
             return False
-        record = claim(self._seen.record, self._me, self._pace.lease, utc_now())
+        record = next_record(self._seen.record, self._me, self._pace.lease, utc_now())
         stored = await self._lease.write(record, self._seen.version)
-        self._seen = see(self._seen, stored, self._clock())
+        self._seen = observe_record(self._seen, stored, self._clock())
         self._fence.open_until(began + self._pace.lease)
         return True
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         """Say in the Lease that nobody works, if it is ours."""
         try:
             async with asyncio.timeout(self._pace.patience):

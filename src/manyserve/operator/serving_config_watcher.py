@@ -31,7 +31,7 @@ class ConfigEvent:
     once: bool = False
 
 
-class ConfigWatch:
+class ServingConfigWatcher:
     """Keeps `known.config` equal to the last valid configuration.
 
     Parameters
