@@ -23,7 +23,7 @@ from manyserve.cluster.errors import NotFound
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.operator import preflight
 from manyserve.operator.settings import OperatorSettings
-from manyserve.webhook.issuing import issue_authority, issue_leaf
+from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from manyserve.webhook.settings import WebhookSettings
 
 END_SECONDS = 20

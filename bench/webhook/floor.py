@@ -15,8 +15,8 @@ import uvloop
 from aiohttp import web
 
 from manyserve.http_server import HttpServer
-from manyserve.webhook.certificates import ensure
-from manyserve.webhook.tls import LiveTls
+from manyserve.webhook.certs.check import ensure
+from manyserve.webhook.certs.reload import ReloadableTls
 
 ANSWER = (
     b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", '
@@ -30,7 +30,7 @@ async def _validate(request: web.Request) -> web.Response:
 
 
 async def _serve(port: int, folder: Path) -> None:
-    issued, tls, app = ensure(None, ["localhost"], datetime.now(UTC)), LiveTls(), web.Application()
+    issued, tls, app = ensure(None, ["localhost"], datetime.now(UTC)), ReloadableTls(), web.Application()
     tls.load(issued.leaf)
     app.router.add_post("/validate", _validate)
     await HttpServer(app, port, tls.context, host="localhost").start()

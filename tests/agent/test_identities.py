@@ -18,7 +18,7 @@ from manyserve.agent.download.metadata import MetadataServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
 from manyserve.settings_types import networks
-from manyserve.webhook.issuing import issue_authority, issue_leaf
+from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from tests.agent.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted

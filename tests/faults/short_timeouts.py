@@ -8,7 +8,7 @@ import os
 
 from manyserve.cli import main
 from manyserve.cluster import informer
-from manyserve.webhook import keeper
+from manyserve.webhook.certs import rotation
 
 SILENCE = "TEST_SILENCE_SECONDS"
 LOOKS = "TEST_SECONDS_BETWEEN_LOOKS"
@@ -17,5 +17,5 @@ if __name__ == "__main__":
     if SILENCE in os.environ:
         object.__setattr__(informer.WATCH_TIMEOUTS, "silence", float(os.environ[SILENCE]))  # every informer's default
     if LOOKS in os.environ:
-        keeper.SECONDS = float(os.environ[LOOKS])
+        rotation.SECONDS = float(os.environ[LOOKS])
     main()

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
-from manyserve.webhook.certificates import Issued
-from manyserve.webhook.issuing import CA_LIFE, LEAF_LIFE, Pair, issue_authority, issue_leaf
-from manyserve.webhook.secret import SECRET as SECRETS
-from manyserve.webhook.secret import read as read_secret
-from manyserve.webhook.secret import write
+from manyserve.webhook.certs.check import Issued
+from manyserve.webhook.certs.issue import CA_LIFE, LEAF_LIFE, KeyPair, issue_authority, issue_leaf
+from manyserve.webhook.certs.secret import SECRET as SECRETS
+from manyserve.webhook.certs.secret import read as read_secret
+from manyserve.webhook.certs.secret import write
 from manyserve.webhook.settings import WebhookSettings
 from tests.contract.stage import configure
 from tests.faults.env import LONG
@@ -54,7 +54,7 @@ def _leaf(issued_ago: timedelta = timedelta(), name: str = "") -> Change:
 
 def _torn(issued: Issued, names: tuple[str, ...]) -> Issued:
     other = issue_leaf(issued.authority, names, datetime.now(UTC))
-    return replace(issued, leaf=Pair(issued.leaf.certificate, other.key))
+    return replace(issued, leaf=KeyPair(issued.leaf.certificate, other.key))
 
 
 def _foreign(issued: Issued, names: tuple[str, ...]) -> Issued:
@@ -172,7 +172,7 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
     folder.mkdir()
     authority = issue_authority(datetime.now(UTC))
 
-    def new(ago: timedelta = timedelta(), only: tuple[str, ...] = names) -> Pair:
+    def new(ago: timedelta = timedelta(), only: tuple[str, ...] = names) -> KeyPair:
         return issue_leaf(authority, only, datetime.now(UTC) - ago)
 
     _put(folder, new())
@@ -185,7 +185,7 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
             pair = new()
             await _kept(webhook, lambda: _put(folder, pair, order[0]))  # noqa: B023  called at once
             await _taken(webhook, lambda: _put(folder, pair, order[1]), pair)  # noqa: B023
-        for bad in (new(LEAF_LIFE + DAY), new(-2 * DAY), new(only=("other.svc",)), Pair(b"", b"")):
+        for bad in (new(LEAF_LIFE + DAY), new(-2 * DAY), new(only=("other.svc",)), KeyPair(b"", b"")):
             await _kept(webhook, lambda: _put(folder, bad))  # noqa: B023
         await _kept(webhook, (folder / "tls.key").unlink)
         last = new()
@@ -195,7 +195,7 @@ async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
         assert result.refused == []
 
 
-def _put(folder: Path, pair: Pair, *files: str) -> None:
+def _put(folder: Path, pair: KeyPair, *files: str) -> None:
     texts = {"tls.crt": pair.certificate, "tls.key": pair.key}
     for file in files or texts:
         (folder / file).write_bytes(texts[file])
@@ -209,7 +209,7 @@ async def _kept(webhook: Webhook, change: Callable[[], object]) -> None:
     assert await _served(webhook) == before
 
 
-async def _taken(webhook: Webhook, change: Callable[[], object], pair: Pair) -> None:
+async def _taken(webhook: Webhook, change: Callable[[], object], pair: KeyPair) -> None:
     change()
     await eventually(lambda: _serves(webhook, pair), "the new pair is served", LIMIT, SLOW_PAUSE)
 
@@ -220,7 +220,7 @@ def _errors(webhook: Webhook) -> float:
     return float(found[1])
 
 
-async def _serves(webhook: Webhook, pair: Pair) -> bool:
+async def _serves(webhook: Webhook, pair: KeyPair) -> bool:
     return await _served(webhook) == _text(pair)
 
 
@@ -228,5 +228,5 @@ async def _served(webhook: Webhook) -> str:
     return await asyncio.to_thread(ssl.get_server_certificate, (SERVICE, webhook.port), timeout=10)
 
 
-def _text(pair: Pair) -> str:
+def _text(pair: KeyPair) -> str:
     return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(pair.certificate.decode()))

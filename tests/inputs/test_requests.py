@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from manyserve.api.quantity import parse_memory
-from manyserve.webhook.bodies import LIMIT
+from manyserve.webhook.body_limits import LIMIT
 from tests.inputs.door import Door
 from tests.inputs.process import most_memory
 from tests.support import make

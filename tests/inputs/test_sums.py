@@ -8,7 +8,7 @@ from manyserve.api.names import Key
 from manyserve.plan.capacity import MEMORY_ADVICE
 from manyserve.plan.memory import MemoryShare
 from manyserve.plan.placement import place
-from manyserve.webhook.ledger import Allocation, Ledger
+from manyserve.webhook.allocations import Allocation, Allocations
 from tests.inputs.door import Door
 from tests.inputs.refusals import furnish, refusal
 from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
@@ -29,7 +29,7 @@ def test_input_05_ten_thousand_models_are_summed_to_the_byte() -> None:
 
 
 def test_input_05_the_webhooks_sums_are_exact_whatever_comes_and_goes() -> None:
-    host, ledger, sizes = Key("default", "host"), Ledger(), random.Random(5)
+    host, ledger, sizes = Key("default", "host"), Allocations(), random.Random(5)
     held = {f"uid-{index}": sizes.randrange(1, 2**62) for index in range(MANY)}
     for uid, memory in held.items():
         ledger.put(uid, Allocation(host, "onnx", MemoryShare(uid, memory)))

@@ -12,7 +12,7 @@ from obstore.store import S3Store
 from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.sources import SourceSettings
-from manyserve.webhook.issuing import Pair, issue_authority, issue_leaf
+from manyserve.webhook.certs.issue import KeyPair, issue_authority, issue_leaf
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
 from tests.stores import programs
@@ -117,12 +117,12 @@ async def test_an_endpoint_on_loopback_that_a_secret_names_is_refused(s3: Runnin
 
 
 @pytest.fixture(scope="module")
-def authority() -> Pair:
+def authority() -> KeyPair:
     return issue_authority(datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
-def secure(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
+def secure(authority: KeyPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     folder = tmp_path_factory.mktemp("s3-tls")
     leaf = issue_leaf(authority, ["localhost"], datetime.now(UTC))
     (folder / "cert").write_bytes(leaf.certificate)
@@ -134,14 +134,14 @@ def secure(authority: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 async def test_an_authority_of_ones_own_is_trusted_from_a_secret(
-    secure: RunningStore, authority: Pair, tmp_path: Path
+    secure: RunningStore, authority: KeyPair, tmp_path: Path
 ) -> None:
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1", AWS_CA_BUNDLE=authority.certificate.decode())
     assert await fetched(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
 
 
 async def test_an_authority_of_ones_own_is_trusted_from_the_settings(
-    secure: RunningStore, authority: Pair, tmp_path: Path
+    secure: RunningStore, authority: KeyPair, tmp_path: Path
 ) -> None:
     (tmp_path / "ca").write_bytes(authority.certificate)
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1")

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from manyserve.webhook.certificates import (
+from manyserve.webhook.certs.check import (
     Issued,
     ensure,
     expiry,
@@ -17,15 +17,15 @@ from manyserve.webhook.certificates import (
     why_not_authority,
     why_not_leaf,
 )
-from manyserve.webhook.issuing import CA_LIFE, CLOCK_SKEW, LEAF_LIFE, Pair, issue_authority, issue_leaf
-from manyserve.webhook.secret import read, write
+from manyserve.webhook.certs.issue import CA_LIFE, CLOCK_SKEW, LEAF_LIFE, KeyPair, issue_authority, issue_leaf
+from manyserve.webhook.certs.secret import read, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("webhook.system.svc", "webhook.system.svc.cluster.local")
 DAY = timedelta(days=1)
 
 
-def trusted(leaf: Pair, bundle: bytes, name: str, now: datetime) -> bool:
+def trusted(leaf: KeyPair, bundle: bytes, name: str, now: datetime) -> bool:
     """Ask the library whether a client with this bundle would trust the leaf."""
     store = Store(x509.load_pem_x509_certificates(bundle))
     verifier = PolicyBuilder().store(store).time(now).build_server_verifier(x509.DNSName(name))
@@ -87,12 +87,12 @@ OTHER = issue_authority(NOW)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"authority": Pair(b"", b"")}, "it cannot be read"),
+        ({"authority": KeyPair(b"", b"")}, "it cannot be read"),
         ({"bundle": b"junk"}, "it cannot be read"),
         ({"bundle": OTHER.certificate}, "it is not in its own bundle"),
     ],
 )
-def test_a_broken_authority_is_replaced(issued: Issued, wrong: dict[str, Pair | bytes], why: str) -> None:
+def test_a_broken_authority_is_replaced(issued: Issued, wrong: dict[str, KeyPair | bytes], why: str) -> None:
     broken = replace(issued, **wrong)  # type: ignore[arg-type]
     assert str(why_not_authority(broken, NOW)).startswith(why)
     healed = ensure(broken, NAMES, NOW)
@@ -100,16 +100,16 @@ def test_a_broken_authority_is_replaced(issued: Issued, wrong: dict[str, Pair | 
 
 
 def test_an_authority_with_another_ones_key_is_replaced(issued: Issued) -> None:
-    broken = replace(issued, authority=Pair(issued.authority.certificate, OTHER.key))
+    broken = replace(issued, authority=KeyPair(issued.authority.certificate, OTHER.key))
     assert why_not_authority(broken, NOW) == "its key is another one's"
 
 
 def test_a_broken_leaf_is_replaced(issued: Issued) -> None:
     foreign = issue_leaf(OTHER, NAMES, NOW)
     cases = {
-        "it cannot be read": Pair(b"", b""),
+        "it cannot be read": KeyPair(b"", b""),
         "another CA signed it": foreign,
-        "its key is another one's": Pair(issued.leaf.certificate, foreign.key),
+        "its key is another one's": KeyPair(issued.leaf.certificate, foreign.key),
     }
     for why, leaf in cases.items():
         broken = replace(issued, leaf=leaf)
@@ -132,7 +132,7 @@ def test_a_pair_is_not_accepted_before_its_time_nor_after_nor_by_another_name(is
     assert why_not_accepted(issued.leaf, "other.system.svc", NOW) == (
         f"the certificate is for {', '.join(NAMES)}, and clients come by other.system.svc"
     )
-    assert str(why_not_accepted(Pair(b"", b""), NAMES[0], NOW)).startswith("the certificate cannot be read: ")
+    assert str(why_not_accepted(KeyPair(b"", b""), NAMES[0], NOW)).startswith("the certificate cannot be read: ")
 
 
 def test_a_name_with_an_asterisk_stands_for_one_label(issued: Issued) -> None:

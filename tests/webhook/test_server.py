@@ -20,12 +20,12 @@ from prometheus_client import generate_latest
 from manyserve import http_server
 from manyserve.api.errors import StartupError
 from manyserve.http_server import HttpServer
-from manyserve.webhook import bodies
-from manyserve.webhook.certificates import Issued, ensure
-from manyserve.webhook.issuing import Pair, issue_leaf
+from manyserve.webhook import body_limits
+from manyserve.webhook.certs.check import Issued, ensure
+from manyserve.webhook.certs.issue import KeyPair, issue_leaf
+from manyserve.webhook.certs.reload import BadPairError, ReloadableTls
+from manyserve.webhook.handlers import Handlers, Health, plain_app, secure_app
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.server import Doors, Health, plain_app, secure_app
-from manyserve.webhook.tls import BadPairError, LiveTls
 from tests.support.eventually import eventually
 from tests.support.make import host_object, model_object
 from tests.webhook.reviews import cache_of, review_of
@@ -39,8 +39,8 @@ class RunningWebhook:
     """A webhook that listens, and what a client needs to reach it."""
 
     port: int
-    tls: LiveTls
-    doors: Doors
+    tls: ReloadableTls
+    doors: Handlers
     metrics: Metrics
     client: aiohttp.ClientSession
     not_ready: list[str]
@@ -60,10 +60,10 @@ def trusting(issued: Issued) -> ssl.SSLContext:
 
 @pytest_asyncio.fixture
 async def running() -> AsyncIterator[RunningWebhook]:
-    tls, metrics, not_ready = LiveTls(), Metrics(), list[str]()
+    tls, metrics, not_ready = ReloadableTls(), Metrics(), list[str]()
     tls.load(ISSUED.leaf)
     health = Health(lambda: None, lambda: next(iter(not_ready), None))
-    doors = Doors(cache_of(host_object(), model_object("first")), metrics, health)
+    doors = Handlers(cache_of(host_object(), model_object("first")), metrics, health)
     server = HttpServer(secure_app(doors), 0, tls.context, host="localhost")
     port = await server.start()
     connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
@@ -120,7 +120,7 @@ async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: 
 
 
 async def test_a_body_beyond_the_limit_is_refused(running: RunningWebhook) -> None:
-    status, text = await running.post(b" " * (bodies.LIMIT + 1))
+    status, text = await running.post(b" " * (body_limits.LIMIT + 1))
     assert status == 413
     assert "Traceback" not in text
 
@@ -142,7 +142,7 @@ async def test_probes_tell_alive_from_ready(running: RunningWebhook) -> None:
 async def test_a_body_that_does_not_arrive_is_given_up(
     running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "SECONDS", 0.1)
+    monkeypatch.setattr(body_limits, "SECONDS", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
@@ -175,7 +175,11 @@ async def test_a_good_rotation_under_load_refuses_nobody(running: RunningWebhook
 async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: RunningWebhook) -> None:
     before = await served_certificate(running.port)
     other = issue_leaf(ISSUED.authority, NAMES, datetime.now(UTC))
-    for torn in (Pair(other.certificate, ISSUED.leaf.key), Pair(b"", b""), Pair(ISSUED.leaf.certificate, b"junk")):
+    for torn in (
+        KeyPair(other.certificate, ISSUED.leaf.key),
+        KeyPair(b"", b""),
+        KeyPair(ISSUED.leaf.certificate, b"junk"),
+    ):
         with pytest.raises(BadPairError):
             running.tls.load(torn)
         assert await served_certificate(running.port) == before

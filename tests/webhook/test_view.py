@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from manyserve.api.names import Key
 from manyserve.plan.capacity import top_consumers
 from manyserve.plan.memory import MemoryShare
-from manyserve.webhook.ledger import Allocation, Ledger
+from manyserve.webhook.allocations import Allocation, Allocations
 from manyserve.webhook.reservations import Reservations
 from tests.support.clock import FakeClock
 from tests.support.make import Manifest, host_object, model_object
@@ -27,7 +27,7 @@ OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "
 
 @given(OPERATIONS)
 def test_a_sum_is_what_counting_anew_would_give(operations: list[tuple[str, str | None, int]]) -> None:
-    ledger, expected = Ledger(), dict[str, Allocation]()
+    ledger, expected = Allocations(), dict[str, Allocation]()
     for uid, host, memory in operations:
         if host is None:
             ledger.drop(uid)

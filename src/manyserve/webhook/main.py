@@ -21,14 +21,20 @@ from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.http_server import HttpServer
-from manyserve.webhook.keeper import FolderKeeper, Keeper, SecretKeeper, first_look, keep
+from manyserve.webhook.cache import Cache
+from manyserve.webhook.certs.reload import ReloadableTls
+from manyserve.webhook.certs.rotation import (
+    CertificateSource,
+    FileSource,
+    SelfSignedSource,
+    first_refresh,
+    run_rotation,
+)
+from manyserve.webhook.handlers import Handlers, Health, plain_app, secure_app
+from manyserve.webhook.informers import WebhookInformers
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.reservations import Reservations
-from manyserve.webhook.server import Doors, Health, plain_app, secure_app
 from manyserve.webhook.settings import WebhookSettings
-from manyserve.webhook.tls import LiveTls
-from manyserve.webhook.view import Cache
-from manyserve.webhook.watching import Watching
 
 DRAIN_SECONDS = 3.0
 """After the signal to stop, requests are still answered until every API server knows that we are going."""
@@ -56,16 +62,16 @@ async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Eve
     """Serve until `stop` is set. Raises `StartupError`."""
     await _reach(client)
     cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
-    metrics, tls = Metrics(), LiveTls()
+    metrics, tls = Metrics(), ReloadableTls()
     keeper = _keeper(settings, client, tls)
-    await first_look(keeper)
-    watching = Watching(client, settings, cache, metrics)
-    renewal = asyncio.create_task(keep(keeper, metrics, tls))
+    await first_refresh(keeper)
+    watching = WebhookInformers(client, settings, cache, metrics)
+    renewal = asyncio.create_task(run_rotation(keeper, metrics, tls))
     health = Health(
-        lambda: "the certificate is not renewed any more" if renewal.done() else watching.why_not_alive(),
-        lambda: "stopping" if stop.is_set() else watching.why_not_synced(),
+        lambda: "the certificate is not renewed any more" if renewal.done() else watching.liveness_problem(),
+        lambda: "stopping" if stop.is_set() else watching.readiness_problem(),
     )
-    doors = Doors(cache, metrics, health)
+    doors = Handlers(cache, metrics, health)
     servers = (
         HttpServer(secure_app(doors), settings.port, tls.context, stop_seconds=STOP_SECONDS),
         HttpServer(plain_app(doors), settings.metrics_port, stop_seconds=STOP_SECONDS),
@@ -98,15 +104,15 @@ async def _reach(client: KubeClient) -> None:
         raise StartupError(f"the API server cannot be reached: {error}") from error
 
 
-def _keeper(settings: WebhookSettings, client: KubeClient, tls: LiveTls) -> Keeper:
+def _keeper(settings: WebhookSettings, client: KubeClient, tls: ReloadableTls) -> CertificateSource:
     if settings.certificate_folder is not None:
-        return FolderKeeper(tls, settings.certificate_folder, settings.names[0], utc_now)
-    return SecretKeeper(
+        return FileSource(tls, settings.certificate_folder, settings.names[0], utc_now)
+    return SelfSignedSource(
         tls, client, settings.namespace, settings.secret, settings.configuration, settings.names, utc_now
     )
 
 
-async def _freeze_when_synced(watching: Watching) -> None:
+async def _freeze_when_synced(watching: WebhookInformers) -> None:
     """Keep the collector away from what stays: a full collection over thousands of objects takes long."""
     await watching.synced()
     gc.collect()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from manyserve.prometheus import new_registry
-from manyserve.webhook.certificates import expiry
-from manyserve.webhook.issuing import Pair
+from manyserve.webhook.certs.check import expiry
+from manyserve.webhook.certs.issue import KeyPair
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -41,7 +41,7 @@ class Metrics:
             registry=registry,
         )
 
-    def certificate(self, pair: Pair | None) -> None:
+    def certificate(self, pair: KeyPair | None) -> None:
         """Show when the certificate that is served ends."""
         if pair is not None:
             self.certificate_expiry.set(expiry(pair).timestamp())

@@ -17,11 +17,11 @@ from manyserve.plan.capacity import framework_error, insufficient_memory, multi_
 from manyserve.plan.management import not_managed
 from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.rules.validation import UnreadableError, model_problems, parse_model
-from manyserve.webhook.ledger import Allocation
-from manyserve.webhook.ratchet import added
-from manyserve.webhook.request import Request
-from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
-from manyserve.webhook.view import View
+from manyserve.webhook.admission_request import AdmissionRequest
+from manyserve.webhook.allocations import Allocation
+from manyserve.webhook.cache import View
+from manyserve.webhook.ratchet import new_violations
+from manyserve.webhook.response import Decision, allowed, forbidden, invalid
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Change:
         return 0 if self.old is None or self.moves else declared_or_zero(self.old)
 
 
-def judge_model(request: Request, view: View) -> Verdict:
+def review_model(request: AdmissionRequest, view: View) -> Decision:
     """Return the verdict on a model that is created or whose spec changes."""
-    problems = added(partial(model_problems, https=view.config.credentials.https), request)
+    problems = new_violations(partial(model_problems, https=view.config.credentials.https), request)
     if problems:
         return invalid(problems)
     change = _change(request)
@@ -62,7 +62,7 @@ def judge_model(request: Request, view: View) -> Verdict:
     return allowed(warning) if warning else _judge_on_host(change, host, view)
 
 
-def _change(request: Request) -> Change | None:
+def _change(request: AdmissionRequest) -> Change | None:
     try:
         model = parse_model(request.object)
         declared(model)
@@ -89,7 +89,7 @@ def _waits(host: InferenceService, view: View) -> str | None:
     return f"waits: {error}" if error else None
 
 
-def _judge_on_host(change: Change, host: InferenceService, view: View) -> Verdict:
+def _judge_on_host(change: Change, host: InferenceService, view: View) -> Decision:
     framework, wanted = change.model.spec.model.framework, declared(change.model)
     if change.moves or change.old is None or change.old.spec.model.framework != framework:
         error = framework_error(host, framework, view.config)

@@ -11,9 +11,9 @@ from typing import Any
 from manyserve.api.names import GROUP
 from manyserve.api_group import GROUPS
 from manyserve.plan.rules.field_error import quoted
-from manyserve.webhook.request import Raw, Request
-from manyserve.webhook.verdict import Verdict, forbidden
-from manyserve.webhook.view import View
+from manyserve.webhook.admission_request import AdmissionRequest, Raw
+from manyserve.webhook.cache import View
+from manyserve.webhook.response import Decision, forbidden
 
 COMMAND = (
     "kubectl patch --local --type=merge -f backup.yaml -o json "
@@ -23,7 +23,7 @@ COMMAND = (
 """Restores a backup without owner references, also when some of its objects are there already."""
 
 
-def judge_owners(request: Request, view: View) -> Verdict | None:
+def review_owners(request: AdmissionRequest, view: View) -> Decision | None:
     """Return a no when a model is given an InferenceService as its owner that is not there now."""
     before = list(_owners(request.old)) if request.old is not None else []
     for index, owner in enumerate(_owners(request.object)):
@@ -44,7 +44,7 @@ def _is_host(owner: Any) -> bool:
     return str(owner.get("apiVersion")).partition("/")[0] in GROUPS
 
 
-def _is_there(owner: Mapping[str, Any], request: Request, view: View) -> bool:
+def _is_there(owner: Mapping[str, Any], request: AdmissionRequest, view: View) -> bool:
     if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
         return False
     return view.uids.get(request.host(str(owner.get("name")))) == owner.get("uid")

@@ -12,12 +12,12 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unknown_fields import Whole, unknown_fields
 from manyserve.plan.rules.field_error import FieldError
-from manyserve.webhook.request import Raw, Request
+from manyserve.webhook.admission_request import AdmissionRequest, Raw
 
 _KINDS: dict[str, type[Whole]] = {"InferenceService": InferenceService, "TrainedModel": TrainedModel}
 
 
-def added(problems_of: Callable[[Raw], list[FieldError]], request: Request) -> list[FieldError]:
+def new_violations(problems_of: Callable[[Raw], list[FieldError]], request: AdmissionRequest) -> list[FieldError]:
     """Return the problems of the object that the old one did not have."""
     problems = problems_of(request.object)
     if not problems or request.old is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from manyserve.webhook.ledger import Allocation, Ledger
+from manyserve.webhook.allocations import Allocation, Allocations
 
 LIFETIME = 10.0
 """Seconds."""
@@ -21,7 +21,7 @@ class Reservations:
     """Allocations that expire. All have the same lifetime, so the oldest expires first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.ledger = Ledger()
+        self.ledger = Allocations()
         self._clock = clock
         self._ends: deque[tuple[float, str]] = deque()
         self._end_of: dict[str, float] = {}

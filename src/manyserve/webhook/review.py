@@ -13,14 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manyserve.webhook.ledger import Allocation
-from manyserve.webhook.model_review import judge_model
-from manyserve.webhook.owner_review import judge_owners
-from manyserve.webhook.request import BadReviewError, Request, read
-from manyserve.webhook.service_review import judge_service
+from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, read
+from manyserve.webhook.allocations import Allocation
+from manyserve.webhook.cache import View
+from manyserve.webhook.host_review import review_host
+from manyserve.webhook.model_review import review_model
+from manyserve.webhook.owner_review import review_owners
+from manyserve.webhook.response import ALLOWED, Decision, to_response
 from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
-from manyserve.webhook.verdict import ALLOWED, Verdict, answer
-from manyserve.webhook.view import View
 
 
 @dataclass(frozen=True)
@@ -43,36 +43,36 @@ def review(body: Any, view: View) -> Outcome:
     except BadReviewError as error:
         if error.uid is None:
             raise
-        verdict = Verdict(allowed=False, message=str(error), code=400, reason="BadRequest")
-        return Outcome(answer(error.uid, verdict), "", allowed=False, reason=verdict.reason)
+        verdict = Decision(allowed=False, message=str(error), code=400, reason="BadRequest")
+        return Outcome(to_response(error.uid, verdict), "", allowed=False, reason=verdict.reason)
     verdict = judge(request, view)
     reserve = None if request.dry_run else verdict.reserve
     return Outcome(
-        answer(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve, verdict.reason
+        to_response(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve, verdict.reason
     )
 
 
-def judge(request: Request, view: View) -> Verdict:
+def judge(request: AdmissionRequest, view: View) -> Decision:
     """Return the verdict on a request."""
     if request.subresource or _is_leaving(request) or not view.in_scope(request.namespace):
         return ALLOWED
     unmanaged = review_unmanaged(request, view)
     if unmanaged is not None:
         return unmanaged
-    owners = judge_owners(request, view) if request.kind == "TrainedModel" else None
+    owners = review_owners(request, view) if request.kind == "TrainedModel" else None
     if owners is not None:
         return owners
     if becomes_managed(request):  # nothing has judged it before
         request = replace(request, old=None)
     elif _keeps_its_spec(request):
         return ALLOWED
-    return judge_model(request, view) if request.kind == "TrainedModel" else judge_service(request, view)
+    return review_model(request, view) if request.kind == "TrainedModel" else review_host(request, view)
 
 
-def _is_leaving(request: Request) -> bool:
+def _is_leaving(request: AdmissionRequest) -> bool:
     metadata = request.object.get("metadata")
     return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
 
 
-def _keeps_its_spec(request: Request) -> bool:
+def _keeps_its_spec(request: AdmissionRequest) -> bool:
     return request.old is not None and request.old.get("spec") == request.object.get("spec")

@@ -17,42 +17,42 @@ from typing import Protocol
 from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError, NotFound
-from manyserve.webhook.bundle import ensure_bundle
-from manyserve.webhook.certificates import is_trusted, why_not_accepted
-from manyserve.webhook.issuing import Pair
+from manyserve.webhook.certs.ca_bundle import ensure_bundle
+from manyserve.webhook.certs.check import is_trusted, why_not_accepted
+from manyserve.webhook.certs.issue import KeyPair
+from manyserve.webhook.certs.reload import BadPairError, ReloadableTls
+from manyserve.webhook.certs.secret import ensure_issued
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.secret import ensure_issued
-from manyserve.webhook.tls import BadPairError, LiveTls
 
 SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
 
-class Keeper(Protocol):
+class CertificateSource(Protocol):
     """Gives the server its certificate."""
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Look once. Raises `ClusterError`, `BadPairError` or `OSError`."""
 
 
 @dataclass(frozen=True)
-class FolderKeeper:
+class FileSource:
     """Takes `tls.crt` and `tls.key` from a folder that somebody else renews.
 
     One that a client would refuse is not taken while there is an older one: that may be good for some time yet.
     When the one that is served is the bad one, each look says so and is counted.
     """
 
-    tls: LiveTls
+    tls: ReloadableTls
     folder: Path
     name: str
     """By which the API server comes."""
     clock: Callable[[], datetime]
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Load the pair, if it is another one."""
-        pair = Pair((self.folder / "tls.crt").read_bytes(), (self.folder / "tls.key").read_bytes())
+        pair = KeyPair((self.folder / "tls.crt").read_bytes(), (self.folder / "tls.key").read_bytes())
         if why_not := why_not_accepted(pair, self.name, self.clock()):
             raise BadPairError(f"{self.folder}: {why_not}")
         if self.tls.load(pair):
@@ -60,10 +60,10 @@ class FolderKeeper:
 
 
 @dataclass(frozen=True)
-class SecretKeeper:
+class SelfSignedSource:
     """Issues the certificate, shares it by a Secret, and registers its CA."""
 
-    tls: LiveTls
+    tls: ReloadableTls
     client: KubeClient
     namespace: str
     secret: str
@@ -71,7 +71,7 @@ class SecretKeeper:
     names: Sequence[str]
     clock: Callable[[], datetime]
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Renew, register and load, in this order: no leaf is served before its CA is trusted."""
         issued, wrote = await ensure_issued(self.client, self.namespace, self.secret, self.names, self.clock())
         if wrote:
@@ -93,10 +93,10 @@ class SecretKeeper:
         return changed
 
 
-async def first_look(keeper: Keeper) -> None:
+async def first_refresh(keeper: CertificateSource) -> None:
     """Look for the first time. Raises `StartupError`: without a certificate there is nothing to serve."""
     try:
-        await keeper.look()
+        await keeper.refresh()
     except NotFound as error:
         raise StartupError(
             f"the webhook has no Secret to keep its certificate in; install the chart: {error}"
@@ -105,17 +105,17 @@ async def first_look(keeper: Keeper) -> None:
         raise StartupError(f"the webhook has no certificate: {error}") from error
 
 
-async def keep(keeper: Keeper, metrics: Metrics, tls: LiveTls) -> None:
+async def run_rotation(keeper: CertificateSource, metrics: Metrics, tls: ReloadableTls) -> None:
     """Look every ten seconds, until cancelled."""
     while True:
         await _turn(keeper, metrics, tls)
         await asyncio.sleep(SECONDS)
 
 
-async def _turn(keeper: Keeper, metrics: Metrics, tls: LiveTls) -> None:
+async def _turn(keeper: CertificateSource, metrics: Metrics, tls: ReloadableTls) -> None:
     try:
         try:
-            await keeper.look()
+            await keeper.refresh()
         finally:
             metrics.certificate(tls.pair)
     except (ClusterError, BadPairError, OSError) as error:

@@ -18,7 +18,7 @@ from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
 from manyserve.plan.rules.validation import UnreadableError, parse_host
-from manyserve.webhook.ledger import Allocation, Ledger
+from manyserve.webhook.allocations import Allocation, Allocations
 from manyserve.webhook.reservations import Reservations
 
 Raw = Mapping[str, Any]
@@ -31,8 +31,8 @@ class View:
     config: ServingConfig
     hosts: Mapping[Key, InferenceService | None]
     """None stands for a host that is there and cannot be read."""
-    placed: Ledger
-    reserved: Ledger
+    placed: Allocations
+    reserved: Allocations
     in_scope: Callable[[str], bool]
     """Whether the objects of a namespace are judged."""
     unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Cache:
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
         """Whether the objects of a namespace are judged."""
         self._hosts: dict[Key, InferenceService | None] = {}
-        self._placed = Ledger()
+        self._placed = Allocations()
 
     def view(self) -> View:
         """Return the current view."""

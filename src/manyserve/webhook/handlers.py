@@ -15,11 +15,11 @@ from typing import Any
 from aiohttp import web
 
 from manyserve.prometheus import metrics_response
-from manyserve.webhook import bodies
+from manyserve.webhook import body_limits
+from manyserve.webhook.admission_request import BadReviewError
+from manyserve.webhook.cache import Cache
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.request import BadReviewError
 from manyserve.webhook.review import Outcome, review
-from manyserve.webhook.view import Cache
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Health:
     ready: Callable[[], str | None]
 
 
-class Doors:
+class Handlers:
     """The handlers."""
 
     def __init__(self, cache: Cache, metrics: Metrics, health: Health) -> None:
         self._cache = cache
         self._metrics = metrics
         self._health = health
-        self._bodies = bodies.Bodies()
+        self._bodies = body_limits.BodyLimits()
 
     async def validate(self, request: web.Request) -> web.Response:
         """Answer a review."""
@@ -51,10 +51,12 @@ class Doors:
             answer = self._bad(f"the body cannot be read: {' '.join(str(error).split())}")
             answer.force_close()  # nobody knows where the next request begins
             return answer
-        except bodies.TooLargeError:
-            return web.Response(status=413, text=f"the body is too large; it must be at most {bodies.LIMIT} bytes\n")
+        except body_limits.TooLargeError:
+            return web.Response(
+                status=413, text=f"the body is too large; it must be at most {body_limits.LIMIT} bytes\n"
+            )
         except TimeoutError:
-            return web.Response(status=408, text=f"the body did not arrive within {bodies.SECONDS:.0f} seconds\n")
+            return web.Response(status=408, text=f"the body did not arrive within {body_limits.SECONDS:.0f} seconds\n")
         self._metrics.seconds.observe(time.perf_counter() - began)
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
@@ -99,16 +101,16 @@ def _state(why_not: str | None) -> web.Response:
     return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ok'}\n")
 
 
-def secure_app(doors: Doors) -> web.Application:
+def secure_app(doors: Handlers) -> web.Application:
     """Return the application for the TLS port."""
-    app = web.Application(client_max_size=bodies.LIMIT)
+    app = web.Application(client_max_size=body_limits.LIMIT)
     app.router.add_post("/validate", doors.validate)
     app.router.add_get("/healthz", doors.healthz)
     app.router.add_get("/readyz", doors.readyz)
     return app
 
 
-def plain_app(doors: Doors) -> web.Application:
+def plain_app(doors: Handlers) -> web.Application:
     """Return the application for the plain port: nothing that may be posted to."""
     app = web.Application(client_max_size=1024)
     app.router.add_get("/healthz", doors.healthz)

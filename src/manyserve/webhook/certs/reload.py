@@ -11,22 +11,22 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from manyserve.webhook.issuing import Pair
+from manyserve.webhook.certs.issue import KeyPair
 
 
 class BadPairError(ValueError):
     """A certificate and a key that do not make a pair."""
 
 
-class LiveTls:
+class ReloadableTls:
     """The context that connections use."""
 
     def __init__(self) -> None:
         self.context = new_context()
-        self.pair: Pair | None = None
+        self.pair: KeyPair | None = None
         """What is served now."""
 
-    def load(self, pair: Pair) -> bool:
+    def load(self, pair: KeyPair) -> bool:
         """Serve a pair from now on; tell whether it is another than before. Raises `BadPairError`."""
         if pair == self.pair:
             return False

@@ -21,14 +21,14 @@ _SIGNS = x509.KeyUsage(
 
 
 @dataclass(frozen=True)
-class Pair:
+class KeyPair:
     """A certificate, perhaps with those that signed it, and its key; PEM."""
 
     certificate: bytes
     key: bytes
 
 
-def issue_authority(now: datetime) -> Pair:
+def issue_authority(now: datetime) -> KeyPair:
     """Return a new CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"manyserve webhook CA {now:%Y-%m-%d}")])
@@ -38,7 +38,7 @@ def issue_authority(now: datetime) -> Pair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def issue_leaf(authority: Pair, names: Sequence[str], now: datetime) -> Pair:
+def issue_leaf(authority: KeyPair, names: Sequence[str], now: datetime) -> KeyPair:
     """Return a new certificate for these DNS names, signed by the CA."""
     issuer, signer = x509.load_pem_x509_certificate(authority.certificate), key_of(authority.key)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -69,9 +69,9 @@ def _builder(
     )
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
     form, text = serialization.PrivateFormat.PKCS8, serialization.Encoding.PEM
-    return Pair(certificate.public_bytes(text), key.private_bytes(text, form, serialization.NoEncryption()))
+    return KeyPair(certificate.public_bytes(text), key.private_bytes(text, form, serialization.NoEncryption()))
 
 
 def key_of(pem: bytes) -> ec.EllipticCurvePrivateKey:

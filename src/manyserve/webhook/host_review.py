@@ -14,15 +14,15 @@ from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_mod
 from manyserve.plan.memory import fits, memory_limit
 from manyserve.plan.rules.ignored import ignored_fields
 from manyserve.plan.rules.validation import UnreadableError, host_problems, parse_host
-from manyserve.webhook.ratchet import added
-from manyserve.webhook.request import Request
-from manyserve.webhook.verdict import Verdict, allowed, forbidden, invalid
-from manyserve.webhook.view import View
+from manyserve.webhook.admission_request import AdmissionRequest
+from manyserve.webhook.cache import View
+from manyserve.webhook.ratchet import new_violations
+from manyserve.webhook.response import Decision, allowed, forbidden, invalid
 
 
-def judge_service(request: Request, view: View) -> Verdict:
+def review_host(request: AdmissionRequest, view: View) -> Decision:
     """Return the verdict on a host that is created or whose spec changes."""
-    problems = added(host_problems, request)
+    problems = new_violations(host_problems, request)
     if problems:
         return invalid(problems)
     try:
@@ -35,7 +35,7 @@ def judge_service(request: Request, view: View) -> Verdict:
     return refusal or allowed(*_hints(new), *ignored_fields(new))
 
 
-def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Verdict | None:
+def _judge_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Decision | None:
     limit, used = memory_limit(new), view.used(host)
     if limit < memory_limit(old) and not fits(used, 0, limit):
         return forbidden("spec.predictor", cannot_shrink(host.name, limit, used, view.largest_consumers(host)))

@@ -16,8 +16,8 @@ from typing import Any
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.kinds import Kind
-from manyserve.webhook.certificates import Issued, ensure
-from manyserve.webhook.issuing import Pair
+from manyserve.webhook.certs.check import Issued, ensure
+from manyserve.webhook.certs.issue import KeyPair
 
 SECRET = Kind("Secret", "v1", "secrets")
 _KEYS = ("ca.crt", "ca.key", "bundle.crt", "tls.crt", "tls.key")
@@ -53,7 +53,7 @@ def read(data: Mapping[str, Any]) -> Issued | None:
         ca, ca_key, bundle, leaf, leaf_key = (base64.b64decode(data[key], validate=True) for key in _KEYS)
     except (KeyError, TypeError, binascii.Error):
         return None
-    return Issued(Pair(ca, ca_key), bundle, Pair(leaf, leaf_key))
+    return Issued(KeyPair(ca, ca_key), bundle, KeyPair(leaf, leaf_key))
 
 
 def write(issued: Issued) -> dict[str, str]:

@@ -15,16 +15,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from manyserve.webhook.issuing import Pair, issue_authority, issue_leaf, key_of
+from manyserve.webhook.certs.issue import KeyPair, issue_authority, issue_leaf, key_of
 
 
 @dataclass(frozen=True)
 class Issued:
     """What the Secret holds: our authority, the bundle of all authorities to trust, and the leaf."""
 
-    authority: Pair
+    authority: KeyPair
     bundle: bytes
-    leaf: Pair
+    leaf: KeyPair
 
 
 def ensure(issued: Issued | None, names: Sequence[str], now: datetime) -> Issued:
@@ -68,7 +68,7 @@ def why_not_leaf(issued: Issued, names: Sequence[str], now: datetime) -> str | N
     return _why_worn(certificate, now)
 
 
-def why_not_accepted(pair: Pair, name: str, now: datetime) -> str | None:
+def why_not_accepted(pair: KeyPair, name: str, now: datetime) -> str | None:
     """Return why a client that comes by this DNS name would refuse a pair now, whoever signed it."""
     try:
         certificate = _certificate(pair.certificate)
@@ -85,7 +85,7 @@ def why_not_accepted(pair: Pair, name: str, now: datetime) -> str | None:
     return None
 
 
-def is_trusted(leaf: Pair, bundle: bytes) -> bool:
+def is_trusted(leaf: KeyPair, bundle: bytes) -> bool:
     """Tell whether one of a bundle's authorities signed a certificate."""
     try:
         certificate, authorities = _certificate(leaf.certificate), x509.load_pem_x509_certificates(bundle)
@@ -94,7 +94,7 @@ def is_trusted(leaf: Pair, bundle: bytes) -> bool:
     return any(_signed(certificate, each) for each in authorities)
 
 
-def expiry(pair: Pair) -> datetime:
+def expiry(pair: KeyPair) -> datetime:
     """Return when a pair's certificate ends. Raises `ValueError`."""
     return _certificate(pair.certificate).not_valid_after_utc
 

@@ -13,9 +13,9 @@ from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL
 from manyserve.cluster.scope import LiveScope
 from manyserve.cluster.serving_config import ServingConfigInformer
 from manyserve.cluster.store import identity
+from manyserve.webhook.cache import Cache
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.settings import WebhookSettings
-from manyserve.webhook.view import Cache
 
 STALE_SECONDS = 300.0
 """An informer does something, if only to fail, every half minute at least."""
@@ -23,7 +23,7 @@ STALE_SECONDS = 300.0
 _log = logging.getLogger(__name__)
 
 
-class Watching:
+class WebhookInformers:
     """The informers and their tasks; what is out of scope may be cached, and is not judged."""
 
     def __init__(self, client: KubeClient, settings: WebhookSettings, cache: Cache, metrics: Metrics) -> None:
@@ -64,7 +64,7 @@ class Watching:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def why_not_alive(self) -> str | None:
+    def liveness_problem(self) -> str | None:
         """Return which watch has stopped or hangs, or None."""
         for task in self._tasks:
             if task.done():
@@ -74,7 +74,7 @@ class Watching:
                 return f"the watch of {each.kind.plural} hangs"
         return None
 
-    def why_not_synced(self) -> str | None:
+    def readiness_problem(self) -> str | None:
         """Return what has not been listed yet, or None."""
         missing = dict.fromkeys(each.kind.plural for each in self.informers if not each.settled.is_set())
         return f"not listed yet: {', '.join(missing)}" if missing else None

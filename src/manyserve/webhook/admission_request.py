@@ -29,7 +29,7 @@ class BadReviewError(ValueError):
 
 
 @dataclass(frozen=True)
-class Request:
+class AdmissionRequest:
     """What the API server asks: whether an object may be stored, in place of the old one when there is one."""
 
     uid: str
@@ -53,7 +53,7 @@ class Request:
         return Key(self.namespace, name)
 
 
-def read(review: Any) -> Request:
+def read(review: Any) -> AdmissionRequest:
     """Return the request of a review. Raises `BadReviewError`."""
     if not isinstance(review, Mapping) or review.get("kind") != "AdmissionReview":
         raise BadReviewError("the body is not an AdmissionReview")
@@ -65,7 +65,7 @@ def read(review: Any) -> Request:
     uid = request.get("uid") if isinstance(request, Mapping) else None
     if not isinstance(request, Mapping) or not isinstance(uid, str) or not uid:
         raise BadReviewError("the AdmissionReview has no request with a uid")
-    return Request(
+    return AdmissionRequest(
         uid=uid,
         kind=_kind(request),
         operation=_operation(request),

@@ -62,7 +62,7 @@ def _rank(uid: str, allocation: Allocation) -> tuple[int, str, str]:
 _NONE = _HostAllocations()
 
 
-class Ledger:
+class Allocations:
     """Allocations by the uid of their model, with sums for each host."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class TooLargeError(Exception):
     """A body with more bytes than any review has."""
 
 
-class Bodies:
+class BodyLimits:
     """Reads them."""
 
     def __init__(self) -> None:
