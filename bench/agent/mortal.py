@@ -12,9 +12,9 @@ import sys
 import uvloop
 
 from manyserve import logs
-from manyserve.agent.files import FileSystem
 from manyserve.agent.main import UMASK, serve
 from manyserve.agent.settings import AgentSettings
+from manyserve.agent.volume.durable_fs import FileSystem
 
 
 class KillingFileSystem(FileSystem):

@@ -15,7 +15,7 @@ import uvloop
 from bench.agent.peer_reading import peak
 from manyserve.agent.download import choose, downloaders
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.storage_settings import SourceSettings
 
 
 class _Nobody:

@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.job import Workshop
+from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build
 from manyserve.agent.servers import V2Server
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.store import Store
+from manyserve.agent.volume.store import Store
 from manyserve.api.agentreport import ModelReport
 from manyserve.api.modelconfig import Entry, dump
 from tests.support.eventually import eventually
@@ -261,7 +261,7 @@ class Pod:
 
     async def start(self) -> None:
         repository = V2Server(self.settings.server_url)
-        shop: Workshop = build(self.settings, repository)
+        shop: AgentContext = build(self.settings, repository)
         shop.jitter = lambda: 0.01
         if self.store:
             shop.store = shop.world._store = self.store

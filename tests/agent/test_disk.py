@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent.budget import Budget, Room, full, is_full
 from manyserve.agent.download import DownloadError, Listing, RemoteFile
+from manyserve.agent.volume.disk_budget import DiskBudget, DiskSpace, disk_full_error, is_full
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -56,12 +56,12 @@ def put(pod: Pod, name: str, size: int) -> None:
 
 
 def test_a_download_fits_beside_what_the_others_still_need_and_the_reserve() -> None:
-    assert Room(free=100, others=30, reserve=20).fits(50)
-    assert not Room(free=100, others=30, reserve=20).fits(51)
+    assert DiskSpace(free=100, others=30, reserve=20).fits(50)
+    assert not DiskSpace(free=100, others=30, reserve=20).fits(51)
 
 
 def test_what_is_stored_is_not_needed_any_more(tmp_path: Path) -> None:
-    budget = Budget(reserve=5)
+    budget = DiskBudget(reserve=5)
     with budget.taken("a", 100) as store, budget.taken("b", 30):
         assert budget.room("c", tmp_path).others == 130
         assert budget.room("a", tmp_path).others == 30
@@ -85,7 +85,7 @@ def test_a_full_volume_is_known_however_deep_the_error_lies() -> None:
 
 
 def test_the_sentence_has_the_figures() -> None:
-    error = full("gs://b/m", 500, Room(free=400, others=100, reserve=64))
+    error = disk_full_error("gs://b/m", 500, DiskSpace(free=400, others=100, reserve=64))
     assert str(error) == (
         "gs://b/m needs 500 bytes, but the volume has 400 free, less 100 for other downloads and 64 in reserve"
     )

@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.endpoints import check_endpoint
-from manyserve.agent.download.metadata import MetadataServer
+from manyserve.agent.download.object_store.gcp_metadata import MetadataServer
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.storage_settings import SourceSettings
 from manyserve.settings_types import networks
 from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from tests.agent.bucket import CheckedBucket
@@ -179,7 +179,7 @@ async def test_google_gives_a_token_by_its_metadata_server(
     bucket: CheckedBucket, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCE_METADATA_HOST", cloud.url.partition("://")[2])
-    monkeypatch.setattr("manyserve.agent.download.stores.wants_identity", lambda *_: True)
+    monkeypatch.setattr("manyserve.agent.download.object_store.pool.wants_identity", lambda *_: True)
     uri = "gs://bucket/models/a"
     source = choose(uri, downloaders(AgentSettings(sources=SourceSettings(gcs_endpoint=bucket.url))))
     await source.find(uri)

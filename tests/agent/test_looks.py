@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent import looks
-from manyserve.agent.looks import Looks
-from manyserve.agent.marks import LOADED, SUCCESS
-from manyserve.agent.servers import ServerGoneError
-from manyserve.agent.store import Store
-from manyserve.agent.sync import OnDisk
+from manyserve.agent import index_poller
+from manyserve.agent.index_poller import IndexPoller
+from manyserve.agent.reconcile import OnDisk
+from manyserve.agent.servers import ServerUnavailableError
+from manyserve.agent.volume.markers import LOADED, SUCCESS
+from manyserve.agent.volume.store import Store
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 
@@ -36,12 +36,12 @@ class FakeIndex:
         number = self.count
         await self.may.wait()
         if self.gone:
-            raise ServerGoneError("nobody is there")
+            raise ServerUnavailableError("nobody is there")
         return number
 
 
 @asynccontextmanager
-async def running(found: Looks[int], after: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+async def running(found: IndexPoller[int], after: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
     task = asyncio.create_task(found.run(NEVER, after))
     yield
     task.cancel()
@@ -52,19 +52,19 @@ async def running(found: Looks[int], after: Callable[[], None] = lambda: None) -
 async def test_all_who_ask_while_a_look_is_under_way_share_the_next_one() -> None:
     asked = FakeIndex()
     asked.may.clear()
-    found = Looks(asked)
+    found = IndexPoller(asked)
     async with running(found):
         await eventually(lambda: asked.count == 1, limit=30)
-        waiting = [asyncio.create_task(found.next()) for _ in range(100)]
+        waiting = [asyncio.create_task(found.fresh()) for _ in range(100)]
         await asyncio.sleep(0)
         asked.may.set()
         assert await asyncio.gather(*waiting) == [2] * 100, "the first began before they asked"
 
 
 async def test_a_look_that_nobody_waits_for_comes_at_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looks, "_LONGEST_REST", 0.0)
+    monkeypatch.setattr(index_poller, "_LONGEST_REST", 0.0)
     asked, after = FakeIndex(), list[int]()
-    task = asyncio.create_task(Looks(asked).run(0.01, lambda: after.append(asked.count)))
+    task = asyncio.create_task(IndexPoller(asked).run(0.01, lambda: after.append(asked.count)))
     await eventually(lambda: asked.count >= 3, limit=30)
     assert after[:2] == [1, 2]
     task.cancel()
@@ -73,12 +73,12 @@ async def test_a_look_that_nobody_waits_for_comes_at_its_time(monkeypatch: pytes
 async def test_a_failed_look_is_told_to_those_who_wait_and_the_next_one_comes() -> None:
     asked = FakeIndex()
     asked.gone = True
-    found = Looks(asked)
+    found = IndexPoller(asked)
     async with running(found):
-        with pytest.raises(ServerGoneError, match="nobody is there"):
-            await found.next()
+        with pytest.raises(ServerUnavailableError, match="nobody is there"):
+            await found.fresh()
         asked.gone = False
-        assert await found.next() == asked.count
+        assert await found.fresh() == asked.count
 
 
 async def test_looks_take_no_more_than_a_tenth_of_the_time() -> None:
@@ -92,13 +92,13 @@ async def test_looks_take_no_more_than_a_tenth_of_the_time() -> None:
         slept.append(seconds)
         await real(0)
 
-    real, found = asyncio.sleep, Looks(ask, clock=clock)
+    real, found = asyncio.sleep, IndexPoller(ask, clock=clock)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("manyserve.agent.looks.asyncio.sleep", sleep)
+        patch.setattr("manyserve.agent.index_poller.asyncio.sleep", sleep)
         async with running(found):
-            await found.next()
-            await found.next()
-    assert slept[0] == pytest.approx(looks.REST * 0.01)
+            await found.fresh()
+            await found.fresh()
+    assert slept[0] == pytest.approx(index_poller.DUTY_FACTOR * 0.01)
 
 
 def marked(root: Path) -> Store:

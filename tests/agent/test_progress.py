@@ -2,7 +2,7 @@
 
 import pytest
 
-from manyserve.agent.progress import Pace
+from manyserve.agent.progress import UpdateThrottle
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -10,7 +10,7 @@ pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 def test_a_count_is_told_at_first_and_then_at_most_once_in_the_time() -> None:
-    pace = Pace(5)
+    pace = UpdateThrottle(5)
     assert [now for now in range(0, 20, 2) if pace.is_due(now)] == [0, 6, 12, 18]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from manyserve.agent import refreshing, retry
 from manyserve.agent.digests import HOW, content_digest, mismatch
-from manyserve.agent.refreshing import NEVER, interval, next_look
-from manyserve.agent.retry import Memory, Stage
+from manyserve.agent.refreshing import NEVER, interval, next_refresh
+from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.modelconfig import Entry
 from manyserve.backoff import Backoff
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
@@ -59,11 +59,13 @@ def test_without_an_interval_that_can_be_read_nothing_is_looked_at_again(text: s
 
 def test_a_look_is_due_an_interval_after_the_last_one_or_at_once_when_there_was_none() -> None:
     hourly = entry("a", refreshInterval="1h")
-    assert next_look(hourly, None) == 0
-    assert next_look(hourly, Memory(hourly.digest)) == 0
-    assert next_look(hourly, Memory(hourly.digest, looked=100.0)) == 3700
-    assert next_look(hourly, Memory(hourly.digest, Stage.DOWNLOAD, 1, looked=100.0)) == 0, "a retry has its own time"
-    assert next_look(entry("a"), Memory(hourly.digest, looked=100.0)) == NEVER
+    assert next_refresh(hourly, None) == 0
+    assert next_refresh(hourly, RetryState(hourly.digest)) == 0
+    assert next_refresh(hourly, RetryState(hourly.digest, checked_at=100.0)) == 3700
+    assert next_refresh(hourly, RetryState(hourly.digest, Stage.DOWNLOAD, 1, checked_at=100.0)) == 0, (
+        "a retry has its own time"
+    )
+    assert next_refresh(entry("a"), RetryState(hourly.digest, checked_at=100.0)) == NEVER
 
 
 async def test_new_content_under_the_same_uri_is_swapped_in_within_the_interval(pod: Pod) -> None:

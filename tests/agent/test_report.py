@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from manyserve.agent.job import Doing
-from manyserve.agent.report import Board, model_report
-from manyserve.agent.retry import Memory, Stage
-from manyserve.agent.server import application
-from manyserve.agent.settling import is_settled
-from manyserve.agent.sync import ABSENT, OnDisk, Seen, ServerModel, ServerState, Step
+from manyserve.agent.http_api import application
+from manyserve.agent.job import JobProgress
+from manyserve.agent.readiness import is_settled
+from manyserve.agent.reconcile import ABSENT, Observed, OnDisk, ServerModel, ServerState, Step
+from manyserve.agent.report import ReportPublisher, model_report
+from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.agentreport import AgentReport, ModelState
 from manyserve.version import version
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
@@ -21,11 +21,11 @@ pytestmark = DROPPED_STREAMS
 
 A = entry("a")
 READY = ServerModel(ServerState.READY)
-FAILED = Memory(A.digest, Stage.DOWNLOAD, 2, "no objects", permanent=True, next_try="soon")
+FAILED = RetryState(A.digest, Stage.DOWNLOAD, 2, "no objects", permanent=True, next_try="soon")
 
 
-def seen(disk: OnDisk | None = None, server: ServerModel = ABSENT, memory: Memory | None = None) -> Seen:
-    return Seen({"a": A}, {"a": disk} if disk else {}, {"a": server}, {"a": memory} if memory else {})
+def seen(disk: OnDisk | None = None, server: ServerModel = ABSENT, memory: RetryState | None = None) -> Observed:
+    return Observed({"a": A}, {"a": disk} if disk else {}, {"a": server}, {"a": memory} if memory else {})
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,10 @@ def seen(disk: OnDisk | None = None, server: ServerModel = ABSENT, memory: Memor
         (seen(memory=FAILED), Step.FETCH, ModelState.DOWNLOAD_FAILED, 3),
     ],
 )
-def test_a_state_follows_from_what_is_seen(world: Seen, stage: Step | None, state: ModelState, attempt: int) -> None:
-    report = model_report("a", A, world, Doing(stage))
+def test_a_state_follows_from_what_is_seen(
+    world: Observed, stage: Step | None, state: ModelState, attempt: int
+) -> None:
+    report = model_report("a", A, world, JobProgress(stage))
     assert (report.state, report.attempt) == (state, attempt)
 
 
@@ -59,7 +61,7 @@ def test_a_state_follows_from_what_is_seen(world: Seen, stage: Step | None, stat
     ],
 )
 def test_serving_tells_that_an_earlier_version_answers(
-    disk: OnDisk, server: ServerModel, memory: Memory | None, state: ModelState, serving: bool
+    disk: OnDisk, server: ServerModel, memory: RetryState | None, state: ModelState, serving: bool
 ) -> None:
     report = model_report("a", A, seen(disk, server, memory))
     assert (report.state, report.serving) == (state, serving)
@@ -72,7 +74,7 @@ def test_a_failed_look_for_newer_files_is_told_of_a_loaded_model() -> None:
 
 
 def test_a_download_tells_its_bytes() -> None:
-    report = model_report("a", A, seen(), Doing(Step.FETCH, arrived=5, total=9))
+    report = model_report("a", A, seen(), JobProgress(Step.FETCH, arrived=5, total=9))
     assert (report.bytes, report.bytes_total) == (5, 9)
 
 
@@ -96,7 +98,7 @@ def test_the_first_models_are_settled_when_loaded_failed_or_wanted_no_more() -> 
 
 
 async def test_the_board_counts_changes_and_only_those() -> None:
-    board = Board()
+    board = ReportPublisher()
     assert board.post(config="x")
     assert not board.post(config="x", config_error="")
     assert board.report.revision == 2
@@ -104,7 +106,7 @@ async def test_the_board_counts_changes_and_only_those() -> None:
 
 
 async def test_who_waits_is_told_at_once_and_who_is_behind_does_not_wait() -> None:
-    board = Board()
+    board = ReportPublisher()
     waiting = asyncio.create_task(board.wait(1, board.report.instance, 30))
     await asyncio.sleep(0)
     board.post(settled=True)

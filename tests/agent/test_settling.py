@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from manyserve.agent import settling
-from manyserve.agent.server import application
-from manyserve.agent.settling import Settling, lost
-from manyserve.agent.store import Store
-from manyserve.agent.sync import OnDisk, Seen, ServerModel, ServerState
+from manyserve.agent import readiness
+from manyserve.agent.http_api import application
+from manyserve.agent.readiness import ReadinessGate, lost
+from manyserve.agent.reconcile import Observed, OnDisk, ServerModel, ServerState
+from manyserve.agent.volume.store import Store
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -185,26 +185,26 @@ async def test_downloads_that_take_long_leave_their_places_to_the_others(pod: Po
 
 
 def test_the_limit_counts_from_the_first_answer_of_the_server(tmp_path: Path) -> None:
-    way, wanted = Settling(Store(tmp_path), 60), {"a": A}
-    assert not way.is_over(wanted, Seen(wanted, {}, None), 0)
-    assert not way.is_over(wanted, Seen(wanted, {}, None), 1000), "a pod whose server never answered is not settled"
-    assert not way.is_over(wanted, Seen(wanted, {}, {}), 1001)
-    assert not way.is_over(wanted, Seen(wanted, {}, {}), 1060)
-    assert way.is_over(wanted, Seen(wanted, {}, {}), 1061)
+    way, wanted = ReadinessGate(Store(tmp_path), 60), {"a": A}
+    assert not way.is_over(wanted, Observed(wanted, {}, None), 0)
+    assert not way.is_over(wanted, Observed(wanted, {}, None), 1000), "a pod whose server never answered is not settled"
+    assert not way.is_over(wanted, Observed(wanted, {}, {}), 1001)
+    assert not way.is_over(wanted, Observed(wanted, {}, {}), 1060)
+    assert way.is_over(wanted, Observed(wanted, {}, {}), 1061)
 
 
 def test_lost_is_what_is_wanted_and_was_taken_and_is_not_listed() -> None:
     wanted = {"a": A, "b": B}
-    assert lost(wanted, Seen(wanted, {"a": TAKEN}, None)) is None
-    assert lost(wanted, Seen(wanted, {"a": TAKEN}, {})) == {"a": A}
-    assert lost(wanted, Seen(wanted, {"a": OnDisk(A.digest)}, {})) == {}, "it was never loaded"
-    assert lost(wanted, Seen(wanted, {"a": OnDisk(B.digest, loaded=True)}, {})) == {}, "other files are wanted now"
-    assert lost({"b": B}, Seen(wanted, {"a": TAKEN}, {})) == {}, "it is not wanted any more"
+    assert lost(wanted, Observed(wanted, {"a": TAKEN}, None)) is None
+    assert lost(wanted, Observed(wanted, {"a": TAKEN}, {})) == {"a": A}
+    assert lost(wanted, Observed(wanted, {"a": OnDisk(A.digest)}, {})) == {}, "it was never loaded"
+    assert lost(wanted, Observed(wanted, {"a": OnDisk(B.digest, loaded=True)}, {})) == {}, "other files are wanted now"
+    assert lost({"b": B}, Observed(wanted, {"a": TAKEN}, {})) == {}, "it is not wanted any more"
 
 
 @pytest.mark.parametrize("state", [ServerState.READY, ServerState.LOADING, ServerState.UNAVAILABLE])
 def test_what_the_server_lists_is_not_lost(state: ServerState) -> None:
-    seen = Seen({"a": A}, {"a": TAKEN}, {"a": ServerModel(state)})
+    seen = Observed({"a": A}, {"a": TAKEN}, {"a": ServerModel(state)})
     assert lost({"a": A}, seen) == {}
     assert lost(None, seen) == {}
 
@@ -212,11 +212,11 @@ def test_what_the_server_lists_is_not_lost(state: ServerState) -> None:
 async def test_the_marker_is_written_however_often_the_volume_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "_AGAIN_SECONDS", 0.01)
-    store, way = Store(tmp_path), Settling(Store(tmp_path), 60)
+    monkeypatch.setattr(readiness, "_AGAIN_SECONDS", 0.01)
+    store, way = Store(tmp_path), ReadinessGate(Store(tmp_path), 60)
     writing = asyncio.create_task(way.write_down())
     await way.open()
-    assert way.is_over({}, Seen({}, {}, {}), 0)
+    assert way.is_over({}, Observed({}, {}, {}), 0)
     await asyncio.sleep(0.05)
     assert not writing.done(), "there is no folder to write to"
     store.open()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent.files import FileSystem
-from manyserve.agent.marks import KEPT, LOADED, SUCCESS
-from manyserve.agent.store import Store
-from manyserve.agent.sync import OnDisk
+from manyserve.agent.reconcile import OnDisk
+from manyserve.agent.volume.durable_fs import FileSystem
+from manyserve.agent.volume.markers import KEPT, LOADED, SUCCESS
+from manyserve.agent.volume.store import Store
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, newest
 from tests.support.eventually import eventually
 

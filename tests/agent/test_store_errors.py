@@ -6,8 +6,8 @@ import pytest
 
 from manyserve.agent.download import DownloadError, choose
 from manyserve.agent.download.errors import explained, shortened
-from manyserve.agent.download.places import place
-from manyserve.agent.text import LIMIT
+from manyserve.agent.download.object_store.location import parse_location
+from manyserve.agent.redaction import LIMIT
 
 ANSWER = "Generic S3 error: Error performing GET http://x in 1ms - Server returned non-2xx status code: 400: "
 
@@ -28,7 +28,7 @@ def test_input_30_an_answer_of_ten_megabytes_is_told_in_no_time(repeated: str) -
 
 @pytest.mark.parametrize("uri", ["https://[::1/x", "s3://[x/y", "gs://[/x", "pvc://]/x"])
 def test_input_07_what_is_no_url_is_named(uri: str) -> None:
-    for read in (lambda: choose(uri, {}), lambda: place(uri)):
+    for read in (lambda: choose(uri, {}), lambda: parse_location(uri)):
         with pytest.raises(DownloadError, match=r"is no URL|does not name|cannot read") as caught:
             read()
         assert caught.value.permanent

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from manyserve.agent.download import DownloadError
-from manyserve.agent.download.azure import azure_options
-from manyserve.agent.download.gcs import gcs_options, wants_identity
-from manyserve.agent.download.options import StoreOptions
-from manyserve.agent.download.places import Place, is_azure, place
-from manyserve.agent.download.s3 import s3_options
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.download.object_store.azure import azure_options
+from manyserve.agent.download.object_store.gcs import gcs_options, wants_identity
+from manyserve.agent.download.object_store.location import ObjectLocation, is_azure, parse_location
+from manyserve.agent.download.object_store.options import StoreOptions
+from manyserve.agent.download.object_store.s3 import s3_options
+from manyserve.agent.storage_settings import SourceSettings
 
-S3 = Place("s3", "bucket", "models/a")
-GCS = Place("gs", "bucket", "models/a")
-AZURE = Place("az", "container", "models/a", "account")
+S3 = ObjectLocation("s3", "bucket", "models/a")
+GCS = ObjectLocation("gs", "bucket", "models/a")
+AZURE = ObjectLocation("az", "container", "models/a", "account")
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush"}
 SERVICE_ACCOUNT = json.dumps({"type": "service_account", "client_email": "a@b", "private_key": "hush"})
 GCS_KEY = "gcloud-application-credentials.json"
@@ -32,7 +32,9 @@ def s3(*secrets: Mapping[str, str], environ: Mapping[str, str] | None = None, **
     return s3_options(S3, SourceSettings(**settings), named, environ or {})
 
 
-def azure(where: Place, *secrets: Mapping[str, str], environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+def azure(
+    where: ObjectLocation, *secrets: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     named = {f"secret-{number}": secret for number, secret in enumerate(secrets)}
     return dict(azure_options(where, SourceSettings(), named, environ or {}).config)
 
@@ -42,17 +44,17 @@ def azure(where: Place, *secrets: Mapping[str, str], environ: Mapping[str, str] 
     [
         ("gs://bucket/models/a", GCS),
         ("s3://bucket/models/a/", S3),
-        ("az://container/models/a", Place("az", "container", "models/a")),
+        ("az://container/models/a", ObjectLocation("az", "container", "models/a")),
         ("abfss://container@account.dfs.core.windows.net/models/a", AZURE),
         ("https://account.blob.core.windows.net/container/models/a", AZURE),
         (
             "https://account.blob.core.windows.net/container/with%20space",
-            Place("az", "container", "with space", "account"),
+            ObjectLocation("az", "container", "with space", "account"),
         ),
     ],
 )
-def test_a_uri_names_a_place(uri: str, found: Place) -> None:
-    assert place(uri) == found
+def test_a_uri_names_a_place(uri: str, found: ObjectLocation) -> None:
+    assert parse_location(uri) == found
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_a_uri_names_a_place(uri: str, found: Place) -> None:
 )
 def test_a_uri_that_names_no_place_is_refused_without_its_secrets(uri: str) -> None:
     with pytest.raises(DownloadError, match=r"does not name|has a query or a fragment") as caught:
-        place(uri)
+        parse_location(uri)
     assert (caught.value.reason, caught.value.permanent) == ("bad_uri", True)
     assert "hush" not in str(caught.value)
 
@@ -164,7 +166,7 @@ def test_the_bucket_is_in_the_host_at_amazon_and_where_it_is_said(
 
 
 def test_a_bucket_with_a_dot_is_in_the_path() -> None:
-    found = s3_options(Place("s3", "my.bucket", "a"), SourceSettings(), {}, {})
+    found = s3_options(ObjectLocation("s3", "my.bucket", "a"), SourceSettings(), {}, {})
     assert dict(found.config)["virtual_hosted_style_request"] is False
 
 
@@ -205,7 +207,7 @@ def test_an_endpoint_may_have_a_path_or_an_address() -> None:
 @pytest.mark.parametrize("account", ["example.com/", "account.example.com#", "ACCOUNT", "me@host"])
 def test_what_a_secret_says_cannot_make_another_host_of_azure(account: str) -> None:
     with pytest.raises(DownloadError, match="the account that a secret names is not one"):
-        azure(Place("az", "container", "a"), {"AZURE_STORAGE_ACCOUNT": account})
+        azure(ObjectLocation("az", "container", "a"), {"AZURE_STORAGE_ACCOUNT": account})
 
 
 @pytest.mark.parametrize("environ", [KEYS, IRSA, POD_IDENTITY])
@@ -236,7 +238,7 @@ def test_a_secret_of_another_account_is_not_used() -> None:
     mine = {"AZURE_STORAGE_ACCOUNT": "account", "AZURE_STORAGE_ACCESS_KEY": "mine"}
     assert azure(AZURE, other, mine)["account_key"] == "mine"
     assert azure(AZURE, other)["skip_signature"] is True
-    assert azure(Place("az", "container", "a"), other)["account_name"] == "other"
+    assert azure(ObjectLocation("az", "container", "a"), other)["account_name"] == "other"
 
 
 def test_azures_federated_token_is_used_when_no_secret_proves_anything() -> None:

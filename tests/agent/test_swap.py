@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from manyserve.agent.store import Store
+from manyserve.agent.volume.store import Store
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.agent.test_store import Fragile
 from tests.support.eventually import eventually
@@ -60,7 +60,7 @@ async def test_a_refused_version_leaves_the_old_one_on_disk_and_serving(pod: Pod
 async def test_nothing_waits_for_the_next_look_at_the_server_or_the_disk(pod: Pod) -> None:
     pod.settings = pod.settings.model_copy(update={"index_poll_seconds": 60})
     await serving(pod)
-    pod.shop.world.look_at_disk()
+    pod.shop.world.rescan()
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
     await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.model("a").serving, limit=5)

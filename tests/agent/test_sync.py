@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.agent.retry import Memory, Stage
-from manyserve.agent.sync import (
+from manyserve.agent.reconcile import (
     ABSENT,
     GONE,
+    Observed,
     OnDisk,
-    Seen,
     ServerModel,
     ServerState,
     Step,
     is_loaded,
-    next_look,
+    next_check,
     plan,
     steps_for,
 )
+from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.modelconfig import Entry
 from tests.agent.support import entry
 
@@ -29,12 +29,12 @@ READY = ServerModel(ServerState.READY)
 LOADED = OnDisk(A.digest, loaded=True)
 
 
-def seen(wanted=A, disk=None, server=ABSENT, memory=None) -> Seen:  # type: ignore[no-untyped-def]
-    return Seen(
-        wanted={"a": wanted} if wanted else {},
+def seen(wanted=A, disk=None, server=ABSENT, memory=None) -> Observed:  # type: ignore[no-untyped-def]
+    return Observed(
+        desired={"a": wanted} if wanted else {},
         disk={"a": disk} if disk else {},
         index=None if server is None else {"a": server},
-        memory={"a": memory} if memory else {},
+        retries={"a": memory} if memory else {},
     )
 
 
@@ -63,13 +63,13 @@ def test_a_changed_model_is_fetched_while_the_old_one_serves() -> None:
 
 
 def test_a_failed_load_is_tried_again_from_the_source() -> None:
-    memory = Memory(A.digest, Stage.LOAD, 1, not_before=5)
+    memory = RetryState(A.digest, Stage.LOAD, 1, not_before=5)
     assert plan(seen(disk=OnDisk(A.digest), memory=memory), 4) == {}
     assert plan(seen(disk=OnDisk(A.digest), memory=memory), 5) == {"a": (Step.FETCH, Step.LOAD)}
 
 
 def test_a_failure_of_another_spec_holds_nothing_back() -> None:
-    memory = Memory(B.digest, Stage.DOWNLOAD, 9, not_before=100)
+    memory = RetryState(B.digest, Stage.DOWNLOAD, 9, not_before=100)
     assert plan(seen(memory=memory), 0) == {"a": (Step.FETCH, Step.LOAD)}
 
 
@@ -90,57 +90,57 @@ def test_downloads_do_not_wait_for_the_server() -> None:
 
 
 def test_the_next_look_is_when_the_first_retry_is_due() -> None:
-    assert next_look(seen(memory=Memory(A.digest, Stage.LOAD, 1, not_before=7)), 5) == 2
-    assert next_look(seen(memory=Memory(A.digest, Stage.LOAD, 1, not_before=7)), 8) == float("inf")
+    assert next_check(seen(memory=RetryState(A.digest, Stage.LOAD, 1, not_before=7)), 5) == 2
+    assert next_check(seen(memory=RetryState(A.digest, Stage.LOAD, 1, not_before=7)), 8) == float("inf")
 
 
-REFUSED = Memory(B.digest, Stage.LOAD, 1, permanent=True, refused=True, sure=True, not_before=100)
+REFUSED = RetryState(B.digest, Stage.LOAD, 1, permanent=True, refused=True, previous_still_loaded=True, not_before=100)
 KEPT = OnDisk(B.digest, kept=A.digest)
 
 
 def test_a_refused_version_gives_way_to_the_one_before_at_once() -> None:
-    assert plan(seen(wanted=B, disk=KEPT, server=READY, memory=REFUSED), 0) == {"a": (Step.PUT_BACK,)}
+    assert plan(seen(wanted=B, disk=KEPT, server=READY, memory=REFUSED), 0) == {"a": (Step.ROLLBACK,)}
     assert plan(seen(wanted=B, disk=LOADED, server=READY, memory=REFUSED), 0) == {}, "then it waits for the next try"
     assert plan(seen(wanted=B, disk=LOADED, server=READY, memory=REFUSED), 100) == {"a": (Step.FETCH, Step.LOAD)}
 
 
 def test_a_version_whose_load_timed_out_stays_while_the_server_answers_since_it_may_answer_with_it() -> None:
-    slow = Memory(B.digest, Stage.LOAD, 1, not_before=100)
+    slow = RetryState(B.digest, Stage.LOAD, 1, not_before=100)
     assert plan(seen(wanted=B, disk=KEPT, server=READY, memory=slow), 0) == {}
-    assert plan(seen(wanted=B, disk=KEPT, server=GONE, memory=slow), 0) == {"a": (Step.PUT_BACK,)}
+    assert plan(seen(wanted=B, disk=KEPT, server=GONE, memory=slow), 0) == {"a": (Step.ROLLBACK,)}
 
 
 def test_a_version_that_is_neither_wanted_nor_proven_gives_way() -> None:
-    assert plan(seen(wanted=A, disk=KEPT, server=READY), 0) == {"a": (Step.PUT_BACK,)}
-    assert plan(seen(wanted=B, disk=OnDisk(kept=A.digest), server=READY), 0) == {"a": (Step.PUT_BACK,)}
+    assert plan(seen(wanted=A, disk=KEPT, server=READY), 0) == {"a": (Step.ROLLBACK,)}
+    assert plan(seen(wanted=B, disk=OnDisk(kept=A.digest), server=READY), 0) == {"a": (Step.ROLLBACK,)}
 
 
 def test_the_version_before_is_loaded_again_while_the_new_one_fails() -> None:
-    absent = Memory(B.digest, Stage.DOWNLOAD, 1, not_before=100)
-    assert plan(seen(wanted=B, disk=LOADED, memory=absent), 0) == {"a": (Step.REVIVE,)}
-    assert plan(seen(wanted=B, disk=LOADED, memory=REFUSED), 0) == {"a": (Step.REVIVE,)}
-    later = replace(absent, mend_after=50.0)
+    absent = RetryState(B.digest, Stage.DOWNLOAD, 1, not_before=100)
+    assert plan(seen(wanted=B, disk=LOADED, memory=absent), 0) == {"a": (Step.RELOAD_PREVIOUS,)}
+    assert plan(seen(wanted=B, disk=LOADED, memory=REFUSED), 0) == {"a": (Step.RELOAD_PREVIOUS,)}
+    later = replace(absent, rollback_not_before=50.0)
     assert plan(seen(wanted=B, disk=LOADED, memory=later), 0) == {}, "when that fails too, it has its own next try"
-    assert next_look(seen(wanted=B, disk=LOADED, memory=later), 0) == 50
+    assert next_check(seen(wanted=B, disk=LOADED, memory=later), 0) == 50
 
 
 def test_a_failed_load_of_what_lies_there_is_no_reason_to_load_it_at_once() -> None:
-    assert plan(seen(disk=LOADED, memory=Memory(A.digest, Stage.LOAD, 1, not_before=100)), 0) == {}
+    assert plan(seen(disk=LOADED, memory=RetryState(A.digest, Stage.LOAD, 1, not_before=100)), 0) == {}
 
 
 def test_a_failed_look_for_newer_files_holds_no_load_back() -> None:
-    failed = Memory(A.digest, Stage.DOWNLOAD, 5, not_before=100)
-    assert plan(seen(disk=LOADED, memory=failed), 0) == {"a": (Step.REVIVE,)}
+    failed = RetryState(A.digest, Stage.DOWNLOAD, 5, not_before=100)
+    assert plan(seen(disk=LOADED, memory=failed), 0) == {"a": (Step.RELOAD_PREVIOUS,)}
 
 
 def test_the_version_before_goes_once_the_server_took_the_new_one() -> None:
     done = OnDisk(B.digest, loaded=True, kept=A.digest)
-    assert plan(seen(wanted=B, disk=done, server=READY), 0) == {"a": (Step.TIDY,)}
+    assert plan(seen(wanted=B, disk=done, server=READY), 0) == {"a": (Step.CLEANUP,)}
 
 
 def test_what_waits_in_staging_goes_when_nobody_tries_it_again() -> None:
     given_up = replace(REFUSED, staged="v2")
-    assert plan(seen(wanted=A, disk=LOADED, server=READY, memory=given_up), 0) == {"a": (Step.TIDY,)}
+    assert plan(seen(wanted=A, disk=LOADED, server=READY, memory=given_up), 0) == {"a": (Step.CLEANUP,)}
 
 
 def test_nothing_is_put_back_or_tidied_while_the_server_does_not_answer_or_reads() -> None:
@@ -156,7 +156,7 @@ disks = st.none() | st.builds(
 )
 servers = st.none() | st.builds(ServerModel, st.sampled_from(ServerState), st.sampled_from(["", "unloaded", "bad"]))
 memories = st.none() | st.builds(
-    Memory,
+    RetryState,
     st.sampled_from(["", A.digest, B.digest]),
     st.sampled_from(Stage),
     st.integers(1, 5),
@@ -166,14 +166,14 @@ worlds = st.builds(seen, st.sampled_from([None, A, B]), disks, servers, memories
 
 
 @given(worlds, st.floats(0, 10))
-def test_files_are_never_touched_while_the_server_reads_them(world: Seen, now: float) -> None:
+def test_files_are_never_touched_while_the_server_reads_them(world: Observed, now: float) -> None:
     state = (world.index or {}).get("a", ABSENT).state
     if state in {ServerState.LOADING, ServerState.UNLOADING}:
         assert steps_for("a", world, now) == ()
 
 
 @given(worlds, st.floats(0, 10))
-def test_what_the_server_holds_is_never_deleted_without_an_unload_first(world: Seen, now: float) -> None:
+def test_what_the_server_holds_is_never_deleted_without_an_unload_first(world: Observed, now: float) -> None:
     steps = steps_for("a", world, now)
     if Step.DELETE in steps and (world.index or {})["a"].state is ServerState.READY:
         assert steps.index(Step.UNLOAD) < steps.index(Step.DELETE)
@@ -186,11 +186,11 @@ class Pretended:
     wanted: Mapping[str, Entry]
     disk: dict[str, OnDisk]
     index: dict[str, ServerModel]
-    memory: dict[str, Memory]
+    memory: dict[str, RetryState]
 
     @property
-    def seen(self) -> Seen:
-        return Seen(self.wanted, self.disk, self.index, self.memory)
+    def seen(self) -> Observed:
+        return Observed(self.wanted, self.disk, self.index, self.memory)
 
     def fetch(self) -> None:
         digest, before = self.wanted["a"].digest, self.disk.get("a", OnDisk())
@@ -219,17 +219,17 @@ class Pretended:
 
 
 @given(worlds)
-def test_every_world_comes_to_rest_and_then_it_is_as_wanted(world: Seen) -> None:
+def test_every_world_comes_to_rest_and_then_it_is_as_wanted(world: Observed) -> None:
     """Carry out what is planned, with everything succeeding: soon nothing is left to do."""
-    end = Pretended(world.wanted, dict(world.disk), dict(world.index or {}), dict(world.memory))
+    end = Pretended(world.desired, dict(world.disk), dict(world.index or {}), dict(world.retries))
     if end.index.get("a", ABSENT).state in {ServerState.LOADING, ServerState.UNLOADING}:
         end.index["a"] = GONE
     for _ in range(5):
         for step in steps_for("a", end.seen, 100):
             getattr(end, step.name.lower())()
     assert plan(end.seen, 100) == {}
-    if world.wanted:
-        assert is_loaded("a", world.wanted["a"].digest, end.seen)
+    if world.desired:
+        assert is_loaded("a", world.desired["a"].digest, end.seen)
     else:
         assert not end.disk
         assert end.index.get("a", ABSENT).state is not ServerState.READY

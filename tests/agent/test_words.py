@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.agent.config import ConfigFile
-from manyserve.agent.retry import BACKOFF, BACKOFF_PERMANENT, Memory, Stage, backoff
+from manyserve.agent.redaction import LIMIT, one_line, without_secrets
+from manyserve.agent.retry import BACKOFF, BACKOFF_PERMANENT, RetryState, Stage, backoff
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.text import LIMIT, one_line, without_secrets
 from manyserve.api.errors import StartupError
 from manyserve.api.modelconfig import Entry, content_hash, dump, parse
 from manyserve.logs import JsonLines, timestamp
@@ -65,9 +65,9 @@ def test_waits_double() -> None:
 
 
 def test_a_memory_is_about_one_spec() -> None:
-    memory = Memory("x", Stage.LOAD, 3)
-    assert memory.about("x") is memory
-    assert memory.about("y") == Memory("y")
+    memory = RetryState("x", Stage.LOAD, 3)
+    assert memory.for_digest("x") is memory
+    assert memory.for_digest("y") == RetryState("y")
 
 
 def test_messages_lose_secrets_and_line_ends() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.storage_settings import SourceSettings
 from manyserve.api import conditions
 from manyserve.api.agentreport import ModelState
 from manyserve.api.credentialsconfig import Credentials

@@ -13,7 +13,7 @@ import pytest
 
 from manyserve.agent.download import choose, downloaders
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.storage_settings import SourceSettings
 from manyserve.settings_types import networks
 from tests.agent.support import Counted
 from tests.stores import programs

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from manyserve.agent.text import one_line
+from manyserve.agent.redaction import one_line
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
 

@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from manyserve.agent.budget import Budget
+from manyserve.agent.concurrency import TimeoutSemaphore
 from manyserve.agent.download import Downloaders
-from manyserve.agent.gates import Gate
 from manyserve.agent.metrics import Metrics
-from manyserve.agent.retry import Memory
+from manyserve.agent.reconcile import Step
+from manyserve.agent.retry import RetryState
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sharing import Sharing
-from manyserve.agent.store import Store
-from manyserve.agent.sync import Step
-from manyserve.agent.world import World
+from manyserve.agent.state import AgentState
+from manyserve.agent.volume.dedup import Deduplicator
+from manyserve.agent.volume.disk_budget import DiskBudget
+from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
 
 
 @dataclass
-class Workshop:
+class AgentContext:
     """What all workers share."""
 
     settings: AgentSettings
-    world: World
+    world: AgentState
     store: Store
     server: ModelServer
     downloaders: Downloaders
@@ -34,19 +34,19 @@ class Workshop:
     clock: Callable[[], float]
     wall: Callable[[], float]
     jitter: Callable[[], float]
-    downloads: Gate = field(init=False)
-    loads: Gate = field(init=False)
-    sharing: Sharing = field(init=False)
-    budget: Budget = field(init=False)
+    downloads: TimeoutSemaphore = field(init=False)
+    loads: TimeoutSemaphore = field(init=False)
+    sharing: Deduplicator = field(init=False)
+    budget: DiskBudget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sharing = Sharing()
-        self.budget = Budget(self.settings.disk_reserve)
-        self.downloads = Gate(self.settings.parallel_downloads, self.settings.download_slot_seconds)
-        self.loads = Gate(self.settings.parallel_loads, self.settings.load_slot_seconds)
+        self.sharing = Deduplicator()
+        self.budget = DiskBudget(self.settings.disk_reserve)
+        self.downloads = TimeoutSemaphore(self.settings.parallel_downloads, self.settings.download_slot_seconds)
+        self.loads = TimeoutSemaphore(self.settings.parallel_loads, self.settings.load_slot_seconds)
 
 
-class Doing(NamedTuple):
+class JobProgress(NamedTuple):
     """What is being done for a model, as far as the report tells it."""
 
     stage: Step | None = None
@@ -59,30 +59,30 @@ class Doing(NamedTuple):
     """The bytes of a download, where the source tells."""
 
 
-IDLE = Doing()
+IDLE = JobProgress()
 
 
 @dataclass
 class Job:
     """Bringing one model to where the plan wants it. `entry` is None for a removal."""
 
-    shop: Workshop
+    context: AgentContext
     name: str
     entry: Entry | None
-    doing: Doing = IDLE
-    quiet: bool = False
+    progress: JobProgress = IDLE
+    is_noop: bool = False
     """All is as wanted when it begins, so that the log needs no word of it."""
     slow: bool = False
     """Its load takes so long that the pod does not wait for it."""
     refused: bool = False
     """The server refused the files."""
-    sure: bool = False
+    previous_still_loaded: bool = False
     """It had not been asked to take them before."""
-    unfit: tuple[str, str] | None = None
+    digest_mismatch: tuple[str, str] | None = None
     """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
     fingerprint: str = ""
     """What the source looked like when it was downloaded."""
-    may_stop: bool = True
+    cancellable: bool = True
     """False while stopping would leave the server or the disk between two states."""
 
     @property
@@ -93,30 +93,30 @@ class Job:
     @property
     def superseded(self) -> bool:
         """Tell whether something else is wanted by now."""
-        wanted = self.shop.world.wanted.get(self.name)
+        wanted = self.context.world.wanted.get(self.name)
         return (wanted.digest if wanted else "") != self.digest
 
     @property
-    def memory(self) -> Memory:
+    def retry_state(self) -> RetryState:
         """What is remembered of earlier work towards the same."""
-        return self.shop.world.memory.get(self.name, Memory(self.digest)).about(self.digest)
+        return self.context.world.memory.get(self.name, RetryState(self.digest)).for_digest(self.digest)
 
     @property
     def level(self) -> int:
         """The level of log lines that tell no news when nothing was to be done."""
-        return logging.DEBUG if self.quiet else logging.INFO
+        return logging.DEBUG if self.is_noop else logging.INFO
 
     def enter(self, stage: Step, *, may_stop: bool) -> None:
         """Tell the world what is being done."""
-        self.may_stop = may_stop
-        self.tell(Doing(stage))
+        self.cancellable = may_stop
+        self.publish(JobProgress(stage))
 
     def wait(self, note: str) -> None:
         """Tell the world what is waited for."""
-        self.tell(self.doing._replace(note=note))
+        self.publish(self.progress._replace(note=note))
 
-    def tell(self, doing: Doing) -> None:
+    def publish(self, doing: JobProgress) -> None:
         """Tell the world what is being done, if that is new."""
-        if doing != self.doing:
-            self.doing = doing
-            self.shop.world.changed.set()
+        if doing != self.progress:
+            self.progress = doing
+            self.context.world.changed.set()

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from manyserve.agent import sync
+from manyserve.agent import reconcile
 from manyserve.agent.config import Config, ConfigFile
-from manyserve.agent.job import Job, Workshop
-from manyserve.agent.looks import REST
-from manyserve.agent.report import Board, Reports
-from manyserve.agent.settling import Settling
+from manyserve.agent.index_poller import DUTY_FACTOR
+from manyserve.agent.job import AgentContext, Job
+from manyserve.agent.readiness import ReadinessGate
+from manyserve.agent.report import ReportBuilder, ReportPublisher
 from manyserve.agent.worker import work
 from manyserve.api import agentenv
 from manyserve.api.errors import StartupError
@@ -30,15 +30,15 @@ _BUSY_SECONDS, _QUIET_SECONDS = 1.0, 30.0  # between two passes at the most
 class Agent:
     """The agent of one pod."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self.board = Board()
+    def __init__(self, shop: AgentContext) -> None:
+        self.board = ReportPublisher()
         self.beat = shop.clock()
         self._shop = shop
         self._world = shop.world
         self._file = ConfigFile(shop.settings.config_file)
         self._config: Config | None = None
-        self._reports = Reports()
-        self._settling = Settling(shop.store, shop.settings.settle_seconds)
+        self._reports = ReportBuilder()
+        self._settling = ReadinessGate(shop.store, shop.settings.settle_seconds)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -48,7 +48,7 @@ class Agent:
         except OSError as error:
             raise StartupError(f"{agentenv.STORE_DIR} cannot be used: {error}") from error
         await self._settling.open()
-        self._world.look_at_disk()
+        self._world.rescan()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_config())
@@ -82,7 +82,7 @@ class Agent:
         if config and config is not self._config:
             self._config = config
             self._shop.metrics.config_time.set(self._shop.wall())
-            self._world.want(config)
+            self._world.set_desired(config)
         self._world.changed.set()
 
     async def _watch_server(self) -> None:
@@ -91,7 +91,7 @@ class Agent:
 
     def _look_at_disk(self) -> None:
         try:
-            self._world.look_at_disk()
+            self._world.rescan()
         except OSError:
             log.exception("the volume cannot be listed")
 
@@ -101,7 +101,7 @@ class Agent:
             self._world.changed.clear()
             self.beat = self._shop.clock()
             self._pass(self.beat)
-            rest = min(max(_GATHER_SECONDS, REST * (self._shop.clock() - self.beat)), _BUSY_SECONDS)
+            rest = min(max(_GATHER_SECONDS, DUTY_FACTOR * (self._shop.clock() - self.beat)), _BUSY_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(rest, self._until_due())):
                     await self._world.changed.wait()
@@ -110,21 +110,21 @@ class Agent:
     def _until_due(self) -> float:
         """Return the seconds until the next pass, if nothing changes."""
         unfinished = self._jobs or not self.board.report.settled or self.board.report.config_error
-        return min(_BUSY_SECONDS if unfinished else _QUIET_SECONDS, sync.next_look(self._world.seen, self.beat))
+        return min(_BUSY_SECONDS if unfinished else _QUIET_SECONDS, reconcile.next_check(self._world.seen, self.beat))
 
     def _pass(self, now: float) -> None:
         """Stop what is not wanted any more, start what is missing, report."""
         for job, task in self._jobs.values():
-            if job.superseded and job.may_stop:
-                job.may_stop = False  # once: a second time would interrupt the tidying up
+            if job.superseded and job.cancellable:
+                job.cancellable = False  # once: a second time would interrupt the tidying up
                 task.cancel()
         if self._file.config:
-            for name, steps in sync.plan(self._world.seen, now).items():
+            for name, steps in reconcile.plan(self._world.seen, now).items():
                 if name not in self._jobs:
                     self._start(name, steps)
         self._report()
 
-    def _start(self, name: str, steps: tuple[sync.Step, ...]) -> None:
+    def _start(self, name: str, steps: tuple[reconcile.Step, ...]) -> None:
         job = Job(self._shop, name, self._world.wanted.get(name))
         task = asyncio.get_running_loop().create_task(work(job, steps))
         self._jobs[name] = (job, task)
@@ -132,14 +132,14 @@ class Agent:
 
     def _ended(self, job: Job) -> None:
         del self._jobs[job.name]
-        left = sync.steps_for(job.name, self._world.seen, self._shop.clock())
+        left = reconcile.steps_for(job.name, self._world.seen, self._shop.clock())
         log.log(job.level, "completion event for model %s, in flight ops %d", job.name, len(left))
         self._world.changed.set()
 
     def _report(self) -> None:
         world, config = self._world, self._file.config
         seen, old = world.seen, self.board.report.models
-        work = {name: job.doing for name, (job, _) in self._jobs.items()}
+        work = {name: job.progress for name, (job, _) in self._jobs.items()}
         slow = [name for name, (job, _) in self._jobs.items() if job.slow]
         models = self._reports.of(seen, work)
         changed = self.board.post(

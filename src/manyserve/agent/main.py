@@ -16,16 +16,16 @@ import uvloop
 
 from manyserve import logs
 from manyserve.agent.download import downloaders
-from manyserve.agent.files import FileSystem
-from manyserve.agent.job import Workshop
+from manyserve.agent.http_api import application
+from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
-from manyserve.agent.server import application
+from manyserve.agent.redaction import without_secrets
 from manyserve.agent.servers import DIALECTS, ModelServer
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.store import Store
-from manyserve.agent.text import without_secrets
-from manyserve.agent.world import World
+from manyserve.agent.state import AgentState
+from manyserve.agent.volume.durable_fs import FileSystem
+from manyserve.agent.volume.store import Store
 from manyserve.http_server import HttpServer
 
 log = logging.getLogger("manyserve.agent")
@@ -57,12 +57,12 @@ async def serve(settings: AgentSettings, files: FileSystem | None = None) -> Non
     log.info("agent is stopped")
 
 
-def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> Workshop:
+def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> AgentContext:
     """Return the parts, put together; `files` takes the steps on the volume."""
     store = Store(settings.store_dir, files)
-    return Workshop(
+    return AgentContext(
         settings=settings,
-        world=World(store, server),
+        world=AgentState(store, server),
         store=store,
         server=server,
         downloaders=downloaders(settings),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from manyserve.agent.budget import full
 from manyserve.agent.download import Listing
-from manyserve.agent.job import Doing, Job
-from manyserve.agent.sync import Step
+from manyserve.agent.job import Job, JobProgress
+from manyserve.agent.reconcile import Step
+from manyserve.agent.volume.disk_budget import disk_full_error
 
 
-class Pace:
+class UpdateThrottle:
     """When a count is told again: at first, then no more often than every so many seconds."""
 
     def __init__(self, every: float) -> None:
@@ -25,18 +25,18 @@ class Pace:
         return True
 
 
-class Told:
+class ProgressReporter:
     """Hears of the bytes of one download, in the loop."""
 
     def __init__(self, job: Job, listing: Listing, volume: Path) -> None:
         self._job = job
         self._listing = listing
         self._volume = volume
-        self._pace = Pace(job.shop.settings.progress_seconds)
+        self._pace = UpdateThrottle(job.context.settings.progress_seconds)
         self._arrived = 0
-        self._taken = job.shop.budget.taken(job.name, listing.size)
+        self._taken = job.context.budget.taken(job.name, listing.size)
 
-    def __enter__(self) -> Told:
+    def __enter__(self) -> ProgressReporter:
         self._store = self._taken.__enter__()
         self.arrived(0)
         return self
@@ -46,15 +46,15 @@ class Told:
 
     def arrived(self, count: int) -> None:
         """Count bytes of the network, and tell the report now and then."""
-        shop = self._job.shop
+        shop = self._job.context
         shop.metrics.bytes.inc(count)
         self._arrived += count
         if self._pace.is_due(shop.clock()):
-            self._job.tell(Doing(Step.FETCH, arrived=self._arrived, total=self._listing.size or None))
+            self._job.publish(JobProgress(Step.FETCH, arrived=self._arrived, total=self._listing.size or None))
 
     def stored(self, count: int) -> None:
         """Count bytes of the volume. Raises `DownloadError` before those that were not foreseen fill it."""
         if self._store(count) > 0:
-            room = self._job.shop.budget.room(self._job.name, self._volume)
+            room = self._job.context.budget.room(self._job.name, self._volume)
             if not room.fits(0):
-                raise full(self._listing.uri, 0, room)
+                raise disk_full_error(self._listing.uri, 0, room)

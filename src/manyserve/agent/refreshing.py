@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from manyserve.agent.retry import Memory
+from manyserve.agent.retry import RetryState
 from manyserve.api.duration import SHORTEST_REFRESH, parse_duration
 from manyserve.api.modelconfig import Entry
 
@@ -28,11 +28,11 @@ def is_wanted(entry: Entry) -> bool:
     return interval(entry.model_spec.refresh_interval) < NEVER
 
 
-def next_look(entry: Entry, memory: Memory | None) -> float:
+def next_refresh(entry: Entry, memory: RetryState | None) -> float:
     """Return the time of the next look at the source of a loaded model; without a look before, it is due."""
     every = interval(entry.model_spec.refresh_interval)
     if every == NEVER:
         return NEVER
-    if memory is None or memory.digest != entry.digest or memory.looked is None or memory.failed:
+    if memory is None or memory.digest != entry.digest or memory.checked_at is None or memory.failed:
         return 0.0
-    return memory.looked + every
+    return memory.checked_at + every

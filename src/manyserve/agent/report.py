@@ -11,10 +11,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from manyserve.agent.job import IDLE, Doing
-from manyserve.agent.retry import Memory, Stage
-from manyserve.agent.sync import ABSENT, NOTHING, Seen, ServerState, Step, is_loaded, is_ready
-from manyserve.agent.text import one_line
+from manyserve.agent.job import IDLE, JobProgress
+from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerState, Step, is_loaded, is_ready
+from manyserve.agent.redaction import one_line
+from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.modelconfig import Entry
 
@@ -24,11 +24,11 @@ _BUSY = "the model server is still busy with an earlier load or unload of this m
 _TRIES = {Step.FETCH, Step.LOAD}
 
 
-def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> ModelState:
+def model_state(name: str, entry: Entry, seen: Observed, stage: Step | None) -> ModelState:
     """Return how far a model is; `stage` is the step in work."""
     if is_loaded(name, entry.digest, seen):
         return ModelState.LOADED
-    memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
+    memory = seen.retries.get(name, RetryState(entry.digest)).for_digest(entry.digest)
     if memory.failed in _FAILED:
         return _FAILED[memory.failed]
     if seen.disk.get(name, NOTHING).digest == entry.digest:
@@ -36,17 +36,17 @@ def model_state(name: str, entry: Entry, seen: Seen, stage: Step | None) -> Mode
     return ModelState.DOWNLOADING if stage is Step.FETCH else ModelState.PENDING
 
 
-def serves_another(name: str, entry: Entry, seen: Seen) -> bool:
+def serves_another(name: str, entry: Entry, seen: Observed) -> bool:
     """Tell whether the server answers for the model with an earlier version of its files."""
     disk = seen.disk.get(name, NOTHING)
     earlier = bool(disk.kept) or (disk.loaded and disk.digest != entry.digest)
     return earlier and is_ready(name, seen) and not is_loaded(name, entry.digest, seen)
 
 
-def model_report(name: str, entry: Entry, seen: Seen, doing: Doing = IDLE) -> ModelReport:
+def model_report(name: str, entry: Entry, seen: Observed, doing: JobProgress = IDLE) -> ModelReport:
     """Return what is told of one model."""
     state = model_state(name, entry, seen, doing.stage)
-    memory = seen.memory.get(name, Memory(entry.digest)).about(entry.digest)
+    memory = seen.retries.get(name, RetryState(entry.digest)).for_digest(entry.digest)
     failed = state in _FAILED.values()
     trying = state is not ModelState.PENDING and (doing.stage in _TRIES or not failed)
     server = (seen.index or {}).get(name, ABSENT)
@@ -66,7 +66,7 @@ def model_report(name: str, entry: Entry, seen: Seen, doing: Doing = IDLE) -> Mo
     )
 
 
-def _message(memory: Memory, state: ModelState, note: str) -> str:
+def _message(memory: RetryState, state: ModelState, note: str) -> str:
     """Return the last error, else what is waited for; of a loaded model only an error of the look for newer files."""
     if state is not ModelState.LOADED:
         return memory.message if state in _FAILED.values() else note
@@ -75,26 +75,26 @@ def _message(memory: Memory, state: ModelState, note: str) -> str:
     return ""
 
 
-class Reports:
+class ReportBuilder:
     """The reports of all models, made anew only for those that changed."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
 
-    def of(self, seen: Seen, work: Mapping[str, Doing]) -> dict[str, ModelReport]:
+    def of(self, seen: Observed, work: Mapping[str, JobProgress]) -> dict[str, ModelReport]:
         """Return the report of each wanted model; `work` has what is being done for those in work."""
         index = seen.index or {}
         made: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
-        for name, entry in seen.wanted.items():
+        for name, entry in seen.desired.items():
             doing = work.get(name, IDLE)
-            key = (entry.digest, seen.disk.get(name), index.get(name), seen.memory.get(name), doing)
+            key = (entry.digest, seen.disk.get(name), index.get(name), seen.retries.get(name), doing)
             old = self._made.get(name)
             made[name] = old if old and old[0] == key else (key, model_report(name, entry, seen, doing))
         self._made = made
         return {name: report for name, (_, report) in made.items()}
 
 
-class Board:
+class ReportPublisher:
     """The report in force, and those who wait for the next."""
 
     def __init__(self) -> None:

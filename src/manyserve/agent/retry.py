@@ -25,7 +25,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class RetryState:
     """What the agent remembers of its work for one model and one digest."""
 
     digest: str
@@ -36,28 +36,28 @@ class Memory:
     permanent: bool = False
     refused: bool = False
     """The server refused the files."""
-    sure: bool = False
+    previous_still_loaded: bool = False
     """It was asked to take them once only, so that, if it answers, it is with the version before."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
     """The same for people, RFC 3339."""
-    mend_after: float = 0.0
+    rollback_not_before: float = 0.0
     """The monotonic time before which putting back, reviving and tidying up are not tried again."""
     staged: str = ""
     """The fingerprint of new files that wait in staging since the server did not take them."""
-    unfit: tuple[str, str] | None = None
+    digest_mismatch: tuple[str, str] | None = None
     """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
-    looked: float | None = None
+    checked_at: float | None = None
     """The monotonic time of the last look at the source."""
     download_seconds: float | None = None
     load_seconds: float | None = None
 
-    def about(self, digest: str) -> Self:
+    def for_digest(self, digest: str) -> Self:
         """Return the memory if it is about this digest, else an empty one."""
         return self if self.digest == digest else type(self)(digest)
 
-    def cured(self) -> Self:
+    def cleared(self) -> Self:
         """Return the memory without the failure."""
         return replace(
             self,
@@ -66,7 +66,7 @@ class Memory:
             message="",
             permanent=False,
             refused=False,
-            sure=False,
+            previous_still_loaded=False,
             not_before=0.0,
             next_try=None,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from manyserve.agent.servers import DIALECTS
-from manyserve.agent.sources import MIB, SourceSettings
+from manyserve.agent.storage_settings import MIB, SourceSettings
 from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.settings_env import Settings, env

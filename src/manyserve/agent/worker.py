@@ -10,13 +10,13 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from manyserve.agent import fetching, mending, serving
+from manyserve.agent import fetch, load, rollback
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import IDLE, Job
+from manyserve.agent.reconcile import Step, is_loaded
+from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import Stage, backoff
-from manyserve.agent.servers import ServerGoneError, ServerRefusedError
-from manyserve.agent.sync import Step, is_loaded
-from manyserve.agent.text import one_line
+from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
 from manyserve.agent.threads import in_thread
 from manyserve.logs import timestamp
 
@@ -27,7 +27,7 @@ _STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage
 
 async def work(job: Job, steps: tuple[Step, ...]) -> None:
     """Take the steps, as far as they succeed and are wanted."""
-    job.quiet = bool(job.entry) and is_loaded(job.name, job.digest, job.shop.world.seen)
+    job.is_noop = bool(job.entry) and is_loaded(job.name, job.digest, job.context.world.seen)
     log.log(job.level, "Worker is started for %s", job.name)
     for step in steps:
         if job.superseded:
@@ -37,33 +37,33 @@ async def work(job: Job, steps: tuple[Step, ...]) -> None:
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 (also a panic in obstore's Rust; the others must go on)
-            if step in mending.STEPS:
-                mending.failed(job, step, error)
+            if step in rollback.STEPS:
+                rollback.failed(job, step, error)
             else:
                 _failed(job, _STAGES[step], error)
             return
         finally:
-            job.doing, job.may_stop, job.slow = IDLE, True, False
+            job.progress, job.cancellable, job.slow = IDLE, True, False
 
 
 async def _take(job: Job, step: Step) -> None:
     if step is Step.FETCH and job.entry:
-        await fetching.fetch(job, job.entry)
+        await fetch.fetch(job, job.entry)
     elif step is Step.LOAD:
-        await serving.load(job)
+        await load.load(job)
     elif step is Step.UNLOAD:
-        await serving.unload(job)
+        await load.unload(job)
     elif step is Step.DELETE:
         await _delete(job)
     else:
-        await mending.STEPS[step](job)
+        await rollback.STEPS[step](job)
 
 
 async def _delete(job: Job) -> None:
     job.enter(Step.DELETE, may_stop=False)
-    await in_thread(job.shop.store.delete, job.name)
-    job.shop.world.on_disk(job.name, None)
-    job.shop.world.forget(job.name)
+    await in_thread(job.context.store.delete, job.name)
+    job.context.world.on_disk(job.name, None)
+    job.context.world.forget(job.name)
     log.info("Successfully removed model %s", job.name)
 
 
@@ -72,9 +72,9 @@ def judge(error: BaseException) -> tuple[str, bool]:
     match error:
         case DownloadError():
             return error.reason, error.permanent
-        case ServerRefusedError():
+        case LoadRejectedError():
             return "refused", True
-        case ServerGoneError():
+        case ServerUnavailableError():
             return "server_gone", False
         case TimeoutError():
             return "timeout", False
@@ -85,7 +85,7 @@ def judge(error: BaseException) -> tuple[str, bool]:
 
 def _failed(job: Job, stage: Stage, error: BaseException) -> None:
     """Remember a failure and when to try again."""
-    shop, memory = job.shop, job.memory
+    shop, memory = job.context, job.retry_state
     reason, permanent = judge(error)
     failures = memory.failures + 1
     wait = backoff(permanent=permanent).delay(failures, shop.jitter())
@@ -103,8 +103,8 @@ def _failed(job: Job, stage: Stage, error: BaseException) -> None:
         message=message,
         permanent=permanent,
         refused=job.refused,
-        sure=job.sure,
-        unfit=job.unfit or memory.unfit,
+        previous_still_loaded=job.previous_still_loaded,
+        digest_mismatch=job.digest_mismatch or memory.digest_mismatch,
     )
     next_try = timestamp(shop.wall() + wait)
     shop.world.remember(job.name, replace(failed, not_before=shop.clock() + wait, next_try=next_try))

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.servers import MLServer, ServerGoneError, ServerRefusedError
-from manyserve.agent.sync import ServerState
+from manyserve.agent.reconcile import ServerState
+from manyserve.agent.servers import LoadRejectedError, MLServer, ServerUnavailableError
 from tests.support.clock import FakeClock
 
 SETTINGS = "model-settings.json"
@@ -100,14 +100,14 @@ async def test_a_server_that_was_gone_is_asked_for_its_whole_index(scripted: Fak
     scripted.ready["a"] = True
     await client.index()
     scripted.live = 503
-    with pytest.raises(ServerGoneError, match="health answered 503"):
+    with pytest.raises(ServerUnavailableError, match="health answered 503"):
         await client.index()
     scripted.live, scripted.ready = 200, {}
     assert await client.index() == {}
 
 
 async def test_a_failed_load_without_a_reason_says_where_it_stands(client: MLServer) -> None:
-    with pytest.raises(ServerRefusedError, match=r"^the server could not load it, and says why in its log only$"):
+    with pytest.raises(LoadRejectedError, match=r"^the server could not load it, and says why in its log only$"):
         await client.load("bad")
 
 

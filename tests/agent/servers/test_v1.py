@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.servers import ServerGoneError, ServerRefusedError, V1Server
+from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError, V1Server
 from manyserve.agent.servers.base import Answer
 from manyserve.agent.servers.v1 import read_list, read_ready
-from manyserve.agent.sync import ServerModel, ServerState
 
 READY = ServerModel(ServerState.READY)
 
@@ -91,7 +91,7 @@ async def test_a_model_is_loaded_listed_and_unloaded(client: V1Server) -> None:
 
 async def test_a_refusal_tells_the_reason_and_no_html(old: Old, client: V1Server) -> None:
     old.refusing.add("a")
-    with pytest.raises(ServerRefusedError, match=r"^Model with name a is not ready. Error type: KeyError"):
+    with pytest.raises(LoadRejectedError, match=r"^Model with name a is not ready. Error type: KeyError"):
         await client.load("a")
 
 
@@ -119,7 +119,7 @@ async def test_of_many_ready_models_a_few_are_asked_for_each_time_and_all_in_tur
 
 async def test_a_server_that_is_busy_for_too_long_is_gone(old: Old, client: V1Server) -> None:
     old.hang = True
-    with pytest.raises(ServerGoneError, match=r"list did not come within 0\.5 s"):
+    with pytest.raises(ServerUnavailableError, match=r"list did not come within 0\.5 s"):
         await client.index()
 
 
@@ -129,7 +129,7 @@ def test_the_list_is_bare_or_under_models() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"<html>", b"[" * 100_000])
 def test_input_29_a_list_that_is_none_means_the_server_is_gone(body: bytes) -> None:
-    with pytest.raises(ServerGoneError, match="the server's list cannot be read"):
+    with pytest.raises(ServerUnavailableError, match="the server's list cannot be read"):
         read_list(body)
 
 

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.servers import DIALECTS, MLServer, ServerGoneError, ServerRefusedError, V1Server, V2Server
+from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.servers import DIALECTS, LoadRejectedError, MLServer, ServerUnavailableError, V1Server, V2Server
 from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sync import ServerModel, ServerState
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -71,25 +71,25 @@ def test_a_reason_comes_along_on_one_line() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"[{}]", b'[{"name": "a", "state": [1]}]'])
 def test_input_29_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
-    with pytest.raises(ServerGoneError):
+    with pytest.raises(ServerUnavailableError):
         read_index(body)
 
 
 async def test_a_server_without_an_index_is_gone(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.hang = True
-    with pytest.raises(ServerGoneError, match=r"within 0\.2 s"):
+    with pytest.raises(ServerUnavailableError, match=r"within 0\.2 s"):
         await client.index()
     scripted.hang, scripted.status = False, 503
-    with pytest.raises(ServerGoneError, match="answered 503"):
+    with pytest.raises(ServerUnavailableError, match="answered 503"):
         await client.index()
 
 
 async def test_a_refused_load_tells_the_servers_reason(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
-    with pytest.raises(ServerRefusedError, match=r"^no such backend$"):
+    with pytest.raises(LoadRejectedError, match=r"^no such backend$"):
         await client.load("a")
     scripted.body = b""
-    with pytest.raises(ServerRefusedError, match="answered with 400"):
+    with pytest.raises(LoadRejectedError, match="answered with 400"):
         await client.load("a")
 
 
@@ -97,7 +97,7 @@ async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(
     scripted: FakeV2Server, client: V2Server
 ) -> None:
     scripted.status, scripted.body = 500, b"broken " * 1_500_000
-    with pytest.raises(ServerRefusedError, match=r"^broken broken ") as caught:
+    with pytest.raises(LoadRejectedError, match=r"^broken broken ") as caught:
         async with asyncio.timeout(10):
             await client.load("a")
     assert len(str(caught.value)) <= 512
@@ -110,7 +110,7 @@ async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: FakeV2Ser
     scripted.body = b'[{"name": "a", "state": "LOADING"}]'
     assert await client.index() == {"a": ServerModel(ServerState.LOADING)}
     scripted.status = 500
-    with pytest.raises(ServerGoneError):
+    with pytest.raises(ServerUnavailableError):
         await client.index()
 
 
@@ -144,13 +144,13 @@ async def test_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server,
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500
-    with pytest.raises(ServerRefusedError):
+    with pytest.raises(LoadRejectedError):
         await client.unload("a")
 
 
 async def test_a_server_that_is_not_there_is_gone() -> None:
     client = V2Server("http://127.0.0.1:1")
-    with pytest.raises(ServerGoneError, match="does not answer"):
+    with pytest.raises(ServerUnavailableError, match="does not answer"):
         await client.load("a")
     await client.close()
 

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from manyserve.agent.download.archive import Bounds, Kind, unpacked
+from manyserve.agent.download.archive.downloader import Bounds, Kind, unpacked
 
 LOOSE = Bounds(files=1000, bytes=100 * 1024**2, ratio=100)
 URI = "https://host/model"

@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.agent.download import Downloader, DownloadError
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http import HttpDownloader, web_of
+from manyserve.agent.download.http.downloader import HttpDownloader, web_of
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents
 from tests.agent.sources.webserver import Names

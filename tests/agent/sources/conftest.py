@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.sources import SourceSettings
+from manyserve.agent.storage_settings import SourceSettings
 from tests.agent.sources.webserver import Site, Trust, make_trust
 
 

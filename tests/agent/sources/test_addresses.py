@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from manyserve.agent.download.addresses import Allowed, CheckedResolver, RefusedError, literal
+from manyserve.agent.download.ssrf import AddressPolicy, CheckedResolver, RefusedError, literal
 from tests.agent.sources.webserver import Names
 
 
@@ -43,16 +43,16 @@ from tests.agent.sources.webserver import Names
     ],
 )
 def test_an_address_that_is_not_public_is_refused_and_named_for_what_it_is(address: str, kind: str) -> None:
-    assert kind in Allowed().refusal(ip_address(address))
+    assert kind in AddressPolicy().refusal(ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
 def test_a_public_address_is_read_from(address: str) -> None:
-    assert Allowed().refusal(ip_address(address)) == ""
+    assert AddressPolicy().refusal(ip_address(address)) == ""
 
 
 def test_a_network_that_the_settings_allow_is_read_from_in_every_spelling() -> None:
-    allowed = Allowed((ip_network("10.1.0.0/16"), ip_network("fd12::/64")))
+    allowed = AddressPolicy((ip_network("10.1.0.0/16"), ip_network("fd12::/64")))
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd12::5"):
         assert allowed.refusal(ip_address(address)) == ""
     assert allowed.refusal(ip_address("10.2.0.1")) == "a private address"
@@ -77,7 +77,7 @@ def test_a_trailing_dot_and_a_zone_do_not_hide_an_address() -> None:
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling_which() -> None:
-    resolver = CheckedResolver(Allowed(), Names({"inner.example": [["10.3.2.1"]]}))
+    resolver = CheckedResolver(AddressPolicy(), Names({"inner.example": [["10.3.2.1"]]}))
     with pytest.raises(RefusedError) as caught:
         await resolver.resolve("inner.example", 443)
     assert str(caught.value) == (
@@ -86,12 +86,12 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling
 
 
 async def test_of_several_addresses_only_those_that_may_be_read_from_are_given() -> None:
-    resolver = CheckedResolver(Allowed(), Names({"mixed": [["10.3.2.1", "8.8.8.8", "::1"]]}))
+    resolver = CheckedResolver(AddressPolicy(), Names({"mixed": [["10.3.2.1", "8.8.8.8", "::1"]]}))
     assert [each["host"] for each in await resolver.resolve("mixed")] == ["8.8.8.8"]
 
 
 async def test_a_host_that_the_settings_name_is_trusted() -> None:
-    allowed = Allowed(hosts=frozenset({"hub.internal", "10.0.0.7"}))
+    allowed = AddressPolicy(hosts=frozenset({"hub.internal", "10.0.0.7"}))
     found = await CheckedResolver(allowed, Names({"hub.internal": [["10.3.2.1"]]})).resolve("hub.internal")
     assert [each["host"] for each in found] == ["10.3.2.1"]
     allowed.check_literal("10.0.0.7")

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyserve.agent.download import DownloadError
-from manyserve.agent.download.archive import Bounds, Kind, kind_of
-from manyserve.agent.download.unpack import Names
+from manyserve.agent.download.archive.downloader import Bounds, Kind, kind_of
+from manyserve.agent.download.archive.unpack import Names
 from tests.agent.sources.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))

@@ -10,7 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from manyserve.agent.download import DownloadError, choose, downloaders
-from manyserve.agent.download.http import facts, file_name
+from manyserve.agent.download.http.downloader import facts, file_name
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents, open_files, tar_of, zipped
 from tests.agent.sources.asking import allowing_http, fails, fetched, reader

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http import HttpDownloader
+from manyserve.agent.download.http.downloader import HttpDownloader
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.asking import fails, fetched, reader
 from tests.agent.sources.webserver import Site, Trust, make_trust

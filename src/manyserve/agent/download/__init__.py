@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.download.claim import ClaimDownloader
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.hf import HubDownloader
-from manyserve.agent.download.http import HttpDownloader
-from manyserve.agent.download.objects import ObjectStoreDownloader
-from manyserve.agent.download.places import is_azure
-from manyserve.agent.download.stores import Stores
+from manyserve.agent.download.http.downloader import HttpDownloader
+from manyserve.agent.download.huggingface.downloader import HubDownloader
+from manyserve.agent.download.object_store.downloader import ObjectStoreDownloader
+from manyserve.agent.download.object_store.location import is_azure
+from manyserve.agent.download.object_store.pool import StorePool
+from manyserve.agent.download.pvc import ClaimDownloader
+from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.text import one_line
 
 __all__ = [
     "DownloadError",
@@ -37,7 +37,7 @@ def downloaders(settings: AgentSettings) -> Downloaders:
     """Return a downloader for every scheme that the agent reads."""
     streams = asyncio.Semaphore(settings.parallel_files)
     secrets = Secrets(settings.sources.credentials_dir)
-    objects = ObjectStoreDownloader(Stores(settings, secrets), settings, streams)
+    objects = ObjectStoreDownloader(StorePool(settings, secrets), settings, streams)
     web = HttpDownloader(settings, secrets, streams)
     found: dict[str, Downloader] = {
         "https": web,

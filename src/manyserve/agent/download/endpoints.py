@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from manyserve.agent.download.addresses import ALLOWED, Address, Allowed, RefusedError, literal
 from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.ssrf import ALLOWED, Address, AddressPolicy, RefusedError, literal
 from manyserve.api.address_policy import Network
 
 _WITHIN_THE_CLUSTER = {"a private address", "not a public address"}
@@ -37,7 +37,7 @@ async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
 
 
 def _refusal(address: Address, networks: tuple[Network, ...]) -> str:
-    kind = Allowed(networks).refusal(address)
+    kind = AddressPolicy(networks).refusal(address)
     return f"it is {kind}; {ALLOWED}" if kind and kind not in _WITHIN_THE_CLUSTER else ""
 
 

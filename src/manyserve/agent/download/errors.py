@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.text import one_line
+from manyserve.agent.redaction import one_line
 
 NOT_FOUND = ("was not found", "not_found", True)
 OTHER = ("could not be read", "unavailable", False)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from manyserve.agent.servers.base import ModelServer, ServerGoneError, ServerRefusedError
+from manyserve.agent.servers.base import LoadRejectedError, ModelServer, ServerUnavailableError
 from manyserve.agent.servers.mlserver import MLServer
 from manyserve.agent.servers.v1 import V1Server
 from manyserve.agent.servers.v2 import V2Server
 
 __all__ = [
     "DIALECTS",
+    "LoadRejectedError",
     "MLServer",
     "ModelServer",
-    "ServerGoneError",
-    "ServerRefusedError",
+    "ServerUnavailableError",
     "V1Server",
     "V2Server",
 ]

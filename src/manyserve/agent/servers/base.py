@@ -15,17 +15,17 @@ from typing import Protocol
 
 import aiohttp
 
-from manyserve.agent.sync import ServerModel
-from manyserve.agent.text import READ_LIMIT, one_line
+from manyserve.agent.reconcile import ServerModel
+from manyserve.agent.redaction import READ_LIMIT, one_line
 
 _CONNECT_SECONDS = 5.0
 
 
-class ServerGoneError(Exception):
+class ServerUnavailableError(Exception):
     """The server does not answer, or answers nothing that makes sense."""
 
 
-class ServerRefusedError(Exception):
+class LoadRejectedError(Exception):
     """The server answered that it did not do it."""
 
 
@@ -33,13 +33,13 @@ class ModelServer(Protocol):
     """Client of a model server."""
 
     async def index(self) -> Mapping[str, ServerModel]:
-        """Return the state of every model; the same object while nothing changed. Raises `ServerGoneError`."""
+        """Return the state of every model; the same object while nothing changed. Raises `ServerUnavailableError`."""
 
     async def load(self, name: str) -> None:
-        """Load a model, or load it again. Raises `ServerGoneError`, `ServerRefusedError`. May never return."""
+        """Load a model, or load it again. Raises `ServerUnavailableError`, `LoadRejectedError`. May never return."""
 
     async def unload(self, name: str) -> None:
-        """Ask the server to let go of a model, loaded or not. Raises `ServerGoneError`, `ServerRefusedError`."""
+        """Ask the server to let go of a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
 
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.
@@ -79,14 +79,14 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Answer:
-        """Return the server's answer. Raises `ServerGoneError` when none comes; sets no time limit."""
+        """Return the server's answer. Raises `ServerUnavailableError` when none comes; sets no time limit."""
         try:
             async with self._opened().request(
                 method, f"{self._url}{path}", data=body, headers=self._headers, allow_redirects=False
             ) as answer:
                 return Answer(answer.status, await _read(answer, limit), answer.reason or "")
         except (aiohttp.ClientError, OSError) as error:
-            raise ServerGoneError(
+            raise ServerUnavailableError(
                 f"the model server does not answer: {one_line(error) or type(error).__name__}"
             ) from error
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from manyserve.agent.servers.base import ServerGoneError, ServerRefusedError
+from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.servers.base import LoadRejectedError, ServerUnavailableError
 from manyserve.agent.servers.v2 import V2Server
-from manyserve.agent.sync import ServerModel, ServerState
 
 SETTINGS = "model-settings.json"
 _NO_REASON = "Internal Server Error"
@@ -49,7 +49,7 @@ class MLServer(V2Server):
             else:
                 await self._look()
                 self._due = self._clock() + _REST * (self._clock() - started)
-        except ServerGoneError:
+        except ServerUnavailableError:
             self._due = float("-inf")
             raise
         return self._seen
@@ -58,9 +58,9 @@ class MLServer(V2Server):
         """Load a model; the caller sets the time limit."""
         try:
             await super().load(name)
-        except ServerRefusedError as error:
+        except LoadRejectedError as error:
             if str(error) == _NO_REASON:
-                raise ServerRefusedError("the server could not load it, and says why in its log only") from error
+                raise LoadRejectedError("the server could not load it, and says why in its log only") from error
             raise
         finally:
             self._touched.add(name)
@@ -101,12 +101,12 @@ class MLServer(V2Server):
             async with asyncio.timeout(_LIVE_SECONDS):
                 answer = await self._connection.ask("GET", "/v2/health/live")
                 if answer.status != 200:
-                    raise ServerGoneError(f"the server's health answered {answer.status}")
+                    raise ServerUnavailableError(f"the server's health answered {answer.status}")
                 for name in sorted(self._touched):
                     self._touched.discard(name)
                     await self._ask_for(name)
         except TimeoutError as error:
-            raise ServerGoneError(f"the server did not answer within {_LIVE_SECONDS:g} s") from error
+            raise ServerUnavailableError(f"the server did not answer within {_LIVE_SECONDS:g} s") from error
 
     async def _ask_for(self, name: str) -> None:
         try:

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from manyserve.agent.servers.base import Answer, Connection, ServerGoneError, ServerRefusedError
-from manyserve.agent.sync import ServerModel, ServerState
-from manyserve.agent.text import one_line
+from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.redaction import one_line
+from manyserve.agent.servers.base import Answer, Connection, LoadRejectedError, ServerUnavailableError
 
 _LIST_LIMIT = 32 * 1024 * 1024
 _AGAIN = 4
@@ -40,7 +40,7 @@ class V1Server:
                 listed = await self._listed()
                 await self._ask_again(listed)
         except TimeoutError as error:
-            raise ServerGoneError(f"the server's list did not come within {self._index_seconds:g} s") from error
+            raise ServerUnavailableError(f"the server's list did not come within {self._index_seconds:g} s") from error
         found = {name: self._known[name] for name in listed if name in self._known}
         if found != self._last:
             self._last = found
@@ -51,14 +51,14 @@ class V1Server:
         answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/load", body=b"{}")
         self._known.pop(name, None)
         if answer.status != 200:
-            raise ServerRefusedError(answer.reason or f"the load was answered with {answer.status}")
+            raise LoadRejectedError(answer.reason or f"the load was answered with {answer.status}")
 
     async def unload(self, name: str) -> None:
         """Unload a model; one that the server does not know is unloaded already."""
         answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/unload", body=b"{}")
         self._known.pop(name, None)
         if answer.status not in {200, 404}:
-            raise ServerRefusedError(answer.reason or f"the unload was answered with {answer.status}")
+            raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
@@ -70,7 +70,7 @@ class V1Server:
     async def _listed(self) -> list[str]:
         answer = await self._connection.ask("GET", "/v1/models", limit=_LIST_LIMIT)
         if answer.status != 200:
-            raise ServerGoneError(f"the server's list answered {answer.status}: {answer.reason}")
+            raise ServerUnavailableError(f"the server's list answered {answer.status}: {answer.reason}")
         return read_list(answer.body)
 
     async def _ask_again(self, listed: list[str]) -> None:
@@ -87,7 +87,7 @@ class V1Server:
 
 
 def read_list(body: bytes) -> list[str]:
-    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerGoneError` when it is none."""
+    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerUnavailableError` when it is none."""
     try:
         found = json.loads(body)
         names = found["models"] if isinstance(found, dict) else found
@@ -95,7 +95,7 @@ def read_list(body: bytes) -> list[str]:
             return names
     except (ValueError, KeyError, RecursionError):
         pass
-    raise ServerGoneError(f"the server's list cannot be read: {one_line(body[:256].decode(errors='replace'))}")
+    raise ServerUnavailableError(f"the server's list cannot be read: {one_line(body[:256].decode(errors='replace'))}")
 
 
 def read_ready(answer: Answer) -> ServerModel | None:

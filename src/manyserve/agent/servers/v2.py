@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from manyserve.agent.servers.base import Answer, Connection, ServerGoneError, ServerRefusedError
-from manyserve.agent.sync import ServerModel, ServerState
-from manyserve.agent.text import READ_LIMIT, one_line
+from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.redaction import READ_LIMIT, one_line
+from manyserve.agent.servers.base import Answer, Connection, LoadRejectedError, ServerUnavailableError
 
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
@@ -39,9 +39,9 @@ class V2Server:
             async with asyncio.timeout(self._index_seconds):
                 answer = await self._post("index", b'{"ready": false}', _INDEX_LIMIT)
         except TimeoutError as error:
-            raise ServerGoneError(f"the server's index did not come within {self._index_seconds:g} s") from error
+            raise ServerUnavailableError(f"the server's index did not come within {self._index_seconds:g} s") from error
         if answer.status != 200:
-            raise ServerGoneError(f"the server's index answered {answer.status}: {answer.reason}")
+            raise ServerUnavailableError(f"the server's index answered {answer.status}: {answer.reason}")
         if answer.body != self._last[0]:
             self._last = (answer.body, read_index(answer.body))
         return self._last[1]
@@ -50,13 +50,13 @@ class V2Server:
         """Load a model; the caller sets the time limit."""
         answer = await self._post(f"models/{name}/load", b"{}")
         if answer.status != 200:
-            raise ServerRefusedError(answer.reason or f"the load was answered with {answer.status}")
+            raise LoadRejectedError(answer.reason or f"the load was answered with {answer.status}")
 
     async def unload(self, name: str) -> None:
         """Unload a model; one that the server does not know is unloaded already."""
         answer = await self._post(f"models/{name}/unload", b"{}")
         if answer.status not in {200, 404}:
-            raise ServerRefusedError(answer.reason or f"the unload was answered with {answer.status}")
+            raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
@@ -70,7 +70,7 @@ class V2Server:
 
 
 def read_index(body: bytes) -> dict[str, ServerModel]:
-    """Return the models of an index. Raises `ServerGoneError` when it is not one."""
+    """Return the models of an index. Raises `ServerUnavailableError` when it is not one."""
     try:
         rows: list[Any] = json.loads(body)
         models: dict[str, ServerModel] = {}
@@ -78,7 +78,7 @@ def read_index(body: bytes) -> dict[str, ServerModel]:
             name, found = str(row["name"]), _server_model(row)
             models[name] = min(models[name], found, key=_rank) if name in models else found
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ServerGoneError(f"the server's index cannot be read: {one_line(error)}") from error
+        raise ServerUnavailableError(f"the server's index cannot be read: {one_line(error)}") from error
     return models
 
 

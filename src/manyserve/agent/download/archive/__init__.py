@@ -1,0 +1,1 @@
+"""Archives: tar and zip, unpacked within limits."""

@@ -1,0 +1,1 @@
+"""The agent's volume: the store of models on disk."""
