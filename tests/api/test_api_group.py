@@ -28,12 +28,12 @@ CONSTANTS = """
 import json
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.cluster import events, kinds, watches
+from manyserve.cluster import events, kinds, informers
 from manyserve.plan.children.common import child
 host = InferenceService.from_wire({"metadata": {"name": "h"}, "spec": {"predictor": {"triton": {}}}})
 own = [names.COMPONENT_LABEL, names.HOST_LABEL, names.TEMPLATE_HASH, names.APPLIED_HASH, names.REVISION,
        names.CONFIG_HASH, names.PLANNED_FROM, kinds.INFERENCE_SERVICE.path(), kinds.TRAINED_MODEL.path(),
-       watches.OURS, watches.SERVING_PODS, child(host, "v1", "Service", "h")]
+       informers.OURS, informers.SERVING_PODS, child(host, "v1", "Service", "h")]
 print(json.dumps(own))
 """
 

@@ -32,7 +32,7 @@ def test_input_27_the_clock_on_the_wall_is_read_in_one_place_and_asked_for_in_fe
         path for room in ("operator", "cluster", "webhook", "plan", "api") for path in (SOURCES / room).glob("*.py")
     ]
     reading = [path for path in rooms if "datetime.now(" in path.read_text()]
-    assert reading == [SOURCES / "cluster" / "wall.py"]
+    assert reading == [SOURCES / "cluster" / "clock.py"]
     asking = {path for path in rooms if "import utc_now" in path.read_text()}
     assert {str(path.relative_to(SOURCES)) for path in asking} == DATES
     assert [path for path in rooms if "time.time(" in path.read_text()] == []

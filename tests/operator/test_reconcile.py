@@ -42,7 +42,7 @@ class Applier:
 class Lookups:
     """Looks at nothing."""
 
-    def want(self, *_: object) -> None:
+    def set_required(self, *_: object) -> None:
         """Want nothing."""
 
 

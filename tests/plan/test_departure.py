@@ -32,7 +32,7 @@ def placed(name: str = "cifar10", uid: str = OLD, host: str = KEY.name) -> Train
 def gone(*models: TrainedModel, left: float = 0.0, decided: bool = False, **fields: object) -> Observed:
     """Return a snapshot in which the host that placed the models is gone."""
     departure = Departure(0.0, left=left, decided=decided)
-    return seen(*models, **{"service": None, "pods": (), "departures": {OLD: departure}} | fields)
+    return seen(*models, **{"host": None, "pods": (), "departures": {OLD: departure}} | fields)
 
 
 def deleted(todo: Plan) -> list[str]:
@@ -56,7 +56,7 @@ def test_a_model_that_its_host_cannot_place_any_more_keeps_the_record_and_on_ano
 def test_a_model_that_waits_for_a_host_of_another_name_has_no_record() -> None:
     moved = placed(host="before")
     assert host_uid(moved) is None
-    todo = plan(seen(moved, service=None, pods=()), make.NOW)
+    todo = plan(seen(moved, host=None, pods=()), make.NOW)
     assert todo.statuses[0].patch["placedBy"] is None
 
 
@@ -110,7 +110,7 @@ def test_a_model_that_is_being_deleted_is_not_deleted_again() -> None:
 
 
 def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host_does_not_place_its_models() -> None:
-    todo = plan(gone(placed("old"), make.model("new"), decided=True, service=make.host()), make.NOW)
+    todo = plan(gone(placed("old"), make.model("new"), decided=True, host=make.host()), make.NOW)
     assert deleted(todo) == ["old"]
     assert todo.departures[0].decided
     assert todo.config is not None
@@ -144,7 +144,7 @@ def test_a_child_that_has_an_owner_is_no_sign_of_an_orphan() -> None:
 def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record() -> None:
     host = make.host_object()
     host["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "uid": OLD}
-    leaving = seen(placed(), service=InferenceService.from_wire(host))
+    leaving = seen(placed(), host=InferenceService.from_wire(host))
     todo = plan(leaving, make.NOW)
     assert not todo.departures
     after = world.carry_out(leaving, todo).models[0]
@@ -197,7 +197,7 @@ class History:
         service = make.host().model_copy(
             update={"metadata": make.host().metadata.model_copy(update={"uid": self.host or ""})}
         )
-        todo = plan(seen(model, service=service if self.host else None, departures=records), make.NOW)
+        todo = plan(seen(model, host=service if self.host else None, departures=records), make.NOW)
         for each in todo.departures:
             if each.models and (self.host is None or records[each.uid].decided):
                 self._delete(each.uid)

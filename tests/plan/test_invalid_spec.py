@@ -48,7 +48,7 @@ def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
 
 @SPECS
 def test_a_new_host_gets_no_child_and_the_sentence_and_a_warning(fields: dict[str, Any]) -> None:
-    start = seen(make.model("a"), service=make.host(**fields))
+    start = seen(make.model("a"), host=make.host(**fields))
     todo = plan(start, make.NOW)
     assert (todo.applies, todo.deletes, todo.config) == ((), (), None)
     (event,) = [each for each in todo.events if each.kind == "InferenceService"]
@@ -67,7 +67,7 @@ def test_a_new_host_gets_no_child_and_the_sentence_and_a_warning(fields: dict[st
 def test_the_children_of_a_host_that_becomes_invalid_stay_as_they_are_and_its_models_answer(
     fields: dict[str, Any],
 ) -> None:
-    settled = world.settle(seen(make.model("a"), make.model("b"), service=make.host(minReplicas=2, maxReplicas=3)))
+    settled = world.settle(seen(make.model("a"), make.model("b"), host=make.host(minReplicas=2, maxReplicas=3)))
     (event,) = plan(spoilt(settled, fields), make.NOW).events
     assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", "InvalidSpec")
     after = world.settle(spoilt(settled, fields))
@@ -113,7 +113,7 @@ def test_a_model_that_breaks_a_rule_is_not_placed_and_says_why(fields: dict[str,
 
 
 def test_a_model_without_a_host_that_breaks_a_rule_says_so_rather_than_that_it_waits() -> None:
-    after = world.settle(seen(make.model("a", memory="abc"), service=None))
+    after = world.settle(seen(make.model("a", memory="abc"), host=None))
     assert ready(after.models[0])[:2] == ("False", "InvalidSpec")
 
 

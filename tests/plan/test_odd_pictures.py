@@ -103,7 +103,7 @@ def predictor_of(observed: Observed) -> tuple[str, str | None]:
 
 
 def test_a_host_that_was_scaled_to_nothing_is_not_ready_though_its_deployment_is_available() -> None:
-    settled = world.settle(seen(make.model(), service=make.host(minReplicas=1, maxReplicas=3)))
+    settled = world.settle(seen(make.model(), host=make.host(minReplicas=1, maxReplicas=3)))
     assert predictor_of(settled) == ("True", None)
     assert predictor_of(with_deployment(settled, replicas=0)) == ("False", "ScaledToZero")
 

@@ -46,8 +46,8 @@ def test_a_placed_model_of_an_earlier_release_loses_its_reference_and_is_placed_
 
 
 def test_a_model_without_a_host_loses_the_reference_and_one_of_a_host_that_is_being_deleted_keeps_it() -> None:
-    assert plan(seen(owned(OURS), service=None), make.NOW).owner_references
+    assert plan(seen(owned(OURS), host=None), make.NOW).owner_references
     host = make.host_object()
     host["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    leaving = seen(owned(OURS), service=type(make.host()).from_wire(host))
+    leaving = seen(owned(OURS), host=type(make.host()).from_wire(host))
     assert not plan(leaving, make.NOW).owner_references

@@ -66,8 +66,8 @@ def test_a_host_is_ready_with_no_model_on_it() -> None:
 
 
 def test_a_model_without_its_host_waits_and_says_for_what() -> None:
-    todo = plan(seen(make.model(), service=None, pods=()), make.NOW)
-    waiting = world.carry_out(seen(make.model(), service=None), todo).models[0]
+    todo = plan(seen(make.model(), host=None, pods=()), make.NOW)
+    waiting = world.carry_out(seen(make.model(), host=None), todo).models[0]
     status, reason, message = ready(waiting)
     assert (status, reason) == ("False", "InferenceServiceNotFound")
     assert message == "waiting for InferenceService triton-mms, which does not exist in namespace default"
@@ -194,7 +194,7 @@ def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
 
 
 def test_what_is_not_wanted_any_more_is_deleted() -> None:
-    scaled = world.settle(seen(service=make.host(minReplicas=2, maxReplicas=4)))
+    scaled = world.settle(seen(host=make.host(minReplicas=2, maxReplicas=4)))
     assert Child("HorizontalPodAutoscaler", "triton-mms-predictor-default") in scaled.children
     assert Child("PodDisruptionBudget", "triton-mms-predictor-default") in scaled.children
     after = world.settle(replace(scaled, host=make.host()))
@@ -236,7 +236,7 @@ def test_a_host_whose_service_is_a_strangers_is_not_ready_though_its_pods_are() 
 
 
 def test_a_host_that_only_the_webhook_would_have_refused_gets_no_deployment_and_the_sentence() -> None:
-    todo = plan(seen(service=make.host(triton={"args": ["--model-control-mode=poll"]})), make.NOW)
+    todo = plan(seen(host=make.host(triton={"args": ["--model-control-mode=poll"]})), make.NOW)
     assert "Deployment" not in {each.manifest["kind"] for each in todo.applies}
     (write,) = todo.statuses
     (found,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]

@@ -126,7 +126,9 @@ def test_the_pods_stay_until_everything_they_depend_on_has_been_looked_at() -> N
     settled = world.settle(seen(account=ACCOUNT))
     unsure = replace(settled, account=None, lookups_pending=True)
     assert plan(unsure, make.NOW).empty
-    assert not [each for each in plan(seen(pending=True), make.NOW).applies if each.manifest["kind"] == "Deployment"]
+    assert not [
+        each for each in plan(seen(lookups_pending=True), make.NOW).applies if each.manifest["kind"] == "Deployment"
+    ]
 
 
 def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:

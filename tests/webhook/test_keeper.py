@@ -176,7 +176,7 @@ async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
     looks: list[str] = []
 
     class Broken:
-        async def look(self) -> None:
+        async def refresh(self) -> None:
             looks.append("look")
             raise KeyError("defect")
 

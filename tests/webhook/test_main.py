@@ -124,7 +124,7 @@ def renewal_ends(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
         await end.wait()
         raise ValueError
 
-    monkeypatch.setattr(main, "keep", keep)
+    monkeypatch.setattr(main, "run_rotation", keep)
     return end
 
 

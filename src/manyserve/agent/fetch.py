@@ -38,7 +38,7 @@ async def fetch(job: Job, entry: Entry) -> None:
             await _put_in_place(job, entry)
         now = shop.clock()
     memory = job.retry_state if job.retry_state.failed is Stage.LOAD else job.retry_state.cleared()
-    memory = replace(memory, lookup_results=now, not_before=0.0)
+    memory = replace(memory, checked_at=now, not_before=0.0)
     if brought:
         seconds = round(now - started, 3)
         shop.metrics.download_seconds.observe(seconds)

@@ -87,7 +87,7 @@ class V1Server:
 
 
 def read_list(body: bytes) -> list[str]:
-    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerUnavailableError` when it is none."""
+    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerUnavailableError` for other data."""
     try:
         found = json.loads(body)
         names = found["models"] if isinstance(found, dict) else found
