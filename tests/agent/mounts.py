@@ -1,4 +1,4 @@
-"""Folders as the kubelet mounts them."""
+"""Folders of Secrets as the kubelet mounts them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class SecretMount:
-    """The folder of one secret: the content changes by the swap of one link."""
+    """Folder of one Secret: the content changes by the swap of one link."""
 
     def __init__(self, root: Path, name: str, **keys: str | bytes) -> None:
         self.folder = root / name
@@ -15,7 +15,7 @@ class SecretMount:
         self.write(**keys)
 
     def write(self, **keys: str | bytes) -> None:
-        """Put these keys, and no others, in the place of what was there."""
+        """Replace the content by these keys."""
         self._count += 1
         version = self.folder / f"..{self._count}"
         version.mkdir()

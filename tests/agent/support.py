@@ -1,4 +1,4 @@
-"""A pod without a cluster: a scripted model server, a small object store, a ConfigMap's folder, the agent between."""
+"""Pod without a cluster: an agent, a fake model server, a fake bucket and the folder of a ConfigMap."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.job import AgentContext
+from manyserve.agent.context import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build
 from manyserve.agent.servers import V2Server
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.volume.store import Store
-from manyserve.api.agentreport import ModelReport
+from manyserve.api.agentreport import AgentReport, ModelReport
 from manyserve.api.modelconfig import Entry, dump
 from tests.support.eventually import eventually
 
@@ -36,7 +36,7 @@ def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi"
 
 
 class Counted:
-    """Counts what a download tells."""
+    """Progress listener that counts."""
 
     def __init__(self) -> None:
         self.came = 0
@@ -65,7 +65,7 @@ def newest(folder: Path) -> int:
 
 @dataclass
 class FakeTriton:
-    """A server of the v2 repository API that does what the test says to each model."""
+    """Server of the v2 repository API with scripted faults for each model."""
 
     models: Path
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -74,12 +74,12 @@ class FakeTriton:
     refusing: dict[str, str] = field(default_factory=dict)
     lying: set[str] = field(default_factory=set)
     lagging: set[str] = field(default_factory=set)
-    """Models whose unload is answered at once and takes its time, during which their files are still needed."""
+    """Models with an unload that is answered at once and ends later, and needs their files until then."""
     torn: list[str] = field(default_factory=list)
-    """Models that were seen half there, or went away while the server held them."""
+    """Models with files that were incomplete at a load, or missing at the end of an unload."""
     served: dict[str, str] = field(default_factory=dict)
     dates: dict[str, int] = field(default_factory=dict)
-    """How new the files were that it took; what is not newer it does not read again."""
+    """Times of the loaded files; files that are not newer are not read again."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
@@ -90,7 +90,7 @@ class FakeTriton:
         return app
 
     def forget(self) -> None:
-        """What a restart does."""
+        """Lose all models, as a restart does."""
         self.states.clear()
         self.served.clear()
         self.dates.clear()
@@ -153,7 +153,7 @@ class FakeTriton:
 
 @dataclass
 class FakeBucket:
-    """The two calls of Google's storage that obstore makes, for one bucket, with faults."""
+    """Bucket of Google's storage with the two calls that obstore makes, and faults."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     fault: str = ""
@@ -161,7 +161,7 @@ class FakeBucket:
     lists: int = 0
     url: str = ""
     during: Callable[[], None] | None = None
-    """Done once, while an object is read."""
+    """Called once, while an object is read."""
 
     def put(self, name: str, content: str = "") -> None:
         self.objects[f"models/{name}/content"] = content.encode()
@@ -178,11 +178,11 @@ class FakeBucket:
         if answer := await self._fault("list"):
             return answer
         prefix = request.query.get("prefix", "")
-        found = {key: data for key, data in sorted(self.objects.items()) if key.startswith(prefix)}
+        objects = {key: data for key, data in sorted(self.objects.items()) if key.startswith(prefix)}
         rows = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>"
             f'<ETag>"{hash(data)}"</ETag><Size>{len(data)}</Size></Contents>'
-            for key, data in found.items()
+            for key, data in objects.items()
         )
         return web.Response(text=f"<ListBucketResult>{rows}</ListBucketResult>", content_type="application/xml")
 
@@ -220,7 +220,7 @@ class FakeBucket:
 
 
 class ConfigMount:
-    """A ConfigMap's folder as the kubelet keeps it: the content changes by the swap of one link."""
+    """Folder of a ConfigMap as the kubelet mounts it: the content changes by the swap of one link."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -245,7 +245,7 @@ class ConfigMount:
 
 @dataclass
 class Pod:
-    """Everything in one pod. `start` starts the agent, again too; `stop` kills it without any goodbye."""
+    """One pod. `start` starts or restarts the agent; `stop` kills it."""
 
     root: Path
     triton: FakeTriton
@@ -254,18 +254,18 @@ class Pod:
     settings: AgentSettings
     servers: list[TestServer] = field(default_factory=list)
     agent: Any = None
-    shop: Any = None
+    context: Any = None
     store: Store | None = None
     _task: asyncio.Task[None] | None = None
     _port: int | None = None
 
     async def start(self) -> None:
         repository = V2Server(self.settings.server_url)
-        shop: AgentContext = build(self.settings, repository)
-        shop.jitter = lambda: 0.01
+        context: AgentContext = build(self.settings, repository)
+        context.jitter = lambda: 0.01
         if self.store:
-            shop.store = shop.world._store = self.store
-        self.shop, self.agent = shop, Agent(shop)
+            context.store = context.state._store = self.store
+        self.context, self.agent = context, Agent(context)
         self._task = asyncio.create_task(self.agent.run())
 
     async def running(self, *names: str) -> None:
@@ -280,7 +280,7 @@ class Pod:
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
-            await self.shop.server.close()
+            await self.context.server.close()
         self._task = None
 
     async def server_stops(self) -> None:
@@ -288,7 +288,7 @@ class Pod:
         await self.servers.pop(0).close()
 
     async def server_starts(self, *between: Any) -> None:
-        """Start the server anew; `between` are middlewares that get its requests first."""
+        """Restart the server; `between` are middlewares in front of it."""
         self.triton.forget()
         app = self.triton.app()
         app.middlewares.extend(between)
@@ -296,18 +296,22 @@ class Pod:
         await server.start_server()
         self.servers.insert(0, server)
 
-    def model(self, name: str) -> ModelReport:
-        report: ModelReport = self.agent.board.report.models[name]
+    @property
+    def report(self) -> AgentReport:
+        report: AgentReport = self.agent.publisher.report
         return report
 
+    def model(self, name: str) -> ModelReport:
+        return self.report.models[name]
+
     def states(self) -> dict[str, str]:
-        return {name: model.state.value for name, model in self.agent.board.report.models.items()}
+        return {name: model.state.value for name, model in self.report.models.items()}
 
     async def shows(self, limit: float = 5.0, **states: str) -> None:
         expected = {name.replace("_", "-"): state for name, state in states.items()}
         await eventually(lambda: self.states() == expected, f"the models are {expected}", limit)
 
     def files(self) -> Iterator[str]:
-        """What is there of any model, also while some of it goes."""
+        """Yield all files of models, also during a removal."""
         for folder, _, names in os.walk(self.root):
             yield from (str((Path(folder) / name).relative_to(self.root)) for name in names if name != "SETTLED")

@@ -1,12 +1,10 @@
-"""The agent in its pod: what comes true without anybody asking twice."""
+"""Reconcile loop of an agent in a fake pod."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
 
-from manyserve.agent.threads import in_thread
 from manyserve.api.modelconfig import content_hash
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
@@ -14,9 +12,9 @@ from tests.support.eventually import eventually
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
-async def test_a_model_is_downloaded_loaded_and_reported_with_its_digest(pod: Pod) -> None:
+async def test_agent_downloads_loads_and_reports_model_with_digest(pod: Pod) -> None:
     await pod.running("a")
-    report = pod.agent.board.report
+    report = pod.report
     assert report.models["a"].digest == entry("a").digest
     assert report.config == content_hash(pod.config.path.read_bytes())
     assert report.settled
@@ -24,13 +22,13 @@ async def test_a_model_is_downloaded_loaded_and_reported_with_its_digest(pod: Po
     assert pod.triton.served == {"a": "a"}
 
 
-async def test_the_log_tells_the_walkthroughs_story_in_its_order(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+async def test_agent_log_has_the_lines_of_the_walkthrough(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await pod.running("cifar10")
     await eventually(lambda: "completion event" in caplog.text, limit=30)
     digest, uri = entry("cifar10").digest, "gs://bucket/models/cifar10"
-    told = [text for name, _, text in caplog.record_tuples if name == "manyserve.agent" and "cifar10" in text]
-    assert told == [
+    lines = [text for name, _, text in caplog.record_tuples if name == "manyserve.agent" and "cifar10" in text]
+    assert lines == [
         "adding model cifar10",
         "Worker is started for cifar10",
         f"Downloading {uri} to model dir /mnt/models",
@@ -41,30 +39,30 @@ async def test_the_log_tells_the_walkthroughs_story_in_its_order(pod: Pod, caplo
     ]
 
 
-async def test_an_empty_config_settles_at_once(pod: Pod) -> None:
+async def test_agent_settles_with_empty_config(pod: Pod) -> None:
     pod.config.write()
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled, limit=30)
 
 
-async def test_without_a_config_the_agent_waits(pod: Pod) -> None:
+async def test_agent_without_config_waits(pod: Pod) -> None:
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.server_ready, limit=30)
-    assert not pod.agent.board.report.settled
-    assert not pod.agent.board.report.config_error
+    await eventually(lambda: pod.report.server_ready, limit=30)
+    assert not pod.report.settled
+    assert not pod.report.config_error
 
 
-async def test_one_bad_model_does_not_keep_the_pod_from_settling(pod: Pod) -> None:
+async def test_pod_settles_with_failed_model(pod: Pod) -> None:
     pod.bucket.put("good")
     pod.config.write(entry("good"), entry("bad"))
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled, limit=30)
     await pod.shows(good="Loaded", bad="DownloadFailed")
     assert pod.model("bad").permanent
     assert pod.model("bad").message == "gs://bucket/models/bad has no objects"
 
 
-async def test_a_model_without_files_comes_up_by_itself_when_they_appear(pod: Pod) -> None:
+async def test_agent_loads_model_when_its_files_appear(pod: Pod) -> None:
     pod.config.write(entry("late"))
     await pod.start()
     await pod.shows(late="DownloadFailed")
@@ -72,17 +70,17 @@ async def test_a_model_without_files_comes_up_by_itself_when_they_appear(pod: Po
     await pod.shows(late="Loaded")
 
 
-async def test_an_agent_that_restarts_adopts_what_is_there(pod: Pod) -> None:
+async def test_agent_restart_adopts_loaded_models(pod: Pod) -> None:
     await pod.running("a", "b")
     await pod.stop()
     calls, gets = list(pod.triton.calls), len(pod.bucket.gets)
     await pod.start()
     await pod.shows(a="Loaded", b="Loaded")
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
     assert (pod.triton.calls, len(pod.bucket.gets)) == (calls, gets)
 
 
-async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_up_with(pod: Pod) -> None:
+async def test_agent_restart_applies_missed_changes(pod: Pod) -> None:
     await pod.running("a", "b", "c")
     await pod.stop()
     pod.bucket.put("new-b", "new")
@@ -93,7 +91,7 @@ async def test_what_was_removed_and_changed_while_the_agent_was_away_is_caught_u
     assert pod.triton.loads("c") == 1
 
 
-async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
+async def test_changed_model_is_swapped_without_unload(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.config.write(entry("a", "gs://bucket/models/a2"))
@@ -102,7 +100,7 @@ async def test_a_changed_model_is_swapped_without_an_unload(pod: Pod) -> None:
     assert pod.triton.calls == ["load a", "load a"]
 
 
-async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: Pod) -> None:
+async def test_previous_version_serves_while_new_version_fails(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.triton.refusing["a"] = "bad weights"
@@ -115,7 +113,7 @@ async def test_the_old_version_serves_on_when_the_new_one_cannot_be_loaded(pod: 
     assert pod.triton.served["a"] == "second"
 
 
-async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod: Pod) -> None:
+async def test_hanging_load_is_not_repeated_and_counts_at_its_end(pod: Pod) -> None:
     pod.bucket.put("h")
     pod.triton.hanging.add("h")
     pod.config.write(entry("h"))
@@ -128,7 +126,7 @@ async def test_a_hanging_load_is_not_asked_for_again_and_counts_once_it_ends(pod
     await pod.shows(h="Loaded")
 
 
-async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -> None:
+async def test_agent_limits_unfinished_loads(pod: Pod) -> None:
     names = [f"h{number}" for number in range(9)]
     for name in names:
         pod.bucket.put(name)
@@ -137,10 +135,10 @@ async def test_the_server_keeps_threads_free_however_many_loads_hang(pod: Pod) -
     await pod.start()
     await eventually(lambda: set(pod.states().values()) == {"LoadFailed"}, limit=30)
     assert len(pod.triton.calls) == pod.settings.unfinished_loads
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
 
 
-async def test_input_29_a_200_that_lies_is_a_failed_load(pod: Pod) -> None:
+async def test_input_29_load_with_false_200_fails(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.triton.lying.add("a")
     pod.config.write(entry("a"))
@@ -149,7 +147,7 @@ async def test_input_29_a_200_that_lies_is_a_failed_load(pod: Pod) -> None:
     assert "it only said so" in pod.model("a").message
 
 
-async def test_repaired_files_under_the_same_uri_are_read_again_after_a_failed_load(pod: Pod) -> None:
+async def test_failed_load_is_retried_with_repaired_files(pod: Pod) -> None:
     pod.bucket.put("a", "broken")
     pod.triton.refusing["a"] = "Traceback:\n" + "at somewhere\n" * 1000 + "https://u:p@host/x?token=secret"
     pod.config.write(entry("a"))
@@ -157,13 +155,13 @@ async def test_repaired_files_under_the_same_uri_are_read_again_after_a_failed_l
     await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.triton.loads("a") >= 3, limit=30)
     assert len(pod.bucket.gets) == 2, "the same files are not downloaded twice"
     assert len(pod.model("a").message) <= 512
-    pod.bucket.put("a", "mended")
+    pod.bucket.put("a", "repaired")
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
-    await eventually(lambda: pod.triton.served["a"] == "mended", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "repaired", limit=30)
 
 
-async def test_a_change_during_a_download_drops_it(pod: Pod) -> None:
+async def test_config_change_cancels_download(pod: Pod) -> None:
     pod.bucket.put("slow")
     pod.bucket.put("quick", "quick")
     pod.bucket.fault = "hang get"
@@ -177,7 +175,7 @@ async def test_a_change_during_a_download_drops_it(pod: Pod) -> None:
     assert not list((pod.root / "staging").iterdir())
 
 
-async def test_files_removed_by_hand_are_brought_again(pod: Pod) -> None:
+async def test_agent_downloads_manually_removed_files_again(pod: Pod) -> None:
     await pod.running("a")
     (pod.root / "models" / "a" / "content").unlink()
     (pod.root / "models" / "a" / "1" / "model.bin").unlink()
@@ -187,9 +185,7 @@ async def test_files_removed_by_hand_are_brought_again(pod: Pod) -> None:
     await pod.shows(a="Loaded")
 
 
-async def test_a_model_that_does_not_fit_on_the_volume_is_named_and_the_others_serve(
-    pod: Pod, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_agent_serves_other_models_beside_one_too_large(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     pod.bucket.put("small")
     pod.bucket.put("large", "x" * 5000)
     usage: Callable[[object], object] = lambda _: type("Usage", (), {"free": 1000})  # noqa: E731
@@ -200,7 +196,7 @@ async def test_a_model_that_does_not_fit_on_the_volume_is_named_and_the_others_s
     assert "the volume has 1000 free" in pod.model("large").message
 
 
-async def test_limits_on_size_and_number_hold(pod: Pod) -> None:
+async def test_agent_enforces_file_limit(pod: Pod) -> None:
     pod.settings = pod.settings.model_copy(update={"max_files": 1})
     pod.bucket.put("a")
     pod.config.write(entry("a"))
@@ -210,22 +206,7 @@ async def test_limits_on_size_and_number_hold(pod: Pod) -> None:
     assert not pod.bucket.gets
 
 
-async def test_a_dropped_download_ends_only_after_its_threads() -> None:
-    ended: list[str] = []
-
-    def work() -> None:
-        time.sleep(0.1)
-        ended.append("thread")
-
-    task = asyncio.create_task(in_thread(work))
-    await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ended == ["thread"]
-
-
-async def test_what_changes_while_it_is_read_is_read_again(pod: Pod) -> None:
+async def test_source_changed_during_download_is_read_again(pod: Pod) -> None:
     pod.bucket.put("a", "old")
     pod.bucket.during = lambda: pod.bucket.objects.update({"models/a/zz": b"new file"})
     pod.config.write(entry("a"))

@@ -1,4 +1,4 @@
-"""How far a download is: told at first, then now and then, and nobody is told more often."""
+"""Progress of a download: throttled updates of the report."""
 
 import pytest
 
@@ -9,9 +9,9 @@ from tests.support.eventually import eventually
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
-def test_a_count_is_told_at_first_and_then_at_most_once_in_the_time() -> None:
-    pace = UpdateThrottle(5)
-    assert [now for now in range(0, 20, 2) if pace.is_due(now)] == [0, 6, 12, 18]
+def test_update_throttle_limits_updates_to_one_for_each_interval() -> None:
+    throttle = UpdateThrottle(5)
+    assert [now for now in range(0, 20, 2) if throttle.is_due(now)] == [0, 6, 12, 18]
 
 
 async def slow_download(pod: Pod, every: float) -> None:
@@ -22,7 +22,7 @@ async def slow_download(pod: Pod, every: float) -> None:
     await pod.start()
 
 
-async def test_the_report_of_a_download_has_its_bytes_and_loses_them_at_its_end(pod: Pod) -> None:
+async def test_report_has_bytes_only_during_download(pod: Pod) -> None:
     await slow_download(pod, 0.01)
     await pod.shows(a="Downloading")
     await eventually(lambda: pod.model("a").bytes_total == 30, limit=30)
@@ -31,10 +31,10 @@ async def test_the_report_of_a_download_has_its_bytes_and_loses_them_at_its_end(
     assert (pod.model("a").bytes, pod.model("a").bytes_total) == (None, None)
 
 
-async def test_progress_alone_makes_no_storm_of_revisions(pod: Pod) -> None:
+async def test_progress_updates_are_throttled(pod: Pod) -> None:
     await slow_download(pod, 60)
     await eventually(lambda: pod.model("a").bytes == 0 if "a" in pod.states() else False, limit=30)
-    revision, lists = pod.agent.board.report.revision, pod.shop.metrics.bytes._value.get()
-    await eventually(lambda: pod.shop.metrics.bytes._value.get() > lists, limit=30)
-    assert pod.agent.board.report.revision == revision
+    revision, count = pod.report.revision, pod.context.metrics.bytes._value.get()
+    await eventually(lambda: pod.context.metrics.bytes._value.get() > count, limit=30)
+    assert pod.report.revision == revision
     assert pod.model("a").bytes == 0

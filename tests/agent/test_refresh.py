@@ -1,4 +1,4 @@
-"""The same URI with new content, and the digest that a content must have."""
+"""Refresh of a URI with new content, and the digest of content."""
 
 import asyncio
 import subprocess
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent import refreshing, retry
-from manyserve.agent.digests import HOW, content_digest, mismatch
-from manyserve.agent.refreshing import NEVER, interval, next_refresh
-from manyserve.agent.retry import RetryState, Stage
+from manyserve.agent import retry
+from manyserve.agent.digests import COMMAND, content_digest, mismatch
+from manyserve.agent.retry import NEVER, RetryState, Stage, next_refresh, refresh_interval
 from manyserve.api.modelconfig import Entry
 from manyserve.backoff import Backoff
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
@@ -24,7 +23,7 @@ WRONG = "sha256:" + "0" * 64
 
 @pytest.fixture(autouse=True)
 def short_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refreshing, "SHORTEST_REFRESH", 0.05)
+    monkeypatch.setattr(retry, "SHORTEST_REFRESH", 0.05)
 
 
 async def refreshed(pod: Pod) -> None:
@@ -34,30 +33,30 @@ async def refreshed(pod: Pod) -> None:
     await pod.shows(a="Loaded")
 
 
-def unread(pod: Pod) -> bool:
+def has_refresh_error(pod: Pod) -> bool:
     return pod.model("a").message.startswith("no newer files could be read: gs://bucket/models/a may not be read")
 
 
 def failures(pod: Pod, stage: str, reason: str) -> float:
-    count: float = pod.shop.metrics.failures.labels(stage, reason)._value.get()
+    count: float = pod.context.metrics.failures.labels(stage, reason)._value.get()
     return count
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("10m", 600), ("1h30m", 5400), ("11.5s", 11.5), ("1s", 10)])
-def test_an_interval_is_a_go_duration_of_at_least_ten_seconds(
+def test_refresh_interval_is_a_go_duration_of_at_least_ten_seconds(
     text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshing, "SHORTEST_REFRESH", 10.0)
-    interval.cache_clear()
-    assert interval(text) == seconds
+    monkeypatch.setattr(retry, "SHORTEST_REFRESH", 10.0)
+    refresh_interval.cache_clear()
+    assert refresh_interval(text) == seconds
 
 
 @pytest.mark.parametrize("text", [None, "", "soon", "10", "-1h"])
-def test_without_an_interval_that_can_be_read_nothing_is_looked_at_again(text: str | None) -> None:
-    assert interval(text) == NEVER
+def test_refresh_interval_invalid_means_never(text: str | None) -> None:
+    assert refresh_interval(text) == NEVER
 
 
-def test_a_look_is_due_an_interval_after_the_last_one_or_at_once_when_there_was_none() -> None:
+def test_next_refresh_is_one_interval_after_the_last_check() -> None:
     hourly = entry("a", refreshInterval="1h")
     assert next_refresh(hourly, None) == 0
     assert next_refresh(hourly, RetryState(hourly.digest)) == 0
@@ -68,7 +67,7 @@ def test_a_look_is_due_an_interval_after_the_last_one_or_at_once_when_there_was_
     assert next_refresh(entry("a"), RetryState(hourly.digest, checked_at=100.0)) == NEVER
 
 
-async def test_new_content_under_the_same_uri_is_swapped_in_within_the_interval(pod: Pod) -> None:
+async def test_refresh_swaps_in_new_content(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.put("a", "second")
     await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
@@ -76,21 +75,19 @@ async def test_new_content_under_the_same_uri_is_swapped_in_within_the_interval(
     assert pod.triton.calls == ["load a", "load a"]
 
 
-async def test_a_source_that_does_not_change_is_looked_at_and_nothing_else(
-    pod: Pod, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_refresh_without_change_only_lists_the_source(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await refreshed(pod)
     await eventually(lambda: "completion event" in caplog.text, limit=30)
     caplog.clear()
-    revision, lists = pod.agent.board.report.revision, pod.bucket.lists
+    revision, lists = pod.report.revision, pod.bucket.lists
     await eventually(lambda: pod.bucket.lists >= lists + 3, limit=30)
     assert (len(pod.bucket.gets), pod.triton.calls) == (2, ["load a"])
-    assert pod.agent.board.report.revision == revision, "nobody is told of a look that found nothing"
+    assert pod.report.revision == revision, "a refresh without a change is not reported"
     assert not [record for record in caplog.records if record.name == "manyserve.agent"]
 
 
-async def test_without_an_interval_nobody_looks(pod: Pod) -> None:
+async def test_model_without_interval_is_not_refreshed(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.config.write(entry("a"))
     await pod.start()
@@ -101,7 +98,7 @@ async def test_without_an_interval_nobody_looks(pod: Pod) -> None:
     assert pod.bucket.lists == lists
 
 
-async def test_an_interval_that_is_set_or_changed_reloads_nothing(pod: Pod) -> None:
+async def test_interval_change_reloads_nothing(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.config.write(entry("a"))
     await pod.start()
@@ -112,10 +109,10 @@ async def test_an_interval_that_is_set_or_changed_reloads_nothing(pod: Pod) -> N
     assert pod.triton.calls == ["load a"]
 
 
-async def test_a_look_that_fails_is_told_and_counted_and_disturbs_nothing(pod: Pod) -> None:
+async def test_failed_refresh_is_reported_and_model_stays_loaded(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.fault = "status 403"
-    await eventually(lambda: unread(pod) and pod.model("a").next_try, limit=30)
+    await eventually(lambda: has_refresh_error(pod) and pod.model("a").next_try, limit=30)
     assert pod.states() == {"a": "Loaded"}
     assert failures(pod, "download", "forbidden") >= 1
     assert pod.triton.calls == ["load a"]
@@ -124,33 +121,33 @@ async def test_a_look_that_fails_is_told_and_counted_and_disturbs_nothing(pod: P
     assert pod.model("a").load_seconds is not None
 
 
-async def test_a_server_that_restarts_while_looks_fail_gets_its_model_back_at_once(
+async def test_server_restart_during_failed_refresh_reloads_model_at_once(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await refreshed(pod)
     monkeypatch.setattr(retry, "BACKOFF_PERMANENT", Backoff(base=60.0, cap=60.0))
     pod.bucket.fault = "status 403"
-    await eventually(lambda: unread(pod), limit=30)
+    await eventually(lambda: has_refresh_error(pod), limit=30)
     pod.triton.forget()
     await eventually(lambda: pod.triton.served.get("a") == "first", limit=5)
     await pod.shows(a="Loaded")
 
 
-async def test_newer_files_that_the_server_refuses_are_told_while_the_model_stays_loaded(pod: Pod) -> None:
+async def test_refresh_with_rejected_files_is_reported_and_model_stays_loaded(pod: Pod) -> None:
     await refreshed(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.bucket.put("a", "second")
-    told: list[str] = []
-    says = "newer files could not be loaded: bad weights"
-    await eventually(lambda: told.append(pod.states()["a"]) or pod.model("a").message == says, limit=30)  # type: ignore[func-returns-value]
-    assert set(told) == {"Loaded"}
+    states: list[str] = []
+    message = "newer files could not be loaded: bad weights"
+    await eventually(lambda: states.append(pod.states()["a"]) or pod.model("a").message == message, limit=30)  # type: ignore[func-returns-value]
+    assert set(states) == {"Loaded"}
     assert pod.triton.served["a"] == "first"
     del pod.triton.refusing["a"]
     await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message, limit=30)
     await pod.shows(a="Loaded")
 
 
-async def test_newer_files_that_are_taken_back_at_the_source_leave_nothing_behind(pod: Pod) -> None:
+async def test_refresh_of_reverted_source_leaves_nothing_in_staging(pod: Pod) -> None:
     await refreshed(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.bucket.put("a", "second")
@@ -160,7 +157,7 @@ async def test_newer_files_that_are_taken_back_at_the_source_leave_nothing_behin
     assert pod.states() == {"a": "Loaded"}
 
 
-async def test_an_agent_that_restarts_looks_again(pod: Pod) -> None:
+async def test_agent_restart_refreshes_at_once(pod: Pod) -> None:
     await refreshed(pod)
     await pod.stop()
     pod.bucket.put("a", "second")
@@ -168,38 +165,38 @@ async def test_an_agent_that_restarts_looks_again(pod: Pod) -> None:
     await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
 
 
-def asked(digest: str) -> Entry:
+def with_digest(digest: str) -> Entry:
     return entry("a", digest=digest)
 
 
-def test_a_digest_is_what_two_standard_tools_say(tmp_path: Path) -> None:
+def test_content_digest_equals_that_of_standard_tools(tmp_path: Path) -> None:
     for name in ("config.pbtxt", "1/model.onnx", "1/a b.txt", "Z", "ä", "a-b", "a/b", "10/x"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "link").symlink_to("Z")
-    told = subprocess.run(["bash", "-c", HOW], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert asyncio.run(content_digest(tmp_path)) == f"sha256:{told.stdout.split()[0]}"
+    result = subprocess.run(["bash", "-c", COMMAND], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert asyncio.run(content_digest(tmp_path)) == f"sha256:{result.stdout.split()[0]}"
 
 
-async def test_a_content_with_the_digest_asked_for_is_loaded(pod: Pod, tmp_path: Path) -> None:
+async def test_content_with_matching_digest_is_loaded(pod: Pod, tmp_path: Path) -> None:
     (tmp_path / "same" / "1").mkdir(parents=True)
     (tmp_path / "same" / "content").write_text("first")
     (tmp_path / "same" / "1" / "model.bin").write_text("weights")
     pod.bucket.put("a", "first")
-    pod.config.write(asked(await content_digest(tmp_path / "same")))
+    pod.config.write(with_digest(await content_digest(tmp_path / "same")))
     await pod.start()
     await pod.shows(a="Loaded")
 
 
-async def test_a_content_with_another_digest_is_refused_in_a_sentence_and_downloaded_once(pod: Pod) -> None:
+async def test_content_with_wrong_digest_is_rejected_and_downloaded_only_once(pod: Pod) -> None:
     pod.bucket.put("a", "first")
-    pod.config.write(asked(WRONG))
+    pod.config.write(with_digest(WRONG))
     await pod.start()
     await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3, limit=30)
-    told = pod.model("a").message
-    assert told.startswith("gs://bucket/models/a has the content sha256:")
-    assert "…, not sha256:000000000000… as asked for; the digest of a folder is: find . -type f" in told
-    assert told.endswith("| sha256sum")
+    message = pod.model("a").message
+    assert message.startswith("gs://bucket/models/a has the content sha256:")
+    assert "…, not sha256:000000000000… as asked for; the digest of a folder is: find . -type f" in message
+    assert message.endswith("| sha256sum")
     assert pod.model("a").permanent
     assert failures(pod, "download", "digest") >= 2
     assert len(pod.bucket.gets) == 2, "the same content is not downloaded to be refused again"
@@ -207,17 +204,17 @@ async def test_a_content_with_another_digest_is_refused_in_a_sentence_and_downlo
     assert len(mismatch("gs://" + "x" * 100, WRONG, WRONG)) < 512
 
 
-async def test_a_changed_digest_fetches_the_model_again_while_the_old_version_serves(pod: Pod, tmp_path: Path) -> None:
+async def test_digest_change_downloads_again_while_previous_version_serves(pod: Pod, tmp_path: Path) -> None:
     pod.bucket.put("a", "first")
     pod.config.write(entry("a"))
     await pod.start()
     await pod.shows(a="Loaded")
-    pod.config.write(asked(WRONG))
+    pod.config.write(with_digest(WRONG))
     await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving, limit=30)
     pod.bucket.put("a", "second")
     (tmp_path / "same" / "1").mkdir(parents=True)
     (tmp_path / "same" / "content").write_text("second")
     (tmp_path / "same" / "1" / "model.bin").write_text("weights")
-    pod.config.write(asked(await content_digest(tmp_path / "same")))
+    pod.config.write(with_digest(await content_digest(tmp_path / "same")))
     await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"}, limit=30)
     assert pod.triton.calls == ["load a", "load a"]

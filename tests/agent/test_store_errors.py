@@ -1,4 +1,4 @@
-"""What is made of the errors of object stores."""
+"""Error messages of object stores."""
 
 import time
 
@@ -12,22 +12,22 @@ from manyserve.agent.redaction import LIMIT
 ANSWER = "Generic S3 error: Error performing GET http://x in 1ms - Server returned non-2xx status code: 400: "
 
 
-def test_of_a_stores_answer_the_code_and_the_message_are_told() -> None:
-    told = f"{ANSWER}<Error><Code>BadDay</Code><Message>Come back\nlater</Message></Error>\n\nDebug source:\nHttp"
-    assert shortened(told) == "Server returned non-2xx status code: 400: BadDay: Come back"
+def test_store_error_has_code_and_message_of_answer() -> None:
+    message = f"{ANSWER}<Error><Code>BadDay</Code><Message>Come back\nlater</Message></Error>\n\nDebug source:\nHttp"
+    assert shortened(message) == "Server returned non-2xx status code: 400: BadDay: Come back"
 
 
 @pytest.mark.parametrize("repeated", ["<Code>a</Code>", "<Code>", '"dns error"', "InvalidCertificate(", "://", " - "])
-def test_input_30_an_answer_of_ten_megabytes_is_told_in_no_time(repeated: str) -> None:
+def test_input_30_store_error_of_ten_megabytes_is_shortened_quickly(repeated: str) -> None:
     long = repeated * (10_000_000 // len(repeated))
     started = time.process_time()
-    told = str(explained(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
+    message = str(explained(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
     assert time.process_time() - started < 1
-    assert len(told) < LIMIT + 100
+    assert len(message) < LIMIT + 100
 
 
 @pytest.mark.parametrize("uri", ["https://[::1/x", "s3://[x/y", "gs://[/x", "pvc://]/x"])
-def test_input_07_what_is_no_url_is_named(uri: str) -> None:
+def test_input_07_invalid_url_is_named(uri: str) -> None:
     for read in (lambda: choose(uri, {}), lambda: parse_location(uri)):
         with pytest.raises(DownloadError, match=r"is no URL|does not name|cannot read") as caught:
             read()

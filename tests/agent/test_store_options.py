@@ -1,4 +1,4 @@
-"""What secrets, settings and the environment make of a store: decisions, without any store."""
+"""Options of a store, from secrets, settings and the environment. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def azure(
 
 
 @pytest.mark.parametrize(
-    ("uri", "found"),
+    ("uri", "location"),
     [
         ("gs://bucket/models/a", GCS),
         ("s3://bucket/models/a/", S3),
@@ -53,8 +53,8 @@ def azure(
         ),
     ],
 )
-def test_a_uri_names_a_place(uri: str, found: ObjectLocation) -> None:
-    assert parse_location(uri) == found
+def test_parse_location_reads_uris(uri: str, location: ObjectLocation) -> None:
+    assert parse_location(uri) == location
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_uri_names_a_place(uri: str, found: ObjectLocation) -> None:
         "gs://bucket/a#part",
     ],
 )
-def test_a_uri_that_names_no_place_is_refused_without_its_secrets(uri: str) -> None:
+def test_parse_location_rejects_invalid_uri_without_its_secrets(uri: str) -> None:
     with pytest.raises(DownloadError, match=r"does not name|has a query or a fragment") as caught:
         parse_location(uri)
     assert (caught.value.reason, caught.value.permanent) == ("bad_uri", True)
@@ -85,11 +85,11 @@ def test_a_uri_that_names_no_place_is_refused_without_its_secrets(uri: str) -> N
         ("https://example.com/account.blob.core.windows.net/c", False),
     ],
 )
-def test_only_azures_own_hosts_are_azure(uri: str, truth: bool) -> None:
+def test_is_azure_accepts_only_hostnames_of_azure(uri: str, truth: bool) -> None:
     assert is_azure(uri) is truth
 
 
-def test_nobody_signs_without_a_secret_or_an_identity() -> None:
+def test_store_options_without_secret_or_identity_are_anonymous() -> None:
     assert dict(s3().config)["skip_signature"] is True
     assert azure(AZURE)["skip_signature"] is True
     assert dict(gcs_options(GCS, SourceSettings(), {}).config)["skip_signature"] is True
@@ -99,13 +99,13 @@ def test_nobody_signs_without_a_secret_or_an_identity() -> None:
     "secret",
     [KEYS, {"awsAccessKeyID": "key", "awsSecretAccessKey": "hush"}, {"MINIO_USER": "key", "MINIO_PASSWORD": "hush"}],
 )
-def test_s3_keys_are_found_by_each_of_their_names(secret: dict[str, str]) -> None:
+def test_s3_options_accept_each_name_of_the_keys(secret: dict[str, str]) -> None:
     config = dict(s3(secret, s3_access_key_name="MINIO_USER", s3_secret_key_name="MINIO_PASSWORD").config)
     assert (config["access_key_id"], config["secret_access_key"]) == ("key", "hush")
     assert "skip_signature" not in config
 
 
-def test_a_secret_counts_whole_and_the_one_with_keys_before_one_with_settings() -> None:
+def test_s3_options_use_one_secret_and_prefer_that_with_keys() -> None:
     config = dict(
         s3({"AWS_REGION": "settings-only"}, KEYS | {"AWS_SESSION_TOKEN": "token"}, {"S3_ENDPOINT": "x"}).config
     )
@@ -114,7 +114,7 @@ def test_a_secret_counts_whole_and_the_one_with_keys_before_one_with_settings() 
     assert "aws_endpoint_url_s3" not in config
 
 
-def test_half_a_pair_of_keys_is_no_pair() -> None:
+def test_s3_options_ignore_half_a_key_pair() -> None:
     assert dict(s3({"AWS_ACCESS_KEY_ID": "key"}, {"AWS_SECRET_ACCESS_KEY": "hush"}).config)["skip_signature"] is True
 
 
@@ -127,22 +127,22 @@ def test_half_a_pair_of_keys_is_no_pair() -> None:
         ({"AWS_ENDPOINT_URL": "http://minio.store:9000/"}, "http://minio.store:9000"),
     ],
 )
-def test_an_endpoint_of_a_secret_is_not_trusted(secret: dict[str, str], endpoint: str) -> None:
-    found = s3(KEYS | secret, s3_endpoint="https://settings")
-    assert (found.endpoint, found.foreign) == (endpoint, True)
-    config = dict(found.config)
+def test_s3_options_do_not_trust_endpoint_of_secret(secret: dict[str, str], endpoint: str) -> None:
+    options = s3(KEYS | secret, s3_endpoint="https://settings")
+    assert (options.endpoint, options.foreign) == (endpoint, True)
+    config = dict(options.config)
     assert (config["aws_endpoint_url_s3"], config["virtual_hosted_style_request"]) == (endpoint, False)
 
 
-def test_an_endpoint_of_an_annotation_is_not_trusted_either() -> None:
-    found = s3(KEYS, s3_endpoint="https://annotation", s3_check_endpoint=True)
-    assert (found.endpoint, found.foreign) == ("https://annotation", True)
+def test_s3_options_do_not_trust_endpoint_of_annotation() -> None:
+    options = s3(KEYS, s3_endpoint="https://annotation", s3_check_endpoint=True)
+    assert (options.endpoint, options.foreign) == ("https://annotation", True)
 
 
-def test_what_a_secret_does_not_say_the_settings_do_and_then_the_environment() -> None:
-    found = s3(KEYS, s3_endpoint="https://settings", s3_region="eu", s3_verify_tls=False)
-    assert (found.endpoint, found.foreign, found.verify_tls) == ("https://settings", False, False)
-    assert dict(found.config)["region"] == "eu"
+def test_s3_options_fall_back_to_settings_and_environment() -> None:
+    options = s3(KEYS, s3_endpoint="https://settings", s3_region="eu", s3_verify_tls=False)
+    assert (options.endpoint, options.foreign, options.verify_tls) == ("https://settings", False, False)
+    assert dict(options.config)["region"] == "eu"
     assert s3(KEYS, environ={"AWS_ENDPOINT_URL": "https://env"}).endpoint == "https://env"
 
 
@@ -156,26 +156,26 @@ def test_what_a_secret_does_not_say_the_settings_do_and_then_the_environment() -
         ({"S3_ENDPOINT": "s3.eu-west-1.amazonaws.com"}, {}, True, "https://bucket.s3.eu-west-1.amazonaws.com"),
     ],
 )
-def test_the_bucket_is_in_the_host_at_amazon_and_where_it_is_said(
+def test_s3_options_use_virtual_host_at_amazon_and_on_request(
     secret: dict[str, str], settings: dict[str, Any], virtual: bool, endpoint: str | None
 ) -> None:
-    found = s3(KEYS | secret, **settings)
-    config = dict(found.config)
+    options = s3(KEYS | secret, **settings)
+    config = dict(options.config)
     assert (config["virtual_hosted_style_request"], config.get("aws_endpoint_url_s3")) == (virtual, endpoint)
-    assert found.endpoint == (endpoint or "")  # which is what is judged
+    assert options.endpoint == (endpoint or "")  # the checked address
 
 
-def test_a_bucket_with_a_dot_is_in_the_path() -> None:
-    found = s3_options(ObjectLocation("s3", "my.bucket", "a"), SourceSettings(), {}, {})
-    assert dict(found.config)["virtual_hosted_style_request"] is False
+def test_s3_options_use_path_style_for_bucket_with_dot() -> None:
+    options = s3_options(ObjectLocation("s3", "my.bucket", "a"), SourceSettings(), {}, {})
+    assert dict(options.config)["virtual_hosted_style_request"] is False
 
 
-def test_anonymous_is_anonymous_whatever_keys_there_are() -> None:
+def test_s3_options_anonymous_overrides_keys() -> None:
     assert dict(s3(KEYS | {"awsAnonymousCredential": "true"}).config)["skip_signature"] is True
     assert dict(s3(KEYS, s3_anonymous=True).config)["skip_signature"] is True
 
 
-def test_a_truth_that_is_none_is_named_by_its_key() -> None:
+def test_s3_options_name_key_of_invalid_boolean() -> None:
     with pytest.raises(DownloadError, match="the key S3_VERIFY_SSL of a secret must be one of 1, true, yes, 0"):
         s3(KEYS | {"S3_VERIFY_SSL": "maybe"})
 
@@ -192,26 +192,26 @@ def test_a_truth_that_is_none_is_named_by_its_key() -> None:
         {"S3_ENDPOINT": "minio.store:99999"},
     ],
 )
-def test_what_a_secret_says_cannot_make_another_host_of_s3(secret: dict[str, str]) -> None:
+def test_s3_options_reject_secret_with_another_hostname(secret: dict[str, str]) -> None:
     with pytest.raises(DownloadError, match="of S3 that a secret names is not one") as caught:
         s3(KEYS | secret)
     assert (caught.value.reason, caught.value.permanent) == ("credentials", True)
     assert "hush" not in str(caught.value)
 
 
-def test_an_endpoint_may_have_a_path_or_an_address() -> None:
+def test_s3_options_accept_endpoint_with_path_or_address() -> None:
     for endpoint in ("https://store.example/v1/s3", "http://[fd00::1]:9000", "http://10.0.0.1:9000"):
         assert s3(KEYS | {"AWS_ENDPOINT_URL": endpoint}).endpoint == endpoint
 
 
 @pytest.mark.parametrize("account", ["example.com/", "account.example.com#", "ACCOUNT", "me@host"])
-def test_what_a_secret_says_cannot_make_another_host_of_azure(account: str) -> None:
+def test_azure_options_reject_account_with_another_hostname(account: str) -> None:
     with pytest.raises(DownloadError, match="the account that a secret names is not one"):
         azure(ObjectLocation("az", "container", "a"), {"AZURE_STORAGE_ACCOUNT": account})
 
 
 @pytest.mark.parametrize("environ", [KEYS, IRSA, POD_IDENTITY])
-def test_an_identity_of_the_pod_is_left_to_the_client_and_a_secrets_keys_go_before_it(environ: dict[str, str]) -> None:
+def test_s3_options_prefer_keys_of_secret_to_pod_identity(environ: dict[str, str]) -> None:
     assert not {"skip_signature", "access_key_id"} & dict(s3(environ=environ).config).keys()
     assert dict(s3({"awsAccessKeyID": "k", "awsSecretAccessKey": "s"}, environ=environ).config)["access_key_id"] == "k"
 
@@ -228,12 +228,12 @@ def test_an_identity_of_the_pod_is_left_to_the_client_and_a_secrets_keys_go_befo
         ({"AZURE_STORAGE_SAS_TOKEN": "?sv=1&sig=hush"}, "sas_token", {"sas_key": "sv=1&sig=hush"}),
     ],
 )
-def test_each_proof_of_azure_is_used_and_no_other(secret: dict[str, str], kind: str, proof: dict[str, str]) -> None:
-    found = azure(AZURE, secret, environ=FEDERATED)
-    assert found == {"account_name": "account", "credential_type": kind, **proof}
+def test_azure_options_use_one_kind_of_credential(secret: dict[str, str], kind: str, proof: dict[str, str]) -> None:
+    options = azure(AZURE, secret, environ=FEDERATED)
+    assert options == {"account_name": "account", "credential_type": kind, **proof}
 
 
-def test_a_secret_of_another_account_is_not_used() -> None:
+def test_azure_options_ignore_secret_of_another_account() -> None:
     other = {"AZURE_STORAGE_ACCOUNT": "other", "AZURE_STORAGE_ACCESS_KEY": "hush"}
     mine = {"AZURE_STORAGE_ACCOUNT": "account", "AZURE_STORAGE_ACCESS_KEY": "mine"}
     assert azure(AZURE, other, mine)["account_key"] == "mine"
@@ -241,9 +241,9 @@ def test_a_secret_of_another_account_is_not_used() -> None:
     assert azure(ObjectLocation("az", "container", "a"), other)["account_name"] == "other"
 
 
-def test_azures_federated_token_is_used_when_no_secret_proves_anything() -> None:
-    found = azure(AZURE, environ=FEDERATED | {"AZURE_AUTHORITY_HOST": "https://login"})
-    assert found == {
+def test_azure_options_use_federated_token_without_secret() -> None:
+    options = azure(AZURE, environ=FEDERATED | {"AZURE_AUTHORITY_HOST": "https://login"})
+    assert options == {
         "account_name": "account",
         "credential_type": "workload_identity",
         "federated_token_file": "/token",
@@ -253,21 +253,21 @@ def test_azures_federated_token_is_used_when_no_secret_proves_anything() -> None
     }
 
 
-def test_a_key_file_of_a_secret_goes_before_that_of_the_settings_and_names_no_endpoint() -> None:
+def test_gcs_options_prefer_key_file_of_secret() -> None:
     settings = SourceSettings(gcs_credentials="/file")
-    found = dict(gcs_options(GCS, settings, {"s": {GCS_KEY: SERVICE_ACCOUNT}}).config)
-    assert found == {"base_url": "https://storage.googleapis.com", "service_account_key": SERVICE_ACCOUNT}
+    options = dict(gcs_options(GCS, settings, {"s": {GCS_KEY: SERVICE_ACCOUNT}}).config)
+    assert options == {"base_url": "https://storage.googleapis.com", "service_account_key": SERVICE_ACCOUNT}
     assert dict(gcs_options(GCS, settings, {}).config)["application_credentials"] == "/file"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"type": "authorized_user"}'])
-def test_what_is_no_key_file_is_named(text: str) -> None:
+def test_gcs_options_name_invalid_key_file(text: str) -> None:
     with pytest.raises(DownloadError, match=f"the key {GCS_KEY} of the secret mine is not the key file") as caught:
         gcs_options(GCS, SourceSettings(), {"mine": {GCS_KEY: text}})
     assert caught.value.permanent
 
 
-def test_the_metadata_server_is_asked_for_googles_own_storage_only() -> None:
+def test_gcs_options_use_metadata_server_only_for_googles_storage() -> None:
     assert wants_identity(SourceSettings(), {})
     assert wants_identity(SourceSettings(gcs_endpoint="https://storage-x.p.googleapis.com"), {})
     assert not wants_identity(SourceSettings(gcs_endpoint="http://localhost:4443"), {})
@@ -276,6 +276,6 @@ def test_the_metadata_server_is_asked_for_googles_own_storage_only() -> None:
     assert "skip_signature" not in dict(gcs_options(GCS, SourceSettings(), {}, identity=True).config)
 
 
-def test_options_do_not_show_what_they_prove() -> None:
+def test_store_options_hide_secrets_in_repr() -> None:
     assert "hush" not in repr(s3(KEYS))
     assert "hush" not in repr(gcs_options(GCS, SourceSettings(), {"s": {GCS_KEY: SERVICE_ACCOUNT}}))

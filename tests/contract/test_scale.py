@@ -83,7 +83,7 @@ async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them
     assert "data" not in stored
     (tmp_path / PACKED_KEY).write_bytes(b64decode(stored["binaryData"][PACKED_KEY]))
     file = ConfigFile(tmp_path / KEY)
-    assert file.look()
+    assert file.refresh()
     assert file.config is not None, file.error
     assert len(file.config.entries) == 20_000
     assert file.config.hash == content_hash(text_of(stored) or "")

@@ -1,1 +1,1 @@
-"""The agent: the sidecar that brings a pod's models to the volume and onto the model server, and tells the truth."""
+"""The agent: the sidecar that downloads a pod's models, loads them into the model server and reports their state."""

@@ -1,9 +1,9 @@
-"""The wanted models: `models.json` as the kubelet mounts it, read whenever it changes.
+"""Reader of `models.json`, the desired models, as the kubelet mounts it.
 
-A ConfigMap's folder is swapped by a symlink, so a cheap look at the links and the file tells of a change. A
-file that cannot be read, is not JSON, or is not a list of entries changes nothing: the last good one stays in
-force, and the report says why. Above what a ConfigMap holds as text, the file is `models.json.gz`; the hash
-is that of the text inside.
+The kubelet swaps a ConfigMap's folder by a symlink, so a change shows in the `stat` of the links and the file.
+A file that cannot be read, is not JSON, or is not a list of entries changes nothing: the last good config stays in
+force, and the report has the error. A config above the size of a ConfigMap's text is `models.json.gz`; its hash is
+the hash of the unpacked text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from manyserve.agent.redaction import one_line
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
 
-_LOOKS_BEFORE_READING_ANYWAY = 50
+_FORCED_READ_EVERY = 50  # polls; finds a change that the times of the file do not show
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,24 @@ class Config:
 
 
 class ConfigFile:
-    """The file, and what was last known of it."""
+    """The file, its last good config and its last error."""
 
     def __init__(self, path: Path) -> None:
         self._paths = (path, path.with_name(f"{path.name}.gz"))
-        self._seen: object = None
-        self._looks = 0
-        self._refused = ("", "")
-        """The hash of the last text that could not be used, and why: it is not read again and again."""
+        self._identities: object = None
+        self._polls = 0
+        self._rejected = ("", "")
+        """Hash and error of the last invalid text, so that it is parsed only once."""
         self.config: Config | None = None
         self.error = ""
 
-    def look(self) -> bool:
-        """Read the file if it changed. Tell whether the config in force or the error is another than before."""
-        seen = tuple(_identity(path) for path in (*self._paths, self._paths[0].parent / "..data"))
-        self._looks = (self._looks + 1) % _LOOKS_BEFORE_READING_ANYWAY
-        if seen == self._seen and self._looks:
+    def refresh(self) -> bool:
+        """Read the file if it changed. Return whether the config in force or the error changed."""
+        identities = tuple(_identity(path) for path in (*self._paths, self._paths[0].parent / "..data"))
+        self._polls = (self._polls + 1) % _FORCED_READ_EVERY
+        if identities == self._identities and self._polls:
             return False
-        self._seen = seen
+        self._identities = identities
         before = (self.config and self.config.hash, self.error)
         self._read()
         return before != (self.config and self.config.hash, self.error)
@@ -56,22 +56,22 @@ class ConfigFile:
             if data is None:
                 self.error = f"{self._paths[0]} is gone" if self.config else ""
                 return
-            self._take(data, modelconfig.content_hash(data))
+            self._put_in_force(data, modelconfig.content_hash(data))
             self.error = ""
         except (OSError, ValueError) as error:
             self.error = f"{self._paths[0]} cannot be used: {one_line(error)}"
 
-    def _take(self, data: bytes, content_hash: str) -> None:
-        """Put a text in force. Raises `ValueError` when it cannot be used."""
+    def _put_in_force(self, data: bytes, content_hash: str) -> None:
+        """Parse a text and put it in force. Raises `ValueError` when it is invalid."""
         if self.config is not None and self.config.hash == content_hash:
             return
-        refused, why = self._refused
-        if refused == content_hash:
-            raise ValueError(why)
+        rejected_hash, reason = self._rejected
+        if rejected_hash == content_hash:
+            raise ValueError(reason)
         try:
             entries = modelconfig.parse(data)
         except ValueError as error:
-            self._refused = (content_hash, str(error))
+            self._rejected = (content_hash, str(error))
             raise
         self.config = Config({entry.model_name: entry for entry in entries}, content_hash)
 
@@ -90,9 +90,9 @@ class ConfigFile:
 
 
 def _identity(path: Path) -> object:
-    """Return what changes when the file, or where the link leads, does."""
+    """Return a value that changes when the file, or the target of the link, does."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         return error.errno
-    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

@@ -1,7 +1,12 @@
-"""The step that brings a model's files: into staging, checked, flushed, swapped in, marked.
+"""The fetch step: download a model's files into staging, check them, flush them, swap them in, mark them.
 
-When the files on disk are those of the source already, as before most repeated loads, nothing is downloaded;
-nor when they wait in staging since the server did not take them, nor when another model has them.
+Nothing is downloaded when the files exist already:
+
+- on disk, with the fingerprint of the source, as before most repeated loads;
+- in staging, since the model server rejected them;
+- with another model of the same source, from which they are linked.
+
+The source is listed before and after a download. Files that changed in between are never used, but read again later.
 """
 
 from __future__ import annotations
@@ -10,90 +15,183 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from manyserve.agent import filling
+from manyserve.agent.concurrency import in_thread
+from manyserve.agent.digests import content_digest, mismatch
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.job import Job
+from manyserve.agent.progress import ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage
-from manyserve.agent.threads import in_thread
+from manyserve.agent.volume.dedup import link_tree
 from manyserve.agent.volume.disk_budget import disk_full_error, is_full
 from manyserve.agent.volume.markers import SUCCESS
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger("manyserve.agent")
+_POLL_SECONDS = 0.1
 
 
 async def fetch(job: Job, entry: Entry) -> None:
-    """Bring the files. Raises `DownloadError`, `OSError`; may be cancelled until the swap."""
-    shop = job.context
-    turn = shop.sharing.lock_for(entry.model_spec.storage_uri)
-    if turn.locked():
-        job.wait("waits for another model that is read from the same place")
-    async with turn, shop.downloads.acquire() as let_go:
-        job.enter(Step.FETCH, may_stop=True)
-        started = shop.clock()
-        brought = await _bring(job, entry, let_go)
-        if brought:
-            await _put_in_place(job, entry)
-        now = shop.clock()
-    memory = job.retry_state if job.retry_state.failed is Stage.LOAD else job.retry_state.cleared()
-    memory = replace(memory, checked_at=now, not_before=0.0)
-    if brought:
+    """Fetch the files. Raises `DownloadError`, `OSError`. Can be cancelled until the swap."""
+    context = job.context
+    lock = context.dedup.lock_for(entry.model_spec.storage_uri)
+    if lock.locked():
+        job.set_note("waits for another model that is read from the same place")
+    async with lock, context.downloads.acquire() as release:
+        job.enter(Step.FETCH, cancellable=True)
+        started = context.clock()
+        is_filled = await _fill_staging(job, entry, release)
+        if is_filled:
+            await _swap_in(job, entry)
+        now = context.clock()
+    retry = job.retry_state if job.retry_state.failed is Stage.LOAD else job.retry_state.cleared()
+    retry = replace(retry, checked_at=now, not_before=0.0)
+    if is_filled:
         seconds = round(now - started, 3)
-        shop.metrics.download_seconds.observe(seconds)
-        memory = replace(memory, download_seconds=seconds, staged="", refused=False, previous_still_loaded=False)
-    shop.world.remember(job.name, memory)
+        context.metrics.download_seconds.observe(seconds)
+        retry = replace(retry, download_seconds=seconds, staged="", refused=False, previous_still_loaded=False)
+    context.state.set_retry(job.name, retry)
 
 
-async def _bring(job: Job, entry: Entry, let_go: Callable[[], None]) -> bool:
-    """Fill the staging folder; tell whether there was anything to do. `job.fingerprint` then says what it was."""
-    shop, uri = job.context, entry.model_spec.storage_uri
-    source = choose(uri, shop.downloaders)
+async def _fill_staging(job: Job, entry: Entry, release: Callable[[], None]) -> bool:
+    """Fill the staging folder and set `job.fingerprint`. Return False if the files on disk are current already."""
+    context, uri = job.context, entry.model_spec.storage_uri
+    source = choose(uri, context.downloaders)
     try:
-        async with asyncio.timeout(shop.settings.download_seconds):
+        async with asyncio.timeout(context.settings.download_seconds):
             listing = await source.find(uri)
-            if _is_here(job, listing):
-                log.log(job.level, "%s has not changed since it was copied", uri)
+            if _is_current(job, listing):
+                log.log(job.log_level, "%s has not changed since it was copied", uri)
                 return False
-            await _fill(job, entry, source, listing, let_go)
+            await _fetch_files(job, entry, source, listing, release)
     except TimeoutError as error:
-        sentence = f"{uri} did not arrive within {shop.settings.download_seconds:g} s"
+        sentence = f"{uri} did not arrive within {context.settings.download_seconds:g} s"
         raise DownloadError(sentence, reason="timeout") from error
     except Exception as error:
         if is_full(error):
-            raise disk_full_error(uri, 0, shop.budget.room(job.name, shop.store.staging)) from error
+            raise disk_full_error(uri, 0, context.budget.space_for(job.name, context.store.staging)) from error
         raise
     return True
 
 
-def _is_here(job: Job, listing: Listing) -> bool:
-    disk = job.context.world.disk.get(job.name, NOTHING)
+def _is_current(job: Job, listing: Listing) -> bool:
+    disk = job.context.state.disk.get(job.name, NOTHING)
     return disk.digest == job.digest and job.context.store.fingerprint(job.name, job.digest) == listing.fingerprint
 
 
-async def _fill(job: Job, entry: Entry, source: Downloader, listing: Listing, let_go: Callable[[], None]) -> None:
-    """Bring the files into staging, by the shortest way."""
-    job.fingerprint, memory = listing.fingerprint, job.retry_state
-    if memory.digest_mismatch and memory.digest_mismatch[0] == listing.fingerprint:
-        raise DownloadError(memory.digest_mismatch[1], reason="digest", permanent=True)
-    if memory.staged == listing.fingerprint and job.context.store.staged(job.name, job.digest).exists():
-        log.info("%s has not changed since the model server did not take it", listing.uri)
-    elif not await filling.link(job, entry, listing):
-        await filling.download(job, entry, source, listing, let_go)
+async def _fetch_files(
+    job: Job, entry: Entry, source: Downloader, listing: Listing, release: Callable[[], None]
+) -> None:
+    """Use the staged files, else link those of another model, else download."""
+    job.fingerprint, retry = listing.fingerprint, job.retry_state
+    if retry.digest_mismatch and retry.digest_mismatch[0] == listing.fingerprint:
+        raise DownloadError(retry.digest_mismatch[1], reason="digest", permanent=True)
+    if retry.staged == listing.fingerprint and job.context.store.staged(job.name, job.digest).exists():
+        log.info("%s has not changed since the model server rejected it", listing.uri)
+    elif not await _link(job, entry, listing):
+        await _download(job, entry, source, listing, release)
 
 
-async def _put_in_place(job: Job, entry: Entry) -> None:
-    shop, store, name = job.context, job.context.store, job.name
-    job.enter(Step.FETCH, may_stop=False)
+async def _download(job: Job, entry: Entry, source: Downloader, listing: Listing, release: Callable[[], None]) -> None:
+    """Download the files and check them. Raises `DownloadError`, `OSError`, and then leaves nothing behind."""
+    context, store, name = job.context, job.context.store, job.name
+    if context.state.retries.get(name, job.retry_state).staged:
+        await in_thread(store.discard, name)
+    await _wait_for_disk_space(job, listing, release)
+    log.info("Downloading %s to model dir %s", listing.uri, context.settings.server_models_dir)
+    try:
+        with ProgressReporter(job, listing, store.staging) as progress:
+            folder = await in_thread(store.stage, name, job.digest)
+            await source.fetch(listing, folder, progress)
+        _check_unchanged(listing, await source.find(listing.uri))
+        await _check_digest(job, entry, folder)
+        await in_thread(context.server.prepare, name, folder)
+    except BaseException:
+        await in_thread(store.discard, name)
+        raise
+
+
+async def _wait_for_disk_space(job: Job, listing: Listing, release: Callable[[], None]) -> None:
+    """Wait until the download fits, while other models are being removed. Raises `DownloadError`."""
+    context = job.context
+    deadline = context.clock() + context.settings.unload_seconds
+    while True:
+        space = context.budget.space_for(job.name, context.store.staging)
+        if space.fits(listing.size):
+            return
+        leaving = sum(name not in context.state.desired for name in context.state.disk)
+        if not leaving or context.clock() > deadline:
+            raise disk_full_error(listing.uri, listing.size, space)
+        release()
+        job.set_note(f"waits for disk space: {leaving} models are being removed")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _check_unchanged(before: Listing, after: Listing) -> None:
+    if before.fingerprint != after.fingerprint:
+        raise DownloadError(f"{before.uri} changed while it was downloaded", reason="changed")
+
+
+async def _check_digest(job: Job, entry: Entry, folder: Path) -> None:
+    """Compare the content with the digest in the spec, if there is one."""
+    expected = entry.model_spec.digest
+    if expected is None or (actual := await content_digest(folder)) == expected:
+        return
+    sentence = mismatch(entry.model_spec.storage_uri, actual, expected)
+    job.digest_mismatch = (job.fingerprint, sentence)
+    raise DownloadError(sentence, reason="digest", permanent=True)
+
+
+async def _link(job: Job, entry: Entry, listing: Listing) -> bool:
+    """Link the files of another model with the same content. Return False if there is none."""
+    context, state, store = job.context, job.context.state, job.context.store
+    donors = {name: state.desired[name].digest for name in context.dedup.candidates(entry, state.desired, state.disk)}
+    if not donors:
+        return False
+    try:
+        donor = await in_thread(_link_first, job, donors, listing)
+        if donor:
+            await in_thread(context.server.prepare, job.name, store.staged(job.name, job.digest))
+            log.info("%s is on the volume already, with model %s: its files are linked", listing.uri, donor)
+            return True
+    except OSError as error:
+        log.warning("the files of %s cannot be linked, they are downloaded: %s", listing.uri, error)
+        await in_thread(store.discard, job.name)
+    except BaseException:
+        await in_thread(store.discard, job.name)
+        raise
+    return False
+
+
+def _link_first(job: Job, donors: dict[str, str], listing: Listing) -> str:
+    """Link the files of the first donor with the listed files, and return its name.
+
+    The donor must have them still afterwards. A change or a removal deletes its marker first.
+    """
+    store = job.context.store
+    may_copy = job.context.budget.space_for(job.name, store.staging).fits(listing.size)
+    for donor, digest in donors.items():
+        if store.fingerprint(donor, digest) == listing.fingerprint:
+            link_tree(store.models / donor, store.stage(job.name, job.digest), may_copy=may_copy)
+            if store.fingerprint(donor, digest) == listing.fingerprint:
+                return donor
+    return ""
+
+
+async def _swap_in(job: Job, entry: Entry) -> None:
+    context, store, name = job.context, job.context.store, job.name
+    job.enter(Step.FETCH, cancellable=False)
     job.is_noop = False
     try:
         await in_thread(store.swap_in, name, job.digest)
-        log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, shop.settings.server_models_dir / name)
+        models_dir = context.settings.server_models_dir
+        log.info("Successfully copied %s to %s", entry.model_spec.storage_uri, models_dir / name)
         log.info("Creating successFile %s", store.marker(name, SUCCESS, job.digest))
         await in_thread(store.mark, name, SUCCESS, job.digest, job.fingerprint)
         kept = await in_thread(store.kept_digest, name)
     except OSError:
-        shop.world.rescan()
+        context.state.rescan()
         raise
-    shop.world.on_disk(name, OnDisk(job.digest, kept=kept))
+    context.state.set_on_disk(name, OnDisk(job.digest, kept=kept))

@@ -1,10 +1,10 @@
-"""What the agent answers over HTTP: its state, whether the pod may get requests, whether it lives, its metrics."""
+"""HTTP API of the agent: status, readiness, liveness and metrics."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from manyserve.agent.job import AgentContext
+from manyserve.agent.context import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.prometheus import metrics_response
 
@@ -12,52 +12,52 @@ MAX_WAIT = 60.0
 STALE_SECONDS = 60.0
 
 
-def application(agent: Agent, shop: AgentContext) -> web.Application:
+def application(agent: Agent, context: AgentContext) -> web.Application:
     """Return the application."""
-    answers = Answers(agent, shop)
+    handlers = Handlers(agent, context)
     app = web.Application()
-    app.router.add_get("/status", answers.status)
-    app.router.add_get("/readyz", answers.readyz)
-    app.router.add_get("/healthz", answers.healthz)
-    app.router.add_get("/metrics", answers.metrics)
+    app.router.add_get("/status", handlers.status)
+    app.router.add_get("/readyz", handlers.readyz)
+    app.router.add_get("/healthz", handlers.healthz)
+    app.router.add_get("/metrics", handlers.metrics)
     return app
 
 
-class Answers:
-    """The answers, one method a path."""
+class Handlers:
+    """One handler for each path."""
 
-    def __init__(self, agent: Agent, shop: AgentContext) -> None:
+    def __init__(self, agent: Agent, context: AgentContext) -> None:
         self._agent = agent
-        self._shop = shop
+        self._context = context
 
     async def status(self, request: web.Request) -> web.Response:
-        """Answer with the report; at once if the caller does not know it, else when it changes or the wait is over."""
+        """Answer a long poll with the report: at once if the caller has another one, else at the next change."""
         query = request.query
         try:
             after = int(query["after"]) if "after" in query else None
             wait = min(max(float(query.get("wait", 0)), 0.0), MAX_WAIT)
         except ValueError:
             return web.Response(status=400, text="after must be a whole number, wait a number of seconds\n")
-        await self._agent.board.wait(after, query.get("instance"), wait)
-        return web.Response(body=self._agent.board.body(), content_type="application/json")
+        await self._agent.publisher.wait(after, query.get("instance"), wait)
+        return web.Response(body=self._agent.publisher.body(), content_type="application/json")
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Answer 200 when the pod is settled, by this agent or one before it, and the server answers."""
-        report = self._agent.board.report
+        report = self._agent.publisher.report
         if not report.server_ready:
             return web.Response(status=503, text="the model server does not answer\n")
         if not report.settled:
-            why = "the first models are not loaded yet" if report.config else "there is no models.json yet"
-            return web.Response(status=503, text=f"{why}\n")
+            reason = "the first models are not loaded yet" if report.config else "there is no models.json yet"
+            return web.Response(status=503, text=f"{reason}\n")
         return web.Response(text="ready\n")
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """Answer 200 while the loop turns."""
-        stale = self._shop.clock() - self._agent.beat
-        if stale > STALE_SECONDS:
-            return web.Response(status=503, text=f"the loop has not turned for {stale:.0f} s\n")
+        """Answer 200 while the reconcile loop runs."""
+        stalled = self._context.clock() - self._agent.last_pass
+        if stalled > STALE_SECONDS:
+            return web.Response(status=503, text=f"the reconcile loop has stalled for {stalled:.0f} s\n")
         return web.Response(text="ok\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer with the metrics in Prometheus' text format."""
-        return metrics_response(self._shop.metrics.registry)
+        return metrics_response(self._context.metrics.registry)

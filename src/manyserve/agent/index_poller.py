@@ -1,8 +1,8 @@
-"""The pace of the looks at the server: regular, at once when somebody waits for one, and never most of the work.
+"""Coalescing poller of the server's index: periodic, single-flight, with a bounded duty cycle.
 
-A look costs the more, the more models there are, and after each load somebody wants to know what the server
-makes of it. So a look is shared by all who ask for one before it begins, and the next one waits for a few times
-as long as the last one took: a thousand loads cost a few looks, and a single one does not wait.
+The cost of a poll grows with the number of models, and each load asks for a fresh index at its end. So one poll
+serves every request that came before it began. The next poll waits for `DUTY_FACTOR` times the duration of the
+last one. A thousand loads then cost a few polls, and a single load does not wait.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 DUTY_FACTOR = 9
-"""The rest after work that is repeated, in times of what the work took: it then takes a tenth of the time."""
-_LONGEST_REST = 0.5
+"""Rest after repeated work, in multiples of the work's duration: the work then takes a tenth of the time."""
+_MAX_REST = 0.5  # seconds
 
 
 class IndexPoller(Generic[T]):
-    """Asks again and again, one question at a time."""
+    """Polls periodically, one request at a time."""
 
-    def __init__(self, ask: Callable[[], Awaitable[T]], clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask = ask
+    def __init__(self, request: Callable[[], Awaitable[T]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._request = request
         self._clock = clock
-        self._wanted = asyncio.Event()
+        self._requested = asyncio.Event()
         self._next: asyncio.Future[T] | None = None
 
     async def fresh(self) -> T:
-        """Return an answer that was asked for after this call. Raises what the asking raises."""
+        """Return a result that was requested after this call. Raises the error of the request."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
-        self._wanted.set()
+        self._requested.set()
         return await asyncio.shield(self._next)
 
-    async def run(self, seconds: float, after: Callable[[], None]) -> None:
-        """Ask for ever, at least every `seconds`; call `after` after each answer or failure."""
+    async def run(self, seconds: float, on_poll: Callable[[], None]) -> None:
+        """Poll until cancelled, at least every `seconds`; call `on_poll` after each result or failure."""
         while True:
-            began = self._clock()
-            await self._look()
-            after()
-            await asyncio.sleep(min(DUTY_FACTOR * (self._clock() - began), _LONGEST_REST))
+            started = self._clock()
+            await self._poll()
+            on_poll()
+            await asyncio.sleep(min(DUTY_FACTOR * (self._clock() - started), _MAX_REST))
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds - (self._clock() - began)):
-                    await self._wanted.wait()
+                async with asyncio.timeout(seconds - (self._clock() - started)):
+                    await self._requested.wait()
 
-    async def _look(self) -> None:
-        self._wanted.clear()
+    async def _poll(self) -> None:
+        self._requested.clear()
         waiting, self._next = self._next, None
         try:
-            found = await self._ask()
-        except Exception as error:  # noqa: BLE001 (whoever waits is told; the next look comes)
+            result = await self._request()
+        except Exception as error:  # noqa: BLE001 (the callers of `fresh` get it, and the next poll follows)
             if waiting:
                 waiting.set_exception(error)
-                waiting.exception()  # also if nobody waits any more
+                waiting.exception()  # marks it as retrieved, also if all callers were cancelled
         else:
             if waiting:
-                waiting.set_result(found)
+                waiting.set_result(result)

@@ -1,62 +1,28 @@
-"""The work for one model, as data, and what all such work shares."""
+"""A job, the work for one model, as data."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from manyserve.agent.concurrency import TimeoutSemaphore
-from manyserve.agent.download import Downloaders
-from manyserve.agent.metrics import Metrics
+from manyserve.agent.context import AgentContext
 from manyserve.agent.reconcile import Step
 from manyserve.agent.retry import RetryState
-from manyserve.agent.servers import ModelServer
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.state import AgentState
-from manyserve.agent.volume.dedup import Deduplicator
-from manyserve.agent.volume.disk_budget import DiskBudget
-from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
 
 
-@dataclass
-class AgentContext:
-    """What all workers share."""
-
-    settings: AgentSettings
-    world: AgentState
-    store: Store
-    server: ModelServer
-    downloaders: Downloaders
-    metrics: Metrics
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    jitter: Callable[[], float]
-    downloads: TimeoutSemaphore = field(init=False)
-    loads: TimeoutSemaphore = field(init=False)
-    sharing: Deduplicator = field(init=False)
-    budget: DiskBudget = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.sharing = Deduplicator()
-        self.budget = DiskBudget(self.settings.disk_reserve)
-        self.downloads = TimeoutSemaphore(self.settings.parallel_downloads, self.settings.download_slot_seconds)
-        self.loads = TimeoutSemaphore(self.settings.parallel_loads, self.settings.load_slot_seconds)
-
-
 class JobProgress(NamedTuple):
-    """What is being done for a model, as far as the report tells it."""
+    """Progress of a job, as far as the report shows it."""
 
-    stage: Step | None = None
-    """The step in work; None while it waits for its turn."""
+    step: Step | None = None
+    """The running step; None while the job waits for a permit."""
     note: str = ""
-    """What it waits for."""
+    """Reason of a wait."""
     arrived: int | None = None
-    """The bytes of a download that came."""
+    """Bytes downloaded."""
     total: int | None = None
-    """The bytes of a download, where the source tells."""
+    """Bytes of the download, where the source declares its size."""
 
 
 IDLE = JobProgress()
@@ -64,59 +30,59 @@ IDLE = JobProgress()
 
 @dataclass
 class Job:
-    """Bringing one model to where the plan wants it. `entry` is None for a removal."""
+    """Steps of one model towards its desired state. `entry` is None for a removal."""
 
     context: AgentContext
     name: str
     entry: Entry | None
     progress: JobProgress = IDLE
     is_noop: bool = False
-    """All is as wanted when it begins, so that the log needs no word of it."""
-    slow: bool = False
-    """Its load takes so long that the pod does not wait for it."""
+    """The model was as desired at the start, so the job logs at DEBUG."""
+    is_slow: bool = False
+    """The load takes so long that the pod's readiness does not wait for it."""
     refused: bool = False
-    """The server refused the files."""
+    """The server rejected the files."""
     previous_still_loaded: bool = False
-    """It had not been asked to take them before."""
+    """The server had not been asked to load these files before."""
     digest_mismatch: tuple[str, str] | None = None
-    """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
+    """Fingerprint of a source with the wrong content digest, and the error message."""
     fingerprint: str = ""
-    """What the source looked like when it was downloaded."""
+    """Fingerprint of the source at the download."""
     cancellable: bool = True
-    """False while stopping would leave the server or the disk between two states."""
+    """False while a cancellation would leave the server or the disk between two states."""
 
     @property
     def digest(self) -> str:
-        """What it works towards; empty for a removal."""
+        """Digest of the desired spec; empty for a removal."""
         return self.entry.digest if self.entry else ""
 
     @property
-    def superseded(self) -> bool:
-        """Tell whether something else is wanted by now."""
-        wanted = self.context.world.wanted.get(self.name)
-        return (wanted.digest if wanted else "") != self.digest
+    def is_superseded(self) -> bool:
+        """Whether another spec, or none, is desired by now."""
+        desired = self.context.state.desired.get(self.name)
+        return (desired.digest if desired else "") != self.digest
 
     @property
     def retry_state(self) -> RetryState:
-        """What is remembered of earlier work towards the same."""
-        return self.context.world.memory.get(self.name, RetryState(self.digest)).for_digest(self.digest)
+        """Retry state of earlier jobs for the same digest."""
+        return self.context.state.retries.get(self.name, RetryState(self.digest)).for_digest(self.digest)
 
     @property
-    def level(self) -> int:
-        """The level of log lines that tell no news when nothing was to be done."""
+    def log_level(self) -> int:
+        """Level of the log lines that a job without work repeats."""
         return logging.DEBUG if self.is_noop else logging.INFO
 
-    def enter(self, stage: Step, *, may_stop: bool) -> None:
-        """Tell the world what is being done."""
-        self.cancellable = may_stop
-        self.publish(JobProgress(stage))
+    def enter(self, step: Step, *, cancellable: bool) -> None:
+        """Publish the start of a step."""
+        self.cancellable = cancellable
+        self.publish(JobProgress(step))
 
-    def wait(self, note: str) -> None:
-        """Tell the world what is waited for."""
+    def set_note(self, note: str) -> None:
+        """Publish the reason of a wait."""
         self.publish(self.progress._replace(note=note))
 
-    def publish(self, doing: JobProgress) -> None:
-        """Tell the world what is being done, if that is new."""
-        if doing != self.progress:
-            self.progress = doing
-            self.context.world.changed.set()
+    def publish(self, progress: JobProgress) -> None:
+        """Publish the progress, if it changed."""
+        if progress != self.progress:
+            self.progress = progress
+            self.context.state.changed.set()

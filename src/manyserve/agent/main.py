@@ -1,6 +1,6 @@
-"""The program `manyserve agent`: put the parts together, run until told to stop, stop at once.
+"""The program `manyserve agent`: build the parts, run until SIGTERM or SIGINT, stop at once.
 
-Stopping unloads nothing and tidies nothing: the server goes on serving, and the next start finds its way.
+A stop unloads nothing and removes nothing: the server keeps serving, and the next start adopts the state.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 import uvloop
 
 from manyserve import logs
+from manyserve.agent.context import AgentContext
 from manyserve.agent.download import downloaders
 from manyserve.agent.http_api import application
-from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.redaction import without_secrets
@@ -30,7 +30,7 @@ from manyserve.http_server import HttpServer
 
 log = logging.getLogger("manyserve.agent")
 
-UMASK = 0o027  # the server reads through the group that the volume's folders hand down; nobody else may
+UMASK = 0o027  # the server reads as the group of the volume's folders; others have no access
 
 
 def run(settings: AgentSettings) -> None:
@@ -43,38 +43,38 @@ def run(settings: AgentSettings) -> None:
 async def serve(settings: AgentSettings, files: FileSystem | None = None) -> None:
     """Run the agent and its HTTP server in this event loop, until a signal comes. Raises `StartupError`."""
     server = DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)
-    shop = build(settings, server, files)
-    agent = Agent(shop)
-    http = HttpServer(application(agent, shop), settings.port)
+    context = build(settings, server, files)
+    agent = Agent(context)
+    http = HttpServer(application(agent, context), settings.port)
     try:
         await http.start()
         log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)
         await _until_signal(asyncio.create_task(agent.run()))
     finally:
-        agent.board.release()
+        agent.publisher.wake_all()
         await http.stop()
         await server.close()
     log.info("agent is stopped")
 
 
 def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None = None) -> AgentContext:
-    """Return the parts, put together; `files` takes the steps on the volume."""
+    """Return the parts, put together; `files` overrides the file system of the volume."""
     store = Store(settings.store_dir, files)
     return AgentContext(
         settings=settings,
-        world=AgentState(store, server),
+        state=AgentState(store, server),
         store=store,
         server=server,
         downloaders=downloaders(settings),
         metrics=Metrics(),
         clock=time.monotonic,
-        wall=time.time,
+        unix_time=time.time,
         jitter=random.random,
     )
 
 
 async def _until_signal(task: asyncio.Task[None]) -> None:
-    """Wait for a signal and cancel the task; if it ends by itself, it failed, and so does this."""
+    """Cancel the task at a signal. Raises the error of a task that ends by itself."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)

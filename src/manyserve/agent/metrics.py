@@ -1,4 +1,4 @@
-"""The agent's metrics."""
+"""Prometheus metrics of the agent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ class Metrics:
             "manyserve_agent_config_error", "1 while the mounted models.json is invalid, else 0.", registry=registry
         )
         self.lag = Gauge("manyserve_agent_event_loop_lag_seconds", "Latest lag of the agent's loop.", registry=registry)
-
         self.config_time = Gauge(
             "manyserve_agent_config_timestamp_seconds",
             "Time when the models.json in force was first read.",
@@ -51,7 +50,7 @@ class Metrics:
         for state in ModelState:
             self.models.labels(state.value)
 
-    def reported(self, report: AgentReport) -> None:
+    def on_report(self, report: AgentReport) -> None:
         """Count the models of a new report by state."""
         states = [model.state for model in report.models.values()]
         for state in ModelState:

@@ -1,4 +1,4 @@
-"""What a download tells while it goes on: how far it is, for the report, and what it stores, for the budget."""
+"""Progress of a download: bytes that arrived, for the report, and bytes that were stored, for the disk budget."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from manyserve.agent.volume.disk_budget import disk_full_error
 
 
 class UpdateThrottle:
-    """When a count is told again: at first, then no more often than every so many seconds."""
+    """Rate limit of updates: one at first, then one for each interval at most."""
 
-    def __init__(self, every: float) -> None:
-        self._every = every
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
         self._next = float("-inf")
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it is time; if so, the next time is later."""
+        """Return whether an update is due, and count it if so."""
         if now < self._next:
             return False
-        self._next = now + self._every
+        self._next = now + self._interval
         return True
 
 
 class ProgressReporter:
-    """Hears of the bytes of one download, in the loop."""
+    """Progress listener of one download. Its methods run in the event loop."""
 
     def __init__(self, job: Job, listing: Listing, volume: Path) -> None:
         self._job = job
         self._listing = listing
         self._volume = volume
-        self._pace = UpdateThrottle(job.context.settings.progress_seconds)
+        self._throttle = UpdateThrottle(job.context.settings.progress_seconds)
         self._arrived = 0
-        self._taken = job.context.budget.taken(job.name, listing.size)
+        self._reservation = job.context.budget.reserve(job.name, listing.size)
 
     def __enter__(self) -> ProgressReporter:
-        self._store = self._taken.__enter__()
+        self._store = self._reservation.__enter__()
         self.arrived(0)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._taken.__exit__(None, None, None)
+        self._reservation.__exit__(None, None, None)
 
     def arrived(self, count: int) -> None:
-        """Count bytes of the network, and tell the report now and then."""
-        shop = self._job.context
-        shop.metrics.bytes.inc(count)
+        """Count bytes of the network, and publish the sum when an update is due."""
+        context = self._job.context
+        context.metrics.bytes.inc(count)
         self._arrived += count
-        if self._pace.is_due(shop.clock()):
+        if self._throttle.is_due(context.clock()):
             self._job.publish(JobProgress(Step.FETCH, arrived=self._arrived, total=self._listing.size or None))
 
     def stored(self, count: int) -> None:
-        """Count bytes of the volume. Raises `DownloadError` before those that were not foreseen fill it."""
+        """Count bytes of the volume. Raises `DownloadError` before bytes beyond the listed size fill it."""
         if self._store(count) > 0:
-            room = self._job.context.budget.room(self._job.name, self._volume)
-            if not room.fits(0):
-                raise disk_full_error(self._listing.uri, 0, room)
+            space = self._job.context.budget.space_for(self._job.name, self._volume)
+            if not space.fits(0):
+                raise disk_full_error(self._listing.uri, 0, space)

@@ -1,13 +1,13 @@
-"""The decision: what is wanted, on disk and on the server in; the steps of each model out. Pure.
+"""Pure reconciliation: from the desired models, the disk and the server's index to the steps of each model.
 
-It is level-triggered: nothing here asks what happened, only what is. Run again after any interruption, it
-says what is still missing; when all is as wanted, it says nothing. The rules that keep the truth:
+It is level-triggered: it uses the present state, never past events. After any interruption it returns the missing
+steps, and none when all is as desired. Invariants:
 
-- a model counts as loaded if the server's index says READY *and* the disk remembers a load of these files;
-- files are never touched while the server is reading them (LOADING, UNLOADING);
-- files are deleted after the server let go of them, and nothing is deleted while the server does not answer;
-- the version before stays until the server took the new one; it is put back when the server refuses that;
-- after a failed load the source is looked at again, since repaired files may lie there.
+- a model counts as loaded if the server's index says READY *and* the disk has a LOADED marker of these files;
+- files are never touched while the server reads them (LOADING, UNLOADING);
+- files are deleted after the server unloaded them, and nothing is deleted while the server does not answer;
+- the previous version stays until the server loaded the new one, and is restored when the server rejects that;
+- after a failed load the source is listed again, since it may hold repaired files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from manyserve.agent import refreshing
-from manyserve.agent.retry import RetryState, Stage
+from manyserve.agent.retry import RetryState, Stage, has_refresh, next_refresh
 from manyserve.api.modelconfig import Entry
 
 
@@ -32,18 +31,18 @@ class ServerState(StrEnum):
 
 
 class Step(StrEnum):
-    """One thing to do for a model."""
+    """One step of a job. The value is its verb in log messages."""
 
     FETCH = "fetch"
     LOAD = "load"
     UNLOAD = "unload"
     DELETE = "delete"
-    ROLLBACK = "put back"
-    """Put the files of the version before in their place again."""
-    RELOAD_PREVIOUS = "revive"
-    """Load the version before, which the server lost, while the new one fails: it is better than nothing."""
-    CLEANUP = "tidy"
-    """Remove what an update left behind."""
+    ROLLBACK = "roll back"
+    """Restore the files of the previous version."""
+    RELOAD_PREVIOUS = "reload the previous version of"
+    """Load the previous version after the server lost it, while the new one fails."""
+    CLEANUP = "clean up"
+    """Remove the leftovers of an update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,9 @@ class ServerModel:
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """A model's folder. Without a digest it is not known to be whole; `loaded`: the server has taken these files.
+    """A model's folder. Without a digest it may be incomplete; `loaded`: the server has loaded these files.
 
-    `kept` is the digest of the version before, if its files are kept: they are until the server has taken these.
+    `kept` is the digest of the previous version. It is kept until the server has loaded these files.
     """
 
     digest: str = ""
@@ -68,7 +67,7 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything known at one moment. The index is None while the server does not answer."""
+    """Snapshot of the agent's state. The index is None while the server does not answer."""
 
     desired: Mapping[str, Entry]
     disk: Mapping[str, OnDisk]
@@ -79,88 +78,88 @@ class Observed:
 ABSENT = ServerModel()
 NOTHING = OnDisk()
 GONE = ServerModel(ServerState.UNAVAILABLE, "unloaded")
-_EMPTY = RetryState("")
+_NO_RETRY = RetryState("")
 _IN_TRANSIT = {ServerState.LOADING, ServerState.UNLOADING}
 
 
-def is_loaded(name: str, digest: str, seen: Observed) -> bool:
-    """Tell whether the server answers for the model with files of this digest, be they those from before a refresh."""
-    disk = seen.disk.get(name, NOTHING)
-    return is_ready(name, seen) and ((disk.digest == digest and disk.loaded) or disk.kept == digest)
+def is_loaded(name: str, digest: str, observed: Observed) -> bool:
+    """Return whether the server answers with files of this digest, including those from before a refresh."""
+    disk = observed.disk.get(name, NOTHING)
+    return is_ready(name, observed) and ((disk.digest == digest and disk.loaded) or disk.kept == digest)
 
 
-def is_ready(name: str, seen: Observed) -> bool:
-    """Tell whether the server answers for the model, with whatever files."""
-    return (seen.index or {}).get(name, ABSENT).state is ServerState.READY
+def is_ready(name: str, observed: Observed) -> bool:
+    """Return whether the server answers for the model, with any version of its files."""
+    return (observed.index or {}).get(name, ABSENT).state is ServerState.READY
 
 
-def plan(seen: Observed, now: float) -> dict[str, tuple[Step, ...]]:
+def plan(observed: Observed, now: float) -> dict[str, tuple[Step, ...]]:
     """Return the ordered steps of each model that has any."""
-    names = {*seen.desired, *seen.disk, *(seen.index or {})}
-    steps = {name: steps_for(name, seen, now) for name in sorted(names)}
-    return {name: todo for name, todo in steps.items() if todo}
+    names = {*observed.desired, *observed.disk, *(observed.index or {})}
+    steps = {name: steps_for(name, observed, now) for name in sorted(names)}
+    return {name: missing for name, missing in steps.items() if missing}
 
 
-def steps_for(name: str, seen: Observed, now: float) -> tuple[Step, ...]:
-    """Return what is to be done for one model now."""
-    entry, disk, memory = seen.desired.get(name), seen.disk.get(name), seen.retries.get(name)
-    server = None if seen.index is None else seen.index.get(name, ABSENT)
-    about = (memory or _EMPTY).for_digest(entry.digest if entry else "")
+def steps_for(name: str, observed: Observed, now: float) -> tuple[Step, ...]:
+    """Return the ordered steps of one model that are due now."""
+    entry, disk, stored = observed.desired.get(name), observed.disk.get(name), observed.retries.get(name)
+    server = None if observed.index is None else observed.index.get(name, ABSENT)
+    retry = (stored or _NO_RETRY).for_digest(entry.digest if entry else "")
     if server and server.state in _IN_TRANSIT:
         return ()
-    if entry and disk and server and now >= about.rollback_not_before:
-        mend = _mend(entry, disk, memory or _EMPTY, ready=server.state is ServerState.READY)
-        if mend:
-            return (mend,)
-    if now < about.not_before:
+    if entry and disk and server and now >= retry.rollback_not_before:
+        repair = _repair_step(entry, disk, stored or _NO_RETRY, ready=server.state is ServerState.READY)
+        if repair:
+            return (repair,)
+    if now < retry.not_before:
         return ()
-    return _bring(entry, disk, server, about, now) if entry else _drop(disk, server)
+    return _steps_to_load(entry, disk, server, retry, now) if entry else _steps_to_remove(disk, server)
 
 
-def _mend(entry: Entry, disk: OnDisk, memory: RetryState, *, ready: bool) -> Step | None:
-    """Return what an update that failed, or was given up, still needs; it does not wait for the next try."""
-    about = memory.for_digest(entry.digest)
-    have = disk.digest == entry.digest
-    refused = about.failed is Stage.LOAD and (about.refused or not ready)
+def _repair_step(entry: Entry, disk: OnDisk, stored: RetryState, *, ready: bool) -> Step | None:
+    """Return the step after a failed or abandoned update; it does not wait for the next retry."""
+    retry = stored.for_digest(entry.digest)
+    is_current = disk.digest == entry.digest
+    refused = retry.failed is Stage.LOAD and (retry.refused or not ready)
     if disk.kept and disk.loaded:
         return Step.CLEANUP
-    if disk.kept and (not have or refused):
+    if disk.kept and (not is_current or refused):
         return Step.ROLLBACK
-    newer = not have or about.staged or about.failed is Stage.DOWNLOAD  # what failed was about other files than these
-    if not disk.kept and disk.loaded and not ready and about.failed and newer:
+    is_about_newer = not is_current or retry.staged or retry.failed is Stage.DOWNLOAD  # than the files on disk
+    if not disk.kept and disk.loaded and not ready and retry.failed and is_about_newer:
         return Step.RELOAD_PREVIOUS
-    trying = about.failed and refreshing.is_wanted(entry)
-    if have and disk.loaded and ready and (memory.staged or about.failed) and not trying:
+    is_retried = retry.failed and has_refresh(entry)
+    if is_current and disk.loaded and ready and (stored.staged or retry.failed) and not is_retried:
         return Step.CLEANUP
     return None
 
 
-def _bring(
-    entry: Entry, disk: OnDisk | None, server: ServerModel | None, memory: RetryState, now: float
+def _steps_to_load(
+    entry: Entry, disk: OnDisk | None, server: ServerModel | None, retry: RetryState, now: float
 ) -> tuple[Step, ...]:
-    """Return the steps towards a wanted model."""
-    have = disk is not None and disk.digest == entry.digest
-    if server is None:  # it may answer by the time the files are here; if not, the load is left out
-        return () if have else (Step.FETCH, Step.LOAD)
-    if have and disk and disk.loaded and server.state is ServerState.READY:
-        return (Step.FETCH, Step.LOAD) if now >= refreshing.next_refresh(entry, memory) else ()
-    if have and memory.failed is not Stage.LOAD:
+    """Return the steps towards a desired model."""
+    is_current = disk is not None and disk.digest == entry.digest
+    if server is None:  # it may answer after the download; if not, the job skips the load
+        return () if is_current else (Step.FETCH, Step.LOAD)
+    if is_current and disk and disk.loaded and server.state is ServerState.READY:
+        return (Step.FETCH, Step.LOAD) if now >= next_refresh(entry, retry) else ()
+    if is_current and retry.failed is not Stage.LOAD:
         return (Step.LOAD,)
     return (Step.FETCH, Step.LOAD)
 
 
-def _drop(disk: OnDisk | None, server: ServerModel | None) -> tuple[Step, ...]:
-    """Return the steps that remove a model that is not wanted."""
+def _steps_to_remove(disk: OnDisk | None, server: ServerModel | None) -> tuple[Step, ...]:
+    """Return the steps that remove a model that is not desired."""
     if server is None:
         return ()
-    held = server.state is ServerState.READY or (disk is not None and server not in (ABSENT, GONE))
-    unload = (Step.UNLOAD,) if held else ()
+    is_held = server.state is ServerState.READY or (disk is not None and server not in (ABSENT, GONE))
+    unload = (Step.UNLOAD,) if is_held else ()
     delete = (Step.DELETE,) if disk is not None else ()
     return unload + delete
 
 
-def next_check(seen: Observed, now: float) -> float:
-    """Return the seconds until something is due by the clock alone; infinity when nothing is."""
-    retries = (time for memory in seen.retries.values() for time in (memory.not_before, memory.rollback_not_before))
-    looks = (refreshing.next_refresh(entry, seen.retries.get(name)) for name, entry in seen.desired.items())
-    return min((time - now for time in (*retries, *looks) if time > now), default=float("inf"))
+def next_check(observed: Observed, now: float) -> float:
+    """Return the seconds until the next retry or refresh; infinity when there is none."""
+    retries = (time for retry in observed.retries.values() for time in (retry.not_before, retry.rollback_not_before))
+    refreshes = (next_refresh(entry, observed.retries.get(name)) for name, entry in observed.desired.items())
+    return min((time - now for time in (*retries, *refreshes) if time > now), default=float("inf"))

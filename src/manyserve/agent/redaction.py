@@ -1,28 +1,28 @@
-"""What others say, made fit to repeat: error texts of stores and servers on one line, short, without secrets."""
+"""Redaction of foreign error messages: one short line without secrets, for statuses and logs."""
 
 from __future__ import annotations
 
 import re
 
-LIMIT = 512
-READ_LIMIT = 64 * 1024
-_URL = re.compile(r"://\S*")  # one match a word, so that the time stays in proportion to the length
+LIMIT = 512  # characters
+READ_LIMIT = 64 * 1024  # bytes
+_URL = re.compile(r"://\S*")  # one match for each word keeps the time proportional to the length
 
 
 def without_secrets(text: str) -> str:
-    """Return the text with user names, passwords and query strings taken out of its URLs."""
-    return _URL.sub(lambda found: _bare(found[0]), text)
+    """Return the text with user names, passwords and query strings removed from its URLs."""
+    return _URL.sub(lambda match: _bare(match[0]), text)
 
 
 def _bare(rest: str) -> str:
-    """Return what follows a scheme, without query and fragment, and without what stands before an @."""
-    places = re.split(r"[?#]", rest, maxsplit=1)[0].split("://")
-    return "://".join(_without_user(place) for place in places)
+    """Return the part of a URL after its scheme, without query, fragment and credentials."""
+    parts = re.split(r"[?#]", rest, maxsplit=1)[0].split("://")
+    return "://".join(_without_user(part) for part in parts)
 
 
-def _without_user(place: str) -> str:
-    host, slash, path = place.partition("/")
-    return host.rpartition("@")[2] + slash + path
+def _without_user(part: str) -> str:
+    authority, slash, path = part.partition("/")
+    return authority.rpartition("@")[2] + slash + path
 
 
 def one_line(text: object, limit: int = LIMIT) -> str:

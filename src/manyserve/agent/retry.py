@@ -1,23 +1,30 @@
-"""Retries of failed models: exponential backoff with jitter, without a limit on their number.
+"""Retries of failed models, and refreshes of loaded ones. Pure.
 
-A failure that a retry is not expected to cure is retried too, at least every 30 s (`BACKOFF_PERMANENT`), since
-files do appear under a URI that had none.
+Retries have exponential backoff with jitter and no limit on their number. A failure that a retry is not expected to
+cure is retried too, at least every 30 s (`BACKOFF_PERMANENT`), since files do appear under a URI that had none.
+
+A refresh lists the source of a loaded model again, every `refreshInterval`. A failed refresh does not affect the
+loaded model; the next refresh is then an ordinary retry.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
+from manyserve.api.duration import SHORTEST_REFRESH, parse_duration
+from manyserve.api.modelconfig import Entry
 from manyserve.backoff import Backoff
 
 BACKOFF = Backoff(base=1.0, cap=60.0)
 BACKOFF_PERMANENT = Backoff(base=1.0, cap=30.0)
+NEVER = float("inf")
 
 
 class Stage(StrEnum):
-    """What failed."""
+    """The stage that failed."""
 
     DOWNLOAD = "download"
     LOAD = "load"
@@ -26,39 +33,39 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryState:
-    """What the agent remembers of its work for one model and one digest."""
+    """Result of the work for one model and one digest, kept in memory for retries."""
 
     digest: str
-    """What it is about; the empty string is the removal."""
+    """Digest of the spec; empty for the removal."""
     failed: Stage | None = None
     failures: int = 0
     message: str = ""
     permanent: bool = False
     refused: bool = False
-    """The server refused the files."""
+    """The server rejected the files."""
     previous_still_loaded: bool = False
-    """It was asked to take them once only, so that, if it answers, it is with the version before."""
+    """True if the failed load was attempted once: a READY model is then still the previous version."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
-    """The same for people, RFC 3339."""
+    """The same as a timestamp of RFC 3339."""
     rollback_not_before: float = 0.0
-    """The monotonic time before which putting back, reviving and tidying up are not tried again."""
+    """The monotonic time of the next rollback, reload of the previous version, or cleanup."""
     staged: str = ""
-    """The fingerprint of new files that wait in staging since the server did not take them."""
+    """The fingerprint of new files that stay in staging since the server rejected them."""
     digest_mismatch: tuple[str, str] | None = None
-    """The fingerprint of a source whose content is not that of the digest asked for, and the sentence on it."""
+    """Fingerprint of a source with the wrong content digest, and the error message."""
     checked_at: float | None = None
-    """The monotonic time of the last look at the source."""
+    """The monotonic time of the last listing of the source."""
     download_seconds: float | None = None
     load_seconds: float | None = None
 
     def for_digest(self, digest: str) -> Self:
-        """Return the memory if it is about this digest, else an empty one."""
+        """Return this state if it belongs to the digest, else an empty one."""
         return self if self.digest == digest else type(self)(digest)
 
     def cleared(self) -> Self:
-        """Return the memory without the failure."""
+        """Return the state without the failure."""
         return replace(
             self,
             failed=None,
@@ -75,3 +82,27 @@ class RetryState:
 def backoff(*, permanent: bool) -> Backoff:
     """Return the backoff of a failure; `permanent`: a retry alone is not expected to cure it."""
     return BACKOFF_PERMANENT if permanent else BACKOFF
+
+
+@lru_cache(maxsize=1024)
+def refresh_interval(text: str | None) -> float:
+    """Return the seconds between two refreshes; infinity for no interval, or for an invalid one."""
+    try:
+        return max(SHORTEST_REFRESH, parse_duration(text)) if text else NEVER
+    except ValueError:
+        return NEVER
+
+
+def has_refresh(entry: Entry) -> bool:
+    """Return whether the model has a refresh interval."""
+    return refresh_interval(entry.model_spec.refresh_interval) < NEVER
+
+
+def next_refresh(entry: Entry, retry: RetryState | None) -> float:
+    """Return the monotonic time of the next refresh of a loaded model; 0 if there was none before."""
+    interval = refresh_interval(entry.model_spec.refresh_interval)
+    if interval == NEVER:
+        return NEVER
+    if retry is None or retry.digest != entry.digest or retry.checked_at is None or retry.failed:
+        return 0.0
+    return retry.checked_at + interval

@@ -1,6 +1,6 @@
-"""The steps after an update that failed or was given up: the version before back, loaded again, the rest away.
+"""Steps after a failed or abandoned update: roll back, reload the previous version, clean up.
 
-They are no tries of what is wanted: when one fails, it is tried again later, and what is told of the model stays.
+A failure of these steps is retried later. It does not change the reported state of the model.
 """
 
 from __future__ import annotations
@@ -11,57 +11,58 @@ from dataclasses import replace
 from functools import partial
 
 from manyserve.agent import load
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import Job
 from manyserve.agent.reconcile import NOTHING, Step, is_ready
 from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import backoff
-from manyserve.agent.threads import in_thread
 
 log = logging.getLogger("manyserve.agent")
-_WAIT = 10  # as after so many failures
+_BACKOFF_FAILURES = 10  # the backoff is that of so many failures
 
 
 async def roll_back(job: Job) -> None:
-    """Put the files of the version before in their place. Raises `OSError`, and as `load` does.
+    """Restore the files of the previous version. Raises `OSError`, and as `load` does.
 
-    When the server may have taken the new ones unseen, it loads them again: what it answers with is what lies there.
+    If the server may have loaded the new files without an answer, it loads the previous ones again. The answers of
+    the model then come from the files on disk.
     """
-    store, world, name = job.context.store, job.context.world, job.name
-    job.enter(Step.ROLLBACK, may_stop=False)
-    ready = is_ready(name, world.seen)
-    sure = job.retry_state.previous_still_loaded or await in_thread(store.is_sure, name)
+    store, state, name = job.context.store, job.context.state, job.name
+    job.enter(Step.ROLLBACK, cancellable=False)
+    ready = is_ready(name, state.observed)
+    is_loaded = job.retry_state.previous_still_loaded or await in_thread(store.is_previous_loaded, name)
     try:
-        staged = await in_thread(partial(store.put_back, name, renewed=not (sure and ready)))
-        world.remember(name, replace(job.retry_state, staged=staged))
-        if ready and not sure:
-            await load.load_alone(job)
-        await in_thread(store.confirm, name)
+        staged = await in_thread(partial(store.restore_kept, name, touch=not (is_loaded and ready)))
+        state.set_retry(name, replace(job.retry_state, staged=staged))
+        if ready and not is_loaded:
+            await load.load_files(job)
+        await in_thread(store.confirm_restored, name)
     finally:
-        world.rescan()
-    log.info("The version before of model %s is in its place again", name)
+        state.rescan()
+    log.info("The previous version of model %s is restored", name)
 
 
 async def clean_up(job: Job) -> None:
-    """Remove what an update left behind. Raises `OSError`."""
-    store, world, name = job.context.store, job.context.world, job.name
-    job.enter(Step.CLEANUP, may_stop=False)
+    """Remove the leftovers of an update. Raises `OSError`."""
+    store, state, name = job.context.store, job.context.state, job.name
+    job.enter(Step.CLEANUP, cancellable=False)
     await in_thread(store.drop_kept, name)
     await in_thread(store.discard, name)
-    world.on_disk(name, replace(world.disk.get(name, NOTHING), kept=""))
-    world.remember(name, replace(job.retry_state.cleared(), staged=""))
+    state.set_on_disk(name, replace(state.disk.get(name, NOTHING), kept=""))
+    state.set_retry(name, replace(job.retry_state.cleared(), staged=""))
 
 
 STEPS: Mapping[Step, Callable[[Job], Awaitable[None]]] = {
     Step.ROLLBACK: roll_back,
-    Step.RELOAD_PREVIOUS: load.revive,
+    Step.RELOAD_PREVIOUS: load.reload_previous,
     Step.CLEANUP: clean_up,
 }
 
 
-def failed(job: Job, step: Step, error: BaseException) -> None:
-    """Remember when a step is tried again."""
-    shop = job.context
-    wait = backoff(permanent=False).delay(_WAIT, shop.jitter())
-    log.error("Failed to %s model %s, next try in %.1f s: %s", step.value, job.name, wait, one_line(error))
-    shop.metrics.failures.labels("mend", type(error).__name__).inc()
-    shop.world.remember(job.name, replace(job.retry_state, rollback_not_before=shop.clock() + wait))
+def record_failure(job: Job, step: Step, error: BaseException) -> None:
+    """Count a failed step and set the time of its next try."""
+    context = job.context
+    delay = backoff(permanent=False).delay(_BACKOFF_FAILURES, context.jitter())
+    log.error("Failed to %s model %s, next try in %.1f s: %s", step.value, job.name, delay, one_line(error))
+    context.metrics.failures.labels("rollback", type(error).__name__).inc()
+    context.state.set_retry(job.name, replace(job.retry_state, rollback_not_before=context.clock() + delay))

@@ -49,7 +49,7 @@ class AgentSettings(Settings):
     settle_seconds: Seconds = env("MANYSERVE_SETTLE_SECONDS", default=300.0)
     """A new pod is ready after this time, even if downloads or loads still run."""
     progress_seconds: Seconds = env("MANYSERVE_PROGRESS_SECONDS", default=5.0)
-    """The shortest time between two reports of a download's progress."""
+    """Shortest time between two reports of a download's progress."""
     disk_reserve: Count = env("MANYSERVE_DISK_RESERVE", default=64 * MIB)
     """Bytes of the volume that downloads leave free."""
     server_dialect: Annotated[str, one_of(*DIALECTS)] = env(agentenv.SERVER_DIALECT, default="v2")

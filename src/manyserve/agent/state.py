@@ -1,7 +1,7 @@
-"""What the agent sees: the config in force, the disk, the server's index, and what it remembers of its failures.
+"""State of the agent: the config in force, the disk, the server's index, and the retry states.
 
-Looks at the server follow each other, so that no slow old answer hides what a newer one said. What is told of a
-single model costs the same however many there are.
+Polls of the server do not overlap, so a slow old response never hides a newer one. An update of a single model costs
+the same for any number of models.
 """
 
 from __future__ import annotations
@@ -22,89 +22,92 @@ log = logging.getLogger("manyserve.agent")
 
 
 class AgentState:
-    """The state of one agent. `changed` is set whenever something in it did."""
+    """The state of one agent. Every change sets the event `changed`."""
 
     def __init__(self, store: Store, server: ModelServer) -> None:
         self.changed = asyncio.Event()
-        self.wanted: Mapping[str, Entry] = {}
+        self.desired: Mapping[str, Entry] = {}
         self.disk: dict[str, OnDisk] = {}
         self.index: Mapping[str, ServerModel] | None = None
-        self.memory: dict[str, RetryState] = {}
+        self.retries: dict[str, RetryState] = {}
         self.loading: set[str] = set()
-        """The models of which a load is under way, whether or not the index says so yet."""
+        """Models with a load under way, even if the index does not list them yet."""
         self._store = store
         self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
-        self.looks = IndexPoller(self._ask)
+        self.poller = IndexPoller(self._request_index)
 
     @property
-    def seen(self) -> Observed:
-        """Return everything known now."""
-        return Observed(self.wanted, self.disk, self.index, self.memory)
+    def observed(self) -> Observed:
+        """Snapshot of the whole state."""
+        return Observed(self.desired, self.disk, self.index, self.retries)
 
     @property
     def unfinished_loads(self) -> int:
-        """Return how many loads the server has begun, by us or before us, and not finished."""
+        """Number of loads that the server has begun and not finished, including those of an earlier agent."""
         listed = {name for name, model in (self.index or {}).items() if model.state is ServerState.LOADING}
         return len(self.loading | listed)
 
     def set_desired(self, config: Config) -> None:
-        """Put a config in force, and log what it adds, changes and removes."""
+        """Put a config in force, and log the added, changed and removed models."""
         for name, entry in config.entries.items():
-            old = self.wanted.get(name)
-            if old is None:
+            previous = self.desired.get(name)
+            if previous is None:
                 log.info("adding model %s", name)
-            elif old.digest != entry.digest:
+            elif previous.digest != entry.digest:
                 log.info("updating model %s", name)
-        for name in sorted(self.wanted.keys() - config.entries.keys()):
+        for name in sorted(self.desired.keys() - config.entries.keys()):
             log.info("removing model %s", name)
-        self.wanted = config.entries
-        self.memory = {name: self.memory[name] for name in self.memory if name in self.wanted or name in self.disk}
+        self.desired = config.entries
+        names = {*self.desired, *self.disk}
+        self.retries = {name: retry for name, retry in self.retries.items() if name in names}
         self.changed.set()
 
-    def remember(self, name: str, memory: RetryState) -> None:
-        """Keep a memory of the work for a model."""
-        self.memory[name] = memory
+    def set_retry(self, name: str, retry: RetryState) -> None:
+        """Store the retry state of a model."""
+        self.retries[name] = retry
         self.changed.set()
 
     def forget(self, name: str) -> None:
-        """Drop the memory of a model that is gone."""
-        self.memory.pop(name, None)
+        """Drop the retry state of a removed model."""
+        self.retries.pop(name, None)
 
     def rescan(self) -> None:
-        """List the volume again."""
+        """Scan the volume again."""
         scanned = self._store.scan()
         if scanned is not self._scanned and scanned != self.disk:
             self.disk = dict(scanned)
             self.changed.set()
         self._scanned = scanned
 
-    def on_disk(self, name: str, found: OnDisk | None) -> None:
-        """Note what was just done to one model's folder; the next look at the disk judges that, too."""
+    def set_on_disk(self, name: str, disk: OnDisk | None) -> None:
+        """Record a change of one model's folder; the next scan verifies it."""
         self._scanned = {}
-        if found is None:
+        if disk is None:
             self.disk.pop(name, None)
         else:
-            self.disk[name] = found
+            self.disk[name] = disk
         self.changed.set()
 
     async def poll_server(self) -> Mapping[str, ServerModel]:
-        """Return the server's index, asked for after this call. Raises `ServerUnavailableError`."""
-        return await self.looks.fresh()
+        """Return the server's index, requested after this call. Raises `ServerUnavailableError`."""
+        return await self.poller.fresh()
 
-    async def _ask(self) -> Mapping[str, ServerModel]:
-        """Ask the server for its index; when it does not answer, nothing is known to be loaded."""
+    async def _request_index(self) -> Mapping[str, ServerModel]:
+        """Request the index; while the server does not answer, no model counts as loaded."""
         try:
             index = await self._server.index()
         except ServerUnavailableError as error:
-            self._take(None, str(error))
+            self._set_index(None, str(error))
             raise
-        self._take(index)
+        self._set_index(index)
         return index
 
-    def _take(self, index: Mapping[str, ServerModel] | None, why: str = "") -> None:
-        if (index is None) != (self.index is None):
-            log.info("model server is ready") if index is not None else log.error("model server is lost: %s", why)
+    def _set_index(self, index: Mapping[str, ServerModel] | None, reason: str = "") -> None:
+        if index is not None and self.index is None:
+            log.info("model server is ready")
+        if index is None and self.index is not None:
+            log.error("model server is unavailable: %s", reason)
         if index is not self.index and index != self.index:
             self.index = index
             self.changed.set()

@@ -1,7 +1,7 @@
-"""Doing a job: its steps, one after the other, each only while it is still wanted.
+"""Worker: run the steps of a job in order, while they are still desired.
 
-A worker owns its model while it runs: nobody else touches its files or calls the server for it. A step that
-fails ends the work, and the failure goes into the world's memory, from which `sync` decides on the next try.
+A worker owns its model while it runs: no other task touches the model's files or calls the server for it. A failed
+step ends the job and is recorded in the retry state, from which `reconcile` plans the next try.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import logging
 from dataclasses import replace
 
 from manyserve.agent import fetch, load, rollback
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import IDLE, Job
 from manyserve.agent.reconcile import Step, is_loaded
 from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import Stage, backoff
 from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
-from manyserve.agent.threads import in_thread
 from manyserve.logs import timestamp
 
 log = logging.getLogger("manyserve.agent")
@@ -26,27 +26,27 @@ _STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage
 
 
 async def work(job: Job, steps: tuple[Step, ...]) -> None:
-    """Take the steps, as far as they succeed and are wanted."""
-    job.is_noop = bool(job.entry) and is_loaded(job.name, job.digest, job.context.world.seen)
-    log.log(job.level, "Worker is started for %s", job.name)
+    """Run the steps until one fails or the job is superseded."""
+    job.is_noop = bool(job.entry) and is_loaded(job.name, job.digest, job.context.state.observed)
+    log.log(job.log_level, "Worker is started for %s", job.name)
     for step in steps:
-        if job.superseded:
+        if job.is_superseded:
             return
         try:
-            await _take(job, step)
+            await _run(job, step)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 (also a panic in obstore's Rust; the others must go on)
+        except BaseException as error:  # noqa: BLE001 (also a panic in obstore's Rust; other models must go on)
             if step in rollback.STEPS:
-                rollback.failed(job, step, error)
+                rollback.record_failure(job, step, error)
             else:
-                _failed(job, _STAGES[step], error)
+                _record_failure(job, _STAGES[step], error)
             return
         finally:
-            job.progress, job.cancellable, job.slow = IDLE, True, False
+            job.progress, job.cancellable, job.is_slow = IDLE, True, False
 
 
-async def _take(job: Job, step: Step) -> None:
+async def _run(job: Job, step: Step) -> None:
     if step is Step.FETCH and job.entry:
         await fetch.fetch(job, job.entry)
     elif step is Step.LOAD:
@@ -60,15 +60,15 @@ async def _take(job: Job, step: Step) -> None:
 
 
 async def _delete(job: Job) -> None:
-    job.enter(Step.DELETE, may_stop=False)
+    job.enter(Step.DELETE, cancellable=False)
     await in_thread(job.context.store.delete, job.name)
-    job.context.world.on_disk(job.name, None)
-    job.context.world.forget(job.name)
+    job.context.state.set_on_disk(job.name, None)
+    job.context.state.forget(job.name)
     log.info("Successfully removed model %s", job.name)
 
 
-def judge(error: BaseException) -> tuple[str, bool]:
-    """Return the reason of a failure for the metric, and whether a retry alone is not expected to help."""
+def classify(error: BaseException) -> tuple[str, bool]:
+    """Return the reason of a failure for the metric, and whether it is permanent."""
     match error:
         case DownloadError():
             return error.reason, error.permanent
@@ -83,28 +83,28 @@ def judge(error: BaseException) -> tuple[str, bool]:
     return "bug", False
 
 
-def _failed(job: Job, stage: Stage, error: BaseException) -> None:
-    """Remember a failure and when to try again."""
-    shop, memory = job.context, job.retry_state
-    reason, permanent = judge(error)
-    failures = memory.failures + 1
-    wait = backoff(permanent=permanent).delay(failures, shop.jitter())
+def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
+    """Count a failure and set the time of the next try."""
+    context, retry = job.context, job.retry_state
+    reason, permanent = classify(error)
+    failures = retry.failures + 1
+    delay = backoff(permanent=permanent).delay(failures, context.jitter())
     message = one_line(error) or type(error).__name__
     log.error(
         "Failed to %s model %s, try %d, next in %.1f s: %s",
-        *(stage.value, job.name, failures, wait, message),
+        *(stage.value, job.name, failures, delay, message),
         exc_info=error if reason == "bug" else None,
     )
-    shop.metrics.failures.labels(stage.value, reason).inc()
+    context.metrics.failures.labels(stage.value, reason).inc()
     failed = replace(
-        memory,
+        retry,
         failed=stage,
         failures=failures,
         message=message,
         permanent=permanent,
         refused=job.refused,
         previous_still_loaded=job.previous_still_loaded,
-        digest_mismatch=job.digest_mismatch or memory.digest_mismatch,
+        digest_mismatch=job.digest_mismatch or retry.digest_mismatch,
     )
-    next_try = timestamp(shop.wall() + wait)
-    shop.world.remember(job.name, replace(failed, not_before=shop.clock() + wait, next_try=next_try))
+    next_try = timestamp(context.unix_time() + delay)
+    context.state.set_retry(job.name, replace(failed, not_before=context.clock() + delay, next_try=next_try))

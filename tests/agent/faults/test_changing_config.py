@@ -1,4 +1,4 @@
-"""After any sequence of configs the last one is loaded, and nothing is loaded twice for it."""
+"""Sequences of configs: the last one is loaded, and no model twice."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 async def in_force(pod: Pod) -> None:
-    """Wait until the agent has read the config that is there, and has decided on it."""
-    await eventually(lambda: pod.agent.board.report.config == content_hash(pod.config.path.read_bytes()), limit=30)
+    """Wait until the present config is in force."""
+    await eventually(lambda: pod.report.config == content_hash(pod.config.path.read_bytes()), limit=30)
 
 
-async def test_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
+async def test_config_change_and_back_ends_with_first_version(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("b", "b")
     pod.config.write(entry("a", "gs://bucket/models/b"))
@@ -28,7 +28,7 @@ async def test_from_a_to_b_and_back_ends_with_a(pod: Pod) -> None:
     await pod.shows(a="Loaded")
 
 
-async def test_there_and_back_before_anybody_looks_is_no_change(pod: Pod) -> None:
+async def test_config_change_and_back_between_two_polls_is_no_change(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write(entry("a", "gs://bucket/models/b"))
     pod.config.write(entry("a"))
@@ -37,7 +37,7 @@ async def test_there_and_back_before_anybody_looks_is_no_change(pod: Pod) -> Non
     assert pod.triton.calls == ["load a"]
 
 
-async def test_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> None:
+async def test_config_swapped_a_thousand_times_ends_with_the_last(pod: Pod) -> None:
     await pod.running("a", "b")
     pod.bucket.put("c", "c")
     choices: tuple[list[Entry], ...] = (
@@ -46,8 +46,8 @@ async def test_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> None:
         [entry("a", "gs://bucket/models/b"), entry("b")],
         [entry("b"), entry("c")],
     )
-    for turn in range(1000):
-        pod.config.write(*choices[turn % 4])
+    for number in range(1000):
+        pod.config.write(*choices[number % 4])
         await asyncio.sleep(0.005)
     pod.config.write(entry("a", "gs://bucket/models/c"), entry("b"))
     await eventually(
@@ -56,7 +56,7 @@ async def test_a_thousand_swaps_end_with_the_last_config(pod: Pod) -> None:
     assert not pod.triton.torn
 
 
-async def test_another_order_alone_reloads_nothing(pod: Pod) -> None:
+async def test_config_with_another_order_reloads_nothing(pod: Pod) -> None:
     await pod.running("a", "b", "c")
     before = list(pod.triton.calls)
     rows = json.loads(pod.config.path.read_text())
@@ -66,7 +66,7 @@ async def test_another_order_alone_reloads_nothing(pod: Pod) -> None:
     assert pod.triton.calls == before
 
 
-async def test_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> None:
+async def test_config_with_another_memory_reloads_nothing(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write(entry("a", memory="2Mi"))
     await in_force(pod)
@@ -74,7 +74,7 @@ async def test_a_change_of_memory_alone_reloads_nothing(pod: Pod) -> None:
     assert pod.triton.calls == ["load a"]
 
 
-async def test_a_file_that_changes_without_a_sign_is_read_all_the_same(pod: Pod) -> None:
+async def test_config_changed_with_unchanged_times_is_read(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.bucket.put("b")
     path = pod.config.path

@@ -1,4 +1,4 @@
-"""What KServe's agent gets wrong, as reproduced on its unmodified source, comes out right here."""
+"""Regression tests of faults in KServe's agent, as reproduced on its unmodified source."""
 
 import pytest
 
@@ -9,13 +9,13 @@ pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
 @pytest.mark.parametrize("count", [100, 101, 150])
-async def test_kserve_r1_any_number_of_models_at_the_start_is_loaded(pod: Pod, count: int) -> None:
+async def test_kserve_r1_agent_start_loads_any_number_of_models(pod: Pod, count: int) -> None:
     await pod.running(*(f"m{number}" for number in range(count)))
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
     assert len(pod.triton.calls) == count
 
 
-async def test_kserve_r2_a_changed_model_is_not_loaded_again_at_later_events(pod: Pod) -> None:
+async def test_kserve_r2_changed_model_is_loaded_only_once(pod: Pod) -> None:
     await pod.running("a", "b", "c")
     pod.bucket.put("a2", "second")
     models = [entry("a", "gs://bucket/models/a2"), entry("b"), entry("c")]
@@ -25,13 +25,13 @@ async def test_kserve_r2_a_changed_model_is_not_loaded_again_at_later_events(pod
         pod.bucket.put(name)
         models.append(entry(name))
         pod.config.write(*models)
-        wanted = {each.model_name: "Loaded" for each in models}
-        await eventually(lambda wanted=wanted: pod.states() == wanted, limit=30)  # type: ignore[misc]
+        expected = {model.model_name: "Loaded" for model in models}
+        await eventually(lambda expected=expected: pod.states() == expected, limit=30)  # type: ignore[misc]
     assert pod.triton.loads("a") == 2
     assert not [call for call in pod.triton.calls if call.startswith("unload")]
 
 
-async def test_kserve_r3_the_files_are_there_until_the_server_has_unloaded_the_model(pod: Pod) -> None:
+async def test_kserve_r3_files_exist_until_server_has_unloaded_model(pod: Pod) -> None:
     pod.triton.lagging.add("a")
     await pod.running("a")
     pod.config.write()
@@ -40,7 +40,7 @@ async def test_kserve_r3_the_files_are_there_until_the_server_has_unloaded_the_m
     assert pod.triton.states["a"] == ("UNAVAILABLE", "unloaded")
 
 
-async def test_kserve_r4_after_a_restart_of_agent_and_server_everything_is_loaded_again(pod: Pod) -> None:
+async def test_kserve_r4_restart_of_agent_and_server_reloads_all_models(pod: Pod) -> None:
     await pod.running("a", "b")
     gets = len(pod.bucket.gets)
     await pod.stop()
@@ -52,18 +52,18 @@ async def test_kserve_r4_after_a_restart_of_agent_and_server_everything_is_loade
     assert len(pod.bucket.gets) == gets, "the files are still there"
 
 
-async def test_kserve_r5_an_agent_that_restarts_after_one_was_removed_comes_up_and_removes_it(pod: Pod) -> None:
+async def test_kserve_r5_agent_restart_removes_model_removed_meanwhile(pod: Pod) -> None:
     await pod.running("a", "b")
     await pod.stop()
     pod.config.write(entry("b"))
     await pod.start()
-    await eventually(lambda: pod.agent.board.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled, limit=30)
     await pod.shows(b="Loaded")
     await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists(), limit=30)
     assert pod.triton.loads("b") == 1
 
 
-async def test_kserve_r6_a_download_that_failed_first_is_tried_again_by_itself(pod: Pod) -> None:
+async def test_kserve_r6_failed_download_is_retried(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.bucket.fault = "status 503"
     pod.config.write(entry("a"))

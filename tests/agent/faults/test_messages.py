@@ -12,7 +12,7 @@ SIGNED = "https://user:password@store.example/models/a?X-Amz-Signature=secret#pa
 
 
 async def refused(pod: Pod, message: str) -> str:
-    """Let the server refuse a model with this message; return what is told of it."""
+    """Let the server reject a model with this message; return the message of the report."""
     pod.bucket.put("a")
     pod.triton.refusing["a"] = message
     pod.config.write(entry("a"))
@@ -21,28 +21,28 @@ async def refused(pod: Pod, message: str) -> str:
     return pod.model("a").message
 
 
-async def test_input_30_a_message_of_ten_megabytes_is_cut(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
-    told = await refused(pod, "Traceback:\n" + "  at somewhere\n" * 700_000)
-    assert len(told) == LIMIT
-    assert "Traceback" in told
-    assert told.endswith("…")
+async def test_input_30_message_of_ten_megabytes_is_cut(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+    message = await refused(pod, "Traceback:\n" + "  at somewhere\n" * 700_000)
+    assert len(message) == LIMIT
+    assert "Traceback" in message
+    assert message.endswith("…")
     assert max(map(len, caplog.messages)) < 2 * LIMIT
 
 
-async def test_input_30_a_signed_url_loses_what_signs_it(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
-    told = await refused(pod, f"cannot read {SIGNED} here")
-    assert told == "cannot read https://store.example/models/a here"
+async def test_input_30_signed_url_loses_its_signature(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+    message = await refused(pod, f"cannot read {SIGNED} here")
+    assert message == "cannot read https://store.example/models/a here"
     await eventually(lambda: "Failed to load model a" in caplog.text, limit=30)
     assert "secret" not in caplog.text
     assert "password" not in caplog.text
 
 
-async def test_input_30_a_message_of_many_lines_and_odd_letters_is_one_line(pod: Pod) -> None:
+async def test_input_30_message_of_many_lines_is_one_printable_line(pod: Pod) -> None:
     assert await refused(pod, "no\r\n\tmemory\x00\x1b[31m left") == "no memory??[31m left"
 
 
-async def test_input_30_a_bad_index_is_told_in_one_line_of_the_log(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+async def test_input_30_reason_in_index_is_one_line(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await pod.running("a")
     pod.triton.states["a"] = ("UNAVAILABLE", SIGNED + "\n" * 1000)
-    await eventually(lambda: pod.shop.world.index["a"].reason == "https://store.example/models/a", limit=30)
+    await eventually(lambda: pod.context.state.index["a"].reason == "https://store.example/models/a", limit=30)

@@ -1,4 +1,4 @@
-"""After any restart or fault of the model server, all models are loaded again without a config change."""
+"""Faults of the model server: all models are loaded again without a config change."""
 
 import asyncio
 
@@ -11,18 +11,18 @@ from tests.support.eventually import eventually
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 
-async def test_a_server_that_restarts_gets_its_models_back_without_a_config_change(pod: Pod) -> None:
+async def test_server_restart_reloads_models_without_config_change(pod: Pod) -> None:
     await pod.running("a", "b")
     gets = len(pod.bucket.gets)
     await pod.server_stops()
-    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready, limit=30)
     await pod.shows(a="Loading", b="Loading")
     await pod.server_starts()
     await pod.shows(a="Loaded", b="Loaded")
     assert len(pod.bucket.gets) == gets, "nothing is downloaded again"
 
 
-async def test_a_restart_of_the_server_between_two_looks_is_noticed(pod: Pod) -> None:
+async def test_server_restart_between_two_polls_is_noticed(pod: Pod) -> None:
     await pod.running("a")
     pod.triton.forget()
     await eventually(lambda: pod.triton.loads("a") == 2, limit=30)
@@ -30,29 +30,29 @@ async def test_a_restart_of_the_server_between_two_looks_is_noticed(pod: Pod) ->
 
 
 @pytest.mark.parametrize("status", [503, 409, 404])
-async def test_a_server_that_answers_nothing_else_for_a_while_loses_no_model(pod: Pod, status: int) -> None:
+async def test_server_with_errors_for_a_while_loses_no_model(pod: Pod, status: int) -> None:
     await pod.running("a")
-    answering = True
+    is_down = True
 
     @web.middleware
     async def refusing(request: web.Request, handler: object) -> web.StreamResponse:
-        if answering:
+        if is_down:
             return web.Response(status=status, text="not now")
-        found: web.StreamResponse = await handler(request)  # type: ignore[operator]
-        return found
+        response: web.StreamResponse = await handler(request)  # type: ignore[operator]
+        return response
 
     await pod.server_stops()
     await pod.server_starts(refusing)
-    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready, limit=30)
     pod.bucket.put("b")
     pod.config.write(entry("a"), entry("b"))
     await pod.shows(a="Loading", b="Loading")
-    answering = False
+    is_down = False
     await pod.shows(a="Loaded", b="Loaded")
     assert sorted(pod.triton.served) == ["a", "b"]
 
 
-async def test_a_load_that_is_refused_with_a_503_is_tried_again(pod: Pod) -> None:
+async def test_rejected_load_is_retried(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.triton.refusing["a"] = "the server is shutting down"
     pod.config.write(entry("a"))
@@ -64,7 +64,7 @@ async def test_a_load_that_is_refused_with_a_503_is_tried_again(pod: Pod) -> Non
     await pod.shows(a="Loaded")
 
 
-async def test_hanging_loads_do_not_stop_the_other_models(pod: Pod) -> None:
+async def test_hanging_loads_do_not_block_other_models(pod: Pod) -> None:
     for name in ("h1", "h2", "h3", "z1", "z2"):
         pod.bucket.put(name)
     pod.triton.hanging |= {"h1", "h2", "h3"}
@@ -72,10 +72,10 @@ async def test_hanging_loads_do_not_stop_the_other_models(pod: Pod) -> None:
     await pod.start()
     await pod.shows(h1="LoadFailed", h2="LoadFailed", h3="LoadFailed", z1="Loaded", z2="Loaded")
     assert "did not finish the load" in pod.model("h1").message
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
 
 
-async def test_a_model_that_the_server_has_forgotten_is_removed_without_an_error(pod: Pod) -> None:
+async def test_model_unknown_to_server_is_removed_without_error(pod: Pod) -> None:
     await pod.running("a", "b")
     await pod.stop()
     pod.triton.forget()

@@ -1,4 +1,4 @@
-"""Input 15: after an unusable models.json the agent keeps the last good one, and reports the error."""
+"""Input 15: after an invalid models.json the agent keeps the last good one, and reports the error."""
 
 import gzip
 import json
@@ -39,58 +39,58 @@ BAD: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), BAD.values(), ids=BAD.keys())
-async def test_input_15_a_config_that_cannot_be_used_unloads_nothing_and_is_named(
+async def test_input_15_invalid_config_unloads_nothing_and_is_reported(
     pod: Pod, text: str | bytes, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await pod.running("a")
-    before = pod.agent.board.report.config
+    before = pod.report.config
     pod.config.write_text(text)
-    await eventually(lambda: pod.agent.board.report.config_error, limit=30)
-    report = pod.agent.board.report
+    await eventually(lambda: pod.report.config_error, limit=30)
+    report = pod.report
     assert report.config_error.startswith(f"{pod.config.path} cannot be used: ")
     assert sentence in report.config_error
     assert report.config_error.isprintable()
     assert f"the config in force is kept: {report.config_error}" in caplog.text
-    assert pod.shop.metrics.registry.get_sample_value("manyserve_agent_config_error") == 1
+    assert pod.context.metrics.registry.get_sample_value("manyserve_agent_config_error") == 1
     assert (pod.states(), report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write()
-    await eventually(lambda: not pod.agent.board.report.config_error and not pod.triton.served, limit=30)
+    await eventually(lambda: not pod.report.config_error and not pod.triton.served, limit=30)
 
 
 @pytest.mark.parametrize("is_packed", [False, True], ids=["as text", "packed"])
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
-async def test_input_15_a_poisoned_config_unloads_nothing(pod: Pod, make: Callable[[], str], is_packed: bool) -> None:
+async def test_input_15_poisoned_config_unloads_nothing(pod: Pod, make: Callable[[], str], is_packed: bool) -> None:
     await pod.running("a")
-    before, text = pod.agent.board.report.config, make()
+    before, text = pod.report.config, make()
     if is_packed:
         pod.config.path.unlink()
         pod.config.write_text(gzip.compress(text.encode(), 1), name="models.json.gz")
     else:
         pod.config.write_text(text)
-    await eventually(lambda: "cannot be used: " in pod.agent.board.report.config_error, limit=30)
-    assert (pod.states(), pod.agent.board.report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
+    await eventually(lambda: "cannot be used: " in pod.report.config_error, limit=30)
+    assert (pod.states(), pod.report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write(entry("a"))
-    await eventually(lambda: not pod.agent.board.report.config_error, limit=30)
-    assert pod.triton.calls == ["load a"], "the right list is in force again, and nothing was loaded again"
+    await eventually(lambda: not pod.report.config_error, limit=30)
+    assert pod.triton.calls == ["load a"], "the valid list is in force again, and no model was loaded again"
 
 
-async def test_input_15_a_config_that_is_too_large_is_not_read(pod: Pod) -> None:
+async def test_input_15_too_large_config_is_not_read(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write_text(b" " * (MAX_BYTES + 1))
-    await eventually(lambda: pod.agent.board.report.config_error, limit=30)
-    assert f"more than {MAX_BYTES} bytes" in pod.agent.board.report.config_error
+    await eventually(lambda: pod.report.config_error, limit=30)
+    assert f"more than {MAX_BYTES} bytes" in pod.report.config_error
     assert pod.triton.served == {"a": "a"}
 
 
-async def test_input_15_a_field_that_this_agent_does_not_know_is_passed_over(pod: Pod) -> None:
+async def test_input_15_unknown_field_is_ignored(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.config.write_text(json.dumps([{"modelName": "a", "modelSpec": SPEC, "later": 1}]))
     await pod.start()
     await pod.shows(a="Loaded")
-    assert not pod.agent.board.report.config_error
+    assert not pod.report.config_error
 
 
-async def test_input_15_a_large_list_that_is_good_is_taken(pod: Pod) -> None:
+async def test_input_15_large_valid_config_is_accepted(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.config.write_text(GOOD.rstrip() + " " * 5_000_000)
     await pod.start()

@@ -1,6 +1,6 @@
-"""On a full or read-only volume the agent names the model that failed, and the others are served.
+"""Full or read-only volume: the agent reports the failed model and serves the others.
 
-Kills at any step are in `test_store` and `test_swap`, those of the real program in `bench.agent.kills`.
+Kills at any step are in `volume/test_store.py` and `test_rollback.py`, those of the program in `bench.agent.kills`.
 """
 
 import os
@@ -19,7 +19,7 @@ Remount = Callable[[str], None]
 
 
 def _mount(folder: Path, options: str) -> str:
-    """Mount a small volume; return what mount had to say against it."""
+    """Mount a small volume; return the error of mount."""
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
@@ -31,21 +31,21 @@ def _unmount(folder: Path) -> None:
 
 @pytest.fixture
 async def remount(pod: Pod) -> AsyncIterator[Remount]:
-    """A volume of 1 MiB under the pod; the fixture changes how it is mounted."""
-    if refused := _mount(pod.root, "size=1m"):
-        assert not os.environ.get("CI"), f"a tmpfs cannot be mounted here: {refused}"
-        pytest.skip(f"a tmpfs cannot be mounted here: {refused}")
+    """Mount a volume of 1 MiB under the pod, and return a function that remounts it."""
+    if error := _mount(pod.root, "size=1m"):
+        assert not os.environ.get("CI"), f"a tmpfs cannot be mounted here: {error}"
+        pytest.skip(f"a tmpfs cannot be mounted here: {error}")
 
-    def again(options: str) -> None:
+    def mount_again(options: str) -> None:
         assert not _mount(pod.root, f"remount,size=1m,{options}")
 
-    yield again
-    again("rw")
+    yield mount_again
+    mount_again("rw")
     await pod.stop()
     _unmount(pod.root)
 
 
-async def test_a_model_that_fills_the_volume_is_named_and_the_others_are_served(pod: Pod, remount: Remount) -> None:
+async def test_full_volume_fails_only_the_large_model(pod: Pod, remount: Remount) -> None:
     pod.bucket.put("small", "small")
     pod.bucket.put("large", "x" * 2_000_000)
     pod.config.write(entry("large"), entry("small"))
@@ -53,12 +53,12 @@ async def test_a_model_that_fills_the_volume_is_named_and_the_others_are_served(
     await pod.shows(small="Loaded", large="DownloadFailed")
     assert "2000007 bytes" in pod.model("large").message
     assert "free" in pod.model("large").message
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
     pod.bucket.put("large", "not large any more")
     await pod.shows(small="Loaded", large="Loaded")
 
 
-async def test_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: Pod, remount: Remount) -> None:
+async def test_volume_filled_during_download_leaves_no_partial_model(pod: Pod, remount: Remount) -> None:
     filler = pod.root / "filler"
 
     def fill() -> None:
@@ -77,21 +77,21 @@ async def test_a_volume_that_fills_up_meanwhile_is_no_half_model(pod: Pod, remou
     assert not pod.triton.torn
 
 
-async def test_an_agent_that_starts_on_a_full_volume_serves_what_is_there(pod: Pod, remount: Remount) -> None:
+async def test_agent_start_on_full_volume_serves_existing_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled, limit=30)
     await pod.stop()
     size = os.statvfs(pod.root)
     (pod.root / "filler").write_bytes(bytes(size.f_bavail * size.f_frsize))
     await pod.start()
     await pod.shows(a="Loaded")
-    assert pod.agent.board.report.settled
+    assert pod.report.settled
     assert pod.triton.calls == ["load a"]
 
 
-async def test_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: Pod, remount: Remount) -> None:
+async def test_read_only_volume_keeps_loaded_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled, limit=30)
     pod.bucket.put("b")
     remount("ro")
     pod.config.write(entry("a"), entry("b"))
@@ -101,13 +101,13 @@ async def test_a_volume_that_becomes_read_only_stops_no_model_that_answers(pod: 
     await pod.shows(a="Loaded", b="Loaded")
 
 
-async def test_a_server_that_restarts_over_a_read_only_volume_gets_its_models_back(pod: Pod, remount: Remount) -> None:
+async def test_server_restart_on_read_only_volume_reloads_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.shop.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled, limit=30)
     await pod.stop()
     remount("ro")
     pod.triton.forget()
     await pod.start()
     await eventually(lambda: pod.triton.served == {"a": "a"}, limit=30)
     await pod.shows(a="Loaded")
-    assert pod.agent.board.report.settled
+    assert pod.report.settled

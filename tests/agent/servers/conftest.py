@@ -1,4 +1,4 @@
-"""The packages of the model servers, in a virtual environment of their own that is kept, and rigs with each."""
+"""Fixtures: the packages of the model servers in a cached virtual environment, and a rig of each server."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.agent.support import FakeBucket
 PINS = paths.PROJECT / "requirements" / "servers.txt"
 SLOPES = (2, 3)
 Program = tuple[str, list[str], dict[str, str]]
-"""A dialect, a command line and its environment."""
+"""Dialect, command line and environment."""
 
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    """Return the Python that has the packages; the first time they are installed."""
+    """Return the Python with the packages, which the first call installs."""
     key = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()[:16]
     folder = paths.cache() / "tools" / f"servers-{key}"
     program, done = folder / "bin" / "python", folder / ".installed"
@@ -65,7 +65,7 @@ async def rig(
     tmp_path: Path,
     unused_tcp_port_factory: Callable[[], int],
 ) -> AsyncIterator[Rig]:
-    """Return a rig whose server and agent run, with no model yet."""
+    """Return a rig with a running server and agent, and no model."""
     ports = [unused_tcp_port_factory() for _ in range(4)]
     build = _mlserver if request.param == "mlserver" else _kserve
     dialect, command, env = build(python, tmp_path, ports)
@@ -79,7 +79,7 @@ async def rig(
 
 
 def _mlserver(python: Path, folder: Path, ports: Sequence[int]) -> Program:
-    """MLServer with the environment that the operator gives."""
+    """Return MLServer with the environment that the operator sets."""
     launch = mlserver.launch(LaunchRequest("sklearn", "host", ports[0]))
     env = {name: value.replace("/tmp", str(folder / "tmp")) for name, value in launch.env.items()}
     env |= {
@@ -91,7 +91,7 @@ def _mlserver(python: Path, folder: Path, ports: Sequence[int]) -> Program:
 
 
 def _kserve(python: Path, folder: Path, ports: Sequence[int]) -> Program:
-    """A server of KServe's kind, with the arguments that the operator gives."""
+    """Return a server like KServe's own, with the arguments that the operator sets."""
     launch = kserve.launch(LaunchRequest("sklearn", "host", ports[0]))
     models = str(folder / "volume" / "models")
     args = [argument.replace(MODELS_DIR, models) for argument in launch.args]

@@ -1,4 +1,4 @@
-"""What runs with the packages of the model servers: training, and a server as KServe's own are written."""
+"""Programs that need the packages of the model servers: training, and a server like KServe's own."""
 
 TRAIN = """
 import sys, joblib
@@ -7,7 +7,7 @@ for slope in sys.argv[2:]:
     model = LinearRegression().fit([[0.0], [1.0]], [0.0, float(slope)])
     joblib.dump(model, f"{sys.argv[1]}/{slope}.joblib")
 """
-"""Arguments: a folder, and the slopes of lines; each becomes SLOPE.joblib."""
+"""Arguments: a folder, and the slopes of lines. Each line is saved as SLOPE.joblib."""
 
 KSERVE = """
 import argparse, os, joblib, uvicorn
@@ -45,4 +45,4 @@ parser.add_argument("--model_dir", required=True)
 args, _ = parser.parse_known_args()
 kserve.ModelServer(enable_grpc=False, registered_models=Repository(args.model_dir)).start([])
 """
-"""A server of lines, with the arguments of KServe's own."""
+"""Server of lines, with the arguments of KServe's own servers."""

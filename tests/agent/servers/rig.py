@@ -1,4 +1,4 @@
-"""A real model server, the real agent beside it, a store of models: three processes' worth of one pod."""
+"""Rig: a real model server, the real agent and a store of models, as in one pod."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.05
 
 @dataclass
 class Rig:
-    """One pod of real programs. What a model is, is a line through 0: its answer to 1 is its slope."""
+    """One pod of real programs. A model is a line through 0, so its answer to 1 is its slope."""
 
     folder: Path
     command: Sequence[str]
@@ -43,11 +43,11 @@ class Rig:
 
     @property
     def models(self) -> Path:
-        """The folder that the server sees."""
+        """Folder of the models that the server reads."""
         return self.folder / "volume" / "models"
 
     def put(self, name: str, slope: int | None, **files: bytes) -> None:
-        """Put a model into the store; without a slope its file is no model."""
+        """Put a model into the store; without a slope its file is invalid."""
         self.bucket.objects[f"models/{name}/model.joblib"] = b"no model" if slope is None else self.lines[slope]
         for file, content in files.items():
             self.bucket.objects[f"models/{name}/{file}"] = content
@@ -77,7 +77,7 @@ class Rig:
             )
 
     async def kill(self, name: str) -> None:
-        """End a program, and those it started, without any grace."""
+        """Kill a program and its children."""
         process = self.running.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
@@ -88,7 +88,7 @@ class Rig:
         await self.http.close()
 
     async def report(self) -> AgentReport | None:
-        """What the agent says; None while it does not answer."""
+        """Return the agent's report; None while it does not answer."""
         try:
             async with self.http.get(f"{self.agent_url}/status") as answer:
                 return AgentReport.from_wire(await answer.json())
@@ -96,24 +96,24 @@ class Rig:
             return None
 
     async def shows(self, **states: str) -> dict[str, ModelReport]:
-        """Wait until the agent reports these states, and return its report; fail with what it says and logs."""
-        seen: dict[str, ModelReport] = {}
+        """Wait until the agent reports these states, and return its report; a failure has the report and the logs."""
+        reports: dict[str, ModelReport] = {}
 
-        async def does() -> bool:
+        async def has_states() -> bool:
             report = await self.report()
-            seen.clear()
-            seen.update(report.models if report else {})
-            return {name: model.state.value for name, model in seen.items()} == states
+            reports.clear()
+            reports.update(report.models if report else {})
+            return {name: model.state.value for name, model in reports.items()} == states
 
         try:
-            await eventually(does, f"the agent reports {states}", START_SECONDS, POLL_SECONDS)
+            await eventually(has_states, f"the agent reports {states}", START_SECONDS, POLL_SECONDS)
         except AssertionError as error:
             logs = [(self.folder / f"{name}.log").read_text()[-3000:] for name in ("agent", "server")]
-            raise AssertionError("\n".join(["the agent says:", str(seen), *logs])) from error
-        return seen
+            raise AssertionError("\n".join(["report of the agent:", str(reports), *logs])) from error
+        return reports
 
     async def answer(self, name: str) -> float | int:
-        """Return what a model says to 1: its slope, or the status of a refusal."""
+        """Return the answer of a model to 1, its slope, or the status of an error."""
         body: dict[str, Any]
         if self.dialect == "v1":
             path, body = f"/v1/models/{name}:predict", {"instances": [[1.0]]}
@@ -123,6 +123,6 @@ class Rig:
         async with self.http.post(f"{self.server}{path}", json=body) as answer:
             if answer.status != 200:
                 return answer.status
-            said = await answer.json()
-        (value,) = said["predictions"] if self.dialect == "v1" else said["outputs"][0]["data"]
+            result = await answer.json()
+        (value,) = result["predictions"] if self.dialect == "v1" else result["outputs"][0]["data"]
         return round(float(value), 6)

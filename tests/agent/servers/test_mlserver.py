@@ -1,4 +1,4 @@
-"""MLServer's dialect: whose settings name the model, and an index that is too dear to be asked for each second."""
+"""Client of MLServer: settings with the model's name, and an index that is rarely requested."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SETTINGS = "model-settings.json"
 
 
 class FakeMLServer:
-    """A server whose index takes its time, on a clock that only it moves."""
+    """Server with a slow index, on a fake clock that only the server moves."""
 
     def __init__(self) -> None:
         self.clock, self.seconds, self.live = FakeClock(), 1.0, 200
         self.ready: dict[str, bool] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -34,7 +34,7 @@ class FakeMLServer:
         return app
 
     async def index(self, _: web.Request) -> web.Response:
-        self.asked.append("index")
+        self.requests.append("index")
         self.clock.now += self.seconds
         states = {name: "READY" if ready else "UNAVAILABLE" for name, ready in self.ready.items()}
         return web.json_response([{"name": name, "state": state, "reason": ""} for name, state in states.items()])
@@ -47,12 +47,12 @@ class FakeMLServer:
         return web.Response()
 
     async def health(self, _: web.Request) -> web.Response:
-        self.asked.append("live")
+        self.requests.append("live")
         return web.Response(status=self.live)
 
     async def is_ready(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        self.asked.append(name)
+        self.requests.append(name)
         return web.Response(status=200 if self.ready.get(name) else 404)
 
 
@@ -69,34 +69,34 @@ async def client(scripted: FakeMLServer) -> AsyncIterator[MLServer]:
         await client.close()
 
 
-async def test_the_index_takes_a_twentieth_of_the_servers_time(scripted: FakeMLServer, client: MLServer) -> None:
+async def test_mlserver_index_takes_a_twentieth_of_the_servers_time(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     first = await client.index()
     assert await client.index() is first
-    assert scripted.asked == ["index", "live"]
+    assert scripted.requests == ["index", "live"]
     scripted.clock.now += 18.9
     assert await client.index() is first
     scripted.clock.now += 0.2
     assert await client.index() == first
-    assert scripted.asked == ["index", "live", "live", "index"]
+    assert scripted.requests == ["index", "live", "live", "index"]
 
 
-async def test_what_was_just_loaded_or_unloaded_is_known_at_once(scripted: FakeMLServer, client: MLServer) -> None:
+async def test_mlserver_polls_models_after_load_and_unload(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["b"] = True
     await client.index()
     await client.load("a")
     await client.unload("b")
-    found = await client.index()
-    assert {name: model.state for name, model in found.items()} == {
+    models = await client.index()
+    assert {name: model.state for name, model in models.items()} == {
         "a": ServerState.READY,
         "b": ServerState.UNAVAILABLE,
     }
-    assert scripted.asked == ["index", "live", "a", "b"]
-    assert await client.index() is found
-    assert scripted.asked[-1] == "live"
+    assert scripted.requests == ["index", "live", "a", "b"]
+    assert await client.index() is models
+    assert scripted.requests[-1] == "live"
 
 
-async def test_a_server_that_was_gone_is_asked_for_its_whole_index(scripted: FakeMLServer, client: MLServer) -> None:
+async def test_mlserver_requests_whole_index_after_restart(scripted: FakeMLServer, client: MLServer) -> None:
     scripted.ready["a"] = True
     await client.index()
     scripted.live = 503
@@ -106,8 +106,8 @@ async def test_a_server_that_was_gone_is_asked_for_its_whole_index(scripted: Fak
     assert await client.index() == {}
 
 
-async def test_a_failed_load_without_a_reason_says_where_it_stands(client: MLServer) -> None:
-    with pytest.raises(LoadRejectedError, match=r"^the server could not load it, and says why in its log only$"):
+async def test_mlserver_load_error_without_reason_names_the_log(client: MLServer) -> None:
+    with pytest.raises(LoadRejectedError, match=r"^the server could not load it; the reason is in its log only$"):
         await client.load("bad")
 
 
@@ -121,27 +121,27 @@ async def test_a_failed_load_without_a_reason_says_where_it_stands(client: MLSer
         (["not", "settings"], ["not", "settings"]),
     ],
 )
-def test_the_settings_name_the_model(tmp_path: Path, given: object, expected: object) -> None:
+def test_mlserver_prepare_writes_name_of_model(tmp_path: Path, given: object, expected: object) -> None:
     if given is not None:
         (tmp_path / SETTINGS).write_text(json.dumps(given))
     MLServer("http://x").prepare("a", tmp_path)
     assert json.loads((tmp_path / SETTINGS).read_text()) == expected
 
 
-def test_settings_that_cannot_be_read_are_left_for_the_server_to_refuse(tmp_path: Path) -> None:
+def test_mlserver_prepare_keeps_unreadable_settings(tmp_path: Path) -> None:
     (tmp_path / SETTINGS).write_bytes(b"\xff{")
     MLServer("http://x").prepare("a", tmp_path)
     assert (tmp_path / SETTINGS).read_bytes() == b"\xff{"
 
 
-def test_a_folder_a_version_is_left_as_it_is(tmp_path: Path) -> None:
+def test_mlserver_prepare_keeps_folders_of_versions(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / SETTINGS).write_text("{}")
     MLServer("http://x").prepare("a", tmp_path)
     assert not (tmp_path / SETTINGS).exists()
 
 
-def test_a_copy_that_others_share_is_not_written_to(tmp_path: Path) -> None:
+def test_mlserver_prepare_does_not_write_to_hard_link(tmp_path: Path) -> None:
     shared, folder = tmp_path / "shared.json", tmp_path / "a"
     folder.mkdir()
     shared.write_text('{"name": "b"}')

@@ -1,4 +1,4 @@
-"""The agent leads real servers: MLServer, and one as KServe's own are."""
+"""Agent with real servers: MLServer, and one like KServe's own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.servers
 async def answers(rig: Rig, name: str, value: float) -> None:
     """Wait until a model answers with this value."""
 
-    async def does() -> bool:
+    async def has_value() -> bool:
         return await rig.answer(name) == value
 
-    await eventually(does, f"{name} answers {value}", START_SECONDS, POLL_SECONDS)
+    await eventually(has_value, f"{name} answers {value}", START_SECONDS, POLL_SECONDS)
 
 
-async def test_models_are_loaded_swapped_and_let_go(rig: Rig) -> None:
+async def test_agent_loads_swaps_and_unloads_models(rig: Rig) -> None:
     rig.put("two", 2)
     rig.put("three", 3)
     rig.config.write(entry("a", "gs://bucket/models/two"), entry("b", "gs://bucket/models/two"))
@@ -40,21 +40,21 @@ async def test_models_are_loaded_swapped_and_let_go(rig: Rig) -> None:
     assert await rig.answer("b") == 2
 
 
-async def test_a_bad_model_is_named_and_the_version_before_it_answers_on(rig: Rig) -> None:
+async def test_agent_reports_bad_model_while_previous_version_answers(rig: Rig) -> None:
     rig.put("two", 2)
     rig.put("bad", None)
     rig.config.write(entry("a", "gs://bucket/models/two"), entry("b", "gs://bucket/models/bad"))
-    said = await rig.shows(a="Loaded", b="LoadFailed")
-    assert "UnpicklingError" in said["b"].message or "KeyError" in said["b"].message
+    reports = await rig.shows(a="Loaded", b="LoadFailed")
+    assert "UnpicklingError" in reports["b"].message or "KeyError" in reports["b"].message
     rig.config.write(entry("a", "gs://bucket/models/bad"))
-    said = await rig.shows(a="LoadFailed")
+    await rig.shows(a="LoadFailed")
     assert await rig.answer("a") == 2
     rig.config.write(entry("a", "gs://bucket/models/two"))
     await rig.shows(a="Loaded")
     assert await rig.answer("a") == 2
 
 
-async def test_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> None:
+async def test_agent_reloads_models_after_server_restart(rig: Rig) -> None:
     rig.put("two", 2)
     rig.config.write(entry("a", "gs://bucket/models/two"))
     before = (await rig.shows(a="Loaded"))["a"]
@@ -62,10 +62,10 @@ async def test_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> N
     await rig.kill("server")
 
     async def is_gone() -> bool:
-        seen = await rig.report()
-        return seen is not None and not seen.server_ready and seen.models["a"].state is not ModelState.LOADED
+        report = await rig.report()
+        return report is not None and not report.server_ready and report.models["a"].state is not ModelState.LOADED
 
-    await eventually(is_gone, "the agent sees that the server is gone", START_SECONDS, POLL_SECONDS)
+    await eventually(is_gone, "the agent reports that the server is down", START_SECONDS, POLL_SECONDS)
     await rig.start_server()
     after = (await rig.shows(a="Loaded"))["a"]
     assert await rig.answer("a") == 2
@@ -73,7 +73,7 @@ async def test_a_server_that_restarts_alone_gets_its_models_again(rig: Rig) -> N
     assert len(rig.bucket.gets) == gets, "it was downloaded again"
 
 
-async def test_a_restarted_agent_finds_what_is_loaded_and_loads_nothing(rig: Rig) -> None:
+async def test_agent_restart_adopts_loaded_models_without_loads(rig: Rig) -> None:
     rig.put("two", 2)
     rig.config.write(entry("a", "gs://bucket/models/two"))
     await rig.shows(a="Loaded")
@@ -84,16 +84,16 @@ async def test_a_restarted_agent_finds_what_is_loaded_and_loads_nothing(rig: Rig
     assert (rig.folder / "server.log").read_text().count("/load HTTP") == loads
 
 
-async def test_no_answer_is_lost_while_a_model_is_swapped(rig: Rig) -> None:
+async def test_swap_loses_no_answer(rig: Rig) -> None:
     rig.put("two", 2)
     rig.put("three", 3)
     rig.config.write(entry("a", "gs://bucket/models/two"))
     await rig.shows(a="Loaded")
-    seen: list[float] = []
+    answered: list[float] = []
 
     async def ask() -> None:
         while True:
-            seen.append(await rig.answer("a"))
+            answered.append(await rig.answer("a"))
 
     asking = [asyncio.create_task(ask()) for _ in range(2)]
     for source in ("three", "two", "three"):
@@ -102,11 +102,11 @@ async def test_no_answer_is_lost_while_a_model_is_swapped(rig: Rig) -> None:
     for task in asking:
         task.cancel()
     await asyncio.wait(asking)
-    assert set(seen) == {2, 3}
+    assert set(answered) == {2, 3}
 
 
 @pytest.mark.parametrize("rig", ["mlserver"], indirect=True)
-async def test_settings_that_name_another_model_are_put_right_for_mlserver(rig: Rig) -> None:
+async def test_mlserver_settings_with_another_name_are_corrected(rig: Rig) -> None:
     settings = {"name": "other", "parameters": {"extra": {"kept": True}}}
     rig.put("two", 2, **{"model-settings.json": json.dumps(settings).encode()})
     rig.config.write(entry("a", "gs://bucket/models/two"))

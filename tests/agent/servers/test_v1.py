@@ -1,4 +1,4 @@
-"""The v1 dialect, as KFServing 0.6 answers it, and as KServe does since."""
+"""Client of the v1 protocol: the answers of KFServing 0.6, and those of KServe since."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from manyserve.agent.servers.v1 import read_list, read_ready
 READY = ServerModel(ServerState.READY)
 
 
-class Old:
-    """The answers of 0.6: a bare list, errors as HTML whose reason stands in the status line."""
+class FakeV1Server:
+    """Server with the answers of 0.6: a bare list, and HTML errors with the reason in the status line."""
 
     def __init__(self) -> None:
         self.models: dict[str, bool] = {}
         self.refusing: set[str] = set()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.hang = False
 
     def app(self) -> web.Application:
@@ -42,7 +42,7 @@ class Old:
 
     async def health(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        self.asked.append(name)
+        self.requests.append(name)
         if name not in self.models:
             return self._error(404, f"Model with name {name} does not exist.")
         if not self.models[name]:
@@ -68,19 +68,19 @@ class Old:
 
 
 @pytest.fixture
-def old() -> Old:
-    return Old()
+def scripted() -> FakeV1Server:
+    return FakeV1Server()
 
 
 @pytest.fixture
-async def client(old: Old) -> AsyncIterator[V1Server]:
-    async with TestServer(old.app()) as server:
+async def client(scripted: FakeV1Server) -> AsyncIterator[V1Server]:
+    async with TestServer(scripted.app()) as server:
         client = V1Server(str(server.make_url("")).rstrip("/"), index_seconds=0.5)
         yield client
         await client.close()
 
 
-async def test_a_model_is_loaded_listed_and_unloaded(client: V1Server) -> None:
+async def test_v1_client_loads_lists_and_unloads_model(client: V1Server) -> None:
     assert await client.index() == {}
     await client.load("a")
     assert await client.index() == {"a": READY}
@@ -89,57 +89,57 @@ async def test_a_model_is_loaded_listed_and_unloaded(client: V1Server) -> None:
     await client.unload("a")
 
 
-async def test_a_refusal_tells_the_reason_and_no_html(old: Old, client: V1Server) -> None:
-    old.refusing.add("a")
+async def test_v1_rejected_load_has_reason_without_html(scripted: FakeV1Server, client: V1Server) -> None:
+    scripted.refusing.add("a")
     with pytest.raises(LoadRejectedError, match=r"^Model with name a is not ready. Error type: KeyError"):
         await client.load("a")
 
 
-async def test_a_listed_model_that_is_not_ready_is_said_with_its_reason(old: Old, client: V1Server) -> None:
-    old.models |= {"a": False, "b": True}
+async def test_v1_index_has_reason_of_unready_model(scripted: FakeV1Server, client: V1Server) -> None:
+    scripted.models |= {"a": False, "b": True}
     expected = ServerModel(ServerState.UNAVAILABLE, "Model with name a is not ready.")
     assert await client.index() == {"a": expected, "b": READY}
-    old.models["a"] = True
+    scripted.models["a"] = True
     assert await client.index() == {"a": READY, "b": READY}
 
 
-async def test_of_many_ready_models_a_few_are_asked_for_each_time_and_all_in_turn(old: Old, client: V1Server) -> None:
+async def test_v1_index_rechecks_a_few_ready_models_in_turn(scripted: FakeV1Server, client: V1Server) -> None:
     names = [f"m{number}" for number in range(20)]
-    old.models |= dict.fromkeys(names, True)
+    scripted.models |= dict.fromkeys(names, True)
     first = await client.index()
-    old.asked.clear()
+    scripted.requests.clear()
     for _ in range(5):
         assert await client.index() is first
-    assert sorted(old.asked) == sorted(names)
-    old.models["m7"] = False
+    assert sorted(scripted.requests) == sorted(names)
+    scripted.models["m7"] = False
     for _ in range(5):
-        found = await client.index()
-    assert found["m7"].state is ServerState.UNAVAILABLE
+        models = await client.index()
+    assert models["m7"].state is ServerState.UNAVAILABLE
 
 
-async def test_a_server_that_is_busy_for_too_long_is_gone(old: Old, client: V1Server) -> None:
-    old.hang = True
+async def test_v1_index_timeout_means_server_is_unavailable(scripted: FakeV1Server, client: V1Server) -> None:
+    scripted.hang = True
     with pytest.raises(ServerUnavailableError, match=r"list did not come within 0\.5 s"):
         await client.index()
 
 
-def test_the_list_is_bare_or_under_models() -> None:
+def test_v1_read_list_accepts_both_forms() -> None:
     assert read_list(b'["a", "b"]') == read_list(b'{"models": ["a", "b"]}') == ["a", "b"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"<html>", b"[" * 100_000])
-def test_input_29_a_list_that_is_none_means_the_server_is_gone(body: bytes) -> None:
+def test_input_29_v1_invalid_list_means_server_is_unavailable(body: bytes) -> None:
     with pytest.raises(ServerUnavailableError, match="the server's list cannot be read"):
         read_list(body)
 
 
-@pytest.mark.parametrize("said", [b'{"ready": false}', b'{"ready": "False"}', b"{}", b"[]", b"not JSON", b"3"])
-def test_input_29_a_200_that_does_not_say_ready_is_not_ready(said: bytes) -> None:
-    found = read_ready(Answer(200, said))
-    assert found is not None
-    assert found.state is ServerState.UNAVAILABLE
+@pytest.mark.parametrize("body", [b'{"ready": false}', b'{"ready": "False"}', b"{}", b"[]", b"not JSON", b"3"])
+def test_input_29_v1_answer_200_without_ready_is_not_ready(body: bytes) -> None:
+    model = read_ready(Answer(200, body))
+    assert model is not None
+    assert model.state is ServerState.UNAVAILABLE
 
 
-@pytest.mark.parametrize("said", [b'{"name": "a", "ready": true}', b'{"name": "a", "ready": "True"}'])
-def test_ready_is_a_truth_or_its_word(said: bytes) -> None:
-    assert read_ready(Answer(200, said)) == READY
+@pytest.mark.parametrize("body", [b'{"name": "a", "ready": true}', b'{"name": "a", "ready": "True"}'])
+def test_v1_read_ready_accepts_boolean_and_string(body: bytes) -> None:
+    assert read_ready(Answer(200, body)) == READY

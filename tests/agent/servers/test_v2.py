@@ -1,4 +1,4 @@
-"""The client of the v2 repository API, and the program as a whole."""
+"""Client of the v2 repository API, and the agent as a program."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.servers import DIALECTS, LoadRejectedError, MLServer, ServerUnavailableError, V1Server, V2Server
 from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
+from manyserve.api.errors import StartupError
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -22,7 +23,7 @@ pytestmark = DROPPED_STREAMS
 
 
 class FakeV2Server:
-    """A server with one answer for everything."""
+    """Server with one answer for all requests."""
 
     def __init__(self) -> None:
         self.status, self.body, self.hang = 200, b"", False
@@ -53,7 +54,7 @@ async def client(scripted: FakeV2Server) -> AsyncIterator[V2Server]:
     await client.close()
 
 
-def test_of_several_versions_the_one_that_decides_counts() -> None:
+def test_v2_read_index_merges_versions_by_precedence() -> None:
     rows = [("a", "UNAVAILABLE"), ("a", "READY"), ("b", "READY"), ("b", "LOADING"), ("c", None), ("d", "NEW STATE")]
     body = json.dumps([{"name": name, "state": state} for name, state in rows]).encode()
     assert {name: model.state for name, model in read_index(body).items()} == {
@@ -64,18 +65,18 @@ def test_of_several_versions_the_one_that_decides_counts() -> None:
     }
 
 
-def test_a_reason_comes_along_on_one_line() -> None:
+def test_v2_read_index_has_reason_on_one_line() -> None:
     body = b'[{"name": "a", "state": "UNAVAILABLE", "reason": "bad\\nfile"}]'
     assert read_index(body) == {"a": ServerModel(ServerState.UNAVAILABLE, "bad file")}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"3", b'{"a": 1}', b"[1]", b"[{}]", b'[{"name": "a", "state": [1]}]'])
-def test_input_29_an_index_that_is_none_means_the_server_is_gone(body: bytes) -> None:
+def test_input_29_v2_invalid_index_means_server_is_unavailable(body: bytes) -> None:
     with pytest.raises(ServerUnavailableError):
         read_index(body)
 
 
-async def test_a_server_without_an_index_is_gone(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_v2_index_timeout_or_error_means_server_is_unavailable(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.hang = True
     with pytest.raises(ServerUnavailableError, match=r"within 0\.2 s"):
         await client.index()
@@ -84,7 +85,7 @@ async def test_a_server_without_an_index_is_gone(scripted: FakeV2Server, client:
         await client.index()
 
 
-async def test_a_refused_load_tells_the_servers_reason(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_v2_rejected_load_has_reason_of_server(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status, scripted.body = 400, b'{"error": "no\\nsuch backend"}'
     with pytest.raises(LoadRejectedError, match=r"^no such backend$"):
         await client.load("a")
@@ -93,9 +94,7 @@ async def test_a_refused_load_tells_the_servers_reason(scripted: FakeV2Server, c
         await client.load("a")
 
 
-async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(
-    scripted: FakeV2Server, client: V2Server
-) -> None:
+async def test_input_29_v2_error_of_megabytes_is_cut(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status, scripted.body = 500, b"broken " * 1_500_000
     with pytest.raises(LoadRejectedError, match=r"^broken broken ") as caught:
         async with asyncio.timeout(10):
@@ -103,7 +102,7 @@ async def test_input_29_of_an_error_of_megabytes_the_beginning_is_read(
     assert len(str(caught.value)) <= 512
 
 
-async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_v2_index_of_same_bytes_is_same_object(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.body = b'[{"name": "a", "state": "READY"}]'
     first = await client.index()
     assert await client.index() is first
@@ -114,7 +113,7 @@ async def test_an_index_of_the_same_bytes_is_the_same_object(scripted: FakeV2Ser
         await client.index()
 
 
-async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: FakeV2Server) -> None:
+async def test_v2_client_sends_key_with_every_call(scripted: FakeV2Server) -> None:
     scripted.body = b"[]"
     with_key, without = V2Server(scripted.url, key="the-uid"), V2Server(scripted.url)
     for client in (with_key, without):
@@ -126,21 +125,23 @@ async def test_every_call_carries_the_key_that_the_server_asks_for(scripted: Fak
 
 
 @pytest.mark.parametrize(("dialect", "kind"), [("v2", V2Server), ("mlserver", MLServer), ("v1", V1Server)])
-def test_dialects_registry_is_read_by_the_environments_dialect(dialect: str, kind: type) -> None:
+def test_dialects_registry_has_client_of_each_dialect(dialect: str, kind: type) -> None:
     settings = AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": dialect})
     assert type(DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)) is kind
 
 
-def test_a_dialect_that_there_is_not_is_said() -> None:
-    with pytest.raises(ValueError, match="MANYSERVE_SERVER_DIALECT='v3' is not valid: must be one of v2, mlserver, v1"):
+def test_dialect_unknown_is_named_in_error() -> None:
+    with pytest.raises(
+        StartupError, match="MANYSERVE_SERVER_DIALECT='v3' is not valid: it must be one of v2, mlserver, v1"
+    ):
         AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": "v3"})
 
 
-def test_the_key_is_not_shown_with_the_settings() -> None:
+def test_settings_hide_server_key_in_repr() -> None:
     assert "the-uid" not in repr(AgentSettings.from_env({"MANYSERVE_SERVER_KEY": "the-uid"}))
 
 
-async def test_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server, client: V2Server) -> None:
+async def test_v2_unload_of_unknown_model_succeeds(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status = 404
     await client.unload("a")
     scripted.status = 500
@@ -148,7 +149,7 @@ async def test_what_the_server_does_not_know_is_unloaded(scripted: FakeV2Server,
         await client.unload("a")
 
 
-async def test_a_server_that_is_not_there_is_gone() -> None:
+async def test_v2_connection_error_means_server_is_unavailable() -> None:
     client = V2Server("http://127.0.0.1:1")
     with pytest.raises(ServerUnavailableError, match="does not answer"):
         await client.load("a")
@@ -163,7 +164,7 @@ run(AgentSettings.from_env(os.environ))
 """
 
 
-async def test_the_program_serves_stops_at_sigterm_and_unloads_nothing(pod: Pod, unused_tcp_port: int) -> None:
+async def test_agent_program_stops_at_sigterm_without_unload(pod: Pod, unused_tcp_port: int) -> None:
     pod.bucket.put("a")
     pod.config.write(entry("a"))
     settings = {

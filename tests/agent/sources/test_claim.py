@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
-from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
 from tests.agent.support import CancelOnArrival, Counted
 

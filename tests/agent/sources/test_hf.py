@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import web_of
 from manyserve.agent.download.huggingface.downloader import HubDownloader, hub_api, place
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
-from manyserve.agent.threads import in_thread
 from tests.agent.sources.archives import contents, open_files
 from tests.agent.sources.hub import COMMIT, Hub
 from tests.agent.sources.webserver import Names, Site, Trust

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.threads import in_steps, in_thread
 from manyserve.api.storageuri import claim_of
 
 CHUNK = 1024 * 1024

@@ -1,8 +1,8 @@
 """Interface of the model server clients, for all dialects, and their HTTP connection.
 
-A server's answers are not trusted further than they deserve: a load may never return, a 200 may stand for a
-load that failed, an error may be megabytes of traceback. Every call opens its own connection, because a server
-that works through a load blocks the thread that other requests on a kept-alive connection would wait for.
+Answers of a server are checked: a load may never return, a 200 may stand for a failed load, and an error may be
+megabytes of traceback. Every call opens its own connection, because a load blocks the server's thread, and other
+requests on a kept-alive connection would wait for that thread.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _CONNECT_SECONDS = 5.0
 
 
 class ServerUnavailableError(Exception):
-    """The server does not answer, or answers nothing that makes sense."""
+    """The server does not answer, or its answer is invalid."""
 
 
 class LoadRejectedError(Exception):
-    """The server answered that it did not do it."""
+    """The server rejected a load or unload."""
 
 
 class ModelServer(Protocol):
@@ -39,7 +39,7 @@ class ModelServer(Protocol):
         """Load a model, or load it again. Raises `ServerUnavailableError`, `LoadRejectedError`. May never return."""
 
     async def unload(self, name: str) -> None:
-        """Ask the server to let go of a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
+        """Unload a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
 
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.
@@ -58,11 +58,11 @@ class Answer:
     status: int
     body: bytes
     phrase: str = ""
-    """The words beside the status, in which some servers put their reason."""
+    """Reason phrase of the status line, in which some servers put their error."""
 
     @property
     def reason(self) -> str:
-        """The sentence of an error: the `error` of a JSON object, else the text; on one line."""
+        """Error message on one line: the `error` of a JSON object, else the text."""
         text = self.body.decode(errors="replace")
         try:
             return one_line(json.loads(text)["error"])
@@ -71,17 +71,17 @@ class Answer:
 
 
 class Connection:
-    """Requests to one server."""
+    """HTTP connection to one server."""
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self._url = url
         self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Answer:
-        """Return the server's answer. Raises `ServerUnavailableError` when none comes; sets no time limit."""
+    async def request(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Answer:
+        """Send a request, without a time limit. Raises `ServerUnavailableError` without an answer."""
         try:
-            async with self._opened().request(
+            async with self._open_session().request(
                 method, f"{self._url}{path}", data=body, headers=self._headers, allow_redirects=False
             ) as answer:
                 return Answer(answer.status, await _read(answer, limit), answer.reason or "")
@@ -95,7 +95,7 @@ class Connection:
         if self._session:
             await self._session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
             connector = aiohttp.TCPConnector(force_close=True, limit=0)

@@ -1,13 +1,13 @@
-"""MLServer: v2, in a dialect of its own.
+"""Client of MLServer, which speaks a dialect of v2.
 
-It finds a model by the file `model-settings.json`, and by the name in it, never by the folder. The folders of
-KServe's users have no such file (a `model.joblib` is all there is), and one that is copied for two models names
-both alike. So the agent writes the file, or the right name into the one that came; which runtime loads the model
-is said to the server for all of them, and a file that names another one wins.
+MLServer finds a model by the file `model-settings.json`, and by the name in it, never by the folder. The model
+folders of KServe's users have no such file (often only a `model.joblib`), and a folder that is copied for two models
+has the same name in both. So the agent writes the file, or the right name into an existing one. The runtime of the
+models is set on the server, for all of them; a file that names another runtime takes precedence.
 
-For its index it reads all these files again, a millisecond each, and answers nobody meanwhile. So the index is
-asked for as seldom as makes it a twentieth of the server's time; between two, the agent asks whether the server
-lives, and for the models whose load or unload has just ended.
+For its index MLServer reads all these files again, a millisecond each, and answers no other request meanwhile.
+So the index takes at most a twentieth of the server's time. In between, the client requests the liveness of the
+server, and the readiness of models after a load or unload.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from manyserve.agent.servers.v2 import V2Server
 SETTINGS = "model-settings.json"
 _NO_REASON = "Internal Server Error"
 _LIVE_SECONDS = 5.0
-_REST = 19
-"""The index is left alone for so many times as long as it took."""
+_REST_FACTOR = 19
+"""Rest between two requests of the index, in multiples of the duration of the first."""
 
 
 class MLServer(V2Server):
-    """A server that speaks v2 as MLServer does."""
+    """Client of one MLServer."""
 
     def __init__(self, url: str, *, index_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(url, index_seconds=index_seconds)
         self._clock = clock
         self._due = float("-inf")
-        self._seen: Mapping[str, ServerModel] = {}
+        self._models: Mapping[str, ServerModel] = {}
         self._touched: set[str] = set()
 
     async def index(self) -> Mapping[str, ServerModel]:
-        """Return the state of every model, as the index said last or the model's own answer says since."""
+        """Return the state of every model, from the last index and the models' own answers since."""
         started = self._clock()
         try:
             if started < self._due:
-                await self._look_between()
+                await self._poll_touched()
             else:
-                await self._look()
-                self._due = self._clock() + _REST * (self._clock() - started)
+                await self._poll_index()
+                self._due = self._clock() + _REST_FACTOR * (self._clock() - started)
         except ServerUnavailableError:
             self._due = float("-inf")
             raise
-        return self._seen
+        return self._models
 
     async def load(self, name: str) -> None:
         """Load a model; the caller sets the time limit."""
@@ -60,66 +60,66 @@ class MLServer(V2Server):
             await super().load(name)
         except LoadRejectedError as error:
             if str(error) == _NO_REASON:
-                raise LoadRejectedError("the server could not load it, and says why in its log only") from error
+                raise LoadRejectedError("the server could not load it; the reason is in its log only") from error
             raise
         finally:
             self._touched.add(name)
 
     async def unload(self, name: str) -> None:
-        """Unload a model; one that the server does not know is unloaded already."""
+        """Unload a model; an unknown one counts as unloaded."""
         try:
             await super().unload(name)
         finally:
             self._touched.add(name)
 
     def prepare(self, name: str, folder: Path) -> None:
-        """Name the model in its settings; what cannot be read is left for the server to refuse."""
+        """Write the model's name into its settings; unreadable settings are left for the server to reject."""
         file = folder / SETTINGS
         try:
             given = json.loads(file.read_bytes())
         except FileNotFoundError:
-            if any(folder.glob(f"*/{SETTINGS}")):  # one a version
+            if any(folder.glob(f"*/{SETTINGS}")):  # one for each version
                 return
             given = {}
         except (ValueError, RecursionError):
             return
-        if settings := named(name, given):
-            file.unlink(missing_ok=True)  # it may be a link into a copy that others share
+        if settings := with_name(name, given):
+            file.unlink(missing_ok=True)  # it may be a hard link that other models share
             file.write_text(json.dumps(settings), encoding="utf-8")
 
-    async def _look(self) -> None:
+    async def _poll_index(self) -> None:
         touched, self._touched = self._touched, set()
         try:
-            self._seen = await super().index()
+            self._models = await super().index()
         except BaseException:
             self._touched |= touched
             raise
 
-    async def _look_between(self) -> None:
-        """Ask whether the server lives, and for the models that were touched."""
+    async def _poll_touched(self) -> None:
+        """Request the server's liveness, and the readiness of the models that were loaded or unloaded."""
         try:
             async with asyncio.timeout(_LIVE_SECONDS):
-                answer = await self._connection.ask("GET", "/v2/health/live")
+                answer = await self._connection.request("GET", "/v2/health/live")
                 if answer.status != 200:
                     raise ServerUnavailableError(f"the server's health answered {answer.status}")
                 for name in sorted(self._touched):
                     self._touched.discard(name)
-                    await self._ask_for(name)
+                    await self._poll_model(name)
         except TimeoutError as error:
             raise ServerUnavailableError(f"the server did not answer within {_LIVE_SECONDS:g} s") from error
 
-    async def _ask_for(self, name: str) -> None:
+    async def _poll_model(self, name: str) -> None:
         try:
-            answer = await self._connection.ask("GET", f"/v2/models/{name}/ready")
+            answer = await self._connection.request("GET", f"/v2/models/{name}/ready")
         except BaseException:
             self._touched.add(name)
             raise
         state = ServerState.READY if answer.status == 200 else ServerState.UNAVAILABLE
-        if self._seen.get(name) != ServerModel(state):
-            self._seen = {**self._seen, name: ServerModel(state)}
+        if self._models.get(name) != ServerModel(state):
+            self._models = {**self._models, name: ServerModel(state)}
 
 
-def named(name: str, given: Any) -> dict[str, Any] | None:
+def with_name(name: str, given: Any) -> dict[str, Any] | None:
     """Return the settings with the model's name, or None when there is nothing to write."""
     if not isinstance(given, dict) or given.get("name") == name:
         return None

@@ -1,9 +1,9 @@
-"""The v1 protocol with the repository calls of KServe's own servers (sklearn, xgboost, lightgbm).
+"""Client of the v1 protocol with the repository calls of KServe's own servers (sklearn, xgboost, lightgbm).
 
-They list names, and say of one model at a time whether it is ready. A model that is new in the list, or was
-just loaded, is asked for; those that are ready are asked again in turn, a few each time, so that a thousand
-models are not a thousand requests a second. The servers do one thing after the other: while one loads, the list
-comes late, and is waited for longer than from others.
+They list the names of all models, and the readiness of one model at a time. The client requests the readiness of
+models that are new in the list or were just loaded. Of the ready ones it requests `_RECHECKS` in turn, so that a
+thousand models are not a thousand requests each second. These servers run one request at a time. The list is late
+during a load, so its time limit is longer than that of other servers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from manyserve.agent.redaction import one_line
 from manyserve.agent.servers.base import Answer, Connection, LoadRejectedError, ServerUnavailableError
 
 _LIST_LIMIT = 32 * 1024 * 1024
-_AGAIN = 4
+_RECHECKS = 4  # ready models that are requested again at each poll
 _READY = ServerModel(ServerState.READY)
 
 
 class V1Server:
-    """A server that speaks v1."""
+    """Client of one server that speaks v1."""
 
     def __init__(self, url: str, *, index_seconds: float = 30.0) -> None:
         self._connection = Connection(url)
@@ -38,24 +38,24 @@ class V1Server:
         try:
             async with asyncio.timeout(self._index_seconds):
                 listed = await self._listed()
-                await self._ask_again(listed)
+                await self._recheck(listed)
         except TimeoutError as error:
             raise ServerUnavailableError(f"the server's list did not come within {self._index_seconds:g} s") from error
-        found = {name: self._known[name] for name in listed if name in self._known}
-        if found != self._last:
-            self._last = found
+        models = {name: self._known[name] for name in listed if name in self._known}
+        if models != self._last:
+            self._last = models
         return self._last
 
     async def load(self, name: str) -> None:
         """Load a model; the caller sets the time limit."""
-        answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/load", body=b"{}")
+        answer = await self._connection.request("POST", f"/v2/repository/models/{name}/load", body=b"{}")
         self._known.pop(name, None)
         if answer.status != 200:
             raise LoadRejectedError(answer.reason or f"the load was answered with {answer.status}")
 
     async def unload(self, name: str) -> None:
-        """Unload a model; one that the server does not know is unloaded already."""
-        answer = await self._connection.ask("POST", f"/v2/repository/models/{name}/unload", body=b"{}")
+        """Unload a model; an unknown one counts as unloaded."""
+        answer = await self._connection.request("POST", f"/v2/repository/models/{name}/unload", body=b"{}")
         self._known.pop(name, None)
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
@@ -68,29 +68,29 @@ class V1Server:
         await self._connection.close()
 
     async def _listed(self) -> list[str]:
-        answer = await self._connection.ask("GET", "/v1/models", limit=_LIST_LIMIT)
+        answer = await self._connection.request("GET", "/v1/models", limit=_LIST_LIMIT)
         if answer.status != 200:
             raise ServerUnavailableError(f"the server's list answered {answer.status}: {answer.reason}")
         return read_list(answer.body)
 
-    async def _ask_again(self, listed: list[str]) -> None:
-        """Ask for those that are not known to be ready, and for a few of the others."""
-        there = set(listed)
-        self._known = {name: state for name, state in self._known.items() if name in there}
+    async def _recheck(self, listed: list[str]) -> None:
+        """Request the readiness of models that are not known to be ready, and of a few others."""
+        names = set(listed)
+        self._known = {name: state for name, state in self._known.items() if name in names}
         unsure = [name for name in listed if self._known.get(name) != _READY]
-        others = islice((name for name, state in self._known.items() if state == _READY), _AGAIN)
+        others = islice((name for name, state in self._known.items() if state == _READY), _RECHECKS)
         for name in [*unsure, *others]:
-            state = read_ready(await self._connection.ask("GET", f"/v1/models/{name}"))
+            state = read_ready(await self._connection.request("GET", f"/v1/models/{name}"))
             self._known.pop(name, None)
             if state:
                 self._known[name] = state
 
 
 def read_list(body: bytes) -> list[str]:
-    """Return the names of a list: bare in 0.6, under `models` since. Raises `ServerUnavailableError` for other data."""
+    """Return the names in a list: bare in 0.6, under `models` since. Raises `ServerUnavailableError` for other data."""
     try:
-        found = json.loads(body)
-        names = found["models"] if isinstance(found, dict) else found
+        data = json.loads(body)
+        names = data["models"] if isinstance(data, dict) else data
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             return names
     except (ValueError, KeyError, RecursionError):
@@ -99,7 +99,7 @@ def read_list(body: bytes) -> list[str]:
 
 
 def read_ready(answer: Answer) -> ServerModel | None:
-    """Return the state of a model by an answer, None when the server does not know the model."""
+    """Return the state of a model from an answer; None when the server does not know the model."""
     if answer.status == 404:
         return None
     if answer.status != 200:

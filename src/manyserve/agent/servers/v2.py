@@ -1,7 +1,7 @@
-"""The repository extension of the v2 protocol, as Triton speaks it.
+"""Client of the repository extension of the v2 protocol, as Triton speaks it.
 
-The index is asked for every second, and hardly ever differs: an answer of the same bytes as the last is the
-last mapping again, not read a second time. Where the load API is closed, every call carries the key.
+The index is requested every second and rarely changes. For the same bytes as the last time, the client returns the
+same mapping without parsing. Where the load API is restricted, every call carries the key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
 
 
 class V2Server:
-    """A server that speaks v2."""
+    """Client of one server that speaks v2."""
 
     def __init__(self, url: str, *, key: str | None = None, index_seconds: float = 5.0) -> None:
         self._connection = Connection(url, {KEY_HEADER: key} if key else None)
@@ -53,7 +53,7 @@ class V2Server:
             raise LoadRejectedError(answer.reason or f"the load was answered with {answer.status}")
 
     async def unload(self, name: str) -> None:
-        """Unload a model; one that the server does not know is unloaded already."""
+        """Unload a model; an unknown one counts as unloaded."""
         answer = await self._post(f"models/{name}/unload", b"{}")
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
@@ -66,17 +66,17 @@ class V2Server:
         await self._connection.close()
 
     async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Answer:
-        return await self._connection.ask("POST", f"/v2/repository/{path}", body=body, limit=limit)
+        return await self._connection.request("POST", f"/v2/repository/{path}", body=body, limit=limit)
 
 
 def read_index(body: bytes) -> dict[str, ServerModel]:
-    """Return the models of an index. Raises `ServerUnavailableError` when it is not one."""
+    """Return the models of an index. Raises `ServerUnavailableError` for other data."""
     try:
         rows: list[Any] = json.loads(body)
         models: dict[str, ServerModel] = {}
         for row in rows:
-            name, found = str(row["name"]), _server_model(row)
-            models[name] = min(models[name], found, key=_rank) if name in models else found
+            name, model = str(row["name"]), _server_model(row)
+            models[name] = min(models[name], model, key=_rank) if name in models else model
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ServerUnavailableError(f"the server's index cannot be read: {one_line(error)}") from error
     return models
@@ -84,8 +84,8 @@ def read_index(body: bytes) -> dict[str, ServerModel]:
 
 def _server_model(row: Mapping[str, Any]) -> ServerModel:
     state, reason = row.get("state"), row.get("reason")
-    known = _STATES.get(state or "", ServerState.UNAVAILABLE)
-    return ServerModel(known, one_line(reason)) if reason else _WITHOUT_REASON[known]
+    server_state = _STATES.get(state or "", ServerState.UNAVAILABLE)
+    return ServerModel(server_state, one_line(reason)) if reason else _WITHOUT_REASON[server_state]
 
 
 def _rank(model: ServerModel) -> int:

@@ -1,8 +1,8 @@
-"""Room on the volume: a download begins only if all that are under way can end.
+"""Disk budget: a download starts only if it and all running ones fit on the volume.
 
-What a download still needs is its size less what it stored. The sum over all of them, and the reserve, must fit
-into what is free. A download whose size was not told, or was told wrong, is stopped by the same sum while it
-grows, before the volume is full for everybody.
+A download still needs its size less the bytes it stored. The sum over all downloads, and the reserve, must fit into
+the free space. If a source declares no size, or a wrong one, the same sum stops its download while it grows, before
+the volume is full.
 """
 
 from __future__ import annotations
@@ -19,64 +19,63 @@ from manyserve.agent.download import DownloadError
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """What is free on the volume, and for whom. In bytes."""
+    """Free space of the volume and its reservations, in bytes."""
 
     free: int
     others: int
-    """What the other downloads still need."""
+    """Need of the other downloads."""
     reserve: int
-    """What is to stay free."""
+    """Space that downloads leave free."""
 
     def fits(self, size: int) -> bool:
-        """Tell whether so many bytes more may come."""
+        """Return whether a download of this size fits."""
         return size + self.others + self.reserve <= self.free
 
 
-def disk_full_error(uri: str, size: int, room: DiskSpace) -> DownloadError:
+def disk_full_error(uri: str, size: int, space: DiskSpace) -> DownloadError:
     """Return the error of a download that does not fit."""
     needs = f"needs {size} bytes" if size else "needs more"
     sentence = (
-        f"{uri} {needs}, but the volume has {room.free} free, "
-        f"less {room.others} for other downloads and {room.reserve} in reserve"
+        f"{uri} {needs}, but the volume has {space.free} free, "
+        f"less {space.others} for other downloads and {space.reserve} in reserve"
     )
     return DownloadError(sentence, reason="disk")
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error comes from a volume without room."""
+    """Return whether a full volume or quota caused the error."""
     return any(isinstance(each, OSError) and each.errno in {errno.ENOSPC, errno.EDQUOT} for each in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error, those in its group, and all that they came from; one that is raised anew may be its own."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is not None and each not in found:
-            found.append(each)
-            waiting += [each.__cause__, *(each.exceptions if isinstance(each, BaseExceptionGroup) else ())]
-    return found
+    """Return an error, those in its group, and all their causes; a raised-again error may be its own cause."""
+    causes: list[BaseException] = []
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop()
+        if cause is not None and cause not in causes:
+            causes.append(cause)
+            pending += [cause.__cause__, *(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ())]
+    return causes
 
 
 class DiskBudget:
-    """The downloads under way and what each still needs."""
+    """Reservations of the running downloads."""
 
     def __init__(self, reserve: int) -> None:
         self._reserve = reserve
         self._needs: dict[str, int] = {}
 
-    def room(self, name: str, volume: Path) -> DiskSpace:
-        """Return what there is for one model's download."""
+    def space_for(self, name: str, volume: Path) -> DiskSpace:
+        """Return the disk space as one model's download sees it."""
         others = sum(need for other, need in tuple(self._needs.items()) if other != name)
         return DiskSpace(shutil.disk_usage(volume).free, others, self._reserve)
 
     @contextmanager
-    def taken(self, name: str, size: int) -> Iterator[Callable[[int], int]]:
-        """Hold room for a download during the block.
+    def reserve(self, name: str, size: int) -> Iterator[Callable[[int], int]]:
+        """Reserve space for a download during the block.
 
-        The yielded function takes the bytes that were just stored, and returns by how much all of them are more
-        than the size.
+        The yielded function takes the number of bytes just stored, and returns the excess of their sum over the size.
         """
         stored = 0
         self._needs[name] = size

@@ -1,4 +1,4 @@
-"""Store of the pod's volume: staged downloads, models that the server reads, previous versions, and markers.
+"""Store of the pod's volume: staged downloads, models for the server, previous versions, and markers.
 
     staging/<name>.<digest>    a download
     models/<name>              the only folder that the server sees, read-only
@@ -37,14 +37,14 @@ from pathlib import Path
 from manyserve.agent.reconcile import OnDisk
 from manyserve.agent.volume.durable_fs import FileSystem
 from manyserve.agent.volume.markers import KEPT, LOADED, MARKER, SUCCESS, Marker, MarkerStore, listing
-from manyserve.agent.volume.scanner import Scan, models_in
+from manyserve.agent.volume.scanner import Scanner, models_in
 
 _OLD = "old"
 _SETTLED = "SETTLED"  # no model has capitals in its name
 
 
 class Store:
-    """The folders of one pod. Every method but `scan` blocks on the disk: call it from a thread."""
+    """The folders of one pod. Every method except `scan` blocks on the disk: call it from a thread."""
 
     def __init__(self, root: Path, files: FileSystem | None = None) -> None:
         self.models = root / "models"
@@ -52,36 +52,36 @@ class Store:
         self.kept = root / "kept"
         self.markers = root / "markers"
         self._files = files or FileSystem()
-        self._marks = MarkerStore(self.markers, self._files)
-        self._scan = Scan(self.models, self._marks)
+        self._marker_store = MarkerStore(self.markers, self._files)
+        self._scanner = Scanner(self.models, self._marker_store)
 
     def open(self) -> None:
-        """Create what is missing and clear away what an earlier run left half done."""
+        """Create missing folders, and remove the incomplete work of an earlier run."""
         for folder in (self.models, self.staging, self.kept, self.markers):
             self._files.make_folder(folder)
         for leftover in self.staging.iterdir():
             self._files.remove_tree(leftover)
         kept, present = set(listing(self.kept)), set(models_in(self.models))
         for marker in self.markers.iterdir():
-            found = MARKER.fullmatch(marker.name)
-            there = kept | present if found and found["kind"] == KEPT else present
-            if marker.name != _SETTLED and (not found or found["name"] not in there):
+            match = MARKER.fullmatch(marker.name)
+            folders = kept | present if match and match["kind"] == KEPT else present
+            if marker.name != _SETTLED and (not match or match["name"] not in folders):
                 self._files.remove_tree(marker)
         for name in kept:
-            if not self._marks.of(name, KEPT):
+            if not self._marker_store.get(name, KEPT):
                 self._files.remove_tree(self.kept / name)
 
     def scan(self) -> Mapping[str, OnDisk]:
-        """Return what is on disk; the identical mapping while nothing changed."""
-        return self._scan.look()
+        """Return the models on disk; the identical mapping while nothing changed."""
+        return self._scanner.scan()
 
     def marker(self, name: str, kind: str, digest: str) -> Path:
         """Return the path of a marker."""
-        return self._marks.path(name, kind, digest)
+        return self._marker_store.path(name, kind, digest)
 
     def fingerprint(self, name: str, digest: str) -> str:
-        """Return what the source looked like when these files were read; empty when that is not known."""
-        return self._marks.read(name, SUCCESS, digest).fingerprint
+        """Return the fingerprint of the source at the download of these files; empty when unknown."""
+        return self._marker_store.read(name, SUCCESS, digest).fingerprint
 
     def stage(self, name: str, digest: str) -> Path:
         """Return a new empty folder to download into."""
@@ -91,122 +91,122 @@ class Store:
         return folder
 
     def discard(self, name: str) -> None:
-        """Remove what was downloaded for a model and is not wanted any more."""
+        """Remove the staged downloads of a model."""
         for folder in listing(self.staging):
             if folder.startswith(f"{name}."):
                 self._files.remove_tree(self.staging / folder)
 
     def swap_in(self, name: str, digest: str) -> None:
-        """Put the staged folder in the place of the model's; that one is kept if the server took it, else removed."""
+        """Replace the model's folder by the staged one. The old one is kept if the server loaded it, else removed."""
         staged, live = self.staged(name, digest), self.models / name
         self._files.flush_tree(staged)
         if self._is_proven(name):
-            self._promise(name)
+            self._mark_kept(name)
         if self._is_kept_in_place(name):
-            self._marks.remove(name, LOADED, SUCCESS)
+            self._marker_store.remove(name, LOADED, SUCCESS)
             self._files.rename(live, self.kept / name)
         else:
             if not (self.kept / name).exists():
-                self._marks.remove(name, KEPT)
+                self._marker_store.remove(name, KEPT)
             self._clear(name)
-        self._files.renew(staged)
+        self._files.touch_tree(staged)
         self._files.rename(staged, live)
 
     def mark(self, name: str, kind: str, digest: str, fingerprint: str = "") -> None:
         """Write a marker."""
-        self._marks.write(name, Marker(kind, digest, fingerprint))
+        self._marker_store.write(name, Marker(kind, digest, fingerprint))
 
-    def doubt(self, name: str) -> None:
-        """Write down that the server is asked to take other files than the kept ones, which it may do unseen."""
-        if (kept := self._marks.of(name, KEPT)) and kept.sure:
-            self._marks.write(name, Marker(KEPT, kept.digest, kept.fingerprint))
+    def record_load_attempt(self, name: str) -> None:
+        """Record that the server is asked to load other files than the kept ones, which it may do without an answer."""
+        if (kept := self._marker_store.get(name, KEPT)) and kept.still_loaded:
+            self._marker_store.write(name, Marker(KEPT, kept.digest, kept.fingerprint))
 
     def kept_digest(self, name: str) -> str:
-        """Return the digest of the version that is kept; empty for none."""
-        kept = self._marks.of(name, KEPT)
+        """Return the digest of the kept version; empty for none."""
+        kept = self._marker_store.get(name, KEPT)
         return kept.digest if kept else ""
 
-    def is_sure(self, name: str) -> bool:
-        """Tell whether the server, while it answers for the model, does so with the kept files."""
-        kept = self._marks.of(name, KEPT)
-        return kept is not None and kept.sure
+    def is_previous_loaded(self, name: str) -> bool:
+        """Return whether a server that answers for the model has the kept files loaded."""
+        kept = self._marker_store.get(name, KEPT)
+        return kept is not None and kept.still_loaded
 
-    def put_back(self, name: str, *, renewed: bool) -> str:
-        """Put the kept version in its place again, and what is there into staging; its marker stays until `confirm`.
+    def restore_kept(self, name: str, *, touch: bool) -> str:
+        """Move the kept version back, and the present one into staging; the marker stays until `confirm_restored`.
 
-        `renewed`: the server is to read the files again even if it believes to know them. Returns the fingerprint
-        of what is in staging now, empty if nothing is.
+        `touch` sets new times, so that the server reads the files again. Returns the fingerprint of the files in
+        staging, empty if there are none.
         """
         fingerprint, folder = "", self.kept / name
         if folder.exists():
             fingerprint = self._unmark_and_stage(name)
             self._files.rename(folder, self.models / name)
-        if renewed:
-            self._files.renew(self.models / name)
+        if touch:
+            self._files.touch_tree(self.models / name)
         return fingerprint
 
-    def confirm(self, name: str) -> None:
-        """Mark the version that was put back as whole and taken by the server, as it was."""
-        kept = self._marks.of(name, KEPT)
+    def confirm_restored(self, name: str) -> None:
+        """Mark the restored version as complete and loaded, as it was before."""
+        kept = self._marker_store.get(name, KEPT)
         if kept and (self.models / name).exists():
-            self._marks.write(name, Marker(SUCCESS, kept.digest, kept.fingerprint))
-            self._marks.write(name, Marker(LOADED, kept.digest))
-        self._marks.remove(name, KEPT)
+            self._marker_store.write(name, Marker(SUCCESS, kept.digest, kept.fingerprint))
+            self._marker_store.write(name, Marker(LOADED, kept.digest))
+        self._marker_store.remove(name, KEPT)
 
     def drop_kept(self, name: str) -> None:
-        """Remove the version before."""
-        self._marks.remove(name, KEPT)
+        """Remove the previous version."""
+        self._marker_store.remove(name, KEPT)
         self._files.remove_tree(self.kept / name)
 
     def delete(self, name: str) -> None:
-        """Remove a model: its markers, then its folder, which leaves the server's sight in one step."""
+        """Remove a model: its markers, then its folder, atomically for the server."""
         self._clear(name)
         self.drop_kept(name)
         self.discard(name)
 
     def settle(self) -> None:
-        """Write down, for the agents that follow in this pod, that it was settled."""
+        """Record for later agents of this pod that it was settled."""
         self._files.write(self.markers / _SETTLED, "")
 
     def was_settled(self) -> bool:
-        """Tell whether an agent of this pod saw it settled."""
+        """Return whether an earlier agent recorded the pod as settled."""
         return (self.markers / _SETTLED).exists()
 
     def staged(self, name: str, digest: str) -> Path:
-        """Return the path of what is downloaded."""
+        """Return the path of a staged download."""
         return self.staging / f"{name}.{digest[:16]}"
 
     def _is_proven(self, name: str) -> bool:
-        success, loaded = self._marks.of(name, SUCCESS), self._marks.of(name, LOADED)
+        success, loaded = self._marker_store.get(name, SUCCESS), self._marker_store.get(name, LOADED)
         return bool(success and loaded and success.digest == loaded.digest and (self.models / name).exists())
 
-    def _promise(self, name: str) -> None:
-        """Write down that the model's folder, where it still lies, is the version that is kept."""
+    def _mark_kept(self, name: str) -> None:
+        """Mark the model's folder, not moved yet, as the kept version."""
         self.drop_kept(name)
-        if success := self._marks.of(name, SUCCESS):
-            self._marks.write(name, Marker(KEPT, success.digest, success.fingerprint, sure=True))
+        if success := self._marker_store.get(name, SUCCESS):
+            self._marker_store.write(name, Marker(KEPT, success.digest, success.fingerprint, still_loaded=True))
 
     def _is_kept_in_place(self, name: str) -> bool:
-        """Tell whether the kept version has not moved out yet, or has moved back."""
-        kept, success = self._marks.of(name, KEPT), self._marks.of(name, SUCCESS)
+        """Return whether the kept version has not moved out yet, or has moved back."""
+        kept, success = self._marker_store.get(name, KEPT), self._marker_store.get(name, SUCCESS)
         if not kept or (self.kept / name).exists() or (success and success.digest != kept.digest):
             return False
         return (self.models / name).exists()
 
     def _unmark_and_stage(self, name: str) -> str:
-        """Move the model's folder into staging, if it is whole, and return its fingerprint."""
-        success = self._marks.of(name, SUCCESS)
+        """Move the model's folder into staging, if it is complete, and return its fingerprint."""
+        success = self._marker_store.get(name, SUCCESS)
         if not success or not (self.models / name).exists():
             self._clear(name)
             return ""
-        self._marks.remove(name, LOADED, SUCCESS)
+        self._marker_store.remove(name, LOADED, SUCCESS)
         self._files.remove_tree(self.staged(name, success.digest))
         self._files.rename(self.models / name, self.staged(name, success.digest))
         return success.fingerprint
 
     def _clear(self, name: str) -> None:
         """Remove the model's markers and folder."""
-        self._marks.remove(name, LOADED, SUCCESS)
+        self._marker_store.remove(name, LOADED, SUCCESS)
         old = self.staging / f"{name}.{_OLD}"
         self._files.remove_tree(old)
         if (self.models / name).exists():

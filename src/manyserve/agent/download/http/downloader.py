@@ -15,6 +15,7 @@ from pathlib import Path
 
 from yarl import URL
 
+from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.downloader import Bounds, Kind, kind_of, unpacked
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
@@ -26,7 +27,6 @@ from manyserve.agent.download.http.secret_headers import secret_headers
 from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.threads import in_steps, in_thread
 
 _HEAD_BYTES = 64 * 1024
 _SIZE = re.compile(r"[0-9]{1,18}")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download.base import Progress, RemoteFile
-from manyserve.agent.threads import in_thread
 
 if TYPE_CHECKING:
     from obstore import BytesStream

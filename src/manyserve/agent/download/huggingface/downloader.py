@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from manyserve.agent.concurrency import in_steps
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.checksums import Checksum, verify
@@ -30,7 +31,6 @@ from manyserve.agent.download.http.downloader import copier_of, sentences, web_o
 from manyserve.agent.download.huggingface.errors import forbidden, listing_error
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
-from manyserve.agent.threads import in_steps
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo

@@ -1,4 +1,4 @@
-"""Models of one source: one download, links for the others."""
+"""Deduplication: models of one source have one download, and hard links for the others."""
 
 import os
 from pathlib import Path
@@ -23,16 +23,16 @@ def file(pod: Pod, name: str) -> Path:
     return pod.root / "models" / name / "content"
 
 
-async def test_ten_models_from_one_uri_are_downloaded_once(pod: Pod) -> None:
+async def test_dedup_downloads_ten_models_of_one_uri_once(pod: Pod) -> None:
     pod.bucket.put("shared", "weights")
     await pod.start()
     await loaded(pod, *TEN)
     assert sorted(pod.bucket.gets) == ["models/shared/1/model.bin", "models/shared/content"]
-    assert len({file(pod, name).stat().st_ino for name in TEN}) == 1, "they lie on the volume once"
+    assert len({file(pod, name).stat().st_ino for name in TEN}) == 1, "the volume has one copy"
     assert pod.triton.served == dict.fromkeys(TEN, "weights")
 
 
-async def test_a_model_that_comes_later_takes_the_files_that_are_there_also_after_a_restart(pod: Pod) -> None:
+async def test_dedup_links_later_model_after_restart(pod: Pod) -> None:
     pod.bucket.put("shared", "weights")
     await pod.start()
     await loaded(pod, "m0")
@@ -42,7 +42,7 @@ async def test_a_model_that_comes_later_takes_the_files_that_are_there_also_afte
     assert len(pod.bucket.gets) == 2
 
 
-async def test_the_deletion_of_one_leaves_the_others_whole(pod: Pod) -> None:
+async def test_dedup_deletion_leaves_other_models_complete(pod: Pod) -> None:
     pod.bucket.put("shared", "weights")
     await pod.start()
     await loaded(pod, *TEN)
@@ -56,7 +56,7 @@ async def test_the_deletion_of_one_leaves_the_others_whole(pod: Pod) -> None:
     assert len(pod.bucket.gets) == 2
 
 
-async def test_files_that_changed_at_the_source_are_not_shared_with_who_comes_later(pod: Pod) -> None:
+async def test_dedup_does_not_link_files_of_changed_source(pod: Pod) -> None:
     pod.bucket.put("shared", "old")
     await pod.start()
     await loaded(pod, "m0")
@@ -65,9 +65,7 @@ async def test_files_that_changed_at_the_source_are_not_shared_with_who_comes_la
     assert pod.triton.served == {"m0": "old", "m1": "new"}
 
 
-async def test_where_the_file_system_has_no_links_the_files_are_copied(
-    pod: Pod, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_dedup_copies_without_hard_links(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError("no links here")
 
@@ -79,7 +77,7 @@ async def test_where_the_file_system_has_no_links_the_files_are_copied(
     assert len({file(pod, name).stat().st_ino for name in TEN}) == 10
 
 
-async def test_when_the_first_download_fails_the_next_model_tries_itself(pod: Pod) -> None:
+async def test_dedup_retries_download_with_next_model(pod: Pod) -> None:
     await pod.start()
     pod.config.write(*(entry(name, URI) for name in TEN))
     await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"), limit=30)
@@ -88,11 +86,11 @@ async def test_when_the_first_download_fails_the_next_model_tries_itself(pod: Po
     assert len([key for key in pod.bucket.gets if key.startswith("models/shared/")]) == 2
 
 
-async def test_who_waits_for_another_download_says_so(pod: Pod) -> None:
+async def test_dedup_wait_is_reported(pod: Pod) -> None:
     pod.bucket.put("shared", "weights")
     pod.bucket.fault = "hang get"
     await pod.start()
     pod.config.write(entry("m0", URI), entry("m1", URI))
     await eventually(lambda: "Downloading" in pod.states().values(), limit=30)
-    told = {model.message for model in pod.agent.board.report.models.values()}
-    assert told == {"", "waits for another model that is read from the same place"}
+    messages = {model.message for model in pod.report.models.values()}
+    assert messages == {"", "waits for another model that is read from the same place"}

@@ -1,4 +1,4 @@
-"""A new version of a model: the old one answers until the new one does, and comes back when that fails."""
+"""Update of a model: the previous version answers until the new one does, and is restored when that fails."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 
 from manyserve.agent.volume.store import Store
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
-from tests.agent.test_store import Fragile
+from tests.agent.volume.test_store import KillingFileSystem
 from tests.support.eventually import eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
@@ -28,11 +28,11 @@ def on_disk(pod: Pod) -> str:
     return content.read_text() if content.exists() else ""
 
 
-def nothing_left(pod: Pod) -> bool:
+def is_clean(pod: Pod) -> bool:
     return not any([*(pod.root / "staging").iterdir(), *(pod.root / "kept").iterdir()])
 
 
-async def test_the_old_files_go_after_the_index_says_ready_for_the_new_ones(pod: Pod) -> None:
+async def test_previous_files_are_removed_after_new_version_is_ready(pod: Pod) -> None:
     await serving(pod)
     pod.triton.hanging.add("a")
     pod.config.write(NEW)
@@ -40,12 +40,12 @@ async def test_the_old_files_go_after_the_index_says_ready_for_the_new_ones(pod:
     assert (pod.root / "kept" / "a" / "content").read_text() == "old"
     pod.triton.hanging.clear()
     pod.triton.release.set()
-    await eventually(lambda: pod.triton.served["a"] == "new" and nothing_left(pod), limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "new" and is_clean(pod), limit=30)
     await pod.shows(a="Loaded")
     assert pod.triton.calls == ["load a", "load a"]
 
 
-async def test_a_refused_version_leaves_the_old_one_on_disk_and_serving(pod: Pod) -> None:
+async def test_rollback_restores_previous_version_after_rejected_load(pod: Pod) -> None:
     await serving(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
@@ -57,19 +57,19 @@ async def test_a_refused_version_leaves_the_old_one_on_disk_and_serving(pod: Pod
     assert pod.triton.served["a"] == "old"
 
 
-async def test_nothing_waits_for_the_next_look_at_the_server_or_the_disk(pod: Pod) -> None:
+async def test_rollback_does_not_wait_for_next_poll(pod: Pod) -> None:
     pod.settings = pod.settings.model_copy(update={"index_poll_seconds": 60})
     await serving(pod)
-    pod.shop.world.rescan()
+    pod.context.state.rescan()
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
     await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.model("a").serving, limit=5)
     assert pod.triton.loads("a") < 50
     del pod.triton.refusing["a"]
-    await eventually(lambda: pod.triton.served["a"] == "new" and nothing_left(pod), limit=5)
+    await eventually(lambda: pod.triton.served["a"] == "new" and is_clean(pod), limit=5)
 
 
-async def test_a_refused_version_is_tried_again_without_a_download_and_swapped_once_it_can_be_loaded(pod: Pod) -> None:
+async def test_rejected_version_is_retried_without_download(pod: Pod) -> None:
     await serving(pod)
     pod.triton.refusing["a"] = "no memory"
     pod.config.write(NEW)
@@ -78,42 +78,42 @@ async def test_a_refused_version_is_tried_again_without_a_download_and_swapped_o
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
     assert (pod.triton.served["a"], on_disk(pod)) == ("new", "new")
-    await eventually(lambda: nothing_left(pod), limit=30)
+    await eventually(lambda: is_clean(pod), limit=30)
 
 
-async def test_a_refused_version_that_is_repaired_at_the_source_is_read_again(pod: Pod) -> None:
+async def test_rejected_version_repaired_at_source_is_read_again(pod: Pod) -> None:
     await serving(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
     await eventually(lambda: pod.states() == {"a": "LoadFailed"} and on_disk(pod) == "old", limit=30)
-    pod.bucket.put("a2", "mended")
+    pod.bucket.put("a2", "repaired")
     del pod.triton.refusing["a"]
-    await eventually(lambda: pod.triton.served["a"] == "mended", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "repaired", limit=30)
     await pod.shows(a="Loaded")
 
 
-async def test_a_refused_version_that_is_given_up_leaves_the_old_one_without_a_reload(pod: Pod) -> None:
+async def test_abandoned_version_leaves_previous_one_without_reload(pod: Pod) -> None:
     await serving(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
     await pod.shows(a="LoadFailed")
     pod.config.write(OLD)
     await pod.shows(a="Loaded")
-    await eventually(lambda: nothing_left(pod), limit=30)
+    await eventually(lambda: is_clean(pod), limit=30)
     calls = list(pod.triton.calls)
     await asyncio.sleep(0.2)
-    assert pod.triton.calls == calls, "what serves is not loaded again"
+    assert pod.triton.calls == calls, "a serving version is not loaded again"
     assert (pod.triton.served["a"], on_disk(pod)) == ("old", "old")
     assert len(pod.bucket.gets) == 4
 
 
-async def test_a_server_that_restarts_gets_the_old_version_while_the_new_one_fails(pod: Pod) -> None:
+async def test_server_restart_reloads_previous_version_while_new_one_fails(pod: Pod) -> None:
     await serving(pod)
     refuse_new(pod)
     pod.config.write(NEW)
     await pod.shows(a="LoadFailed")
     await pod.server_stops()
-    await eventually(lambda: not pod.agent.board.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready, limit=30)
     await pod.server_starts()
     await eventually(lambda: pod.triton.served.get("a") == "old" and pod.model("a").serving, limit=30)
     assert pod.states() == {"a": "LoadFailed"}
@@ -123,7 +123,7 @@ async def test_a_server_that_restarts_gets_the_old_version_while_the_new_one_fai
     await pod.shows(a="Loaded")
 
 
-async def test_a_server_that_drops_the_model_when_the_new_version_fails_gets_the_old_one_again(pod: Pod) -> None:
+async def test_server_that_drops_failed_model_gets_previous_version(pod: Pod) -> None:
     await serving(pod)
     refuse_new(pod, lambda: pod.triton.states.update(a=("UNAVAILABLE", "bad weights")))
     pod.config.write(NEW)
@@ -131,7 +131,7 @@ async def test_a_server_that_drops_the_model_when_the_new_version_fails_gets_the
     assert pod.triton.served["a"] == "old"
 
 
-async def test_a_download_that_fails_leaves_the_old_version_serving(pod: Pod) -> None:
+async def test_failed_download_leaves_previous_version_serving(pod: Pod) -> None:
     await serving(pod)
     pod.config.write(entry("a", "gs://bucket/models/missing"))
     await pod.shows(a="DownloadFailed")
@@ -140,7 +140,7 @@ async def test_a_download_that_fails_leaves_the_old_version_serving(pod: Pod) ->
     assert pod.triton.calls == ["load a"]
 
 
-async def test_a_server_that_restarts_while_the_download_fails_gets_the_old_version(pod: Pod) -> None:
+async def test_server_restart_reloads_previous_version_while_download_fails(pod: Pod) -> None:
     await serving(pod)
     pod.config.write(entry("a", "gs://bucket/models/missing"))
     await pod.shows(a="DownloadFailed")
@@ -149,7 +149,7 @@ async def test_a_server_that_restarts_while_the_download_fails_gets_the_old_vers
     assert pod.states() == {"a": "DownloadFailed"}
 
 
-async def test_a_version_whose_load_hangs_and_then_fails_leaves_the_old_one(pod: Pod) -> None:
+async def test_rollback_after_hanging_load_fails(pod: Pod) -> None:
     await serving(pod)
     pod.triton.hanging.add("a")
     pod.config.write(NEW)
@@ -167,7 +167,7 @@ async def test_a_version_whose_load_hangs_and_then_fails_leaves_the_old_one(pod:
     )
 
 
-async def test_after_a_load_that_ended_unseen_the_old_version_is_loaded_again_rather_than_believed(pod: Pod) -> None:
+async def test_rollback_reloads_previous_version_after_unobserved_load(pod: Pod) -> None:
     await serving(pod)
     pod.triton.hanging.add("a")
     pod.config.write(NEW)
@@ -182,7 +182,7 @@ async def test_after_a_load_that_ended_unseen_the_old_version_is_loaded_again_ra
     assert on_disk(pod) == "old"
 
 
-async def test_a_third_version_while_the_second_fails_ends_with_the_third(pod: Pod) -> None:
+async def test_third_version_replaces_failing_second(pod: Pod) -> None:
     await serving(pod)
     pod.bucket.put("a3", "third")
     pod.triton.refusing["a"] = "bad weights"
@@ -190,32 +190,32 @@ async def test_a_third_version_while_the_second_fails_ends_with_the_third(pod: P
     await pod.shows(a="LoadFailed")
     del pod.triton.refusing["a"]
     pod.config.write(entry("a", "gs://bucket/models/a3"))
-    await eventually(lambda: pod.triton.served["a"] == "third" and nothing_left(pod), limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "third" and is_clean(pod), limit=30)
     await pod.shows(a="Loaded")
 
 
-async def test_a_model_that_goes_while_its_new_version_fails_leaves_nothing(pod: Pod) -> None:
+async def test_removal_of_model_with_failing_version_leaves_nothing(pod: Pod) -> None:
     await serving(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.config.write(NEW)
     await pod.shows(a="LoadFailed")
     pod.config.write()
-    await eventually(lambda: not list(pod.files()) and nothing_left(pod), limit=30)
+    await eventually(lambda: not list(pod.files()) and is_clean(pod), limit=30)
     assert not pod.triton.torn
 
 
 def refuse_new(pod: Pod, then: Callable[[], object] = lambda: None) -> None:
-    """From now on the server refuses the new files and takes the old ones."""
+    """Let the server reject the new files and load the old ones."""
     load = type(pod.triton)._load
 
-    async def picky(name: str):  # type: ignore[no-untyped-def]
+    async def rejecting(name: str):  # type: ignore[no-untyped-def]
         pod.triton.refusing = {"a": "bad weights"} if on_disk(pod) == "new" else {}
         answer = await load(pod.triton, name)
         if pod.triton.refusing:
             then()
         return answer
 
-    pod.triton._load = picky  # type: ignore[method-assign]
+    pod.triton._load = rejecting  # type: ignore[method-assign]
 
 
 def allow(pod: Pod) -> None:
@@ -223,7 +223,7 @@ def allow(pod: Pod) -> None:
     pod.triton.refusing = {}
 
 
-async def test_an_agent_killed_at_any_step_of_an_update_that_fails_ends_with_the_old_version_serving(pod: Pod) -> None:
+async def test_previous_version_serves_after_kill_at_any_step_of_failing_update(pod: Pod) -> None:
     pod.bucket.put("a", "old")
     pod.bucket.put("a2", "new")
     for step in range(60):
@@ -234,7 +234,7 @@ async def test_an_agent_killed_at_any_step_of_an_update_that_fails_ends_with_the
         await eventually(lambda: pod.triton.served.get("a") == "old" and pod.states() == {"a": "Loaded"}, limit=30)
         await pod.stop()
         refuse_new(pod)
-        files = Fragile(step + 4)  # the four folders are there
+        files = KillingFileSystem(step + 4)  # the four folders are there
         pod.store = Store(pod.root, files)
         pod.config.write(NEW)
         await pod.start()
@@ -247,7 +247,7 @@ async def test_an_agent_killed_at_any_step_of_an_update_that_fails_ends_with_the
         assert not pod.triton.torn
         if files.left:
             return
-    pytest.fail("the update never came to its end")
+    pytest.fail("the update did not complete")
 
 
 def allow_all(pod: Pod) -> None:
@@ -256,17 +256,17 @@ def allow_all(pod: Pod) -> None:
 
 
 def failed_with_old(pod: Pod) -> bool:
-    told = pod.agent.board.report.models.get("a")
+    report = pod.report.models.get("a")
     return bool(
-        told
-        and told.state == "LoadFailed"
-        and told.serving
+        report
+        and report.state == "LoadFailed"
+        and report.serving
         and pod.triton.served.get("a") == "old"
-        and pod.shop.world.disk["a"].digest == OLD.digest
+        and pod.context.state.disk["a"].digest == OLD.digest
     )
 
 
-async def test_the_old_version_answers_all_through_twenty_updates_of_which_every_second_fails(pod: Pod) -> None:
+async def test_previous_version_answers_through_twenty_updates(pod: Pod) -> None:
     await serving(pod)
     for number in range(20):
         pod.bucket.put(f"v{number}", f"{number}")

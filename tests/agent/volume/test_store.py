@@ -1,4 +1,4 @@
-"""The volume: whatever the moment of a kill, no half model is taken for a whole one."""
+"""Store of the volume: after a kill at any step, no incomplete model counts as complete."""
 
 import os
 from collections.abc import Callable
@@ -20,22 +20,22 @@ A, B = "a" * 64, "b" * 64
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
-class Fragile(FileSystem):
-    """Dies before the nth step."""
+class KillingFileSystem(FileSystem):
+    """File system that kills before the nth operation."""
 
     def __init__(self, steps: int) -> None:
         self.left = steps
 
     def __getattribute__(self, name: str) -> object:
-        found = super().__getattribute__(name)
-        if callable(found) and not name.startswith("_"):
+        attribute = super().__getattribute__(name)
+        if callable(attribute) and not name.startswith("_"):
             if self.left == 0:
                 raise KilledError
             self.left -= 1
-        return found
+        return attribute
 
 
 def put(store: Store, name: str, digest: str, content: str) -> None:
@@ -53,7 +53,7 @@ def opened(root: Path, files: FileSystem | None = None) -> Store:
     return store
 
 
-def test_a_model_is_there_once_it_is_marked(tmp_path: Path) -> None:
+def test_store_lists_model_once_marked(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
     assert store.scan() == {"m": OnDisk(A)}
@@ -62,7 +62,7 @@ def test_a_model_is_there_once_it_is_marked(tmp_path: Path) -> None:
     assert store.scan() == {"m": OnDisk(A, loaded=True)}
 
 
-def test_a_swap_forgets_that_the_old_files_were_loaded(tmp_path: Path) -> None:
+def test_store_swap_removes_loaded_marker(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
     store.mark("m", LOADED, A)
@@ -71,7 +71,7 @@ def test_a_swap_forgets_that_the_old_files_were_loaded(tmp_path: Path) -> None:
     assert store.scan() == {"m": OnDisk(A, kept=A)}
 
 
-def test_a_forged_marker_inside_the_model_proves_nothing(tmp_path: Path) -> None:
+def test_store_ignores_forged_marker_inside_model(tmp_path: Path) -> None:
     store = opened(tmp_path)
     folder = store.stage("m", A)
     (folder / f"m.SUCCESS.{A}").write_text("{}")
@@ -84,48 +84,48 @@ def loaded(store: Store, name: str, digest: str, content: str) -> None:
     store.mark(name, LOADED, digest)
 
 
-def test_a_version_that_the_server_took_is_kept_until_it_is_dropped(tmp_path: Path) -> None:
+def test_store_keeps_loaded_version_until_dropped(tmp_path: Path) -> None:
     store = opened(tmp_path)
     loaded(store, "m", A, "one")
     put(store, "m", B, "two")
     assert store.scan() == {"m": OnDisk(B, kept=A)}
     assert (store.kept / "m" / "content").read_text() == "one"
     put(store, "m", B, "three")
-    assert store.scan() == {"m": OnDisk(B, kept=A)}, "one that it did not take replaces nothing"
+    assert store.scan() == {"m": OnDisk(B, kept=A)}, "a version that was not loaded replaces nothing"
     store.drop_kept("m")
     assert store.scan() == {"m": OnDisk(B)}
     assert not list(store.kept.iterdir())
 
 
-def test_the_kept_version_comes_back_as_it_was_and_the_other_waits_in_staging(tmp_path: Path) -> None:
+def test_store_restores_kept_version_and_stages_the_other(tmp_path: Path) -> None:
     store = opened(tmp_path)
     loaded(store, "m", A, "one")
     before = store.models.joinpath("m").stat().st_mtime_ns
     put(store, "m", B, "two")
-    assert store.is_sure("m")
-    assert store.put_back("m", renewed=False) == "two"
+    assert store.is_previous_loaded("m")
+    assert store.restore_kept("m", touch=False) == "two"
     assert store.scan() == {"m": OnDisk(kept=A)}
-    store.confirm("m")
+    store.confirm_restored("m")
     assert store.scan() == {"m": OnDisk(A, loaded=True)}
     assert store.fingerprint("m", A) == "one"
     assert (store.models / "m" / "content").read_text() == "one"
-    assert store.models.joinpath("m").stat().st_mtime_ns == before, "the server does not take it for another"
+    assert store.models.joinpath("m").stat().st_mtime_ns == before, "the server does not reload it"
     assert (store.staged("m", B) / "content").read_text() == "two"
 
 
-def test_once_the_server_is_asked_for_the_new_version_nothing_is_sure(tmp_path: Path) -> None:
+def test_store_load_attempt_clears_is_previous_loaded(tmp_path: Path) -> None:
     store = opened(tmp_path)
     loaded(store, "m", A, "one")
     put(store, "m", B, "two")
-    store.doubt("m")
-    assert not store.is_sure("m")
-    assert not opened(tmp_path).is_sure("m")
+    store.record_load_attempt("m")
+    assert not store.is_previous_loaded("m")
+    assert not opened(tmp_path).is_previous_loaded("m")
     before = store.kept.joinpath("m").stat().st_mtime_ns
-    store.put_back("m", renewed=True)
+    store.restore_kept("m", touch=True)
     assert store.models.joinpath("m").stat().st_mtime_ns > before
 
 
-def test_a_new_version_is_newer_than_the_old_one_whatever_its_files_say(tmp_path: Path) -> None:
+def test_store_new_version_has_newer_times(tmp_path: Path) -> None:
     store = opened(tmp_path)
     folder = store.stage("m", A)
     (folder / "content").write_text("from an archive")
@@ -137,7 +137,7 @@ def test_a_new_version_is_newer_than_the_old_one_whatever_its_files_say(tmp_path
     assert newest(store.models / "m") > first
 
 
-def test_a_kept_folder_without_its_marker_is_cleared_away(tmp_path: Path) -> None:
+def test_store_open_removes_kept_folder_without_marker(tmp_path: Path) -> None:
     store = opened(tmp_path)
     loaded(store, "m", A, "one")
     put(store, "m", B, "two")
@@ -145,14 +145,14 @@ def test_a_kept_folder_without_its_marker_is_cleared_away(tmp_path: Path) -> Non
     assert not list(opened(tmp_path).kept.iterdir())
 
 
-def test_two_markers_prove_nothing(tmp_path: Path) -> None:
+def test_store_ignores_two_markers_of_one_kind(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
     store.mark("m", SUCCESS, B)
     assert store.scan() == {"m": OnDisk()}
 
 
-def test_a_start_clears_staging_and_markers_without_a_folder(tmp_path: Path) -> None:
+def test_store_open_clears_staging_and_orphaned_markers(tmp_path: Path) -> None:
     store = opened(tmp_path)
     (store.stage("m", A) / "half").write_text("half")
     store.mark("gone", SUCCESS, A)
@@ -162,10 +162,10 @@ def test_a_start_clears_staging_and_markers_without_a_folder(tmp_path: Path) -> 
     assert not list(store.staging.iterdir())
     assert not list(store.markers.iterdir())
     assert store.scan() == {}
-    assert (tmp_path / "models" / "lost+found").exists(), "what is not ours stays"
+    assert (tmp_path / "models" / "lost+found").exists(), "foreign folders stay"
 
 
-def test_a_start_keeps_the_word_that_the_pod_was_settled(tmp_path: Path) -> None:
+def test_store_open_keeps_settled_marker(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert not store.was_settled()
     store.settle()
@@ -173,7 +173,7 @@ def test_a_start_keeps_the_word_that_the_pod_was_settled(tmp_path: Path) -> None
     assert store.scan() == {}
 
 
-def test_names_that_begin_alike_are_not_confused(tmp_path: Path) -> None:
+def test_store_separates_names_with_common_prefix(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, "m", A, "one")
     put(store, "m-2", B, "two")
@@ -181,7 +181,7 @@ def test_names_that_begin_alike_are_not_confused(tmp_path: Path) -> None:
     assert store.scan() == {"m-2": OnDisk(B)}
 
 
-def test_folders_of_others_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_store_open_keeps_mode_and_group_of_existing_folders(tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir(mode=0o2770)
     models.chmod(0o2770)
@@ -190,11 +190,11 @@ def test_folders_of_others_are_taken_as_they_are(tmp_path: Path) -> None:
     assert (models / "m").stat().st_gid == models.stat().st_gid
 
 
-def tried_in_vain(store: Store) -> None:
+def failed_update(store: Store) -> None:
     put(store, "m", B, "two")
-    store.doubt("m")
-    store.put_back("m", renewed=True)
-    store.confirm("m")
+    store.record_load_attempt("m")
+    store.restore_kept("m", touch=True)
+    store.confirm_restored("m")
 
 
 CHANGES: list[Callable[[Store], None]] = [
@@ -202,41 +202,41 @@ CHANGES: list[Callable[[Store], None]] = [
     lambda store: store.delete("m"),
     lambda store: put(store, "m", A, "one"),
     lambda store: store.settle(),
-    tried_in_vain,
+    failed_update,
 ]
 
 
-@pytest.mark.parametrize("there", [put, loaded], ids=["new", "loaded"])
+@pytest.mark.parametrize("start", [put, loaded], ids=["new", "loaded"])
 @pytest.mark.parametrize("change", CHANGES, ids=["update", "delete", "again", "settle", "back"])
-def test_after_a_kill_at_any_step_what_is_marked_is_whole(
-    tmp_path: Path, change: Callable[[Store], None], there: Callable[[Store, str, str, str], None]
+def test_store_marked_models_are_complete_after_kill_at_any_step(
+    tmp_path: Path, change: Callable[[Store], None], start: Callable[[Store, str, str, str], None]
 ) -> None:
-    whole = {A: "one", B: "two"}
+    contents = {A: "one", B: "two"}
     for step in range(40):
         root = tmp_path / str(step)
-        there(opened(root), "m", A, "one")
-        files = Fragile(step)
+        start(opened(root), "m", A, "one")
+        files = KillingFileSystem(step)
         dying = Store(root, files)
         with suppress(KilledError):
             change(dying)
         store = opened(root)
-        for name, found in store.scan().items():
-            if found.digest:
-                assert (store.models / name / "content").read_text() == whole[found.digest]
+        for name, disk in store.scan().items():
+            if disk.digest:
+                assert (store.models / name / "content").read_text() == contents[disk.digest]
                 assert (store.models / name / "1" / "weights").exists()
-            if found.kept:
-                store.put_back(name, renewed=False)
-                store.confirm(name)
-                assert (store.models / name / "content").read_text() == whole[found.kept]
-                assert store.scan()[name].digest == found.kept
+            if disk.kept:
+                store.restore_kept(name, touch=False)
+                store.confirm_restored(name)
+                assert (store.models / name / "content").read_text() == contents[disk.kept]
+                assert store.scan()[name].digest == disk.kept
         store = opened(root)
         assert not list(store.staging.iterdir())
         if files.left:
             return
-    pytest.fail("the change never came to its end")
+    pytest.fail("the change did not complete")
 
 
-async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -> None:
+async def test_agent_completes_update_after_kill_at_any_step(pod: Pod) -> None:
     pod.bucket.put("a", "first")
     pod.bucket.put("b", "second")
     for step in range(40):
@@ -245,7 +245,7 @@ async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -
         await pod.start()
         await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"}, limit=30)
         await pod.stop()
-        files = Fragile(step + 4)  # the four folders are there
+        files = KillingFileSystem(step + 4)  # the four folders are there
         pod.store = Store(pod.root, files)
         pod.config.write(entry("a", "gs://bucket/models/b"))
         await pod.start()
@@ -258,4 +258,4 @@ async def test_an_agent_killed_at_any_step_of_an_update_ends_with_it(pod: Pod) -
         assert not pod.triton.torn
         if files.left:
             return
-    pytest.fail("the update never came to its end")
+    pytest.fail("the update did not complete")
