@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
-from manyserve.agent.download.endpoints import check_endpoint
-from manyserve.agent.download.object_store.gcp_metadata import MetadataServer
+from manyserve.agent.download.object_store.gcs import MetadataServer
+from manyserve.agent.download.ssrf import check_endpoint
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
 from manyserve.settings_types import networks
@@ -191,16 +191,16 @@ async def test_a_metadata_server_that_is_not_googles_or_hangs_is_none_and_is_ask
     now = 0.0
     server = MetadataServer({"GCE_METADATA_HOST": cloud.url.partition("://")[2]}, lambda: now)
     cloud.flavor = "other"
-    assert not await server.answers()
+    assert not await server.is_available()
     cloud.flavor = "Google"
-    assert not await server.answers()
+    assert not await server.is_available()
     now = 1000.0
     cloud.hanging = True
     async with asyncio.timeout(5):
-        assert not await server.answers()
+        assert not await server.is_available()
     cloud.hanging = False
     now = 2000.0
-    assert await server.answers()
+    assert await server.is_available()
 
 
 async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_with_the_new(

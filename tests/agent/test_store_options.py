@@ -129,19 +129,19 @@ def test_half_a_pair_of_keys_is_no_pair() -> None:
 )
 def test_an_endpoint_of_a_secret_is_not_trusted(secret: dict[str, str], endpoint: str) -> None:
     found = s3(KEYS | secret, s3_endpoint="https://settings")
-    assert (found.endpoint, found.foreign) == (endpoint, True)
+    assert (found.endpoint, found.has_user_endpoint) == (endpoint, True)
     config = dict(found.config)
     assert (config["aws_endpoint_url_s3"], config["virtual_hosted_style_request"]) == (endpoint, False)
 
 
 def test_an_endpoint_of_an_annotation_is_not_trusted_either() -> None:
     found = s3(KEYS, s3_endpoint="https://annotation", s3_check_endpoint=True)
-    assert (found.endpoint, found.foreign) == ("https://annotation", True)
+    assert (found.endpoint, found.has_user_endpoint) == ("https://annotation", True)
 
 
 def test_what_a_secret_does_not_say_the_settings_do_and_then_the_environment() -> None:
     found = s3(KEYS, s3_endpoint="https://settings", s3_region="eu", s3_verify_tls=False)
-    assert (found.endpoint, found.foreign, found.verify_tls) == ("https://settings", False, False)
+    assert (found.endpoint, found.has_user_endpoint, found.verify_tls) == ("https://settings", False, False)
     assert dict(found.config)["region"] == "eu"
     assert s3(KEYS, environ={"AWS_ENDPOINT_URL": "https://env"}).endpoint == "https://env"
 

@@ -10,9 +10,9 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from manyserve.agent.download.archive.downloader import Bounds, Kind, unpacked
+from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, unpack_archive
 
-LOOSE = Bounds(files=1000, bytes=100 * 1024**2, ratio=100)
+LOOSE = ArchiveLimits(files=1000, bytes=100 * 1024**2, ratio=100)
 URI = "https://host/model"
 
 
@@ -46,14 +46,14 @@ def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], how: int = zipfile.ZIP
     return file.getvalue()
 
 
-def unpack_all(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) -> dict[str, bytes]:
+def unpack_all(folder: Path, data: bytes, kind: ArchiveKind, limits: ArchiveLimits = LOOSE) -> dict[str, bytes]:
     """Unpack as the downloader does, and return the files that are there then."""
     folder.mkdir(exist_ok=True)
     path = folder / "model"
     path.write_bytes(data)
-    told = sum(unpacked(path, kind, bounds, URI))
+    written = sum(unpack_archive(path, kind, limits, URI))
     files = contents(folder)
-    assert told == sum(map(len, files.values()))
+    assert written == sum(map(len, files.values()))
     return files
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.agent.download import Downloader, DownloadError
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.downloader import HttpDownloader, web_of
+from manyserve.agent.download.http.downloader import HttpDownloader, make_client
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents
 from tests.agent.sources.webserver import Names
@@ -16,9 +16,9 @@ from tests.agent.support import Counted
 
 
 def reader(config: AgentSettings, names: Names | None = None) -> HttpDownloader:
-    found = replace(web_of(config), lookup=names or Names())
+    client = replace(make_client(config), resolver=names or Names())
     secrets = Secrets(config.sources.credentials_dir)
-    return HttpDownloader(config, secrets, asyncio.Semaphore(config.parallel_files), found)
+    return HttpDownloader(config, secrets, asyncio.Semaphore(config.parallel_files), client)
 
 
 def allowing_http(config: AgentSettings) -> AgentSettings:

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.downloader import web_of
-from manyserve.agent.download.huggingface.downloader import HubDownloader, hub_api, place
+from manyserve.agent.download.http.downloader import make_client
+from manyserve.agent.download.huggingface.downloader import HubDownloader, hub_api, parse_location
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
 from manyserve.agent.threads import in_thread
@@ -51,8 +51,8 @@ def config(hub: Hub, trust: Trust, tmp_path: Path) -> AgentSettings:
 
 
 def reader(config: AgentSettings) -> HubDownloader:
-    found = replace(web_of(config), lookup=Names({"cdn.test": [["127.0.0.2"]], "inner.test": [["10.0.0.1"]]}))
-    return HubDownloader(config, Secrets(config.sources.credentials_dir), asyncio.Semaphore(4), found)
+    client = replace(make_client(config), resolver=Names({"cdn.test": [["127.0.0.2"]], "inner.test": [["10.0.0.1"]]}))
+    return HubDownloader(config, Secrets(config.sources.credentials_dir), asyncio.Semaphore(4), client)
 
 
 def give_token(config: AgentSettings, token: str) -> None:
@@ -95,9 +95,9 @@ async def test_a_revision_and_a_folder_may_be_named(hub: Hub, config: AgentSetti
 
 
 def test_a_uri_names_a_repository_a_folder_and_a_revision() -> None:
-    found = place("hf://org/model-1.5/a/b:refs/pr/1")
+    found = parse_location("hf://org/model-1.5/a/b:refs/pr/1")
     assert (found.repo, found.folder, found.revision) == ("org/model-1.5", "a/b/", "refs/pr/1")
-    assert place("hf://org/model/").revision is None
+    assert parse_location("hf://org/model/").revision is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_uri_names_a_repository_a_folder_and_a_revision() -> None:
 )
 def test_a_uri_of_another_form_is_refused(uri: str) -> None:
     with pytest.raises(DownloadError, match="is not of the form hf://organisation/model"):
-        place(uri)
+        parse_location(uri)
 
 
 async def test_a_listing_changes_with_the_content_alone(hub: Hub, config: AgentSettings) -> None:

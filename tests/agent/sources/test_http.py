@@ -10,7 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from manyserve.agent.download import DownloadError, choose, downloaders
-from manyserve.agent.download.http.downloader import facts, file_name
+from manyserve.agent.download.http.downloader import file_name, size_and_version
 from manyserve.agent.settings import AgentSettings
 from tests.agent.sources.archives import contents, open_files, tar_of, zipped
 from tests.agent.sources.asking import allowing_http, fails, fetched, reader
@@ -217,7 +217,7 @@ async def test_unpacking_stops_when_the_download_is_cancelled(
     ],
 )
 def test_size_and_version_are_what_the_headers_tell(headers: dict[str, str], size: int, version: str) -> None:
-    assert facts(headers) == (size, version)
+    assert size_and_version(headers) == (size, version)
 
 
 @pytest.mark.parametrize(

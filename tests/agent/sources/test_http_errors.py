@@ -38,7 +38,7 @@ async def test_what_is_secret_in_a_uri_is_never_repeated(site: Site, config: Age
     assert "s3cret" not in said
     named = site.url("/x").replace("https://", "https://user:s3cret@")
     said = await fails(reader(config), tmp_path, named, permanent=True)
-    assert "names a user; what is secret belongs into a secret with https-host and headers" in said
+    assert "names a user; credentials belong into a secret with https-host and headers" in said
     assert "s3cret" not in said
 
 

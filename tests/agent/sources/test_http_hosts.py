@@ -66,9 +66,9 @@ async def test_input_08_a_name_that_leads_inside_is_refused(
         ("file:///etc/shadow", "it is redirected, and it names no host"),
         ("ftp://models.test/x", "it is redirected, and ftp:// is not allowed, only https://"),
         ("https://user:s3cret@cdn.test/x", "it is redirected, and it names a user"),
-        ("https://[::1/x", "it leads to what is no URL"),
-        ("https://other.test:99999/x", "it leads to what is no URL"),
-        ("//other.test:-1/", "it leads to what is no URL"),
+        ("https://[::1/x", "it leads to an invalid URL"),
+        ("https://other.test:99999/x", "it leads to an invalid URL"),
+        ("//other.test:-1/", "it leads to an invalid URL"),
     ],
 )
 async def test_input_09_a_redirect_to_where_nothing_may_be_read_is_refused(
