@@ -35,7 +35,6 @@ NOT_YET = (  # files and folders that are not clean yet
     "tests/local",
     "tests/operator",
     "tests/plan",
-    "tests/stores",
     "tests/support",
     "tests/walkthrough",
     "tests/webhook",

@@ -1,4 +1,4 @@
-"""The stores themselves, on loopback: versitygw speaks S3, fake-gcs-server Google's API, Azurite Azure's."""
+"""Emulators of object stores on loopback addresses: versitygw for S3, fake-gcs-server for Google, Azurite for Azure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUCKET = "bucket"
 
 @dataclass(frozen=True)
 class RunningStore:
-    """A store that answers."""
+    """A store that accepts connections."""
 
     url: str
     folder: Path
@@ -36,7 +36,7 @@ class RunningStore:
 
 @contextmanager
 def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningStore]:
-    """Run an S3 gateway over a folder; each folder in it is a bucket."""
+    """Run an S3 gateway over a folder. Each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -47,7 +47,7 @@ def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningSto
 
 @contextmanager
 def gcs(folder: Path) -> Iterator[RunningStore]:
-    """Run a Google storage over a folder; each folder in it is a bucket."""
+    """Run a store of Google's over a folder. Each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -59,7 +59,7 @@ def gcs(folder: Path) -> Iterator[RunningStore]:
 
 @contextmanager
 def azure(folder: Path) -> Iterator[RunningStore]:
-    """Run an Azure blob storage with one account, whose URL is given."""
+    """Run an Azure blob storage with one account. The URL is the account's."""
     port = free_port()
     program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
@@ -88,7 +88,7 @@ def _built(name: str) -> str:
 
 
 def _azurite() -> Path:
-    """Return the folder where Azurite is installed: once for each lock file, into the cache."""
+    """Return the folder of Azurite. It is installed into the cache once for each lock file."""
     if not shutil.which("npm"):
         pytest.fail("there is no npm to install Azurite with: run make stores as root, or install it", pytrace=False)
     pinned = (AZURITE / "package-lock.json").read_bytes()

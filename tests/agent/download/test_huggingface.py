@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, from one that speaks its protocol over real TLS."""
+"""Downloads from a fake Hugging Face hub, over real TLS."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ from manyserve.agent.download.huggingface.downloader import HubDownloader, hub_a
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
 from manyserve.agent.threads import in_thread
-from tests.agent.sources.archives import contents, open_files
-from tests.agent.sources.hub import COMMIT, Hub
-from tests.agent.sources.webserver import Names, Site, Trust
+from tests.agent.download.archives import contents, open_files
+from tests.agent.download.hub import COMMIT, Hub
+from tests.agent.download.webserver import FakeDns, Site, Trust
 from tests.agent.support import CancelOnArrival, Counted
 
 URI = "hf://org/model"
@@ -31,7 +31,7 @@ async def hub(trust: Trust) -> AsyncIterator[Hub]:
     site, cdn = Site(), Site()
     servers = [await site.start(trust.tls), await cdn.start(trust.tls, "127.0.0.2")]
     hub = Hub(site, cdn, dict(FILES))
-    hub.open()
+    hub.install()
     yield hub
     for server in servers:
         await server.close()
@@ -41,8 +41,8 @@ async def hub(trust: Trust) -> AsyncIterator[Hub]:
 @pytest.fixture
 def config(hub: Hub, trust: Trust, tmp_path: Path) -> AgentSettings:
     sources = SourceSettings(
-        hf_endpoint=hub.site.url("", host="127.0.0.1"),  # trusted, though it is no public address
-        allowed_networks=(ip_network("127.0.0.2/32"),),  # the host of the large files is not
+        hf_endpoint=hub.site.url("", host="127.0.0.1"),  # trusted, although the address is not public
+        allowed_networks=(ip_network("127.0.0.2/32"),),  # the host of large files is not trusted
         ca_file=trust.ca_file,
         credentials_dir=tmp_path / "secrets",
         range_bytes=100_000,
@@ -50,8 +50,8 @@ def config(hub: Hub, trust: Trust, tmp_path: Path) -> AgentSettings:
     return AgentSettings(sources=sources, stall_seconds=10)
 
 
-def reader(config: AgentSettings) -> HubDownloader:
-    client = replace(make_client(config), resolver=Names({"cdn.test": [["127.0.0.2"]], "inner.test": [["10.0.0.1"]]}))
+def make_downloader(config: AgentSettings) -> HubDownloader:
+    client = replace(make_client(config), resolver=FakeDns({"cdn.test": [["127.0.0.2"]], "inner.test": [["10.0.0.1"]]}))
     return HubDownloader(config, Secrets(config.sources.credentials_dir), asyncio.Semaphore(4), client)
 
 
@@ -61,7 +61,7 @@ def give_token(config: AgentSettings, token: str) -> None:
     (folder / "HF_TOKEN").write_text(token)
 
 
-async def fetched(source: HubDownloader, folder: Path, uri: str = URI) -> dict[str, bytes]:
+async def fetch(source: HubDownloader, folder: Path, uri: str = URI) -> dict[str, bytes]:
     counted = Counted()
     await source.fetch(await source.find(uri), folder, counted)
     files = contents(folder)
@@ -69,47 +69,47 @@ async def fetched(source: HubDownloader, folder: Path, uri: str = URI) -> dict[s
     return files
 
 
-async def fails(source: HubDownloader, folder: Path, uri: str = URI, *, permanent: bool = True) -> str:
+async def fetch_error(source: HubDownloader, folder: Path, uri: str = URI, *, permanent: bool = True) -> str:
     async with asyncio.timeout(20):
         with pytest.raises(DownloadError) as caught:
-            await fetched(source, folder, uri)
+            await fetch(source, folder, uri)
     assert caught.value.permanent is permanent, str(caught.value)
     assert str(caught.value).isprintable()
     return str(caught.value)
 
 
-async def test_the_files_of_the_commit_are_brought(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
-    assert await fetched(reader(config), tmp_path / "a") == FILES
-    asked = [request.path for request in hub.site.seen if "/resolve/" in request.path]
+async def test_hub_files_of_commit_are_downloaded(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+    assert await fetch(make_downloader(config), tmp_path / "a") == FILES
+    asked = [request.path for request in hub.site.requests if "/resolve/" in request.path]
     assert all(path.startswith(f"/org/model/resolve/{COMMIT}/") for path in asked)
-    ranges = sorted(request.headers["Range"] for request in hub.cdn.seen)
+    ranges = sorted(request.headers["Range"] for request in hub.cdn.requests)
     assert ranges == ["bytes=0-99999", "bytes=100000-199999", "bytes=200000-299999", "bytes=300000-349999"]
 
 
-async def test_a_revision_and_a_folder_may_be_named(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
-    assert await fetched(reader(config), tmp_path / "a", f"{URI}/1:v1") == {
+async def test_hub_uri_may_name_revision_and_folder(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+    assert await fetch(make_downloader(config), tmp_path / "a", f"{URI}/1:v1") == {
         name.removeprefix("1/"): data for name, data in FILES.items() if name.startswith("1/")
     }
-    assert hub.site.seen[0].path == "/api/models/org/model/revision/v1"
-    assert await fails(reader(config), tmp_path, f"{URI}/2") == f"{URI}/2 has no files"
+    assert hub.site.requests[0].path == "/api/models/org/model/revision/v1"
+    assert await fetch_error(make_downloader(config), tmp_path, f"{URI}/2") == f"{URI}/2 has no files"
 
 
-def test_a_uri_names_a_repository_a_folder_and_a_revision() -> None:
-    found = parse_location("hf://org/model-1.5/a/b:refs/pr/1")
-    assert (found.repo, found.folder, found.revision) == ("org/model-1.5", "a/b/", "refs/pr/1")
+def test_hub_uri_is_parsed() -> None:
+    location = parse_location("hf://org/model-1.5/a/b:refs/pr/1")
+    assert (location.repo, location.folder, location.revision) == ("org/model-1.5", "a/b/", "refs/pr/1")
     assert parse_location("hf://org/model/").revision is None
 
 
 @pytest.mark.parametrize(
     "uri", ["hf://model", "hf://org/", "hf:///a/b", "hf://org/../x", "hf://o@rg/m", "hf://o/m:", ""]
 )
-def test_a_uri_of_another_form_is_refused(uri: str) -> None:
+def test_hub_uri_of_other_form_is_refused(uri: str) -> None:
     with pytest.raises(DownloadError, match="is not of the form hf://organisation/model"):
         parse_location(uri)
 
 
-async def test_a_listing_changes_with_the_content_alone(hub: Hub, config: AgentSettings) -> None:
-    source = reader(config)
+async def test_hub_listing_changes_only_with_content(hub: Hub, config: AgentSettings) -> None:
+    source = make_downloader(config)
     before = await source.find(URI)
     assert (before.size, len(before.files)) == (sum(map(len, FILES.values())), 4)
     assert (await source.find(f"{URI}:v1")).fingerprint == before.fingerprint
@@ -117,62 +117,58 @@ async def test_a_listing_changes_with_the_content_alone(hub: Hub, config: AgentS
     assert (await source.find(URI)).fingerprint != before.fingerprint
 
 
-async def test_the_first_listings_may_come_all_at_once(hub: Hub, config: AgentSettings) -> None:
-    source = reader(config)
-    found = await asyncio.gather(*(source.find(URI) for _ in range(16)))
-    assert len({listing.fingerprint for listing in found}) == 1
+async def test_hub_listings_may_run_in_parallel(hub: Hub, config: AgentSettings) -> None:
+    source = make_downloader(config)
+    listings = await asyncio.gather(*(source.find(URI) for _ in range(16)))
+    assert len({listing.fingerprint for listing in listings}) == 1
 
 
 @pytest.mark.parametrize("name", ["config.json", "1/model.safetensors"])
-async def test_a_file_that_is_not_the_listed_one_is_refused(
-    hub: Hub, config: AgentSettings, tmp_path: Path, name: str
-) -> None:
-    source = reader(config)
+async def test_hub_file_with_other_hash_is_refused(hub: Hub, config: AgentSettings, tmp_path: Path, name: str) -> None:
+    source = make_downloader(config)
     listing = await source.find(URI)
     wrong = FILES[name][::-1]
     hub.files[name] = wrong
-    hub.cdn.gives(f"/blobs/{name}", wrong, {"ETag": '"cdn"'})
+    hub.cdn.serve(f"/blobs/{name}", wrong, {"ETag": '"cdn"'})
     with pytest.raises(DownloadError, match="did not arrive as it was sent: its sha"):
         await source.fetch(listing, tmp_path / "a", Counted())
 
 
-async def test_a_hub_that_tells_no_hashes_is_read_all_the_same(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+async def test_hub_without_hashes_is_read(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
     hub.metadata = False
-    source = reader(config)
+    source = make_downloader(config)
     assert {file.version for file in (await source.find(URI)).files} == {f"commit:{COMMIT}"}
-    assert await fetched(source, tmp_path / "a") == FILES
+    assert await fetch(source, tmp_path / "a") == FILES
 
 
-async def test_the_token_goes_to_the_hub_and_nowhere_else(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+async def test_hub_token_goes_to_hub_only(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
     give_token(config, "hf_s3cret")
     hub.token = "hf_s3cret"
-    assert await fetched(reader(config), tmp_path / "a") == FILES
-    assert {request.headers.get("Authorization") for request in hub.site.seen} == {"Bearer hf_s3cret"}
-    assert {request.headers.get("Authorization") for request in hub.cdn.seen} == {None}
+    assert await fetch(make_downloader(config), tmp_path / "a") == FILES
+    assert {request.headers.get("Authorization") for request in hub.site.requests} == {"Bearer hf_s3cret"}
+    assert {request.headers.get("Authorization") for request in hub.cdn.requests} == {None}
 
 
-async def test_a_gated_model_says_what_it_needs(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+async def test_hub_error_of_gated_model_names_token(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
     hub.token = "hf_other"
-    assert await fails(reader(config), tmp_path) == (
+    assert await fetch_error(make_downloader(config), tmp_path) == (
         f"{URI} may not be read: it is gated or private; the host's ServiceAccount needs a secret with the key HF_TOKEN"
     )
     give_token(config, "hf_s3cret")
-    assert await fails(reader(config), tmp_path) == (
+    assert await fetch_error(make_downloader(config), tmp_path) == (
         f"{URI} may not be read: the HF_TOKEN in the secret may not; ask its owner for access"
     )
 
 
-async def test_a_missing_repository_and_a_missing_revision_are_named(
-    hub: Hub, config: AgentSettings, tmp_path: Path
-) -> None:
+async def test_hub_error_names_missing_repository_or_revision(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
     words = "was not found, or it is private and needs an HF_TOKEN"
-    assert await fails(reader(config), tmp_path, "hf://org/missing") == f"hf://org/missing {words}"
-    assert await fails(reader(config), tmp_path, "hf://org/nothing") == f"hf://org/nothing {words}"
+    assert await fetch_error(make_downloader(config), tmp_path, "hf://org/missing") == f"hf://org/missing {words}"
+    assert await fetch_error(make_downloader(config), tmp_path, "hf://org/nothing") == f"hf://org/nothing {words}"
     words = "was not found: the repository has no revision none"
-    assert await fails(reader(config), tmp_path, f"{URI}:none") == f"{URI}:none {words}"
+    assert await fetch_error(make_downloader(config), tmp_path, f"{URI}:none") == f"{URI}:none {words}"
     give_token(config, "hf_s3cret")
     words = "was not found, or the HF_TOKEN in the secret may not see it"
-    assert await fails(reader(config), tmp_path, "hf://org/missing") == f"hf://org/missing {words}"
+    assert await fetch_error(make_downloader(config), tmp_path, "hf://org/missing") == f"hf://org/missing {words}"
 
 
 @pytest.mark.parametrize(
@@ -186,37 +182,37 @@ async def test_a_missing_repository_and_a_missing_revision_are_named(
         ("http://cdn.test/x", "127.0.0.1 leads from https to http"),
     ],
 )
-async def test_input_09_a_hub_that_redirects_inside_is_refused(
+async def test_input_09_hub_redirect_to_internal_address_is_refused(
     hub: Hub, config: AgentSettings, tmp_path: Path, to: str, words: str
 ) -> None:
-    hub.to = to
-    assert (await fails(reader(config), tmp_path)).startswith(f"{URI} may not be read: {words}")
+    hub.redirect_to = to
+    assert (await fetch_error(make_downloader(config), tmp_path)).startswith(f"{URI} may not be read: {words}")
 
 
 @pytest.mark.parametrize("name", ["../up", "a//b", "/abs", "a/\n"])
-async def test_a_name_that_leads_elsewhere_is_refused(
+async def test_hub_file_name_that_leads_elsewhere_is_refused(
     hub: Hub, config: AgentSettings, tmp_path: Path, name: str
 ) -> None:
     hub.files[name] = b"x"
-    assert "of org/model is refused" in await fails(reader(config), tmp_path)
+    assert "of org/model is refused" in await fetch_error(make_downloader(config), tmp_path)
 
 
-def at(hub: Site, config: AgentSettings) -> AgentSettings:
+def settings_for(site: Site, config: AgentSettings) -> AgentSettings:
     """Return the settings for a hub without TLS."""
     return config.model_copy(
-        update={"sources": config.sources.model_copy(update={"hf_endpoint": f"http://127.0.0.1:{hub.port}"})}
+        update={"sources": config.sources.model_copy(update={"hf_endpoint": f"http://127.0.0.1:{site.port}"})}
     )
 
 
-async def test_a_hub_that_fails_hangs_or_is_gone_is_named(
+async def test_hub_that_fails_or_hangs_is_reported(
     hub: Hub, plain: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
     async def broken(_: web.Request) -> web.StreamResponse:
         return web.Response(status=503)
 
     hub.site.handlers["/api/models/org/model"] = broken
-    said = await fails(reader(config), tmp_path, permanent=False)
-    assert said == f"{URI} could not be read: the hub answered 503"
+    message = await fetch_error(make_downloader(config), tmp_path, permanent=False)
+    assert message == f"{URI} could not be read: the hub answered 503"
 
     hanging = asyncio.Event()
 
@@ -225,18 +221,18 @@ async def test_a_hub_that_fails_hangs_or_is_gone_is_named(
         return web.Response(status=503)
 
     plain.handlers["/api/models/org/model"] = hangs
-    hung = at(plain, config).model_copy(update={"stall_seconds": 0.5})
-    said = await fails(reader(hung), tmp_path, permanent=False)
+    hung = settings_for(plain, config).model_copy(update={"stall_seconds": 0.5})
+    message = await fetch_error(make_downloader(hung), tmp_path, permanent=False)
     hanging.set()
-    assert said.startswith(f"{URI} could not be read: the hub ")
+    assert message.startswith(f"{URI} could not be read: the hub ")
     gone = config.model_copy(
         update={"sources": config.sources.model_copy(update={"hf_endpoint": "https://127.0.0.1:1"})}
     )
-    said = await fails(reader(gone), tmp_path, permanent=False)
-    assert said.startswith(f"{URI} could not be read: the hub is not reached")
+    message = await fetch_error(make_downloader(gone), tmp_path, permanent=False)
+    assert message.startswith(f"{URI} could not be read: the hub is not reached")
 
 
-async def test_a_hub_that_drips_takes_no_thread_from_other_models(plain: Site, config: AgentSettings) -> None:
+async def test_hub_that_drips_blocks_no_thread_of_other_models(plain: Site, config: AgentSettings) -> None:
     over = asyncio.Event()
 
     async def drips(request: web.Request) -> web.StreamResponse:
@@ -248,10 +244,10 @@ async def test_a_hub_that_drips_takes_no_thread_from_other_models(plain: Site, c
         return response
 
     plain.handlers["/api/models/org/model"] = drips
-    source = reader(at(plain, config).model_copy(update={"stall_seconds": 1}))
-    found = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
+    source = make_downloader(settings_for(plain, config).model_copy(update={"stall_seconds": 1}))
+    errors = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
     try:
-        assert {str(each) for each in found} == {f"{URI} could not be read: the hub did not answer in time"}
+        assert {str(error) for error in errors} == {f"{URI} could not be read: the hub did not answer in time"}
         async with asyncio.timeout(5):
             assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
     finally:
@@ -259,15 +255,13 @@ async def test_a_hub_that_drips_takes_no_thread_from_other_models(plain: Site, c
 
 
 @pytest.mark.parametrize("name", ["model.git", "mo--del", ".model"])
-async def test_a_name_that_no_repository_can_have_is_named(config: AgentSettings, tmp_path: Path, name: str) -> None:
-    said = await fails(reader(config), tmp_path, f"hf://org/{name}")
-    assert said.startswith(f"hf://org/{name} is no name of the hub: ")
+async def test_hub_name_that_is_invalid_is_reported(config: AgentSettings, tmp_path: Path, name: str) -> None:
+    message = await fetch_error(make_downloader(config), tmp_path, f"hf://org/{name}")
+    assert message.startswith(f"hf://org/{name} is no name of the hub: ")
 
 
-async def test_a_download_that_is_cancelled_leaves_nothing_open(
-    hub: Hub, config: AgentSettings, tmp_path: Path
-) -> None:
-    source, progress = reader(config), CancelOnArrival()
+async def test_hub_download_that_is_cancelled_closes_files(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
+    source, progress = make_downloader(config), CancelOnArrival()
     listing = await source.find(URI)
     download = progress.task = asyncio.create_task(source.fetch(listing, tmp_path / "a", progress))
     await asyncio.wait({download})
