@@ -118,7 +118,7 @@ LINKS = {
     "A and a": (entry("A") + entry("a"), "'a' and 'A' differ only in capital letters"),
     "A/x and a/y": (entry("A/x") + entry("a/y"), "'a/y' and 'A' differ only in capital letters"),
     "huge": (entry("x", b"", size=2**40), "it unpacks to more than the limit of 104857600 bytes"),
-    "negative": (entry("x", b"", size=-1), "'x' has a size that cannot be"),
+    "negative": (entry("x", b"", size=-1), "'x' has an impossible size"),
 }
 
 

@@ -55,10 +55,10 @@ async def test_http_error_names_untrusted_certificate(site: Site, config: AgentS
 
 
 async def test_http_error_names_unreachable_host(config: AgentSettings, tmp_path: Path) -> None:
-    words = "could not be read: its host is not reached"
+    words = "could not be read: its host cannot be reached"
     assert words in await fetch_error(make_downloader(config), tmp_path, "https://models.test:1/x", permanent=False)
     source = HttpDownloader(config, Secrets(tmp_path), asyncio.Semaphore(1))  # with the system's resolver
-    words = "could not be read: the name of its host is not known"
+    words = "could not be read: its host name cannot be resolved"
     assert words in await fetch_error(source, tmp_path, "https://does-not-exist.invalid/x", permanent=False)
 
 

@@ -229,7 +229,7 @@ async def test_hub_that_fails_or_hangs_is_reported(
         update={"sources": config.sources.model_copy(update={"hf_endpoint": "https://127.0.0.1:1"})}
     )
     message = await fetch_error(make_downloader(gone), tmp_path, permanent=False)
-    assert message.startswith(f"{URI} could not be read: the hub is not reached")
+    assert message.startswith(f"{URI} could not be read: the hub cannot be reached")
 
 
 async def test_hub_that_drips_blocks_no_thread_of_other_models(plain: Site, config: AgentSettings) -> None:

@@ -180,7 +180,7 @@ async def test_object_store_false_etags_are_detected_once_per_bucket(
     [
         ({"models/a/../../up": b"1"}, r"has an object with a name that is refused: .*(\.\.|empty path segment)"),
         ({"models/a//x": b"1"}, r"has an object with a name that is refused: .*(\.\.|empty path segment)"),
-        ({"models/a/" + "n" * 256: b"1"}, "the object name .* is refused: no file can be called so"),
+        ({"models/a/" + "n" * 256: b"1"}, "the object name .* is refused: no file can have this name"),
         ({"models/a/sub/": b"bytes", "models/a/sub/x": b"1"}, "'models/a/sub' is refused: it has 5 bytes and is a"),
         ({"models/a/": b"bytes", "models/a/x": b"1"}, "'models/a' is refused: it has 5 bytes and is a folder, too"),
         (

@@ -45,7 +45,7 @@ def _check(info: tarfile.TarInfo) -> None:
         (info.isdev(), "is a device or a pipe"),
         (info.issparse(), "is a sparse file"),
         (not (info.isreg() or info.isdir()), "is neither a file nor a folder"),
-        (info.size < 0 or (info.isdir() and info.size > 0), "has a size that cannot be"),
+        (info.size < 0 or (info.isdir() and info.size > 0), "has an impossible size"),
     )
     for is_refused, problem in checks:
         if is_refused:

@@ -72,7 +72,7 @@ def _check(info: ZipInfo, name: str) -> None:
         (kind == stat.S_IFLNK, "is a link; only files and folders are unpacked"),
         (kind not in {0, stat.S_IFREG, stat.S_IFDIR}, "is neither a file nor a folder"),
         (info.compress_type not in {ZIP_STORED, ZIP_DEFLATED}, "is packed in a way that is not supported"),
-        (info.is_dir() and info.file_size > 0, "has a size that cannot be"),
+        (info.is_dir() and info.file_size > 0, "has an impossible size"),
     )
     for is_refused, problem in checks:
         if is_refused:

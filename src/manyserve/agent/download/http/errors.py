@@ -17,9 +17,9 @@ _OTHER = ("could not be read", "unavailable", False)
 _KINDS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (TimeoutError, "could not be read: it stalled", "stalled", False),
     (aiohttp.ClientConnectorCertificateError, "could not be read: its certificate is not trusted", "tls", True),
-    (aiohttp.ClientSSLError, "could not be read: there is no TLS with its host", "tls", False),
-    (aiohttp.ClientConnectorDNSError, "could not be read: the name of its host is not known", "unavailable", False),
-    (aiohttp.ClientConnectorError, "could not be read: its host is not reached", "unavailable", False),
+    (aiohttp.ClientSSLError, "could not be read: the TLS handshake with its host failed", "tls", False),
+    (aiohttp.ClientConnectorDNSError, "could not be read: its host name cannot be resolved", "unavailable", False),
+    (aiohttp.ClientConnectorError, "could not be read: its host cannot be reached", "unavailable", False),
     (aiohttp.ClientPayloadError, "was cut short", "short", False),
     (aiohttp.InvalidURL, "is no URL that can be read", "bad_uri", True),
     (aiohttp.ClientError, "could not be read: the connection was lost", "unavailable", False),

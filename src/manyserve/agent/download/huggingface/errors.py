@@ -44,4 +44,4 @@ def _error_without_response(error: BaseException, uri: str) -> DownloadError:
 
     if isinstance(error, HFValidationError):
         return DownloadError(one_line(f"{uri} is no name of the hub: {error}"), reason="bad_uri", permanent=True)
-    return DownloadError(one_line(f"{uri} could not be read: the hub is not reached: {error}"), reason="unavailable")
+    return DownloadError(one_line(f"{uri} could not be read: the hub cannot be reached: {error}"), reason="unavailable")

@@ -55,7 +55,7 @@ def _checked(file: RemoteFile) -> RemoteFile:
     if {"..", ".", ""} & parts:
         raise _refused(file.key, "a part of it is empty, . or ..")
     if "\0" in file.path or max(len(part.encode()) for part in parts) > _MAX_PART_BYTES:
-        raise _refused(file.key, "no file can be called so")
+        raise _refused(file.key, "no file can have this name")
     return file
 
 

@@ -41,28 +41,23 @@ def s3_options(
 ) -> StoreOptions:
     """Return the options of a bucket. `certificates` are the Secret's, or else those of the settings."""
     secret = s3_secret(sources, secrets)
-    secret_endpoint = _secret_endpoint(secret)
-    endpoint = secret_endpoint or sources.s3_endpoint or first_value(environ, _ENDPOINTS)
-    virtual = parse_bool(secret, "S3_USE_VIRTUAL_BUCKET", sources.s3_virtual_host)
-    if virtual is None:
-        virtual = _is_amazon(endpoint) and "." not in location.bucket  # a dot does not match their certificate
-    is_from_annotation = sources.s3_check_endpoint and endpoint == sources.s3_endpoint
-    endpoint = _bucket_endpoint(endpoint, location.bucket) if virtual else endpoint
+    endpoint, has_user_endpoint = _endpoint(secret, sources, environ)
+    is_virtual = _is_virtual_host(secret, sources, endpoint, location.bucket)
+    endpoint = _bucket_endpoint(endpoint, location.bucket) if is_virtual else endpoint
     region = validated(first_value(secret, _REGIONS), _REGION, "the region of S3")
     config: dict[str, str | bool | None] = {
         **_credentials(secret, sources, environ),
         "region": region or sources.s3_region or "us-east-1",
-        "virtual_hosted_style_request": virtual,
+        "virtual_hosted_style_request": is_virtual,
         "aws_endpoint_url_s3": endpoint,
     }
-    verify = parse_bool(secret, "S3_VERIFY_SSL", sources.s3_verify_tls) is not False
     return StoreOptions.of(
         S3,
         location.bucket,
         config,
         endpoint=endpoint,
-        has_user_endpoint=bool(secret_endpoint) or is_from_annotation,
-        verify_tls=verify,
+        has_user_endpoint=has_user_endpoint,
+        verify_tls=parse_bool(secret, "S3_VERIFY_SSL", sources.s3_verify_tls) is not False,
         certificates=certificates,
     )
 
@@ -92,6 +87,22 @@ def _keys(secret: Secret, sources: SourceSettings) -> tuple[str, str] | None:
     names = ((sources.s3_access_key_name, sources.s3_secret_key_name), *_KEY_NAMES)
     pairs = ((secret.get(key_id, ""), secret.get(key, "")) for key_id, key in names)
     return next((pair for pair in pairs if all(pair)), None)
+
+
+def _endpoint(secret: Secret, sources: SourceSettings, environ: Mapping[str, str]) -> tuple[str, bool]:
+    """Return the endpoint, empty for Amazon's, and whether it comes from a Secret or an annotation."""
+    if endpoint := _secret_endpoint(secret):
+        return endpoint, True
+    endpoint = sources.s3_endpoint or first_value(environ, _ENDPOINTS)
+    return endpoint, sources.s3_check_endpoint and endpoint == sources.s3_endpoint
+
+
+def _is_virtual_host(secret: Secret, sources: SourceSettings, endpoint: str, bucket: str) -> bool:
+    """Return whether the bucket is part of the host name. By default only Amazon's buckets without a dot are."""
+    is_virtual = parse_bool(secret, "S3_USE_VIRTUAL_BUCKET", sources.s3_virtual_host)
+    if is_virtual is not None:
+        return is_virtual
+    return _is_amazon(endpoint) and "." not in bucket  # a dot does not match Amazon's certificate
 
 
 def _secret_endpoint(secret: Secret) -> str:
