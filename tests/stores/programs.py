@@ -40,8 +40,8 @@ def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningSto
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = [_built("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
-    with _running([*words, "--keep-alive", *options, "posix", str(root)], port, folder):
+    command = [_tool("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
+    with _run([*command, "--keep-alive", *options, "posix", str(root)], port, folder):
         yield RunningStore(f"{scheme}://localhost:{port}", root)
 
 
@@ -51,9 +51,9 @@ def gcs(folder: Path) -> Iterator[RunningStore]:
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = [_built("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    places = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
-    with _running([*words, *places, "-log-level", "error"], port, folder):
+    command = [_tool("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    locations = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
+    with _run([*command, *locations, "-log-level", "error"], port, folder):
         yield RunningStore(f"http://127.0.0.1:{port}", root)
 
 
@@ -62,18 +62,18 @@ def azure(folder: Path) -> Iterator[RunningStore]:
     """Run an Azure blob storage with one account. The URL is the account's."""
     port = free_port()
     program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+    command = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
-    with _running([*words, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
+    with _run([*command, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
         yield RunningStore(f"http://127.0.0.1:{port}/{ACCOUNT}", folder)
 
 
 @contextmanager
-def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
+def _run(command: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
-        program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
+        program = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
     try:
-        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
+        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{command[0]} listens", 60)
         assert program.poll() is None, (folder / "log").read_text()
         yield
     finally:
@@ -81,7 +81,7 @@ def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, st
         program.wait()
 
 
-def _built(name: str) -> str:
+def _tool(name: str) -> str:
     if not TOOLS[name].home.is_dir():
         pytest.fail(f"there is no {name} to test against: run make tools", pytrace=False)
     return binary(name)

@@ -66,7 +66,7 @@ async def test_input_10_http_server_that_misbehaves_is_reported_in_bounded_time(
 async def test_input_10_http_body_of_other_length_is_refused(
     site: Site, config: AgentSettings, tmp_path: Path, announced: int, sent: int
 ) -> None:
-    async def lying(request: web.Request) -> web.StreamResponse:
+    async def send_other_length(request: web.Request) -> web.StreamResponse:
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(announced)})
         answer = web.StreamResponse()
@@ -74,7 +74,7 @@ async def test_input_10_http_body_of_other_length_is_refused(
         await answer.write(b"m" * sent)
         return answer
 
-    site.handlers["/x"] = lying
+    site.handlers["/x"] = send_other_length
     words = "more than its 10 bytes came" if sent > announced else "10 bytes of 20 came"
     message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=False)
     assert message == f"{site.url('/x')} is not what the server said it is: {words}"

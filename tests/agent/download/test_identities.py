@@ -64,9 +64,9 @@ class Cloud:
         return app
 
     async def sts(self, request: web.Request) -> web.Response:
-        asked = {key: str(value) for key, value in [*request.query.items(), *(await request.post()).items()]}
-        self.queries.append(f"{asked['Action']} {asked['RoleArn']}")
-        self.tokens.append(asked["WebIdentityToken"])
+        form = {key: str(value) for key, value in [*request.query.items(), *(await request.post()).items()]}
+        self.queries.append(f"{form['Action']} {form['RoleArn']}")
+        self.tokens.append(form["WebIdentityToken"])
         keys = "<AccessKeyId>irsa</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
         return web.Response(
             text=f"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>{keys}"
@@ -81,9 +81,9 @@ class Cloud:
         return web.json_response(keys)
 
     async def azure(self, request: web.Request) -> web.Response:
-        asked = await request.post()
-        self.queries.append(str(asked["client_id"]))
-        self.tokens.append(str(asked["client_assertion"]))
+        form = await request.post()
+        self.queries.append(str(form["client_id"]))
+        self.tokens.append(str(form["client_assertion"]))
         return web.json_response({"access_token": "azure-token", "expires_in": 3600, "token_type": "Bearer"})
 
     async def google(self, request: web.Request) -> web.Response:

@@ -39,7 +39,7 @@ class ETagChecksums:
         return etag if _MD5.fullmatch(etag) and bucket not in self._distrusted else None
 
     def distrust(self, bucket: str) -> None:
-        """Stop to use the ETags of a bucket."""
+        """Stop using the ETags of a bucket."""
         if bucket not in self._distrusted:
             self._distrusted.add(bucket)
             log.warning("the ETags of %s are no checksums: its files are checked by their sizes alone", bucket)
