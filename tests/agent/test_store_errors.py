@@ -5,7 +5,7 @@ import time
 import pytest
 
 from manyserve.agent.download import DownloadError, choose
-from manyserve.agent.download.errors import explained, shortened
+from manyserve.agent.download.object_store.errors import shorten, to_download_error
 from manyserve.agent.download.object_store.location import parse_location
 from manyserve.agent.redaction import LIMIT
 
@@ -14,14 +14,14 @@ ANSWER = "Generic S3 error: Error performing GET http://x in 1ms - Server return
 
 def test_store_error_has_code_and_message_of_answer() -> None:
     message = f"{ANSWER}<Error><Code>BadDay</Code><Message>Come back\nlater</Message></Error>\n\nDebug source:\nHttp"
-    assert shortened(message) == "Server returned non-2xx status code: 400: BadDay: Come back"
+    assert shorten(message) == "Server returned non-2xx status code: 400: BadDay: Come back"
 
 
 @pytest.mark.parametrize("repeated", ["<Code>a</Code>", "<Code>", '"dns error"', "InvalidCertificate(", "://", " - "])
 def test_input_30_store_error_of_ten_megabytes_is_shortened_quickly(repeated: str) -> None:
     long = repeated * (10_000_000 // len(repeated))
     started = time.process_time()
-    message = str(explained(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
+    message = str(to_download_error(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
     assert time.process_time() - started < 1
     assert len(message) < LIMIT + 100
 

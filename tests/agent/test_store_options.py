@@ -129,19 +129,19 @@ def test_s3_options_ignore_half_a_key_pair() -> None:
 )
 def test_s3_options_do_not_trust_endpoint_of_secret(secret: dict[str, str], endpoint: str) -> None:
     options = s3(KEYS | secret, s3_endpoint="https://settings")
-    assert (options.endpoint, options.foreign) == (endpoint, True)
+    assert (options.endpoint, options.has_user_endpoint) == (endpoint, True)
     config = dict(options.config)
     assert (config["aws_endpoint_url_s3"], config["virtual_hosted_style_request"]) == (endpoint, False)
 
 
 def test_s3_options_do_not_trust_endpoint_of_annotation() -> None:
     options = s3(KEYS, s3_endpoint="https://annotation", s3_check_endpoint=True)
-    assert (options.endpoint, options.foreign) == ("https://annotation", True)
+    assert (options.endpoint, options.has_user_endpoint) == ("https://annotation", True)
 
 
 def test_s3_options_fall_back_to_settings_and_environment() -> None:
     options = s3(KEYS, s3_endpoint="https://settings", s3_region="eu", s3_verify_tls=False)
-    assert (options.endpoint, options.foreign, options.verify_tls) == ("https://settings", False, False)
+    assert (options.endpoint, options.has_user_endpoint, options.verify_tls) == ("https://settings", False, False)
     assert dict(options.config)["region"] == "eu"
     assert s3(KEYS, environ={"AWS_ENDPOINT_URL": "https://env"}).endpoint == "https://env"
 

@@ -1,4 +1,4 @@
-"""The stores, one of each for all tests of this folder, and how a model is read from them."""
+"""Fixtures of the stores, one of each kind for all tests, and helpers to fill and read them."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
 
 
 def seed(store: Any, model: str, files: Mapping[str, bytes] = FILES) -> None:
-    """Put the files of a model, and of another whose name begins alike, into a store of obstore's."""
+    """Put the files of a model into a store, and one of a model with a similar name."""
     for name, data in files.items():
         store.put(f"models/{model}/{name}", data)
     store.put(f"models/{model}-2/other", b"not ours")
 
 
 def seed_gcs(running: RunningStore, model: str, files: Mapping[str, bytes] = FILES) -> None:
-    """Do the same by the upload call of Google's API."""
+    """Fill a store like `seed`, with the upload call of Google's API."""
     for name, data in {**files, f"../{model}-2/other": b"not ours"}.items():
         key = f"models/{model}-2/other" if name.startswith("..") else f"models/{model}/{name}"
         query = urllib.parse.urlencode({"uploadType": "media", "name": key})
@@ -71,7 +71,7 @@ def seed_gcs(running: RunningStore, model: str, files: Mapping[str, bytes] = FIL
             assert json.load(answer)["name"] == key
 
 
-async def fetched(uri: str, folder: Path, sources: SourceSettings) -> dict[str, bytes]:
+async def fetch(uri: str, folder: Path, sources: SourceSettings) -> dict[str, bytes]:
     """Download a model and return its files."""
     source = choose(uri, downloaders(AgentSettings(sources=sources)))
     return await read(source, uri, folder)

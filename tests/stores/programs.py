@@ -1,4 +1,4 @@
-"""The stores themselves, on loopback: versitygw speaks S3, fake-gcs-server Google's API, Azurite Azure's."""
+"""Emulators of object stores on loopback addresses: versitygw for S3, fake-gcs-server for Google, Azurite for Azure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUCKET = "bucket"
 
 @dataclass(frozen=True)
 class RunningStore:
-    """A store that answers."""
+    """A store that accepts connections."""
 
     url: str
     folder: Path
@@ -36,44 +36,44 @@ class RunningStore:
 
 @contextmanager
 def s3(folder: Path, *options: str, scheme: str = "http") -> Iterator[RunningStore]:
-    """Run an S3 gateway over a folder; each folder in it is a bucket."""
+    """Run an S3 gateway over a folder. Each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = [_built("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
-    with _running([*words, "--keep-alive", *options, "posix", str(root)], port, folder):
+    command = [_tool("versitygw"), "--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet"]
+    with _run([*command, "--keep-alive", *options, "posix", str(root)], port, folder):
         yield RunningStore(f"{scheme}://localhost:{port}", root)
 
 
 @contextmanager
 def gcs(folder: Path) -> Iterator[RunningStore]:
-    """Run a Google storage over a folder; each folder in it is a bucket."""
+    """Run a store of Google's over a folder. Each folder in it is a bucket."""
     root = folder / "root"
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = [_built("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    places = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
-    with _running([*words, *places, "-log-level", "error"], port, folder):
+    command = [_tool("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    locations = ["-public-host", f"127.0.0.1:{port}", "-backend", "filesystem", "-filesystem-root", str(root)]
+    with _run([*command, *locations, "-log-level", "error"], port, folder):
         yield RunningStore(f"http://127.0.0.1:{port}", root)
 
 
 @contextmanager
 def azure(folder: Path) -> Iterator[RunningStore]:
-    """Run an Azure blob storage with one account, whose URL is given."""
+    """Run an Azure blob storage with one account. The URL is the account's."""
     port = free_port()
     program = _azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    words = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+    command = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
-    with _running([*words, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
+    with _run([*command, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], port, folder, env):
         yield RunningStore(f"http://127.0.0.1:{port}/{ACCOUNT}", folder)
 
 
 @contextmanager
-def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
+def _run(command: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
-        program = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
+        program = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {}))
     try:
-        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{words[0]} listens", 60)
+        eventually_sync(lambda: program.poll() is not None or _listens(port), f"{command[0]} listens", 60)
         assert program.poll() is None, (folder / "log").read_text()
         yield
     finally:
@@ -81,14 +81,14 @@ def _running(words: Sequence[str], port: int, folder: Path, env: Mapping[str, st
         program.wait()
 
 
-def _built(name: str) -> str:
+def _tool(name: str) -> str:
     if not TOOLS[name].home.is_dir():
         pytest.fail(f"there is no {name} to test against: run make tools", pytrace=False)
     return binary(name)
 
 
 def _azurite() -> Path:
-    """Return the folder where Azurite is installed: once for each lock file, into the cache."""
+    """Return the folder of Azurite. It is installed into the cache once for each lock file."""
     if not shutil.which("npm"):
         pytest.fail("there is no npm to install Azurite with: run make stores as root, or install it", pytrace=False)
     pinned = (AZURITE / "package-lock.json").read_bytes()

@@ -1,4 +1,4 @@
-"""Reading from an emulator of Azure's blob storage, by each of the URIs."""
+"""Downloads from an emulator of Azure's blob storage, by each form of URI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
-from tests.stores.conftest import FILES, RANGE, fetched, read, seed
+from tests.stores.conftest import FILES, RANGE, fetch, read, seed
 from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, RunningStore
 
 CONTAINER = "container"
@@ -27,7 +27,7 @@ URIS = (
     f"abfss://{CONTAINER}@{ACCOUNT}.dfs.core.windows.net/models/a",
     f"az://{CONTAINER}/models/a",
 )
-"""Of one model."""
+"""The URIs of one model."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,23 +42,23 @@ def writer(running: RunningStore) -> AzureStore:
 
 
 def shared_access(permissions: str) -> str:
-    """Return a token of the account for reading and listing blobs, as the portal makes them."""
-    asked = {"sv": "2021-12-02", "ss": "b", "srt": "sco", "sp": permissions, "se": "2099-01-01T00:00:00Z"}
-    words = [ACCOUNT, permissions, "b", "sco", "", asked["se"], "", "", asked["sv"], "", ""]
-    return urlencode(asked | {"sig": signature("\n".join(words))})
+    """Return a SAS token of the account, as the portal issues it."""
+    fields = {"sv": "2021-12-02", "ss": "b", "srt": "sco", "sp": permissions, "se": "2099-01-01T00:00:00Z"}
+    words = [ACCOUNT, permissions, "b", "sco", "", fields["se"], "", "", fields["sv"], "", ""]
+    return urlencode(fields | {"sig": signature("\n".join(words))})
 
 
-def signature(words: str) -> str:
+def signature(text: str) -> str:
     key = base64.b64decode(ACCOUNT_KEY)
-    return base64.b64encode(hmac.new(key, words.encode(), hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.new(key, text.encode(), hashlib.sha256).digest()).decode()
 
 
 def create_container(running: RunningStore) -> None:
-    """Make the container, which obstore has no call for."""
+    """Create the container. obstore has no call for it."""
     date, version = formatdate(usegmt=True), "2021-12-02"
     headers = {"x-ms-date": date, "x-ms-version": version}
-    said = f"x-ms-date:{date}\nx-ms-version:{version}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
-    headers["Authorization"] = f"SharedKey {ACCOUNT}:{signature('PUT' + 12 * chr(10) + said)}"
+    canonical = f"x-ms-date:{date}\nx-ms-version:{version}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+    headers["Authorization"] = f"SharedKey {ACCOUNT}:{signature('PUT' + 12 * chr(10) + canonical)}"
     url = f"{running.url}/{CONTAINER}?restype=container"
     with urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers)) as answer:
         assert answer.status == 201
@@ -69,35 +69,37 @@ def sources(running: RunningStore, folder: Path) -> SourceSettings:
 
 
 @pytest.mark.parametrize("uri", URIS)
-async def test_a_model_is_read_with_the_account_key_of_a_secret(azure: RunningStore, tmp_path: Path, uri: str) -> None:
+async def test_azure_reads_with_account_key_of_secret(azure: RunningStore, tmp_path: Path, uri: str) -> None:
     keys = {"AZURE_STORAGE_ACCOUNT": ACCOUNT, "AZURE_STORAGE_ACCESS_KEY": ACCOUNT_KEY}
     SecretMount(tmp_path / "secrets", "azure", **keys)
-    assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
+    assert await fetch(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
 
 
 @pytest.mark.parametrize("uri", URIS)
-async def test_a_signature_of_shared_access_is_enough(azure: RunningStore, tmp_path: Path, uri: str) -> None:
+async def test_azure_reads_with_sas_token_of_secret(azure: RunningStore, tmp_path: Path, uri: str) -> None:
     token = shared_access("rl")
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCOUNT=ACCOUNT, AZURE_STORAGE_SAS_TOKEN=f"?{token}")
-    assert await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
+    assert await fetch(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == FILES
 
 
-async def test_a_single_object_is_the_one_file_of_the_model(azure: RunningStore, tmp_path: Path) -> None:
+async def test_azure_reads_single_blob_as_model(azure: RunningStore, tmp_path: Path) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
-    found = await fetched(f"{URIS[0]}/config.pbtxt", tmp_path / "a", sources(azure, tmp_path / "secrets"))
-    assert found == {"config.pbtxt": FILES["config.pbtxt"]}
+    files = await fetch(f"{URIS[0]}/config.pbtxt", tmp_path / "a", sources(azure, tmp_path / "secrets"))
+    assert files == {"config.pbtxt": FILES["config.pbtxt"]}
 
 
 @pytest.mark.parametrize(("path", "words"), [("container/none", "has no objects"), ("none/models/a", "ContainerNotF")])
-async def test_what_is_not_there_is_named(azure: RunningStore, tmp_path: Path, path: str, words: str) -> None:
+async def test_azure_reports_missing_container_or_prefix(
+    azure: RunningStore, tmp_path: Path, path: str, words: str
+) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     uri = f"https://{ACCOUNT}.blob.core.windows.net/{path}"
     with pytest.raises(DownloadError, match=words) as caught:
-        await fetched(uri, tmp_path / "a", sources(azure, tmp_path / "secrets"))
+        await fetch(uri, tmp_path / "a", sources(azure, tmp_path / "secrets"))
     assert (caught.value.reason, caught.value.permanent) == ("not_found", True)
 
 
-async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: RunningStore, tmp_path: Path) -> None:
+async def test_azure_uses_rotated_key_without_restart(azure: RunningStore, tmp_path: Path) -> None:
     old = base64.b64encode(b"an old key").decode()
     mount = SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=old)
     source = choose(URIS[0], downloaders(AgentSettings(sources=sources(azure, tmp_path / "secrets"))))
@@ -109,9 +111,7 @@ async def test_a_key_that_is_rotated_is_used_without_a_restart(azure: RunningSto
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_a_blob_that_changes_after_it_was_listed_is_not_used(
-    azure: RunningStore, tmp_path: Path, size: int
-) -> None:
+async def test_azure_refuses_blob_that_changed_after_listing(azure: RunningStore, tmp_path: Path, size: int) -> None:
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     uri = f"https://{ACCOUNT}.blob.core.windows.net/{CONTAINER}/models/changing-{size}"
     writer(azure).put(f"models/changing-{size}/x", b"1" * size)
@@ -123,6 +123,6 @@ async def test_a_blob_that_changes_after_it_was_listed_is_not_used(
     assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
-async def test_an_account_that_nobody_names_is_asked_for(azure: RunningStore, tmp_path: Path) -> None:
+async def test_azure_reports_missing_account(azure: RunningStore, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"neither the URI nor a secret.s AZURE_STORAGE_ACCOUNT names one"):
-        await fetched(URIS[2], tmp_path / "a", sources(azure, tmp_path / "secrets"))
+        await fetch(URIS[2], tmp_path / "a", sources(azure, tmp_path / "secrets"))

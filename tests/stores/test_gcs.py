@@ -1,4 +1,4 @@
-"""Reading from an emulator of Google's storage."""
+"""Downloads from an emulator of Google's storage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.storage_settings import SourceSettings
-from tests.stores.conftest import FILES, RANGE, fetched, seed_gcs
+from tests.stores.conftest import FILES, RANGE, fetch, seed_gcs
 from tests.stores.programs import BUCKET, RunningStore
 
 URI = f"gs://{BUCKET}/models/a"
@@ -19,21 +19,21 @@ def _seeded(gcs: RunningStore) -> None:
     seed_gcs(gcs, "a")
 
 
-async def test_a_model_is_read_from_an_endpoint_of_ones_own(gcs: RunningStore, tmp_path: Path) -> None:
+async def test_gcs_reads_from_custom_endpoint(gcs: RunningStore, tmp_path: Path) -> None:
     sources = SourceSettings(gcs_endpoint=gcs.url, range_bytes=RANGE)
-    assert await fetched(URI, tmp_path, sources) == FILES
+    assert await fetch(URI, tmp_path, sources) == FILES
 
 
-async def test_a_single_object_is_the_one_file_of_the_model(gcs: RunningStore, tmp_path: Path) -> None:
-    found = await fetched(f"{URI}/config.pbtxt", tmp_path, SourceSettings(gcs_endpoint=gcs.url))
-    assert found == {"config.pbtxt": FILES["config.pbtxt"]}
+async def test_gcs_reads_single_object_as_model(gcs: RunningStore, tmp_path: Path) -> None:
+    files = await fetch(f"{URI}/config.pbtxt", tmp_path, SourceSettings(gcs_endpoint=gcs.url))
+    assert files == {"config.pbtxt": FILES["config.pbtxt"]}
 
 
 @pytest.mark.parametrize(
     ("uri", "words"),
     [(f"gs://{BUCKET}/models/none", "has no objects")],
 )
-async def test_what_is_not_there_is_named(gcs: RunningStore, tmp_path: Path, uri: str, words: str) -> None:
+async def test_gcs_reports_missing_prefix(gcs: RunningStore, tmp_path: Path, uri: str, words: str) -> None:
     with pytest.raises(DownloadError, match=words) as caught:
-        await fetched(uri, tmp_path, SourceSettings(gcs_endpoint=gcs.url))
+        await fetch(uri, tmp_path, SourceSettings(gcs_endpoint=gcs.url))
     assert (caught.value.reason, caught.value.permanent) == ("not_found", True)

@@ -1,4 +1,4 @@
-"""Reading from a real S3 gateway, with the secrets that KServe's users have."""
+"""Downloads from an S3 gateway, with Secrets in KServe's form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from manyserve.webhook.certs.issue import KeyPair, issue_authority, issue_leaf
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
 from tests.stores import programs
-from tests.stores.conftest import FILES, LOOPBACK, RANGE, fetched, read, seed
+from tests.stores.conftest import FILES, LOOPBACK, RANGE, fetch, read, seed
 from tests.stores.programs import BUCKET, KEY, SECRET, RunningStore
 
 URI = f"s3://{BUCKET}/models/a"
@@ -43,21 +43,21 @@ def sources(folder: Path) -> SourceSettings:
     return SourceSettings(credentials_dir=folder, allowed_networks=LOOPBACK, range_bytes=RANGE)
 
 
-async def test_a_model_is_read_with_the_keys_and_the_endpoint_of_a_secret(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_reads_with_keys_and_endpoint_of_secret(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
-    assert await fetched(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
+    assert await fetch(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
 
 
-async def test_the_endpoint_of_the_settings_is_trusted(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_trusts_endpoint_of_settings(s3: RunningStore, tmp_path: Path) -> None:
     SecretMount(tmp_path / "secrets", "old", awsAccessKeyID=KEY, awsSecretAccessKey=SECRET)
     settings = SourceSettings(credentials_dir=tmp_path / "secrets", s3_endpoint=s3.url, s3_region="us-east-1")
-    assert await fetched(URI, tmp_path / "a", settings) == FILES
+    assert await fetch(URI, tmp_path / "a", settings) == FILES
 
 
-async def test_a_single_object_is_the_one_file_of_the_model(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_reads_single_object_as_model(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
-    found = await fetched(f"{URI}/config.pbtxt", tmp_path / "a", sources(tmp_path / "secrets"))
-    assert found == {"config.pbtxt": FILES["config.pbtxt"]}
+    files = await fetch(f"{URI}/config.pbtxt", tmp_path / "a", sources(tmp_path / "secrets"))
+    assert files == {"config.pbtxt": FILES["config.pbtxt"]}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,16 @@ async def test_a_single_object_is_the_one_file_of_the_model(s3: RunningStore, tm
         ("s3://no-such-bucket/models/a", "s3://no-such-bucket/models/a was not found: .*NoSuchBucket", "not_found"),
     ],
 )
-async def test_what_is_not_there_is_named(s3: RunningStore, tmp_path: Path, uri: str, words: str, reason: str) -> None:
+async def test_s3_reports_missing_bucket_or_prefix(
+    s3: RunningStore, tmp_path: Path, uri: str, words: str, reason: str
+) -> None:
     secret(tmp_path / "secrets", s3)
     with pytest.raises(DownloadError, match=words) as caught:
-        await fetched(uri, tmp_path / "a", sources(tmp_path / "secrets"))
+        await fetch(uri, tmp_path / "a", sources(tmp_path / "secrets"))
     assert (caught.value.reason, caught.value.permanent) == (reason, True)
 
 
-async def test_keys_that_are_rotated_are_used_without_a_restart(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_uses_rotated_keys_without_restart(s3: RunningStore, tmp_path: Path) -> None:
     mount = secret(tmp_path / "secrets", s3, AWS_SECRET_ACCESS_KEY="hush-hush")
     source = choose(URI, downloaders(AgentSettings(sources=sources(tmp_path / "secrets"))))
     with pytest.raises(DownloadError, match=r"may not be read: .*SignatureDoesNotMatch") as caught:
@@ -88,9 +90,7 @@ async def test_keys_that_are_rotated_are_used_without_a_restart(s3: RunningStore
 
 
 @pytest.mark.parametrize("size", [100, 3 * RANGE])
-async def test_an_object_that_changes_after_it_was_listed_is_not_used(
-    s3: RunningStore, tmp_path: Path, size: int
-) -> None:
+async def test_s3_refuses_object_that_changed_after_listing(s3: RunningStore, tmp_path: Path, size: int) -> None:
     secret(tmp_path / "secrets", s3)
     uri = f"s3://{BUCKET}/models/changing-{size}"
     writer(s3).put(f"models/changing-{size}/x", b"1" * size)
@@ -102,18 +102,18 @@ async def test_an_object_that_changes_after_it_was_listed_is_not_used(
     assert (caught.value.reason, caught.value.permanent) == ("changed", False)
 
 
-async def test_without_keys_a_private_bucket_is_refused(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_private_bucket_needs_keys(s3: RunningStore, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"may not be read: .*AccessDenied") as caught:
-        await fetched(URI, tmp_path / "a", SourceSettings(s3_endpoint=s3.url))
+        await fetch(URI, tmp_path / "a", SourceSettings(s3_endpoint=s3.url))
     assert caught.value.reason == "forbidden"
 
 
-async def test_an_endpoint_on_loopback_that_a_secret_names_is_refused(s3: RunningStore, tmp_path: Path) -> None:
+async def test_s3_refuses_loopback_endpoint_of_secret(s3: RunningStore, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", s3)
     with pytest.raises(
         DownloadError, match="the S3 endpoint localhost of a secret or an annotation is refused: it is a loop"
     ):
-        await fetched(URI, tmp_path / "a", SourceSettings(credentials_dir=tmp_path / "secrets"))
+        await fetch(URI, tmp_path / "a", SourceSettings(credentials_dir=tmp_path / "secrets"))
 
 
 @pytest.fixture(scope="module")
@@ -133,25 +133,21 @@ def secure(authority: KeyPair, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-async def test_an_authority_of_ones_own_is_trusted_from_a_secret(
-    secure: RunningStore, authority: KeyPair, tmp_path: Path
-) -> None:
+async def test_s3_trusts_ca_bundle_of_secret(secure: RunningStore, authority: KeyPair, tmp_path: Path) -> None:
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1", AWS_CA_BUNDLE=authority.certificate.decode())
-    assert await fetched(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
+    assert await fetch(URI, tmp_path / "a", sources(tmp_path / "secrets")) == FILES
 
 
-async def test_an_authority_of_ones_own_is_trusted_from_the_settings(
-    secure: RunningStore, authority: KeyPair, tmp_path: Path
-) -> None:
+async def test_s3_trusts_ca_file_of_settings(secure: RunningStore, authority: KeyPair, tmp_path: Path) -> None:
     (tmp_path / "ca").write_bytes(authority.certificate)
     secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1")
     settings = SourceSettings(
         credentials_dir=tmp_path / "secrets", allowed_networks=LOOPBACK, s3_ca_file=tmp_path / "ca"
     )
-    assert await fetched(URI, tmp_path / "a", settings) == FILES
+    assert await fetch(URI, tmp_path / "a", settings) == FILES
 
 
-async def test_an_unknown_authority_is_refused_unless_nothing_is_verified(secure: RunningStore, tmp_path: Path) -> None:
+async def test_s3_refuses_unknown_authority_unless_verification_is_off(secure: RunningStore, tmp_path: Path) -> None:
     mount = secret(tmp_path / "secrets", secure, S3_USE_HTTPS="1")
     source = choose(URI, downloaders(AgentSettings(sources=sources(tmp_path / "secrets"))))
     with pytest.raises(DownloadError, match=r"could not be read: .*UnknownIssuer"):

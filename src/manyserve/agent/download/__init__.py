@@ -1,4 +1,4 @@
-"""Getting the files of a model: the downloader is chosen by the scheme of the URI."""
+"""Downloaders of models, one for each kind of source. The scheme of the URI selects the downloader."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ __all__ = [
 ]
 
 Downloaders = Mapping[str, Downloader]
-"""The downloaders, by the scheme they read."""
+"""The downloaders by scheme."""
 
 
 def downloaders(settings: AgentSettings) -> Downloaders:
-    """Return a downloader for every scheme that the agent reads."""
+    """Return a downloader for each scheme that the agent reads."""
     streams = asyncio.Semaphore(settings.parallel_files)
     secrets = Secrets(settings.sources.credentials_dir)
     objects = ObjectStoreDownloader(StorePool(settings, secrets), settings, streams)
     web = HttpDownloader(settings, secrets, streams)
-    found: dict[str, Downloader] = {
+    by_scheme: dict[str, Downloader] = {
         "https": web,
         "http": web,
         "hf": HubDownloader(settings, secrets, streams),
         "pvc": ClaimDownloader(settings),
     }
-    return found | dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
+    return by_scheme | dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
 
 
-def choose(uri: str, known: Downloaders) -> Downloader:
+def choose(uri: str, by_scheme: Downloaders) -> Downloader:
     """Return the downloader for a URI. Raises `DownloadError`."""
     try:
         scheme = "az" if is_azure(uri) else urlsplit(uri).scheme
     except ValueError:
         raise DownloadError(f"{one_line(uri)} is no URL", reason="bad_uri", permanent=True) from None
-    if scheme not in known:
-        schemes = ", ".join(f"{each}://" for each in sorted(known))
+    if scheme not in by_scheme:
+        schemes = ", ".join(f"{each}://" for each in sorted(by_scheme))
         sentence = f"the agent cannot read {one_line(uri)}: it knows {schemes}"
         raise DownloadError(sentence, reason="bad_uri", permanent=True)
-    return known[scheme]
+    return by_scheme[scheme]

@@ -1,4 +1,4 @@
-"""The words of downloading: what a source has, what may go wrong, and what a downloader is."""
+"""The interface of downloaders: listings, limits, progress callbacks and the error of a failed download."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Who is told how a download gets on. Both raise `DownloadError` when the volume has no more room."""
+    """Callbacks for the bytes of a download. Both raise `DownloadError` when the volume has no space left."""
 
     def arrived(self, count: int) -> None:
-        """So many bytes came over the network."""
+        """Add bytes that came over the network."""
 
     def stored(self, count: int) -> None:
-        """So many bytes go to the volume: of an archive its own, then those that it unpacks to."""
+        """Add bytes that go to the volume. An archive counts with its own size and its unpacked size."""
 
 
 class DownloadError(Exception):
-    """A download failed, for the reason that the text gives in one sentence."""
+    """A failed download. The text is one sentence with the cause."""
 
     def __init__(self, sentence: str, *, reason: str = "unavailable", permanent: bool = False) -> None:
         super().__init__(sentence)
         self.reason = reason
-        """One word for the metric."""
+        """The label of the metric, one word."""
         self.permanent = permanent
         """A retry alone is not expected to help."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file of a model."""
+    """One file of a model at its source."""
 
     key: str
-    """Its name at the source."""
+    """The name at the source."""
     path: str
-    """Its name below the model's folder, parts separated by slashes; empty while only its content can tell."""
+    """The path below the model's folder, with slashes; empty when only the content decides it."""
     size: int
     version: str = ""
-    """Whatever the source tells that changes with the content."""
+    """A text of the source that changes with the content."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds under a URI."""
+    """The files that a source holds under a URI."""
 
     uri: str
     files: tuple[RemoteFile, ...]
 
     @property
     def size(self) -> int:
-        """All bytes together; 0 where the source does not tell before."""
+        """The sum of all sizes in bytes; 0 when the source does not announce it."""
         return sum(file.size for file in self.files)
 
     @property
     def fingerprint(self) -> str:
-        """A hash that changes when any file does."""
+        """A hash that changes when any file changes."""
         rows = sorted(f"{file.path}\0{file.size}\0{file.version}" for file in self.files)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a model may be."""
+    """The largest number of files and bytes of a model."""
 
     files: int
     bytes: int
 
     def check(self, uri: str, files: Sequence[RemoteFile]) -> None:
-        """Raise `DownloadError` when it is more."""
+        """Raise `DownloadError` when the files exceed a limit."""
         total = sum(file.size for file in files)
         if len(files) > self.files:
             raise DownloadError(f"{uri} has more than {self.files} files", reason="too_large", permanent=True)
@@ -80,10 +80,10 @@ class Limits:
 
 
 class Downloader(Protocol):
-    """Reads models from one kind of source. Both calls raise `DownloadError` and may be cancelled."""
+    """A reader of models from one kind of source. Both calls raise `DownloadError` and may be cancelled."""
 
     async def find(self, uri: str) -> Listing:
-        """Return what is there: at least one file, or an error."""
+        """List the files under a URI. A listing has at least one file."""
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Write the files below the folder. Returns when all are whole, of the listed size and checksum."""
+        """Write the files below the folder. Each then has its listed size and its checksum."""

@@ -1,73 +1,108 @@
-"""Which hosts may be read from, and that the address that was judged is the one that is connected to.
+"""SSRF guard: only addresses that passed a check are connected to.
 
-A storage URI is written by a user, and whoever it leads to is asked from within the cluster: by the metadata
-service of a cloud, by a database without a password, by the model server itself. So only public addresses are
-connected to, and those in the networks that the operator's settings allow. Names are judged by what they
-resolve to, at the moment of the connection: `CheckedResolver` gives aiohttp only addresses that passed, and
-an answer of the DNS that changes later changes nothing. Hosts that the settings themselves name are trusted.
+A user writes the storage URI, and the agent requests it from inside the cluster. Without a check, it could reach
+the metadata service of a cloud, a database without a password, or the model server.
+So only public addresses, and those in the allowed networks of the settings, are connected to.
+Names are checked by the addresses they resolve to at the moment of the connection. `CheckedResolver` gives aiohttp
+only addresses that passed, so a later answer of the DNS changes nothing. Hosts from the settings are trusted.
+
+An S3 endpoint from a secret or an annotation may have a private address, for example a MinIO of the user.
+It must not be on the pod or its node. An endpoint from the agent's settings is not checked.
+The store's client resolves its name again. A DNS answer that changes in between is not caught,
+and the other host then gets a signed request of that store.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from manyserve.agent.download.base import DownloadError
 from manyserve.api import agentenv
 from manyserve.api.address_policy import Address, Network, RefusedError, literal, refusal
 
-__all__ = ["ALLOWED", "Address", "AddressPolicy", "CheckedResolver", "RefusedError", "literal"]
+__all__ = ["AddressPolicy", "CheckedResolver", "RefusedError", "check_endpoint", "literal"]
 
-ALLOWED = f"allowed are public addresses and those in {agentenv.ALLOWED_NETWORKS}"
+_ALLOWED = f"allowed are public addresses and those in {agentenv.ALLOWED_NETWORKS}"
+_CLUSTER_KINDS = {"a private address", "not a public address"}  # kinds of addresses that a store may have
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """What may be read from besides the public addresses."""
+    """The networks and hosts that are allowed besides the public addresses."""
 
     networks: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
-    """Names that the operator's settings give, whatever they resolve to."""
+    """Host names from the settings. They are allowed whatever they resolve to."""
 
     def refusal(self, address: Address) -> str:
-        """Return what an address is that keeps it from being read; empty when it may be."""
+        """Return the kind of a refused address; empty when it is allowed."""
         return refusal(address, self.networks)
 
-    def check_literal(self, host: str) -> None:
-        """Judge a host that is an address, which no resolver sees. Raises `RefusedError`."""
-        address = literal(host)
-        kind = self.refusal(address) if address and host not in self.hosts else ""
+    def check_literal(self, hostname: str) -> None:
+        """Check an address in a URL, which no resolver gets. Raises `RefusedError`."""
+        address = literal(hostname)
+        kind = self.refusal(address) if address and hostname not in self.hosts else ""
         if kind:
-            raise RefusedError(f"{host} is {kind}; {ALLOWED}")
+            raise RefusedError(f"{hostname} is {kind}; {_ALLOWED}")
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names to the addresses that may be read from. Raises `RefusedError` when none may."""
+    """A resolver that returns allowed addresses only. Raises `RefusedError` when there are none of them."""
 
-    def __init__(self, allowed: AddressPolicy, lookup: AbstractResolver | None = None) -> None:
-        self._allowed = allowed
-        self._lookup = lookup or ThreadedResolver()
+    def __init__(self, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        self._resolver = resolver or ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a name."""
-        found = await self._lookup.resolve(host, port, family)
-        if host in self._allowed.hosts:
-            return found
-        return self._passed(host, found)
+        """Return the allowed addresses of a host name."""
+        results = await self._resolver.resolve(host, port, family)
+        if host in self._policy.hosts:
+            return results
+        return self._allowed(host, results)
 
-    def _passed(self, host: str, found: Sequence[ResolveResult]) -> list[ResolveResult]:
-        kinds = [self._allowed.refusal(ip_address(each["host"].partition("%")[0])) for each in found]
-        passed = [each for each, kind in zip(found, kinds, strict=True) if not kind]
-        if found and not passed:
-            raise RefusedError(f"{host} leads to {kinds[0]}; {ALLOWED}")
-        return passed
+    def _allowed(self, hostname: str, results: Sequence[ResolveResult]) -> list[ResolveResult]:
+        kinds = [self._policy.refusal(ip_address(each["host"].partition("%")[0])) for each in results]
+        allowed = [each for each, kind in zip(results, kinds, strict=True) if not kind]
+        if results and not allowed:
+            raise RefusedError(f"{hostname} leads to {kinds[0]}; {_ALLOWED}")
+        return allowed
 
     async def close(self) -> None:
-        """Nothing is held."""
-        await self._lookup.close()
+        """Close the resolver below."""
+        await self._resolver.close()
+
+
+async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
+    """Raise `DownloadError` unless every address of an S3 endpoint is allowed."""
+    hostname = urlsplit(url).hostname or ""
+    try:
+        address = literal(hostname)
+        addresses = [address] if address else await _resolve(hostname)
+        problem = next(filter(None, (_endpoint_problem(each, networks) for each in addresses)), "")
+    except RefusedError as error:
+        problem = str(error)
+    except (OSError, UnicodeError) as error:
+        raise DownloadError(f"the S3 endpoint {hostname} of a secret or an annotation was not found") from error
+    if problem:
+        sentence = f"the S3 endpoint {hostname} of a secret or an annotation is refused: {problem}"
+        raise DownloadError(sentence, reason="forbidden", permanent=True)
+
+
+def _endpoint_problem(address: Address, networks: tuple[Network, ...]) -> str:
+    kind = AddressPolicy(networks).refusal(address)
+    return f"it is {kind}; {_ALLOWED}" if kind and kind not in _CLUSTER_KINDS else ""
+
+
+async def _resolve(hostname: str) -> list[Address]:
+    results = await asyncio.get_running_loop().getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+    return [ip_address(str(each[4][0]).partition("%")[0]) for each in results]

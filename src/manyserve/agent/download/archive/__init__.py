@@ -1,1 +1,1 @@
-"""Archives: tar and zip, unpacked within limits."""
+"""Unpacking of tar and zip archives within limits."""

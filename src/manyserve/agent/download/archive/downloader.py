@@ -1,9 +1,9 @@
-"""Archives: tar, tar.gz and zip, told by their content, unpacked in steps into the folder they lie in.
+"""Archives, that is tar, tar.gz and zip: detection by content, and unpacking into the folder of the archive.
 
-The archive's layout is kept, as KServe keeps it, but for one case that never could be served: when all lies in
-one folder at the top and this folder has a `config.pbtxt`, its content is the model, as Triton wants it.
-The formats of many models are archives themselves (`model.pt` is a zip). So an archive is unpacked only when
-its name or its Content-Type says so, too: a name that ends in .zip, .tar, .tgz, .gz, or in no letters at all.
+The archive's layout is kept, as in KServe, with one exception. When the archive has only one folder at the top, and
+this folder has a `config.pbtxt`, its content is moved to the top. Triton could not serve it otherwise.
+The formats of many models are archives themselves (`model.pt` is a zip). So an archive is unpacked only if its name or
+its Content-Type also says so. Such a name ends in .zip, .tar, .tgz or .gz, or has no suffix of letters at all.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from enum import StrEnum
 from pathlib import Path
 
 from manyserve.agent.download.archive.tar import tar_members
-from manyserve.agent.download.archive.unpack import ArchiveError, Bounds, unpack
+from manyserve.agent.download.archive.unpack import ArchiveError, ArchiveLimits, unpack
 from manyserve.agent.download.archive.zip import zip_members
 from manyserve.agent.download.base import DownloadError
 
-__all__ = ["Bounds", "Kind", "kind_of", "unpacked"]
+__all__ = ["ArchiveKind", "ArchiveLimits", "archive_kind", "unpack_archive"]
 
-_CALLED = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
-_OTHER_FORMAT = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
+_ARCHIVE_NAME = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
+_OTHER_NAME = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
 _TYPES = re.compile(r"application/(?:zip|x-zip-compressed|x-tar|x-gtar|x-gzip|gzip|x-compressed-tar)\b", re.IGNORECASE)
 
 
-class Kind(StrEnum):
-    """How files are packed."""
+class ArchiveKind(StrEnum):
+    """The formats of archives."""
 
     TAR = "tar"
     TAR_GZ = "tar.gz"
     ZIP = "zip"
 
 
-def kind_of(uri: str, name: str, content_type: str, start: bytes) -> Kind | None:
-    """Return what kind of archive is to be unpacked; None for a file to keep. Raises `DownloadError`."""
-    kind = _content(start)
-    called = bool(_CALLED.fullmatch(name))
-    if called and not kind:
+def archive_kind(uri: str, name: str, content_type: str, start: bytes) -> ArchiveKind | None:
+    """Return the format of an archive to unpack; None for a file to keep. Raises `DownloadError`."""
+    kind = _content_kind(start)
+    has_archive_name = bool(_ARCHIVE_NAME.fullmatch(name))
+    if has_archive_name and not kind:
         sentence = f"{uri} is called an archive, but its content is no tar, tar.gz or zip"
         raise DownloadError(sentence, reason="bad_archive", permanent=True)
-    meant = called or not _OTHER_FORMAT.fullmatch(name) or bool(_TYPES.match(content_type))
-    return kind if meant else None
+    is_declared = has_archive_name or not _OTHER_NAME.fullmatch(name) or bool(_TYPES.match(content_type))
+    return kind if is_declared else None
 
 
-def _content(start: bytes) -> Kind | None:
+def _content_kind(start: bytes) -> ArchiveKind | None:
     if start.startswith((b"PK\3\4", b"PK\5\6")):
-        return Kind.ZIP
+        return ArchiveKind.ZIP
     if start.startswith(b"\x1f\x8b"):
         try:
             inner = zlib.decompressobj(31).decompress(start, tarfile.BLOCKSIZE)
         except zlib.error:
             return None
-        return Kind.TAR_GZ if _is_tar(inner) else None
-    return Kind.TAR if _is_tar(start) else None
+        return ArchiveKind.TAR_GZ if _is_tar(inner) else None
+    return ArchiveKind.TAR if _is_tar(start) else None
 
 
 def _is_tar(start: bytes) -> bool:
-    """Tell whether it starts with a header of which the checksum is right."""
+    """Return whether the bytes start with a tar header with a valid checksum."""
     try:
         tarfile.TarInfo.frombuf(start[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except (tarfile.TarError, ValueError):
@@ -69,29 +69,30 @@ def _is_tar(start: bytes) -> bool:
     return True
 
 
-def unpacked(path: Path, kind: Kind, bounds: Bounds, uri: str) -> Generator[int]:
-    """Put what is packed in a file in its place, and yield the bytes written, a step each. Raises `DownloadError`."""
+def unpack_archive(path: Path, kind: ArchiveKind, limits: ArchiveLimits, uri: str) -> Generator[int]:
+    """Replace an archive by its content, and yield the bytes written in each step. Raises `DownloadError`."""
     folder = path.parent
-    with path.open("rb") as packed:
+    with path.open("rb") as file:
         size = path.stat().st_size
-        path.unlink()  # whatever is packed may have this name
-        members = zip_members(packed, size) if kind is Kind.ZIP else tar_members(packed, zipped=kind is Kind.TAR_GZ)
+        path.unlink()  # a member may have the archive's name
+        is_zipped = kind is ArchiveKind.TAR_GZ
+        members = zip_members(file, size) if kind is ArchiveKind.ZIP else tar_members(file, is_zipped=is_zipped)
         try:
             with closing(members):
-                yield from unpack(members, folder, bounds.of(size))
+                yield from unpack(members, folder, limits.for_size(size))
         except ArchiveError as error:
             raise DownloadError(f"{uri} was not unpacked: {error}", reason="bad_archive", permanent=True) from error
-    _lift(folder)
+    _lift_single_folder(folder)
 
 
-def _lift(folder: Path) -> None:
-    """Bring the model to the top when it lies alone in a folder of its own."""
+def _lift_single_folder(folder: Path) -> None:
+    """Move the content of a single top folder with a `config.pbtxt` one level up."""
     top = list(folder.iterdir())
     if len(top) != 1 or not (top[0] / "config.pbtxt").is_file():
         return
-    aside = Path(tempfile.mkdtemp(dir=folder))
-    model = top[0].rename(aside / "model")
+    temporary = Path(tempfile.mkdtemp(dir=folder))
+    model = top[0].rename(temporary / "model")
     for path in list(model.iterdir()):
         path.rename(folder / path.name)
     model.rmdir()
-    aside.rmdir()
+    temporary.rmdir()

@@ -1,7 +1,7 @@
-"""Checksums of a file: those that a server tells in its headers, in one of many ways, and their verification.
+"""Checksums of a whole file: parsing of HTTP headers in their various forms, and verification.
 
-Only what speaks of the whole file counts: headers of an answer that is a part may be about the part, and
-Amazon's checksum of an upload in parts is one of its parts' checksums.
+In a partial response, a header may describe the part alone, so only some headers count. Amazon's checksum of a
+multipart upload is a checksum of its parts' checksums and is ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import google_crc32c
 
 from manyserve.agent.download.base import DownloadError
 
-STEP = 1024 * 1024
-_SIZES = {"sha256": 32, "sha512": 64, "sha1": 20, "md5": 16, "crc32": 4, "crc32c": 4}
+CHUNK_BYTES = 1024 * 1024
+_DIGEST_BYTES = {"sha256": 32, "sha512": 64, "sha1": 20, "md5": 16, "crc32": 4, "crc32c": 4}
 _AMAZON = "x-amz-checksum-"
 _ITEM = re.compile(r"\s*(?P<name>[\w-]+)=:?(?P<value>[A-Za-z0-9+/=]+):?\s*")
 
@@ -45,59 +45,60 @@ class _Crc32:
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a file hashes to; `before` is hashed ahead of its content, as git does."""
+    """The expected checksum of a file. `prefix` is hashed before its content, as git does."""
 
     algorithm: str
     value: bytes
-    before: bytes = b""
+    prefix: bytes = b""
 
-    def start(self) -> _Hash:
-        """Return the hash of nothing yet."""
+    def new_hash(self) -> _Hash:
+        """Return a hash that has taken in the prefix."""
         cyclic: dict[str, Callable[[], _Hash]] = {"crc32": _Crc32, "crc32c": google_crc32c.Checksum}
-        made = cyclic.get(self.algorithm)
-        begun = made() if made else hashlib.new(self.algorithm, usedforsecurity=False)
-        begun.update(self.before)
-        return begun
+        factory = cyclic.get(self.algorithm)
+        digest = factory() if factory else hashlib.new(self.algorithm, usedforsecurity=False)
+        digest.update(self.prefix)
+        return digest
 
 
-def told(headers: Mapping[str, str], *, part: bool) -> list[Checksum]:
-    """Return the checksums in the headers of an answer, each once; `part` when its body is only a part."""
-    whole = [*_listed(headers.get("Repr-Digest", "")), *_listed(headers.get("Digest", ""))]
-    whole += _listed(headers.get("x-goog-hash", ""))
-    if not part:
-        whole += [*_listed(headers.get("Content-Digest", "")), *_one("md5", headers.get("Content-MD5", ""))]
+def header_checksums(headers: Mapping[str, str], *, is_partial: bool) -> list[Checksum]:
+    """Return the distinct checksums of the whole file in the headers of a response."""
+    checksums = [*_parse_list(headers.get("Repr-Digest", "")), *_parse_list(headers.get("Digest", ""))]
+    checksums += _parse_list(headers.get("x-goog-hash", ""))
+    if not is_partial:
+        checksums += _parse_list(headers.get("Content-Digest", ""))
+        checksums += _parse("md5", headers.get("Content-MD5", ""))
         for name, value in headers.items():
             if name.lower().startswith(_AMAZON):
-                whole += _one(name.lower().removeprefix(_AMAZON), value)
-    return list(dict.fromkeys(whole))
+                checksums += _parse(name.lower().removeprefix(_AMAZON), value)
+    return list(dict.fromkeys(checksums))
 
 
-def _listed(header: str) -> Iterator[Checksum]:
-    """Yield what a list such as `sha-256=:...:, md5=...` has."""
+def _parse_list(header: str) -> Iterator[Checksum]:
+    """Yield the known checksums of a list such as `sha-256=:...:, md5=...`."""
     for item in header.split(","):
-        if found := _ITEM.fullmatch(item):
-            yield from _one(found["name"], found["value"])
+        if match := _ITEM.fullmatch(item):
+            yield from _parse(match["name"], match["value"])
 
 
-def _one(name: str, value: str) -> Iterator[Checksum]:
+def _parse(name: str, value: str) -> Iterator[Checksum]:
     algorithm = {"sha": "sha1"}.get(name.lower(), name.lower().replace("-", ""))
     try:
-        data = base64.b64decode(value, validate=True)
+        digest = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return
-    if len(data) == _SIZES.get(algorithm):
-        yield Checksum(algorithm, data)
+    if len(digest) == _DIGEST_BYTES.get(algorithm):
+        yield Checksum(algorithm, digest)
 
 
 def verify(path: Path, checksums: list[Checksum], uri: str) -> Generator[int]:
-    """Read a file and yield the bytes read, a step each. Raises `DownloadError` when a checksum is another."""
-    hashes = [checksum.start() for checksum in checksums]
+    """Read a file and yield the bytes of each step. Raises `DownloadError` when a checksum does not match."""
+    hashes = [checksum.new_hash() for checksum in checksums]
     with path.open("rb") as file:
-        while checksums and (data := file.read(STEP)):
-            for each in hashes:
-                each.update(data)
+        while checksums and (data := file.read(CHUNK_BYTES)):
+            for digest in hashes:
+                digest.update(data)
             yield len(data)
-    for checksum, made in zip(checksums, hashes, strict=True):
-        if made.digest() != checksum.value:
-            sentence = f"{uri} did not arrive as it was sent: its {checksum.algorithm} is another than the server tells"
+    for checksum, digest in zip(checksums, hashes, strict=True):
+        if digest.digest() != checksum.value:
+            sentence = f"{uri} did not arrive as it was sent: its {checksum.algorithm} does not match the server's"
             raise DownloadError(sentence, reason="checksum")

@@ -1,8 +1,8 @@
-"""Models from web servers, `https://host/path/file` and, where it is allowed, `http://`: one file, or an archive.
+"""Models from web servers: one file or an archive at `https://host/path/file`, or at `http://` where it is allowed.
 
-What the server tells ahead (HEAD, or a GET of the first byte where there is no HEAD) is the listing. What comes
-is judged by its content: an archive is unpacked into the model's folder, any other file keeps the name that the
-URL gives it, and a page for people, such as a login, is an error.
+The listing comes from the headers of a HEAD request, or of a GET of the first byte where there is no HEAD.
+The content decides the rest. An archive is unpacked into the model's folder. Any other file keeps the name in the
+URL. A web page, such as a login, is an error.
 """
 
 from __future__ import annotations
@@ -16,104 +16,108 @@ from pathlib import Path
 from yarl import URL
 
 from manyserve.agent.concurrency import in_steps, in_thread
-from manyserve.agent.download.archive.downloader import Bounds, Kind, kind_of, unpacked
+from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.checksums import told, verify
-from manyserve.agent.download.http.client import Visit, Web
-from manyserve.agent.download.http.copy import CONTENT_RANGE, Copier, Head, Source
-from manyserve.agent.download.http.errors import explained, status_error
+from manyserve.agent.download.http.checksums import header_checksums, verify
+from manyserve.agent.download.http.client import HttpClient, HttpSession
+from manyserve.agent.download.http.errors import status_error, to_download_error
+from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
 from manyserve.agent.download.http.secret_headers import secret_headers
 from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 
-_HEAD_BYTES = 64 * 1024
+_SNIFFED_BYTES = 64 * 1024
 _SIZE = re.compile(r"[0-9]{1,18}")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{,200}\?>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
-def web_of(settings: AgentSettings) -> Web:
-    """Return how the settings let the web be read."""
+def make_client(settings: AgentSettings) -> HttpClient:
+    """Return the HTTP client of the settings."""
     sources = settings.sources
-    allowed = AddressPolicy(sources.allowed_networks)
-    return Web(allowed, settings.stall_seconds, allow_http=sources.allow_http, ca_file=sources.ca_file)
+    policy = AddressPolicy(sources.allowed_networks)
+    return HttpClient(policy, settings.stall_seconds, allow_http=sources.allow_http, ca_file=sources.ca_file)
 
 
-def copier_of(settings: AgentSettings, streams: asyncio.Semaphore) -> Copier:
-    """Return how the settings let files be copied; `streams` bounds the bodies read at once, over all models."""
+def make_copier(settings: AgentSettings, streams: asyncio.Semaphore) -> Copier:
+    """Return the copier of the settings. `streams` bounds the bodies read at once, over all models."""
     return Copier(streams, settings.parallel_files, settings.sources.range_bytes, settings.max_bytes)
 
 
 class HttpDownloader:
-    """A downloader for files and archives of web servers."""
+    """The downloader for files and archives of web servers."""
 
     def __init__(
-        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, web: Web | None = None
+        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, client: HttpClient | None = None
     ) -> None:
         self._settings = settings
         self._secrets = secrets
-        self._web = web or web_of(settings)
-        self._copier = copier_of(settings, streams)
+        self._client = client or make_client(settings)
+        self._copier = make_copier(settings, streams)
 
     async def find(self, uri: str) -> Listing:
-        """Ask for the size and the version. The one file has no path yet: its content decides."""
-        with sentences(uri):
-            url = parsed(uri)
-            async with self._web.visit(uri) as visit:
-                size, version = await self._look(visit, url, secret_headers(url, self._secrets.folders()))
+        """Request the size and the version. The one file has no path yet: its content decides it."""
+        with download_errors(uri):
+            url = parse_url(uri)
+            async with self._client.session(uri) as session:
+                headers = secret_headers(url, self._secrets.by_name())
+                size, version = await self._request_version(session, url, headers)
         file = RemoteFile(key=url.path, path="", size=size, version=version)
         Limits(1, self._settings.max_bytes).check(one_line(uri), [file])
         return Listing(uri, (file,))
 
-    async def _look(self, visit: Visit, url: URL, private: Mapping[str, str]) -> tuple[int, str]:
-        async with visit.ask("HEAD", url, {}, private) as answer:
-            if answer.status == 200:
-                return facts(answer.headers)
-        async with visit.ask("GET", url, {"Range": "bytes=0-0"}, private) as answer:
-            empty = answer.status == 416 and answer.headers.get("Content-Range") == "bytes */0"
-            if answer.status not in {200, 206} and not empty:
-                raise status_error(visit.uri, answer.status)
-            return facts(answer.headers)
+    async def _request_version(
+        self, session: HttpSession, url: URL, secret_headers: Mapping[str, str]
+    ) -> tuple[int, str]:
+        async with session.request("HEAD", url, {}, secret_headers) as response:
+            if response.status == 200:
+                return size_and_version(response.headers)
+        async with session.request("GET", url, {"Range": "bytes=0-0"}, secret_headers) as response:
+            is_empty = response.status == 416 and response.headers.get("Content-Range") == "bytes */0"
+            if response.status not in {200, 206} and not is_empty:
+                raise status_error(session.uri, response.status)
+            return size_and_version(response.headers)
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Bring the file, check it, and unpack it when it is an archive."""
-        with sentences(listing.uri):
-            url, (file,) = parsed(listing.uri), listing.files
-            tag = file.version if file.version.startswith('"') else ""
-            private = secret_headers(url, self._secrets.folders())
+        """Download the file, verify it, and unpack it when it is an archive."""
+        with download_errors(listing.uri):
+            url, (file,) = parse_url(listing.uri), listing.files
+            etag = file.version if file.version.startswith('"') else ""
+            headers = secret_headers(url, self._secrets.by_name())
             target = folder / (file_name(url) or "download")
-            async with self._web.visit(listing.uri) as visit:
-                source = Source(url, file, private, ranges=bool(tag), tag=tag)
-                head = await self._copier.copy(visit, source, target, progress)
-            await in_steps(verify(target, told(head.headers, part=head.part), one_line(listing.uri)))
-            await self._settle(listing.uri, head, target, progress)
+            async with self._client.session(listing.uri) as session:
+                source = Source(url, file, headers, has_ranges=bool(etag), etag=etag)
+                head = await self._copier.copy(session, source, target, progress)
+            checksums = header_checksums(head.headers, is_partial=head.is_partial)
+            await in_steps(verify(target, checksums, one_line(listing.uri)))
+            await self._unpack(listing.uri, head, target, progress)
 
-    async def _settle(self, uri: str, head: Head, target: Path, progress: Progress) -> None:
-        """Keep the file, or put in its place what is packed in it."""
-        name = file_name(parsed(uri))
-        kind = judged(one_line(uri), name, head.headers, await in_thread(_first_bytes, target))
+    async def _unpack(self, uri: str, head: ResponseHead, target: Path, progress: Progress) -> None:
+        """Replace an archive by its content. Any other file stays."""
+        name = file_name(parse_url(uri))
+        kind = check_content(one_line(uri), name, head.headers, await in_thread(_first_bytes, target))
         if kind:
             sources = self._settings.sources
-            bounds = Bounds(sources.archive_files, self._settings.max_bytes, sources.archive_ratio)
-            await in_steps(unpacked(target, kind, bounds, one_line(uri)), progress.stored)
+            limits = ArchiveLimits(sources.archive_files, self._settings.max_bytes, sources.archive_ratio)
+            await in_steps(unpack_archive(target, kind, limits, one_line(uri)), progress.stored)
 
 
 @contextmanager
-def sentences(uri: str) -> Iterator[None]:
-    """Turn the errors of a download into `DownloadError`."""
+def download_errors(uri: str) -> Iterator[None]:
+    """Convert the errors of a download to `DownloadError`."""
     try:
         yield
     except DownloadError:
         raise
     except Exception as error:
-        ours = explained(error, one_line(uri))
-        if ours is None:
+        converted = to_download_error(error, one_line(uri))
+        if converted is None:
             raise
-        raise ours from error
+        raise converted from error
 
 
-def parsed(uri: str) -> URL:
+def parse_url(uri: str) -> URL:
     """Return the URL of a URI. Raises `DownloadError`."""
     try:
         return URL(uri)
@@ -122,30 +126,30 @@ def parsed(uri: str) -> URL:
 
 
 def file_name(url: URL) -> str:
-    """Return the name that a URL gives to its file; empty when it gives none that a file can have."""
+    """Return the last part of the path; empty when no file can have this name."""
     name = url.name
-    fits = name not in {".", ".."} and "/" not in name and name.isprintable() and len(name.encode()) <= 255
-    return name if fits else ""
+    is_valid = name not in {".", ".."} and "/" not in name and name.isprintable() and len(name.encode()) <= 255
+    return name if is_valid else ""
 
 
-def facts(headers: Mapping[str, str]) -> tuple[int, str]:
-    """Return size and version from the headers of an answer; 0 and empty where the server does not tell."""
-    span = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-    size = span["total"] if span else headers.get("Content-Length", "")
+def size_and_version(headers: Mapping[str, str]) -> tuple[int, str]:
+    """Return size and version from the headers of a response; 0 and empty without such headers."""
+    match = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    size = match["total"] if match else headers.get("Content-Length", "")
     version = headers.get("ETag") or headers.get("Last-Modified", "")
-    if not version.isascii():  # it may have letters that there are not, and cannot be sent back
+    if not version.isascii():  # it may hold bytes that are no valid text and cannot be sent back
         version = ascii(version)
     return int(size) if _SIZE.fullmatch(size) else 0, version
 
 
-def judged(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> Kind | None:
-    """Return what a file is that starts so: an archive, or None for a file of its own. Raises `DownloadError`."""
+def check_content(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> ArchiveKind | None:
+    """Return the kind of archive that a file starts as; None for any other file. Raises `DownloadError`."""
     if not start:
         raise DownloadError(f"{uri} is empty", reason="short")
     if _PAGE.match(start) and not name.lower().endswith((".html", ".htm")):
-        says = "is no model but a web page, perhaps a login or an error"
-        raise DownloadError(f"{uri} {says}", reason="not_a_model", permanent=True)
-    kind = kind_of(uri, name, headers.get("Content-Type", ""), start)
+        problem = "is no model but a web page, perhaps a login or an error"
+        raise DownloadError(f"{uri} {problem}", reason="not_a_model", permanent=True)
+    kind = archive_kind(uri, name, headers.get("Content-Type", ""), start)
     encoding = headers.get("Content-Encoding", "identity").lower()
     if not kind and encoding != "identity":
         raise DownloadError(f"{uri} was sent as {one_line(encoding)}, which was not asked for", reason="encoded")
@@ -156,4 +160,4 @@ def judged(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> Kin
 
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+        return file.read(_SNIFFED_BYTES)

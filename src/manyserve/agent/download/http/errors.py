@@ -1,4 +1,4 @@
-"""The errors of web servers, as sentences for users."""
+"""Errors of web servers as sentences for users."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OTHER = ("could not be read", "unavailable", False)
 _KINDS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     (TimeoutError, "could not be read: it stalled", "stalled", False),
     (aiohttp.ClientConnectorCertificateError, "could not be read: its certificate is not trusted", "tls", True),
-    (aiohttp.ClientSSLError, "could not be read: there is no TLS with its host", "tls", False),
-    (aiohttp.ClientConnectorDNSError, "could not be read: the name of its host is not known", "unavailable", False),
-    (aiohttp.ClientConnectorError, "could not be read: its host is not reached", "unavailable", False),
+    (aiohttp.ClientSSLError, "could not be read: the TLS handshake with its host failed", "tls", False),
+    (aiohttp.ClientConnectorDNSError, "could not be read: its host name cannot be resolved", "unavailable", False),
+    (aiohttp.ClientConnectorError, "could not be read: its host cannot be reached", "unavailable", False),
     (aiohttp.ClientPayloadError, "was cut short", "short", False),
     (aiohttp.InvalidURL, "is no URL that can be read", "bad_uri", True),
     (aiohttp.ClientError, "could not be read: the connection was lost", "unavailable", False),
@@ -28,19 +28,19 @@ _KINDS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
 
 
 def status_error(uri: str, status: int) -> DownloadError:
-    """Return what an answer's status means; others than 401, 403, 404 and 410 may change by themselves."""
-    says, reason, permanent = _STATUSES.get(status, _OTHER)
-    return DownloadError(f"{uri} {says}: the server answered {status}", reason=reason, permanent=permanent)
+    """Return the error of a response's status. Only 401, 403, 404 and 410 are permanent."""
+    problem, reason, permanent = _STATUSES.get(status, _OTHER)
+    return DownloadError(f"{uri} {problem}: the server answered {status}", reason=reason, permanent=permanent)
 
 
-def explained(error: BaseException, uri: str) -> DownloadError | None:
-    """Return an error of a download as ours, of several the first; None for what can only be a bug."""
+def to_download_error(error: BaseException, uri: str) -> DownloadError | None:
+    """Convert an error of a download, the first of a group; None for a type that can only be a bug."""
     if isinstance(error, BaseExceptionGroup):
-        return explained(error.exceptions[0], uri)
+        return to_download_error(error.exceptions[0], uri)
     if isinstance(error, DownloadError):
         return error
-    for kind, says, reason, permanent in _KINDS:
+    for kind, problem, reason, permanent in _KINDS:
         if isinstance(error, kind):
-            told = f"{uri} {says}" + (f": {error}" if reason in {"tls", "disk"} else "")
-            return DownloadError(one_line(told), reason=reason, permanent=permanent)
+            sentence = f"{uri} {problem}" + (f": {error}" if reason in {"tls", "disk"} else "")
+            return DownloadError(one_line(sentence), reason=reason, permanent=permanent)
     return None

@@ -1,7 +1,8 @@
-"""Headers that a secret gives for a host, as in KServe.
+"""Headers from a secret for one host, as in KServe.
 
-The key `https-host` names the host, with or without its port; the key `headers` is a JSON object of texts. They
-are sent over https, whoever wrote the model's URI, and over http only where the key says `http://host` itself.
+The key `https-host` names the host, with or without its port. The key `headers` is a JSON object of texts.
+The headers are sent over https for any URI of the host. Over http they are sent only when `https-host` itself is
+`http://host`.
 """
 
 from __future__ import annotations
@@ -12,25 +13,28 @@ import re
 from yarl import URL
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.download.credentials import Folders
+from manyserve.agent.download.credentials import SecretsByName
 
 HOST_KEY, HEADERS_KEY = "https-host", "headers"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"host", "range", "if-range", "content-length", "transfer-encoding", "connection", "accept-encoding"})
+_AGENT_HEADERS = frozenset(
+    {"host", "range", "if-range", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+)
 
 
-def secret_headers(url: URL, secrets: Folders) -> dict[str, str]:
+def secret_headers(url: URL, secrets: SecretsByName) -> dict[str, str]:
     """Return the headers for a URL. Raises `DownloadError`, which names the secret and no value."""
-    before = "" if url.scheme == "https" else f"{url.scheme}://"
-    hosts = {f"{before}{host}" for host in (url.host, url.raw_host, url.authority, f"{url.raw_host}:{url.port}")}
-    found: dict[str, str] = {}
+    scheme = "" if url.scheme == "https" else f"{url.scheme}://"
+    names = (url.host, url.raw_host, url.authority, f"{url.raw_host}:{url.port}")
+    hostnames = {f"{scheme}{name}" for name in names}
+    headers: dict[str, str] = {}
     for name, secret in secrets.items():
-        if secret.get(HOST_KEY, "").lower() in hosts:
-            found |= _parsed(name, secret.get(HEADERS_KEY, "{}"))
-    return found
+        if secret.get(HOST_KEY, "").lower() in hostnames:
+            headers |= _parse(name, secret.get(HEADERS_KEY, "{}"))
+    return headers
 
 
-def _parsed(secret: str, text: str) -> dict[str, str]:
+def _parse(secret: str, text: str) -> dict[str, str]:
     try:
         headers = json.loads(text)
     except (ValueError, RecursionError):
@@ -38,9 +42,10 @@ def _parsed(secret: str, text: str) -> dict[str, str]:
     if not isinstance(headers, dict) or not all(map(_is_header, headers, headers.values())):
         sentence = f"the key {HEADERS_KEY} of the secret {secret} must be a JSON object of header names and texts"
         raise DownloadError(sentence, reason="bad_secret", permanent=True)
-    wrong = sorted(name for name in headers if name.lower() in _OURS)
-    if wrong:
-        sentence = f"the key {HEADERS_KEY} of the secret {secret} has {', '.join(wrong)}, which the agent sets itself"
+    reserved = sorted(name for name in headers if name.lower() in _AGENT_HEADERS)
+    if reserved:
+        names = ", ".join(reserved)
+        sentence = f"the key {HEADERS_KEY} of the secret {secret} has {names}, which the agent sets itself"
         raise DownloadError(sentence, reason="bad_secret", permanent=True)
     return headers
 

@@ -1,1 +1,1 @@
-"""Downloads from the Hugging Face Hub."""
+"""Downloads from the Hugging Face hub."""

@@ -1,8 +1,8 @@
-"""Models of the Hugging Face hub, `hf://org/model`, `hf://org/model:revision` and `hf://org/model/folder`.
+"""Models of the Hugging Face hub: `hf://org/model`, `hf://org/model:revision` and `hf://org/model/folder`.
 
-The hub's own client lists a revision, which names a commit and a hash for each file. The files of this commit
-are then read as from any web server, and each must have its hash. The hub's host comes from the settings and
-is trusted; where it redirects to, such as the host that keeps large files, is judged, and never told the token.
+The hub's own client lists a revision: the listing has a commit, and a hash for each file.
+The files of this commit are then read by the HTTP client, and each must match its hash. The hub's host comes from the
+settings and is trusted. Its redirects, for example to the host of large files, are checked and get no token.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from manyserve.agent.concurrency import in_steps
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.checksums import Checksum, verify
-from manyserve.agent.download.http.client import Visit, Web, trust
-from manyserve.agent.download.http.copy import Source, in_turns
-from manyserve.agent.download.http.downloader import copier_of, sentences, web_of
-from manyserve.agent.download.huggingface.errors import forbidden, listing_error
+from manyserve.agent.download.http.client import HttpClient, HttpSession, ssl_context
+from manyserve.agent.download.http.downloader import download_errors, make_client, make_copier
+from manyserve.agent.download.http.ranges import Source, run_workers
+from manyserve.agent.download.huggingface.errors import forbidden_error, listing_error
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 
@@ -38,108 +38,109 @@ if TYPE_CHECKING:
 
 TOKEN_KEY = "HF_TOKEN"  # noqa: S105 (the name of a key, as in KServe)
 _URI = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?P<folder>(?:/[^/:]+)*)/?(?::(?P<revision>[^:\s]+))?", re.ASCII)
-# A thread that hangs is left alone: it does nothing but ask. So it is none of those that all models need.
-_ASKING = ThreadPoolExecutor(4, "hub")
-_ONE_AT_A_TIME = threading.Lock()  # to set up the hub's client is to close the one that others use
+# Threads for listings alone: after a timeout a thread is not waited for, and must block no other model.
+_LISTING_THREADS = ThreadPoolExecutor(4, "hub")
+_CLIENT_LOCK = threading.Lock()  # to set up the hub's client closes the client that other threads use
 _LFS, _GIT, _COMMIT = "sha256:", "git:", "commit:"
 
 
 @dataclass(frozen=True)
-class _Place:
-    """What a URI names."""
+class HubLocation:
+    """The parts of a URI."""
 
     repo: str
     folder: str
-    """A folder of the repository, with a slash at its end; empty for all of it."""
+    """A folder of the repository, with a slash at its end; empty for the whole repository."""
     revision: str | None
 
 
-def place(uri: str) -> _Place:
-    """Return what a URI names. Raises `DownloadError`."""
-    found = _URI.fullmatch(uri)
-    if not found or ".." in uri:
+def parse_location(uri: str) -> HubLocation:
+    """Return the parts of a URI. Raises `DownloadError`."""
+    match = _URI.fullmatch(uri)
+    if not match or ".." in uri:
         sentence = f"{one_line(uri)} is not of the form hf://organisation/model, with :revision if need be"
         raise DownloadError(sentence, reason="bad_uri", permanent=True)
-    folder = found["folder"].strip("/")
-    return _Place(found["repo"], f"{folder}/" if folder else "", found["revision"])
+    folder = match["folder"].strip("/")
+    return HubLocation(match["repo"], f"{folder}/" if folder else "", match["revision"])
 
 
 class HubDownloader:
-    """A downloader for the models of the hub that the settings name."""
+    """The downloader for models of the hub that the settings name."""
 
     def __init__(
-        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, web: Web | None = None
+        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, client: HttpClient | None = None
     ) -> None:
         self._endpoint = settings.sources.hf_endpoint
         self._secrets = secrets
         self._limits = Limits(settings.max_files, settings.max_bytes)
-        found = web or web_of(settings)
-        hub = frozenset({URL(self._endpoint).raw_host or ""})
-        self._web = replace(found, allowed=replace(found.allowed, hosts=hub))
-        self._copier = copier_of(settings, streams)
+        client = client or make_client(settings)
+        trusted = frozenset({URL(self._endpoint).raw_host or ""})
+        self._client = replace(client, policy=replace(client.policy, hosts=trusted))
+        self._copier = make_copier(settings, streams)
 
     async def find(self, uri: str) -> Listing:
-        """List the files of the commit that the revision is now."""
-        where, token = place(uri), self._secrets.get(TOKEN_KEY)
-        api = partial(self._info, where, token)
+        """List the files of the revision's present commit."""
+        location, token = parse_location(uri), self._secrets.get(TOKEN_KEY)
+        call = partial(self._model_info, location, token)
         try:
-            async with asyncio.timeout(self._web.stall):
-                info = await asyncio.get_running_loop().run_in_executor(_ASKING, api)
+            async with asyncio.timeout(self._client.stall_seconds):
+                info = await asyncio.get_running_loop().run_in_executor(_LISTING_THREADS, call)
         except Exception as error:
-            raise listing_error(error, uri, where.revision, has_token=bool(token)) from error
-        files = tuple(listed(info, where.folder))
+            raise listing_error(error, uri, location.revision, has_token=bool(token)) from error
+        files = tuple(remote_files(info, location.folder))
         self._limits.check(uri, files)
         if not files:
             raise DownloadError(f"{uri} has no files", reason="not_found", permanent=True)
         return Listing(uri, files)
 
-    def _info(self, where: _Place, token: str | None) -> ModelInfo:
-        with _ONE_AT_A_TIME:
-            api = hub_api(self._endpoint, trust(self._web.ca_file))
+    def _model_info(self, location: HubLocation, token: str | None) -> ModelInfo:
+        with _CLIENT_LOCK:
+            api = hub_api(self._endpoint, ssl_context(self._client.ca_file))
+        timeout = self._client.stall_seconds
         return api.model_info(
-            where.repo, revision=where.revision, files_metadata=True, timeout=self._web.stall, token=token or False
+            location.repo, revision=location.revision, files_metadata=True, timeout=timeout, token=token or False
         )
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Bring the files, several at once."""
+        """Download the files, several at once."""
         token = self._secrets.get(TOKEN_KEY)
         try:
-            with sentences(listing.uri):
-                async with self._web.visit(listing.uri) as visit:
+            with download_errors(listing.uri):
+                async with self._client.session(listing.uri) as session:
                     sources = self._sources(listing, token)
-                    copies = (partial(self._file, visit, source, folder, progress) for source in sources)
-                    await in_turns(self._copier.workers, copies)
+                    copies = (partial(self._copy, session, source, folder, progress) for source in sources)
+                    await run_workers(self._copier.workers, copies)
         except DownloadError as error:
             if error.reason != "forbidden":
                 raise
-            raise forbidden(listing.uri, has_token=bool(token)) from error
+            raise forbidden_error(listing.uri, has_token=bool(token)) from error
 
     def _sources(self, listing: Listing, token: str | None) -> Iterator[Source]:
-        repo = place(listing.uri).repo
-        private = {"Authorization": f"Bearer {token}"} if token else {}
+        repo = parse_location(listing.uri).repo
+        secret_headers = {"Authorization": f"Bearer {token}"} if token else {}
         for file in listing.files:
             commit, _, name = file.key.partition("/")
             url = URL(f"{self._endpoint}/{repo}/resolve/{commit}/{quote(name)}", encoded=True)
-            yield Source(url, file, private, ranges=bool(file.size))
+            yield Source(url, file, secret_headers, has_ranges=bool(file.size))
 
-    async def _file(self, visit: Visit, source: Source, folder: Path, progress: Progress) -> None:
+    async def _copy(self, session: HttpSession, source: Source, folder: Path, progress: Progress) -> None:
         target = folder / source.file.path
-        await self._copier.copy(visit, source, target, progress)
-        await in_steps(verify(target, hashes(source.file), visit.uri))
+        await self._copier.copy(session, source, target, progress)
+        await in_steps(verify(target, checksums(source.file), session.uri))
 
 
 @lru_cache(maxsize=1)
 def hub_api(endpoint: str, context: ssl.SSLContext) -> HfApi:
-    """Return the hub's client, which believes the certificates that all else believes. It blocks."""
+    """Return the hub's client with our trusted certificates. It blocks."""
     import httpx2  # noqa: PLC0415 (only when needed: with the hub's client it takes 30 MB)
     from huggingface_hub import HfApi, set_client_factory  # noqa: PLC0415
 
-    alone = httpx2.Limits(max_keepalive_connections=0)  # a listing is one request, and minutes lie between two
-    set_client_factory(lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=alone))
+    limits = httpx2.Limits(max_keepalive_connections=0)  # a listing is one request, and minutes pass between two
+    set_client_factory(lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=limits))
     return HfApi(endpoint=endpoint)
 
 
-def listed(info: ModelInfo, folder: str) -> Iterator[RemoteFile]:
+def remote_files(info: ModelInfo, folder: str) -> Iterator[RemoteFile]:
     """Yield the files of a commit below a folder. Raises `DownloadError` for a name that leads elsewhere."""
     for file in info.siblings or []:
         if not file.rfilename.startswith(folder):
@@ -152,14 +153,14 @@ def listed(info: ModelInfo, folder: str) -> Iterator[RemoteFile]:
 
 
 def _version(file: RepoSibling, commit: str) -> str:
-    """Return what changes with the content: a hash of it, where the hub tells one."""
+    """Return a hash of the content, or the commit when the hub has no hash."""
     if file.lfs:
         return _LFS + file.lfs.sha256
     return _GIT + file.blob_id if file.blob_id else _COMMIT + commit
 
 
-def hashes(file: RemoteFile) -> list[Checksum]:
-    """Return what a listed file must hash to."""
+def checksums(file: RemoteFile) -> list[Checksum]:
+    """Return the expected checksum of a listed file, if the hub has one."""
     if file.version.startswith(_LFS):
         return [Checksum("sha256", bytes.fromhex(file.version.removeprefix(_LFS)))]
     if file.version.startswith(_GIT):

@@ -1,1 +1,1 @@
-"""Downloads from object stores."""
+"""Downloads from object stores: Google Cloud Storage, S3 and Azure's blob storage."""

@@ -1,8 +1,8 @@
-"""Azure's blob storage: what the agent's settings, the secrets and the environment say, as options.
+"""Azure's blob storage: options from the agent's settings, the Secrets and the environment.
 
-Of the secrets that have a proof, the first by name counts that names the URI's account or none. The names of
-the keys are KServe's, the later ones too. Without a secret, the federated token of the pod's identity, when
-the environment speaks of one; without that, nobody: then single blobs can be read, but containers not listed.
+The first Secret, by name, with credentials is used if it names the URI's account or none. The names of its keys are
+KServe's, old and new. Without a Secret, the pod's federated token is used, when the environment names one.
+Without credentials, requests are anonymous: single blobs can be read, but containers cannot be listed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.download.credentials import Folders, Secret
+from manyserve.agent.download.credentials import Secret, SecretsByName
 from manyserve.agent.download.object_store.location import AZURE, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions, first, formed
+from manyserve.agent.download.object_store.options import StoreOptions, first_value, validated
 from manyserve.agent.storage_settings import SourceSettings
 
 _ACCOUNT = "[a-z0-9]{3,24}"
@@ -30,44 +30,52 @@ Config = dict[str, str | bool | None]
 
 
 def azure_options(
-    place: ObjectLocation, sources: SourceSettings, secrets: Folders, environ: Mapping[str, str], certificates: str = ""
+    location: ObjectLocation,
+    sources: SourceSettings,
+    secrets: SecretsByName,
+    environ: Mapping[str, str],
+    certificates: str = "",
 ) -> StoreOptions:
-    """Return how a container is opened. Raises `DownloadError` when nothing names its account."""
-    secret = _secret(place, secrets)
-    account = place.account or formed(first(secret, _ACCOUNTS), _ACCOUNT, "the account") or first(environ, _ACCOUNTS)
+    """Return the options of a container. Raises `DownloadError` when its account is unknown."""
+    secret = _select_secret(location, secrets)
+    account = (
+        location.account
+        or validated(first_value(secret, _ACCOUNTS), _ACCOUNT, "the account")
+        or first_value(environ, _ACCOUNTS)
+    )
     if not account:
         sentence = (
-            f"az://{place.bucket} is in no account: neither the URI nor a secret's AZURE_STORAGE_ACCOUNT names one"
+            f"az://{location.bucket} is in no account: neither the URI nor a secret's AZURE_STORAGE_ACCOUNT names one"
         )
         raise DownloadError(sentence, reason="credentials", permanent=True)
-    proof = _proof(secret) or _identity(environ) or {"skip_signature": True}
+    credentials = _credentials(secret) or _identity(environ) or {"skip_signature": True}
     endpoint = sources.azure_endpoint or ""
-    config: Config = {"account_name": account, "endpoint": endpoint, **proof}
-    return StoreOptions.of(AZURE, place.bucket, config, endpoint=endpoint, certificates=certificates)
+    config: Config = {"account_name": account, "endpoint": endpoint, **credentials}
+    return StoreOptions.of(AZURE, location.bucket, config, endpoint=endpoint, certificates=certificates)
 
 
-def _secret(place: ObjectLocation, secrets: Folders) -> Secret:
+def _select_secret(location: ObjectLocation, secrets: SecretsByName) -> Secret:
     for secret in secrets.values():
-        named = first(secret, _ACCOUNTS)
-        if (_proof(secret) or named) and place.account in ("", named or place.account):
+        named = first_value(secret, _ACCOUNTS)
+        if (_credentials(secret) or named) and location.account in ("", named or location.account):
             return secret
     return {}
 
 
-def _proof(secret: Secret) -> Config:
-    """Return what a secret proves, and that obstore is to use this and nothing else; empty when it has nothing."""
-    if key := first(secret, _KEYS):
+def _credentials(secret: Secret) -> Config:
+    """Return the credentials in a Secret, with their type as the only one for obstore; empty without any."""
+    if key := first_value(secret, _KEYS):
         return {"account_key": key, "credential_type": "access_key"}
-    principal: Config = {word: first(secret, names) for word, names in _PRINCIPAL.items()}
+    principal: Config = {option: first_value(secret, names) for option, names in _PRINCIPAL.items()}
     if all(principal.values()):
         return principal | {"credential_type": "client_secret"}
-    if token := first(secret, _SAS):
+    if token := first_value(secret, _SAS):
         return {"sas_key": token.removeprefix("?"), "credential_type": "sas_token"}
     return {}
 
 
 def _identity(environ: Mapping[str, str]) -> Config:
-    """Return that the pod's own identity is used, when the environment speaks of one."""
+    """Return the options for the pod's own identity; empty when the environment names none."""
     if not all(environ.get(name) for name in _FEDERATED):
         return {}
     token, client, tenant = (environ[name] for name in _FEDERATED)

@@ -1,137 +1,150 @@
-"""Reading models from object stores through obstore: list the prefix, stream the objects, check what came.
+"""Models in object stores, read through obstore: list the prefix, stream the objects, verify the bytes.
 
-`gs://bucket/models/a` means the objects below `models/a/`, never those of `models/a-other/`; each is named by
-what follows the prefix. When there are none, but an object has exactly that name, the model is this one file.
-Large objects are read in pieces, several at once, all of the version that was listed.
-
-A download is done by a few workers, not by a task for each piece: downloads take turns at the streams that all
-share, and one of a thousand pieces would stand before a small one with all of them.
+`gs://bucket/models/a` means the objects below `models/a/`, never those of `models/a-other/`. The part after the prefix
+is the path of a file. When there are none, but an object has exactly that name, the model is this one file.
+Large objects are read in pieces, several at once, all of the listed version.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.download.checksums import Proofs, ReadAgain, e_tag, version
-from manyserve.agent.download.errors import explained
-from manyserve.agent.download.http.ranges import Piece, opened, paced, pieces, pour
-from manyserve.agent.download.listing import listed
+from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
+from manyserve.agent.download.object_store.checksums import (
+    ETagChecksums,
+    RereadProgress,
+    listed_etag,
+    normalized_etag,
+)
+from manyserve.agent.download.object_store.errors import to_download_error
+from manyserve.agent.download.object_store.listing import list_files
 from manyserve.agent.download.object_store.location import ObjectLocation, parse_location
 from manyserve.agent.download.object_store.pool import StorePool
 from manyserve.agent.settings import AgentSettings
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
+    from obstore import BytesStream, GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
-CHUNK = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _Download:
     """One download."""
 
     store: ObjectStore
-    place: ObjectLocation
+    location: ObjectLocation
     folder: Path
     progress: Progress
 
 
 class ObjectStoreDownloader:
-    """A downloader over any store that obstore knows. `streams` bounds what is read at once, over all models."""
+    """The downloader for object stores. `streams` bounds the bodies read at once, over all models."""
 
     def __init__(self, stores: StorePool, settings: AgentSettings, streams: asyncio.Semaphore) -> None:
         self._stores = stores
         self._limits = Limits(settings.max_files, settings.max_bytes)
-        self._stall = settings.stall_seconds
+        self._stall_seconds = settings.stall_seconds
         self._workers = settings.parallel_files
-        self._step = settings.sources.range_bytes
+        self._range_bytes = settings.sources.range_bytes
         self._streams = streams
-        self._proofs = Proofs()
+        self._checksums = ETagChecksums()
 
     async def find(self, uri: str) -> Listing:
         """List the objects under the URI."""
-        where = parse_location(uri)
+        location = parse_location(uri)
         try:
-            store = await self._stores.open(where)
-            async with asyncio.timeout(self._stall):
-                found = await listed(store, uri, where.prefix, self._limits)
+            store = await self._stores.open(location)
+            async with asyncio.timeout(self._stall_seconds):
+                files = await list_files(store, uri, location.prefix, self._limits)
         except Exception as error:
-            raise explained(error, uri) from error
-        if not found:
+            raise to_download_error(error, uri) from error
+        if not files:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
-        return Listing(uri, tuple(found))
+        return Listing(uri, tuple(files))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Stream all files, several at once; the first failure ends them all."""
-        where = parse_location(listing.uri)
-        todo = (piece for file in listing.files for piece in pieces(file, self._step))
+        """Stream all files, several at once. The first failure cancels all."""
+        location = parse_location(listing.uri)
+        pieces = (piece for file in listing.files for piece in split(file, self._range_bytes))
         try:
-            work = _Work(await self._stores.open(where), where, folder, progress)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
-                    group.create_task(self._some(work, todo))
-        except* Exception as errors:
-            raise explained(errors, listing.uri) from errors
+            download = _Download(await self._stores.open(location), location, folder, progress)
+            await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
+        except Exception as error:
+            raise to_download_error(error, listing.uri) from error
 
-    async def _some(self, work: _Work, todo: Iterator[Piece]) -> None:
-        """Do one piece after the other, of those that nobody has begun."""
-        for piece in todo:
-            md5 = self._proofs.md5(work.place.root, piece.file) if piece.is_all else None
-            came = await self._copy(work, piece, work.progress, hashed=md5 is not None)
-            if md5 and came != md5:
-                await self._copy_again(work, piece, md5, came)
+    async def _copy_verified(self, download: _Download, piece: Piece) -> None:
+        """Copy a piece. A whole file is compared with its ETag."""
+        expected = self._checksums.md5(download.location.root, piece.file) if piece.is_whole else None
+        md5 = await self._copy(download, piece, download.progress, hashed=expected is not None)
+        if expected and md5 != expected:
+            await self._reread(download, piece, expected, md5)
 
-    async def _copy_again(self, work: _Work, piece: Piece, md5: str, first: str) -> None:
-        """Tell a line that alters bytes from a store whose ETags are no checksums."""
-        second = await self._copy(work, piece, ReadAgain(work.progress), hashed=True)
-        if second not in (md5, first):
+    async def _reread(self, download: _Download, piece: Piece, expected: str, first: str) -> None:
+        """Copy a file again, to find out whether the network altered it or its ETag is no checksum."""
+        second = await self._copy(download, piece, RereadProgress(download.progress), hashed=True)
+        if second not in (expected, first):
             raise DownloadError(f"{piece.file.key} did not arrive as its checksum says", reason="checksum")
-        if second != md5:
-            self._proofs.are_none(work.place.root)
+        if second != expected:
+            self._checksums.distrust(download.location.root)
 
-    async def _copy(self, work: _Work, piece: Piece, progress: Progress, *, hashed: bool) -> str:
-        """Bring a piece to its place; return the MD5 of what came, if it is wanted."""
-        file, target, size = piece.file, work.folder / piece.file.path, piece.end - piece.start
+    async def _copy(self, download: _Download, piece: Piece, progress: Progress, *, hashed: bool) -> str:
+        """Copy a piece and return the MD5 of its bytes, if `hashed`."""
+        file, target, size = piece.file, download.folder / piece.file.path, piece.end - piece.start
         async with self._streams:
             try:
-                async with asyncio.timeout(self._stall):
-                    result = await work.store.get_async(file.key, options=_options(piece))
+                async with asyncio.timeout(self._stall_seconds):
+                    result = await download.store.get_async(file.key, options=_options(piece))
             except FileNotFoundError:
                 if file.size:
-                    raise _gone(file) from None
-                target.mkdir(parents=True, exist_ok=True)
+                    raise _not_found(file) from None
+                target.mkdir(parents=True, exist_ok=True)  # a folder marker
                 return ""
-            _same_version(file, result.meta)
-            with opened(target, piece, hashed=hashed) as output:
-                came = await pour(paced(result.stream(min_chunk_size=CHUNK), self._stall), output, size, progress)
-        if came != size:
-            asked = "has" if piece.is_all else "was asked for"
-            raise DownloadError(f"{file.key} {asked} {size} bytes, but {came} came", reason="checksum")
-        return output.md5
+            _check_version(file, result.meta)
+            chunks = _with_timeout(result.stream(min_chunk_size=CHUNK_BYTES), self._stall_seconds)
+            with open_piece(target, piece, hashed=hashed) as writer:
+                count = await write_chunks(chunks, writer, size, progress)
+        if count != size:
+            verb = "has" if piece.is_whole else "was asked for"
+            raise DownloadError(f"{file.key} {verb} {size} bytes, but {count} came", reason="checksum")
+        return writer.md5
+
+
+async def _with_timeout(chunks: BytesStream, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the chunks. Raises `TimeoutError` when one takes longer, even if single bytes arrive."""
+    source = aiter(chunks)
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                chunk = await anext(source)
+        except StopAsyncIteration:
+            return
+        yield chunk
 
 
 def _options(piece: Piece) -> GetOptions:
-    """Return what is asked for: a piece of the version that was listed, or the whole, whose version is looked at."""
-    if piece.is_all:
+    """Return the condition and the range of a piece. A whole file has neither: its version is checked afterwards."""
+    if piece.is_whole:
         return {}
-    known = e_tag(piece.file)
-    return {"range": (piece.start, piece.end), "if_match": f'"{known}"' if known else None}
+    etag = listed_etag(piece.file)
+    return {"range": (piece.start, piece.end), "if_match": f'"{etag}"' if etag else None}
 
 
-def _gone(file: RemoteFile) -> DownloadError:
-    """Return why a listed file cannot be had; obstore leaves out the slash that a name ends with."""
+def _not_found(file: RemoteFile) -> DownloadError:
+    """Return the error of a listed file that is not found. obstore drops a slash at the end of a name."""
     sentence = f"{file.key} has {file.size} bytes, but is not there by this name: is it gone, or does it end with a /?"
     return DownloadError(sentence, reason="not_found", permanent=True)
 
 
-def _same_version(file: RemoteFile, meta: ObjectMeta) -> None:
-    """Compare what comes with what was listed: not every store heeds the condition of a request."""
-    known, found = e_tag(file), version(meta["e_tag"])
-    if known and found and known != found:
+def _check_version(file: RemoteFile, meta: ObjectMeta) -> None:
+    """Compare the version with the listed one, because some stores ignore the condition of a request."""
+    listed, received = listed_etag(file), normalized_etag(meta["e_tag"])
+    if listed and received and listed != received:
         raise DownloadError(f"{file.key} changed while it was downloaded", reason="changed")

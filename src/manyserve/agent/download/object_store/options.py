@@ -1,4 +1,4 @@
-"""What decides how a store is opened, as a value: equal options share one store and its connections."""
+"""Options of a store. Equal options share one store and its connections."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Self
 
 from manyserve.agent.download.base import DownloadError
 
-_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_BOOLS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
 class StoreOptions:
-    """One bucket and how it is reached. The repr leaves out all that may be secret."""
+    """The options of one bucket. The repr has no field that may be secret."""
 
     kind: str
     bucket: str
     config: tuple[tuple[str, str | bool], ...] = field(repr=False)
-    """For the store, in obstore's words."""
+    """The configuration for obstore."""
     endpoint: str = ""
-    """Of one's own; empty is the cloud's."""
-    foreign: bool = False
-    """The endpoint was named by a secret: not every address is allowed."""
+    """A custom endpoint; empty is the cloud's."""
+    has_user_endpoint: bool = False
+    """The endpoint comes from a secret or an annotation, so its addresses are checked."""
     verify_tls: bool = True
     certificates: str = ""
-    """PEM, to be trusted besides the system's."""
+    """Trusted certificates besides the system's, as PEM."""
 
     @classmethod
     def of(cls, kind: str, bucket: str, config: Mapping[str, str | bool | None], **rest: object) -> Self:
-        """Return options; what is None or empty is left out of the config."""
-        said = {key: value for key, value in config.items() if value not in (None, "")}
-        return cls(kind, bucket, tuple(sorted(said.items())), **rest)  # type: ignore[arg-type]
+        """Return options. Values that are None or empty are left out of the config."""
+        present = {key: value for key, value in config.items() if value not in (None, "")}
+        return cls(kind, bucket, tuple(sorted(present.items())), **rest)  # type: ignore[arg-type]
 
 
-def truth(values: Mapping[str, str], key: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001 (a value)
-    """Return a truth that a secret tells. Raises `DownloadError` when it is none."""
+def parse_bool(values: Mapping[str, str], key: str, default: bool | None) -> bool | None:  # noqa: FBT001 (a value)
+    """Return a boolean in a Secret. Raises `DownloadError` for any other value."""
     text = values.get(key, "")
-    if text and text.lower() not in _TRUTHS:
-        sentence = f"the key {key} of a secret must be one of {', '.join(_TRUTHS)}"
+    if text and text.lower() not in _BOOLS:
+        sentence = f"the key {key} of a secret must be one of {', '.join(_BOOLS)}"
         raise DownloadError(sentence, reason="credentials", permanent=True)
-    return _TRUTHS[text.lower()] if text else otherwise
+    return _BOOLS[text.lower()] if text else default
 
 
-def formed(text: str, form: str, what: str) -> str:
-    """Return a text of a secret that becomes part of a URL. Raises `DownloadError` when it could be more than that."""
-    if text and not re.fullmatch(form, text, re.ASCII):
-        raise DownloadError(f"{what} that a secret names is not one", reason="credentials", permanent=True)
+def validated(text: str, pattern: str, name: str) -> str:
+    """Return a value in a Secret that becomes part of a URL. Raises `DownloadError` when it does not match."""
+    if text and not re.fullmatch(pattern, text, re.ASCII):
+        raise DownloadError(f"{name} that a secret names is not one", reason="credentials", permanent=True)
     return text
 
 
-def first(values: Mapping[str, str], keys: Sequence[str]) -> str:
-    """Return the first value that is there; empty when none is."""
+def first_value(values: Mapping[str, str], keys: Sequence[str]) -> str:
+    """Return the first value that is not empty; empty when there is none."""
     return next((values[key] for key in keys if values.get(key)), "")

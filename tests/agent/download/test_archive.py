@@ -1,4 +1,4 @@
-"""What is unpacked from an archive, and what keeps one from being unpacked."""
+"""Unpacking of archives, and the refusal of bad ones."""
 
 import gzip
 import io
@@ -18,23 +18,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyserve.agent.download import DownloadError
-from manyserve.agent.download.archive.downloader import Bounds, Kind, kind_of
-from manyserve.agent.download.archive.unpack import Names
-from tests.agent.sources.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
+from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind
+from manyserve.agent.download.archive.unpack import ArchiveNames
+from tests.agent.download.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))
 WHOLE = {"config.pbtxt": b"name", "1/model.onnx": b"weights" * 100_000}
 PACKED = {
-    Kind.TAR: tar_of(MODEL),
-    Kind.TAR_GZ: gzip.compress(tar_of(MODEL)),
-    Kind.ZIP: zipped(*MODEL),
+    ArchiveKind.TAR: tar_of(MODEL),
+    ArchiveKind.TAR_GZ: gzip.compress(tar_of(MODEL)),
+    ArchiveKind.ZIP: zipped(*MODEL),
 }
 
 
-def refused(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) -> str:
-    """Return what is said of an archive, without what is said of all."""
+def refused(folder: Path, data: bytes, kind: ArchiveKind, limits: ArchiveLimits = LOOSE) -> str:
+    """Return the problem of an archive, without the common start of the message."""
     with pytest.raises(DownloadError) as caught:
-        unpack_all(folder, data, kind, bounds)
+        unpack_all(folder, data, kind, limits)
     assert caught.value.permanent
     assert caught.value.reason == "bad_archive"
     before, colon, words = str(caught.value).partition("https://host/model was not unpacked: ")
@@ -43,19 +43,21 @@ def refused(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) -> st
     return words
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_an_archive_is_unpacked_with_its_layout(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ArchiveKind)
+def test_archive_is_unpacked_with_its_layout(tmp_path: Path, kind: ArchiveKind) -> None:
     assert unpack_all(tmp_path / "a", PACKED[kind], kind) == WHOLE
 
 
-def test_what_common_tools_write_is_unpacked(tmp_path: Path) -> None:
+def test_archive_of_common_tools_is_unpacked(tmp_path: Path) -> None:
     folders = (entry("./", b"", tarfile.DIRTYPE), entry("./1/", b"", tarfile.DIRTYPE))
     data = tar(*folders, entry("./1/model.onnx"), entry("./1/", b"", tarfile.DIRTYPE), entry("./empty", b""))
-    assert unpack_all(tmp_path / "a", data, Kind.TAR) == {"1/model.onnx": b"x", "empty": b""}
-    assert unpack_all(tmp_path / "b", zipped(("1/", b""), ("1/x", b"1")), Kind.ZIP) == {"1/x": b"1"}
-    assert unpack_all(tmp_path / "c", _with_library("ü" * 120 + "/x", tarfile.PAX_FORMAT), Kind.TAR)
-    assert unpack_all(tmp_path / "d", _with_library("n" * 200 + "/x", tarfile.GNU_FORMAT), Kind.TAR)
-    assert unpack_all(tmp_path / "e", zipped(("ünï", b"1"), how=zipfile.ZIP_STORED), Kind.ZIP) == {"ünï": b"1"}
+    assert unpack_all(tmp_path / "a", data, ArchiveKind.TAR) == {"1/model.onnx": b"x", "empty": b""}
+    assert unpack_all(tmp_path / "b", zipped(("1/", b""), ("1/x", b"1")), ArchiveKind.ZIP) == {"1/x": b"1"}
+    assert unpack_all(tmp_path / "c", _with_library("ü" * 120 + "/x", tarfile.PAX_FORMAT), ArchiveKind.TAR)
+    assert unpack_all(tmp_path / "d", _with_library("n" * 200 + "/x", tarfile.GNU_FORMAT), ArchiveKind.TAR)
+    assert unpack_all(tmp_path / "e", zipped(("ünï", b"1"), compression=zipfile.ZIP_STORED), ArchiveKind.ZIP) == {
+        "ünï": b"1"
+    }
 
 
 def _with_library(name: str, form: int) -> bytes:
@@ -65,21 +67,25 @@ def _with_library(name: str, form: int) -> bytes:
     return file.getvalue()
 
 
-def test_one_folder_with_the_model_in_it_is_the_model(tmp_path: Path) -> None:
+def test_archive_with_single_model_folder_is_lifted(tmp_path: Path) -> None:
     files = [("m/config.pbtxt", b"c"), ("m/1/x", b"1"), ("m/m/y", b"2")]
-    assert unpack_all(tmp_path / "a", tar_of(files), Kind.TAR) == {"config.pbtxt": b"c", "1/x": b"1", "m/y": b"2"}
+    assert unpack_all(tmp_path / "a", tar_of(files), ArchiveKind.TAR) == {
+        "config.pbtxt": b"c",
+        "1/x": b"1",
+        "m/y": b"2",
+    }
     as_is = [("m/model.joblib", b"c"), ("m/1/x", b"1")]
-    assert unpack_all(tmp_path / "b", tar_of(as_is), Kind.TAR) == dict(as_is)
+    assert unpack_all(tmp_path / "b", tar_of(as_is), ArchiveKind.TAR) == dict(as_is)
 
 
-def test_a_member_may_have_the_name_that_the_archive_has(tmp_path: Path) -> None:
-    assert unpack_all(tmp_path / "a", tar_of([("model", b"1")]), Kind.TAR) == {"model": b"1"}
+def test_archive_member_may_have_name_of_archive(tmp_path: Path) -> None:
+    assert unpack_all(tmp_path / "a", tar_of([("model", b"1")]), ArchiveKind.TAR) == {"model": b"1"}
 
 
-def test_modes_are_the_agents_and_not_the_archives(tmp_path: Path) -> None:
+def test_archive_modes_come_from_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        unpack_all(tmp_path / "a", tar(entry("x", mode=0o6777), entry("1/y", mode=0)), Kind.TAR)
+        unpack_all(tmp_path / "a", tar(entry("x", mode=0o6777), entry("1/y", mode=0)), ArchiveKind.TAR)
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
@@ -112,82 +118,86 @@ LINKS = {
     "A and a": (entry("A") + entry("a"), "'a' and 'A' differ only in capital letters"),
     "A/x and a/y": (entry("A/x") + entry("a/y"), "'a/y' and 'A' differ only in capital letters"),
     "huge": (entry("x", b"", size=2**40), "it unpacks to more than the limit of 104857600 bytes"),
-    "negative": (entry("x", b"", size=-1), "'x' has a size that cannot be"),
+    "negative": (entry("x", b"", size=-1), "'x' has an impossible size"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_NAMES)
-def test_input_11_a_tar_with_a_name_that_is_refused(tmp_path: Path, case: str) -> None:
+def test_input_11_tar_with_bad_name_is_refused(tmp_path: Path, case: str) -> None:
     name, words = BAD_NAMES[case]
-    assert words in refused(tmp_path / "a", tar(entry("first"), entry(name)), Kind.TAR)
+    assert words in refused(tmp_path / "a", tar(entry("first"), entry(name)), ArchiveKind.TAR)
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("case", LINKS)
 @pytest.mark.parametrize("pack", [tar, tar_gz])
-def test_input_11_a_tar_with_a_member_that_is_refused(tmp_path: Path, case: str, pack: object) -> None:
+def test_input_11_tar_with_bad_member_is_refused(tmp_path: Path, case: str, pack: object) -> None:
     data, words = LINKS[case]
-    kind = Kind.TAR if pack is tar else Kind.TAR_GZ
+    kind = ArchiveKind.TAR if pack is tar else ArchiveKind.TAR_GZ
     packed = tar(data) if pack is tar else tar_gz(data)
     assert words in refused(tmp_path / "a", packed, kind)
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
-def test_input_11_a_million_entries_end_at_the_limit(tmp_path: Path) -> None:
+def test_input_11_tar_with_million_entries_ends_at_limit(tmp_path: Path) -> None:
     data = gzip.compress(b"".join(entry(f"f{number}", b"") for number in range(2000)))
-    bounds = Bounds(files=50, bytes=1000, ratio=100)
-    assert refused(tmp_path / "a", data, Kind.TAR_GZ, bounds) == "it has more than 50 entries"
+    limits = ArchiveLimits(files=50, bytes=1000, ratio=100)
+    assert refused(tmp_path / "a", data, ArchiveKind.TAR_GZ, limits) == "it has more than 50 entries"
     assert len(contents(tmp_path / "a")) == 50
 
 
-def test_input_11_a_sparse_file_of_a_tebibyte_is_refused(tmp_path: Path) -> None:
+def test_input_11_tar_with_sparse_file_is_refused(tmp_path: Path) -> None:
     sparse = entry("s", b"", tarfile.GNUTYPE_SPARSE)
-    assert "'s' is a sparse file" in refused(tmp_path / "a", tar(sparse), Kind.TAR)
+    assert "'s' is a sparse file" in refused(tmp_path / "a", tar(sparse), ArchiveKind.TAR)
     pax = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": str(2**40), "GNU.sparse.map": "0,1"}
     info = tarfile.TarInfo("t")
     info.size, info.pax_headers = 1, pax
     data = info.tobuf(tarfile.PAX_FORMAT) + b"x" + bytes(511)
-    assert "'t' is a sparse file" in refused(tmp_path / "b", tar(data), Kind.TAR)
+    assert "'t' is a sparse file" in refused(tmp_path / "b", tar(data), ArchiveKind.TAR)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_input_11_and_12_an_archive_that_is_cut_short_anywhere_is_refused(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ArchiveKind)
+def test_input_11_and_12_archive_cut_short_is_refused(tmp_path: Path, kind: ArchiveKind) -> None:
     small = [("config.pbtxt", b"name"), ("1/model", random.Random(1).randbytes(2000)), ("2/model", b"x" * 512)]
-    whole = {Kind.TAR: tar_of(small), Kind.TAR_GZ: gzip.compress(tar_of(small)), Kind.ZIP: zipped(*small)}[kind]
-    least = len(whole) - 1024 if kind is Kind.TAR else len(whole)  # of its end, one block of zeros is enough
+    whole = {
+        ArchiveKind.TAR: tar_of(small),
+        ArchiveKind.TAR_GZ: gzip.compress(tar_of(small)),
+        ArchiveKind.ZIP: zipped(*small),
+    }[kind]
+    least = len(whole) - 1024 if kind is ArchiveKind.TAR else len(whole)  # one block of zeros is enough as its end
     for length in {*range(600, least, 97), *range(least - 20, least)}:
         assert refused(tmp_path / f"{length}", whole[:length], kind)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ArchiveKind)
 @pytest.mark.parametrize("junk", [b"junk", b"\0" * 2_000_000 + b"x", entry("more")])
-def test_input_11_and_12_an_archive_with_something_behind_its_end_is_refused(
-    tmp_path: Path, kind: Kind, junk: bytes
+def test_input_11_and_12_archive_with_data_behind_end_is_refused(
+    tmp_path: Path, kind: ArchiveKind, junk: bytes
 ) -> None:
     words = refused(tmp_path / "a", PACKED[kind] + junk, kind)
     assert "behind its end" in words or "no whole" in words
 
 
-def test_input_11_headers_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+def test_input_11_tar_with_huge_headers_is_refused(tmp_path: Path) -> None:
     pax = tarfile.TarInfo("PaxHeader")
     pax.type, pax.size = tarfile.XHDTYPE, 10**9
     data = gzip.compress(pax.tobuf() + bytes(1024**2))
-    assert "its headers are too long" in refused(tmp_path / "a", data, Kind.TAR_GZ)
+    assert "its headers are too long" in refused(tmp_path / "a", data, ArchiveKind.TAR_GZ)
     chain = b"".join(entry("L", b"n" * 100, tarfile.GNUTYPE_LONGNAME) for _ in range(1000))
-    assert refused(tmp_path / "b", tar(chain, entry("x")), Kind.TAR)
+    assert refused(tmp_path / "b", tar(chain, entry("x")), ArchiveKind.TAR)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_input_12_an_archive_that_unpacks_to_more_than_is_allowed_is_refused(tmp_path: Path, kind: Kind) -> None:
-    few = Bounds(files=10, bytes=1000, ratio=100)
+@pytest.mark.parametrize("kind", ArchiveKind)
+def test_input_12_archive_over_limit_is_refused(tmp_path: Path, kind: ArchiveKind) -> None:
+    few = ArchiveLimits(files=10, bytes=1000, ratio=100)
     assert refused(tmp_path / "a", PACKED[kind], kind, few) == "it unpacks to more than the limit of 1000 bytes"
-    assert refused(tmp_path / "b", PACKED[kind], kind, Bounds(1, 10**7, 100)) == "it has more than 1 entries"
+    assert refused(tmp_path / "b", PACKED[kind], kind, ArchiveLimits(1, 10**7, 100)) == "it has more than 1 entries"
 
 
-@pytest.mark.parametrize("kind", [Kind.TAR_GZ, Kind.ZIP])
-def test_input_12_a_ratio_that_only_a_bomb_has_is_refused(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ArchiveKind.TAR_GZ, ArchiveKind.ZIP])
+def test_input_12_archive_with_ratio_of_bomb_is_refused(tmp_path: Path, kind: ArchiveKind) -> None:
     zeros = bytes(80 * 1024**2)
-    data = zipped(("x", zeros)) if kind is Kind.ZIP else gzip.compress(tar(entry("x", zeros)), 1)
+    data = zipped(("x", zeros)) if kind is ArchiveKind.ZIP else gzip.compress(tar(entry("x", zeros)), 1)
     assert refused(tmp_path / "a", data, kind) == "it unpacks to more than 100 times its size"
     assert not contents(tmp_path / "a")
 
@@ -207,20 +217,20 @@ def _encrypted() -> bytes:
 
 
 def _renamed(inner: bytes) -> bytes:
-    """A zip whose directory has another name than the member itself."""
+    """Return a zip with different names in its directory and at the member."""
     data = zipped(("good", b"1"))
     return data.replace(b"good", inner, 1)
 
 
 def _lying_size() -> bytes:
-    data = bytearray(zipped(("x", b"content"), how=zipfile.ZIP_STORED))
+    data = bytearray(zipped(("x", b"content"), compression=zipfile.ZIP_STORED))
     at = data.index(b"PK\1\2") + 24
     data[at : at + 4] = struct.pack("<I", 3)
     return bytes(data)
 
 
 def _overlapping() -> bytes:
-    """A directory with two names for one member: the way to a bomb of any ratio."""
+    """Return a zip with two names for one member in its directory: such a bomb has any ratio."""
     data = zipped(("x", b"1"), ("y", b"2"))
     first = data.index(b"PK\1\2")
     second = data.index(b"PK\1\2", first + 1)
@@ -234,7 +244,7 @@ def _miscounted() -> bytes:
 
 
 def _raw_name() -> bytes:
-    """A name in Latin-1 without the mark of UTF-8, as old tools write it."""
+    """Return a zip with a name in Latin-1 and without the UTF-8 flag, as old tools write it."""
     return zipped(("cafe", b"1")).replace(b"cafe", b"caf\xe9")
 
 
@@ -253,28 +263,31 @@ BAD_ZIPS = {
     "two names for one member": (_overlapping(), "its directory disagrees with its members"),
     "miscounted": (_miscounted(), "its directory disagrees with its members"),
     "something before it": (b"PK\3\4" + zipped(("x", b"1")), "its directory disagrees with its members"),
-    "bzip2": (zipped(("x", b"1"), how=zipfile.ZIP_BZIP2), "'x' is packed in a way that is not supported"),
+    "bzip2": (zipped(("x", b"1"), compression=zipfile.ZIP_BZIP2), "'x' is packed in a way that is not supported"),
     "empty": (zipped(), "it is empty"),
-    "wrong checksum": (zipped(("x", b"content"), how=zipfile.ZIP_STORED).replace(b"content", b"Content"), "not whole"),
+    "wrong checksum": (
+        zipped(("x", b"content"), compression=zipfile.ZIP_STORED).replace(b"content", b"Content"),
+        "not whole",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", BAD_ZIPS)
-def test_input_12_a_zip_that_is_refused(tmp_path: Path, case: str) -> None:
+def test_input_12_zip_with_bad_member_or_directory_is_refused(tmp_path: Path, case: str) -> None:
     data, words = BAD_ZIPS[case]
-    assert words in refused(tmp_path / "a", data, Kind.ZIP)
+    assert words in refused(tmp_path / "a", data, ArchiveKind.ZIP)
 
 
-def test_input_11_folders_that_only_names_speak_of_count(tmp_path: Path) -> None:
+def test_input_11_archive_limit_counts_implied_folders(tmp_path: Path) -> None:
     deep = [(f"{number}/" + "d/" * 60 + "x", b"") for number in range(10)]
-    few = Bounds(files=100, bytes=1000, ratio=100)
-    assert refused(tmp_path / "a", tar_of(deep), Kind.TAR, few) == "it has more than 100 entries"
-    assert refused(tmp_path / "b", zipped(*deep), Kind.ZIP, few) == "it has more than 100 entries"
+    few = ArchiveLimits(files=100, bytes=1000, ratio=100)
+    assert refused(tmp_path / "a", tar_of(deep), ArchiveKind.TAR, few) == "it has more than 100 entries"
+    assert refused(tmp_path / "b", zipped(*deep), ArchiveKind.ZIP, few) == "it has more than 100 entries"
     assert sum(1 for _ in (tmp_path / "a").rglob("*")) < 100
 
 
-def test_input_11_what_is_kept_of_deep_names_stays_small() -> None:
-    names = Names()
+def test_input_11_archive_names_stay_small() -> None:
+    names = ArchiveNames()
     tracemalloc.start()
     for number in range(1000):
         names.add(f"{number}/" + "d/" * 60 + "x", is_folder=False)
@@ -284,49 +297,49 @@ def test_input_11_what_is_kept_of_deep_names_stays_small() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_input_12_a_zip_with_a_name_twice(tmp_path: Path) -> None:
-    assert refused(tmp_path / "a", zipped(("x", b"1"), ("x", b"2")), Kind.ZIP) == "'x' is there twice"
+def test_input_12_zip_with_duplicate_name_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "a", zipped(("x", b"1"), ("x", b"2")), ArchiveKind.ZIP) == "'x' is there twice"
 
 
-def test_input_12_a_small_zip64_is_unpacked(tmp_path: Path) -> None:
+def test_input_12_zip64_of_small_size_is_unpacked(tmp_path: Path) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as packed, packed.open("x", "w", force_zip64=True) as member:
         member.write(b"1")
-    assert unpack_all(tmp_path / "a", file.getvalue(), Kind.ZIP) == {"x": b"1"}
+    assert unpack_all(tmp_path / "a", file.getvalue(), ArchiveKind.ZIP) == {"x": b"1"}
 
 
-def test_input_13_a_forged_marker_is_a_file_of_the_model_like_any_other(tmp_path: Path) -> None:
+def test_input_13_archive_with_forged_marker_keeps_it_as_ordinary_file(tmp_path: Path) -> None:
     forged = f"SUCCESS.{'0' * 64}"
     data = tar_of([("config.pbtxt", b"c"), (forged, b"{}"), ("markers/a." + forged, b"{}")])
-    assert set(unpack_all(tmp_path / "a", data, Kind.TAR)) == {"config.pbtxt", forged, "markers/a." + forged}
+    assert set(unpack_all(tmp_path / "a", data, ArchiveKind.TAR)) == {"config.pbtxt", forged, "markers/a." + forged}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("name", "content_type", "start", "kind"),
     [
-        ("model.tar.gz", "text/plain", PACKED[Kind.TAR_GZ], Kind.TAR_GZ),
-        ("model.zip", "application/x-tar", PACKED[Kind.TAR], Kind.TAR),
-        ("model", "", PACKED[Kind.ZIP], Kind.ZIP),
-        ("v1.2", "", PACKED[Kind.ZIP], Kind.ZIP),
-        ("", "", PACKED[Kind.TAR], Kind.TAR),
-        ("download.php", "application/zip", PACKED[Kind.ZIP], Kind.ZIP),
-        ("model.pt", "application/octet-stream", PACKED[Kind.ZIP], None),
-        ("model.nemo", "", PACKED[Kind.TAR], None),
+        ("model.tar.gz", "text/plain", PACKED[ArchiveKind.TAR_GZ], ArchiveKind.TAR_GZ),
+        ("model.zip", "application/x-tar", PACKED[ArchiveKind.TAR], ArchiveKind.TAR),
+        ("model", "", PACKED[ArchiveKind.ZIP], ArchiveKind.ZIP),
+        ("v1.2", "", PACKED[ArchiveKind.ZIP], ArchiveKind.ZIP),
+        ("", "", PACKED[ArchiveKind.TAR], ArchiveKind.TAR),
+        ("download.php", "application/zip", PACKED[ArchiveKind.ZIP], ArchiveKind.ZIP),
+        ("model.pt", "application/octet-stream", PACKED[ArchiveKind.ZIP], None),
+        ("model.nemo", "", PACKED[ArchiveKind.TAR], None),
         ("weights.gz", "application/gzip", gzip.compress(b"w" * 600), None),
         ("model.onnx", "application/zip", b"onnx" * 200, None),
         ("model", "", bytes(1024), None),
     ],
 )
-def test_the_kind_is_the_contents_and_the_name_or_the_type_says_that_it_is_meant(
-    name: str, content_type: str, start: bytes, kind: Kind | None
+def test_archive_kind_needs_content_and_name_or_type(
+    name: str, content_type: str, start: bytes, kind: ArchiveKind | None
 ) -> None:
-    assert kind_of(URI, name, content_type, start) == kind
+    assert archive_kind(URI, name, content_type, start) == kind
 
 
-def test_what_is_called_an_archive_and_is_none_is_refused() -> None:
+def test_archive_kind_refuses_archive_name_with_other_content() -> None:
     with pytest.raises(DownloadError, match=r"is called an archive, but its content is no tar, tar\.gz or zip"):
-        kind_of(URI, "model.zip", "application/zip", b"something else" * 100)
+        archive_kind(URI, "model.zip", "application/zip", b"something else" * 100)
 
 
 PARTS = st.sampled_from(["..", ".", "", "a", "A", "b", "1", "config.pbtxt", "/", "\0", "c\udcff", "n" * 300])
@@ -337,7 +350,7 @@ MEMBERS = st.lists(st.tuples(NAMES, TYPES, NAMES, st.binary(max_size=20)), max_s
 
 @settings(max_examples=300, deadline=None)
 @given(members=MEMBERS, cut=st.integers(0, 3000))
-def test_no_archive_writes_outside_its_folder(members: list[tuple[str, bytes, str, bytes]], cut: int) -> None:
+def test_archive_writes_only_in_its_folder(members: list[tuple[str, bytes, str, bytes]], cut: int) -> None:
     parts = [
         entry(name, content if kind == tarfile.REGTYPE else b"", kind, linkname=link)
         for name, kind, link, content in members
@@ -346,19 +359,23 @@ def test_no_archive_writes_outside_its_folder(members: list[tuple[str, bytes, st
     with tempfile.TemporaryDirectory() as top:
         folder = Path(top) / "folder"
         with suppress(DownloadError):
-            unpack_all(folder, data[: len(data) - cut], Kind.TAR)
+            unpack_all(folder, data[: len(data) - cut], ArchiveKind.TAR)
         assert [path.name for path in Path(top).iterdir()] == ["folder"]
         assert not any(path.is_symlink() for path in folder.rglob("*"))
 
 
 SMALL = [("config.pbtxt", b"name" * 50), ("1/model.onnx", bytes(range(256)) * 4), ("1/b", b"")]
-GOOD = {Kind.TAR: tar_of(SMALL), Kind.TAR_GZ: gzip.compress(tar_of(SMALL), mtime=0), Kind.ZIP: zipped(*SMALL)}
+GOOD = {
+    ArchiveKind.TAR: tar_of(SMALL),
+    ArchiveKind.TAR_GZ: gzip.compress(tar_of(SMALL), mtime=0),
+    ArchiveKind.ZIP: zipped(*SMALL),
+}
 CHANGES = st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 255)), min_size=1, max_size=4)
 
 
 @settings(max_examples=300, deadline=None)
-@given(kind=st.sampled_from(list(Kind)), changes=CHANGES)
-def test_a_damaged_archive_is_unpacked_or_refused_and_nothing_else(kind: Kind, changes: list[tuple[int, int]]) -> None:
+@given(kind=st.sampled_from(list(ArchiveKind)), changes=CHANGES)
+def test_archive_that_is_damaged_stays_in_its_folder(kind: ArchiveKind, changes: list[tuple[int, int]]) -> None:
     data = bytearray(GOOD[kind])
     for place, byte in changes:
         data[place % len(data)] = byte

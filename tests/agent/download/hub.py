@@ -1,4 +1,4 @@
-"""A small Hugging Face hub: the calls that list a model and give its files, large ones from another host."""
+"""A fake Hugging Face hub with the API to list a model, and its files. Large files are on another host."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.agent.sources.webserver import Site
+from tests.agent.download.webserver import Site
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass
 class Hub:
-    """One model, `org/model`, with one commit. Files of more than `large` bytes lie at the site `cdn`."""
+    """A hub with one model, `org/model`, and one commit. Files of more than `large` bytes are at the site `cdn`."""
 
     site: Site
     cdn: Site
@@ -24,13 +24,13 @@ class Hub:
     large: int = 1000
     gated: bool = False
     token: str = ""
-    """Who has it may read; empty: everybody."""
-    to: str = ""
-    """Where large files are said to be, instead of the site."""
+    """The required token; empty for none."""
+    redirect_to: str = ""
+    """The target of redirects for large files, instead of the site `cdn`."""
     metadata: bool = True
 
-    def open(self) -> None:
-        """Answer from now on."""
+    def install(self) -> None:
+        """Install the handlers at both sites."""
         self.site.handlers.update(
             {
                 "/api/models/org/model": self.info,
@@ -41,10 +41,10 @@ class Hub:
         )
         for name, content in self.files.items():
             self.site.handlers[f"/org/model/resolve/{COMMIT}/{name}"] = self.resolve
-            self.cdn.gives(f"/blobs/{name}", content, {"ETag": '"cdn"'})
+            self.cdn.serve(f"/blobs/{name}", content, {"ETag": '"cdn"'})
 
     async def info(self, request: web.Request) -> web.StreamResponse:
-        """The listing."""
+        """Return the listing."""
         if request.query.get("blobs") != "True" and request.query.get("blobs") != "true":
             return web.Response(status=400)
         siblings = [{"rfilename": name, **self._metadata(data)} for name, data in self.files.items()]
@@ -58,15 +58,15 @@ class Hub:
         return {"size": len(data), "blobId": git} | ({"lfs": lfs} if len(data) > self.large else {})
 
     async def no_revision(self, _: web.Request) -> web.StreamResponse:
-        """There is the repository, without the revision."""
+        """Return the error of a missing revision."""
         return web.Response(status=404, headers={"X-Error-Code": "RevisionNotFound"})
 
     async def missing(self, _: web.Request) -> web.StreamResponse:
-        """What those hear who may not see a repository."""
+        """Return the error of a repository without access."""
         return web.Response(status=401, headers={"X-Error-Code": "RepoNotFound"})
 
     async def resolve(self, request: web.Request) -> web.StreamResponse:
-        """One file, or where it is."""
+        """Return a small file, or a redirect to a large one."""
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.Response(status=401, headers={"X-Error-Code": "GatedRepo"})
         name = request.path.split(COMMIT + "/")[1]
@@ -74,5 +74,8 @@ class Hub:
         headers = {"X-Repo-Commit": COMMIT}
         if len(data) <= self.large:
             return web.Response(body=data, headers=headers)
-        headers |= {"X-Linked-Size": str(len(data)), "Location": self.to or self.cdn.url(f"/blobs/{name}", "cdn.test")}
+        headers |= {
+            "X-Linked-Size": str(len(data)),
+            "Location": self.redirect_to or self.cdn.url(f"/blobs/{name}", "cdn.test"),
+        }
         return web.Response(status=302, headers=headers)

@@ -1,19 +1,19 @@
-"""The whole agent with models from every source but the object stores, good and bad ones side by side."""
+"""The whole agent with models from a claim and from web servers, valid and invalid ones."""
 
 from pathlib import Path
 
 import pytest
 
 from manyserve.agent.settings import AgentSettings
-from tests.agent.sources.archives import contents, tar_gz, zipped
-from tests.agent.sources.archives import entry as member
-from tests.agent.sources.webserver import Site
+from tests.agent.download.archives import contents, tar_gz, zipped
+from tests.agent.download.archives import entry as member
+from tests.agent.download.webserver import Site
 from tests.agent.support import Pod, entry
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
 
-async def test_models_of_all_sources_are_loaded_and_a_bad_one_is_named(
+async def test_agent_loads_models_of_all_sources_and_reports_bad_one(
     pod: Pod, site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
     claim = tmp_path / "pvc" / "claim" / "models"
@@ -23,9 +23,9 @@ async def test_models_of_all_sources_are_loaded_and_a_bad_one_is_named(
         update={"gcs_endpoint": pod.settings.sources.gcs_endpoint, "pvc_dir": tmp_path / "pvc"}
     )
     pod.settings = pod.settings.model_copy(update={"sources": sources})
-    site.gives("/m.tar.gz", tar_gz(member("content", b"packed"), member("1/model.onnx", b"m")))
-    site.gives("/content", b"plain", {"ETag": '"v1"'})
-    site.gives("/bad.zip", zipped(("../up", b"x")))
+    site.serve("/m.tar.gz", tar_gz(member("content", b"packed"), member("1/model.onnx", b"m")))
+    site.serve("/content", b"plain", {"ETag": '"v1"'})
+    site.serve("/bad.zip", zipped(("../up", b"x")))
 
     def uri(path: str) -> str:
         return site.url(path, host="127.0.0.1")
@@ -43,7 +43,7 @@ async def test_models_of_all_sources_are_loaded_and_a_bad_one_is_named(
     assert pod.model("bad").permanent
     assert set(contents(pod.root / "models" / "packed")) == {"content", "1/model.onnx"}
     await pod.stop()
-    reads = len(site.seen)
+    reads = len(site.requests)
     await pod.start()
     await pod.shows(bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded", limit=20)
-    assert {request.path for request in site.seen[reads:] if request.method == "GET"} <= {"/bad.zip"}
+    assert {request.path for request in site.requests[reads:] if request.method == "GET"} <= {"/bad.zip"}

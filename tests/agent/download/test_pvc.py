@@ -1,4 +1,4 @@
-"""Models on a claim that is mounted into the pod."""
+"""Downloads from a claim that is mounted into the pod."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
-from tests.agent.sources.archives import contents, open_files
+from tests.agent.download.archives import contents, open_files
 from tests.agent.support import CancelOnArrival, Counted
 
 URI = "pvc://models/a"
@@ -41,113 +41,114 @@ async def copied(source: ClaimDownloader, folder: Path, uri: str = URI) -> dict[
     return files
 
 
-async def fails(source: ClaimDownloader, uri: str = URI, *, permanent: bool = True) -> str:
+async def fetch_error(source: ClaimDownloader, uri: str = URI, *, permanent: bool = True) -> str:
     with pytest.raises(DownloadError) as caught:
         await source.find(uri)
     assert caught.value.permanent is permanent
     return str(caught.value)
 
 
-async def test_a_folder_of_a_claim_is_copied(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
+async def test_claim_folder_is_copied(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     whole = {"config.pbtxt": b"c", "1/model.onnx": b"m" * 3_000_000}
     assert await copied(source, tmp_path / "x") == whole
     assert await copied(source, tmp_path / "y", f"{URI}/") == whole
     assert await copied(source, tmp_path / "z", "pvc://models") == {f"a/{name}": data for name, data in whole.items()}
 
 
-async def test_one_file_of_a_claim_is_the_model(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
+async def test_claim_file_is_copied_as_model(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     assert await copied(source, tmp_path / "x", f"{URI}/config.pbtxt") == {"config.pbtxt": b"c"}
 
 
-async def test_the_agent_chooses_it_for_pvc(model: Path, tmp_path: Path) -> None:
+async def test_claim_downloader_is_chosen_for_pvc(model: Path, tmp_path: Path) -> None:
     settings = AgentSettings(sources=SourceSettings(pvc_dir=tmp_path / "pvc"))
     assert (await choose(URI, downloaders(settings)).find(URI)).size == 3_000_001
 
 
-async def test_a_claim_that_is_not_mounted_yet_is_waited_for(source: ClaimDownloader) -> None:
-    assert await fails(source, "pvc://other/a", permanent=False) == (
+async def test_claim_that_is_not_mounted_yet_is_no_permanent_error(source: ClaimDownloader) -> None:
+    assert await fetch_error(source, "pvc://other/a", permanent=False) == (
         "pvc://other/a could not be read: the claim other is not mounted yet; "
         "the pods of the host are replaced by ones that have it"
     )
 
 
-async def test_what_is_not_there_is_named(model: Path, source: ClaimDownloader) -> None:
-    assert await fails(source, "pvc://models/b") == "pvc://models/b was not found on the claim"
+async def test_claim_without_path_or_files_is_reported(model: Path, source: ClaimDownloader) -> None:
+    assert await fetch_error(source, "pvc://models/b") == "pvc://models/b was not found on the claim"
     (model.parent / "b").mkdir()
-    assert await fails(source, "pvc://models/b") == "pvc://models/b has no files"
+    assert await fetch_error(source, "pvc://models/b") == "pvc://models/b has no files"
 
 
 @pytest.mark.parametrize("uri", ["pvc://../x", "pvc://models/../other", "pvc:///x", "pvc://a@b/x", "pvc://models/\0"])
-async def test_a_uri_that_leads_elsewhere_is_refused(source: ClaimDownloader, uri: str) -> None:
-    assert "does not name a claim and a path in it" in await fails(source, uri)
+async def test_claim_uri_that_leads_elsewhere_is_refused(source: ClaimDownloader, uri: str) -> None:
+    assert "does not name a claim and a path in it" in await fetch_error(source, uri)
 
 
-async def test_a_change_of_a_file_is_told(model: Path, source: ClaimDownloader) -> None:
+async def test_claim_fingerprint_changes_with_file(model: Path, source: ClaimDownloader) -> None:
     before = (await source.find(URI)).fingerprint
     assert (await source.find(URI)).fingerprint == before
     os.utime(model / "config.pbtxt", ns=(1, 1))
     assert (await source.find(URI)).fingerprint != before
 
 
-async def test_a_link_within_the_claim_is_as_good_as_the_file(
-    model: Path, source: ClaimDownloader, tmp_path: Path
-) -> None:
+async def test_claim_link_within_claim_is_followed(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     (model.parent / "blob").write_bytes(b"b")
     (model / "link").symlink_to("../blob")
     assert (await copied(source, tmp_path / "x"))["link"] == b"b"
     assert not (tmp_path / "x" / "link").is_symlink()
 
 
-async def test_a_link_out_of_the_claim_is_refused(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
+async def test_claim_link_out_of_claim_is_refused(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     (model / "link").symlink_to(tmp_path / "secret")
-    assert await fails(source) == f"link of {URI} leads out of the claim"
+    assert await fetch_error(source) == f"link of {URI} leads out of the claim"
 
 
 @pytest.mark.parametrize("to", [".", "/etc", "1"])
-async def test_a_link_to_a_folder_is_refused(model: Path, source: ClaimDownloader, to: str) -> None:
+async def test_claim_link_to_folder_is_refused(model: Path, source: ClaimDownloader, to: str) -> None:
     (model / "link").symlink_to(to)
-    assert await fails(source) == f"link of {URI} is a link to a folder"
+    assert await fetch_error(source) == f"link of {URI} is a link to a folder"
 
 
-async def test_a_path_through_a_link_out_of_the_claim_is_refused(model: Path, source: ClaimDownloader) -> None:
+async def test_claim_path_through_link_out_of_claim_is_refused(model: Path, source: ClaimDownloader) -> None:
     (model.parent / "etc").symlink_to("/etc")
-    assert await fails(source, "pvc://models/etc/passwd") == "passwd of pvc://models/etc/passwd leads out of the claim"
-    assert "of pvc://models/etc " in await fails(source, "pvc://models/etc")
+    assert (
+        await fetch_error(source, "pvc://models/etc/passwd")
+        == "passwd of pvc://models/etc/passwd leads out of the claim"
+    )
+    assert "of pvc://models/etc " in await fetch_error(source, "pvc://models/etc")
 
 
-async def test_a_link_that_leads_nowhere_or_in_a_circle_is_named(model: Path, source: ClaimDownloader) -> None:
+async def test_claim_link_that_is_dangling_or_circular_is_reported(model: Path, source: ClaimDownloader) -> None:
     (model / "link").symlink_to("nowhere")
-    assert await fails(source, permanent=False) == f"link of {URI} could not be read: No such file or directory"
+    assert await fetch_error(source, permanent=False) == f"link of {URI} could not be read: No such file or directory"
     (model / "link").unlink()
     (model / "link").symlink_to("link")
-    assert "link of" in await fails(source, permanent=False)
+    assert "link of" in await fetch_error(source, permanent=False)
 
 
-async def test_a_pipe_is_refused_and_not_waited_for(model: Path, source: ClaimDownloader) -> None:
+async def test_claim_pipe_is_refused_without_waiting(model: Path, source: ClaimDownloader) -> None:
     os.mkfifo(model / "pipe")
     async with asyncio.timeout(10):
-        assert await fails(source) == f"pipe of {URI} is no regular file"
+        assert await fetch_error(source) == f"pipe of {URI} is no regular file"
 
 
-async def test_a_pipe_that_comes_in_between_is_refused_and_not_waited_for(
+async def test_claim_pipe_that_replaces_file_is_refused_without_waiting(
     model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_regular, looks = stat.S_ISREG, iter([True])
+    is_regular, answers = stat.S_ISREG, iter([True])
     os.mkfifo(model / "a-pipe")
-    monkeypatch.setattr(stat, "S_ISREG", lambda mode: next(looks, False) or is_regular(mode))
+    monkeypatch.setattr(stat, "S_ISREG", lambda mode: next(answers, False) or is_regular(mode))
     async with asyncio.timeout(10):
-        assert await fails(source) == f"a-pipe of {URI} is no regular file"
+        assert await fetch_error(source) == f"a-pipe of {URI} is no regular file"
 
 
-async def test_a_claim_that_hangs_holds_up_nobody_but_its_own_models(
+async def test_claim_that_hangs_blocks_only_its_own_models(
     model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over, walk = threading.Event(), os.walk
+    release, walk = threading.Event(), os.walk
 
     def hangs(path: Path) -> object:
         if "hung" in path.parts:
-            over.wait(60)
+            release.wait(60)
         return walk(path)
 
     (model.parent.parent / "hung").mkdir()
@@ -159,23 +160,23 @@ async def test_a_claim_that_hangs_holds_up_nobody_but_its_own_models(
             assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
         assert not any(each.done() for each in waiting)
     finally:
-        over.set()
+        release.set()
         assert all(isinstance(each, DownloadError) for each in await asyncio.gather(*waiting, return_exceptions=True))
 
 
 @pytest.mark.parametrize("name", ["\udcff", "a\nb", "\x1b"])
-async def test_a_name_that_cannot_be_printed_is_refused(model: Path, source: ClaimDownloader, name: str) -> None:
+async def test_claim_name_that_is_not_printable_is_refused(model: Path, source: ClaimDownloader, name: str) -> None:
     (model / name).touch()
-    assert (await fails(source)).endswith(f"of {URI} has a name that cannot be printed")
+    assert (await fetch_error(source)).endswith(f"of {URI} has a name that cannot be printed")
 
 
-async def test_more_files_than_are_allowed_are_refused(model: Path, source: ClaimDownloader) -> None:
+async def test_claim_with_too_many_files_is_refused(model: Path, source: ClaimDownloader) -> None:
     for number in range(20):
         (model / f"f{number}").touch()
-    assert await fails(source) == f"{URI} has more than 20 files"
+    assert await fetch_error(source) == f"{URI} has more than 20 files"
 
 
-async def test_a_file_that_grows_while_it_is_copied_is_told(
+async def test_claim_file_that_grows_during_copy_is_reported(
     model: Path, source: ClaimDownloader, tmp_path: Path
 ) -> None:
     listing = await source.find(URI)
@@ -184,12 +185,10 @@ async def test_a_file_that_grows_while_it_is_copied_is_told(
         await source.fetch(listing, tmp_path / "x", Counted())
 
 
-async def test_copying_stops_when_the_download_is_cancelled(
-    model: Path, source: ClaimDownloader, tmp_path: Path
-) -> None:
-    told, listing = CancelOnArrival(), await source.find(URI)
-    copying = told.task = asyncio.create_task(source.fetch(listing, tmp_path / "x", told))
+async def test_claim_copy_stops_when_cancelled(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
+    progress, listing = CancelOnArrival(), await source.find(URI)
+    copying = progress.task = asyncio.create_task(source.fetch(listing, tmp_path / "x", progress))
     await asyncio.wait({copying})
     assert copying.cancelled()
-    assert told.came < 3_000_000
+    assert progress.came < 3_000_000
     assert open_files(tmp_path) == 0

@@ -6,7 +6,7 @@ import pytest
 
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
-from tests.agent.sources.webserver import Site, Trust, make_trust
+from tests.agent.download.webserver import Site, Trust, make_trust
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ async def site(trust: Trust) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def plain() -> AsyncIterator[Site]:
-    """A site without TLS, for what hangs: a connection that is given up in the middle of TLS is never closed here."""
+    """A site without TLS, for responses that hang. With TLS, this server never closes an aborted connection."""
     site = Site()
     server = await site.start(None)
     yield site

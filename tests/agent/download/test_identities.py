@@ -1,4 +1,4 @@
-"""Who a pod is, by the servers that clouds have for that, played on loopback; and secrets that change meanwhile."""
+"""Identities of pods from fake cloud servers on loopback addresses, rotated Secrets, and endpoints from users."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
-from manyserve.agent.download.endpoints import check_endpoint
-from manyserve.agent.download.object_store.gcp_metadata import MetadataServer
+from manyserve.agent.download.object_store.gcs import MetadataServer
+from manyserve.agent.download.ssrf import check_endpoint
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.storage_settings import SourceSettings
 from manyserve.settings_types import networks
 from manyserve.webhook.certs.issue import issue_authority, issue_leaf
-from tests.agent.bucket import CheckedBucket
+from tests.agent.download.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
 from tests.support.eventually import eventually
@@ -45,14 +45,14 @@ async def serving(app: web.Application, certificates: ssl.SSLContext | None = No
 
 
 class Cloud:
-    """The servers that give out identities."""
+    """The servers of the clouds that issue tokens."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.asked: list[str] = []
+        self.queries: list[str] = []
         self.tokens: list[str] = []
         self.flavor = "Google"
-        self.hanging = False
+        self.hangs = False
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -64,9 +64,9 @@ class Cloud:
         return app
 
     async def sts(self, request: web.Request) -> web.Response:
-        asked = {key: str(value) for key, value in [*request.query.items(), *(await request.post()).items()]}
-        self.asked.append(f"{asked['Action']} {asked['RoleArn']}")
-        self.tokens.append(asked["WebIdentityToken"])
+        form = {key: str(value) for key, value in [*request.query.items(), *(await request.post()).items()]}
+        self.queries.append(f"{form['Action']} {form['RoleArn']}")
+        self.tokens.append(form["WebIdentityToken"])
         keys = "<AccessKeyId>irsa</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
         return web.Response(
             text=f"<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>{keys}"
@@ -81,15 +81,15 @@ class Cloud:
         return web.json_response(keys)
 
     async def azure(self, request: web.Request) -> web.Response:
-        asked = await request.post()
-        self.asked.append(str(asked["client_id"]))
-        self.tokens.append(str(asked["client_assertion"]))
+        form = await request.post()
+        self.queries.append(str(form["client_id"]))
+        self.tokens.append(str(form["client_assertion"]))
         return web.json_response({"access_token": "azure-token", "expires_in": 3600, "token_type": "Bearer"})
 
     async def google(self, request: web.Request) -> web.Response:
-        if self.hanging:
+        if self.hangs:
             await asyncio.sleep(60)
-        self.asked.append(request.match_info["path"])
+        self.queries.append(request.match_info["path"])
         if request.headers.get("Metadata-Flavor") != "Google":
             return web.Response(status=403)
         token = {"access_token": "google-token", "expires_in": 3600, "token_type": "Bearer"}
@@ -116,7 +116,7 @@ async def cloud() -> AsyncIterator[Cloud]:
 
 @pytest.fixture
 async def secure_cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
-    """Amazon's client asks for tokens over TLS only."""
+    """A cloud with TLS: Amazon's client requests tokens over TLS only."""
     cloud, authority = Cloud(), issue_authority(datetime.now(UTC))
     leaf = issue_leaf(authority, ["localhost"], datetime.now(UTC))
     (tmp_path / "ca").write_bytes(authority.certificate)
@@ -133,7 +133,7 @@ def s3(bucket: CheckedBucket, folder: Path, ca_file: Path | None = None) -> Down
     return choose(URI, downloaders(AgentSettings(sources=sources)))
 
 
-async def test_a_role_is_assumed_with_the_web_token_of_the_pod(
+async def test_s3_identity_assumes_role_with_web_token(
     bucket: CheckedBucket, secure_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "token").write_text("projected")
@@ -141,7 +141,7 @@ async def test_a_role_is_assumed_with_the_web_token_of_the_pod(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/models")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"{secure_cloud.url}/sts")
     await s3(bucket, tmp_path / "none", tmp_path / "ca").find(URI)
-    assert secure_cloud.asked == ["AssumeRoleWithWebIdentity arn:aws:iam::1:role/models"]
+    assert secure_cloud.queries == ["AssumeRoleWithWebIdentity arn:aws:iam::1:role/models"]
     assert secure_cloud.tokens == ["projected"]
     assert "Credential=irsa/" in bucket.signed[0]
     SecretMount(tmp_path / "secrets", "s3", AWS_ACCESS_KEY_ID="static", AWS_SECRET_ACCESS_KEY="s")
@@ -149,7 +149,7 @@ async def test_a_role_is_assumed_with_the_web_token_of_the_pod(
     assert "Credential=static/" in bucket.signed[1]
 
 
-async def test_the_credentials_server_of_the_nodes_agent_is_asked(
+async def test_s3_identity_comes_from_credentials_server_of_node(
     bucket: CheckedBucket, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "token").write_text("projected")
@@ -160,7 +160,7 @@ async def test_the_credentials_server_of_the_nodes_agent_is_asked(
     assert "Credential=podid/" in bucket.signed[0]
 
 
-async def test_azure_gives_a_token_for_the_pods_federated_one(
+async def test_azure_identity_uses_federated_token(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "token").write_text("projected")
@@ -171,11 +171,11 @@ async def test_azure_gives_a_token_for_the_pods_federated_one(
     uri = "https://account.blob.core.windows.net/container/models/a"
     source = choose(uri, downloaders(AgentSettings(sources=SourceSettings(azure_endpoint=cloud.url))))
     assert [file.path for file in (await source.find(uri)).files] == ["x"]
-    assert cloud.asked == ["client"]
+    assert cloud.queries == ["client"]
     assert cloud.tokens == ["projected", "Bearer azure-token"]
 
 
-async def test_google_gives_a_token_by_its_metadata_server(
+async def test_gcs_identity_comes_from_metadata_server(
     bucket: CheckedBucket, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCE_METADATA_HOST", cloud.url.partition("://")[2])
@@ -183,39 +183,39 @@ async def test_google_gives_a_token_by_its_metadata_server(
     uri = "gs://bucket/models/a"
     source = choose(uri, downloaders(AgentSettings(sources=SourceSettings(gcs_endpoint=bucket.url))))
     await source.find(uri)
-    assert cloud.asked[0] == "instance/service-accounts/default/email"
+    assert cloud.queries[0] == "instance/service-accounts/default/email"
     assert bucket.signed == ["Bearer google-token"]
 
 
-async def test_a_metadata_server_that_is_not_googles_or_hangs_is_none_and_is_asked_again_later(cloud: Cloud) -> None:
+async def test_metadata_server_that_hangs_or_is_not_googles_is_polled_again_later(cloud: Cloud) -> None:
     now = 0.0
     server = MetadataServer({"GCE_METADATA_HOST": cloud.url.partition("://")[2]}, lambda: now)
     cloud.flavor = "other"
-    assert not await server.answers()
+    assert not await server.is_available()
     cloud.flavor = "Google"
-    assert not await server.answers()
+    assert not await server.is_available()
     now = 1000.0
-    cloud.hanging = True
+    cloud.hangs = True
     async with asyncio.timeout(5):
-        assert not await server.answers()
-    cloud.hanging = False
+        assert not await server.is_available()
+    cloud.hangs = False
     now = 2000.0
-    assert await server.answers()
+    assert await server.is_available()
 
 
-async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_with_the_new(
+async def test_download_in_progress_keeps_old_keys_and_next_uses_new_ones(
     bucket: CheckedBucket, tmp_path: Path
 ) -> None:
     mount = SecretMount(tmp_path / "secrets", "s3", AWS_ACCESS_KEY_ID="old", AWS_SECRET_ACCESS_KEY="s")
     source = s3(bucket, tmp_path / "secrets")
     listing = await source.find(URI)
-    bucket.meeting = 100
+    bucket.barrier_size = 100
     running = asyncio.create_task(source.fetch(listing, tmp_path / "a", Counted()))
-    await eventually(lambda: bucket.together == 4, limit=30)
+    await eventually(lambda: bucket.active == 4, limit=30)
     mount.write(AWS_ACCESS_KEY_ID="new", AWS_SECRET_ACCESS_KEY="s")
     await source.find(URI)
     assert "Credential=new/" in bucket.signed[1]
-    bucket.met.set()
+    bucket.barrier.set()
     await running
     assert len(bucket.signed) == 12
     assert all("Credential=old/" in each for each in bucket.signed[2:])
@@ -239,9 +239,7 @@ async def test_a_download_in_flight_ends_with_the_old_keys_and_the_next_begins_w
         ("http://2130706433", "is refused: .*odd spelling"),
     ],
 )
-async def test_an_endpoint_that_a_secret_names_is_not_on_the_pod_or_its_node(
-    tmp_path: Path, endpoint: str, words: str
-) -> None:
+async def test_endpoint_of_secret_on_pod_or_node_is_refused(tmp_path: Path, endpoint: str, words: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_ENDPOINT_URL": endpoint}
     SecretMount(tmp_path, "s3", **keys)
     source = choose(URI, downloaders(AgentSettings(sources=SourceSettings(credentials_dir=tmp_path))))
@@ -252,7 +250,7 @@ async def test_an_endpoint_that_a_secret_names_is_not_on_the_pod_or_its_node(
 
 
 @pytest.mark.parametrize("bundle", ["/dev/zero", "/none", "/proc", "/proc/self/exe"])
-async def test_certificates_that_are_no_file_of_text_are_named_at_once(
+async def test_certificates_of_secret_that_are_no_text_file_are_reported(
     bucket: CheckedBucket, tmp_path: Path, bundle: str
 ) -> None:
     SecretMount(tmp_path, "s3", AWS_CA_BUNDLE=bundle)
@@ -262,22 +260,20 @@ async def test_certificates_that_are_no_file_of_text_are_named_at_once(
     assert (caught.value.reason, caught.value.permanent) == ("credentials", True)
 
 
-async def test_certificates_may_have_words_between_them_in_any_language(bucket: CheckedBucket, tmp_path: Path) -> None:
+async def test_certificates_of_secret_may_have_comments(bucket: CheckedBucket, tmp_path: Path) -> None:
     authority = issue_authority(datetime.now(UTC)).certificate.decode()
     SecretMount(tmp_path, "s3", AWS_CA_BUNDLE=f"# F\N{LATIN SMALL LETTER O WITH DOUBLE ACUTE}\n{authority}")
     assert (await s3(bucket, tmp_path).find(URI)).size == 10
 
 
-async def test_an_endpoint_that_a_secret_names_may_be_in_an_allowed_network(
-    bucket: CheckedBucket, tmp_path: Path
-) -> None:
+async def test_endpoint_of_secret_may_be_in_allowed_network(bucket: CheckedBucket, tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_ENDPOINT_URL": bucket.url}
     SecretMount(tmp_path, "s3", **keys)
     sources = SourceSettings(credentials_dir=tmp_path, allowed_networks=networks("127.0.0.0/8"))
     assert (await choose(URI, downloaders(AgentSettings(sources=sources))).find(URI)).size == 10
 
 
-async def test_an_endpoint_that_a_secret_names_cannot_redirect_to_another_host(
+async def test_endpoint_of_secret_cannot_redirect_to_other_host(
     bucket: CheckedBucket, cloud: Cloud, tmp_path: Path
 ) -> None:
     async def redirect(_: web.Request) -> web.Response:
@@ -296,11 +292,11 @@ async def test_an_endpoint_that_a_secret_names_cannot_redirect_to_another_host(
 
 
 @pytest.mark.parametrize("endpoint", ["http://10.1.2.3:9000", "http://192.168.1.1", "https://100.64.0.9"])
-async def test_an_endpoint_that_a_secret_names_may_be_in_the_cluster(endpoint: str) -> None:
+async def test_endpoint_of_secret_may_be_in_cluster(endpoint: str) -> None:
     await check_endpoint(endpoint, ())  # passes when nothing is raised
 
 
-async def test_credentials_that_cannot_be_used_are_named_without_them(tmp_path: Path) -> None:
+async def test_credentials_that_are_unusable_are_reported_without_content(tmp_path: Path) -> None:
     key_file = '{"client_email": "a@b", "private_key": "hush", "private_key_id": "1"}'
     SecretMount(tmp_path, "gcs", **{"gcloud-application-credentials.json": key_file})
     uri = "gs://bucket/models/a"

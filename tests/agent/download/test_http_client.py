@@ -1,4 +1,4 @@
-"""Which hosts are read from, by their addresses and behind redirects."""
+"""Refused addresses and redirects of the HTTP client."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.settings import AgentSettings
-from tests.agent.sources.asking import allowing_http, fails, fetched, reader
-from tests.agent.sources.webserver import Names, Site, Trust
+from tests.agent.download.fetching import fetch, fetch_error, make_downloader, with_http
+from tests.agent.download.webserver import FakeDns, Site, Trust
 from tests.agent.support import Counted
 
 REFUSED_LITERALS = {
@@ -26,12 +26,12 @@ REFUSED_LITERALS = {
 
 
 @pytest.mark.parametrize("uri", REFUSED_LITERALS)
-async def test_input_08_an_address_that_is_not_public_is_refused(
+async def test_input_08_http_url_of_internal_address_is_refused(
     config: AgentSettings, tmp_path: Path, uri: str
 ) -> None:
     strict = config.model_copy(update={"sources": config.sources.model_copy(update={"allowed_networks": ()})})
-    said = await fails(reader(strict), tmp_path, uri, permanent=True)
-    assert said.startswith(f"{uri} may not be read: {REFUSED_LITERALS[uri]}")
+    message = await fetch_error(make_downloader(strict), tmp_path, uri, permanent=True)
+    assert message.startswith(f"{uri} may not be read: {REFUSED_LITERALS[uri]}")
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ async def test_input_08_an_address_that_is_not_public_is_refused(
         ("pods.test", "100.64.3.4", "not a public address"),
     ],
 )
-async def test_input_08_a_name_that_leads_inside_is_refused(
+async def test_input_08_http_host_name_of_internal_address_is_refused(
     config: AgentSettings, tmp_path: Path, host: str, address: str, kind: str
 ) -> None:
     strict = config.model_copy(update={"sources": config.sources.model_copy(update={"allowed_networks": ()})})
     uri = f"https://{host}:8080/v2/models"
-    said = await fails(reader(strict, Names({host: [[address]]})), tmp_path, uri, permanent=True)
-    assert said == (
+    message = await fetch_error(make_downloader(strict, FakeDns({host: [[address]]})), tmp_path, uri, permanent=True)
+    assert message == (
         f"{uri} may not be read: {host} leads to {kind}; "
         "allowed are public addresses and those in MANYSERVE_ALLOWED_NETWORKS"
     )
@@ -66,66 +66,70 @@ async def test_input_08_a_name_that_leads_inside_is_refused(
         ("file:///etc/shadow", "it is redirected, and it names no host"),
         ("ftp://models.test/x", "it is redirected, and ftp:// is not allowed, only https://"),
         ("https://user:s3cret@cdn.test/x", "it is redirected, and it names a user"),
-        ("https://[::1/x", "it leads to what is no URL"),
-        ("https://other.test:99999/x", "it leads to what is no URL"),
-        ("//other.test:-1/", "it leads to what is no URL"),
+        ("https://[::1/x", "it leads to an invalid URL"),
+        ("https://other.test:99999/x", "it leads to an invalid URL"),
+        ("//other.test:-1/", "it leads to an invalid URL"),
     ],
 )
-async def test_input_09_a_redirect_to_where_nothing_may_be_read_is_refused(
+async def test_input_09_http_redirect_to_forbidden_url_is_refused(
     site: Site, config: AgentSettings, tmp_path: Path, to: str, words: str
 ) -> None:
-    site.leads("/x", to)
+    site.redirect("/x", to)
     uri = site.url("/x")
-    said = await fails(reader(config, Names({"inner.test": [["10.1.1.1"]]})), tmp_path, uri, permanent=True)
-    assert said.startswith(f"{uri} may not be read: {words}")
-    assert "s3cret" not in said
-    assert [request.path for request in site.seen] == ["/x"]
+    message = await fetch_error(
+        make_downloader(config, FakeDns({"inner.test": [["10.1.1.1"]]})), tmp_path, uri, permanent=True
+    )
+    assert message.startswith(f"{uri} may not be read: {words}")
+    assert "s3cret" not in message
+    assert [request.path for request in site.requests] == ["/x"]
 
 
-async def test_input_09_https_never_becomes_http_even_where_http_is_allowed(
+async def test_input_09_http_redirect_from_https_to_http_is_refused(
     site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
-    site.leads("/x", "http://models.test/x")
-    said = await fails(reader(allowing_http(config)), tmp_path, site.url("/x"), permanent=True)
-    assert "models.test leads from https to http" in said
+    site.redirect("/x", "http://models.test/x")
+    message = await fetch_error(make_downloader(with_http(config)), tmp_path, site.url("/x"), permanent=True)
+    assert "models.test leads from https to http" in message
 
 
-async def test_input_09_a_loop_and_a_long_way_of_redirects_end(
+async def test_input_09_http_redirects_in_loop_or_long_chain_end(
     site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
-    site.leads("/a", "/b")
-    site.leads("/b", "/a")
-    assert "the redirects lead in a circle" in await fails(reader(config), tmp_path, site.url("/a"), permanent=True)
+    site.redirect("/a", "/b")
+    site.redirect("/b", "/a")
+    assert "the redirects lead in a circle" in await fetch_error(
+        make_downloader(config), tmp_path, site.url("/a"), permanent=True
+    )
     for number in range(20):
-        site.leads(f"/{number}", f"/{number + 1}")
+        site.redirect(f"/{number}", f"/{number + 1}")
     words = "there are more than 10 redirects"
-    assert words in await fails(reader(config), tmp_path, site.url("/0"), permanent=True)
-    site.gives("/10", b"1")
-    assert await fetched(reader(config), tmp_path / "a", site.url("/0")) == {"0": b"1"}
+    assert words in await fetch_error(make_downloader(config), tmp_path, site.url("/0"), permanent=True)
+    site.serve("/10", b"1")
+    assert await fetch(make_downloader(config), tmp_path / "a", site.url("/0")) == {"0": b"1"}
 
 
-async def test_input_09_what_is_connected_to_is_the_address_that_was_checked(
+async def test_input_09_http_connection_uses_checked_address(
     site: Site, trust: Trust, config: AgentSettings, tmp_path: Path
 ) -> None:
     inner = Site()
-    inner.gives("/x", b"not for you")
+    inner.serve("/x", b"not for you")
     server = TestServer(web.Application(), host="127.0.0.2", port=site.port, scheme="https")
     server.app.router.add_route("*", "/{path:.*}", inner.handle)
     await server.start_server(ssl=trust.tls)
     try:
-        site.gives("/x", b"model")
-        source = reader(config, Names({"models.test": [["127.0.0.1"], ["127.0.0.2"]]}))
+        site.serve("/x", b"model")
+        source = make_downloader(config, FakeDns({"models.test": [["127.0.0.1"], ["127.0.0.2"]]}))
         listing = await source.find(site.url("/x"))  # the DNS changes after this
         with pytest.raises(DownloadError, match=r"models\.test leads to a loopback address"):
             await source.fetch(listing, tmp_path, Counted())
-        assert not inner.seen
+        assert not inner.requests
     finally:
         await server.close()
 
 
-async def test_a_proxy_of_the_environment_is_not_used(
+async def test_http_client_ignores_proxy_of_environment(
     site: Site, config: AgentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    site.gives("/x", b"model")
-    assert await fetched(reader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}
+    site.serve("/x", b"model")
+    assert await fetch(make_downloader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}

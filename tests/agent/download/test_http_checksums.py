@@ -1,4 +1,4 @@
-"""Checksums that web servers tell."""
+"""Checksums in the headers of web servers."""
 
 import base64
 import hashlib
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.settings import AgentSettings
-from tests.agent.sources.asking import fails, fetched, reader
-from tests.agent.sources.webserver import Site
+from tests.agent.download.fetching import fetch, fetch_error, make_downloader
+from tests.agent.download.webserver import Site
 
 
 def _base64(name: str, data: bytes = b"model") -> str:
@@ -23,7 +23,7 @@ CHECKSUMS = {
     "Repr-Digest": "sha-256=:{sha256}:, md5=:{md5}:",
     "Content-Digest": "sha-512=:{sha512}:",
     "x-goog-hash": "crc32c={crc32c},md5={md5}",
-    "X-Goog-Hash": "crc32c={crc32c}",  # all that there is of an object put together of others
+    "X-Goog-Hash": "crc32c={crc32c}",  # a composed object has no other
     "x-amz-checksum-crc32c": "{crc32c}",
     "x-amz-checksum-sha1": "{sha1}",
     "x-amz-checksum-crc32": "{crc32}",
@@ -31,23 +31,23 @@ CHECKSUMS = {
 
 
 @pytest.mark.parametrize("header", CHECKSUMS)
-async def test_a_checksum_that_the_server_tells_is_checked(
+async def test_http_checksum_in_header_is_verified(
     site: Site, config: AgentSettings, tmp_path: Path, header: str
 ) -> None:
     crc = base64.b64encode(zlib.crc32(b"model").to_bytes(4, "big")).decode()
     right = {name: _base64(name) for name in ("md5", "sha1", "sha256", "sha512")} | {"crc32": crc, "crc32c": CRC32C}
     headers = {header: CHECKSUMS[header].format(**right)}
-    site.gives("/x.onnx", b"model", headers)
-    assert await fetched(reader(config), tmp_path / "a", site.url("/x.onnx")) == {"x.onnx": b"model"}
-    site.gives("/x.onnx", b"madel", headers)
-    words = await fails(reader(config), tmp_path / "b", site.url("/x.onnx"), permanent=False)
+    site.serve("/x.onnx", b"model", headers)
+    assert await fetch(make_downloader(config), tmp_path / "a", site.url("/x.onnx")) == {"x.onnx": b"model"}
+    site.serve("/x.onnx", b"madel", headers)
+    words = await fetch_error(make_downloader(config), tmp_path / "b", site.url("/x.onnx"), permanent=False)
     assert "did not arrive as it was sent: its " in words
 
 
-async def test_a_checksum_of_checksums_or_in_an_unknown_way_is_left_aside(
+async def test_http_checksum_of_parts_or_unknown_algorithm_is_ignored(
     site: Site, config: AgentSettings, tmp_path: Path
 ) -> None:
-    site.gives(
+    site.serve(
         "/x", b"model", {"x-amz-checksum-sha256": _base64("sha256") + "-3", "Digest": "md4=AAAA, unixsum=30637, ,="}
     )
-    assert await fetched(reader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}
+    assert await fetch(make_downloader(config), tmp_path / "a", site.url("/x")) == {"x": b"model"}

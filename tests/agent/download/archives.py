@@ -1,4 +1,4 @@
-"""Archives for tests, made by code, byte by byte where no library would make them."""
+"""Builders of archives, also of invalid ones that no library writes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from manyserve.agent.download.archive.downloader import Bounds, Kind, unpacked
+from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, unpack_archive
 
-LOOSE = Bounds(files=1000, bytes=100 * 1024**2, ratio=100)
+LOOSE = ArchiveLimits(files=1000, bytes=100 * 1024**2, ratio=100)
 URI = "https://host/model"
 
 
 def entry(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, **fields: object) -> bytes:
-    """One member of a tar, with whatever its header is to say."""
+    """Return one member of a tar, with any header fields."""
     info = tarfile.TarInfo(name)
     info.size, info.type = len(content), kind
     for field, value in fields.items():
@@ -38,22 +38,22 @@ def tar_gz(*entries: bytes) -> bytes:
     return gzip.compress(tar(*entries))
 
 
-def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], how: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", how) as packed:
+    with zipfile.ZipFile(file, "w", compression) as packed:
         for name, content in entries:
-            packed.writestr(name, content, compress_type=how)
+            packed.writestr(name, content, compress_type=compression)
     return file.getvalue()
 
 
-def unpack_all(folder: Path, data: bytes, kind: Kind, bounds: Bounds = LOOSE) -> dict[str, bytes]:
-    """Unpack as the downloader does, and return the files that are there then."""
+def unpack_all(folder: Path, data: bytes, kind: ArchiveKind, limits: ArchiveLimits = LOOSE) -> dict[str, bytes]:
+    """Unpack an archive as the downloader does, and return the written files."""
     folder.mkdir(exist_ok=True)
     path = folder / "model"
     path.write_bytes(data)
-    told = sum(unpacked(path, kind, bounds, URI))
+    written = sum(unpack_archive(path, kind, limits, URI))
     files = contents(folder)
-    assert told == sum(map(len, files.values()))
+    assert written == sum(map(len, files.values()))
     return files
 
 
@@ -62,6 +62,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def open_files(folder: Path) -> int:
-    """How many files below a folder this process has open."""
+    """Return the number of files below a folder that this process has open."""
     links = (os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir())
     return sum(link.startswith(str(folder)) for link in links)

@@ -1,4 +1,4 @@
-"""A store whose ETags are real MD5s, that serves ranges, and that can be told to spoil what it sends."""
+"""A fake object store with MD5s as ETags, ranges, and scripted faults of bodies."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.agent.support import FakeBucket
 
 @dataclass
 class CheckedBucket(FakeBucket):
-    """The faults further to those of `FakeBucket`: short, longer, cut, altered, noise, changing.
+    """A `FakeBucket` with more faults: short, longer, cut, altered, noise, once, changing.
 
-    `cut` ends the connection in the middle; `altered` sends the same wrong bytes each time, `noise` others
-    each time, `once` wrong ones the first time only; `changing` has another version after each request.
+    `cut` ends the connection in the middle. `altered` sends the same wrong bytes each time, `noise` different ones,
+    and `once` wrong ones the first time only. `changing` has another version after each request.
     """
 
     etags: dict[str, str] = field(default_factory=dict)
-    """What is said instead of the MD5."""
+    """ETags that replace the MD5, by key."""
     ranges: list[str] = field(default_factory=list)
     signed: list[str] = field(default_factory=list)
-    """What each request had to prove itself with; empty for one of nobody."""
-    meeting: int = 0
-    """No object is served before so many are asked for at once."""
-    met: asyncio.Event = field(default_factory=asyncio.Event)
-    together: int = 0
-    most_together: int = 0
+    """The Authorization header of each request; empty for an anonymous one."""
+    barrier_size: int = 0
+    """Requests wait until this number of them runs at once."""
+    barrier: asyncio.Event = field(default_factory=asyncio.Event)
+    active: int = 0
+    max_active: int = 0
 
     def etag(self, key: str) -> str:
         return self.etags.get(key) or hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()
@@ -41,26 +41,26 @@ class CheckedBucket(FakeBucket):
         if answer := await self._fault("list"):
             return answer
         prefix, start = request.query.get("prefix", ""), int(request.query.get("continuation-token", "0"))
-        found = [key for key in sorted(self.objects) if key.startswith(prefix)]
+        keys = [key for key in sorted(self.objects) if key.startswith(prefix)]
         rows = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>"
             f'<ETag>"{self.etag(key)}"</ETag><Size>{len(self.objects[key])}</Size></Contents>'
-            for key in found[start : start + 1000]
+            for key in keys[start : start + 1000]
         )
         rest = start + 1000
-        more = f"<NextContinuationToken>{rest}</NextContinuationToken>" if rest < len(found) else ""
+        more = f"<NextContinuationToken>{rest}</NextContinuationToken>" if rest < len(keys) else ""
         return web.Response(text=f"<ListBucketResult>{rows}{more}</ListBucketResult>", content_type="application/xml")
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        self.together += 1
-        self.most_together = max(self.together, self.most_together)
+        self.active += 1
+        self.max_active = max(self.active, self.max_active)
         try:
-            if self.most_together >= self.meeting:
-                self.met.set()
-            await self.met.wait()
+            if self.max_active >= self.barrier_size:
+                self.barrier.set()
+            await self.barrier.wait()
             return await self._get(request, request.match_info["key"])
         finally:
-            self.together -= 1
+            self.active -= 1
 
     async def _get(self, request: web.Request, key: str) -> web.StreamResponse:
         self.gets.append(key)
@@ -73,25 +73,25 @@ class CheckedBucket(FakeBucket):
             self.objects[key] = self.objects[key][::-1]
         headers = {"ETag": f'"{self.etag(key)}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         data, status = self.objects[key], 200
-        if found := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
-            start, end = int(found[1]), min(int(found[2]) + 1, len(data))
-            self.ranges.append(found[0])
+        if match := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
+            start, end = int(match[1]), min(int(match[2]) + 1, len(data))
+            self.ranges.append(match[0])
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
             data, status = data[start:end], 206
         if self.fault in {"drip", "cut"}:
             return await self._slow(request, status, headers, data)
-        return web.Response(status=status, body=self._spoilt(data), headers=headers)
+        return web.Response(status=status, body=self._altered(data), headers=headers)
 
-    def _spoilt(self, data: bytes) -> bytes:
+    def _altered(self, data: bytes) -> bytes:
         times = len(self.gets)
-        spoils = {
+        bodies = {
             "short": data[:-1],
             "longer": data + b"more",
             "altered": b"X" + data[1:],
             "noise": bytes([times % 256]) + data[1:],
             "once": b"X" + data[1:] if times == 1 else data,
         }
-        return spoils.get(self.fault, data)
+        return bodies.get(self.fault, data)
 
     async def _slow(
         self, request: web.Request, status: int, headers: dict[str, str], data: bytes

@@ -1,11 +1,11 @@
-"""Which hosts may be read from."""
+"""The SSRF guard: allowed addresses, odd spellings and the checked resolver."""
 
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from manyserve.agent.download.ssrf import AddressPolicy, CheckedResolver, RefusedError, literal
-from tests.agent.sources.webserver import Names
+from tests.agent.download.webserver import FakeDns
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,16 @@ from tests.agent.sources.webserver import Names
         ("2001:db8::1", "private"),
     ],
 )
-def test_an_address_that_is_not_public_is_refused_and_named_for_what_it_is(address: str, kind: str) -> None:
+def test_address_policy_refuses_address_that_is_not_public(address: str, kind: str) -> None:
     assert kind in AddressPolicy().refusal(ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
-def test_a_public_address_is_read_from(address: str) -> None:
+def test_address_policy_allows_public_address(address: str) -> None:
     assert AddressPolicy().refusal(ip_address(address)) == ""
 
 
-def test_a_network_that_the_settings_allow_is_read_from_in_every_spelling() -> None:
+def test_address_policy_allows_network_of_settings_in_every_spelling() -> None:
     allowed = AddressPolicy((ip_network("10.1.0.0/16"), ip_network("fd12::/64")))
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd12::5"):
         assert allowed.refusal(ip_address(address)) == ""
@@ -61,23 +61,23 @@ def test_a_network_that_the_settings_allow_is_read_from_in_every_spelling() -> N
 @pytest.mark.parametrize(
     "host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "0x7f000001", "1.2.3.4.5", "999.1.1.1"]
 )
-def test_an_odd_spelling_of_an_address_is_refused(host: str) -> None:
+def test_literal_refuses_odd_spelling_of_address(host: str) -> None:
     with pytest.raises(RefusedError, match="odd spelling"):
         literal(host)
 
 
 @pytest.mark.parametrize("host", ["example.com", "a.0x7f.com", "1a", "host-1", "xn--bcher-kva.example."])
-def test_a_name_is_no_address(host: str) -> None:
+def test_literal_of_host_name_is_none(host: str) -> None:
     assert literal(host) is None
 
 
-def test_a_trailing_dot_and_a_zone_do_not_hide_an_address() -> None:
+def test_literal_ignores_trailing_dot_and_zone() -> None:
     assert literal("127.0.0.1.") == ip_address("127.0.0.1")
     assert literal("fe80::1%eth0") == ip_address("fe80::1")
 
 
-async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling_which() -> None:
-    resolver = CheckedResolver(AddressPolicy(), Names({"inner.example": [["10.3.2.1"]]}))
+async def test_resolver_refuses_private_address_without_naming_it() -> None:
+    resolver = CheckedResolver(AddressPolicy(), FakeDns({"inner.example": [["10.3.2.1"]]}))
     with pytest.raises(RefusedError) as caught:
         await resolver.resolve("inner.example", 443)
     assert str(caught.value) == (
@@ -85,15 +85,15 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_without_telling
     )
 
 
-async def test_of_several_addresses_only_those_that_may_be_read_from_are_given() -> None:
-    resolver = CheckedResolver(AddressPolicy(), Names({"mixed": [["10.3.2.1", "8.8.8.8", "::1"]]}))
+async def test_resolver_returns_only_allowed_addresses() -> None:
+    resolver = CheckedResolver(AddressPolicy(), FakeDns({"mixed": [["10.3.2.1", "8.8.8.8", "::1"]]}))
     assert [each["host"] for each in await resolver.resolve("mixed")] == ["8.8.8.8"]
 
 
-async def test_a_host_that_the_settings_name_is_trusted() -> None:
+async def test_resolver_trusts_host_of_settings() -> None:
     allowed = AddressPolicy(hosts=frozenset({"hub.internal", "10.0.0.7"}))
-    found = await CheckedResolver(allowed, Names({"hub.internal": [["10.3.2.1"]]})).resolve("hub.internal")
-    assert [each["host"] for each in found] == ["10.3.2.1"]
+    results = await CheckedResolver(allowed, FakeDns({"hub.internal": [["10.3.2.1"]]})).resolve("hub.internal")
+    assert [each["host"] for each in results] == ["10.3.2.1"]
     allowed.check_literal("10.0.0.7")
     with pytest.raises(RefusedError):
         allowed.check_literal("10.0.0.8")

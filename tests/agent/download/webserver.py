@@ -1,4 +1,4 @@
-"""A web of a few hosts on the loopback, with real TLS, certificates of its own and a DNS that the test writes."""
+"""Fake web servers on loopback addresses, with real TLS, a certificate authority and a scripted DNS."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HOSTS = ("models.test", "cdn.test", "127.0.0.1", "127.0.0.2")
 
 
-class Names(AbstractResolver):
-    """A DNS that gives each name the next of its addresses, the last one for ever; unknown names are loopback."""
+class FakeDns(AbstractResolver):
+    """A DNS that returns the next answer of a name, and its last one from then on. Unknown names are loopback."""
 
     def __init__(self, names: dict[str, list[list[str]]] | None = None) -> None:
-        self.names = names or {}
-        self.asked: list[str] = []
+        self.answers = names or {}
+        self.queries: list[str] = []
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        self.asked.append(host)
-        answers = self.names.get(host, [["127.0.0.1"]])
-        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        self.queries.append(host)
+        answers = self.answers.get(host, [["127.0.0.1"]])
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
         return [
-            {"hostname": host, "host": each, "port": port, "family": 10 if ":" in each else 2, "proto": 6, "flags": 4}
-            for each in found
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": 10 if ":" in address else 2,
+                "proto": 6,
+                "flags": 4,
+            }
+            for address in addresses
         ]
 
     async def close(self) -> None:
@@ -45,22 +52,22 @@ class Names(AbstractResolver):
 
 @dataclass
 class Site:
-    """A server that answers each path as the test says, and remembers what it was asked."""
+    """A server with a handler for each path. It records the requests."""
 
     handlers: dict[str, Handler] = field(default_factory=dict)
-    seen: list[web.Request] = field(default_factory=list)
+    requests: list[web.Request] = field(default_factory=list)
     port: int = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append(request)
+        self.requests.append(request)
         handler = self.handlers.get(request.path)
         return await handler(request) if handler else web.Response(status=404)
 
     def url(self, path: str, host: str = "models.test", scheme: str = "https") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
 
-    def gives(self, path: str, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> None:
-        """Answer a path with a body, which may be asked for in parts when it has an ETag."""
+    def serve(self, path: str, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> None:
+        """Answer a path with a body. With an ETag, ranges of it may be requested."""
         named = dict(headers or {})
 
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -69,13 +76,13 @@ class Site:
             if "ETag" in named and "Range" in request.headers and condition == named["ETag"]:
                 part = body[span]
                 start = span.start or 0
-                told = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(body)}"}
-                return web.Response(status=206, body=part, headers=named | told)
+                part_headers = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(body)}"}
+                return web.Response(status=206, body=part, headers=named | part_headers)
             return web.Response(status=status, body=body, headers=named)
 
         self.handlers[path] = answer
 
-    def leads(self, path: str, to: str, status: int = 302) -> None:
+    def redirect(self, path: str, to: str, status: int = 302) -> None:
         async def answer(_: web.Request) -> web.StreamResponse:
             return web.Response(status=status, headers={"Location": to})
 
@@ -91,7 +98,7 @@ class Site:
 
 
 class RawSite:
-    """A server that writes what the test says, byte by byte, and whether it is HTTP or not."""
+    """A server that writes the given bytes, valid HTTP or not."""
 
     def __init__(self, *pieces: bytes, pause: float = 0, endless: bytes = b"") -> None:
         self._pieces = pieces
@@ -126,7 +133,7 @@ class RawSite:
 
 @dataclass(frozen=True)
 class Trust:
-    """A certificate authority that only the tests know, and a server's side of TLS signed by it."""
+    """A certificate authority for tests, and the TLS context of a server signed by it."""
 
     ca_file: Path
     tls: ssl.SSLContext
