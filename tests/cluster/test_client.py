@@ -125,7 +125,7 @@ async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
 
 async def test_no_answer_is_unavailable() -> None:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
-        with pytest.raises(errors.Unavailable, match="had no answer"):
+        with pytest.raises(errors.Unavailable, match="had no response"):
             await client.get(CONFIG_MAP, "n", "c")
 
 

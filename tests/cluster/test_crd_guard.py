@@ -190,11 +190,11 @@ def test_a_gate_of_two_passes_what_both_pass() -> None:
     guard, fence = CrdGuard(), Fence(lambda: 0.0)
     guard._problems = dict.fromkeys(BOTH)
     fence.open_until(9.0)
-    assert guard.seconds() == math.inf
-    assert Gates(guard, fence).seconds() == fence.seconds() == 8.0
+    assert guard.write_timeout() == math.inf
+    assert Gates(guard, fence).write_timeout() == fence.write_timeout() == 8.0
     guard._problems[TRAINED_MODEL] = "it prunes"
     with pytest.raises(Pruning, match=r"^not written: it prunes$"):
-        Gates(guard, fence).seconds()
+        Gates(guard, fence).write_timeout()
 
 
 async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() -> None:

@@ -59,5 +59,5 @@ async def test_a_write_that_began_before_a_freeze_does_not_go_out_after_it() -> 
 
 async def test_without_a_fence_all_is_written() -> None:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
-        with pytest.raises(Unavailable, match="had no answer"):
+        with pytest.raises(Unavailable, match="had no response"):
             await client.create(CONFIG_MAP, THING)

@@ -34,7 +34,7 @@ def server() -> FakeApi:
 @asynccontextmanager
 async def informed(server: FakeApi, **options: Any) -> AsyncIterator[Informer]:
     async with served(server) as client:
-        informer = Informer(client, options.pop("kind", TRAINED_MODEL), **({"patience": QUICK} | options))
+        informer = Informer(client, options.pop("kind", TRAINED_MODEL), **({"timeouts": QUICK} | options))
         task = asyncio.create_task(informer.run())
         yield informer
         assert not task.done(), "the informer must never end by itself"
@@ -155,7 +155,7 @@ async def test_streams_that_fail_again_and_again_end_in_a_new_list(server: FakeA
 
 async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_a_pause(server: FakeApi) -> None:
     server.scripts.extend([[]] * 1000)
-    async with informed(server, patience=WatchTimeouts(silence=1)):
+    async with informed(server, timeouts=WatchTimeouts(silence=1)):
         await eventually(lambda: len(server.watched()) >= 2)
         await asyncio.sleep(0.1)
         assert len(server.watched()) < 5
@@ -164,7 +164,7 @@ async def test_a_server_that_ends_every_stream_at_once_is_not_asked_without_a_pa
 async def test_a_line_of_two_mebibytes_is_read(server: FakeApi) -> None:
     big = model("c", 3, text="x" * 2**21)
     server.scripts.append([event("ADDED", big), SILENT])
-    async with informed(server, patience=WatchTimeouts(silence=5)) as informer:
+    async with informed(server, timeouts=WatchTimeouts(silence=5)) as informer:
         await eventually(lambda: names(informer) == "abc")
     assert len(server.watched()) == 1
 
@@ -235,16 +235,16 @@ async def test_what_we_wrote_is_in_the_copy_before_the_watch_brings_it(server: F
 async def test_the_api_server_is_heard_even_when_it_refuses(server: FakeApi) -> None:
     async with informed(server) as informer:
         await informer.synced.wait()
-        before = informer.last_heard
+        before = informer.last_response
         server.answers.extend([(403, {}, {"message": "forbidden"})] * 1000)
-        await eventually(lambda: informer.last_heard > before + 0.5)
+        await eventually(lambda: informer.last_response > before + 0.5)
 
 
 async def test_the_loop_turns_although_nothing_is_heard() -> None:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
-        informer = Informer(client, TRAINED_MODEL, patience=QUICK)
-        heard, turned = informer.last_heard, informer.last_turn
+        informer = Informer(client, TRAINED_MODEL, timeouts=QUICK)
+        heard, turned = informer.last_response, informer.last_step
         task = asyncio.create_task(informer.run())
-        await eventually(lambda: informer.last_turn > turned)
-        assert informer.last_heard == heard
+        await eventually(lambda: informer.last_step > turned)
+        assert informer.last_response == heard
         task.cancel()

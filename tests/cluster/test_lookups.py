@@ -11,7 +11,7 @@ from typing import Any
 from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kinds import CLAIM, SECRET
-from manyserve.cluster.metadata_poller import AGAIN_A_SECOND, MetadataPoller, ObjectRef, PollIntervals
+from manyserve.cluster.metadata_poller import MAX_LOOKUPS_PER_SECOND, LookupIntervals, MetadataPoller, ObjectRef
 from manyserve.cluster.observe import observe
 from manyserve.cluster.state import ClusterState
 from manyserve.cluster.surroundings import required_lookups
@@ -42,9 +42,9 @@ def known_with(*models: str, read_secrets: bool = False, touched: list[Key] | No
 
 @asynccontextmanager
 async def looking(
-    client: KubeClient, known: ClusterState, rhythm: PollIntervals | None = None
+    client: KubeClient, known: ClusterState, intervals: LookupIntervals | None = None
 ) -> AsyncIterator[MetadataPoller]:
-    lookups = MetadataPoller(client, known.lookup_results, known.enqueue, rhythm)
+    lookups = MetadataPoller(client, known.lookup_results, known.enqueue, intervals)
     task = asyncio.create_task(lookups.run())
     yield lookups
     assert not task.done()
@@ -53,8 +53,8 @@ async def looking(
 
 def test_a_hosts_account_is_the_one_it_names_or_the_default_one() -> None:
     known = known_with()
-    known.accounts.stored(None, account(secrets=[{"name": "s3"}, {}], imagePullSecrets=[{"name": "pull"}]))
-    known.accounts.stored(None, account("other", metadata={"annotations": {REGION: "eu", "other": "x"}}))
+    known.accounts.update(None, account(secrets=[{"name": "s3"}, {}], imagePullSecrets=[{"name": "pull"}]))
+    known.accounts.update(None, account("other", metadata={"annotations": {REGION: "eu", "other": "x"}}))
     seen = observe(known, HOST)
     assert seen
     assert seen.account == Account("default", ("s3",), ("pull",))
@@ -62,7 +62,7 @@ def test_a_hosts_account_is_the_one_it_names_or_the_default_one() -> None:
     seen = observe(known, HOST)
     assert seen
     assert seen.account == Account("other", annotations={REGION: "eu"})
-    known.accounts.stored(account("other"), None)
+    known.accounts.update(account("other"), None)
     seen = observe(known, HOST)
     assert seen
     assert seen.account is None
@@ -87,10 +87,10 @@ def test_a_host_is_pending_until_what_its_pods_need_has_been_looked_at() -> None
 
 def test_no_secret_is_asked_for_unless_the_configuration_says_so() -> None:
     known = known_with()
-    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
+    known.accounts.update(None, account(secrets=[{"name": "s3"}]))
     assert required_lookups(known, HOST) == frozenset()
     known = known_with(read_secrets=True)
-    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
+    known.accounts.update(None, account(secrets=[{"name": "s3"}]))
     assert required_lookups(known, HOST) == {ObjectRef(SECRET, Key("default", "s3"))}
 
 
@@ -98,7 +98,7 @@ async def test_only_the_metadata_of_a_secret_is_asked_for_and_its_annotations_go
     server = FakeApi()
     server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1", "other": "x"}}}))
     known = known_with(read_secrets=True)
-    known.accounts.stored(None, account(secrets=[{"name": "s3"}], metadata={"annotations": {REGION: "us-1"}}))
+    known.accounts.update(None, account(secrets=[{"name": "s3"}], metadata={"annotations": {REGION: "us-1"}}))
     async with served(server) as client, looking(client, known) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: bool(known.lookup_results))
@@ -116,14 +116,14 @@ async def test_a_claim_that_is_missing_is_looked_for_until_it_comes_and_its_host
     server.answers.extend([(404, {}, GONE), (404, {}, GONE)])
     touched: list[Key] = []
     known = known_with("pvc://mine/a", touched=touched)
-    async with served(server) as client, looking(client, known, PollIntervals(missing=0.2)) as lookups:
+    async with served(server) as client, looking(client, known, LookupIntervals(missing=0.2)) as lookups:
         server.items = []
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: MINE in known.lookup_results)
         seen = observe(known, HOST)
         assert seen
         assert seen.claims == {"mine": "PersistentVolumeClaim mine does not exist in namespace default"}
-        await eventually(lambda: known.lookup_results[MINE].why_not is None)
+        await eventually(lambda: known.lookup_results[MINE].problem is None)
     assert touched == [HOST, HOST], "the second look found nothing new"
     assert len(server.requests) == 3
 
@@ -135,25 +135,25 @@ async def test_a_claim_on_its_way_out_counts_as_gone_since_no_new_pod_could_star
     async with served(server) as client, looking(client, known) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: MINE in known.lookup_results)
-    assert known.lookup_results[MINE].why_not == "PersistentVolumeClaim mine in namespace default is being deleted"
+    assert known.lookup_results[MINE].problem == "PersistentVolumeClaim mine in namespace default is being deleted"
 
 
 async def test_a_look_that_fails_leaves_what_was_known_and_is_repeated() -> None:
     server = FakeApi()
     server.answers.extend([(200, {}, {"metadata": {"name": "mine"}}), (500, {}, {}), (500, {}, {})])
     known = known_with("pvc://mine/a")
-    async with served(server) as client, looking(client, known, PollIntervals(there=0.1, failed=0.1)) as lookups:
+    async with served(server) as client, looking(client, known, LookupIntervals(present=0.1, failed=0.1)) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: len(server.requests) >= 4)
-    assert known.lookup_results[MINE].why_not is None
+    assert known.lookup_results[MINE].problem is None
 
 
 async def test_however_many_are_missing_they_are_looked_for_at_a_bounded_rate() -> None:
     server = FakeApi()
-    count = 4 * AGAIN_A_SECOND
+    count = 4 * MAX_LOOKUPS_PER_SECOND
     server.answers.extend([(404, {}, GONE)] * 10 * count)
     known = known_with(*(f"pvc://c{index}/a" for index in range(count)))
-    async with served(server) as client, looking(client, known, PollIntervals(missing=0.01)) as lookups:
+    async with served(server) as client, looking(client, known, LookupIntervals(missing=0.01)) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: len(known.lookup_results) == count)
         again = min(lookups._due.values()) - time.monotonic()
@@ -167,7 +167,7 @@ async def test_what_may_not_be_looked_at_is_said_in_the_api_servers_words() -> N
     async with served(server) as client, looking(client, known) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: MINE in known.lookup_results)
-    assert known.lookup_results[MINE].why_not == "PersistentVolumeClaim mine may not be looked at: claims are forbidden"
+    assert known.lookup_results[MINE].problem == "PersistentVolumeClaim mine cannot be read: claims are forbidden"
     seen = observe(known, HOST)
     assert seen
     assert seen.unverified_claims == {"mine"}
@@ -178,15 +178,15 @@ async def test_fault_21_a_right_that_is_taken_away_takes_no_setting_from_the_pod
     server.answers.append((200, {}, {"metadata": {"name": "s3", "annotations": {REGION: "eu-1"}}}))
     server.answers.extend([(403, {}, {"kind": "Status", "code": 403, "message": "no"})] * 100)
     known = known_with(read_secrets=True)
-    known.accounts.stored(None, account(secrets=[{"name": "s3"}]))
-    async with served(server) as client, looking(client, known, PollIntervals(there=0.1)) as lookups:
+    known.accounts.update(None, account(secrets=[{"name": "s3"}]))
+    async with served(server) as client, looking(client, known, LookupIntervals(present=0.1)) as lookups:
         lookups.set_required(HOST, required_lookups(known, HOST))
         await eventually(lambda: any(each.unverified for each in known.lookup_results.values()))
     seen = observe(known, HOST)
     assert seen
     assert seen.account
     assert seen.account.annotations == {REGION: "eu-1"}
-    assert seen.account.problems == ("Secret s3 may not be looked at: no",)
+    assert seen.account.problems == ("Secret s3 cannot be read: no",)
 
 
 async def test_what_no_host_needs_any_more_is_forgotten() -> None:

@@ -115,8 +115,8 @@ async def test_a_live_scope_contains_all_or_those_of_a_list_or_those_with_the_la
     async with served(FakeApi()) as client:
         live = LiveScope(client, scope)
         assert len(live.informers) == (scope is SERVED)
-        live.namespace_stored(None, namespace("a"))
-        live.namespace_stored(None, namespace("b", serve="yes"))
+        live.update_namespace(None, namespace("a"))
+        live.update_namespace(None, namespace("b", serve="yes"))
         assert {each for each in ("a", "b") if live.contains(each)} == inside
 
 
@@ -125,10 +125,10 @@ async def test_a_live_scope_calls_once_for_each_namespace_that_enters_or_leaves(
     async with served(FakeApi()) as client:
         live = LiveScope(client, SERVED, lambda name, inside: calls.append((name, inside)))
         for each in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
-            live.namespace_stored(None, each)
-        live.namespace_stored(namespace("a", 3, serve="yes"), namespace("a", 4, serve="no"))
-        live.namespace_stored(None, namespace("b", 5, serve="yes"))
-        live.namespace_stored(namespace("b", 5), None)
+            live.update_namespace(None, each)
+        live.update_namespace(namespace("a", 3, serve="yes"), namespace("a", 4, serve="no"))
+        live.update_namespace(None, namespace("b", 5, serve="yes"))
+        live.update_namespace(namespace("b", 5), None)
     assert calls == [("a", True), ("a", False), ("b", True), ("b", False)]
 
 
@@ -155,7 +155,7 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
         assert watches.count_out_of_scope("TrainedModel") == 1
         with pytest.raises(OutOfScope, match="namespace a is out of scope"):
             watches.informer_of("InferenceService", "a")
-        live.namespace_stored(None, namespace("a", serve="yes"))
+        live.update_namespace(None, namespace("a", serve="yes"))
         assert list(known.hosts) == list(known.models) == [key]
         assert watches.count_out_of_scope("TrainedModel") == 0
         assert set(touched) == {key}
@@ -163,7 +163,7 @@ async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_stat
         assert seen is not None
         assert [each.metadata.name for each in seen.models] == ["m"]
         touched.clear()
-        live.namespace_stored(namespace("a", serve="yes"), namespace("a", 2))
+        live.update_namespace(namespace("a", serve="yes"), namespace("a", 2))
         assert (known.hosts, dict(known.models), set(touched)) == ({}, {}, {key})
         assert observe(known, key) is None
 

@@ -33,10 +33,10 @@ class KillingClient(KubeClient):
         self._left = nth
         self._dies = dies
 
-    async def _once(self, verb: str, *rest: Any) -> dict[str, Any]:
+    async def _send_once(self, verb: str, *rest: Any) -> dict[str, Any]:
         if self.dead.is_set():
             await asyncio.Event().wait()
-        answer = await super()._once(verb, *rest)
+        answer = await super()._send_once(verb, *rest)
         self._left -= verb != "GET"
         if verb != "GET" and self._left == 0:
             if not self._dies:

@@ -81,25 +81,25 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
     def broken() -> float:
         raise error
 
-    monkeypatch.setattr(informer, "_wait", broken)
+    monkeypatch.setattr(informer, "_retry_delay", broken)
     await eventually(operator.liveness_problem, limit=40)
     assert operator.liveness_problem() == "ended: watch of pods"
 
 
 async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
-    operator._watches.informer_of("Pod", "default").last_turn -= STALE + 1
-    assert operator.liveness_problem() == "watches that are stuck: pods"
+    operator._watches.informer_of("Pod", "default").last_step -= STALE + 1
+    assert operator.liveness_problem() == "stalled watches: pods"
 
 
 async def test_the_watch_of_the_configuration_is_one_of_them(operator: Operator) -> None:
-    operator._config.informer.last_turn -= STALE + 1
-    assert operator.liveness_problem() == "watches that are stuck: configmaps"
+    operator._config.informer.last_step -= STALE + 1
+    assert operator.liveness_problem() == "stalled watches: configmaps"
 
 
 async def test_an_election_in_which_nobody_looks_any_more_is_named(operator: Operator) -> None:
     assert operator._elector is not None
     operator._elector.last_attempt = operator._elector._clock() - STALE - 1
-    assert operator.liveness_problem() == "the Lease is not looked at any more"
+    assert operator.liveness_problem() == "leader election stalled"
 
 
 async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator) -> None:

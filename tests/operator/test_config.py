@@ -76,13 +76,13 @@ async def test_a_broken_edit_keeps_the_last_good_one_and_says_so_on_the_config_m
 
 async def test_what_is_broken_is_told_again_by_who_works_next_and_what_is_mended_is_not(touched: list[Key]) -> None:
     async with watching(touched) as (watch, _, told):
-        watch.tell()
+        watch.record_problem()
         assert told.events == []
         watch.changed(None, config_map("NOT A DOMAIN"))
-        watch.tell()
+        watch.record_problem()
         assert len(told.events) == 2
         watch.changed(None, config_map("one.example"))
-        watch.tell()
+        watch.record_problem()
         assert len(told.events) == 2
 
 

@@ -29,12 +29,12 @@ async def informers() -> AsyncIterator[list[Informer]]:
 
 async def test_a_watch_that_does_not_turn_is_named(informers: list[Informer]) -> None:
     assert stale_watches(informers) is None
-    informers[1].last_turn -= STALE + 1
-    assert stale_watches(informers) == "watches that are stuck: trainedmodels"
+    informers[1].last_step -= STALE + 1
+    assert stale_watches(informers) == "stalled watches: trainedmodels"
 
 
 async def test_a_watch_that_hears_nothing_but_turns_is_alive(informers: list[Informer]) -> None:
-    informers[0].last_heard -= 1000
+    informers[0].last_response -= 1000
     assert stale_watches(informers, time.monotonic) is None
 
 
@@ -43,7 +43,7 @@ async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named(
     assert stuck_election(None) is stuck_election(elector) is None
     elector.last_attempt = 1000.0
     assert stuck_election(elector, lambda: 1000.0 + STALE) is None
-    assert stuck_election(elector, lambda: 1001.0 + STALE) == "the Lease is not looked at any more"
+    assert stuck_election(elector, lambda: 1001.0 + STALE) == "leader election stalled"
 
 
 async def test_not_ready_before_all_is_listed(informers: list[Informer]) -> None:

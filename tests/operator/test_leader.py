@@ -26,7 +26,7 @@ from tests.support.eventually import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A = Record("a", 12, "then", "1", 3)
-QUICK = replace(LEASE_TIMING, renew=0.001, look=0.001)
+QUICK = replace(LEASE_TIMING, renew=0.001, retry=0.001)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ class Replica:
         self.works = False
         self.terms = 0
         self.fence = Fence(self.clock)
-        self.elector = LeaderElector(shelf, self.fence, name, pace=QUICK, clock=self.clock)  # type: ignore[arg-type]
+        self.elector = LeaderElector(shelf, self.fence, name, timing=QUICK, clock=self.clock)  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def term(self) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from manyserve.operator.agent_client import PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
 from tests.support.eventually import eventually
 
-QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), unheard=0.1)
+QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=0.1)
 HOST = Key("default", "triton-mms")
 
 

@@ -1,4 +1,4 @@
-"""What is known by host, and there by a name: a host of which nothing is known has no entry."""
+"""Index by host, and within a host by name. A host without items has no entry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Value = TypeVar("Value")
 
 
 def remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> Value | None:
-    """Take something of a host away, and return it if it was there."""
-    found = index[host].pop(name, None)
+    """Remove an item of a host from an index, and return it, or None."""
+    value = index[host].pop(name, None)
     if not index[host]:
         del index[host]
-    return found
+    return value

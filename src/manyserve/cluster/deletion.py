@@ -1,6 +1,6 @@
-"""Deletes the models of a host that is gone, after it has asked the API server, and never from the cache alone.
+"""Deletion of the models of a departed host: after a live check at the API server, and never from the cache alone.
 
-docs/decisions/0001-the-operator-deletes-a-hosts-models.md lists what is asked.
+docs/decisions/0001-the-operator-deletes-a-hosts-models.md lists the checks.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from manyserve.cluster.slots import Slots
 from manyserve.plan.actions import Depart, ModelVersion
 
 MODEL_DELETED = (kinds.TRAINED_MODEL.name, "delete")
-"""The kind and the verb with which `on_write` is called for each deletion."""
+"""The arguments of `on_write` for each deletion."""
 Doubt = Callable[[str], str | None]
-"""Returns why nothing is to be deleted in a namespace now, or None."""
+"""Returns the reason against deletions in a namespace now, or None."""
 _log = logging.getLogger(__name__)
 
 
 def no_doubt(_namespace: str) -> str | None:
-    """Return None."""
+    """Return None: deletions are allowed."""
     return None
 
 
 class ModelDeletion:
-    """Carries out departures.
+    """Applies departures.
 
     Parameters
     ----------
     on_write
         Called with `MODEL_DELETED` for each deletion.
     doubt
-        Asked before each burst.
+        Called before each burst.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ModelDeletion:
         await self._slots.do([partial(self._delete, key.namespace, each) for each in action.models])
 
     async def _why_unserved(self) -> str | None:
-        """Return which CRD is not there, or on its way out: with it go all its objects, and no user deleted them."""
+        """Return which CRD is missing or being deleted. Its objects go with it, and no user deleted them."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             try:
                 served = await self._client.read(f"/apis/{kind.api_version}")
@@ -94,7 +94,7 @@ class ModelDeletion:
         return None
 
     async def _why_not_gone(self, key: Key, action: Depart) -> str | None:
-        """Return why the host is not known to be gone, or None when the API server says that it is."""
+        """Return the reason why the host may exist, or None when the API server says that it does not."""
         try:
             found = await self._client.get_metadata(kinds.INFERENCE_SERVICE, *key)
         except NotFound as error:
@@ -105,7 +105,7 @@ class ModelDeletion:
         return None if action.decided else "the API server has another one of this name"
 
     async def _delete(self, namespace: str, model: ModelVersion) -> None:
-        """Delete a model in the version that was seen; one that was changed since is left to the next plan."""
+        """Delete a model in the version of the plan. One that changed since then is left to the next plan."""
         kind = kinds.TRAINED_MODEL
         try:
             await self._client.delete(

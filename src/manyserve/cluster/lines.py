@@ -1,8 +1,7 @@
 """Lines of a stream, of any length.
 
-A watch sends one JSON object a line, and aiohttp's own `readline` gives up at 128 KiB; an object may have
-1.5 MiB and an event more. Chunks are kept apart until their line ends, so that a long line costs no more
-than its length.
+A watch sends one JSON object a line. `readline` of aiohttp fails at 128 KiB, while an object may have 1.5 MiB, and an
+event more. Chunks are joined only when their line ends, so a long line costs no more than its length.
 """
 
 from __future__ import annotations

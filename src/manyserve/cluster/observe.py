@@ -1,4 +1,4 @@
-"""The frozen picture of one host, from what is known. No I/O: nothing is asked of the API server here."""
+"""Snapshot of one host, frozen, from the cluster state. No I/O."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from manyserve.plan.observed import Observed
 
 
 def observe(known: ClusterState, key: Key) -> Observed | None:
-    """Return the picture of the host, or None when there can be none and the host is to be left as it is.
+    """Return the snapshot of a host, or None when the host is not to be reconciled.
 
-    That is so before there is a configuration that can be used, and for a host that does not parse: to take
-    it for absent would take its models away. It is so, too, for a namespace out of scope.
+    That is so without a valid configuration, and for a namespace out of scope. It is so, too, for a host that does not
+    parse: as an absent one it would lose its models.
     """
     if known.config is None or key in known.unparsable or not known.in_scope(key.namespace):
         return None

@@ -1,6 +1,6 @@
-"""What of a host's namespace its pods depend on: their ServiceAccount, its secrets, and the models' claims.
+"""Dependencies of a host's pods in its namespace: the ServiceAccount, its secrets, and the models' claims.
 
-`needed` says which of them are to be looked up by name; the rest put together what is known of them.
+`required_lookups` returns those to be looked up by name; the other functions combine the results.
 """
 
 from __future__ import annotations
@@ -16,45 +16,46 @@ from manyserve.plan.storage.secrets import mounted_secrets
 
 
 def required_lookups(known: ClusterState, host: Key) -> frozenset[ObjectRef]:
-    """Return what must have been looked at before the host's pods can be planned."""
+    """Return the objects to be looked up before the host's pods can be planned."""
     if host not in known.hosts:
         return frozenset()
     return frozenset((*_claims(known, host), *_secrets(known, host)))
 
 
 def account(known: ClusterState, host: Key) -> Account | None:
-    """Return the host's ServiceAccount, with what its secrets' annotations say laid over its own."""
-    found = known.accounts.of(host, known.hosts.get(host))
-    if found is None:
+    """Return the host's ServiceAccount; the annotations of its secrets override its own."""
+    account = known.accounts.of(host, known.hosts.get(host))
+    if account is None:
         return None
-    looked = [known.lookup_results[name] for name in sorted(_secrets(known, host)) if name in known.lookup_results]
-    annotations = dict(found.annotations)
-    for each in looked:
-        annotations |= dict(each.annotations)
-    return replace(found, annotations=annotations, problems=tuple(each.why_not for each in looked if each.why_not))
+    results = [known.lookup_results[name] for name in sorted(_secrets(known, host)) if name in known.lookup_results]
+    annotations = dict(account.annotations)
+    for result in results:
+        annotations |= dict(result.annotations)
+    problems = tuple(result.problem for result in results if result.problem)
+    return replace(account, annotations=annotations, problems=problems)
 
 
 def claims(known: ClusterState, host: Key) -> dict[str, str | None]:
-    """Return the claims that were looked at: None where one exists, else why not."""
+    """Return the claims that were looked up: None for an existing one, else the problem."""
     return {
-        name.key.name: known.lookup_results[name].why_not
+        name.key.name: known.lookup_results[name].problem
         for name in _claims(known, host)
         if name in known.lookup_results
     }
 
 
 def unverified_claims(known: ClusterState, host: Key) -> frozenset[str]:
-    """Return the claims of which nobody can tell whether they exist."""
-    looked = ((name, known.lookup_results.get(name)) for name in _claims(known, host))
-    return frozenset(name.key.name for name, found in looked if found is not None and found.unverified)
+    """Return the claims for which lookups are forbidden, so that they may exist."""
+    results = ((name, known.lookup_results.get(name)) for name in _claims(known, host))
+    return frozenset(name.key.name for name, result in results if result is not None and result.unverified)
 
 
 def _claims(known: ClusterState, host: Key) -> set[ObjectRef]:
-    return {ObjectRef(CLAIM, Key(host.namespace, each)) for each in known.claims.get(host, {}).values()}
+    return {ObjectRef(CLAIM, Key(host.namespace, name)) for name in known.claims.get(host, {}).values()}
 
 
 def _secrets(known: ClusterState, host: Key) -> set[ObjectRef]:
     if known.config is None or not known.config.credentials.read_secret_annotations:
         return set()
-    found = mounted_secrets(known.accounts.of(host, known.hosts.get(host)))
-    return {ObjectRef(SECRET, Key(host.namespace, each)) for each in found}
+    names = mounted_secrets(known.accounts.of(host, known.hosts.get(host)))
+    return {ObjectRef(SECRET, Key(host.namespace, name)) for name in names}

@@ -1,8 +1,7 @@
-"""Now and then, another look at everything: whatever went wrong unseen is put right.
+"""Periodic resync: reconcile all hosts, in case an event was lost unnoticed.
 
-What is known by then is set aside from the collector of garbage: it has no cycles, and to walk through twenty
-thousand models in search of some stops the program for half a second (measured). It is freed all the same, when
-nothing refers to it any more.
+Before each period all live objects are frozen, so that the garbage collector skips them. They hold no cycles, and a
+collection over 20,000 models stops the process for half a second (measured). References still free them.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from manyserve.cluster.state import ClusterState
 from manyserve.operator.queue import Queue
 
 PERIOD = 600.0
+"""Seconds."""
 
 
 async def resync(known: ClusterState, queue: Queue, period: float = PERIOD) -> None:
-    """Touch every host at each period until cancelled."""
+    """Enqueue every host once in each period, until cancelled."""
     while True:
         gc.freeze()
         await asyncio.sleep(period)
