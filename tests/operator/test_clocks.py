@@ -19,8 +19,7 @@ DATES = {
     "operator/reconcile.py",
     "webhook/main.py",
 }
-"""Modules that read the time of day: for dates in objects, for certificates, for annotations, and for the age of a status
-that was not written yet."""
+"""Readers of the time of day: for dates in objects, certificates and annotations, and for the age of statuses."""
 
 
 def test_input_27_backoff_and_event_limits_use_a_monotonic_clock() -> None:

@@ -63,15 +63,15 @@ class ModelDeletion:
         Conflict
             When nothing is deleted and the host is to be planned again.
         """
-        unserved = await self._why_unserved()
-        if unserved is not None:
+        crd_problem = await self._crd_problem()
+        if crd_problem is not None:
             self._departures.keep_models(key, action.uid)
-            raise Conflict(f"the models of InferenceService {key.name} stay: {unserved}")
+            raise Conflict(f"the models of InferenceService {key.name} stay: {crd_problem}")
         if not action.models:
             return
-        why_not = self._doubt(key.namespace) or await self._why_not_gone(key, action)
-        if why_not is not None:
-            raise Conflict(f"the models of InferenceService {key.name} are not deleted: {why_not}")
+        problem = self._doubt(key.namespace) or await self._presence_problem(key, action)
+        if problem is not None:
+            raise Conflict(f"the models of InferenceService {key.name} are not deleted: {problem}")
         self._departures.decide(key, action.uid)
         _log.info(
             "delete %d models of %s: InferenceService with uid %s is gone; %d are left for later",
@@ -82,7 +82,7 @@ class ModelDeletion:
         )
         await self._slots.do([partial(self._delete, key.namespace, each) for each in action.models])
 
-    async def _why_unserved(self) -> str | None:
+    async def _crd_problem(self) -> str | None:
         """Return which CRD is missing or being deleted. Its objects go with it, and no user deleted them."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             try:
@@ -93,13 +93,13 @@ class ModelDeletion:
                 return f"the CRD of {kind.plural} is missing or being deleted"
         return None
 
-    async def _why_not_gone(self, key: Key, action: Depart) -> str | None:
+    async def _presence_problem(self, key: Key, action: Depart) -> str | None:
         """Return the reason why the host may exist, or None when the API server says that it does not."""
         try:
-            found = await self._client.get_metadata(kinds.INFERENCE_SERVICE, *key)
+            host = await self._client.get_metadata(kinds.INFERENCE_SERVICE, *key)
         except NotFound as error:
             return None if error.is_about(kinds.INFERENCE_SERVICE, key.name) else f"no clear answer: {error}"
-        uid = found["metadata"]["uid"]
+        uid = host["metadata"]["uid"]
         if uid == action.uid:
             return "the API server has it"
         return None if action.decided else "the API server has another one of this name"

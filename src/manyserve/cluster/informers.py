@@ -46,9 +46,9 @@ class Informers:
         Called with every change of a pod of a host.
     """
 
-    def __init__(self, client: KubeClient, known: ClusterState, scope: Scope, on_pod: Change = ignore_change) -> None:
+    def __init__(self, client: KubeClient, state: ClusterState, scope: Scope, on_pod: Change = ignore_change) -> None:
         self._client = client
-        self._known = known
+        self._state = state
         self._scope = scope
         self._live = LiveScope(client, scope, self._entered_or_left)
         self._filters: list[tuple[Informer, Filter]] = []
@@ -57,8 +57,8 @@ class Informers:
             for namespace in scope.namespaces or (None,)
             for informer in self._of_namespace(namespace, on_pod)
         }
-        known.cache_versions = self._cache_versions
-        known.in_scope = self.in_scope
+        state.cache_versions = self._cache_versions
+        state.in_scope = self.in_scope
 
     def __iter__(self) -> Iterator[Informer]:
         yield from self._live.informers
@@ -72,7 +72,7 @@ class Informers:
             informer.synced.is_set() for (_, other), informer in self._informers.items() if other == namespace
         )
 
-    def why_nothing(self) -> str | None:
+    def scope_problem(self) -> str | None:
         """Return the reason, when every namespace of the list was refused, or None."""
         names = self._scope.namespaces
         refused = names and not any(map(self.in_scope, names))
@@ -98,22 +98,22 @@ class Informers:
 
     def _of_namespace(self, namespace: str | None, on_pod: Change) -> tuple[Informer, ...]:
         """Return the informers of one namespace, or of all namespaces."""
-        known, host = self._known, partial(self._informer, namespace)
+        state, informer = self._state, partial(self._informer, namespace)
         return (
             Informer(
                 self._client,
                 kinds.SERVICE_ACCOUNT,
                 selection=ListOptions(namespace),
-                on_store=known.accounts.update,
-                on_change=known.account_changed,
+                on_store=state.accounts.update,
+                on_change=state.account_changed,
                 on_sync=partial(self._listed, namespace),
                 keep=identity,
                 refusable=namespace is not None,
             ),
-            host(kinds.INFERENCE_SERVICE, None, known.update_host, key_of),
-            host(kinds.TRAINED_MODEL, None, known.update_model, model_host, known.model_changed),
-            host(kinds.POD, SERVING_PODS, _call_both(known.update_pod, on_pod), labelled_host),
-            *(host(kind, OURS, known.update_child, labelled_host) for kind in kinds.CHILDREN),
+            informer(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
+            informer(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
+            informer(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
+            *(informer(kind, OURS, state.update_child, labelled_host) for kind in kinds.CHILDREN),
         )
 
     def _informer(
@@ -126,7 +126,7 @@ class Informers:
         changed: Change | None = None,
     ) -> Informer:
         """Return an informer of objects that belong to hosts. With a selector they pass through a filter."""
-        changed = changed or partial(self._known.changed, host=host_of)
+        changed = changed or partial(self._state.changed, host=host_of)
         by_labels = self._scope.selector is not None
         passed = Filter(self._live.contains, stored, changed)
         informer = Informer(
@@ -153,7 +153,7 @@ class Informers:
     def _listed(self, namespace: str | None) -> None:
         """Enqueue the hosts of a namespace when all of its kinds have been listed."""
         if namespace is not None and self.in_scope(namespace):
-            self._known.enqueue_namespace(namespace)
+            self._state.enqueue_namespace(namespace)
 
     def _cache_versions(self, namespace: str) -> CacheVersions:
         return CacheVersions(

@@ -21,7 +21,6 @@ from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.by_host import remove
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
 from manyserve.cluster.renewed import Renewed
@@ -32,6 +31,8 @@ from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 
 Parsed = TypeVar("Parsed", bound=KubeModel)
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -119,10 +120,10 @@ class ClusterState:
         before = None
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
-            before = remove(self.models, host, name)
-            remove(self.claims, host, name)
-            remove(self.unparsable_models, host, name)
-            remove(self.unmanaged.models, host, name)
+            before = _remove(self.models, host, name)
+            _remove(self.claims, host, name)
+            _remove(self.unparsable_models, host, name)
+            _remove(self.unmanaged.models, host, name)
         why = management.model_unmanaged(new) if new is not None else None
         if new is not None and why is not None:
             self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
@@ -141,14 +142,14 @@ class ClusterState:
     def update_child(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a child."""
         if old is not None:
-            remove(self.children, labelled_host(old), child_of(old))
+            _remove(self.children, labelled_host(old), child_of(old))
         if new is not None:
             self.children[labelled_host(new)][child_of(new)] = new
 
     def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a pod."""
         if old is not None:
-            remove(self.pods, labelled_host(old), old["metadata"]["name"])
+            _remove(self.pods, labelled_host(old), old["metadata"]["name"])
         if new is not None:
             self.pods[labelled_host(new)][new["metadata"]["name"]] = new
 
@@ -166,6 +167,14 @@ class ClusterState:
         """Enqueue the host of an object, and the one that it belonged to before."""
         for key in {host(each) for each in (old, new) if each is not None}:
             self._touch(key)
+
+
+def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> Value | None:
+    """Remove an item of a host from an index, and return it. A host without items has no entry."""
+    value = index[host].pop(name, None)
+    if not index[host]:
+        del index[host]
+    return value
 
 
 def model_host(manifest: Manifest) -> Key:

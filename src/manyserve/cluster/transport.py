@@ -18,11 +18,10 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.backoff import Backoff
-from manyserve.cluster.body import encode
 from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_answer
 from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.kubeconfig import ClusterConfig
-from manyserve.cluster.lines import lines
+from manyserve.cluster.wire import encode, lines
 
 Manifest = dict[str, Any]
 

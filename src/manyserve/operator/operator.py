@@ -26,10 +26,9 @@ from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Queue, Run
 from manyserve.operator.reconcile import reconciler
-from manyserve.operator.resync import resync
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
-from manyserve.operator.tasks import Tasks
+from manyserve.operator.tasks import Tasks, resync
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
@@ -109,7 +108,7 @@ class Operator:
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
         refused = self._elector.refused if self._elector else None
-        missing = unsynced(self._informers) or self._watches.why_nothing()
+        missing = unsynced(self._informers) or self._watches.scope_problem()
         return missing or refused or (self._guard.problem if self._guard else None)
 
     def _deletion_doubt(self, namespace: str) -> str | None:
