@@ -124,7 +124,7 @@ def count_writes(server: FakeApi) -> int:
 async def test_guard_refuses_writes_before_the_first_check() -> None:
     server, guard = PublishingApi(), CrdGuard()
     async with served(server) as plain, KubeClient(plain._access, gate=guard) as client:
-        with pytest.raises(Pruning, match="has been checked: the API server has not been asked yet"):
+        with pytest.raises(Pruning, match="has been checked: no poll has finished yet"):
             await client.create(CONFIG_MAP, config_map())
     assert server.requests == []
 
@@ -137,7 +137,7 @@ async def test_guard_without_a_response_stays_shut_with_a_reason(
     server.answers.append(answer)
     async with guarding(server) as (guard, _):
         await eventually(lambda: server.requests)
-        await eventually(lambda: "not been asked" not in str(guard.problem))
+        await eventually(lambda: "no poll has finished" not in str(guard.problem))
         assert str(guard.problem).startswith("nothing is written before the CRD inferenceservices.serving.kserve.io")
         await eventually(lambda: guard.problem is None)
 
@@ -181,8 +181,8 @@ async def test_guard_reads_a_document_only_when_its_hash_changed() -> None:
     server = PublishingApi()
     async with guarding(server) as (guard, _):
         await eventually(lambda: guard.problem is None)
-        asked = len(server.requests)
-        await eventually(lambda: len(server.requests) > asked + 5)
+        before = len(server.requests)
+        await eventually(lambda: len(server.requests) > before + 5)
         assert server.documents == len(BOTH)
 
 

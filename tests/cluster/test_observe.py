@@ -107,11 +107,11 @@ def test_snapshot_does_not_change_with_the_state(state: ClusterState) -> None:
 
 def test_required_lookups_have_the_claims_of_all_models(state: ClusterState) -> None:
     state.update_host(None, make.host_object())
-    here, there = make.model_object(uri="pvc://here/cifar10"), make.model_object(uri="pvc://there/cifar10")
-    state.update_model(None, here)
+    first, second = make.model_object(uri="pvc://here/cifar10"), make.model_object(uri="pvc://there/cifar10")
+    state.update_model(None, first)
     assert {name.key.name for name in required_lookups(state, HOST)} == {"here"}
-    state.update_model(here, there)
+    state.update_model(first, second)
     assert {name.key.name for name in required_lookups(state, HOST)} == {"there"}
-    state.update_model(there, None)
+    state.update_model(second, None)
     assert required_lookups(state, HOST) == frozenset()
     assert not state.claims

@@ -78,8 +78,8 @@ def make_key(manifest: Manifest) -> Key:
 
 def test_filter_withholds_and_counts_objects_out_of_scope() -> None:
     env = FilterEnv()
-    for each in (manifest("x"), manifest("y"), manifest("x", version=2)):
-        env.store.apply_event(each)
+    for change in (manifest("x"), manifest("y"), manifest("x", version=2)):
+        env.store.apply_event(change)
     assert (env.state, env.changes, len(env.filter)) == ({}, [], 2)
     env.store.apply_event(manifest("x", version=3), deleted=True)
     assert (env.state, env.changes, len(env.filter)) == ({}, [], 1)
@@ -87,8 +87,8 @@ def test_filter_withholds_and_counts_objects_out_of_scope() -> None:
 
 def test_filter_adds_a_namespace_that_enters_and_removes_one_that_leaves() -> None:
     env = FilterEnv()
-    for each in (manifest("x"), manifest("x", version=2), manifest("z", "b", 3)):
-        env.store.apply_event(each)
+    for change in (manifest("x"), manifest("x", version=2), manifest("z", "b", 3)):
+        env.store.apply_event(change)
     env.inside.add("a")
     env.filter.enter("a", env.store.objects)
     assert env.state == {Key("a", "x"): "2"}
@@ -122,8 +122,8 @@ async def test_live_scope_reports_each_namespace_that_enters_or_leaves_once() ->
     calls: list[tuple[str, bool]] = []
     async with served(FakeApi()) as client:
         live = LiveScope(client, SERVED, lambda name, inside: calls.append((name, inside)))
-        for each in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
-            live.update_namespace(None, each)
+        for change in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
+            live.update_namespace(None, change)
         live.update_namespace(namespace("a", 3, serve="yes"), namespace("a", 4, serve="no"))
         live.update_namespace(None, namespace("b", 5, serve="yes"))
         live.update_namespace(namespace("b", 5), None)
@@ -133,8 +133,8 @@ async def test_live_scope_reports_each_namespace_that_enters_or_leaves_once() ->
 def host_and_model(where: str = "a") -> tuple[Manifest, ...]:
     metadata = {"namespace": where, "resourceVersion": "5"}
     return tuple(
-        each | {"metadata": each["metadata"] | metadata}
-        for each in (make.host_object("h"), make.model_object("m", host="h"))
+        created | {"metadata": created["metadata"] | metadata}
+        for created in (make.host_object("h"), make.model_object("m", host="h"))
     )
 
 
@@ -146,9 +146,9 @@ async def test_informers_with_a_selector_move_hosts_and_models_together() -> Non
         informers = Informers(client, state, SERVED)
         key = Key("a", "h")
         live = informers._live
-        for kind, each in zip(("InferenceService", "TrainedModel"), host_and_model(), strict=True):
+        for kind, created in zip(("InferenceService", "TrainedModel"), host_and_model(), strict=True):
             informer = next(other for other in informers if other.kind.name == kind)
-            informer.store.apply_event(each)
+            informer.store.apply_event(created)
         assert (state.hosts, dict(state.models), enqueued) == ({}, {}, [])
         assert informers.count_out_of_scope("TrainedModel") == 1
         with pytest.raises(OutOfScope, match="namespace a is out of scope"):

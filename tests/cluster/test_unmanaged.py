@@ -36,8 +36,8 @@ def unmanaged_model(name: str = "cifar10", host: str = "triton-mms") -> Manifest
 
 def test_unmanaged_forms_of_kserve_are_counted_by_reason(state: ClusterState) -> None:
     for form in FORMS:
-        thing = form.copy(form.name, namespace="default", uid=form.name)
-        (state.update_host if form.kind == "InferenceService" else state.update_model)(None, thing)
+        manifest = form.copy(form.name, namespace="default", uid=form.name)
+        (state.update_host if form.kind == "InferenceService" else state.update_model)(None, manifest)
     assert (state.hosts, dict(state.models), state.unparsable, dict(state.unparsable_models)) == ({}, {}, set(), {})
     for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
         for reason in reasons:

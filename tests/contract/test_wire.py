@@ -152,7 +152,7 @@ async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: Ku
     owner = kubectl.get("isvc", "triton-mms")
     kubectl("create", "configmap", "c", "--from-literal=a=theirs")
     copies = Informer(client, kinds.CONFIG_MAP)
-    with pytest.raises(errors.ForeignObject, match="c is there already and does not belong to"):
+    with pytest.raises(errors.ForeignObject, match="c already exists and does not belong to"):
         await ensure_not_foreign(client, copies, config_map(kubectl.namespace, metadata=owned(owner)))
     await ensure_not_foreign(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
 

@@ -71,8 +71,8 @@ class PollerEnv:
 
 @pytest.fixture
 async def env() -> AsyncIterator[PollerEnv]:
-    async with poller_env() as found:
-        yield found
+    async with poller_env() as created:
+        yield created
 
 
 @asynccontextmanager
@@ -114,16 +114,16 @@ async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> No
     assert env.enqueued == [HOST]
 
 
-@pytest.mark.parametrize("trouble", ["an error", "no report", "too much"])
+@pytest.mark.parametrize("fault", ["an error", "no report", "too much"])
 async def test_poller_drops_the_report_after_a_malformed_response(
-    env: PollerEnv, trouble: str, monkeypatch: pytest.MonkeyPatch
+    env: PollerEnv, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env.poller.pod_stored(None, pod())
     await eventually(lambda: env.report)
-    if trouble == "an error":
+    if fault == "an error":
         env.agent.broken = True
         env.agent.set_report()
-    elif trouble == "no report":
+    elif fault == "no report":
         env.agent.set_report(models="none")
     else:
         monkeypatch.setattr(agent_client, "LARGEST_REPORT", 1000)

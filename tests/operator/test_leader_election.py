@@ -57,9 +57,9 @@ def test_lease_expires_by_our_clock_from_its_first_observation() -> None:
 
 
 def test_lease_that_was_deleted_is_valid_until_its_end() -> None:
-    gone = observe_record(observe_record(None, Stored(A, "1"), 100.0), None, 105.0)
-    assert gone.version is None
-    assert [may_acquire(gone, now, "me") for now in (105.0, 111.9, 112.0)] == [False, False, True]
+    deleted = observe_record(observe_record(None, Stored(A, "1"), 100.0), None, 105.0)
+    assert deleted.version is None
+    assert [may_acquire(deleted, now, "me") for now in (105.0, 111.9, 112.0)] == [False, False, True]
 
 
 def test_lease_renewal_keeps_acquire_time_and_transitions() -> None:

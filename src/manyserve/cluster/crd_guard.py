@@ -42,7 +42,7 @@ class CrdGuard:
         self._problems: dict[Kind, str | None] = {}
         """The problem of each kind that was checked, or None."""
         self._hashes: dict[Kind, str] = {}
-        self._poll_error = "the API server has not been asked yet"
+        self._poll_error = "no poll has finished yet"
         self._logged: str | None = None
         self._clear = asyncio.Event()
         self._shut = asyncio.Event()

@@ -117,5 +117,5 @@ class ModelDeletion:
 
 
 def _can_be_created(kind: Kind, served: Manifest) -> bool:
-    found = (each for each in served.get("resources") or () if each.get("name") == kind.plural)
-    return any("create" in (each.get("verbs") or ()) for each in found)
+    resources = (resource for resource in served.get("resources") or () if resource.get("name") == kind.plural)
+    return any("create" in (resource.get("verbs") or ()) for resource in resources)

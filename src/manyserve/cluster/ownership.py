@@ -44,7 +44,7 @@ async def ensure_not_foreign(
         return
     if not _owners(current) & _owners(manifest):
         raise ForeignObject(
-            f"{informer.kind.name} {key.name} is there already and does not belong to the InferenceService"
+            f"{informer.kind.name} {key.name} already exists and does not belong to the InferenceService"
         )
     if informer.kind is CONFIG_MAP:
         await _label(client, current, manifest)
