@@ -106,7 +106,7 @@ class PublishingApi(FakeApi):
 async def guarding(server: PublishingApi) -> AsyncIterator[tuple[CrdGuard, KubeClient]]:
     """Run a guard that polls every 10 ms, and yield a client that it guards."""
     guard = CrdGuard()
-    async with served(server) as plain, KubeClient(plain._access, gate=Gates(guard)) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=Gates(guard)) as client:
         task = asyncio.create_task(guard.run(plain, 0.01))
         yield guard, client
         task.cancel()
@@ -123,7 +123,7 @@ def count_writes(server: FakeApi) -> int:
 
 async def test_guard_refuses_writes_before_the_first_check() -> None:
     server, guard = PublishingApi(), CrdGuard()
-    async with served(server) as plain, KubeClient(plain._access, gate=guard) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=guard) as client:
         with pytest.raises(Pruning, match="has been checked: no poll has finished yet"):
             await client.create(CONFIG_MAP, config_map())
     assert server.requests == []

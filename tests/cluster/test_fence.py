@@ -26,7 +26,7 @@ def test_fence_is_open_until_four_seconds_before_its_end() -> None:
 
 async def test_fence_that_is_shut_passes_reads_and_refuses_writes() -> None:
     server = FakeApi()
-    async with served(server) as plain, KubeClient(plain._access, gate=Fence()) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=Fence()) as client:
         await client.list(CONFIG_MAP)
         for write in (
             client.create(CONFIG_MAP, CONFIG),
@@ -40,7 +40,7 @@ async def test_fence_that_is_shut_passes_reads_and_refuses_writes() -> None:
 
 async def test_fence_bounds_the_timeout_of_a_write_on_both_sides() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0))
-    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=fence) as client:
         for end in (5.5, 12):
             fence.open_until(end)
             await client.create(CONFIG_MAP, CONFIG)
@@ -51,7 +51,7 @@ async def test_fence_bounds_the_timeout_of_a_write_on_both_sides() -> None:
 async def test_fence_refuses_a_write_that_began_before_a_freeze() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0, 60))
     fence.open_until(12)
-    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=fence) as client:
         with pytest.raises(Unavailable, match="does not hold the lease"):
             await client.create(CONFIG_MAP, CONFIG)
     assert server.requests == []

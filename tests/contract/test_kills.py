@@ -28,7 +28,7 @@ class KillingClient(KubeClient):
     """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
 
     def __init__(self, client: KubeClient, nth: int, *, dies: bool) -> None:
-        super().__init__(client._access)
+        super().__init__(client._config)
         self.dead = asyncio.Event()
         self._left = nth
         self._dies = dies

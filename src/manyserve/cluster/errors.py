@@ -128,7 +128,7 @@ def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | N
     return kind(message, code=code, retry_after=retry_after, details=details if isinstance(details, dict) else None)
 
 
-def from_answer(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
+def from_response(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
     """Return the error for an HTTP response; its body may or may not be a Status object."""
     try:
         status = json.loads(body)

@@ -32,7 +32,7 @@ async def ensure_not_foreign(
     NotTakenOver
         If another controller made the object for the same owner, and it is not taken over now.
     Conflict
-        If `models.json` exists, but not in our store. A plan without it could move models to other replicas, so its
+        If `models.json` exists, but not in our store. A plan without it could place other models than before. So its
         labels are restored, and the host is planned again when the watch has shown it.
     """
     key = key_of(manifest)

@@ -159,7 +159,7 @@ class ClusterState:
             self._touch(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Report a change by a user to the host that a model names, and to the one that it named before."""
+        """Call `news` for the host that a model names, and for the one that it named before."""
         for key in {model_host(each) for each in (old, new) if each is not None}:
             self._news(key)
 

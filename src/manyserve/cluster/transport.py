@@ -18,7 +18,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.backoff import Backoff
-from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_answer
+from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_response
 from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.wire import encode, lines
@@ -47,13 +47,13 @@ class Transport:
 
     def __init__(
         self,
-        access: ClusterConfig,
+        config: ClusterConfig,
         *,
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
         gate: Gate | None = None,
     ) -> None:
-        self._access = access
+        self._config = config
         self._connections = connections
         self._seconds = seconds
         self._gate = gate
@@ -102,7 +102,7 @@ class Transport:
 
     async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:
         """Yield the JSON lines of a stream until its end."""
-        url, timeout = self._access.server + path, _stream_timeout(silence)
+        url, timeout = self._config.server + path, _stream_timeout(silence)
         try:
             streams = self._stream_session()
             async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as response:
@@ -122,7 +122,7 @@ class Transport:
         self, verb: str, path: str, data: bytes | None, headers: dict[str, str], params: Mapping[str, str] | None
     ) -> Manifest:
         headers = self._headers() | headers
-        url = self._access.server + path
+        url = self._config.server + path
         sent = {"params": params} if verb == "GET" else self._write_options(data, params or {})
         try:
             async with self._session().request(verb, url, headers=headers, **sent) as response:
@@ -146,22 +146,22 @@ class Transport:
 
     async def _error(self, response: aiohttp.ClientResponse) -> ClusterError:
         if response.status == 401:
-            self._access.token.refresh()
-        return from_answer(response.status, await response.read(), response.headers.get("Retry-After"))
+            self._config.token.refresh()
+        return from_response(response.status, await response.read(), response.headers.get("Retry-After"))
 
     def _headers(self) -> dict[str, str]:
-        token = self._access.token()
+        token = self._config.token()
         return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def _session(self) -> aiohttp.ClientSession:
         if self._requests is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._config.tls or True)
             self._requests = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._requests
 
     def _stream_session(self) -> aiohttp.ClientSession:
         if self._streams is None:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls or True)
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._config.tls or True)
             self._streams = aiohttp.ClientSession(connector=connector)
         return self._streams
 

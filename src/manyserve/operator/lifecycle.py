@@ -17,13 +17,13 @@ from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.operator.operator import Operator
 
 
-def lifecycle(operator: Operator, access: ClusterConfig) -> kopf.OperatorRegistry:
+def lifecycle(operator: Operator, config: ClusterConfig) -> kopf.OperatorRegistry:
     """Return the handlers that start and stop the operator."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=access.server, aiohttp_session=_session(access))
+        return kopf.AiohttpSession(server=config.server, aiohttp_session=_session(config))
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
@@ -36,11 +36,11 @@ def lifecycle(operator: Operator, access: ClusterConfig) -> kopf.OperatorRegistr
     return registry
 
 
-def _session(access: ClusterConfig) -> aiohttp.ClientSession:
+def _session(config: ClusterConfig) -> aiohttp.ClientSession:
     """Return a session for the two requests that kopf sends at its start to discover the served kinds."""
-    token = access.token()
+    token = config.token()
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=2, ssl=access.tls or True),
+        connector=aiohttp.TCPConnector(limit=2, ssl=config.tls or True),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     )
 

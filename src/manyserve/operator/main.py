@@ -45,13 +45,13 @@ def run(settings: OperatorSettings) -> None:
 
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator in this event loop."""
-    access = find_cluster_config()
+    config = find_cluster_config()
     fence, guard = Fence() if settings.leader_election else None, CrdGuard()
     gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own, so that no renewal waits behind writes
     async with (
-        KubeClient(access, gate=gate) as client,
-        KubeClient(access, connections=2, seconds=LEASE_TIMING.timeout) as lease_client,
+        KubeClient(config, gate=gate) as client,
+        KubeClient(config, connections=2, seconds=LEASE_TIMING.timeout) as lease_client,
     ):
         await preflight.check(client)
         elector = (
@@ -65,7 +65,7 @@ async def serve(settings: OperatorSettings) -> None:
         gc.freeze()  # imported modules are never collected
         gc.set_threshold(*GC_THRESHOLDS)
         await kopf.operator(
-            registry=lifecycle.lifecycle(operator, access),
+            registry=lifecycle.lifecycle(operator, config),
             settings=lifecycle.settings(),
             clusterwide=True,
             identity=cast("Any", MANAGER),  # kopf would take the name of the user, which a container lacks
