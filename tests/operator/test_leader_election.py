@@ -114,7 +114,7 @@ class Replica:
         self.elector = LeaderElector(lease, self.fence, name, timing=QUICK, clock=self.clock)  # type: ignore[arg-type]
 
     @asynccontextmanager
-    async def term(self) -> AsyncIterator[None]:
+    async def leadership(self) -> AsyncIterator[None]:
         assert self.fence.is_open
         self.leads, self.terms = True, self.terms + 1
         try:
@@ -125,7 +125,7 @@ class Replica:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Replica]:
-        task = asyncio.create_task(self.elector.run(self.term))
+        task = asyncio.create_task(self.elector.run(self.leadership))
         yield self
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

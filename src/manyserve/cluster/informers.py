@@ -26,7 +26,7 @@ from manyserve.plan.observed import CacheVersion, CacheVersions
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
 """The second label has this process's API group: children in the other group belong to another operator."""
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
-"""The selector of the hosts' Services: a client's pod may have the host label, too."""
+"""The selector of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
 _log = logging.getLogger(__name__)
 HostOf = Callable[[Manifest], Key]
 
@@ -90,7 +90,7 @@ class Informers:
 
     def count_out_of_scope(self, kind: str) -> int:
         """Return how many cached objects of a kind are in namespaces that the selector does not match."""
-        return sum(len(withheld) for informer, withheld in self._filters if informer.kind.name == kind)
+        return sum(len(scope_filter) for informer, scope_filter in self._filters if informer.kind.name == kind)
 
     async def synced(self) -> None:
         """Wait until every kind has been listed once, or was refused."""
@@ -98,7 +98,7 @@ class Informers:
 
     def _of_namespace(self, namespace: str | None, on_pod: Change) -> tuple[Informer, ...]:
         """Return the informers of one namespace, or of all namespaces."""
-        state, informer = self._state, partial(self._informer, namespace)
+        state, informer_for = self._state, partial(self._informer, namespace)
         return (
             Informer(
                 self._client,
@@ -110,10 +110,10 @@ class Informers:
                 keep=identity,
                 refusable=namespace is not None,
             ),
-            informer(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
-            informer(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
-            informer(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
-            *(informer(kind, OURS, state.update_child, labelled_host) for kind in kinds.CHILDREN),
+            informer_for(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
+            informer_for(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
+            informer_for(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
+            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in kinds.CHILDREN),
         )
 
     def _informer(
@@ -125,30 +125,30 @@ class Informers:
         host_of: HostOf,
         changed: Change | None = None,
     ) -> Informer:
-        """Return an informer of objects that belong to hosts. With a selector they pass through a filter."""
+        """Return an informer of objects that belong to hosts. With a selector it has a filter."""
         changed = changed or partial(self._state.changed, host=host_of)
         by_labels = self._scope.selector is not None
-        passed = Filter(self._live.contains, stored, changed)
+        scope_filter = Filter(self._live.contains, stored, changed)
         informer = Informer(
             self._client,
             kind,
             selection=ListOptions(namespace, labels),
-            on_store=passed.stored if by_labels else stored,
-            on_change=passed.changed if by_labels else changed,
+            on_store=scope_filter.stored if by_labels else stored,
+            on_change=scope_filter.changed if by_labels else changed,
             on_sync=partial(self._listed, namespace),
             keep=_model_identity if kind is kinds.TRAINED_MODEL and not by_labels else None,
             refusable=namespace is not None,
             optional=kind is kinds.HTTP_ROUTE,
         )
         if by_labels:
-            self._filters.append((informer, passed))
+            self._filters.append((informer, scope_filter))
         return informer
 
     def _entered_or_left(self, namespace: str, inside: bool) -> None:  # noqa: FBT001  the only argument of its kind
         """Add all objects of a namespace to the cluster state, or remove them, in one step."""
         _log.info("namespace %s is %s scope", namespace, "in" if inside else "out of")
-        for informer, passed in self._filters:
-            (passed.enter if inside else passed.leave)(namespace, informer.objects)
+        for informer, scope_filter in self._filters:
+            (scope_filter.enter if inside else scope_filter.leave)(namespace, informer.objects)
 
     def _listed(self, namespace: str | None) -> None:
         """Enqueue the hosts of a namespace when all of its kinds have been listed."""

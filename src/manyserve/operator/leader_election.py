@@ -129,13 +129,13 @@ class LeaderElector:
         self._clock = clock
         self._observed: ObservedRecord | None = None
 
-    async def run(self, term: LeadershipScope) -> None:
-        """Run `term` whenever this replica leads, until cancelled; then release the Lease."""
+    async def run(self, leadership: LeadershipScope) -> None:
+        """Run `leadership` whenever this replica leads, until cancelled; then release the Lease."""
         while True:
             await self._acquire()
             try:
                 _log.info("became leader: %s holds Lease %s", self._identity, self._lease)
-                async with term():
+                async with leadership():
                     await self._renew()
             finally:
                 self._fence.shut()
