@@ -195,7 +195,7 @@ async def test_a_strangers_object_is_not_touched() -> None:
     stranger = thing("Service") | {"metadata": {"name": "h", "namespace": "default"}}
     server.objects["/api/v1/namespaces/default/services/h"] = stranger
     async with carrying(server) as carried:
-        with pytest.raises(errors.ChildRejected, match="Service h is there already and does not belong"):
+        with pytest.raises(errors.ChildRejected, match="Service h already exists and does not belong"):
             await carried.applier.carry_out(HOST, Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
     assert server.written() == []
 

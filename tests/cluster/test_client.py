@@ -1,4 +1,4 @@
-"""The client speaks the API server's verbs as it expects them, and turns its answers into one family of errors."""
+"""The client sends each verb in the form of the API server, and turns responses into one family of errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config_map(**metadata: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"} | metadata}
 
 
-def test_paths_are_those_of_the_api_server() -> None:
+def test_kind_path_is_that_of_the_api_server() -> None:
     assert CONFIG_MAP.path("n", "c") == "/api/v1/namespaces/n/configmaps/c"
     assert DEPLOYMENT.path() == "/apis/apps/v1/deployments"
     assert TRAINED_MODEL.path("n", "m", "status") == (
@@ -27,7 +27,7 @@ def test_paths_are_those_of_the_api_server() -> None:
     )
 
 
-async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
+async def test_client_apply_is_server_side_with_our_field_manager_and_force() -> None:
     server = FakeApi()
     async with served(server) as client:
         await client.apply(CONFIG_MAP, config_map())
@@ -37,7 +37,7 @@ async def test_apply_is_server_side_with_our_name_and_by_force() -> None:
     assert headers["Content-Type"] == "application/apply-patch+yaml"
 
 
-async def test_a_status_is_merged_into_the_status_subresource() -> None:
+async def test_client_merge_patch_goes_to_the_status_subresource() -> None:
     server = FakeApi()
     async with served(server) as client:
         await client.merge_patch(TRAINED_MODEL, "n", "m", {"status": {"loaded": "1/1"}}, subresource="status")
@@ -47,7 +47,7 @@ async def test_a_status_is_merged_into_the_status_subresource() -> None:
     assert body == {"status": {"loaded": "1/1"}}
 
 
-async def test_delete_carries_its_preconditions() -> None:
+async def test_client_delete_has_preconditions() -> None:
     server = FakeApi()
     async with served(server) as client:
         await client.delete(CONFIG_MAP, "n", "c", uid="u")
@@ -56,7 +56,7 @@ async def test_delete_carries_its_preconditions() -> None:
     assert body["preconditions"] == {"uid": "u"}
 
 
-async def test_a_list_is_read_in_pages_to_its_end() -> None:
+async def test_client_list_reads_all_pages() -> None:
     server = FakeApi()
     server.answers.append(
         (200, {}, {"metadata": {"continue": "more", "resourceVersion": "7"}, "items": [model("a", 1)]})
@@ -84,7 +84,7 @@ async def test_a_list_is_read_in_pages_to_its_end() -> None:
         (504, "Timeout", errors.Unavailable),
     ],
 )
-async def test_each_answer_has_its_error_with_the_api_servers_own_sentence(
+async def test_client_error_has_the_class_and_the_message_of_the_response(
     code: int, reason: str, kind: type[errors.ClusterError]
 ) -> None:
     server = FakeApi()
@@ -97,7 +97,7 @@ async def test_each_answer_has_its_error_with_the_api_servers_own_sentence(
     assert len(str(caught.value)) == 1024
 
 
-async def test_a_refused_request_waits_as_long_as_it_is_told_and_is_sent_again() -> None:
+async def test_client_repeats_a_request_after_retry_after() -> None:
     server = FakeApi()
     server.answers.append((429, {"Retry-After": "0"}, {"message": "slowly"}))
     async with served(server) as client:
@@ -105,7 +105,7 @@ async def test_a_refused_request_waits_as_long_as_it_is_told_and_is_sent_again()
     assert len(server.requests) == 2
 
 
-async def test_a_server_that_keeps_refusing_is_an_error_that_says_when_to_come_back() -> None:
+async def test_client_gives_up_after_three_refusals_with_retry_after() -> None:
     server = FakeApi()
     server.answers.extend([(429, {"Retry-After": "0"}, {"message": "slowly"})] * 9)
     async with served(server) as client:
@@ -114,7 +114,7 @@ async def test_a_server_that_keeps_refusing_is_an_error_that_says_when_to_come_b
     assert (len(server.requests), caught.value.retry_after) == (3, 0.0)
 
 
-async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
+async def test_client_does_not_repeat_an_error_without_retry_after() -> None:
     server = FakeApi()
     server.answers.append((500, {}, {"message": "oh"}))
     async with served(server) as client:
@@ -123,13 +123,13 @@ async def test_an_error_without_a_wish_to_wait_is_not_sent_again() -> None:
     assert len(server.requests) == 1
 
 
-async def test_no_answer_is_unavailable() -> None:
+async def test_client_without_a_response_raises_unavailable() -> None:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
-        with pytest.raises(errors.Unavailable, match="had no answer"):
+        with pytest.raises(errors.Unavailable, match="had no response"):
             await client.get(CONFIG_MAP, "n", "c")
 
 
-async def test_a_token_that_is_refused_is_read_anew_and_the_request_sent_again(tmp_path: Path) -> None:
+async def test_client_reads_a_refused_token_again_and_repeats_the_request(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("old")
     server = FakeApi()
@@ -140,7 +140,7 @@ async def test_a_token_that_is_refused_is_read_anew_and_the_request_sent_again(t
     assert [request[3]["Authorization"] for request in server.requests] == ["Bearer old", "Bearer new"]
 
 
-def test_a_token_is_read_again_after_a_minute(tmp_path: Path) -> None:
+def test_token_is_read_again_after_a_minute(tmp_path: Path) -> None:
     clock = FakeClock()
     file = tmp_path / "token"
     file.write_text("old")

@@ -1,4 +1,4 @@
-"""The CRD guard: what a published schema says, what is let through meanwhile, and what runs while it is clear."""
+"""CRD guard: the published schemas, the gate for writes, and the tasks that run while it passes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def nested(spec: dict[str, Any], inner: dict[str, Any], name: str = "predictor")
         (nested(PRESERVES, PRUNES | {"additionalProperties": PRUNES}, "maps"), "spec.maps[]"),
     ],
 )
-def test_a_schema_prunes_where_it_does_not_preserve_unknown_fields(schema: dict[str, Any], pruned: str | None) -> None:
+def test_pruning_problem_names_the_path_that_prunes(schema: dict[str, Any], pruned: str | None) -> None:
     problem = pruning_problem(document(INFERENCE_SERVICE, schema), INFERENCE_SERVICE)
     if pruned is None:
         assert problem is None
@@ -64,16 +64,16 @@ def test_a_schema_prunes_where_it_does_not_preserve_unknown_fields(schema: dict[
         )
 
 
-def test_of_a_trained_model_the_model_is_guarded() -> None:
+def test_pruning_problem_covers_the_model_of_a_trained_model() -> None:
     problem = pruning_problem(document(TRAINED_MODEL, nested(PRESERVES, PRUNES, "model")), TRAINED_MODEL)
     assert problem is not None
     assert problem.startswith("the CRD trainedmodels.serving.kserve.io prunes unknown fields (spec.model)")
 
 
-@pytest.mark.parametrize("found", [{}, {"components": {}}, document(TRAINED_MODEL, PRESERVES)])
-def test_a_document_without_the_kind_says_nothing(found: dict[str, Any]) -> None:
+@pytest.mark.parametrize("openapi", [{}, {"components": {}}, document(TRAINED_MODEL, PRESERVES)])
+def test_pruning_problem_raises_without_the_kind_in_the_document(openapi: dict[str, Any]) -> None:
     with pytest.raises(NotFound, match="is not in its OpenAPI document"):
-        pruning_problem(found, INFERENCE_SERVICE)
+        pruning_problem(openapi, INFERENCE_SERVICE)
 
 
 class PublishingApi(FakeApi):
@@ -104,70 +104,70 @@ class PublishingApi(FakeApi):
 
 @asynccontextmanager
 async def guarding(server: PublishingApi) -> AsyncIterator[tuple[CrdGuard, KubeClient]]:
-    """Run a guard that polls without much of a pause, and yield a client that it guards."""
+    """Run a guard that polls every 10 ms, and yield a client that it guards."""
     guard = CrdGuard()
-    async with served(server) as plain, KubeClient(plain._access, gate=Gates(guard)) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=Gates(guard)) as client:
         task = asyncio.create_task(guard.run(plain, 0.01))
         yield guard, client
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-def thing() -> dict[str, Any]:
+def config_map() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}
 
 
-def written(server: FakeApi) -> int:
+def count_writes(server: FakeApi) -> int:
     return sum(verb != "GET" for verb, *_ in server.requests)
 
 
-async def test_nothing_is_written_before_the_first_check() -> None:
+async def test_guard_refuses_writes_before_the_first_check() -> None:
     server, guard = PublishingApi(), CrdGuard()
-    async with served(server) as plain, KubeClient(plain._access, gate=guard) as client:
-        with pytest.raises(Pruning, match="has been checked: the API server has not been asked yet"):
-            await client.create(CONFIG_MAP, thing())
+    async with served(server) as plain, KubeClient(plain._config, gate=guard) as client:
+        with pytest.raises(Pruning, match="has been checked: no poll has finished yet"):
+            await client.create(CONFIG_MAP, config_map())
     assert server.requests == []
 
 
 @pytest.mark.parametrize("answer", [(404, {}, {"message": "no such page"}), (200, {}, {"paths": {}})])
-async def test_without_an_answer_at_the_start_the_guard_stays_shut_and_says_why(
+async def test_guard_without_a_response_stays_shut_with_a_reason(
     answer: tuple[int, dict[str, str], dict[str, Any]],
 ) -> None:
     server = PublishingApi()
     server.answers.append(answer)
     async with guarding(server) as (guard, _):
         await eventually(lambda: server.requests)
-        await eventually(lambda: "not been asked" not in str(guard.problem))
+        await eventually(lambda: "no poll has finished" not in str(guard.problem))
         assert str(guard.problem).startswith("nothing is written before the CRD inferenceservices.serving.kserve.io")
         await eventually(lambda: guard.problem is None)
 
 
-async def test_while_a_crd_prunes_no_write_of_any_kind_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+async def test_guard_refuses_all_writes_while_a_crd_prunes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "manyserve.cluster.crd_guard")
     server = PublishingApi()
     async with guarding(server) as (guard, client):
         await eventually(lambda: guard.problem is None)
-        await client.create(CONFIG_MAP, thing())
+        await client.create(CONFIG_MAP, config_map())
         server.publish(PRUNES, TRAINED_MODEL)
         await eventually(lambda: guard.problem)
-        sent = written(server)
+        sent = count_writes(server)
         for write in (
-            client.create(CONFIG_MAP, thing()),
-            client.replace(CONFIG_MAP, thing()),
-            client.apply(CONFIG_MAP, thing()),
+            client.create(CONFIG_MAP, config_map()),
+            client.replace(CONFIG_MAP, config_map()),
+            client.apply(CONFIG_MAP, config_map()),
             client.merge_patch(CONFIG_MAP, "b", "a", {}),
             client.delete(CONFIG_MAP, "b", "a"),
         ):
             with pytest.raises(Pruning, match=r"^not written: the CRD trainedmodels.serving.kserve.io prunes"):
                 await write
-        assert written(server) == sent == 1
+        assert count_writes(server) == sent == 1
         server.publish(PRESERVES)
         await eventually(lambda: guard.problem is None)
-        await client.create(CONFIG_MAP, thing())
+        await client.create(CONFIG_MAP, config_map())
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"], "once for each change"
 
 
-async def test_a_poll_without_an_answer_leaves_the_last_state() -> None:
+async def test_guard_keeps_its_state_without_a_response() -> None:
     server = PublishingApi()
     async with guarding(server) as (guard, _):
         await eventually(lambda: guard.problem is None)
@@ -177,27 +177,27 @@ async def test_a_poll_without_an_answer_leaves_the_last_state() -> None:
             assert guard.problem is None
 
 
-async def test_a_document_is_read_again_only_when_its_hash_has_changed() -> None:
+async def test_guard_reads_a_document_only_when_its_hash_changed() -> None:
     server = PublishingApi()
     async with guarding(server) as (guard, _):
         await eventually(lambda: guard.problem is None)
-        asked = len(server.requests)
-        await eventually(lambda: len(server.requests) > asked + 5)
+        before = len(server.requests)
+        await eventually(lambda: len(server.requests) > before + 5)
         assert server.documents == len(BOTH)
 
 
-def test_a_gate_of_two_passes_what_both_pass() -> None:
+def test_gates_pass_a_write_that_both_gates_pass() -> None:
     guard, fence = CrdGuard(), Fence(lambda: 0.0)
     guard._problems = dict.fromkeys(BOTH)
     fence.open_until(9.0)
-    assert guard.seconds() == math.inf
-    assert Gates(guard, fence).seconds() == fence.seconds() == 8.0
+    assert guard.write_timeout() == math.inf
+    assert Gates(guard, fence).write_timeout() == fence.write_timeout() == 8.0
     guard._problems[TRAINED_MODEL] = "it prunes"
     with pytest.raises(Pruning, match=r"^not written: it prunes$"):
-        Gates(guard, fence).seconds()
+        Gates(guard, fence).write_timeout()
 
 
-async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() -> None:
+async def test_guard_cancels_work_while_a_crd_prunes_and_restarts_it() -> None:
     server = PublishingApi()
     begun: list[int] = []
     ended: list[int] = []
@@ -225,7 +225,7 @@ async def test_work_runs_while_it_is_clear_and_is_cancelled_while_it_is_not() ->
         assert ended == [0, 1]
 
 
-async def test_work_that_fails_ends_with_its_own_error() -> None:
+async def test_guard_raises_the_error_of_its_work() -> None:
     async def work() -> None:
         raise RuntimeError("a defect")
 

@@ -1,4 +1,4 @@
-"""Models are deleted only when the API server itself says that their host is gone."""
+"""Deletion of models: only when the API server itself says that their host is gone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def deletions(server: FakeApi) -> list[Any]:
 
 
 class DeletionEnv:
-    """A departure whose grace period is over, and what deletes its models."""
+    """A departure after its grace period, and the deletion of its models."""
 
     def __init__(self, client: Any) -> None:
         self.departures = Departures(clock=lambda: 10.0)
@@ -65,7 +65,7 @@ async def deletion_env(server: FakeApi) -> AsyncIterator[DeletionEnv]:
         yield DeletionEnv(client)
 
 
-async def test_a_model_of_a_host_that_is_gone_is_deleted_in_the_version_that_was_seen() -> None:
+async def test_deletion_removes_a_model_of_a_departed_host_in_the_planned_version() -> None:
     server = api()
     async with deletion_env(server) as env:
         await env.deletion.apply(KEY, ACTION)
@@ -90,9 +90,7 @@ ANOTHER: Answer = (200, {}, {"metadata": {"uid": "b"}})
         ((404, {}, {"details": {}}), "no clear answer"),
     ],
 )
-async def test_while_the_api_server_does_not_say_that_the_host_is_gone_nothing_is_deleted(
-    answer: Answer, sentence: str
-) -> None:
+async def test_deletion_needs_a_clear_response_that_the_host_is_gone(answer: Answer, sentence: str) -> None:
     server = api()
     server.by_path[HOST] = answer
     async with deletion_env(server) as env:
@@ -102,7 +100,7 @@ async def test_while_the_api_server_does_not_say_that_the_host_is_gone_nothing_i
     assert deletions(server) == []
 
 
-async def test_an_error_of_the_api_server_deletes_nothing() -> None:
+async def test_deletion_stops_at_an_error_of_the_api_server() -> None:
     server = api()
     server.by_path[HOST] = (500, {}, {"message": "etcd is away"})
     async with deletion_env(server) as env:
@@ -112,7 +110,7 @@ async def test_an_error_of_the_api_server_deletes_nothing() -> None:
     assert deletions(server) == []
 
 
-async def test_a_decided_departure_goes_on_beside_another_host_and_not_beside_the_same() -> None:
+async def test_deletion_continues_beside_another_host_and_not_beside_the_same() -> None:
     server = api()
     decided = Depart("a", ACTION.models, decided=True)
     async with deletion_env(server) as env:
@@ -128,7 +126,7 @@ async def test_a_decided_departure_goes_on_beside_another_host_and_not_beside_th
 @pytest.mark.parametrize("path", [HOSTS, MODELS])
 @pytest.mark.parametrize("action", [ACTION, Depart("a")], ids=["due", "first seen"])
 @pytest.mark.parametrize("how", ["missing", "going"])
-async def test_a_crd_that_is_missing_or_being_deleted_keeps_the_models(path: str, action: Depart, how: str) -> None:
+async def test_deletion_keeps_models_without_a_crd_or_while_it_is_deleted(path: str, action: Depart, how: str) -> None:
     server = api()
     name = "inferenceservices" if path == HOSTS else "trainedmodels"
     going = {"resources": [{"name": f"{name}/status", "verbs": ALL}, {"name": name, "verbs": ["delete", "get"]}]}
@@ -140,7 +138,7 @@ async def test_a_crd_that_is_missing_or_being_deleted_keeps_the_models(path: str
     assert deletions(server) == []
 
 
-async def test_a_departure_in_its_grace_period_only_asks_for_the_crds() -> None:
+async def test_deletion_checks_only_the_crds_in_the_grace_period() -> None:
     server = api()
     async with deletion_env(server) as env:
         await env.deletion.apply(KEY, Depart("a"))
@@ -148,7 +146,7 @@ async def test_a_departure_in_its_grace_period_only_asks_for_the_crds() -> None:
     assert {path for _, path, *_ in server.requests} == {HOSTS, MODELS}
 
 
-async def test_while_something_is_in_doubt_nothing_is_deleted() -> None:
+async def test_deletion_stops_at_a_doubt() -> None:
     server = api()
     async with deletion_env(server) as env:
         env.doubt = "not listed yet: pods"
@@ -159,7 +157,7 @@ async def test_while_something_is_in_doubt_nothing_is_deleted() -> None:
 
 
 @pytest.mark.parametrize("code", [404, 409])
-async def test_a_model_that_was_changed_since_is_left_to_the_next_plan(code: int) -> None:
+async def test_deletion_leaves_a_changed_model_to_the_next_plan(code: int) -> None:
     server = api()
     server.by_path[MODEL] = (code, {}, {"code": code})
     async with deletion_env(server) as env:

@@ -1,4 +1,4 @@
-"""The record of departures: what begins, ends and decides one."""
+"""Records of departures: their begin, their end and the decision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = Key("default", "triton-mms")
 
 
 class DepartureEnv:
-    """Departures, and a clock."""
+    """Departures with a fake clock."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -41,7 +41,7 @@ def env() -> DepartureEnv:
     return DepartureEnv()
 
 
-def test_the_grace_period_begins_when_the_host_is_first_seen_gone(env: DepartureEnv) -> None:
+def test_departure_begins_its_grace_period_when_the_host_is_first_missing(env: DepartureEnv) -> None:
     env.host("a")
     assert env.left == {}
     env.gone()
@@ -51,7 +51,7 @@ def test_the_grace_period_begins_when_the_host_is_first_seen_gone(env: Departure
     assert env.left == {"a": GRACE_PERIOD - 2.0}
 
 
-def test_a_host_that_comes_and_goes_between_two_plans_begins_the_grace_period_anew(env: DepartureEnv) -> None:
+def test_departure_begins_anew_after_a_host_came_and_went(env: DepartureEnv) -> None:
     assert env.left == {"a": GRACE_PERIOD}
     env.clock.now += 4.0
     env.host("b")
@@ -60,7 +60,7 @@ def test_a_host_that_comes_and_goes_between_two_plans_begins_the_grace_period_an
     assert env.left == {"a": GRACE_PERIOD}
 
 
-def test_a_decided_departure_outlives_a_host_of_the_name_and_waits_between_two_bursts(env: DepartureEnv) -> None:
+def test_departure_that_is_decided_outlives_a_new_host_and_waits_between_bursts(env: DepartureEnv) -> None:
     assert env.left
     env.clock.now += GRACE_PERIOD
     env.departures.decide(KEY, "a")
@@ -72,7 +72,7 @@ def test_a_decided_departure_outlives_a_host_of_the_name_and_waits_between_two_b
     assert env.left == {}
 
 
-def test_the_finalizer_orphan_of_a_host_on_its_way_out_keeps_its_models(env: DepartureEnv) -> None:
+def test_departure_keeps_models_of_a_host_deleted_with_the_orphan_finalizer(env: DepartureEnv) -> None:
     env.host("a", finalizers=["orphan"], deletionTimestamp="2026-01-01T00:00:00Z")
     env.gone()
     assert env.departures.of(KEY, env.models)["a"].kept
@@ -82,14 +82,14 @@ def test_the_finalizer_orphan_of_a_host_on_its_way_out_keeps_its_models(env: Dep
     assert not env.departures.of(KEY, env.models)["b"].kept
 
 
-def test_models_that_are_kept_stay_kept_while_the_host_is_gone(env: DepartureEnv) -> None:
+def test_departure_keeps_its_models_while_the_host_is_gone(env: DepartureEnv) -> None:
     assert env.left
     env.departures.keep_models(KEY, "a")
     env.clock.now += GRACE_PERIOD
     assert env.departures.of(KEY, env.models)["a"].kept
 
 
-def test_a_snapshot_does_not_change_with_the_record(env: DepartureEnv) -> None:
+def test_departure_snapshot_does_not_change_with_the_record(env: DepartureEnv) -> None:
     before = env.departures.of(KEY, env.models)
     env.departures.decide(KEY, "a")
     assert not before["a"].decided

@@ -1,4 +1,4 @@
-"""Events reach the API server without flooding it."""
+"""Event recorder: deduplication, limits and errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def drained(recorder: EventRecorder, server: FakeApi, count: int) -> None:
     await eventually(lambda: recorder._others.empty() and len(server.requests) >= count)
 
 
-def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
+def test_event_refers_to_its_object_as_describe_expects() -> None:
     built = build_event("n", event(), datetime(2026, 1, 1, tzinfo=UTC))
     assert built["involvedObject"] == {
         "apiVersion": "serving.kserve.io/v1alpha1",
@@ -49,7 +49,7 @@ def test_an_event_is_on_its_object_as_describe_looks_for_it() -> None:
     assert (built["reason"], built["message"], built["count"]) == ("Ready", "it answers", 1)
 
 
-async def test_the_same_again_counts_up_at_most_once_a_minute() -> None:
+async def test_event_repeated_counts_up_at_most_once_a_minute() -> None:
     server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         for _ in range(10):
@@ -63,7 +63,7 @@ async def test_the_same_again_counts_up_at_most_once_a_minute() -> None:
     assert server.requests[1][4]["count"] == 2
 
 
-async def test_an_event_that_is_gone_is_made_again() -> None:
+async def test_event_that_expired_is_created_again() -> None:
     server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         recorder.record("n", event())
@@ -79,7 +79,7 @@ def once(uid: str = "u", message: str = "manyserve stops acting") -> Event:
     return Event("InferenceService", "h", uid, "Warning", "NotManaged", message, once=True)
 
 
-async def test_an_event_that_is_sent_once_is_not_counted_up() -> None:
+async def test_event_with_once_is_not_counted_up() -> None:
     server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         recorder.record("n", once())
@@ -91,7 +91,7 @@ async def test_an_event_that_is_sent_once_is_not_counted_up() -> None:
     assert [request[0] for request in server.requests] == ["POST", "POST"]
 
 
-async def test_an_event_that_another_operator_has_sent_is_there_already(caplog: pytest.LogCaptureFixture) -> None:
+async def test_event_with_once_may_exist_already(caplog: pytest.LogCaptureFixture) -> None:
     server = FakeApi()
     for _ in range(2):
         async with recording(server, FakeClock()) as recorder:
@@ -105,14 +105,14 @@ async def test_an_event_that_another_operator_has_sent_is_there_already(caplog: 
     assert "event not sent" not in caplog.text
 
 
-def test_events_that_are_sent_once_differ_by_object_reason_and_message() -> None:
+def test_event_with_once_is_named_by_object_reason_and_message() -> None:
     events = (once(), once(uid="another"), once(message="another"), once())
     names = [build_event("n", each, datetime(2026, 1, 1, tzinfo=UTC))["metadata"]["name"] for each in events]
     assert len(set(names)) == 3
     assert names[0] == names[3]
 
 
-async def test_one_object_has_at_most_a_burst_of_new_events() -> None:
+async def test_event_recorder_limits_new_events_of_an_object() -> None:
     server, clock = FakeApi(), FakeClock()
     async with recording(server, clock) as recorder:
         for number in range(100):
@@ -122,7 +122,7 @@ async def test_one_object_has_at_most_a_burst_of_new_events() -> None:
     assert len(server.requests) == BURST + 1
 
 
-async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
+async def test_event_recorder_continues_after_an_error() -> None:
     server, clock = FakeApi(), FakeClock()
     server.answers.append((500, {}, {"message": "oh"}))
     async with recording(server, clock) as recorder:
@@ -135,7 +135,7 @@ async def test_an_event_that_cannot_be_sent_stops_nothing() -> None:
     ]
 
 
-async def test_while_models_come_in_a_crowd_good_news_waits_and_warnings_do_not() -> None:
+async def test_event_recorder_holds_normal_events_and_sends_warnings() -> None:
     server, crowd = FakeApi(), [True]
     warning = Event("TrainedModel", "m", "u", "Warning", "LoadFailed", "it is torn")
     async with recording(server, FakeClock(), lambda: crowd[0]) as recorder:

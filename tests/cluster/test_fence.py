@@ -1,4 +1,4 @@
-"""Nothing is written behind a fence that is shut, not even what had begun before it was."""
+"""Fence: no write leaves behind a shut fence, not even one that began before."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from manyserve.cluster.kubeconfig import ClusterConfig
 from tests.support.clock import FakeClock
 from tests.support.fake_api import FakeApi, served
 
-THING = {"metadata": {"name": "c", "namespace": "n"}}
+CONFIG = {"metadata": {"name": "c", "namespace": "n"}}
 
 
-def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() -> None:
+def test_fence_is_open_until_four_seconds_before_its_end() -> None:
     fence = Fence(FakeClock(0, 0, 8, 8.1, 0))
     assert not fence.is_open
     fence.open_until(12)
@@ -24,13 +24,13 @@ def test_a_fence_is_shut_until_it_is_opened_and_four_seconds_before_its_end() ->
     assert not fence.is_open
 
 
-async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
+async def test_fence_that_is_shut_passes_reads_and_refuses_writes() -> None:
     server = FakeApi()
-    async with served(server) as plain, KubeClient(plain._access, gate=Fence()) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=Fence()) as client:
         await client.list(CONFIG_MAP)
         for write in (
-            client.create(CONFIG_MAP, THING),
-            client.apply(CONFIG_MAP, THING),
+            client.create(CONFIG_MAP, CONFIG),
+            client.apply(CONFIG_MAP, CONFIG),
             client.delete(CONFIG_MAP, "n", "c"),
         ):
             with pytest.raises(NotLeading, match=r"^not written: this replica does not hold the lease"):
@@ -38,26 +38,26 @@ async def test_behind_a_shut_fence_is_read_and_not_written() -> None:
     assert [verb for verb, *_ in server.requests] == ["GET"]
 
 
-async def test_a_write_may_take_no_longer_than_the_lease_lasts_on_either_side() -> None:
+async def test_fence_bounds_the_timeout_of_a_write_on_both_sides() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0))
-    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=fence) as client:
         for end in (5.5, 12):
             fence.open_until(end)
-            await client.create(CONFIG_MAP, THING)
+            await client.create(CONFIG_MAP, CONFIG)
     assert [query["timeout"] for _, _, query, *_ in server.requests] == ["4.5s", "10.0s"]
-    assert [body for *_, body in server.requests] == [THING, THING]
+    assert [body for *_, body in server.requests] == [CONFIG, CONFIG]
 
 
-async def test_a_write_that_began_before_a_freeze_does_not_go_out_after_it() -> None:
+async def test_fence_refuses_a_write_that_began_before_a_freeze() -> None:
     server, fence = FakeApi(), Fence(FakeClock(0, 60))
     fence.open_until(12)
-    async with served(server) as plain, KubeClient(plain._access, gate=fence) as client:
+    async with served(server) as plain, KubeClient(plain._config, gate=fence) as client:
         with pytest.raises(Unavailable, match="does not hold the lease"):
-            await client.create(CONFIG_MAP, THING)
+            await client.create(CONFIG_MAP, CONFIG)
     assert server.requests == []
 
 
-async def test_without_a_fence_all_is_written() -> None:
+async def test_client_without_a_fence_sends_writes() -> None:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
-        with pytest.raises(Unavailable, match="had no answer"):
-            await client.create(CONFIG_MAP, THING)
+        with pytest.raises(Unavailable, match="had no response"):
+            await client.create(CONFIG_MAP, CONFIG)

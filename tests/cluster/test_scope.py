@@ -1,4 +1,4 @@
-"""The live scope follows labels; the filter withholds what is out of scope and replays what enters or leaves."""
+"""Live scope and filter: objects out of scope are withheld, and namespaces enter and leave in one step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def namespace(name: str, version: int = 1, **labels: str) -> Manifest:
     return {"metadata": {"name": name, "uid": name, "resourceVersion": str(version), "labels": labels}}
 
 
-def thing(name: str, where: str = "a", version: int = 1) -> Manifest:
+def manifest(name: str, where: str = "a", version: int = 1) -> Manifest:
     return {"metadata": {"name": name, "namespace": where, "uid": name, "resourceVersion": str(version)}}
 
 
@@ -43,30 +43,30 @@ def refusing() -> FakeApi:
 
 
 @asynccontextmanager
-async def running(watches: Informers) -> AsyncIterator[Informers]:
-    tasks = [asyncio.create_task(each.run()) for each in watches]
-    yield watches
+async def running(informers: Informers) -> AsyncIterator[Informers]:
+    tasks = [asyncio.create_task(each.run()) for each in informers]
+    yield informers
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Passed:
-    """A filter over a cache, and what it has passed on."""
+class FilterEnv:
+    """A filter over a store, and the changes that it passed on."""
 
     def __init__(self) -> None:
         self.inside: set[str] = set()
-        self.known: dict[Key, str] = {}
+        self.state: dict[Key, str] = {}
         self.changes: list[tuple[bool, bool]] = []
         self.filter = Filter(self.inside.__contains__, self._stored, self._changed)
-        self.copy = Store(self.filter.changed, self.filter.stored)
+        self.store = Store(self.filter.changed, self.filter.stored)
 
     def _stored(self, old: Manifest | None, new: Manifest | None) -> None:
         key = make_key(old or new or {})
-        assert (key in self.known) is (old is not None)
-        self.known.pop(key, None)
+        assert (key in self.state) is (old is not None)
+        self.state.pop(key, None)
         if new is not None:
-            self.known[key] = new["metadata"]["resourceVersion"]
+            self.state[key] = new["metadata"]["resourceVersion"]
 
     def _changed(self, old: Manifest | None, new: Manifest | None) -> None:
         self.changes.append((old is not None, new is not None))
@@ -76,132 +76,130 @@ def make_key(manifest: Manifest) -> Key:
     return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-def test_a_filter_withholds_what_is_out_of_scope_and_counts_it() -> None:
-    passed = Passed()
-    for each in (thing("x"), thing("y"), thing("x", version=2)):
-        passed.copy.apply_event(each)
-    assert (passed.known, passed.changes, len(passed.filter)) == ({}, [], 2)
-    passed.copy.apply_event(thing("x", version=3), deleted=True)
-    assert (passed.known, passed.changes, len(passed.filter)) == ({}, [], 1)
+def test_filter_withholds_and_counts_objects_out_of_scope() -> None:
+    env = FilterEnv()
+    for change in (manifest("x"), manifest("y"), manifest("x", version=2)):
+        env.store.apply_event(change)
+    assert (env.state, env.changes, len(env.filter)) == ({}, [], 2)
+    env.store.apply_event(manifest("x", version=3), deleted=True)
+    assert (env.state, env.changes, len(env.filter)) == ({}, [], 1)
 
 
-def test_a_namespace_that_enters_is_passed_on_in_its_newest_form_and_one_that_leaves_is_taken_back() -> None:
-    passed = Passed()
-    for each in (thing("x"), thing("x", version=2), thing("z", "b", 3)):
-        passed.copy.apply_event(each)
-    passed.inside.add("a")
-    passed.filter.enter("a", passed.copy.objects)
-    assert passed.known == {Key("a", "x"): "2"}
-    assert passed.changes == [(False, True)]
-    passed.copy.apply_event(thing("x", version=4))
-    passed.inside.discard("a")
-    passed.filter.leave("a", passed.copy.objects)
-    assert passed.known == {}
-    assert passed.changes == [(False, True), (True, True), (True, False)]
-    passed.copy.apply_event(thing("x", version=5))
-    passed.inside.add("a")
-    passed.filter.enter("a", passed.copy.objects)
-    assert passed.known == {Key("a", "x"): "5"}
-    assert len(passed.filter) == 1
+def test_filter_adds_a_namespace_that_enters_and_removes_one_that_leaves() -> None:
+    env = FilterEnv()
+    for change in (manifest("x"), manifest("x", version=2), manifest("z", "b", 3)):
+        env.store.apply_event(change)
+    env.inside.add("a")
+    env.filter.enter("a", env.store.objects)
+    assert env.state == {Key("a", "x"): "2"}
+    assert env.changes == [(False, True)]
+    env.store.apply_event(manifest("x", version=4))
+    env.inside.discard("a")
+    env.filter.leave("a", env.store.objects)
+    assert env.state == {}
+    assert env.changes == [(False, True), (True, True), (True, False)]
+    env.store.apply_event(manifest("x", version=5))
+    env.inside.add("a")
+    env.filter.enter("a", env.store.objects)
+    assert env.state == {Key("a", "x"): "5"}
+    assert len(env.filter) == 1
 
 
 @pytest.mark.parametrize(
     ("scope", "inside"),
     [(EVERYWHERE, {"a", "b"}), (Scope(("a",)), {"a"}), (SERVED, {"b"})],
 )
-async def test_a_live_scope_contains_all_or_those_of_a_list_or_those_with_the_labels(
-    scope: Scope, inside: set[str]
-) -> None:
+async def test_live_scope_contains_all_namespaces_or_a_list_or_a_selection(scope: Scope, inside: set[str]) -> None:
     async with served(FakeApi()) as client:
         live = LiveScope(client, scope)
         assert len(live.informers) == (scope is SERVED)
-        live.namespace_stored(None, namespace("a"))
-        live.namespace_stored(None, namespace("b", serve="yes"))
+        live.update_namespace(None, namespace("a"))
+        live.update_namespace(None, namespace("b", serve="yes"))
         assert {each for each in ("a", "b") if live.contains(each)} == inside
 
 
-async def test_a_live_scope_calls_once_for_each_namespace_that_enters_or_leaves() -> None:
+async def test_live_scope_reports_each_namespace_that_enters_or_leaves_once() -> None:
     calls: list[tuple[str, bool]] = []
     async with served(FakeApi()) as client:
         live = LiveScope(client, SERVED, lambda name, inside: calls.append((name, inside)))
-        for each in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
-            live.namespace_stored(None, each)
-        live.namespace_stored(namespace("a", 3, serve="yes"), namespace("a", 4, serve="no"))
-        live.namespace_stored(None, namespace("b", 5, serve="yes"))
-        live.namespace_stored(namespace("b", 5), None)
+        for change in (namespace("a"), namespace("a", 2, serve="yes"), namespace("a", 3, serve="yes", more="x")):
+            live.update_namespace(None, change)
+        live.update_namespace(namespace("a", 3, serve="yes"), namespace("a", 4, serve="no"))
+        live.update_namespace(None, namespace("b", 5, serve="yes"))
+        live.update_namespace(namespace("b", 5), None)
     assert calls == [("a", True), ("a", False), ("b", True), ("b", False)]
 
 
 def host_and_model(where: str = "a") -> tuple[Manifest, ...]:
     metadata = {"namespace": where, "resourceVersion": "5"}
     return tuple(
-        each | {"metadata": each["metadata"] | metadata}
-        for each in (make.host_object("h"), make.model_object("m", host="h"))
+        created | {"metadata": created["metadata"] | metadata}
+        for created in (make.host_object("h"), make.model_object("m", host="h"))
     )
 
 
-async def test_with_a_selector_hosts_and_models_enter_and_leave_the_cluster_state_together() -> None:
-    touched: list[Key] = []
-    known = ClusterState(touched.append)
-    known.config = make.config()
+async def test_informers_with_a_selector_move_hosts_and_models_together() -> None:
+    enqueued: list[Key] = []
+    state = ClusterState(enqueued.append)
+    state.config = make.config()
     async with served(FakeApi()) as client:
-        watches = Informers(client, known, SERVED)
+        informers = Informers(client, state, SERVED)
         key = Key("a", "h")
-        live = watches._live
-        for kind, each in zip(("InferenceService", "TrainedModel"), host_and_model(), strict=True):
-            informer = next(other for other in watches if other.kind.name == kind)
-            informer.store.apply_event(each)
-        assert (known.hosts, dict(known.models), touched) == ({}, {}, [])
-        assert watches.count_out_of_scope("TrainedModel") == 1
+        live = informers._live
+        for kind, created in zip(("InferenceService", "TrainedModel"), host_and_model(), strict=True):
+            informer = next(other for other in informers if other.kind.name == kind)
+            informer.store.apply_event(created)
+        assert (state.hosts, dict(state.models), enqueued) == ({}, {}, [])
+        assert informers.count_out_of_scope("TrainedModel") == 1
         with pytest.raises(OutOfScope, match="namespace a is out of scope"):
-            watches.informer_of("InferenceService", "a")
-        live.namespace_stored(None, namespace("a", serve="yes"))
-        assert list(known.hosts) == list(known.models) == [key]
-        assert watches.count_out_of_scope("TrainedModel") == 0
-        assert set(touched) == {key}
-        seen = observe(known, key)
-        assert seen is not None
-        assert [each.metadata.name for each in seen.models] == ["m"]
-        touched.clear()
-        live.namespace_stored(namespace("a", serve="yes"), namespace("a", 2))
-        assert (known.hosts, dict(known.models), set(touched)) == ({}, {}, {key})
-        assert observe(known, key) is None
+            informers.informer_of("InferenceService", "a")
+        live.update_namespace(None, namespace("a", serve="yes"))
+        assert list(state.hosts) == list(state.models) == [key]
+        assert informers.count_out_of_scope("TrainedModel") == 0
+        assert set(enqueued) == {key}
+        snapshot = observe(state, key)
+        assert snapshot is not None
+        assert [each.metadata.name for each in snapshot.models] == ["m"]
+        enqueued.clear()
+        live.update_namespace(namespace("a", serve="yes"), namespace("a", 2))
+        assert (state.hosts, dict(state.models), set(enqueued)) == ({}, {}, {key})
+        assert observe(state, key) is None
 
 
-async def test_when_every_namespace_of_the_list_is_refused_that_is_said() -> None:
-    known, server = ClusterState(lambda _key: None), refusing()
-    async with served(server) as client, running(Informers(client, known, Scope(("b",)))) as watches:
-        await asyncio.wait_for(watches.synced(), 10)
-        assert watches.why_nothing() == "no namespace of the scope can be listed: b"
+async def test_informers_report_when_every_namespace_is_refused() -> None:
+    state, server = ClusterState(lambda _key: None), refusing()
+    async with served(server) as client, running(Informers(client, state, Scope(("b",)))) as informers:
+        await asyncio.wait_for(informers.synced(), 10)
+        assert informers.scope_problem() == "no namespace of the scope can be listed: b"
         del server.by_path[FORBIDDEN]
-        await eventually(lambda: watches.why_nothing() is None)
+        await eventually(lambda: informers.scope_problem() is None)
 
 
-async def test_with_a_list_each_namespace_has_informers_of_its_own_and_reaches_as_far_as_they_do() -> None:
-    known = ClusterState(lambda _key: None)
+async def test_informers_of_a_list_have_versions_of_their_own() -> None:
+    state = ClusterState(lambda _key: None)
     async with served(FakeApi()) as client:
-        watches = Informers(client, known, Scope(("a", "b")))
-        assert watches.informer_of("Pod", "a") is not watches.informer_of("Pod", "b")
-        watches.informer_of("TrainedModel", "b").store.apply_event(host_and_model("b")[1])
-        assert watches.count("TrainedModel") == 1
-        assert (known.cache_versions("a").models, known.cache_versions("b").models) == (
+        informers = Informers(client, state, Scope(("a", "b")))
+        assert informers.informer_of("Pod", "a") is not informers.informer_of("Pod", "b")
+        informers.informer_of("TrainedModel", "b").store.apply_event(host_and_model("b")[1])
+        assert informers.count("TrainedModel") == 1
+        assert (state.cache_versions("a").models, state.cache_versions("b").models) == (
             CacheVersion(),
             CacheVersion(5, 5),
         )
         with pytest.raises(OutOfScope):
-            watches.informer_of("Pod", "c")
+            informers.informer_of("Pod", "c")
 
 
-async def test_a_namespace_of_the_list_that_is_refused_holds_up_no_other() -> None:
+async def test_informers_of_a_refused_namespace_delay_no_other() -> None:
     server = refusing()
-    touched: list[Key] = []
-    known = ClusterState(touched.append)
-    async with served(server) as client, running(Informers(client, known, Scope(("a", "b")))) as watches:
-        await asyncio.wait_for(watches.synced(), 10)
-        await eventually(lambda: watches.in_scope("a"))
-        assert not watches.in_scope("b")
-        assert watches.why_nothing() is None
-        known.update_host(None, host_and_model("b")[0])
+    enqueued: list[Key] = []
+    state = ClusterState(enqueued.append)
+    async with served(server) as client, running(Informers(client, state, Scope(("a", "b")))) as informers:
+        await asyncio.wait_for(informers.synced(), 10)
+        await eventually(lambda: informers.in_scope("a"))
+        assert not informers.in_scope("b")
+        assert informers.scope_problem() is None
+        state.update_host(None, host_and_model("b")[0])
         del server.by_path[FORBIDDEN]
-        await eventually(lambda: watches.in_scope("b"), limit=10)
-        assert touched == [Key("b", "h")]
+        await eventually(lambda: informers.in_scope("b"), limit=10)
+        assert enqueued == [Key("b", "h")]

@@ -1,4 +1,4 @@
-"""The cache of unmanaged objects: apart from hosts and models, counted by reason, followed when they change."""
+"""Cache of unmanaged objects: apart from hosts and models, counted by reason, updated by changes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Manifest = dict[str, Any]
 
 
 @pytest.fixture
-def known() -> ClusterState:
-    known = ClusterState(lambda _key: None)
-    known.config = make.config()
-    return known
+def state() -> ClusterState:
+    state = ClusterState(lambda _key: None)
+    state.config = make.config()
+    return state
 
 
 def unmanaged_host() -> Manifest:
@@ -34,90 +34,90 @@ def unmanaged_model(name: str = "cifar10", host: str = "triton-mms") -> Manifest
     return model | {"metadata": model["metadata"] | {"finalizers": [MODEL_FINALIZER]}}
 
 
-def test_the_forms_of_kserve_are_counted_by_reason_and_are_no_hosts_and_no_models(known: ClusterState) -> None:
+def test_unmanaged_forms_of_kserve_are_counted_by_reason(state: ClusterState) -> None:
     for form in FORMS:
-        thing = form.copy(form.name, namespace="default", uid=form.name)
-        (known.update_host if form.kind == "InferenceService" else known.update_model)(None, thing)
-    assert (known.hosts, dict(known.models), known.unparsable, dict(known.unparsable_models)) == ({}, {}, set(), {})
+        manifest = form.copy(form.name, namespace="default", uid=form.name)
+        (state.update_host if form.kind == "InferenceService" else state.update_model)(None, manifest)
+    assert (state.hosts, dict(state.models), state.unparsable, dict(state.unparsable_models)) == ({}, {}, set(), {})
     for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
         for reason in reasons:
             expected = sum((form.kind, form.reason) == (kind, reason) for form in FORMS)
-            assert known.unmanaged.count(kind, reason) == expected, (kind, reason)
+            assert state.unmanaged.count(kind, reason) == expected, (kind, reason)
 
 
-def test_an_unmanaged_inferenceservice_is_observed_with_its_reason_and_its_managed_models(known: ClusterState) -> None:
-    known.update_host(None, unmanaged_host())
-    known.update_model(None, make.model_object("own"))
-    known.update_model(None, unmanaged_model("kserves"))
-    seen = observe(known, HOST)
-    assert seen
-    assert seen.unmanaged
-    assert (seen.host, seen.unmanaged.uid, seen.unmanaged.why.reason) == (
+def test_unmanaged_host_has_its_reason_and_its_managed_models(state: ClusterState) -> None:
+    state.update_host(None, unmanaged_host())
+    state.update_model(None, make.model_object("own"))
+    state.update_model(None, unmanaged_model("kserves"))
+    snapshot = observe(state, HOST)
+    assert snapshot
+    assert snapshot.unmanaged
+    assert (snapshot.host, snapshot.unmanaged.uid, snapshot.unmanaged.why.reason) == (
         None,
         "uid-triton-mms",
         "KServeDeploymentMode",
     )
-    assert [each.metadata.name for each in seen.models] == ["own"]
-    assert seen.unparsable == {"kserves"}
+    assert [each.metadata.name for each in snapshot.models] == ["own"]
+    assert snapshot.unparsable == {"kserves"}
 
 
-def test_a_host_becomes_unmanaged_and_managed_again(known: ClusterState) -> None:
-    known.update_host(None, make.host_object())
-    known.update_host(make.host_object(), unmanaged_host())
-    assert (set(known.hosts), set(known.unmanaged.hosts)) == (set(), {HOST})
-    known.update_host(unmanaged_host(), make.host_object())
-    assert (set(known.hosts), set(known.unmanaged.hosts)) == ({HOST}, set())
+def test_unmanaged_host_becomes_managed_again(state: ClusterState) -> None:
+    state.update_host(None, make.host_object())
+    state.update_host(make.host_object(), unmanaged_host())
+    assert (set(state.hosts), set(state.unmanaged.hosts)) == (set(), {HOST})
+    state.update_host(unmanaged_host(), make.host_object())
+    assert (set(state.hosts), set(state.unmanaged.hosts)) == ({HOST}, set())
 
 
-def test_a_host_that_becomes_unmanaged_has_no_failures_any_more(known: ClusterState) -> None:
-    known.failures[HOST] = {}
-    known.update_host(make.host_object(), unmanaged_host())
-    assert known.failures == {}
+def test_unmanaged_host_has_no_failures(state: ClusterState) -> None:
+    state.failures[HOST] = {}
+    state.update_host(make.host_object(), unmanaged_host())
+    assert state.failures == {}
 
 
-def test_an_unmanaged_inferenceservice_that_is_deleted_leaves_nothing(known: ClusterState) -> None:
-    known.update_host(None, unmanaged_host())
-    known.unmanaged.announced.add("uid-triton-mms")
-    known.update_host(unmanaged_host(), None)
-    assert (known.unmanaged.hosts, known.unmanaged.announced) == ({}, set())
+def test_unmanaged_host_that_is_deleted_leaves_no_entry(state: ClusterState) -> None:
+    state.update_host(None, unmanaged_host())
+    state.unmanaged.announced.add("uid-triton-mms")
+    state.update_host(unmanaged_host(), None)
+    assert (state.unmanaged.hosts, state.unmanaged.announced) == ({}, set())
 
 
-def test_a_host_that_does_not_parse_is_unmanaged_before_it_is_unreadable(known: ClusterState) -> None:
+def test_unmanaged_host_need_not_parse(state: ClusterState) -> None:
     broken = unmanaged_host()
     broken["spec"]["predictor"] = {"triton": "what?"}
-    known.update_host(None, broken)
-    assert (known.unparsable, set(known.unmanaged.hosts)) == (set(), {HOST})
+    state.update_host(None, broken)
+    assert (state.unparsable, set(state.unmanaged.hosts)) == (set(), {HOST})
 
 
-def test_a_model_that_gets_the_finalizer_of_kserve_and_loses_it_is_followed(known: ClusterState) -> None:
-    known.update_model(None, make.model_object())
-    known.update_model(make.model_object(), unmanaged_model())
-    assert (dict(known.models), set(known.unmanaged.models[HOST])) == ({}, {"cifar10"})
-    known.update_model(unmanaged_model(), make.model_object())
-    assert (set(known.models[HOST]), dict(known.unmanaged.models)) == ({"cifar10"}, {})
+def test_unmanaged_model_follows_the_finalizer_of_kserve(state: ClusterState) -> None:
+    state.update_model(None, make.model_object())
+    state.update_model(make.model_object(), unmanaged_model())
+    assert (dict(state.models), set(state.unmanaged.models[HOST])) == ({}, {"cifar10"})
+    state.update_model(unmanaged_model(), make.model_object())
+    assert (set(state.models[HOST]), dict(state.unmanaged.models)) == ({"cifar10"}, {})
 
 
-def test_an_unmanaged_model_moves_and_goes(known: ClusterState) -> None:
-    known.update_model(None, unmanaged_model())
-    known.update_model(unmanaged_model(), unmanaged_model(host="other"))
-    assert set(known.unmanaged.models) == {Key("default", "other")}
-    known.update_model(unmanaged_model(host="other"), None)
-    assert dict(known.unmanaged.models) == {}
+def test_unmanaged_model_moves_and_is_deleted(state: ClusterState) -> None:
+    state.update_model(None, unmanaged_model())
+    state.update_model(unmanaged_model(), unmanaged_model(host="other"))
+    assert set(state.unmanaged.models) == {Key("default", "other")}
+    state.update_model(unmanaged_model(host="other"), None)
+    assert dict(state.unmanaged.models) == {}
 
 
-def test_an_unmanaged_inferenceservice_without_models_is_reconciled_with_all_others() -> None:
-    touched: list[Key] = []
-    known = ClusterState(touched.append)
-    known.update_host(None, unmanaged_host())
-    known.enqueue_all()
-    assert touched == [HOST]
+def test_unmanaged_host_without_models_is_enqueued_with_all_others() -> None:
+    enqueued: list[Key] = []
+    state = ClusterState(enqueued.append)
+    state.update_host(None, unmanaged_host())
+    state.enqueue_all()
+    assert enqueued == [HOST]
 
 
 @pytest.mark.parametrize("spec", [None, "x", [], {"inferenceService": {}}, {"inferenceService": None}], ids=str)
-def test_a_model_with_a_spec_of_an_odd_shape_stops_nothing(known: ClusterState, spec: Any) -> None:
+def test_cluster_state_accepts_a_model_with_any_shape_of_spec(state: ClusterState, spec: Any) -> None:
     for odd in (make.model_object("odd") | {"spec": spec}, unmanaged_model("odd") | {"spec": spec}):
-        known.update_model(None, odd)
-        known.changed(None, odd, lambda _: HOST)
-        known.model_changed(None, odd)
-        known.update_model(odd, None)
-    assert (dict(known.models), dict(known.unparsable_models), dict(known.unmanaged.models)) == ({}, {}, {})
+        state.update_model(None, odd)
+        state.changed(None, odd, lambda _: HOST)
+        state.model_changed(None, odd)
+        state.update_model(odd, None)
+    assert (dict(state.models), dict(state.unparsable_models), dict(state.unmanaged.models)) == ({}, {}, {})

@@ -134,7 +134,7 @@ class WithoutHosts(KubeClient):
 async def test_a_cache_without_the_host_deletes_nothing(env: RestoreEnv, caplog: pytest.LogCaptureFixture) -> None:
     async with env.operator():
         await env.set_up()
-    real, env.client = env.client, WithoutHosts(env.client._access)
+    real, env.client = env.client, WithoutHosts(env.client._config)
     async with env.client, env.operator():
         await eventually_in_thread(
             lambda: "are not deleted: the API server has it" in caplog.text, "the API server is asked"

@@ -28,15 +28,15 @@ class KillingClient(KubeClient):
     """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
 
     def __init__(self, client: KubeClient, nth: int, *, dies: bool) -> None:
-        super().__init__(client._access)
+        super().__init__(client._config)
         self.dead = asyncio.Event()
         self._left = nth
         self._dies = dies
 
-    async def _once(self, verb: str, *rest: Any) -> dict[str, Any]:
+    async def _send_once(self, verb: str, *rest: Any) -> dict[str, Any]:
         if self.dead.is_set():
             await asyncio.Event().wait()
-        answer = await super()._once(verb, *rest)
+        answer = await super()._send_once(verb, *rest)
         self._left -= verb != "GET"
         if verb != "GET" and self._left == 0:
             if not self._dies:

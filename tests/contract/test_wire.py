@@ -108,8 +108,8 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(
     for name in ("a", "b"):
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, name, metadata={"labels": {"x": "y"}}))
     selection = ListOptions(kubectl.namespace, labels="x=y")
-    patience = WatchTimeouts(silence=0.5, backoff=Backoff(base=0.01, cap=30.0))
-    async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
+    timeouts = WatchTimeouts(silence=0.5, backoff=Backoff(base=0.01, cap=30.0))
+    async with informed(client, kinds.CONFIG_MAP, selection, timeouts=timeouts) as informer:
         assert {key.name for key in informer.objects} == {"a", "b"}
         kubectl("label", "configmap", "b", "x-")
         await eventually(lambda: {key.name for key in informer.objects} == {"a"})
@@ -121,8 +121,8 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(
 
 async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeClient) -> None:
     selection = ListOptions(kubectl.namespace)
-    patience = WatchTimeouts(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
-    async with informed(client, kinds.CONFIG_MAP, selection, patience=patience) as informer:
+    timeouts = WatchTimeouts(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
+    async with informed(client, kinds.CONFIG_MAP, selection, timeouts=timeouts) as informer:
         informer._version = "1"
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
         await eventually(lambda: Key(kubectl.namespace, "c") in informer.objects)
@@ -152,7 +152,7 @@ async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: Ku
     owner = kubectl.get("isvc", "triton-mms")
     kubectl("create", "configmap", "c", "--from-literal=a=theirs")
     copies = Informer(client, kinds.CONFIG_MAP)
-    with pytest.raises(errors.ForeignObject, match="c is there already and does not belong to"):
+    with pytest.raises(errors.ForeignObject, match="c already exists and does not belong to"):
         await ensure_not_foreign(client, copies, config_map(kubectl.namespace, metadata=owned(owner)))
     await ensure_not_foreign(client, copies, config_map(kubectl.namespace, "free", metadata=owned(owner)))
 

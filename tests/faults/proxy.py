@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from manyserve.cluster.kubeconfig import find_cluster_config
-from manyserve.cluster.lines import lines
+from manyserve.cluster.wire import lines
 from tests.faults.exchange import WRITES, Exchange, Line, hang_up, verb_of
 from tests.faults.rules import Rule
 from tests.support.eventually import NotInTime, eventually

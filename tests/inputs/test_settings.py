@@ -116,7 +116,7 @@ def test_input_31_an_api_server_that_is_away_is_named(
     user = "users: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]"
     env = env | kubeconfig(tmp_path, f"apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}\n{user}\n")
     said = line_of(program, **env)
-    assert said.startswith(f"{line} had no answer: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
+    assert said.startswith(f"{line} had no response: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
 
 
 @pytest.mark.parametrize("setting", ["MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT"])

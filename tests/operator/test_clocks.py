@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from pathlib import Path
 
@@ -18,21 +19,19 @@ DATES = {
     "operator/reconcile.py",
     "webhook/main.py",
 }
-"""Who asks for the time on the wall: for times that stand in objects, for certificates, for what pods are told, and for
-how old is what is told."""
+"""Readers of the time of day: for dates in objects, certificates and annotations, and for the age of statuses."""
 
 
-def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
+def test_input_27_backoff_and_event_limits_use_a_monotonic_clock() -> None:
     for kind in (Queue, EventRecorder):
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 
-def test_input_27_the_clock_on_the_wall_is_read_in_one_place_and_asked_for_in_few() -> None:
-    rooms = [
-        path for room in ("operator", "cluster", "webhook", "plan", "api") for path in (SOURCES / room).glob("*.py")
-    ]
-    reading = [path for path in rooms if "datetime.now(" in path.read_text()]
-    assert reading == [SOURCES / "cluster" / "clock.py"]
-    asking = {path for path in rooms if "import utc_now" in path.read_text()}
-    assert {str(path.relative_to(SOURCES)) for path in asking} == DATES
-    assert [path for path in rooms if "time.time(" in path.read_text()] == []
+def test_input_27_time_of_day_is_read_in_one_module_and_imported_by_few() -> None:
+    packages = ("operator", "cluster", "webhook", "plan", "api")
+    modules = [path for package in packages for path in (SOURCES / package).glob("*.py")]
+    readers = [path for path in modules if "datetime.now(" in path.read_text()]
+    assert readers == [SOURCES / "cluster" / "clock.py"]
+    importers = {path for path in modules if re.search(r"import .*\butc_now\b", path.read_text())}
+    assert {str(path.relative_to(SOURCES)) for path in importers} == DATES
+    assert [path for path in modules if "time.time(" in path.read_text()] == []

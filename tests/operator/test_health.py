@@ -1,4 +1,4 @@
-"""Alive and ready: what makes them fall, over HTTP."""
+"""Liveness and readiness, over HTTP."""
 
 from __future__ import annotations
 
@@ -27,54 +27,54 @@ async def informers() -> AsyncIterator[list[Informer]]:
         yield [Informer(client, INFERENCE_SERVICE), Informer(client, TRAINED_MODEL)]
 
 
-async def test_a_watch_that_does_not_turn_is_named(informers: list[Informer]) -> None:
+async def test_stale_watches_names_a_stalled_watch(informers: list[Informer]) -> None:
     assert stale_watches(informers) is None
-    informers[1].last_turn -= STALE + 1
-    assert stale_watches(informers) == "watches that are stuck: trainedmodels"
+    informers[1].last_step -= STALE + 1
+    assert stale_watches(informers) == "stalled watches: trainedmodels"
 
 
-async def test_a_watch_that_hears_nothing_but_turns_is_alive(informers: list[Informer]) -> None:
-    informers[0].last_heard -= 1000
+async def test_stale_watches_accepts_a_watch_that_makes_steps_without_a_response(informers: list[Informer]) -> None:
+    informers[0].last_response -= 1000
     assert stale_watches(informers, time.monotonic) is None
 
 
-async def test_an_election_in_which_nobody_looks_at_the_lease_any_more_is_named() -> None:
+async def test_stuck_election_reports_a_stalled_election() -> None:
     elector = LeaderElector(Lease(KubeClient(ClusterConfig("http://127.0.0.1:9")), "n", "l"), Fence(), "me")
     assert stuck_election(None) is stuck_election(elector) is None
     elector.last_attempt = 1000.0
     assert stuck_election(elector, lambda: 1000.0 + STALE) is None
-    assert stuck_election(elector, lambda: 1001.0 + STALE) == "the Lease is not looked at any more"
+    assert stuck_election(elector, lambda: 1001.0 + STALE) == "leader election stalled"
 
 
-async def test_not_ready_before_all_is_listed(informers: list[Informer]) -> None:
+async def test_unsynced_names_the_kinds_that_were_not_listed(informers: list[Informer]) -> None:
     informers[0].settled.set()
     assert unsynced(informers) == "not listed yet: trainedmodels"
     informers[1].settled.set()
     assert unsynced(informers) is None
 
 
-async def test_the_answers_are_told_over_http() -> None:
+async def test_health_server_serves_probes_and_metrics() -> None:
     health, metrics = unused_port(), unused_port()
-    wrong: list[str] = []
-    server = HealthServer(lambda: None, lambda: wrong[0] if wrong else None)
+    problems: list[str] = []
+    server = HealthServer(lambda: None, lambda: problems[0] if problems else None)
     await server.start(health, metrics)
     async with aiohttp.ClientSession() as session:
 
-        async def ask(port: int, path: str) -> tuple[int, str]:
-            async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
-                return answer.status, await answer.text()
+        async def get(port: int, path: str) -> tuple[int, str]:
+            async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                return response.status, await response.text()
 
-        assert await ask(health, "/healthz") == (200, "ok")
-        assert await ask(health, "/readyz") == (200, "ok")
-        wrong.append("not listed yet: trainedmodels")
-        assert await ask(health, "/readyz") == (503, "not listed yet: trainedmodels")
-        status, text = await ask(metrics, "/metrics")
+        assert await get(health, "/healthz") == (200, "ok")
+        assert await get(health, "/readyz") == (200, "ok")
+        problems.append("not listed yet: trainedmodels")
+        assert await get(health, "/readyz") == (503, "not listed yet: trainedmodels")
+        status, text = await get(metrics, "/metrics")
         assert status == 200
         assert "manyserve_workqueue_depth" in text
     await server.stop()
 
 
-async def test_a_task_that_ended_is_named() -> None:
+async def test_tasks_name_an_ended_task() -> None:
     async def ends() -> None:
         raise RuntimeError("a defect")
 

@@ -1,4 +1,4 @@
-"""Wrong settings, ports in use, no cluster, no CRDs: one line each, exit code 2, no traceback."""
+"""Startup errors: wrong settings, ports in use, no cluster, no CRDs. Each is one line with exit code 2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.programs import manyserve
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_defaults_are_those_of_the_chart() -> None:
+def test_settings_have_the_defaults_of_the_chart() -> None:
     settings = OperatorSettings.from_env({})
     assert (settings.namespace, settings.health_port, settings.metrics_port) == ("manyserve-system", 8090, 9090)
     assert settings.scope == EVERYWHERE
@@ -40,23 +40,23 @@ def test_the_defaults_are_those_of_the_chart() -> None:
         ("MANYSERVE_NAMESPACE_SELECTOR", "team=a", "must be a label selector as JSON"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, value: str, sentence: str) -> None:
+def test_settings_error_names_the_variable(name: str, value: str, sentence: str) -> None:
     with pytest.raises(StartupError, match=f"^{name}='{value}' is not valid: it {sentence}"):
         OperatorSettings.from_env({name: value})
 
 
-async def test_a_port_in_use_is_named() -> None:
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+async def test_health_server_names_a_port_in_use() -> None:
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         server = HealthServer(lambda: None, lambda: None)
         with pytest.raises(StartupError, match=f"^cannot bind 0.0.0.0:{port}: address already in use$"):
             await server.start(port, port)
         await server.stop()
 
 
-async def test_without_the_crds_the_command_that_installs_them_is_said() -> None:
+async def test_preflight_error_has_the_command_that_installs_the_crds() -> None:
     server = FakeApi()
     server.answers.append((404, {}, {"message": "the server could not find the requested resource"}))
     async with served(server) as client:
@@ -65,7 +65,7 @@ async def test_without_the_crds_the_command_that_installs_them_is_said() -> None
             await check(client)
 
 
-async def test_without_an_api_server_that_is_said() -> None:
+async def test_preflight_error_has_the_message_of_the_api_server() -> None:
     server = FakeApi()
     server.answers.append((500, {}, {"message": "etcd is unwell"}))
     async with served(server) as client:
@@ -73,38 +73,38 @@ async def test_without_an_api_server_that_is_said() -> None:
             await check(client)
 
 
-def test_the_command_line_turns_it_into_one_line_and_exit_code_2() -> None:
-    done = manyserve("operator", MANYSERVE_LOG_LEVEL="loud")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.splitlines() == [
+def test_command_line_prints_a_startup_error_on_one_line() -> None:
+    process = manyserve("operator", MANYSERVE_LOG_LEVEL="loud")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.splitlines() == [
         "manyserve: MANYSERVE_LOG_LEVEL='loud' is not valid: it must be one of DEBUG, INFO, WARNING, ERROR"
     ]
 
 
-def test_an_unreachable_api_server_is_one_line_too(tmp_path: Path) -> None:
+def test_command_line_prints_an_unreachable_api_server_on_one_line(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
         "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n"
         "users: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"
     )
-    done = manyserve("operator", KUBECONFIG=str(config))
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    process = manyserve("operator", KUBECONFIG=str(config))
+    assert process.returncode == 2
+    [line] = process.stderr.splitlines()
     assert line.startswith("manyserve: the API server does not answer as it should")
 
 
-def test_an_agent_does_not_import_what_only_the_operator_needs() -> None:
+def test_agent_does_not_import_packages_of_the_operator() -> None:
     program = (
         "import sys; from manyserve import cli; import manyserve.agent.main; "
         "print(*({'kopf', 'kubernetes', 'manyserve.operator', 'manyserve.plan'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == ""
+    assert process.stdout.strip() == ""

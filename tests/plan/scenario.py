@@ -47,7 +47,7 @@ class Scenario:
         self._version = 0
         self._known = ClusterState(lambda _key: None)
         self._known.departures = Departures(lambda: self._seconds)
-        self._known.accounts.stored(None, {"metadata": {"name": "default", "namespace": "default"}})
+        self._known.accounts.update(None, {"metadata": {"name": "default", "namespace": "default"}})
 
     def observed(self) -> Observed | None:
         """Return the snapshot, or None when the operator leaves the host as it is."""

@@ -138,7 +138,7 @@ def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:
     assert "/mnt/pvc/mine" not in folders(spec, "kserve-container")
 
 
-@pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine may not be looked at: no"}, {}])
+@pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine cannot be read: no"}, {}])
 def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(claims: dict[str, str]) -> None:
     """So after a right was taken away, and for a model that does not parse any more."""
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))

@@ -1,6 +1,6 @@
-"""The wire: the only room that talks to the API server.
+"""The shell around the API server: no other package sends requests to it.
 
-`access` finds out where the API server is and who we are, `client` speaks its verbs, `errors` is what they
-raise, `informer` keeps a true copy of a kind. `observe` makes the frozen picture that a plan is made from,
-and `apply` carries the plan out.
+`kubeconfig` finds the API server, `client` sends requests, and `errors` has all exceptions. `informer` keeps the
+objects of one kind in a `store`. `state` indexes them by host, `observe` makes a snapshot of one host, and `apply`
+carries a plan out.
 """

@@ -1,4 +1,7 @@
-"""The API server's verbs, and nothing else: what each sends, and what it returns."""
+"""Client of the API server: one method for each verb, over the connections of `transport`.
+
+docs/decisions/0004-own-client-and-informers.md has the reasons and figures.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from manyserve.cluster.transport import Manifest, Transport
 __all__ = ["EVERYTHING", "KubeClient", "ListOptions", "Listing", "Manifest"]
 
 PAGE = 500
+"""Objects of one page of a list."""
 _MANAGED = {"fieldManager": MANAGER}
 _WATCH = {"watch": "true", "allowWatchBookmarks": "true"}
 _MERGE = "application/merge-patch+json"
@@ -23,7 +27,7 @@ _APPLY = "application/apply-patch+yaml"
 
 @dataclass(frozen=True)
 class Listing:
-    """Objects of a kind, and the resourceVersion from which a watch goes on."""
+    """Objects of a kind, and the resourceVersion from which a watch continues."""
 
     items: list[Manifest]
     resource_version: str
@@ -31,7 +35,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class ListOptions:
-    """Which objects of a kind: of one namespace, with these labels, with these fields."""
+    """Selection of the objects of a kind: by namespace, labels and fields."""
 
     namespace: str | None = None
     labels: str | None = None
@@ -39,23 +43,23 @@ class ListOptions:
 
     @property
     def params(self) -> dict[str, str]:
-        """The selectors, as they stand in a query."""
-        wanted = {"labelSelector": self.labels, "fieldSelector": self.fields}
-        return {key: value for key, value in wanted.items() if value}
+        """The selectors as query parameters."""
+        selectors = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {key: value for key, value in selectors.items() if value}
 
 
 EVERYTHING = ListOptions()
 
 
 class KubeClient(Transport):
-    """A client of one API server. Use it as an asynchronous context manager, or call `close`."""
+    """Client of one API server. Use it as an asynchronous context manager, or call `close`."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
         """Return one object."""
         return await self._send("GET", kind.path(namespace, name))
 
     async def get_metadata(self, kind: Kind, namespace: str, name: str) -> Manifest:
-        """Return the metadata of one object, and nothing of what is in it: the rest never leaves the API server."""
+        """Return the metadata of one object. Its other fields never leave the API server."""
         return await self._send("GET", kind.path(namespace, name), accept=_METADATA)
 
     async def list(self, kind: Kind, selection: ListOptions = EVERYTHING) -> Listing:
@@ -64,45 +68,45 @@ class KubeClient(Transport):
         return Listing([item for page in pages for item in page.items], pages[-1].resource_version)
 
     async def pages(self, kind: Kind, selection: ListOptions = EVERYTHING) -> AsyncGenerator[Listing, None]:
-        """Yield all objects, 500 at a time. `Expired` means: begin again."""
+        """Yield all objects, `PAGE` at a time. `Expired` means that the list has to begin again."""
         params = selection.params | {"limit": str(PAGE)}
-        more = True
-        while more:
+        has_more = True
+        while has_more:
             page = await self._send("GET", kind.path(selection.namespace), params=params)
             metadata = page.get("metadata") or {}
-            items = [_named(kind, item) for item in page.get("items") or []]
+            items = [_with_kind(kind, item) for item in page.get("items") or []]
             yield Listing(items, metadata.get("resourceVersion", ""))
-            more = bool(metadata.get("continue"))
+            has_more = bool(metadata.get("continue"))
             params["continue"] = metadata.get("continue", "")
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """Create an object, and return it as stored."""
+        """Create an object, and return it as the API server stored it."""
         path = kind.path(manifest["metadata"].get("namespace"))
         return await self._send("POST", path, body=manifest, params=_MANAGED)
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """Replace an object; with `metadata.resourceVersion` only if it still has that one."""
+        """Replace an object. With `metadata.resourceVersion` another version is a `Conflict`."""
         path = kind.path(manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
         return await self._send("PUT", path, body=manifest, params=_MANAGED)
 
     async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """Apply an object on the server's side: the fields it names are ours from now on."""
+        """Apply an object on the server side, with force: its fields are managed by us from then on."""
         path = kind.path(manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
         return await self._send("PATCH", path, body=manifest, content=_APPLY, params=_MANAGED | {"force": "true"})
 
     async def merge_patch(
         self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str | None = None
     ) -> Manifest:
-        """Merge a patch into an object; what is null in it is removed."""
+        """Merge a patch into an object. A null in the patch removes the field."""
         path = kind.path(namespace, name, subresource)
         return await self._send("PATCH", path, body=patch, content=_MERGE, params=_MANAGED)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, resource_version: str | None = None
     ) -> None:
-        """Delete an object; with a uid or a resourceVersion only if it still has it."""
-        wanted = {"uid": uid, "resourceVersion": resource_version}
-        preconditions = {field: value for field, value in wanted.items() if value}
+        """Delete an object. With a uid or a resourceVersion another one is a `Conflict`."""
+        expected = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {field: value for field, value in expected.items() if value}
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self._send("DELETE", kind.path(namespace, name), body=body | {"preconditions": preconditions})
 
@@ -111,7 +115,7 @@ class KubeClient(Transport):
         return await self.create(EVENT, manifest)
 
     async def read(self, path: str) -> Manifest:
-        """Return what stands at a path that is no object, such as the kinds of a group."""
+        """Return the response to a path that is no object, such as the kinds of a group."""
         return await self._send("GET", path)
 
     async def watch(
@@ -119,8 +123,8 @@ class KubeClient(Transport):
     ) -> AsyncGenerator[Manifest, None]:
         """Yield the events after a resourceVersion, until the API server ends the stream.
 
-        A stream that breaks or is cut within a line raises `Unavailable`, one that says nothing for `silence`
-        seconds `Silent`.
+        A stream that breaks, or is cut within a line, raises `Unavailable`. One without an event for `silence` seconds
+        raises `WatchTimeout`.
         """
         seconds = str(random.randint(240, 360))  # noqa: S311  only spreads reconnections
         params = selection.params | {"resourceVersion": version, "timeoutSeconds": seconds} | _WATCH
@@ -129,6 +133,6 @@ class KubeClient(Transport):
                 yield event
 
 
-def _named(kind: Kind, item: Manifest) -> Manifest:
-    """Return an item of a list with its kind, which the API server leaves out of the items of its own kinds."""
+def _with_kind(kind: Kind, item: Manifest) -> Manifest:
+    """Return an item of a list with its kind, which the API server omits in lists of built-in kinds."""
     return {"apiVersion": kind.api_version, "kind": kind.name} | item

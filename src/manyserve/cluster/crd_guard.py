@@ -1,10 +1,10 @@
 """The CRD guard: while a published CRD of ours prunes unknown fields, nothing is written.
 
-The API server stores what is written without the fields that the CRD does not know, and a patch of a status stores
-the whole object. The CRDs of KServe, and those of earlier releases, prune fields of other releases.
-What the API server publishes as OpenAPI v3 says whether they do; every authenticated user may read it. A poll reads
-the index, with a hash for each version of a group, and the document only when its hash has changed.
-A poll without an answer leaves the last state. Before the first answer nothing is written.
+The API server drops the fields that a pruning CRD does not know. A patch of a status stores the whole object, so even
+that patch loses them. The CRDs of KServe, and those of earlier releases, prune fields of other releases.
+The guard reads the schemas that the API server publishes as OpenAPI v3; every authenticated user may read them. A poll
+reads the index, with a hash for each version of a group, and the document only when its hash has changed.
+A poll without a response leaves the last state. Before the first response nothing is written.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from manyserve.cluster.kinds import INFERENCE_SERVICE, TRAINED_MODEL, Kind
 
 POLL_SECONDS = 5.0
 FIRST_POLL_SECONDS = 0.5
-"""Between polls until the first answer: a CRD is published about a second after it was created."""
+"""Between polls until the first response: a CRD is published about a second after it was created."""
 GUARDED = (INFERENCE_SERVICE, TRAINED_MODEL)
-"""The kinds of which the whole spec must preserve unknown fields."""
+"""Kinds with specs that must preserve unknown fields everywhere."""
 INDEX = "/openapi/v3"
 INSTALL = f"manyserve crds --group {GROUP} | kubectl apply --server-side --force-conflicts -f -"
 _PRESERVES = "x-kubernetes-preserve-unknown-fields"
@@ -36,28 +36,28 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class CrdGuard:
-    """Knows whether the published CRDs prune, while `run` runs."""
+    """Gate that refuses writes while a published CRD prunes. `run` keeps it up to date."""
 
     def __init__(self) -> None:
         self._problems: dict[Kind, str | None] = {}
-        """By each kind that was checked."""
+        """The problem of each kind that was checked, or None."""
         self._hashes: dict[Kind, str] = {}
-        self._trouble = "the API server has not been asked yet"
-        self._said: str | None = None
+        self._poll_error = "no poll has finished yet"
+        self._logged: str | None = None
         self._clear = asyncio.Event()
         self._shut = asyncio.Event()
         self._shut.set()
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is written, in a sentence, or None."""
+        """The reason in a sentence why nothing is written, or None."""
         unknown = [_crd(kind) for kind in GUARDED if kind not in self._problems]
         if unknown:
-            return f"nothing is written before the CRD {unknown[0]} has been checked: {self._trouble}"
-        return "; ".join(each for each in self._problems.values() if each) or None
+            return f"nothing is written before the CRD {unknown[0]} has been checked: {self._poll_error}"
+        return "; ".join(problem for problem in self._problems.values() if problem) or None
 
-    def seconds(self) -> float:
-        """Return how long a write that begins now may take, see `Gate`. Raises `Pruning`."""
+    def write_timeout(self) -> float:
+        """Return infinity, since the guard sets no timeout. Raises `Pruning`."""
         problem = self.problem
         if problem:
             raise Pruning(f"not written: {problem}")
@@ -69,12 +69,12 @@ class CrdGuard:
             try:
                 await self._poll(client)
             except ClusterError as error:
-                self._trouble = str(error)
-            self._note()
+                self._poll_error = str(error)
+            self._update()
             await asyncio.sleep(pause if len(self._problems) == len(GUARDED) else min(pause, FIRST_POLL_SECONDS))
 
     async def while_clear(self, work: Work) -> None:
-        """Run a work from its beginning whenever there is no problem, and cancel it while there is one."""
+        """Run `work` while there is no problem. A problem cancels it, and it begins anew afterwards."""
         while True:
             await self._clear.wait()
             running, shut = asyncio.create_task(work()), asyncio.create_task(self._shut.wait())
@@ -98,35 +98,35 @@ class CrdGuard:
                 self._problems[kind] = pruning_problem(await client.read(f"{INDEX}/{path}"), kind)
                 self._hashes[kind] = current
 
-    def _note(self) -> None:
-        """Open or shut, and log a change."""
+    def _update(self) -> None:
+        """Set or clear the two events, and log each change once."""
         problem = self.problem
         (self._shut if problem else self._clear).set()
         (self._clear if problem else self._shut).clear()
-        if problem == self._said:
+        if problem == self._logged:
             return
         if problem:
             _log.error("%s", problem)
         else:
             _log.info("the published CRDs preserve unknown fields: writes may begin")
-        self._said = problem
+        self._logged = problem
 
 
 def pruning_problem(document: Schema, kind: Kind) -> str | None:
-    """Return in a sentence where the CRD of a kind prunes, by the OpenAPI v3 document of its group and version.
+    """Return where the CRD of a kind prunes, in a sentence, by the OpenAPI v3 document of its group and version.
 
     Raises
     ------
     NotFound
-        When the document does not have the kind, as while its CRD is replaced.
+        When the document does not have the kind, for example while its CRD is replaced.
     """
     schema = _schema(document, kind)
     spec = (schema.get("properties") or {}).get("spec")
-    pruned = next(_pruned(schema if spec is None else spec, "spec"), None)
-    if pruned is None:
+    path = next(_pruned_paths(schema if spec is None else spec, "spec"), None)
+    if path is None:
         return None
     return (
-        f"the CRD {_crd(kind)} prunes unknown fields ({pruned}): nothing is written; "
+        f"the CRD {_crd(kind)} prunes unknown fields ({path}): nothing is written; "
         f"when it is KServe's, see docs/migrating-from-kserve.md, else install the CRDs of this release: {INSTALL}"
     )
 
@@ -136,21 +136,24 @@ def _schema(document: Schema, kind: Kind) -> Schema:
     wanted = {"group": group, "version": version, "kind": kind.name}
     for schema in ((document.get("components") or {}).get("schemas") or {}).values():
         if wanted in (schema.get(_KIND) or ()):
-            found: Schema = schema
-            return found
+            typed: Schema = schema
+            return typed
     raise NotFound(f"{_crd(kind)} is not in its OpenAPI document")
 
 
-def _pruned(schema: Schema, path: str) -> Iterator[str]:
-    """Yield the paths of the objects that lose unknown fields, the outer ones first; a map of strings loses none."""
+def _pruned_paths(schema: Schema, path: str) -> Iterator[str]:
+    """Yield the paths of the objects that lose unknown fields, outer objects first.
+
+    A map of strings loses none.
+    """
     values, items = schema.get("additionalProperties"), schema.get("items")
     if schema.get("type") == "object" and not values and schema.get(_PRESERVES) is not True:
         yield path
     for name, inner in (schema.get("properties") or {}).items():
-        yield from _pruned(inner, f"{path}.{name}")
+        yield from _pruned_paths(inner, f"{path}.{name}")
     for inner in (values, items):
         if isinstance(inner, Mapping):
-            yield from _pruned(inner, f"{path}[]")
+            yield from _pruned_paths(inner, f"{path}[]")
 
 
 def _crd(kind: Kind) -> str:

@@ -1,6 +1,6 @@
-"""Deletes the models of a host that is gone, after it has asked the API server, and never from the cache alone.
+"""Deletion of the models of a departed host: after a live check at the API server, and never from the cache alone.
 
-docs/decisions/0001-the-operator-deletes-a-hosts-models.md lists what is asked.
+docs/decisions/0001-the-operator-deletes-a-hosts-models.md lists the checks.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from manyserve.cluster.slots import Slots
 from manyserve.plan.actions import Depart, ModelVersion
 
 MODEL_DELETED = (kinds.TRAINED_MODEL.name, "delete")
-"""The kind and the verb with which `on_write` is called for each deletion."""
+"""The arguments of `on_write` for each deletion."""
 Doubt = Callable[[str], str | None]
-"""Returns why nothing is to be deleted in a namespace now, or None."""
+"""Returns the reason against deletions in a namespace now, or None."""
 _log = logging.getLogger(__name__)
 
 
 def no_doubt(_namespace: str) -> str | None:
-    """Return None."""
+    """Return None: deletions are allowed."""
     return None
 
 
 class ModelDeletion:
-    """Carries out departures.
+    """Applies departures.
 
     Parameters
     ----------
     on_write
         Called with `MODEL_DELETED` for each deletion.
     doubt
-        Asked before each burst.
+        Called before each burst.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class ModelDeletion:
         Conflict
             When nothing is deleted and the host is to be planned again.
         """
-        unserved = await self._why_unserved()
-        if unserved is not None:
+        crd_problem = await self._crd_problem()
+        if crd_problem is not None:
             self._departures.keep_models(key, action.uid)
-            raise Conflict(f"the models of InferenceService {key.name} stay: {unserved}")
+            raise Conflict(f"the models of InferenceService {key.name} stay: {crd_problem}")
         if not action.models:
             return
-        why_not = self._doubt(key.namespace) or await self._why_not_gone(key, action)
-        if why_not is not None:
-            raise Conflict(f"the models of InferenceService {key.name} are not deleted: {why_not}")
+        problem = self._doubt(key.namespace) or await self._presence_problem(key, action)
+        if problem is not None:
+            raise Conflict(f"the models of InferenceService {key.name} are not deleted: {problem}")
         self._departures.decide(key, action.uid)
         _log.info(
             "delete %d models of %s: InferenceService with uid %s is gone; %d are left for later",
@@ -82,8 +82,8 @@ class ModelDeletion:
         )
         await self._slots.do([partial(self._delete, key.namespace, each) for each in action.models])
 
-    async def _why_unserved(self) -> str | None:
-        """Return which CRD is not there, or on its way out: with it go all its objects, and no user deleted them."""
+    async def _crd_problem(self) -> str | None:
+        """Return which CRD is missing or being deleted. Its objects go with it, and no user deleted them."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             try:
                 served = await self._client.read(f"/apis/{kind.api_version}")
@@ -93,19 +93,19 @@ class ModelDeletion:
                 return f"the CRD of {kind.plural} is missing or being deleted"
         return None
 
-    async def _why_not_gone(self, key: Key, action: Depart) -> str | None:
-        """Return why the host is not known to be gone, or None when the API server says that it is."""
+    async def _presence_problem(self, key: Key, action: Depart) -> str | None:
+        """Return the reason why the host may exist, or None when the API server says that it does not."""
         try:
-            found = await self._client.get_metadata(kinds.INFERENCE_SERVICE, *key)
+            host = await self._client.get_metadata(kinds.INFERENCE_SERVICE, *key)
         except NotFound as error:
             return None if error.is_about(kinds.INFERENCE_SERVICE, key.name) else f"no clear answer: {error}"
-        uid = found["metadata"]["uid"]
+        uid = host["metadata"]["uid"]
         if uid == action.uid:
             return "the API server has it"
         return None if action.decided else "the API server has another one of this name"
 
     async def _delete(self, namespace: str, model: ModelVersion) -> None:
-        """Delete a model in the version that was seen; one that was changed since is left to the next plan."""
+        """Delete a model in the version of the plan. One that changed since then is left to the next plan."""
         kind = kinds.TRAINED_MODEL
         try:
             await self._client.delete(
@@ -117,5 +117,5 @@ class ModelDeletion:
 
 
 def _can_be_created(kind: Kind, served: Manifest) -> bool:
-    found = (each for each in served.get("resources") or () if each.get("name") == kind.plural)
-    return any("create" in (each.get("verbs") or ()) for each in found)
+    resources = (resource for resource in served.get("resources") or () if resource.get("name") == kind.plural)
+    return any("create" in (resource.get("verbs") or ()) for resource in resources)

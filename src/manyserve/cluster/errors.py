@@ -1,7 +1,7 @@
-"""Everything that can go wrong on the wire, as one family.
+"""Exceptions of all requests to the API server, as one family.
 
-The API server answers an error with a Status object whose message is written for people. It is kept, cut to
-a length that fits into a condition, so that a user reads the API's own sentence and not our guess.
+The API server answers an error with a Status object that has a message for people. The message is kept, cut to the
+length of a condition, so that a user reads the API server's own sentence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MESSAGE_LIMIT = 1024
 
 
 class ClusterError(Exception):
-    """A request that did not do what it was meant to do."""
+    """A request that failed."""
 
     def __init__(
         self,
@@ -28,23 +28,23 @@ class ClusterError(Exception):
     ) -> None:
         super().__init__(message[:MESSAGE_LIMIT])
         self.code = code
-        """The HTTP status, or 0 when there was no answer."""
+        """The HTTP status, or 0 without a response."""
         self.retry_after = retry_after
         """Seconds that the API server asks to wait."""
         self._details = details or {}
 
     def is_about(self, kind: Kind, name: str) -> bool:
-        """Return whether the API server names this object: it does not when it does not serve the kind."""
+        """Return whether the API server names this object. It does not when it does not serve the kind."""
         details = self._details
         return (details.get("group"), details.get("kind"), details.get("name")) == (kind.group, kind.plural, name)
 
 
 class Invalid(ClusterError):
-    """400, 413, 415, 422: the object itself is refused; the same again will not help."""
+    """400, 413, 415, 422: the object itself is refused; a retry does not help."""
 
 
 class Unauthorized(ClusterError):
-    """401: the token is not accepted."""
+    """401: the token is refused."""
 
 
 class Forbidden(ClusterError):
@@ -52,7 +52,7 @@ class Forbidden(ClusterError):
 
 
 class NotFound(ClusterError):
-    """404: the object, its namespace or its kind is not there."""
+    """404: the object, its namespace or its kind does not exist."""
 
 
 class Conflict(ClusterError):
@@ -60,11 +60,11 @@ class Conflict(ClusterError):
 
 
 class AlreadyExists(Conflict):
-    """409: an object of this name is there already."""
+    """409: an object of this name exists."""
 
 
 class Expired(ClusterError):
-    """410: the resourceVersion to go on from is too old."""
+    """410: the resourceVersion of the watch or list is too old."""
 
 
 class Throttled(ClusterError):
@@ -72,35 +72,35 @@ class Throttled(ClusterError):
 
 
 class Unavailable(ClusterError):
-    """5xx, no connection, no answer in time, or an answer that cannot be read."""
+    """5xx, no connection, no response in time, or a malformed response."""
 
 
 class WatchTimeout(ClusterError):
-    """A watch said nothing, not even a bookmark: it is dead, or its kind has not changed for long."""
+    """A watch sent no event and no bookmark for too long."""
 
 
 class ForeignObject(ClusterError):
-    """An object of the right name is there and belongs to somebody else."""
+    """An object of this name has another owner."""
 
 
 class NotTakenOver(ClusterError):
-    """An object that another controller made for the host stays as it is until the host's Deployment is ready."""
+    """An object that another controller made for the host stays until the host's Deployment is ready."""
 
 
 class OutOfScope(ClusterError):
-    """Nothing was sent: the namespace is out of scope."""
+    """The write was not sent, since its namespace is out of scope."""
 
 
 class NotLeading(ClusterError):
-    """Another replica may be at work, so the write was not sent."""
+    """The write was not sent, since another replica may lead."""
 
 
 class Pruning(ClusterError):
-    """A published CRD prunes unknown fields, or may prune them, so the write was not sent."""
+    """The write was not sent, since a published CRD prunes unknown fields, or may prune them."""
 
 
 class ChildRejected(ClusterError):
-    """A part of a plan was refused for good; it is to be tried again much later, or when something changes."""
+    """A part of a plan was refused for good. It is tried again much later, or after a change."""
 
 
 _BY_CODE: dict[int, type[ClusterError]] = {
@@ -118,7 +118,7 @@ _BY_CODE: dict[int, type[ClusterError]] = {
 
 
 def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | None = None) -> ClusterError:
-    """Return the error that a Status object of the API server stands for."""
+    """Return the error for a Status object of the API server."""
     code = code or int(status.get("code") or 500)
     kind = _BY_CODE.get(code, Unavailable if code >= 500 else ClusterError)
     if kind is Conflict and status.get("reason") == "AlreadyExists":
@@ -128,8 +128,8 @@ def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | N
     return kind(message, code=code, retry_after=retry_after, details=details if isinstance(details, dict) else None)
 
 
-def from_answer(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
-    """Return the error that an HTTP answer stands for, whether or not its body is a Status object."""
+def from_response(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
+    """Return the error for an HTTP response; its body may or may not be a Status object."""
     try:
         status = json.loads(body)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Events: what `kubectl describe` shows, told without flooding.
+"""Recorder of Kubernetes Events, with deduplication and a limit for each object.
 
-They are sent in the background, and never hold up what matters: two at a time, warnings and good news, of which the
-good news waits while models come in a crowd and users are to be told of them. The same thing said again of
-the same object counts up the Event that is there, at most once a minute; one object has at most 25 new ones
-in five minutes. What does not fit is dropped and logged: the conditions have the truth, Events are its story.
+Two workers send them in the background, one for Warning and one for Normal events. Normal events wait while many
+statuses are written. A repeated event counts up the Event that exists, at most once in `REPEAT_SECONDS`. An object gets
+at most `BURST` new ones in `BURST_SECONDS`. Further events are dropped and logged. The conditions are complete, Events
+are not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class Event(Protocol):
-    """What is said of which object: an event of a plan, or one of the operator's own."""
+    """An event of a plan, or of the operator itself."""
 
     @property
     def kind(self) -> str:
@@ -100,27 +100,27 @@ class EventRecorder:
         self._warnings: _Waiting = asyncio.Queue(WAITING)
         self._others: _Waiting = asyncio.Queue(WAITING)
         self._full = False
-        self._told: OrderedDict[tuple[str, ...], _Sent] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, ...], _Sent] = OrderedDict()
         self._recent: OrderedDict[str, deque[float]] = OrderedDict()
 
     def record(self, namespace: str, event: Event) -> None:
-        """Have an event sent soon."""
+        """Enqueue an event."""
         waiting = self._warnings if event.type == "Warning" else self._others
         try:
             waiting.put_nowait((namespace, event))
         except asyncio.QueueFull:
             if not self._full:
-                _log.warning("events are dropped: %d wait already; the conditions have the truth", WAITING)
+                _log.warning("events are dropped: %d are queued; the conditions are complete", WAITING)
             self._full = True
 
     def clear(self) -> None:
-        """Send nothing of what was recorded until now."""
+        """Drop all events that were not sent yet."""
         for waiting in (self._warnings, self._others):
             while not waiting.empty():
                 waiting.get_nowait()
 
     async def run(self) -> None:
-        """Send what is recorded until cancelled."""
+        """Send events until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._work(self._warnings, never))
             group.create_task(self._work(self._others, self._crowd))
@@ -138,35 +138,35 @@ class EventRecorder:
 
     async def _send(self, namespace: str, event: Event) -> None:
         same = (event.uid, event.type, event.reason, event.message)
-        told = self._told.get(same)
+        sent = self._sent.get(same)
         now = self._clock()
-        if told is None:
-            if self._may_tell(event.uid, now):
+        if sent is None:
+            if self._allow_new_event(event.uid, now):
                 await self._create(namespace, event, same)
-        elif not event.once and now - told.at >= REPEAT_SECONDS:
-            told.count, told.at = told.count + 1, now
-            await self._count_up(event, same, told)
+        elif not event.once and now - sent.at >= REPEAT_SECONDS:
+            sent.count, sent.at = sent.count + 1, now
+            await self._count_up(event, same, sent)
 
     async def _create(self, namespace: str, event: Event, same: tuple[str, ...]) -> None:
         manifest = build_event(namespace, event, utc_now())
-        self._told[same] = _Sent(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
+        self._sent[same] = _Sent(Key(namespace, manifest["metadata"]["name"]), 1, self._clock())
+        if len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
         try:
             await self._client.create_event(manifest)
         except AlreadyExists:
             if not event.once:
                 raise
 
-    async def _count_up(self, event: Event, same: tuple[str, ...], told: _Sent) -> None:
-        patch = {"count": told.count, "lastTimestamp": timestamp(utc_now())}
+    async def _count_up(self, event: Event, same: tuple[str, ...], sent: _Sent) -> None:
+        patch = {"count": sent.count, "lastTimestamp": timestamp(utc_now())}
         try:
-            await self._client.merge_patch(kinds.EVENT, *told.key, patch)
+            await self._client.merge_patch(kinds.EVENT, *sent.key, patch)
         except NotFound:  # Events are kept for an hour
-            await self._create(told.key.namespace, event, same)
+            await self._create(sent.key.namespace, event, same)
 
-    def _may_tell(self, uid: str, now: float) -> bool:
-        """Tell whether the object has not had too many new events lately."""
+    def _allow_new_event(self, uid: str, now: float) -> bool:
+        """Count a new event of an object. Return False when it has had `BURST` in `BURST_SECONDS`."""
         recent = self._recent.setdefault(uid, deque())
         self._recent.move_to_end(uid)
         if len(self._recent) > REMEMBERED:
@@ -180,7 +180,7 @@ class EventRecorder:
 
 
 def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
-    """Return the Event as the API server takes it."""
+    """Return the manifest of an Event."""
     moment = timestamp(now)
     suffix = _identity(event) if event.once else uuid.uuid4().hex
     return {
@@ -207,5 +207,5 @@ def build_event(namespace: str, event: Event, now: datetime) -> Manifest:
 
 
 def _identity(event: Event) -> str:
-    """Return the same name for the same event, so that the API server refuses the second one."""
+    """Return the same name for the same event, so that the API server refuses a second one."""
     return hashlib.sha256(f"{event.uid}/{event.reason}/{event.message}".encode()).hexdigest()

@@ -15,11 +15,12 @@ from an earlier time. With the default Lease of 12 s:
     C1  The body is on the network already, and arrives late.
             10 body leaves ── network ── 14 arrives
         No fence can stop it; the resourceVersion in `models.json` refuses it.
+
+docs/decisions/0011-leader-election-of-our-own.md has the reasons and figures.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from io import BytesIO
 from typing import Protocol
@@ -27,48 +28,46 @@ from typing import Protocol
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 
+from manyserve.cluster.clock import running_time
 from manyserve.cluster.errors import NotLeading
 
 MARGIN = 1.0
+"""Seconds between the timeout of the last write and the end of the Lease."""
 SHORTEST_WRITE = 3.0
-
-
-def running_time() -> float:
-    """Return the seconds of a clock that only goes forward, and on Linux also while the machine is suspended."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+"""Seconds that a write has at least: with less left it does not begin."""
 
 
 class Gate(Protocol):
-    """Passes a write, or refuses it before it is sent."""
+    """Check before each write: it passes, or raises before the write is sent."""
 
-    def seconds(self) -> float:
-        """Return how long a write that begins now may take. Raises `ClusterError`."""
+    def write_timeout(self) -> float:
+        """Return the timeout in seconds of a write that begins now. Raises `ClusterError`."""
 
 
 class Gates:
-    """A gate that passes what all of some gates pass."""
+    """Gate that a write passes when it passes all of several gates."""
 
     def __init__(self, *gates: Gate) -> None:
         self._gates = gates
 
-    def seconds(self) -> float:
-        """Return how long a write that begins now may take. Raises what the first gate that is shut raises."""
-        return min(each.seconds() for each in self._gates)
+    def write_timeout(self) -> float:
+        """Return the shortest timeout of all gates. Raises the error of the first gate that refuses."""
+        return min(gate.write_timeout() for gate in self._gates)
 
 
 class Fence:
-    """Until when writes may go out: shut at first, and whenever it has not been opened again in time."""
+    """Gate that is open until a time of its clock. It is shut at first."""
 
     def __init__(self, clock: Callable[[], float] = running_time) -> None:
         self._clock = clock
         self._end = float("-inf")
 
     def open_until(self, end: float) -> None:
-        """Let writes go out that end a second before this time of the clock."""
+        """Let writes begin that end `MARGIN` before this time of the clock."""
         self._end = end
 
     def shut(self) -> None:
-        """Let nothing go out any more."""
+        """Refuse all writes from now on."""
         self._end = float("-inf")
 
     @property
@@ -76,8 +75,8 @@ class Fence:
         """Whether a write may begin."""
         return self._left() >= SHORTEST_WRITE
 
-    def seconds(self) -> float:
-        """Return how long a write that begins now may take. Raises `NotLeading`."""
+    def write_timeout(self) -> float:
+        """Return the timeout in seconds of a write that begins now. Raises `NotLeading`."""
         left = self._left()
         if left < SHORTEST_WRITE:
             raise NotLeading("not written: this replica does not hold the lease, or could not renew it in time")
@@ -88,13 +87,13 @@ class Fence:
 
 
 class FencedBody(BytesIOPayload):
-    """A request's body that leaves only while the gate passes it; without its body no write is carried out."""
+    """Body of a request that checks the gate when it leaves. Without its body no write is carried out."""
 
     def __init__(self, value: bytes, gate: Gate) -> None:
         super().__init__(BytesIO(value))
         self._gate = gate
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send the body. Raises what the gate raises."""
-        self._gate.seconds()
+        """Send the body. Raises the error of the gate."""
+        self._gate.write_timeout()
         await super().write_with_length(writer, content_length)

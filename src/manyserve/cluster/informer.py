@@ -1,9 +1,10 @@
-"""A true copy of all objects of a kind, for as long as the program runs.
+"""Informer: list, compare and watch of one kind, into a store, until it is cancelled.
 
-List, compare with what we have, then watch. Comparing is what notices the objects that were deleted while
-nobody watched; a watch alone never tells. A stream that ends or breaks is taken up again at the last
-resourceVersion; when that is too old, when the API server sends an ERROR or something unknown, or when it
-fails three times in a row, all is listed again. `run` ends only when it is cancelled.
+A list is compared with the store, which finds the objects that were deleted while no watch ran. A stream that ends or
+breaks continues at the last resourceVersion. A new list is made after 410 (Expired), an ERROR event, an unknown event,
+or `FAILURES_BEFORE_LIST` failures in a row.
+
+docs/decisions/0004-own-client-and-informers.md has the reasons and figures.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["Informer", "key_of"]
 
 FAILURES_BEFORE_LIST = 3
 SHORTEST_STREAM = 1.0
+"""Seconds that a stream lasts at least; a shorter one counts as a failure."""
 BACKOFF = Backoff(base=0.2, cap=30.0)
 
 _log = logging.getLogger(__name__)
@@ -34,30 +36,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WatchTimeouts:
-    """How long an informer waits, in seconds."""
+    """Waits of an informer, in seconds."""
 
     silence: float = 75.0
-    """The API server sends a bookmark each minute: a stream that is silent for longer is dead."""
+    """A silent stream ends after this long: the API server sends a bookmark each minute."""
     backoff: Backoff = BACKOFF
-    """Before a further try to list or to watch."""
+    """Delay before the next attempt to list or watch."""
 
 
 WATCH_TIMEOUTS = WatchTimeouts()
 
 
 class Informer:
-    """The copy of one kind, or of a selection of it.
+    """Informer of one kind, or of a selection of its objects.
 
     Parameters
     ----------
     on_change, on_store, keep
-        Who is told of changes and what is kept, see `Copy`.
+        Listeners and projection of the store, see `Store`.
     on_sync
         Called when all objects have been listed for the first time.
     refusable
-        A refusal to list the objects (403) counts as an answer; the informer goes on trying.
+        A refusal to list (403) settles the informer; it goes on trying.
     optional
-        The kind may not be served: then the copy is empty and synced, and looked for again now and then.
+        The API server may not serve the kind: the store is then empty and synced, and the list is tried again.
     """
 
     def __init__(  # noqa: PLR0913  each is named where it is given
@@ -72,51 +74,51 @@ class Informer:
         on_sync: Callable[[], None] = lambda: None,
         refusable: bool = False,
         optional: bool = False,
-        patience: WatchTimeouts = WATCH_TIMEOUTS,
+        timeouts: WatchTimeouts = WATCH_TIMEOUTS,
     ) -> None:
         self.kind = kind
         self.store = Store(on_change, on_store, keep)
         self.synced = asyncio.Event()
         """Set when all objects have been listed once."""
         self.settled = asyncio.Event()
-        """Set with `synced`, or by a refusal that counts as an answer: nobody need wait for more."""
-        self.last_heard = time.monotonic()
-        """When the API server last said anything: an event, a bookmark, an answer that is an error."""
-        self.last_turn = time.monotonic()
-        """When `run` last did anything at all, even if only to find that the API server is away."""
+        """Set with `synced`, or when a `refusable` list was refused: startup waits for no more."""
+        self.last_response = time.monotonic()
+        """Time of the last sign of the API server: an event, a bookmark or an HTTP error."""
+        self.last_step = time.monotonic()
+        """Time at which `run` last made a step, even if the API server was unavailable."""
         self._on_sync = on_sync
         self._refusable = refusable
         self._client = client
         self._selection = selection
         self._optional = optional
-        self._patience = patience
+        self._timeouts = timeouts
         self._version = ""
         self._failures = 0
         self._retry_after = 0.0
 
     @property
     def objects(self) -> dict[Key, Manifest]:
-        """The objects by namespace and name. Not to be changed."""
+        """The objects by namespace and name. Callers do not change them."""
         return self.store.objects
 
     def record_write(self, manifest: Manifest) -> None:
-        """Remember an object as the API server returned it for our write, until the watch has caught up."""
+        """Store an object as the API server returned it for our write, until the watch has caught up."""
         self.store.record_write(manifest)
 
     async def run(self) -> None:
-        """Keep the copy true until cancelled."""
+        """List and watch until cancelled."""
         while True:
             try:
                 await self._follow()
             except WatchTimeout:
-                self.last_turn = time.monotonic()
+                self.last_step = time.monotonic()
             except ClusterError as error:
-                self._failed(error)
-            except Exception:  # noqa: BLE001  a defect of ours in one object must not blind the program to all others
-                _log.exception("the copy of %s is made anew", self.kind.plural)
+                self._on_error(error)
+            except Exception:  # noqa: BLE001  a defect in a listener must not stop the informer
+                _log.exception("internal error: all %s are listed again", self.kind.plural)
                 self._failures += 1
                 self._version = ""
-            await asyncio.sleep(self._wait())
+            await asyncio.sleep(self._retry_delay())
 
     async def _follow(self) -> None:
         if not self._version or self._failures >= FAILURES_BEFORE_LIST:
@@ -124,19 +126,19 @@ class Informer:
         await self._watch()
 
     async def _list(self) -> None:
-        found: set[Key] = set()
+        listed: set[Key] = set()
         version = ""
         async with aclosing(self._client.pages(self.kind, self._selection)) as pages:
             async for page in pages:
-                self._heard()
+                self._note_response()
                 if not version:
                     self.store.begin_list(version := page.resource_version)
-                found |= self.store.add_page(page.items)
-        self.store.end_list(found, version)
+                listed |= self.store.add_page(page.items)
+        self.store.end_list(listed, version)
         self._version = version
-        self._listed()
+        self._set_synced()
 
-    def _listed(self) -> None:
+    def _set_synced(self) -> None:
         if not self.synced.is_set():
             self.synced.set()
             self.settled.set()
@@ -144,56 +146,58 @@ class Informer:
 
     async def _watch(self) -> None:
         began = time.monotonic()
-        patience = self._patience.silence
-        watch = self._client.watch(self.kind, self._selection, version=self._version, silence=patience)
+        silence = self._timeouts.silence
+        watch = self._client.watch(self.kind, self._selection, version=self._version, silence=silence)
         async with aclosing(watch) as events:
             async for event in events:
-                self._heard()
-                self._event(event.get("type"), event.get("object") or {})
+                self._note_response()
+                self._apply_event(event.get("type"), event.get("object") or {})
                 self._failures = 0
-                await asyncio.sleep(0)  # a chunk may hold a hundred, and others wait for their turn of the loop
-        self._heard()
-        if self._failures and self.last_heard - began < SHORTEST_STREAM:
+                await asyncio.sleep(0)  # a chunk may have a hundred events, and other tasks run between them
+        self._note_response()
+        if self._failures and self.last_response - began < SHORTEST_STREAM:
             raise Unavailable("the watch ended at once")
-        self._failures = 1 if self.last_heard - began < SHORTEST_STREAM else 0
+        self._failures = 1 if self.last_response - began < SHORTEST_STREAM else 0
 
-    def _event(self, sort: str | None, item: Manifest) -> None:
-        if sort in ("ADDED", "MODIFIED", "DELETED"):
-            self.store.apply_event(item, deleted=sort == "DELETED")
-        elif sort == "BOOKMARK":
+    def _apply_event(self, event_type: str | None, item: Manifest) -> None:
+        if event_type in ("ADDED", "MODIFIED", "DELETED"):
+            self.store.apply_event(item, deleted=event_type == "DELETED")
+        elif event_type == "BOOKMARK":
             self.store.advance(item["metadata"]["resourceVersion"])
         else:
             self._version = ""
-            raise from_status(item) if sort == "ERROR" else Unavailable(f"the watch sent an unknown event: {sort!r}")
+            if event_type == "ERROR":
+                raise from_status(item)
+            raise Unavailable(f"the watch sent an unknown event: {event_type!r}")
         self._version = item["metadata"]["resourceVersion"]
 
-    def _heard(self) -> None:
-        self.last_heard = self.last_turn = time.monotonic()
+    def _note_response(self) -> None:
+        self.last_response = self.last_step = time.monotonic()
 
-    def _failed(self, error: ClusterError) -> None:
-        self.last_turn = time.monotonic()
-        self.last_heard = self.last_turn if error.code else self.last_heard
+    def _on_error(self, error: ClusterError) -> None:
+        self.last_step = time.monotonic()
+        self.last_response = self.last_step if error.code else self.last_response
         self._failures += 1
         self._retry_after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
         if isinstance(error, Forbidden) and self._refusable:
             self.settled.set()
         if isinstance(error, NotFound) and self._optional:
-            self._absent()
+            self._set_absent()
         elif isinstance(error, Expired):
             self._version = ""
             _log.info("%s are listed again: %s", self.kind.plural, error)
         else:
             _log.warning("%s: %s", self.kind.plural, error)
 
-    def _absent(self) -> None:
+    def _set_absent(self) -> None:
         self.store.replace([], "")
         self._version = ""
-        self._failures = 16  # the longest wait
-        self._listed()
+        self._failures = 16  # the cap of the backoff
+        self._set_synced()
 
-    def _wait(self) -> float:
-        """Return the seconds until the next try: none after a stream that ended as it should."""
+    def _retry_delay(self) -> float:
+        """Return the seconds until the next attempt: 0 after a stream that ended in order."""
         if not self._failures:
             return 0.0
         retry_after, self._retry_after = self._retry_after, 0.0
-        return max(self._patience.backoff.delay(self._failures), retry_after)
+        return max(self._timeouts.backoff.delay(self._failures), retry_after)

@@ -1,8 +1,7 @@
-"""Which kinds we watch, and where their changes go: into what is known, and to the host that they touch.
+"""Set of informers: which kinds are watched, and how their changes reach the cluster state and enqueue hosts.
 
-TrainedModels and InferenceServices are watched whole, what we make by our label, pods as
-the hosts' Services select them, and all ServiceAccounts, which no label tells apart. HTTPRoutes may not be
-served; then there are none.
+TrainedModels and InferenceServices are watched whole, children by our label, and pods as the hosts' Services select
+them. All ServiceAccounts are watched, since no label distinguishes them. If HTTPRoutes are not served, there are none.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.scope import Filter, LiveScope
 from manyserve.cluster.state import ClusterState, labelled_host, model_host
-from manyserve.cluster.store import Change, Manifest, identity, key_of, nobody
+from manyserve.cluster.store import Change, Manifest, identity, ignore_change, key_of
 from manyserve.plan.observed import CacheVersion, CacheVersions
 
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
-"""The second label is of this process's API group: children in the other group are another operator's."""
+"""The second label has this process's API group: children in the other group belong to another operator."""
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
-"""As the hosts' Services select them: a client's pod may well name the host in a label, too."""
+"""The selector of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
 _log = logging.getLogger(__name__)
 HostOf = Callable[[Manifest], Key]
 
 
 class Informers:
-    """The informers: one for each kind, or one for each kind and namespace of a list.
+    """One informer for each kind, or one for each kind and namespace of a list.
 
-    A namespace of the list that the API server refuses, as when it was deleted with the Role in it, holds up no
-    other: until all of its kinds have been listed it counts as out of scope. With a selector the cache of TrainedModels
+    A namespace of the list may be refused, for example when it was deleted with the Role in it. It then is out of scope
+    until all of its kinds have been listed, and delays no other namespace. With a selector the store of TrainedModels
     keeps whole objects, so that a namespace can enter without a request: 2.3 KB more for each (measured).
 
     Parameters
@@ -47,74 +46,74 @@ class Informers:
         Called with every change of a pod of a host.
     """
 
-    def __init__(self, client: KubeClient, known: ClusterState, scope: Scope, on_pod: Change = nobody) -> None:
+    def __init__(self, client: KubeClient, state: ClusterState, scope: Scope, on_pod: Change = ignore_change) -> None:
         self._client = client
-        self._known = known
+        self._state = state
         self._scope = scope
         self._live = LiveScope(client, scope, self._entered_or_left)
         self._filters: list[tuple[Informer, Filter]] = []
         self._informers = {
-            (each.kind.name, namespace): each
+            (informer.kind.name, namespace): informer
             for namespace in scope.namespaces or (None,)
-            for each in self._of_namespace(namespace, on_pod)
+            for informer in self._of_namespace(namespace, on_pod)
         }
-        known.cache_versions = self._sight
-        known.in_scope = self.in_scope
+        state.cache_versions = self._cache_versions
+        state.in_scope = self.in_scope
 
     def __iter__(self) -> Iterator[Informer]:
         yield from self._live.informers
         yield from self._informers.values()
 
     def in_scope(self, namespace: str) -> bool:
-        """Return whether the objects of a namespace are managed, and all of them have been listed."""
+        """Return whether the objects of a namespace are managed and all of them have been listed."""
         if not self._scope.namespaces:
             return self._live.contains(namespace)
         return self._live.contains(namespace) and all(
-            each.synced.is_set() for (_, of), each in self._informers.items() if of == namespace
+            informer.synced.is_set() for (_, other), informer in self._informers.items() if other == namespace
         )
 
-    def why_nothing(self) -> str | None:
-        """Return why nothing is in scope, when every namespace of the list was refused, or None."""
+    def scope_problem(self) -> str | None:
+        """Return the reason, when every namespace of the list was refused, or None."""
         names = self._scope.namespaces
         refused = names and not any(map(self.in_scope, names))
         return f"no namespace of the scope can be listed: {', '.join(names)}" if refused else None
 
     def informer_of(self, kind: str, namespace: str) -> Informer:
-        """Return the informer of a kind for a namespace. Raises `OutOfScope`: nothing is written there."""
+        """Return the informer of a kind for a namespace. Raises `OutOfScope`, so that nothing is written."""
         if not self._live.contains(namespace):
             raise OutOfScope(f"not written: namespace {namespace} is out of scope")
         return self._informers[kind, namespace if self._scope.namespaces else None]
 
     def count(self, kind: str) -> int:
         """Return how many objects of a kind are cached."""
-        return sum(len(each.objects) for each in self if each.kind.name == kind)
+        return sum(len(informer.objects) for informer in self if informer.kind.name == kind)
 
     def count_out_of_scope(self, kind: str) -> int:
         """Return how many cached objects of a kind are in namespaces that the selector does not match."""
-        return sum(len(withheld) for informer, withheld in self._filters if informer.kind.name == kind)
+        return sum(len(scope_filter) for informer, scope_filter in self._filters if informer.kind.name == kind)
 
     async def synced(self) -> None:
-        """Wait until every kind has been listed once."""
+        """Wait until every kind has been listed once, or was refused."""
         await asyncio.gather(*(informer.settled.wait() for informer in self))
 
     def _of_namespace(self, namespace: str | None, on_pod: Change) -> tuple[Informer, ...]:
-        """Return the informers of one namespace, or of all."""
-        known, host = self._known, partial(self._informer, namespace)
+        """Return the informers of one namespace, or of all namespaces."""
+        state, informer_for = self._state, partial(self._informer, namespace)
         return (
             Informer(
                 self._client,
                 kinds.SERVICE_ACCOUNT,
                 selection=ListOptions(namespace),
-                on_store=known.accounts.stored,
-                on_change=known.account_changed,
+                on_store=state.accounts.update,
+                on_change=state.account_changed,
                 on_sync=partial(self._listed, namespace),
                 keep=identity,
                 refusable=namespace is not None,
             ),
-            host(kinds.INFERENCE_SERVICE, None, known.update_host, key_of),
-            host(kinds.TRAINED_MODEL, None, known.update_model, model_host, known.model_changed),
-            host(kinds.POD, SERVING_PODS, _both(known.update_pod, on_pod), labelled_host),
-            *(host(kind, OURS, known.update_child, labelled_host) for kind in kinds.CHILDREN),
+            informer_for(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
+            informer_for(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
+            informer_for(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
+            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in kinds.CHILDREN),
         )
 
     def _informer(
@@ -126,52 +125,52 @@ class Informers:
         host_of: HostOf,
         changed: Change | None = None,
     ) -> Informer:
-        """Return an informer of objects that belong to hosts; with a selector they pass through a filter."""
-        changed = changed or partial(self._known.changed, host=host_of)
+        """Return an informer of objects that belong to hosts. With a selector it has a filter."""
+        changed = changed or partial(self._state.changed, host=host_of)
         by_labels = self._scope.selector is not None
-        passed = Filter(self._live.contains, stored, changed)
+        scope_filter = Filter(self._live.contains, stored, changed)
         informer = Informer(
             self._client,
             kind,
             selection=ListOptions(namespace, labels),
-            on_store=passed.stored if by_labels else stored,
-            on_change=passed.changed if by_labels else changed,
+            on_store=scope_filter.stored if by_labels else stored,
+            on_change=scope_filter.changed if by_labels else changed,
             on_sync=partial(self._listed, namespace),
-            keep=_name_of_model if kind is kinds.TRAINED_MODEL and not by_labels else None,
+            keep=_model_identity if kind is kinds.TRAINED_MODEL and not by_labels else None,
             refusable=namespace is not None,
             optional=kind is kinds.HTTP_ROUTE,
         )
         if by_labels:
-            self._filters.append((informer, passed))
+            self._filters.append((informer, scope_filter))
         return informer
 
     def _entered_or_left(self, namespace: str, inside: bool) -> None:  # noqa: FBT001  the only argument of its kind
-        """Have all objects of a namespace enter the cluster state, or leave it, in one step."""
+        """Add all objects of a namespace to the cluster state, or remove them, in one step."""
         _log.info("namespace %s is %s scope", namespace, "in" if inside else "out of")
-        for informer, passed in self._filters:
-            (passed.enter if inside else passed.leave)(namespace, informer.objects)
+        for informer, scope_filter in self._filters:
+            (scope_filter.enter if inside else scope_filter.leave)(namespace, informer.objects)
 
     def _listed(self, namespace: str | None) -> None:
-        """Reconcile the hosts of a namespace that has just been listed whole."""
+        """Enqueue the hosts of a namespace when all of its kinds have been listed."""
         if namespace is not None and self.in_scope(namespace):
-            self._known.enqueue_namespace(namespace)
+            self._state.enqueue_namespace(namespace)
 
-    def _sight(self, namespace: str) -> CacheVersions:
+    def _cache_versions(self, namespace: str) -> CacheVersions:
         return CacheVersions(
-            self._reach(kinds.INFERENCE_SERVICE, namespace), self._reach(kinds.TRAINED_MODEL, namespace)
+            self._cache_version(kinds.INFERENCE_SERVICE, namespace), self._cache_version(kinds.TRAINED_MODEL, namespace)
         )
 
-    def _reach(self, kind: Kind, namespace: str) -> CacheVersion:
-        copy = self.informer_of(kind.name, namespace).store
-        return CacheVersion(copy.observed_version, copy.newest_version)
+    def _cache_version(self, kind: Kind, namespace: str) -> CacheVersion:
+        store = self.informer_of(kind.name, namespace).store
+        return CacheVersion(store.observed_version, store.newest_version)
 
 
-def _name_of_model(manifest: Manifest) -> Manifest:
-    """Return what identifies a model: the rest is known parsed, and thousands of them need not be kept twice."""
+def _model_identity(manifest: Manifest) -> Manifest:
+    """Return the identity of a model. The cluster state has its parsed spec, so the store keeps no second one."""
     return identity(manifest) | {"spec": {"inferenceService": model_host(manifest).name}}
 
 
-def _both(first: Change, second: Change) -> Change:
+def _call_both(first: Change, second: Change) -> Change:
     def both(old: Manifest | None, new: Manifest | None) -> None:
         first(old, new)
         second(old, new)

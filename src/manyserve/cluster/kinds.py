@@ -1,4 +1,4 @@
-"""The kinds that we read or write, and the paths under which the API server has them."""
+"""The kinds that we read or write, and their paths at the API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from manyserve.api.names import GROUP
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of object."""
+    """One kind, with its API version and plural."""
 
     name: str
     api_version: str
@@ -22,7 +22,7 @@ class Kind:
         return self.api_version.rpartition("/")[0]
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """Return the path of an object, or of all objects (of a namespace) when there is no name."""
+        """Return the path of an object, or without a name of all objects (of a namespace)."""
         root = "/api" if "/" not in self.api_version else "/apis"
         scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
         rest = "".join(f"/{part}" for part in (name, subresource) if part)
@@ -47,7 +47,7 @@ NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 
 CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)
-"""The kinds that we make for a host."""
+"""The kinds of a host's children."""
 
 KINDS = {
     kind.name: kind
@@ -59,4 +59,4 @@ KINDS = {
         EVENT,
     )
 }
-"""Every kind by its name."""
+"""The kinds of hosts, models, children, pods and Events, by name."""

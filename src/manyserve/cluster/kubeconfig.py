@@ -1,10 +1,9 @@
-"""Where the API server is, and who we are to it.
+"""Address and credentials of the API server: of the pod's service account, else of a kubeconfig.
 
-In a pod this is the service account's folder, read here in a few lines; its token is read again each minute,
-because Kubernetes renews it. On a developer's machine it is the kubeconfig, with all that one may contain
-(certificates, tokens, programs that print tokens): that is left to the `kubernetes` package, imported only
-then. Measured on Python 3.11: this room with aiohttp takes 37 MB of memory, with `kubernetes.config` 58 MB;
-no pod pays for the difference.
+In a pod they come from the service account's folder. The token is read again each minute, since Kubernetes renews it.
+On a developer's machine the `kubernetes` package reads the kubeconfig with all its forms: certificates, tokens,
+programs that print tokens. It is imported only then. Measured on Python 3.11: this module with aiohttp takes 37 MB of
+memory, with `kubernetes.config` 58 MB. docs/decisions/0004-own-client-and-informers.md has the reasons.
 """
 
 from __future__ import annotations
@@ -22,12 +21,13 @@ from manyserve.api.errors import StartupError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
-_ODD = (OSError, TypeError, ValueError, AttributeError, LookupError)
-"""What the `kubernetes` package raises, beside errors of its own, over a kubeconfig that is none."""
+"""Age at which a token is read again."""
+_PARSER_ERRORS = (OSError, TypeError, ValueError, AttributeError, LookupError)
+"""Errors of the `kubernetes` package for a malformed kubeconfig, beside its own classes."""
 
 
 class Token:
-    """A token that is read again when it is a minute old, or when the API server refuses it."""
+    """Bearer token that is read again after `TOKEN_SECONDS`, or when the API server refused it."""
 
     def __init__(self, read: Callable[[], str | None], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
@@ -36,13 +36,13 @@ class Token:
         self._read_at = clock()
 
     def __call__(self) -> str | None:
-        """Return the token to use now."""
+        """Return the current token."""
         if self._clock() - self._read_at >= TOKEN_SECONDS:
             self.refresh()
         return self._value
 
     def refresh(self) -> None:
-        """Read the token now; a token that cannot be read keeps its last value."""
+        """Read the token now. One that cannot be read keeps its last value."""
         with contextlib.suppress(OSError):
             self._value = self._read() or self._value
         self._read_at = self._clock()
@@ -50,7 +50,7 @@ class Token:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """An API server and our identity there."""
+    """Address of an API server, with TLS and token."""
 
     server: str
     tls: ssl.SSLContext | None = None
@@ -58,7 +58,7 @@ class ClusterConfig:
 
 
 def find_cluster_config(env: Mapping[str, str] | None = None, folder: Path = SERVICE_ACCOUNT) -> ClusterConfig:
-    """Return the access of the pod we run in, else of the kubeconfig. Raises `StartupError`."""
+    """Return the config of the pod, else of the kubeconfig. Raises `StartupError`."""
     env = os.environ if env is None else env
     host = env.get("KUBERNETES_SERVICE_HOST")
     if host and (folder / "token").exists() and not env.get("KUBECONFIG"):
@@ -81,30 +81,35 @@ def _from_kubeconfig(path: str | None) -> ClusterConfig:
     from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
     from yaml import YAMLError  # noqa: PLC0415
 
-    found = Configuration()
+    configuration = Configuration()
     try:
-        load_kube_config(config_file=path, client_configuration=found)  # type: ignore[no-untyped-call]
-        return ClusterConfig(found.host.rstrip("/"), _tls(found), Token(lambda: _bearer(found)))
-    except (ConfigException, YAMLError, *_ODD) as error:
-        where, sentence = path or "~/.kube/config", " ".join(str(error).split())
+        load_kube_config(config_file=path, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return _cluster_config(configuration)
+    except (ConfigException, YAMLError, *_PARSER_ERRORS) as error:
+        path, reason = path or "~/.kube/config", " ".join(str(error).split())
         raise StartupError(
-            f"no access to a cluster: not in a pod, and the kubeconfig {where} cannot be used: {sentence}"
+            f"no access to a cluster: not in a pod, and the kubeconfig {path} cannot be used: {reason}"
         ) from error
 
 
-def _bearer(found: Any) -> str | None:
-    """Return the token; asking for it renews one that has expired."""
-    header = found.get_api_key_with_prefix("BearerToken")
+def _cluster_config(configuration: Any) -> ClusterConfig:
+    server = configuration.host.rstrip("/")
+    return ClusterConfig(server, _tls(configuration), Token(lambda: _bearer(configuration)))
+
+
+def _bearer(configuration: Any) -> str | None:
+    """Return the token, which this call renews when it has expired."""
+    header = configuration.get_api_key_with_prefix("BearerToken")
     return header.removeprefix("Bearer ") if header else None
 
 
-def _tls(found: Any) -> ssl.SSLContext | None:
-    if not found.host.startswith("https"):
+def _tls(configuration: Any) -> ssl.SSLContext | None:
+    if not configuration.host.startswith("https"):
         return None
-    context = ssl.create_default_context(cafile=found.ssl_ca_cert or None)
-    if found.cert_file:
-        context.load_cert_chain(found.cert_file, found.key_file)
-    if not found.verify_ssl:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

@@ -1,7 +1,7 @@
-"""The Lease by which replicas agree on the one that works: read, and written only as it was read.
+"""Lease object of the leader election: read, and written with a precondition.
 
-The resourceVersion lets one of two writers win; the other gets `Conflict`. The times in it are for people:
-no replica compares them with its own clock.
+The resourceVersion decides between two writers: the second one gets `Conflict`. The times in the Lease are for users:
+no replica compares them with its own clock. docs/decisions/0011-leader-election-of-our-own.md has the reasons.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from manyserve.cluster.kinds import LEASE
 
 @dataclass(frozen=True)
 class Record:
-    """What a Lease says."""
+    """Content of a Lease."""
 
     holder: str = ""
-    """Who works; empty: nobody, and whoever comes first may."""
+    """Identity of the leader; empty: the Lease is free."""
     seconds: int = 0
-    """How long it holds after a renewal."""
+    """Validity after a renewal."""
     acquired: str = ""
     renewed: str = ""
     transitions: int = 0
-    """How often it went to another holder."""
+    """Number of changes of the holder."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A Lease as the API server has it."""
+    """Lease as the API server has it."""
 
     record: Record
     version: str
@@ -48,14 +48,14 @@ class Lease:
         return f"{self._namespace}/{self._name}"
 
     async def read(self) -> Stored | None:
-        """Return the Lease, or None when there is none. Raises `ClusterError`."""
+        """Return the Lease, or None when it does not exist. Raises `ClusterError`."""
         try:
             return _stored(await self._client.get(LEASE, self._namespace, self._name))
         except NotFound:
             return None
 
     async def write(self, record: Record, version: str | None) -> Stored:
-        """Write the Lease if it still has this version, or is still not there. Raises `ClusterError`."""
+        """Write the Lease if it has this version, or with None does not exist. Raises `ClusterError`."""
         metadata = {"namespace": self._namespace, "name": self._name}
         manifest: Manifest = {"apiVersion": LEASE.api_version, "kind": LEASE.name, "metadata": metadata}
         manifest["spec"] = _spec(record)

@@ -1,11 +1,10 @@
-"""Objects that are asked for one by one, by name: claims of models, and secrets whose annotations say where S3 is.
+"""Poller of single objects by name: claims of models, and secrets with annotations about S3.
 
-To watch them would take the right to list all of a kind, and with it all secrets of a cluster. So each that a
-host needs is looked at when it is first named, and again now and then: soon when it is missing, since
-somebody may be about to make it, seldom when it is there. Only its metadata is asked for. A look that fails
-leaves what was known, and is repeated; a host whose names have not all been looked at keeps its pods. A right that
-is taken away takes nothing from the pods either. However many names there are, looking at them again takes no
-more than twenty requests a second.
+A watch would need the right to list all objects of a kind, and so all secrets of a cluster. Each object that a host
+needs is polled when a host first names it, and then periodically: missing ones more often, since a user may be about
+to create them. Only the metadata is requested. A failed lookup keeps the last result and is repeated. A host keeps its
+Deployment until all its names have been looked up. A right that is taken away changes nothing in the pods either. The
+rate of repeated lookups is at most `MAX_LOOKUPS_PER_SECOND`, for any number of names.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from manyserve.cluster.kinds import Kind
 from manyserve.cluster.service_accounts import s3_annotations
 from manyserve.cluster.slots import Slots
 
-AGAIN_A_SECOND = 20
+MAX_LOOKUPS_PER_SECOND = 20
 
 _log = logging.getLogger(__name__)
 
 
 class ObjectRef(NamedTuple):
-    """Which object."""
+    """Kind, namespace and name of an object."""
 
     kind: Kind
     key: Key
@@ -40,104 +39,105 @@ class ObjectRef(NamedTuple):
 
 @dataclass(frozen=True)
 class LookupResult:
-    """What a look found: the annotations about S3, and in a sentence why there is nothing."""
+    """Result of a lookup: annotations about S3, or the problem in a sentence."""
 
     annotations: tuple[tuple[str, str], ...] = ()
-    why_not: str | None = None
+    problem: str | None = None
     unverified: bool = False
-    """It may be there all the same: nobody may look. The annotations are those that were seen last."""
+    """Lookups are forbidden, so the object may exist. The annotations are those of the last successful lookup."""
 
 
 @dataclass(frozen=True)
-class PollIntervals:
-    """After how many seconds an object is looked at again."""
+class LookupIntervals:
+    """Seconds until the next lookup of an object, by the result of the last one."""
 
-    there: float = 60.0
+    present: float = 60.0
     missing: float = 3.0
     failed: float = 2.0
 
 
 class MetadataPoller:
-    """Keeps `known` what the last looks found, while `run` runs.
+    """Keeps `results` up to date while `run` runs.
 
     Parameters
     ----------
-    touch
-        Called with each host for which a look found something new.
+    enqueue
+        Called with each host for which a lookup has a new result.
     """
 
     def __init__(
         self,
         client: KubeClient,
-        known: dict[ObjectRef, LookupResult],
-        touch: Callable[[Key], None],
-        rhythm: PollIntervals | None = None,
+        results: dict[ObjectRef, LookupResult],
+        enqueue: Callable[[Key], None],
+        intervals: LookupIntervals | None = None,
     ) -> None:
         self._client = client
-        self._known = known
-        self._touch = touch
-        self._rhythm = rhythm or PollIntervals()
-        self._wanted: dict[Key, frozenset[ObjectRef]] = {}
+        self._results = results
+        self._enqueue = enqueue
+        self._intervals = intervals or LookupIntervals()
+        self._required: dict[Key, frozenset[ObjectRef]] = {}
         self._due: dict[ObjectRef, float] = {}
-        self._called = asyncio.Event()
+        self._changed = asyncio.Event()
         self._slots = Slots()
 
     def set_required(self, host: Key, names: frozenset[ObjectRef]) -> None:
-        """Look after the names that a host needs now, and no more after those that no host needs."""
-        if self._wanted.get(host, frozenset()) == names:
+        """Set the names that a host needs now. Names that no host needs any more are dropped."""
+        if self._required.get(host, frozenset()) == names:
             return
-        self._wanted[host] = names
+        self._required[host] = names
         if not names:
-            del self._wanted[host]
-        needed = frozenset().union(*self._wanted.values())
-        for gone in self._due.keys() - needed:
-            self._known.pop(gone, None)
-            del self._due[gone]
+            del self._required[host]
+        needed = frozenset().union(*self._required.values())
+        for name in self._due.keys() - needed:
+            self._results.pop(name, None)
+            del self._due[name]
         self._due |= dict.fromkeys(needed - self._due.keys(), 0.0)
-        self._called.set()
+        self._changed.set()
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look up all names that are due, until cancelled."""
         while True:
-            self._called.clear()
+            self._changed.clear()
             now = time.monotonic()
-            await self._slots.do([partial(self._look, name) for name, due in self._due.items() if due <= now])
-            left = min(self._due.values(), default=now + self._rhythm.there) - time.monotonic()
+            await self._slots.do([partial(self._lookup, name) for name, due in self._due.items() if due <= now])
+            left = min(self._due.values(), default=now + self._intervals.present) - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation
-                    await self._called.wait()
+                    await self._changed.wait()
 
-    async def _look(self, name: ObjectRef) -> None:
-        pause = self._rhythm.there
-        found: LookupResult | None
+    async def _lookup(self, name: ObjectRef) -> None:
+        pause = self._intervals.present
+        result: LookupResult | None
         try:
-            found = _looked(name, await self._client.get_metadata(name.kind, *name.key))
+            result = _result_of(name, await self._client.get_metadata(name.kind, *name.key))
         except NotFound:
-            found = LookupResult(
-                why_not=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}"
+            result = LookupResult(
+                problem=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}"
             )
-            pause = self._rhythm.missing
+            pause = self._intervals.missing
         except Forbidden as error:
-            why_not = f"{name.kind.name} {name.key.name} may not be looked at: {error}"
-            found = LookupResult(self._known.get(name, LookupResult()).annotations, why_not, unverified=True)
+            problem = f"{name.kind.name} {name.key.name} cannot be read: {error}"
+            result = LookupResult(self._results.get(name, LookupResult()).annotations, problem, unverified=True)
         except ClusterError as error:
-            _log.warning("%s %s could not be looked at: %s", name.kind.name, name.key, error)
-            found, pause = self._known.get(name), self._rhythm.failed
-        if name in self._due:  # else nobody needs it any more
-            self._due[name] = time.monotonic() + max(pause, len(self._due) / AGAIN_A_SECOND)
-            self._keep(name, found)
+            _log.warning("lookup of %s %s failed: %s", name.kind.name, name.key, error)
+            result, pause = self._results.get(name), self._intervals.failed
+        if name in self._due:  # else no host needs it any more
+            self._due[name] = time.monotonic() + max(pause, len(self._due) / MAX_LOOKUPS_PER_SECOND)
+            self._store(name, result)
 
-    def _keep(self, name: ObjectRef, found: LookupResult | None) -> None:
-        if found is None or self._known.get(name) == found:
+    def _store(self, name: ObjectRef, result: LookupResult | None) -> None:
+        if result is None or self._results.get(name) == result:
             return
-        self._known[name] = found
-        for host, names in self._wanted.items():
+        self._results[name] = result
+        for host, names in self._required.items():
             if name in names:
-                self._touch(host)
+                self._enqueue(host)
 
 
-def _looked(name: ObjectRef, manifest: Manifest) -> LookupResult:
-    """Return what there is to know of an object; one on its way out lets no new pod start, so it counts as gone."""
-    leaves = manifest["metadata"].get("deletionTimestamp")
-    why_not = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted" if leaves else None
-    return LookupResult(tuple(sorted(s3_annotations(manifest).items())), why_not)
+def _result_of(name: ObjectRef, manifest: Manifest) -> LookupResult:
+    """Return the result for an object. One that is being deleted lets no new pod start, so it counts as missing."""
+    problem = None
+    if manifest["metadata"].get("deletionTimestamp"):
+        problem = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted"
+    return LookupResult(tuple(sorted(s3_annotations(manifest).items())), problem)

@@ -1,43 +1,93 @@
-"""The frozen picture of one host, from what is known. No I/O: nothing is asked of the API server here."""
+"""Snapshot of one host, frozen, from the cluster state. No I/O."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from manyserve.api.names import Key
-from manyserve.cluster import surroundings
+from manyserve.cluster.kinds import CLAIM, SECRET
+from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
-from manyserve.plan.observed import Observed
+from manyserve.plan.observed import Account, Observed
+from manyserve.plan.storage.secrets import mounted_secrets
 
 
-def observe(known: ClusterState, key: Key) -> Observed | None:
-    """Return the picture of the host, or None when there can be none and the host is to be left as it is.
+def observe(state: ClusterState, key: Key) -> Observed | None:
+    """Return the snapshot of a host, or None when the host is not to be reconciled.
 
-    That is so before there is a configuration that can be used, and for a host that does not parse: to take
-    it for absent would take its models away. It is so, too, for a namespace out of scope.
+    That is so without a valid configuration, and for a namespace out of scope. It is so, too, for a host that does not
+    parse: as an absent one it would lose its models.
     """
-    if known.config is None or key in known.unparsable or not known.in_scope(key.namespace):
+    if state.config is None or key in state.unparsable or not state.in_scope(key.namespace):
         return None
-    pods = tuple(known.pods.get(key, {}).values())
+    pods = tuple(state.pods.get(key, {}).values())
     uids = (pod["metadata"]["uid"] for pod in pods)
-    models = tuple(known.models.get(key, {}).values())
-    unmanaged = known.unmanaged.hosts.get(key)
+    models = tuple(state.models.get(key, {}).values())
+    unmanaged = state.unmanaged.hosts.get(key)
     return Observed(
         key=key,
-        config=known.config,
-        host=known.hosts.get(key),
+        config=state.config,
+        host=state.hosts.get(key),
         unmanaged=unmanaged,
-        announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
-        departures=known.departures.of(key, models),
+        announced=unmanaged is not None and unmanaged.uid in state.unmanaged.announced,
+        departures=state.departures.of(key, models),
         models=models,
-        generation_changed_at=known.renewed.of(key),
-        cache_versions=known.cache_versions(key.namespace),
-        unparsable=frozenset((*known.unparsable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
-        children=dict(known.children.get(key, {})),
+        generation_changed_at=state.renewed.of(key),
+        cache_versions=state.cache_versions(key.namespace),
+        unparsable=frozenset((*state.unparsable_models.get(key, ()), *state.unmanaged.models.get(key, ()))),
+        children=dict(state.children.get(key, {})),
         pods=pods,
-        agents={uid: known.reports[uid] for uid in uids if uid in known.reports},
-        failures=dict(known.failures.get(key, {})),
-        foreign=known.foreign.get(key, frozenset()),
-        account=surroundings.account(known, key),
-        claims=surroundings.claims(known, key),
-        unverified_claims=surroundings.unverified_claims(known, key),
-        lookups_pending=not surroundings.required_lookups(known, key) <= known.lookup_results.keys(),
+        agents={uid: state.reports[uid] for uid in uids if uid in state.reports},
+        failures=dict(state.failures.get(key, {})),
+        foreign=state.foreign.get(key, frozenset()),
+        account=_account(state, key),
+        claims=_claims(state, key),
+        unverified_claims=_unverified_claims(state, key),
+        lookups_pending=not required_lookups(state, key) <= state.lookup_results.keys(),
     )
+
+
+def required_lookups(state: ClusterState, host: Key) -> frozenset[ObjectRef]:
+    """Return the objects to be looked up before the host's pods can be planned."""
+    if host not in state.hosts:
+        return frozenset()
+    return frozenset((*_claim_refs(state, host), *_secret_refs(state, host)))
+
+
+def _account(state: ClusterState, host: Key) -> Account | None:
+    """Return the host's ServiceAccount; the annotations of its secrets override its own."""
+    account = state.accounts.of(host, state.hosts.get(host))
+    if account is None:
+        return None
+    results = [state.lookup_results[name] for name in sorted(_secret_refs(state, host)) if name in state.lookup_results]
+    annotations = dict(account.annotations)
+    for result in results:
+        annotations |= dict(result.annotations)
+    problems = tuple(result.problem for result in results if result.problem)
+    return replace(account, annotations=annotations, problems=problems)
+
+
+def _claims(state: ClusterState, host: Key) -> dict[str, str | None]:
+    """Return the claims that were looked up: None for an existing one, else the problem."""
+    return {
+        name.key.name: state.lookup_results[name].problem
+        for name in _claim_refs(state, host)
+        if name in state.lookup_results
+    }
+
+
+def _unverified_claims(state: ClusterState, host: Key) -> frozenset[str]:
+    """Return the claims for which lookups are forbidden, so that they may exist."""
+    results = ((name, state.lookup_results.get(name)) for name in _claim_refs(state, host))
+    return frozenset(name.key.name for name, result in results if result is not None and result.unverified)
+
+
+def _claim_refs(state: ClusterState, host: Key) -> set[ObjectRef]:
+    return {ObjectRef(CLAIM, Key(host.namespace, name)) for name in state.claims.get(host, {}).values()}
+
+
+def _secret_refs(state: ClusterState, host: Key) -> set[ObjectRef]:
+    if state.config is None or not state.config.credentials.read_secret_annotations:
+        return set()
+    names = mounted_secrets(state.accounts.of(host, state.hosts.get(host)))
+    return {ObjectRef(SECRET, Key(host.namespace, name)) for name in names}

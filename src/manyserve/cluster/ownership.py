@@ -1,7 +1,7 @@
-"""Never take over an object that is not ours.
+"""Ownership check before an apply, so that no object of another owner becomes ours.
 
-A server-side apply by force would make a user's own Service or Ingress ours, if only its name fits. What is
-in our copies has our label; before we write something that is not, we look who owns what stands there.
+A server-side apply with force would take over a user's own Service or Ingress of the right name. Objects in our stores
+have our label. Before we write an object that is not in a store, its owner references are read from the API server.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from manyserve.plan.observed import Child
 
 
 async def ensure_not_foreign(
-    client: KubeClient, copies: Informer, manifest: Manifest, *, taking_over: bool = True
+    client: KubeClient, informer: Informer, manifest: Manifest, *, taking_over: bool = True
 ) -> None:
-    """Return when the name is free or the object is its owner's own.
+    """Return when the name is free, or the object has the same owner.
 
     Parameters
     ----------
@@ -28,46 +28,48 @@ async def ensure_not_foreign(
     Raises
     ------
     ForeignObject
-        If somebody else's object has the name, or one that cannot be changed into ours.
+        If the object has another owner, or cannot be changed into ours.
     NotTakenOver
         If another controller made the object for the same owner, and it is not taken over now.
     Conflict
-        If `models.json` is there, but not in our copies. Placing without knowing what is placed could move
-        models about, so its labels are put back and the plan is made again when the watch has brought it.
+        If `models.json` exists, but not in our store. A plan without it could place other models than before. So its
+        labels are restored, and the host is planned again when the watch has shown it.
     """
     key = key_of(manifest)
-    if key in copies.objects:
+    if key in informer.objects:
         return
     try:
-        found = await client.get(copies.kind, *key)
+        current = await client.get(informer.kind, *key)
     except NotFound:
         return
-    if not _owners(found) & _owners(manifest):
+    if not _owners(current) & _owners(manifest):
         raise ForeignObject(
-            f"{copies.kind.name} {key.name} is there already and does not belong to the InferenceService"
+            f"{informer.kind.name} {key.name} already exists and does not belong to the InferenceService"
         )
-    if copies.kind is CONFIG_MAP:
-        await _label(client, found, manifest)
-        raise Conflict(f"{copies.kind.name} {key.name} has not been read yet")
-    if take_over.is_foreign(found):
-        await _take_over(client, copies, found, manifest, now=taking_over)
+    if informer.kind is CONFIG_MAP:
+        await _label(client, current, manifest)
+        raise Conflict(f"{informer.kind.name} {key.name} has not been read yet")
+    if take_over.is_foreign(current):
+        await _take_over(client, informer, current, manifest, now=taking_over)
 
 
-async def _take_over(client: KubeClient, copies: Informer, found: Manifest, manifest: Manifest, *, now: bool) -> None:
-    """Make an object of another controller ready for the apply of ours."""
-    kind, name = copies.kind, manifest["metadata"]["name"]
+async def _take_over(
+    client: KubeClient, informer: Informer, current: Manifest, manifest: Manifest, *, now: bool
+) -> None:
+    """Prepare an object of another controller for our apply."""
+    kind, name = informer.kind, manifest["metadata"]["name"]
     if not now:
         raise NotTakenOver(take_over.why_not_yet(Child(kind.name, name)))
-    if (why := take_over.why_never(found, manifest)) is not None:
-        raise ForeignObject(why)
-    if (patch := take_over.replacement(found, manifest)) is not None:
-        await client.merge_patch(kind, *key_of(found), patch)
+    if (reason := take_over.why_never(current, manifest)) is not None:
+        raise ForeignObject(reason)
+    if (patch := take_over.replacement(current, manifest)) is not None:
+        await client.merge_patch(kind, *key_of(current), patch)
 
 
-async def _label(client: KubeClient, found: Manifest, manifest: Manifest) -> None:
+async def _label(client: KubeClient, current: Manifest, manifest: Manifest) -> None:
     labels = manifest["metadata"]["labels"]
-    if not labels.items() <= (found["metadata"].get("labels") or {}).items():
-        await client.merge_patch(CONFIG_MAP, *key_of(found), {"metadata": {"labels": labels}})
+    if not labels.items() <= (current["metadata"].get("labels") or {}).items():
+        await client.merge_patch(CONFIG_MAP, *key_of(current), {"metadata": {"labels": labels}})
 
 
 def _owners(manifest: Manifest) -> set[str]:

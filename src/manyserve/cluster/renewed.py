@@ -11,7 +11,6 @@ from datetime import datetime
 
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.by_host import remove
 from manyserve.cluster.clock import utc_now
 
 
@@ -28,13 +27,19 @@ class Renewed:
 
     def stored(self, old: TrainedModel | None, new: TrainedModel | None) -> None:
         """Take in a change of a model."""
-        since = remove(self._since, _host(old), old.metadata.name) if old else None
+        since = self._remove(_host(old), old.metadata.name) if old else None
         if old is None or new is None or new.status.observed_generation == new.metadata.generation:
             return
         if _host(old) != _host(new):
             return
         if since is not None or old.metadata.generation != new.metadata.generation:
             self._since[_host(new)][new.metadata.name] = since or self._now()
+
+    def _remove(self, host: Key, name: str) -> datetime | None:
+        since = self._since[host].pop(name, None)
+        if not self._since[host]:
+            del self._since[host]
+        return since
 
 
 def _host(model: TrainedModel) -> Key:

@@ -1,7 +1,7 @@
-"""The live scope: which namespaces are in scope now, and which cached objects the cluster state may know.
+"""The live scope: the namespaces in scope now, and a filter for the cached objects in them.
 
 With a label selector every namespace is watched. The objects of a namespace out of scope stay in the informers'
-caches and go no further. When its labels change, all of them enter or leave the cluster state in one step.
+stores and go no further. When its labels change, all of them enter or leave the cluster state in one step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Filter:
     contains
         The predicate of the scope, by namespace.
     on_store, on_change
-        What gets the changes, see `Copy`.
+        Listeners, see `Store`.
     """
 
     def __init__(self, contains: Callable[[str], bool], on_store: Change, on_change: Change) -> None:
@@ -35,14 +35,14 @@ class Filter:
         self._withheld: defaultdict[str, set[Key]] = defaultdict(set)
 
     def stored(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Pass on a change of the cache, or note which object is withheld."""
+        """Pass on a change of the store, or record its object as withheld."""
         key = key_of_change(old, new)
         if self._contains(key.namespace):
             self._on_store(old, new)
         elif new is not None:
             self._withheld[key.namespace].add(key)
         else:
-            self._gone(key)
+            self._discard(key)
 
     def changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Pass on a change that is not an echo of our own write."""
@@ -50,30 +50,30 @@ class Filter:
             self._on_change(old, new)
 
     def enter(self, namespace: str, objects: dict[Key, Manifest]) -> None:
-        """Pass on the cached objects of a namespace as if they had been created now."""
+        """Pass on the objects of a namespace as if they had been created now."""
         for key in self._withheld.pop(namespace, ()):
             self._on_store(None, objects[key])
             self._on_change(None, objects[key])
 
     def leave(self, namespace: str, objects: dict[Key, Manifest]) -> None:
-        """Pass on the cached objects of a namespace as if they had been deleted now."""
+        """Pass on the objects of a namespace as if they had been deleted now."""
         for key in [key for key in objects if key.namespace == namespace]:
             self._withheld[namespace].add(key)
             self._on_store(objects[key], None)
             self._on_change(objects[key], None)
 
-    def _gone(self, key: Key) -> None:
+    def _discard(self, key: Key) -> None:
         self._withheld[key.namespace].discard(key)
         if not self._withheld[key.namespace]:
             del self._withheld[key.namespace]
 
     def __len__(self) -> int:
-        """Return how many cached objects are out of scope."""
+        """Return the number of objects that are out of scope."""
         return sum(len(keys) for keys in self._withheld.values())
 
 
 class LiveScope:
-    """Which namespaces are in scope now; with a selector that follows the labels of the namespaces.
+    """The namespaces in scope now. With a selector they follow the labels of the namespaces.
 
     Parameters
     ----------
@@ -88,18 +88,18 @@ class LiveScope:
         self._on_change = on_change
         self._selected: set[str] = set()
         self.informers: tuple[Informer, ...] = ()
-        """The informer of the namespaces, when their labels matter."""
+        """With a selector: the informer of the namespaces."""
         if scope.selector is not None:
-            self.informers = (Informer(client, NAMESPACE, on_store=self.namespace_stored, keep=identity),)
+            self.informers = (Informer(client, NAMESPACE, on_store=self.update_namespace, keep=identity),)
 
     def contains(self, namespace: str) -> bool:
-        """Return whether a namespace is in scope; with a selector one that is not known yet is not."""
+        """Return whether a namespace is in scope. With a selector an unknown namespace is not."""
         if self._scope.selector is not None:
             return namespace in self._selected
         return not self._scope.namespaces or namespace in self._scope.namespaces
 
-    def namespace_stored(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Take over the labels of a namespace."""
+    def update_namespace(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Update the scope by the labels of a namespace."""
         name, selector = key_of_change(old, new).name, self._scope.selector
         labels = new["metadata"].get("labels") or {} if new is not None else None
         inside = labels is not None and selector is not None and selector.matches(labels)

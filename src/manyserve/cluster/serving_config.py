@@ -47,24 +47,24 @@ class ServingConfigInformer:
         """Wait for the first list."""
         await self.informer.synced.wait()
         if not self.informer.objects:
-            self._absent()
+            self._set_absent()
 
     def changed(self, _old: Manifest | None, new: Manifest | None) -> None:
-        """Parse a new state; None: the ConfigMap was deleted."""
+        """Parse a new state; None means that the ConfigMap was deleted."""
         if new is None:
-            self._absent()
+            self._set_absent()
             return
         try:
-            self._use(parse(new.get("data") or {}))
+            self._set_config(parse(new.get("data") or {}))
         except ConfigError as error:
             self._on_invalid(new["metadata"].get("uid", ""), str(error))
 
-    def _absent(self) -> None:
-        stays = "the last valid configuration stays in force" if self.config else "the defaults apply"
-        _log.warning("ConfigMap %s/%s does not exist: %s", self._namespace, NAME, stays)
-        self._use(self.config or ServingConfig())
+    def _set_absent(self) -> None:
+        effect = "the last valid configuration stays in force" if self.config else "the defaults apply"
+        _log.warning("ConfigMap %s/%s does not exist: %s", self._namespace, NAME, effect)
+        self._set_config(self.config or ServingConfig())
 
-    def _use(self, config: ServingConfig) -> None:
+    def _set_config(self, config: ServingConfig) -> None:
         if config != self.config:
             _log.info("a new configuration is in force")
         self.config = config

@@ -1,8 +1,8 @@
-"""Everything that is known of the cluster, sorted by host, so that one host can be looked at without the rest.
+"""Cluster state: an index of all watched objects by host, so that a snapshot of one host reads nothing of the others.
 
-The informers' changes flow in here one object at a time; each is parsed once, when it changes. Ten thousand
-models on a hundred hosts then cost a look at one host no more than that host's hundred. What is not an
-object flows in here too: the configuration, the agents' reports, and what the API server refused.
+The informers update it one object at a time, and each object is parsed once, when it changes. With 10,000 models on 100
+hosts a snapshot then costs no more than the 100 models of its host. The state also has the configuration, the agents'
+reports, and the failures of writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from manyserve.api.names import HOST_LABEL, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.cluster.by_host import remove
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
 from manyserve.cluster.renewed import Renewed
@@ -32,6 +31,8 @@ from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 
 Parsed = TypeVar("Parsed", bound=KubeModel)
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -42,30 +43,30 @@ class ClusterState:
     Parameters
     ----------
     touch
-        Called with each host that needs another look because something of it changed.
+        Called with each host to be reconciled because one of its objects changed.
     news
-        Called instead with each of which a user changed a model.
+        Called instead with each host of a model that a user changed.
     """
 
     def __init__(self, touch: Callable[[Key], None], news: Callable[[Key], None] | None = None) -> None:
         self.config: ServingConfig | None = None
-        """None until there is one that can be used."""
+        """None until there is a valid one."""
         self.hosts: dict[Key, InferenceService] = {}
         self.unmanaged = Unmanaged()
-        """InferenceServices and TrainedModels that are left alone."""
+        """Unmanaged InferenceServices and TrainedModels."""
         self.unparsable: set[Key] = set()
-        """Hosts that are there and do not parse: they are left as they are."""
+        """Hosts that exist and do not parse: they are not reconciled."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
         self.cache_versions: Callable[[str], CacheVersions] = lambda _namespace: CacheVersions()
-        """How far what is known of the hosts and models of a namespace reaches."""
+        """Returns the versions that the stores of a namespace have reached."""
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
-        """Whether the objects of a namespace are managed, and all of them are known."""
+        """Returns whether the objects of a namespace are managed, and all of them have been listed."""
         self.unparsable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
-        """Models that are there and do not parse: what is placed of them stays."""
+        """Models that exist and do not parse: those that are placed stay placed."""
         self.renewed = Renewed()
         self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
-        """The PersistentVolumeClaims that models are at, by model."""
+        """The claim that a model is on, by the name of the model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
         self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
         self.reports: dict[str, AgentReport] = {}
@@ -75,21 +76,21 @@ class ClusterState:
         """Children that another controller made for a host, and that are not taken over yet."""
         self.accounts = Accounts()
         self.lookup_results: dict[ObjectRef, LookupResult] = {}
-        """What was looked up by name."""
+        """Results of the metadata poller."""
         self._touch = touch
         self._news = news or touch
 
     def enqueue(self, key: Key) -> None:
-        """Have another look at a host."""
+        """Enqueue a host."""
         self._touch(key)
 
     def enqueue_all(self) -> None:
-        """Have another look at every host, also at those that are only named by a model, and at unmanaged ones."""
+        """Enqueue every host, also unmanaged ones, and those that exist only as a name in a model."""
         for key in self._named():
             self._touch(key)
 
     def enqueue_namespace(self, namespace: str) -> None:
-        """Have another look at every host of a namespace, as `enqueue_all` does for all."""
+        """Enqueue every host of a namespace, as `enqueue_all` does for all."""
         for key in self._named():
             if key.namespace == namespace:
                 self._touch(key)
@@ -98,7 +99,7 @@ class ClusterState:
         return {*self.hosts, *self.models, *self.unmanaged.hosts}
 
     def update_host(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Take in a change of a host."""
+        """Update the state by a change of a host."""
         key = key_of_change(old, new)
         self.departures.host_stored(key, new)
         self.hosts.pop(key, None)
@@ -115,14 +116,14 @@ class ClusterState:
             self.hosts[key] = host
 
     def update_model(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Take in a change of a model."""
+        """Update the state by a change of a model."""
         before = None
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
-            before = remove(self.models, host, name)
-            remove(self.claims, host, name)
-            remove(self.unparsable_models, host, name)
-            remove(self.unmanaged.models, host, name)
+            before = _remove(self.models, host, name)
+            _remove(self.claims, host, name)
+            _remove(self.unparsable_models, host, name)
+            _remove(self.unmanaged.models, host, name)
         why = management.model_unmanaged(new) if new is not None else None
         if new is not None and why is not None:
             self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
@@ -139,50 +140,58 @@ class ClusterState:
                 self.claims[model_host(new)][model.metadata.name] = claim
 
     def update_child(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Take in a change of an object that we made."""
+        """Update the state by a change of a child."""
         if old is not None:
-            remove(self.children, labelled_host(old), child_of(old))
+            _remove(self.children, labelled_host(old), child_of(old))
         if new is not None:
             self.children[labelled_host(new)][child_of(new)] = new
 
     def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Take in a change of a pod."""
+        """Update the state by a change of a pod."""
         if old is not None:
-            remove(self.pods, labelled_host(old), old["metadata"]["name"])
+            _remove(self.pods, labelled_host(old), old["metadata"]["name"])
         if new is not None:
             self.pods[labelled_host(new)][new["metadata"]["name"]] = new
 
     def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Touch the hosts whose pods have this ServiceAccount."""
+        """Enqueue the hosts that use this ServiceAccount."""
         for key in list(hosts_with(key_of_change(old, new), self.hosts)):
             self._touch(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Tell that there is news of the host that a model names, and of the one that it named before."""
+        """Call `news` for the host that a model names, and for the one that it named before."""
         for key in {model_host(each) for each in (old, new) if each is not None}:
             self._news(key)
 
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
-        """Touch the host that an object belongs to, and the one that it belonged to before."""
+        """Enqueue the host of an object, and the one that it belonged to before."""
         for key in {host(each) for each in (old, new) if each is not None}:
             self._touch(key)
 
 
+def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> Value | None:
+    """Remove an item of a host from an index, and return it. A host without items has no entry."""
+    value = index[host].pop(name, None)
+    if not index[host]:
+        del index[host]
+    return value
+
+
 def model_host(manifest: Manifest) -> Key:
-    """Return the host that a TrainedModel names; another CRD than ours may have let any shape in."""
+    """Return the host that a TrainedModel names. A foreign CRD may have admitted a spec of any shape."""
     spec = manifest.get("spec")
     name = spec.get("inferenceService") if isinstance(spec, dict) else None
     return Key(manifest["metadata"].get("namespace", ""), name if isinstance(name, str) else "")
 
 
 def labelled_host(manifest: Manifest) -> Key:
-    """Return the host that an object of ours is labelled with."""
+    """Return the host in the label of a child or pod."""
     metadata = manifest["metadata"]
     return Key(metadata.get("namespace", ""), (metadata.get("labels") or {}).get(HOST_LABEL, ""))
 
 
 def child_of(manifest: Manifest) -> Child:
-    """Return which child an object is."""
+    """Return the kind and name of a child."""
     return Child(manifest["kind"], manifest["metadata"]["name"])
 
 

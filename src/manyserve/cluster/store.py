@@ -43,8 +43,8 @@ Manifest = dict[str, Any]
 Change = Callable[[Manifest | None, Manifest | None], None]
 
 
-def nobody(_old: Manifest | None, _new: Manifest | None) -> None:
-    """Nobody listens."""
+def ignore_change(_old: Manifest | None, _new: Manifest | None) -> None:
+    """Do nothing: the listener of a store without one."""
 
 
 def _whole(item: Manifest) -> Manifest:
@@ -53,26 +53,26 @@ def _whole(item: Manifest) -> Manifest:
 
 @dataclass
 class _Write:
-    """Writes of one object that are under way, and what was heard of it meanwhile."""
+    """Writes of one object that are in flight, and the changes that were held back meanwhile."""
 
-    at_once: int = 0
-    answered: int = 0
+    in_flight: int = 0
+    written_version: int = 0
     """The version that the API server returned."""
-    heard: list[tuple[Manifest | None, Manifest | None]] = field(default_factory=list)
+    held: list[tuple[Manifest | None, Manifest | None]] = field(default_factory=list)
 
 
 class Store:
-    """All objects of a kind by namespace and name, as far as news about them has arrived.
+    """All objects of a kind by namespace and name, up to the last event.
 
     Parameters
     ----------
     on_change
-        Called with the old and the new object; the old is None when it was added, the new when deleted.
-        Not called for what `wrote` put in, nor for its echo.
+        Called with the old and the new object; old is None for a creation, new is None for a deletion.
+        Not called for our own write, see `record_write`, nor for its echo.
     on_store
-        Called likewise, but for every change of the copy: for indexes over it.
+        Called likewise, but for every change of the store: for indexes over it.
     keep
-        What of an object is kept, if not all of it; listeners get the new object whole and the old as kept.
+        Projection of an object for the store. Listeners get the new object whole, and the old one as kept.
     """
 
     def __init__(
@@ -83,83 +83,84 @@ class Store:
     ) -> None:
         self.objects: dict[Key, Manifest] = {}
         self._keep = keep or _whole
-        self._on_change = on_change or nobody
-        self._on_store = on_store or nobody
+        self._on_change = on_change or ignore_change
+        self._on_store = on_store or ignore_change
         self.observed_version = 0
-        """The version up to which all news has arrived."""
+        """The version up to which all events have arrived."""
         self.newest_version = 0
-        """The version of the latest change of an object that has arrived as news."""
+        """The version of the newest change of an object that has arrived in an event or a list."""
         self._written: dict[Key, int] = {}
         self._writing: dict[Key, _Write] = {}
 
     def replace(self, items: Iterable[Manifest], version: str) -> None:
-        """Make the copy equal to a list of this version, but for what we wrote after it was made."""
+        """Make the store equal to a list of this version, except for our own later writes."""
         self.begin_list(version)
         self.end_list(self.add_page(items), version)
 
     def begin_list(self, version: str) -> None:
-        """Take in that a list of this version comes."""
-        if _number(version) < self.observed_version:  # the API server went back in time: it was restored from a backup
+        """Begin a list of this version."""
+        if _version_number(version) < self.observed_version:  # the API server was restored from a backup
             self._written.clear()
             self.newest_version = 0
 
     def add_page(self, items: Iterable[Manifest]) -> set[Key]:
-        """Take in a page of a list, and return what is in it."""
-        found = {key_of(item): item for item in items}
-        for key, item in found.items():
+        """Store a page of a list, and return the keys of its objects."""
+        page = {key_of(item): item for item in items}
+        for key, item in page.items():
             self.newest_version = max(self.newest_version, _version_of(item))
-            self._news(key, item)
-        return set(found)
+            self._apply(key, item)
+        return set(page)
 
-    def end_list(self, found: set[Key], version: str) -> None:
-        """Drop what was in no page, but for what we wrote after the list was made."""
-        at = _number(version)
-        for key in [key for key in self.objects if key not in found and self._written.get(key, 0) <= at]:
+    def end_list(self, listed: set[Key], version: str) -> None:
+        """Drop the objects that were in no page, except for our own later writes."""
+        list_version = _version_number(version)
+        for key in [key for key in self.objects if key not in listed and self._written.get(key, 0) <= list_version]:
             self._drop(key)
-        self.observed_version = at
+        self.observed_version = list_version
 
     def apply_event(self, item: Manifest, *, deleted: bool = False) -> None:
-        """Take in an event of the watch."""
+        """Apply an event of the watch."""
         key = key_of(item)
         if not deleted:
-            self._news(key, item)
+            self._apply(key, item)
         elif _version_of(item) >= self._written.get(key, 0):
             self._drop(key)
         self.newest_version = max(self.newest_version, _version_of(item))
         self.advance(item["metadata"]["resourceVersion"])
 
     def advance(self, version: str) -> None:
-        """Take in that the watch has come to this version."""
-        self.observed_version = _number(version)
+        """Record the version that the watch has reached."""
+        self.observed_version = _version_number(version)
 
     def record_write(self, item: Manifest) -> None:
-        """Take in an object as the API server returned it for our write."""
+        """Store an object as the API server returned it for our write."""
         key, version = key_of(item), _version_of(item)
         if key in self._writing:
-            self._writing[key].answered = version
+            self._writing[key].written_version = version
         if version > self.observed_version and version > _version_of(self.objects.get(key)):
             self._written[key] = version
             self._put(key, item)
 
     @contextmanager
     def own_write(self, key: Key) -> Iterator[None]:
-        """Hold back what is heard of an object, until the answer to our write has gone to `wrote`, or there is none."""
+        """Hold back the changes of an object until our write has been recorded with `record_write`, or failed."""
         write = self._writing.setdefault(key, _Write())
-        write.at_once += 1
+        write.in_flight += 1
         try:
             yield
         finally:
-            write.at_once -= 1
-            if not write.at_once:
+            write.in_flight -= 1
+            if not write.in_flight:
                 del self._writing[key]
-                self._tell(write)
+                self._notify_held(write)
 
-    def _tell(self, write: _Write) -> None:
-        heard = [new for _, new in write.heard]
-        if heard and not (len(heard) == 1 and heard[0] is not None and _version_of(heard[0]) == write.answered):
-            self._on_change(write.heard[0][0], heard[-1])
+    def _notify_held(self, write: _Write) -> None:
+        held = [new for _, new in write.held]
+        is_echo = len(held) == 1 and held[0] is not None and _version_of(held[0]) == write.written_version
+        if held and not is_echo:
+            self._on_change(write.held[0][0], held[-1])
 
-    def _news(self, key: Key, item: Manifest) -> None:
+    def _apply(self, key: Key, item: Manifest) -> None:
         if _version_of(item) < self._written.get(key, 0):
             return
         self._written.pop(key, None)
@@ -182,7 +183,7 @@ class Store:
 
     def _changed(self, key: Key, old: Manifest | None, new: Manifest | None) -> None:
         if key in self._writing:
-            self._writing[key].heard.append((old, new))
+            self._writing[key].held.append((old, new))
         else:
             self._on_change(old, new)
 
@@ -194,7 +195,7 @@ def key_of(manifest: Manifest) -> Key:
 
 
 def key_of_change(old: Manifest | None, new: Manifest | None) -> Key:
-    """Return the namespace and the name of an object that changed; one of the two is there."""
+    """Return the namespace and the name of an object that changed. At least one of the two is not None."""
     manifest = new if new is not None else old
     if manifest is None:
         raise ValueError("a change has an old or a new object")
@@ -202,16 +203,16 @@ def key_of_change(old: Manifest | None, new: Manifest | None) -> Key:
 
 
 def identity(manifest: Manifest) -> Manifest:
-    """Return what tells an object from another, to be kept where the rest is known in another form."""
+    """Return the metadata that identifies an object, for a store with all other fields known elsewhere."""
     metadata = manifest["metadata"]
     return {"metadata": {name: metadata[name] for name in _IDENTITY if name in metadata}}
 
 
 def _version_of(manifest: Manifest | None) -> int:
-    return _number(manifest["metadata"].get("resourceVersion", "")) if manifest else 0
+    return _version_number(manifest["metadata"].get("resourceVersion", "")) if manifest else 0
 
 
-def _number(version: str) -> int:
+def _version_number(version: str) -> int:
     return int(version) if version.isdecimal() else 0
 
 

@@ -1,10 +1,9 @@
-"""Requests to the API server and their answers: connections, tokens, waiting when told to, errors.
+"""HTTP requests to the API server: connections, tokens, repeats after Retry-After, and errors.
 
-One pool of at most 32 connections: more than that only adds latency, and a burst of hundreds is refused by
-the API server's fair queuing (both measured). Watches have connections of their own, one each.
-Every answer that is no success becomes a `ClusterError`.
-A 429 or 503 with Retry-After was not processed, so it is sent again after that time; a 401 is sent again
-once with the token read anew. Nothing else is repeated here: whoever plans, plans again.
+One pool has at most `CONNECTIONS` connections. More only add latency, and the API server's fair queuing refuses a burst
+of hundreds (both measured). Each watch has a connection of its own. A response that is no success becomes a
+`ClusterError`. A 429 or 503 with Retry-After was not processed, so it is sent again after that time. A 401 is sent
+again once, with the token read anew. Nothing else is repeated: the next plan repeats a write that is still needed.
 """
 
 from __future__ import annotations
@@ -19,46 +18,47 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.backoff import Backoff
-from manyserve.cluster.body import encode
-from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_answer
+from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_response
 from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.kubeconfig import ClusterConfig
-from manyserve.cluster.lines import lines
+from manyserve.cluster.wire import encode, lines
 
 Manifest = dict[str, Any]
 
 CONNECTIONS = 32
 REQUEST_SECONDS = 10.0
+"""Timeout of a request, and of connecting."""
 TRIES = 3
 LONGEST_RETRY_AFTER = 30.0
+"""Seconds to wait at most, for any Retry-After."""
 BACKOFF = Backoff(base=0.05, cap=1.0)
-"""The shortest wait before a request is sent again: Retry-After may be 0."""
+"""Minimum delay before a request is sent again: Retry-After may be 0."""
 JSON = "application/json"
 
 
 class Transport:
-    """A pool of connections to one API server. Use it as an asynchronous context manager, or call `close`.
+    """Pool of connections to one API server. Use it as an asynchronous context manager, or call `close`.
 
     Parameters
     ----------
     gate
-        Passes each write, or refuses it; None: all are sent.
+        Checks each write before it is sent; None: all are sent.
     """
 
     def __init__(
         self,
-        access: ClusterConfig,
+        config: ClusterConfig,
         *,
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
         gate: Gate | None = None,
     ) -> None:
-        self._access = access
+        self._config = config
         self._connections = connections
         self._seconds = seconds
         self._gate = gate
         self._timeout = aiohttp.ClientTimeout(total=seconds)
-        self._open: aiohttp.ClientSession | None = None
+        self._requests: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -71,10 +71,10 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in (self._open, self._streams):
+        for session in (self._requests, self._streams):
             if session is not None:
                 await session.close()
-        self._open = self._streams = None
+        self._requests = self._streams = None
 
     async def _send(
         self,
@@ -90,7 +90,7 @@ class Transport:
         headers = {"Accept": accept} | ({"Content-Type": content} if data is not None else {})
         for attempt in range(1, TRIES + 1):
             try:
-                return await self._once(verb, path, data, headers, params)
+                return await self._send_once(verb, path, data, headers, params)
             except Unauthorized:
                 if attempt > 1:
                     raise
@@ -102,80 +102,80 @@ class Transport:
 
     async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:
         """Yield the JSON lines of a stream until its end."""
-        url, timeout = self._access.server + path, _patient(silence)
+        url, timeout = self._config.server + path, _stream_timeout(silence)
         try:
             streams = self._stream_session()
-            async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as answer:
-                if answer.status != 200:
-                    raise await self._error(answer)
+            async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as response:
+                if response.status != 200:
+                    raise await self._error(response)
                 try:
-                    async for line in lines(answer.content):
+                    async for line in lines(response.content):
                         yield from_json(line)
                 finally:
-                    _hang_up(answer)
+                    _abort(response)
         except aiohttp.SocketTimeoutError as error:
-            raise WatchTimeout(f"the watch said nothing for {silence:g} s") from error
+            raise WatchTimeout(f"the watch was silent for {silence:g} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"the watch broke: {error!r}") from error
 
-    async def _once(
+    async def _send_once(
         self, verb: str, path: str, data: bytes | None, headers: dict[str, str], params: Mapping[str, str] | None
     ) -> Manifest:
         headers = self._headers() | headers
-        url = self._access.server + path
-        sent = {"params": params} if verb == "GET" else self._fenced(data, params or {})
+        url = self._config.server + path
+        sent = {"params": params} if verb == "GET" else self._write_options(data, params or {})
         try:
-            async with self._session().request(verb, url, headers=headers, **sent) as answer:
-                if answer.status >= 300:
-                    raise await self._error(answer)
-                found: Manifest = from_json(await answer.read())
-                return found
+            async with self._session().request(verb, url, headers=headers, **sent) as response:
+                if response.status >= 300:
+                    raise await self._error(response)
+                manifest: Manifest = from_json(await response.read())
+                return manifest
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unavailable(f"{verb} {path} had no answer: {_in_words(error)}") from error
+            raise Unavailable(f"{verb} {path} had no response: {_error_text(error)}") from error
 
-    def _fenced(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return what is sent of a write: with a gate, one that ends when it says. Raises what the gate raises."""
+    def _write_options(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the body and timeout of a write, bounded by the gate. Raises the error of the gate."""
         if self._gate is None:
-            return {"data": data and BytesIO(data), "params": params}  # as bytes, a long one is sent at one go
-        seconds = min(self._seconds, self._gate.seconds())
+            return {"data": data and BytesIO(data), "params": params}  # bytes would be sent in one piece
+        seconds = min(self._seconds, self._gate.write_timeout())
         return {
             "data": FencedBody(data or b"", self._gate),
-            "params": {**params, "timeout": f"{seconds:.1f}s"},  # the API server gives it up then, too
+            "params": {**params, "timeout": f"{seconds:.1f}s"},  # the API server ends it then, too
             "timeout": aiohttp.ClientTimeout(total=seconds),
         }
 
-    async def _error(self, answer: aiohttp.ClientResponse) -> ClusterError:
-        if answer.status == 401:
-            self._access.token.refresh()
-        return from_answer(answer.status, await answer.read(), answer.headers.get("Retry-After"))
+    async def _error(self, response: aiohttp.ClientResponse) -> ClusterError:
+        if response.status == 401:
+            self._config.token.refresh()
+        return from_response(response.status, await response.read(), response.headers.get("Retry-After"))
 
     def _headers(self) -> dict[str, str]:
-        token = self._access.token()
+        token = self._config.token()
         return {"Accept": JSON} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def _session(self) -> aiohttp.ClientSession:
-        if self._open is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._access.tls or True)
-            self._open = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
-        return self._open
+        if self._requests is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._config.tls or True)
+            self._requests = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        return self._requests
 
     def _stream_session(self) -> aiohttp.ClientSession:
         if self._streams is None:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls or True)
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._config.tls or True)
             self._streams = aiohttp.ClientSession(connector=connector)
         return self._streams
 
 
-def _patient(silence: float) -> aiohttp.ClientTimeout:
+def _stream_timeout(silence: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=silence)
 
 
-def _hang_up(answer: aiohttp.ClientResponse) -> None:
-    """End a stream that is given up before its end: a polite end of TLS would wait for an answer to it."""
-    if answer.connection is not None and answer.connection.transport is not None:
-        answer.connection.transport.abort()
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Abort a stream before its end: an orderly end of TLS would wait for the other side."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
-def _in_words(error: Exception) -> str:
-    """Return what kept an answer away, on one line; a timeout has no words of its own."""
+def _error_text(error: Exception) -> str:
+    """Return an error on one line. A timeout has no text, so the name of its class is added."""
     return " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())

@@ -1,4 +1,4 @@
-"""Cache of the unmanaged objects: why each is left alone, and of which hosts that was announced."""
+"""Cache of the unmanaged objects, with the reason of each, and of the hosts that this was announced for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Unmanaged:
     def __init__(self) -> None:
         self.hosts: dict[Key, UnmanagedHost] = {}
         self.models: defaultdict[Key, dict[str, management.Unmanaged]] = defaultdict(dict)
-        """By the host that they name. What is placed of them stays."""
+        """By the host that they name. Those that are placed stay placed."""
         self.announced: set[str] = set()
-        """The uids of hosts for which the Warning event was sent that they became unmanaged."""
+        """Uids of hosts for which the Warning event `NotManaged` was sent."""
 
     def host_stored(self, key: Key, host: Manifest | None, why: management.Unmanaged | None) -> None:
-        """Take in a change of an InferenceService."""
+        """Update the cache by a change of an InferenceService."""
         before = self.hosts.pop(key, None)
         if host is not None and why is not None:
             self.hosts[key] = UnmanagedHost(host["metadata"]["uid"], why)
@@ -29,7 +29,7 @@ class Unmanaged:
             self.announced.discard(before.uid)
 
     def count(self, kind: str, reason: str) -> int:
-        """Return how many objects of a kind are unmanaged for a reason."""
+        """Return the number of objects of a kind that are unmanaged for a reason."""
         if kind == "InferenceService":
             return sum(each.why.reason == reason for each in self.hosts.values())
         return sum(each.reason == reason for models in self.models.values() for each in models.values())

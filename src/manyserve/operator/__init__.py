@@ -1,6 +1,5 @@
-"""The shell: what keeps the operator going, and asks for a plan when something may have changed.
+"""The operator's process: informers enqueue hosts, and a queue runs one reconcile at a time for each host.
 
-Informers touch hosts, the queue runs one reconcile at a time for each, and a reconcile is: observe, plan,
-apply. The rest of the room looks after the configuration, the agents' reports, health and metrics. It
-decides nothing about hosts or models; that is `manyserve.plan`.
+A reconcile is observe, plan, apply. The other modules have the configuration, the agents' reports, health, leader
+election and metrics. All decisions about hosts and models are in `manyserve.plan`.
 """

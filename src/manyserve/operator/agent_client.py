@@ -1,4 +1,4 @@
-"""One question to one agent: where it is, how long it may take, and an answer that is a report or an error."""
+"""Long-poll client of one agent: its address, one request, and the report or an error."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from manyserve.cluster.store import Manifest
 
 RETRY = Backoff(base=0.2, cap=1.0)
 LARGEST_REPORT = 16 * 2**20
+"""Bytes of a response at most."""
 LONG_REPORT = 64 * 2**10
-"""Bytes; a longer one is read beside the event loop."""
+"""Bytes; a longer report is parsed in a thread, so that the event loop is not blocked."""
 
 
 class BadReport(Exception):
-    """A pod answered, but not with a report."""
+    """The response of a pod is not a report."""
 
 
 @dataclass(frozen=True)
 class PollIntervals:
-    """How agents are asked, in seconds."""
+    """Waits of the poller, in seconds."""
 
     wait: int = 5
-    """How long an agent may hold back its answer."""
+    """Maximum wait of an agent for a change, before it repeats its report."""
     pause: float = 0.2
-    """Between two answers: an agent that loads a hundred models need not be asked a hundred times."""
+    """Between two polls, so that an agent that loads a hundred models is not polled a hundred times."""
     retry: Backoff = RETRY
-    """Between attempts to reach an agent that does not answer."""
-    unheard: float = 3.0
-    """After this long without an answer the report is dropped."""
+    """Delay between attempts to reach an agent."""
+    drop_after: float = 3.0
+    """Without a response for this long a report is dropped."""
 
 
 POLL_INTERVALS = PollIntervals()
@@ -44,17 +45,17 @@ POLL_INTERVALS = PollIntervals()
 
 @dataclass(frozen=True)
 class AgentEndpoint:
-    """A pod to be asked."""
+    """Pod with an agent to poll."""
 
     uid: str
     host: Key
     address: str
     settled: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
-    """Set when it is known what the pod says, or that it cannot be reached."""
+    """Set when the first report has arrived, or the pod is unreachable."""
 
 
-def running_pod(pod: Manifest) -> AgentEndpoint | None:
-    """Return where to ask a pod, or None when it does not run."""
+def endpoint_of(pod: Manifest) -> AgentEndpoint | None:
+    """Return the endpoint of a pod, or None when the pod does not run."""
     status, metadata = pod.get("status") or {}, pod["metadata"]
     address = status.get("podIP")
     if not address or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
@@ -64,49 +65,49 @@ def running_pod(pod: Manifest) -> AgentEndpoint | None:
 
 @dataclass(frozen=True)
 class PolledReport:
-    """What an agent answered."""
+    """Report of an agent, with the hash of its body."""
 
     report: AgentReport
-    body: bytes
-    """The hash of what it is read from."""
+    digest: bytes
+    """SHA-256 of the body."""
 
 
 async def poll(session: aiohttp.ClientSession, url: str, last: PolledReport | None, wait: int) -> PolledReport:
-    """Return the agent's answer, as soon as it is another than the last one, or that one after `wait` seconds.
+    """Poll an agent: return a changed report at once, or the same one after `wait` seconds.
 
     Raises
     ------
     BadReport
-        If what answers is no agent.
+        If the response is not a report.
     aiohttp.ClientError, TimeoutError, OSError
-        If nothing answers.
+        If there is no response.
     """
     report = last.report if last else None
     params = {"after": str(report.revision), "instance": report.instance, "wait": str(wait)} if report else {}
-    async with session.get(url, params=params, allow_redirects=False) as answer:
-        body = await _bounded(answer)
+    async with session.get(url, params=params, allow_redirects=False) as response:
+        body = await _read_body(response)
     digest = hashlib.sha256(body).digest()
-    if last is not None and digest == last.body:
+    if last is not None and digest == last.digest:
         return last
-    return PolledReport(await _read(url, body, report), digest)
+    return PolledReport(await _parse(url, body, report), digest)
 
 
-async def _read(url: str, body: bytes, before: AgentReport | None) -> AgentReport:
+async def _parse(url: str, body: bytes, before: AgentReport | None) -> AgentReport:
     try:
         return await asyncio.to_thread(read, body, before) if len(body) > LONG_REPORT else read(body, before)
     except ValidationError as error:
-        raise BadReport(f"{url} answered what is no report: {error.errors()[0]['msg']}") from None
+        raise BadReport(f"{url} sent an invalid report: {error.errors()[0]['msg']}") from None
     except ValueError as error:
-        raise BadReport(f"{url} answered what is no report: {error}") from None
+        raise BadReport(f"{url} sent an invalid report: {error}") from None
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-    """Return the body of a good answer that is not too long."""
-    if answer.status != 200:
-        raise BadReport(f"{answer.url} answered {answer.status}")
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a response with status 200 and at most `LARGEST_REPORT` bytes."""
+    if response.status != 200:
+        raise BadReport(f"{response.url} answered {response.status}")
     body = bytearray()
-    async for chunk in answer.content.iter_any():
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > LARGEST_REPORT:
-            raise BadReport(f"{answer.url} answered more than {LARGEST_REPORT} bytes")
+            raise BadReport(f"{response.url} answered more than {LARGEST_REPORT} bytes")
     return bytes(body)

@@ -1,10 +1,9 @@
-"""What the agents say: one long poll for each running pod of a host.
+"""Agent poller: one long poll for each running pod of a host.
 
-An agent answers when its report changes, or after 5 seconds. The report is kept by the uid of its pod, and
-the host is touched. When an agent refuses connections for three seconds, or is silent for three more than it
-may be, its report is dropped, so that `Ready` falls: nobody knows any more what answers there. These
-connections are our own, beside the 32 to the API server, and what a pod sends is bounded. Only the replica
-that works asks; to know all again takes the next one a round trip.
+An agent responds when its report changes, or after 5 s. The report is stored by the uid of its pod, and the host is
+enqueued. A report is dropped when connections fail for 3 s, or a response is 3 s late: `Ready` falls then, since the
+state of the pod is unknown. These connections are separate from the 32 to the API server, and the size of a response is
+limited. Only the leader polls. A new leader has all reports after one round trip.
 """
 
 from __future__ import annotations
@@ -27,146 +26,150 @@ from manyserve.operator.agent_client import (
     BadReport,
     PolledReport,
     PollIntervals,
+    endpoint_of,
     poll,
-    running_pod,
 )
 
 _log = logging.getLogger(__name__)
 
 
 class AgentPoller:
-    """Keeps `known.reports` what the agents say, between `open` and `close`.
+    """Keeps `reports` of the cluster state up to date, between `open` and `close`.
 
     Parameters
     ----------
-    touch
-        Called with the host of a pod whose report changed.
+    enqueue
+        Called with the host of a pod when its report changed.
     """
 
     def __init__(
         self,
-        known: ClusterState,
-        touch: Callable[[Key], None],
-        rhythm: PollIntervals = POLL_INTERVALS,
+        state: ClusterState,
+        enqueue: Callable[[Key], None],
+        intervals: PollIntervals = POLL_INTERVALS,
         port: int = AGENT_PORT,
     ) -> None:
-        self._known = known
-        self._touch = touch
-        self._rhythm = rhythm
+        self._state = state
+        self._enqueue = enqueue
+        self._intervals = intervals
         self._port = port
         self._tasks: dict[str, tuple[AgentEndpoint, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Ask the pods that run."""
+        """Start to poll the running pods."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=2),
             timeout=aiohttp.ClientTimeout(
-                total=self._rhythm.wait + self._rhythm.unheard, sock_connect=self._rhythm.unheard
+                total=self._intervals.wait + self._intervals.drop_after, sock_connect=self._intervals.drop_after
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        for pods in self._known.pods.values():
+        for pods in self._state.pods.values():
             for pod in pods.values():
                 self.pod_stored(None, pod)
 
     async def close(self) -> None:
-        """Ask no pod any more, and forget what was said."""
+        """Stop all polls, and drop all reports."""
         for _, task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
         self._tasks.clear()
-        self._known.reports.clear()
+        self._state.reports.clear()
         self._count()
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def wait_first_reports(self) -> None:
-        """Wait until every pod that is asked now has answered, or could not be reached for as long as counts.
+        """Wait until each polled pod has a report or is unreachable.
 
-        A plan made before that would take models for lost that only have not been asked about: after each
-        restart of the operator every `Ready` would fall and rise again. One that accepts and then is silent
-        is waited for only as long as it takes to call two others away.
+        A plan before that would count the models of unpolled pods as lost: after each restart of the operator every
+        `Ready` would fall and rise again. The limit is twice the time after which a report is dropped, for a pod that
+        accepts connections and stays silent.
         """
-        asked = [asyncio.create_task(where.settled.wait()) for where, _ in self._tasks.values()]
-        if asked:
-            _, silent = await asyncio.wait(asked, timeout=2 * self._rhythm.unheard)
+        waits = [asyncio.create_task(endpoint.settled.wait()) for endpoint, _ in self._tasks.values()]
+        if waits:
+            _, silent = await asyncio.wait(waits, timeout=2 * self._intervals.drop_after)
             for task in silent:
                 task.cancel()
 
     @property
     def healthy(self) -> bool:
-        """Whether nobody has stopped asking."""
+        """Whether all polls run."""
         return not any(task.done() for _, task in self._tasks.values())
 
     def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Ask a pod from when it runs until it is on its way out; nobody is asked before `open`."""
+        """Start or stop the poll of a pod by its change. Before `open` nothing is polled."""
         if self._session is None:
             return
         before = old["metadata"]["uid"] if old else None
-        where = running_pod(new) if new else None
-        if before and (where is None or where.uid != before):
+        endpoint = endpoint_of(new) if new else None
+        if before and (endpoint is None or endpoint.uid != before):
             self._stop(before)
-        if where is not None:
-            self._start(where)
+        if endpoint is not None:
+            self._start(endpoint)
 
-    def _start(self, where: AgentEndpoint) -> None:
-        asked = self._tasks.get(where.uid)
-        if asked and asked[0] == where:
+    def _start(self, endpoint: AgentEndpoint) -> None:
+        polled = self._tasks.get(endpoint.uid)
+        if polled and polled[0] == endpoint:
             return
-        self._stop(where.uid)
-        self._tasks[where.uid] = where, asyncio.create_task(self._ask_on(where), name=f"agent of {where.uid}")
+        self._stop(endpoint.uid)
+        self._tasks[endpoint.uid] = (
+            endpoint,
+            asyncio.create_task(self._run_poll(endpoint), name=f"agent of {endpoint.uid}"),
+        )
         self._count()
 
     def _stop(self, uid: str) -> None:
-        asked = self._tasks.pop(uid, None)
-        if asked:
-            asked[1].cancel()
-            self._drop(asked[0])
+        polled = self._tasks.pop(uid, None)
+        if polled:
+            endpoint, task = polled
+            task.cancel()
+            self._drop(endpoint)
             self._count()
 
-    async def _ask_on(self, where: AgentEndpoint) -> None:
-        """Ask one pod again and again."""
-        answer, failing_since, failures = None, None, 0
+    async def _run_poll(self, endpoint: AgentEndpoint) -> None:
+        """Poll one pod until cancelled."""
+        report, failing_since, failures = None, None, 0
         while True:
             try:
-                answer = await self._ask(where, answer)
-                self._keep(where, answer.report)
+                report = await self._poll(endpoint, report)
+                self._store(endpoint, report.report)
                 failing_since, failures = None, 0
-                await asyncio.sleep(self._rhythm.pause)
+                await asyncio.sleep(self._intervals.pause)
             except (aiohttp.ClientError, TimeoutError, OSError, BadReport) as error:
                 failing_since = failing_since or time.monotonic()
-                silent = isinstance(error, TimeoutError)  # for longer than an agent may be: its node may be gone
-                if silent or time.monotonic() - failing_since >= self._rhythm.unheard:
-                    self._drop(where, error)
-                    answer = None
+                silent = isinstance(error, TimeoutError)  # longer than an agent may wait: its node may be gone
+                if silent or time.monotonic() - failing_since >= self._intervals.drop_after:
+                    self._drop(endpoint, error)
+                    report = None
                 failures += 1
-                await asyncio.sleep(self._rhythm.retry.delay(failures))
+                await asyncio.sleep(self._intervals.retry.delay(failures))
 
-    async def _ask(self, where: AgentEndpoint, last: PolledReport | None) -> PolledReport:
+    async def _poll(self, endpoint: AgentEndpoint, last: PolledReport | None) -> PolledReport:
         if self._session is None:
-            raise RuntimeError("agents are asked only after `open`")
-        url = f"http://{where.address}:{self._port}/status"
-        return await poll(self._session, url, last, self._rhythm.wait)
+            raise RuntimeError("agents are polled only after `open`")
+        url = f"http://{endpoint.address}:{self._port}/status"
+        return await poll(self._session, url, last, self._intervals.wait)
 
-    def _keep(self, where: AgentEndpoint, report: AgentReport) -> None:
-        where.settled.set()
-        if self._known.reports.get(where.uid) != report:
-            self._known.reports[where.uid] = report
-            self._changed(where)
+    def _store(self, endpoint: AgentEndpoint, report: AgentReport) -> None:
+        endpoint.settled.set()
+        if self._state.reports.get(endpoint.uid) != report:
+            self._state.reports[endpoint.uid] = report
+            self._changed(endpoint)
 
-    def _drop(self, where: AgentEndpoint, error: Exception | None = None) -> None:
-        where.settled.set()
-        if self._known.reports.pop(where.uid, None) is not None:
-            _log.warning("%s: the agent at %s is not reached: %s", where.host, where.address, error or "the pod ends")
-            self._changed(where)
+    def _drop(self, endpoint: AgentEndpoint, error: Exception | None = None) -> None:
+        endpoint.settled.set()
+        if self._state.reports.pop(endpoint.uid, None) is not None:
+            _log.warning("%s: agent at %s is unreachable: %s", endpoint.host, endpoint.address, error or "the pod ends")
+            self._changed(endpoint)
 
-    def _changed(self, where: AgentEndpoint) -> None:
+    def _changed(self, endpoint: AgentEndpoint) -> None:
         self._count()
-        self._touch(where.host)
+        self._enqueue(endpoint.host)
 
     def _count(self) -> None:
-        reporting = len(self._known.reports)
+        reporting = len(self._state.reports)
         metrics.AGENTS.labels("reporting").set(reporting)
         metrics.AGENTS.labels("silent").set(len(self._tasks) - reporting)

@@ -1,9 +1,9 @@
-"""Whether the operator is alive, whether it is ready, and its metrics, over HTTP.
+"""Health server: liveness, readiness and metrics over HTTP.
 
-Alive: every informer has turned within 90 seconds (a stream that is silent for 75 is given up, so one that
-has not is stuck), so has the election, no task has ended, and the queue gets on. An API server that is away is
-no reason to be restarted. Ready: everything has been listed once, there is a configuration, and we may use the
-Lease; a replica that waits for its turn is ready.
+The operator is alive when no task has ended, the queue makes progress, and each informer and the leader election have
+made a step within `STALE` seconds. An informer drops a stream after 75 s of silence, so one without a step has stalled.
+An unavailable API server is no reason for a restart. The operator is ready when everything has been listed once, the
+configuration is valid, and the Lease is accessible. A replica that waits for the Lease is ready.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from manyserve.cluster.fence import running_time
+from manyserve.cluster.clock import running_time
 from manyserve.cluster.informer import Informer
 from manyserve.http_server import HttpServer
 from manyserve.operator import metrics
@@ -23,32 +23,33 @@ from manyserve.operator.leader_election import LeaderElector
 from manyserve.prometheus import metrics_response
 
 STALE = 90.0
-LOOK = 0.05
+"""Seconds without a step after which an informer, or the election, has stalled."""
+LAG_SAMPLE_SECONDS = 0.05
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 Check = Callable[[], str | None]
-"""Returns the sentence for what is wrong, or None."""
+"""Returns the problem in a sentence, or None."""
 
 
 def stale_watches(informers: Iterable[Informer], clock: Callable[[], float] = time.monotonic) -> str | None:
-    """Return which watches are stuck."""
-    stuck = dict.fromkeys(each.kind.plural for each in informers if clock() - each.last_turn > STALE)
-    return f"watches that are stuck: {', '.join(stuck)}" if stuck else None
+    """Return which watches have stalled, or None."""
+    stalled = dict.fromkeys(each.kind.plural for each in informers if clock() - each.last_step > STALE)
+    return f"stalled watches: {', '.join(stalled)}" if stalled else None
 
 
 def stuck_election(elector: LeaderElector | None, clock: Callable[[], float] = running_time) -> str | None:
-    """Return whether nobody looks at the Lease any more."""
+    """Return whether the leader election has stalled."""
     last = elector.last_attempt if elector else None
-    return "the Lease is not looked at any more" if last is not None and clock() - last > STALE else None
+    return "leader election stalled" if last is not None and clock() - last > STALE else None
 
 
 def unsynced(informers: Iterable[Informer]) -> str | None:
-    """Return which kinds have not been listed yet."""
+    """Return which kinds have not been listed yet, or None."""
     missing = dict.fromkeys(each.kind.plural for each in informers if not each.settled.is_set())
     return f"not listed yet: {', '.join(missing)}" if missing else None
 
 
 class HealthServer:
-    """Serves /healthz and /readyz on one port and /metrics on another."""
+    """Server of /healthz and /readyz on one port, and of /metrics on another."""
 
     def __init__(self, alive: Check, ready: Check) -> None:
         self._alive = alive
@@ -56,12 +57,14 @@ class HealthServer:
         self._servers: list[HttpServer] = []
 
     async def start(self, health_port: int, metrics_port: int) -> None:
-        """Listen. Raises `StartupError` when a port is in use."""
-        await self._listen(health_port, {"/healthz": _answer(self._alive), "/readyz": _answer(self._ready)})
+        """Bind both ports. Raises `StartupError` when a port is in use."""
+        await self._listen(
+            health_port, {"/healthz": _health_handler(self._alive), "/readyz": _health_handler(self._ready)}
+        )
         await self._listen(metrics_port, {"/metrics": _metrics})
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Close both ports."""
         for server in self._servers:
             await server.stop()
 
@@ -74,22 +77,22 @@ class HealthServer:
 
 
 async def watch_lag() -> None:
-    """Measure how late the event loop is, and how long it was kept by our own work at most, until cancelled.
+    """Sample the lag of the event loop, and the part that our own work caused at most, until cancelled.
 
-    The work is bounded by the processor time that all our threads took, for whichever runs may keep the others.
+    That part is bounded by the CPU time of all our threads, since any of them may hold up the loop.
     """
     while True:
         began, worked = time.monotonic(), time.process_time()
-        await asyncio.sleep(LOOK)
-        late = max(time.monotonic() - began - LOOK, 0.0)
+        await asyncio.sleep(LAG_SAMPLE_SECONDS)
+        late = max(time.monotonic() - began - LAG_SAMPLE_SECONDS, 0.0)
         metrics.LOOP_LAG.observe(late)
         metrics.LOOP_BLOCKED.observe(min(late, time.process_time() - worked))
 
 
-def _answer(check: Check) -> _Handler:
+def _health_handler(check: Check) -> _Handler:
     async def handle(_request: web.Request) -> web.Response:
-        wrong = check()
-        return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+        problem = check()
+        return web.Response(text=problem or "ok", status=503 if problem else 200)
 
     return handle
 

@@ -1,8 +1,9 @@
-"""The operator's life, carried by kopf: start, stop, signals. Each handler is a door, not a room.
+"""Handlers by which kopf runs the process: login, startup, cleanup and signals.
 
-kopf's own watches are not used, for three measured reasons: they can end while the process lives on, they
-miss what was deleted across a 410, and they have no moment at which everything is known. So there are no
-handlers of objects here, and kopf writes nothing to the cluster: no finalizers, annotations or events.
+manyserve is a kopf operator by its charter, but informers of our own watch all objects. With kopf 1.45.2 one ERROR
+event or one cut line ends the operator, deletions across an expired watch (410) are lost, and the start of an index
+takes more than linear time. So there are no handlers of objects here, and kopf writes no finalizers, annotations or
+events: docs/decisions/0005-kopf-runs-the-process-informers-watch.md.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.operator.operator import Operator
 
 
-def lifecycle(operator: Operator, access: ClusterConfig) -> kopf.OperatorRegistry:
+def lifecycle(operator: Operator, config: ClusterConfig) -> kopf.OperatorRegistry:
     """Return the handlers that start and stop the operator."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def who_we_are(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=access.server, aiohttp_session=_session(access))
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=config.server, aiohttp_session=_session(config))
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
@@ -35,19 +36,19 @@ def lifecycle(operator: Operator, access: ClusterConfig) -> kopf.OperatorRegistr
     return registry
 
 
-def _session(access: ClusterConfig) -> aiohttp.ClientSession:
-    """Return a session for the two reads of what the API server serves that kopf insists on at its start."""
-    token = access.token()
+def _session(config: ClusterConfig) -> aiohttp.ClientSession:
+    """Return a session for the two requests that kopf sends at its start to discover the served kinds."""
+    token = config.token()
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=2, ssl=access.tls or True),
+        connector=aiohttp.TCPConnector(limit=2, ssl=config.tls or True),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     )
 
 
 def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: alone, silent, and quick to end."""
-    found = kopf.OperatorSettings()
-    found.peering.standalone = True
-    found.scanning.disabled = True
-    found.posting.enabled = False
-    return found
+    """Return kopf's settings: no peering, no scanning for new kinds, no events."""
+    options = kopf.OperatorSettings()
+    options.peering.standalone = True
+    options.scanning.disabled = True
+    options.posting.enabled = False
+    return options

@@ -1,4 +1,4 @@
-"""The operator's entry point."""
+"""Entry point of `manyserve operator`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from manyserve.operator.leader_election import LEASE_TIMING, LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 
-SWITCH = 0.0005
-"""Seconds after which a plan's thread hands over to the event loop.
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a plan's thread yields the interpreter lock to the event loop.
 
-Each read and write of TLS lets the plan go on in between: with the 5 ms that are usual, the answers to sixteen writes
-kept the loop for 100 ms and more (sampled).
+Each read and write of TLS releases the lock to the plan. With the default of 5 ms, the responses to sixteen writes
+blocked the loop for 100 ms and more (sampled).
 """
-COLLECT = (1_000, 2, 20_000)
-"""When the collector of garbage walks through what is new, what is not so new, and everything.
+GC_THRESHOLDS = (1_000, 2, 20_000)
+"""Thresholds of the three generations of the garbage collector.
 
-What is known has no cycles, and what users change is as much gone as new, which the collector does not count: with
-thousands at a time a walk kept the loop for 100 ms (measured). What a full one costs stands in `resync`.
+The caches hold no cycles. CPython counts allocations minus frees, so replaced objects grow generation 0 unnoticed: with
+thousands of them a collection blocked the loop for 100 ms (measured). `resync` has the cost of a full collection.
 """
 
 
@@ -45,31 +45,33 @@ def run(settings: OperatorSettings) -> None:
 
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator in this event loop."""
-    access = find_cluster_config()
+    config = find_cluster_config()
     fence, guard = Fence() if settings.leader_election else None, CrdGuard()
     gate = Gates(guard, fence) if fence else guard
-    # the Lease has connections of its own: no renewal waits behind writes
+    # the Lease has connections of its own, so that no renewal waits behind writes
     async with (
-        KubeClient(access, gate=gate) as client,
-        KubeClient(access, connections=2, seconds=LEASE_TIMING.patience) as own,
+        KubeClient(config, gate=gate) as client,
+        KubeClient(config, connections=2, seconds=LEASE_TIMING.timeout) as lease_client,
     ):
         await preflight.check(client)
         elector = (
-            LeaderElector(Lease(own, settings.namespace, settings.lease), fence, _name(settings)) if fence else None
+            LeaderElector(Lease(lease_client, settings.namespace, settings.lease), fence, _identity(settings))
+            if fence
+            else None
         )
         operator = Operator(client, settings, elector, guard)
         await operator.listen()
-        sys.setswitchinterval(SWITCH)
-        gc.freeze()  # what was imported stays
-        gc.set_threshold(*COLLECT)
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.freeze()  # imported modules are never collected
+        gc.set_threshold(*GC_THRESHOLDS)
         await kopf.operator(
-            registry=lifecycle.lifecycle(operator, access),
+            registry=lifecycle.lifecycle(operator, config),
             settings=lifecycle.settings(),
             clusterwide=True,
-            identity=cast("Any", MANAGER),  # kopf would ask for the user's name, and a container's user has none
+            identity=cast("Any", MANAGER),  # kopf would take the name of the user, which a container lacks
         )
 
 
-def _name(settings: OperatorSettings) -> str:
-    """Return what the Lease names us: our pod, whose container never runs twice at a time, or something unique."""
+def _identity(settings: OperatorSettings) -> str:
+    """Return our name in the Lease: the pod, since its container never runs twice at a time, or a unique name."""
     return settings.pod or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"

@@ -1,7 +1,6 @@
-"""All parts of the operator, put together, started and stopped.
+"""The operator: all parts, wired, started and stopped.
 
-Every replica watches, and so knows everything; what reconciles, asks the agents and tells Events runs only
-during a term, and with a `Lease` one replica at a time has one.
+Every replica watches, so its caches are warm. Reconciles, polls of agents and Events run on the leader only.
 """
 
 from __future__ import annotations
@@ -27,20 +26,19 @@ from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.queue import Queue, Run
 from manyserve.operator.reconcile import reconciler
-from manyserve.operator.resync import resync
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
-from manyserve.operator.tasks import Tasks
+from manyserve.operator.tasks import Tasks, resync
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
 class Operator:
-    """The operator, without its life: that is kopf's, see `handlers`.
+    """All parts of the operator. kopf starts and stops it, see `lifecycle`.
 
     Parameters
     ----------
     elector
-        Who says when this replica may work; None: always.
+        The leader election; None: this replica always leads.
     guard
         Checks the published CRDs; None: nothing is checked.
     """
@@ -79,11 +77,11 @@ class Operator:
             metrics.OBJECTS.labels(kind).set_function(partial(self._watches.count, kind))
 
     async def listen(self) -> None:
-        """Take the ports. Raises `StartupError` when one is in use."""
+        """Bind the ports. Raises `StartupError` when one is in use."""
         await self._health.start(self._settings.health_port, self._settings.metrics_port)
 
     async def start(self) -> None:
-        """Start everything; work begins when everything has been listed, and only when it may."""
+        """Start all tasks. The work begins when everything has been listed, on the leader only."""
         for informer in self._informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
         if self._guard:
@@ -92,12 +90,12 @@ class Operator:
         self._tasks.start("work", self._work())
 
     async def stop(self) -> None:
-        """Stop everything."""
+        """Stop all tasks."""
         await self._tasks.stop()
         await self._health.stop()
 
     def liveness_problem(self) -> str | None:
-        """Return what is wrong with us, or None."""
+        """Return the problem that a restart may solve, or None."""
         ended = [*self._tasks.ended, *self._leader_tasks.ended]
         if ended:
             return f"ended: {', '.join(ended)}"
@@ -106,15 +104,15 @@ class Operator:
         return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.why_stuck()
 
     def readiness_problem(self) -> str | None:
-        """Return what is not there yet, or None."""
+        """Return the reason why this replica is not ready, or None."""
         if self._known.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
         refused = self._elector.refused if self._elector else None
-        missing = unsynced(self._informers) or self._watches.why_nothing()
+        missing = unsynced(self._informers) or self._watches.scope_problem()
         return missing or refused or (self._guard.problem if self._guard else None)
 
     def _deletion_doubt(self, namespace: str) -> str | None:
-        """Return why no model of a namespace is to be deleted now, or None."""
+        """Return the reason against deletions of models in a namespace now, or None."""
         scope = None if self._known.in_scope(namespace) else f"namespace {namespace} is not in scope, or not listed yet"
         return scope or unsynced(self._informers) or (self._guard.problem if self._guard else None)
 
@@ -123,7 +121,7 @@ class Operator:
         return (self._config.informer, *self._watches)
 
     async def _work(self) -> None:
-        """Work whenever we may; nobody stands for election who has not listed everything."""
+        """Run for election once everything has been listed, and work as the leader."""
         await self._config.ready()
         await self._watches.synced()
         if self._elector:
@@ -134,11 +132,11 @@ class Operator:
 
     @asynccontextmanager
     async def _leadership(self) -> AsyncIterator[None]:
-        """Work while this is entered."""
+        """Run the work of the leader while this context is entered."""
         metrics.LEADER_TRANSITIONS.inc()
         metrics.LEADER.set(1)
         self._recorder.clear()
-        self._config.tell()
+        self._config.record_problem()
         await self._replicas.open()
         self._leader_tasks.start("events", self._while_clear(self._recorder.run))
         self._leader_tasks.start("lookups", self._lookups.run())
@@ -163,7 +161,7 @@ class Operator:
         await self._queue.serve(run)
 
     async def _while_clear(self, work: Work) -> None:
-        """Run what writes: nothing is planned, and no event is taken from its queue, while no write may leave."""
+        """Run a task that writes, while the CRD guard passes writes."""
         await (self._guard.while_clear(work) if self._guard else work())
 
     def _count_write(self, kind: str, verb: str) -> None:

@@ -1,4 +1,4 @@
-"""What must be there before the operator starts, or it ends with one line that says what to do."""
+"""Checks before the start of the operator, with one line of output that names the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manyserve.cluster.errors import ClusterError, NotFound
 
 
 async def check(client: KubeClient) -> None:
-    """Return when the API server answers and serves our kinds. Raises `StartupError`."""
+    """Return when the API server responds and serves our kinds. Raises `StartupError`."""
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
         try:
             served = await client.read(f"/apis/{kind.api_version}")
@@ -18,7 +18,7 @@ async def check(client: KubeClient) -> None:
             served = {}
         except ClusterError as error:
             raise StartupError(f"the API server does not answer as it should: {error}") from error
-        if kind.plural not in {each.get("name") for each in served.get("resources", ())}:
+        if kind.plural not in {resource.get("name") for resource in served.get("resources", ())}:
             raise StartupError(
                 f"{kind.plural}.{GROUP} is not installed in the cluster; "
                 f"install it with: manyserve crds --group {GROUP} | kubectl apply --server-side -f -"

@@ -13,9 +13,8 @@ from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.manners import Manners
 from manyserve.cluster.metadata_poller import MetadataPoller
-from manyserve.cluster.observe import observe
+from manyserve.cluster.observe import observe, required_lookups
 from manyserve.cluster.state import ClusterState
-from manyserve.cluster.surroundings import required_lookups
 from manyserve.operator.lulls import Lulls
 from manyserve.operator.planner import Decide, Planner, Seen
 from manyserve.operator.queue import Ran, Run

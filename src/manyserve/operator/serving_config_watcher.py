@@ -1,6 +1,6 @@
-"""The serving configuration of the operator: reconciles all hosts on a change, reports an invalid ConfigMap.
+"""Watcher of the serving configuration: a change enqueues all hosts, an invalid ConfigMap is reported by an event.
 
-While there has never been a valid configuration nothing is reconciled. Defaults would take every model off its host.
+Without any valid configuration yet, nothing is reconciled: the defaults would take every model off its host.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ConfigEvent:
 
 
 class ServingConfigWatcher:
-    """Keeps `known.config` equal to the last valid configuration.
+    """Keeps `config` of the cluster state equal to the last valid configuration.
 
     Parameters
     ----------
@@ -40,33 +40,33 @@ class ServingConfigWatcher:
         The operator's own.
     """
 
-    def __init__(self, client: KubeClient, known: ClusterState, recorder: EventRecorder, namespace: str) -> None:
-        self._known = known
+    def __init__(self, client: KubeClient, state: ClusterState, recorder: EventRecorder, namespace: str) -> None:
+        self._state = state
         self._recorder = recorder
         self._namespace = namespace
-        self._refused: ConfigEvent | None = None
-        self._source = ServingConfigInformer(client, namespace, self._use, self._refuse)
+        self._problem_event: ConfigEvent | None = None
+        self._source = ServingConfigInformer(client, namespace, self._on_valid, self._on_invalid)
         self.informer = self._source.informer
         self.ready = self._source.ready
         self.changed = self._source.changed
 
-    def tell(self) -> None:
+    def record_problem(self) -> None:
         """Record the event of an invalid ConfigMap again, for a new leader."""
-        if self._refused:
-            self._recorder.record(self._namespace, self._refused)
+        if self._problem_event:
+            self._recorder.record(self._namespace, self._problem_event)
 
-    def _use(self, config: ServingConfig) -> None:
+    def _on_valid(self, config: ServingConfig) -> None:
         metrics.CONFIG_BROKEN.set(0)
-        self._refused = None
-        if config != self._known.config:
-            self._known.config = config
-            self._known.enqueue_all()
+        self._problem_event = None
+        if config != self._state.config:
+            self._state.config = config
+            self._state.enqueue_all()
 
-    def _refuse(self, uid: str, why: str) -> None:
-        valid = self._known.config is not None
-        stays = "the last valid configuration stays in force" if valid else "nothing is reconciled until it is fixed"
-        _log.error("%s; %s", why, stays)
+    def _on_invalid(self, uid: str, reason: str) -> None:
+        valid = self._state.config is not None
+        effect = "the last valid configuration stays in force" if valid else "nothing is reconciled until it is fixed"
+        _log.error("%s; %s", reason, effect)
         metrics.CONFIG_ERRORS.inc()
         metrics.CONFIG_BROKEN.set(1)
-        self._refused = ConfigEvent(uid, f"{why}; {stays}")
-        self.tell()
+        self._problem_event = ConfigEvent(uid, f"{reason}; {effect}")
+        self.record_problem()

@@ -1,4 +1,4 @@
-"""The operator's settings."""
+"""Settings of the operator, from environment variables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class OperatorSettings(ScopedSettings):
     namespace: str = env("POD_NAMESPACE", default="manyserve-system")
     """The namespace of the operator and of `inferenceservice-config`."""
     pod: str = env("POD_NAME", default="")
-    """The holder's name in the Lease; empty: the machine's name and a random number."""
+    """The identity in the Lease; empty: the machine's name and a random number."""
     leader_election: Flag = env("MANYSERVE_LEADER_ELECTION", default=True)
-    """False: this is the only operator, and it works without the Lease."""
+    """False: this is the only replica, and it works without a Lease."""
     lease: str = env("MANYSERVE_LEASE", default="manyserve-operator")
     """The Lease that the replicas share, in the operator's namespace."""
     health_port: Port = env("MANYSERVE_HEALTH_PORT", default=8090)

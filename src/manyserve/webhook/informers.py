@@ -70,7 +70,7 @@ class WebhookInformers:
             if task.done():
                 return f"the watch of {task.get_name()} has ended"
         for each in self.informers:
-            if self._tasks and time.monotonic() - each.last_turn > STALE_SECONDS:
+            if self._tasks and time.monotonic() - each.last_step > STALE_SECONDS:
                 return f"the watch of {each.kind.plural} hangs"
         return None
 

@@ -1,4 +1,4 @@
-"""Who we are and where the API server is: a pod's service account, else a kubeconfig."""
+"""Cluster config: from a pod's service account, else from a kubeconfig."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ current-context: lab
 """
 
 
-def test_a_kubeconfig_is_read(tmp_path: Path) -> None:
+def test_kubeconfig_has_server_and_token(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(KUBECONFIG)
-    access = find_cluster_config({"KUBECONFIG": str(path)})
-    assert access.server == "http://127.0.0.1:1234"
-    assert access.token() == "secret"
+    config = find_cluster_config({"KUBECONFIG": str(path)})
+    assert config.server == "http://127.0.0.1:1234"
+    assert config.token() == "secret"
 
 
-def test_no_access_is_one_line_that_says_so(tmp_path: Path) -> None:
+def test_missing_kubeconfig_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"^no access to a cluster: .+$") as caught:
         find_cluster_config({"KUBECONFIG": str(tmp_path / "absent")})
     assert "\n" not in str(caught.value)
 
 
-def test_a_service_account_that_cannot_be_read_is_one_line_too(tmp_path: Path) -> None:
+def test_unreadable_service_account_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     with pytest.raises(StartupError, match="cannot be read"):
         find_cluster_config({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, folder=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{: [", "just words", "[]", "clusters: 7", "", "current-context: x", "\0"])
-def test_input_31_what_is_no_kubeconfig_is_one_line_that_names_it(tmp_path: Path, text: str) -> None:
+def test_input_31_malformed_kubeconfig_is_an_error_of_one_line_with_its_path(tmp_path: Path, text: str) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(text)
     with pytest.raises(StartupError) as error:

@@ -1,6 +1,6 @@
-"""Each way in which an operator can go blind while its process lives on, and that `/healthz` tells of it.
+"""Liveness of the operator: each part that can stall while the process lives on makes `/healthz` fail.
 
-The API server is away all the time, which is no reason to be restarted: so nothing but what a test breaks is wrong.
+The API server is unavailable in all tests, which is no reason for a restart. So each problem is that of the test.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.queue import OVERDUE, STUCK
 from manyserve.operator.settings import OperatorSettings
-from tests.operator.test_replicas import pod
+from tests.operator.test_agent_poller import pod
 from tests.support.eventually import eventually
 
 NOWHERE = "http://127.0.0.1:9"
@@ -30,7 +30,7 @@ HOST = Key("default", "triton-mms")
 
 @pytest.fixture
 async def operator() -> AsyncIterator[Operator]:
-    """An operator that works, as far as it can without an API server."""
+    """An operator that leads, as far as it can without an API server."""
     async with KubeClient(ClusterConfig(NOWHERE)) as client:
         elector = LeaderElector(Lease(client, "n", "l"), Fence(), "me")
         found = Operator(client, OperatorSettings(), elector)
@@ -44,7 +44,7 @@ async def operator() -> AsyncIterator[Operator]:
 
 
 def task_of(name: str) -> asyncio.Task[None]:
-    """Return one of the operator's tasks."""
+    """Return the task of this name."""
     (found,) = (each for each in asyncio.all_tasks() if each.get_name() == name)
     return found
 
@@ -65,7 +65,7 @@ def task_of(name: str) -> asyncio.Task[None]:
         "reconcile",
     ],
 )
-async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) -> None:
+async def test_liveness_names_a_cancelled_task(operator: Operator, name: str) -> None:
     for task in [each for each in asyncio.all_tasks() if each.get_name() == name]:
         task.cancel()
     await eventually(operator.liveness_problem)
@@ -73,7 +73,7 @@ async def test_a_task_that_is_cancelled_is_named(operator: Operator, name: str) 
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), SystemError("a defect"), asyncio.CancelledError()])
-async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
+async def test_liveness_names_a_watch_that_ended_by_an_exception(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     informer = operator._watches.informer_of("Pod", "default")
@@ -81,28 +81,28 @@ async def test_a_watch_that_ends_by_what_nothing_catches_is_named(
     def broken() -> float:
         raise error
 
-    monkeypatch.setattr(informer, "_wait", broken)
+    monkeypatch.setattr(informer, "_retry_delay", broken)
     await eventually(operator.liveness_problem, limit=40)
     assert operator.liveness_problem() == "ended: watch of pods"
 
 
-async def test_a_watch_that_does_not_turn_is_named(operator: Operator) -> None:
-    operator._watches.informer_of("Pod", "default").last_turn -= STALE + 1
-    assert operator.liveness_problem() == "watches that are stuck: pods"
+async def test_liveness_names_a_stalled_watch(operator: Operator) -> None:
+    operator._watches.informer_of("Pod", "default").last_step -= STALE + 1
+    assert operator.liveness_problem() == "stalled watches: pods"
 
 
-async def test_the_watch_of_the_configuration_is_one_of_them(operator: Operator) -> None:
-    operator._config.informer.last_turn -= STALE + 1
-    assert operator.liveness_problem() == "watches that are stuck: configmaps"
+async def test_liveness_covers_the_watch_of_the_configuration(operator: Operator) -> None:
+    operator._config.informer.last_step -= STALE + 1
+    assert operator.liveness_problem() == "stalled watches: configmaps"
 
 
-async def test_an_election_in_which_nobody_looks_any_more_is_named(operator: Operator) -> None:
+async def test_liveness_names_a_stalled_election(operator: Operator) -> None:
     assert operator._elector is not None
     operator._elector.last_attempt = operator._elector._clock() - STALE - 1
-    assert operator.liveness_problem() == "the Lease is not looked at any more"
+    assert operator.liveness_problem() == "leader election stalled"
 
 
-async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator) -> None:
+async def test_liveness_names_a_stopped_agent_poller(operator: Operator) -> None:
     operator._replicas.pod_stored(None, pod())
     assert operator.liveness_problem() is None
     task_of("agent of u1").cancel()
@@ -112,7 +112,7 @@ async def test_an_agent_that_is_not_asked_any_more_is_noticed(operator: Operator
 
 @asynccontextmanager
 async def reconciling(operator: Operator, run: Callable[[Key], object]) -> AsyncIterator[None]:
-    """Have the queue served by a run of the test's own."""
+    """Run the queue with a function of the test."""
     (task,) = (each for each in operator._leader_tasks._tasks if each.get_name() == "reconcile")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -123,7 +123,7 @@ async def reconciling(operator: Operator, run: Callable[[Key], object]) -> Async
     yield
 
 
-async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(operator: Operator) -> None:
+async def test_liveness_notices_a_hanging_reconcile_and_accepts_one_that_writes(operator: Operator) -> None:
     now = [0.0]
     operator._queue._clock = lambda: now[0]
 
@@ -141,19 +141,19 @@ async def test_a_run_that_hangs_is_noticed_and_one_that_writes_is_let_go_on(oper
         assert operator.liveness_problem() is None
 
 
-async def test_what_is_due_and_taken_by_nobody_is_noticed_and_a_long_idle_queue_is_well(operator: Operator) -> None:
+async def test_liveness_notices_an_overdue_host_and_accepts_an_idle_queue(operator: Operator) -> None:
     now = [0.0]
     operator._queue._clock = lambda: now[0]
     operator._queue.note_progress()
     now[0] = 10 * STUCK
     assert operator.liveness_problem() is None
-    operator._queue._schedule.touch(HOST, now[0])  # and nobody is woken
+    operator._queue._schedule.touch(HOST, now[0])  # without a wake-up
     assert operator.liveness_problem() is None
     now[0] += OVERDUE + 1
     assert operator.liveness_problem() == "the queue does not get on"
 
 
-async def test_a_replica_that_waits_has_no_queue_that_could_be_stuck() -> None:
+async def test_liveness_of_a_standby_ignores_its_queue() -> None:
     async with KubeClient(ClusterConfig(NOWHERE)) as client:
         waiting = Operator(client, OperatorSettings())
         waiting._queue.touch(HOST)

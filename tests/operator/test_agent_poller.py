@@ -1,0 +1,205 @@
+"""Agent poller: reports reach the cluster state, and are dropped when an agent is unreachable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.api.agentreport import AgentReport
+from manyserve.api.names import HOST_LABEL, Key
+from manyserve.backoff import Backoff
+from manyserve.cluster.state import ClusterState
+from manyserve.operator import agent_client
+from manyserve.operator.agent_client import PollIntervals
+from manyserve.operator.agent_poller import AgentPoller
+from tests.support.eventually import eventually
+
+QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=0.1)
+HOST = Key("default", "triton-mms")
+
+
+class FakeAgent:
+    """Agent with a report that tests set."""
+
+    def __init__(self) -> None:
+        self.report: Any = {"instance": "a", "revision": 1, "serverReady": True}
+        self.polls: list[dict[str, str]] = []
+        self.changed = asyncio.Event()
+        self.broken = False
+
+    def set_report(self, **fields: Any) -> None:
+        self.report = self.report | {"revision": self.report["revision"] + 1} | fields
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def status(self, request: web.Request) -> web.Response:
+        self.polls.append(dict(request.query))
+        if self.broken:
+            return web.Response(status=500)
+        if request.query.get("after") == str(self.report["revision"]) and "instance" in request.query:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), float(request.query["wait"]))
+        return web.json_response(self.report)
+
+
+def pod(
+    uid: str = "u1", *, phase: str = "Running", address: str | None = "127.0.0.1", **metadata: Any
+) -> dict[str, Any]:
+    labels = {HOST_LABEL: HOST.name}
+    return {
+        "metadata": {"name": "p", "namespace": HOST.namespace, "uid": uid, "labels": labels} | metadata,
+        "status": {"phase": phase, "podIP": address},
+    }
+
+
+class PollerEnv:
+    """A poller with its agent, cluster state and enqueued hosts."""
+
+    def __init__(self, agent: FakeAgent, state: ClusterState, poller: AgentPoller, enqueued: list[Key]) -> None:
+        self.agent, self.state, self.poller, self.enqueued = agent, state, poller, enqueued
+
+    @property
+    def report(self) -> AgentReport | None:
+        return self.state.reports.get("u1")
+
+
+@pytest.fixture
+async def env() -> AsyncIterator[PollerEnv]:
+    async with poller_env() as created:
+        yield created
+
+
+@asynccontextmanager
+async def poller_env() -> AsyncIterator[PollerEnv]:
+    agent, enqueued = FakeAgent(), list[Key]()
+    app = web.Application()
+    app.router.add_get("/status", agent.status)
+    server = TestServer(app)
+    await server.start_server(shutdown_timeout=0.01)
+    state = ClusterState(enqueued.append)
+    poller = AgentPoller(state, enqueued.append, QUICK, port=server.port or 0)
+    await poller.open()
+    yield PollerEnv(agent, state, poller, enqueued)
+    assert poller.healthy
+    await poller.close()
+    await server.close()
+
+
+async def test_poller_polls_a_running_pod_and_enqueues_its_host(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: env.report)
+    assert env.enqueued == [HOST]
+
+
+async def test_poller_asks_for_reports_newer_than_the_last_one(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: len(env.agent.polls) == 2)
+    assert env.agent.polls[1] == {"after": "1", "instance": "a", "wait": "1"}
+    env.agent.set_report(config="new")
+    await eventually(lambda: env.report and env.report.config == "new")
+    assert env.enqueued == [HOST, HOST]
+
+
+async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: len(env.agent.polls) == 2)
+    env.agent.changed.set()
+    await eventually(lambda: len(env.agent.polls) > 3)
+    assert env.enqueued == [HOST]
+
+
+@pytest.mark.parametrize("fault", ["an error", "no report", "too much"])
+async def test_poller_drops_the_report_after_a_malformed_response(
+    env: PollerEnv, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: env.report)
+    if fault == "an error":
+        env.agent.broken = True
+        env.agent.set_report()
+    elif fault == "no report":
+        env.agent.set_report(models="none")
+    else:
+        monkeypatch.setattr(agent_client, "LARGEST_REPORT", 1000)
+        env.agent.set_report(config="x" * 2000)
+    await eventually(lambda: not env.report)
+    assert env.enqueued[-1] == HOST
+
+
+async def test_poller_keeps_the_report_during_a_short_outage(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: len(env.agent.polls) == 2)
+    env.agent.broken = True
+    env.agent.set_report(config="new")
+    await eventually(lambda: len(env.agent.polls) == 4)
+    assert env.report
+    env.agent.broken = False
+    await eventually(lambda: env.report and env.report.config == "new")
+
+
+async def test_poller_stops_for_a_pod_in_deletion(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: env.report)
+    env.poller.pod_stored(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert env.report is None
+
+
+async def test_poller_distinguishes_pods_of_one_name_by_uid(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: env.report)
+    env.poller.pod_stored(pod(), pod("u2"))
+    await eventually(lambda: "u2" in env.state.reports)
+    assert env.report is None
+
+
+@pytest.mark.parametrize("waiting", [pod(phase="Pending"), pod(address=None)], ids=["pending", "without an address"])
+async def test_poller_skips_a_pod_that_does_not_run(env: PollerEnv, waiting: dict[str, Any]) -> None:
+    env.poller.pod_stored(None, waiting)
+    env.poller.pod_stored(waiting, pod())
+    await eventually(lambda: env.report)
+    env.poller.pod_stored(pod(), waiting)
+    assert env.report is None
+
+
+async def test_poller_waits_for_the_first_report_of_every_pod(env: PollerEnv) -> None:
+    env.poller.pod_stored(None, pod())
+    env.poller.pod_stored(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
+    await env.poller.wait_first_reports()
+    assert env.report
+
+
+async def test_poller_wait_for_first_reports_is_bounded(env: PollerEnv) -> None:
+    env.agent.broken = True
+    env.poller.pod_stored(None, pod())
+    await asyncio.wait_for(env.poller.wait_first_reports(), 5)
+    assert not env.report
+
+
+async def test_poller_of_a_standby_polls_nothing_until_it_leads(env: PollerEnv) -> None:
+    await env.poller.close()
+    env.state.update_pod(None, pod())
+    env.poller.pod_stored(None, pod())
+    assert env.poller.healthy
+    await env.poller.wait_first_reports()
+    assert env.agent.polls == []
+    await env.poller.open()
+    await env.poller.wait_first_reports()
+    assert env.report
+
+
+async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: PollerEnv) -> None:
+    env.state.update_pod(None, pod())
+    env.poller.pod_stored(None, pod())
+    await eventually(lambda: env.report)
+    await env.poller.close()
+    assert env.report is None
+    env.agent.polls.clear()
+    await env.poller.open()
+    await eventually(lambda: env.report)
+    assert env.agent.polls[0] == {}
