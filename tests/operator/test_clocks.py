@@ -8,14 +8,16 @@ from pathlib import Path
 
 import manyserve
 from manyserve.cluster.events import EventRecorder
-from manyserve.operator.queue import Queue
+from manyserve.cluster.status_writer import StatusWriter
+from manyserve.operator.debounce import Debouncer
+from manyserve.operator.workqueue import WorkQueue
 
 SOURCES = Path(manyserve.__file__).parent
 DATES = {
     "cluster/events.py",
-    "cluster/renewed.py",
+    "cluster/status_writer.py",
     "operator/leader_election.py",
-    "operator/reconcile.py",
+    "operator/planner.py",
     "webhook/main.py",
 }
 """Who asks for the time on the wall: for times that stand in objects, for certificates, for what pods are told, and for
@@ -23,7 +25,7 @@ how old is what is told."""
 
 
 def test_input_27_backoff_and_floods_are_counted_on_a_monotonic_clock() -> None:
-    for kind in (Queue, EventRecorder):
+    for kind in (WorkQueue, Debouncer, StatusWriter, EventRecorder):
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 

@@ -23,8 +23,8 @@ from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.service_accounts import s3_annotations
-from manyserve.cluster.slots import Slots
 
 AGAIN_A_SECOND = 20
 
@@ -80,7 +80,7 @@ class MetadataPoller:
         self._wanted: dict[Key, frozenset[ObjectRef]] = {}
         self._due: dict[ObjectRef, float] = {}
         self._called = asyncio.Event()
-        self._slots = Slots()
+        self._limiter = Limiter()
 
     def set_required(self, host: Key, names: frozenset[ObjectRef]) -> None:
         """Look after the names that a host needs now, and no more after those that no host needs."""
@@ -101,7 +101,7 @@ class MetadataPoller:
         while True:
             self._called.clear()
             now = time.monotonic()
-            await self._slots.do([partial(self._look, name) for name, due in self._due.items() if due <= now])
+            await self._limiter.run([partial(self._look, name) for name, due in self._due.items() if due <= now])
             left = min(self._due.values(), default=now + self._rhythm.there) - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation

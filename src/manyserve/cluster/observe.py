@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster import surroundings
 from manyserve.cluster.state import ClusterState
-from manyserve.plan.observed import Observed
+from manyserve.plan.model_config import entries_at_most
+from manyserve.plan.observed import Child, Observed
+
+
+def size(known: ClusterState, key: Key) -> int:
+    """Return the number of models to plan for: those that there are, or that may stand in `models.json`."""
+    config_map = known.children.get(key, {}).get(Child("ConfigMap", names.model_config(key.name)))
+    return max(len(known.models.get(key, ())), entries_at_most(config_map))
 
 
 def observe(known: ClusterState, key: Key) -> Observed | None:
@@ -28,7 +36,6 @@ def observe(known: ClusterState, key: Key) -> Observed | None:
         announced=unmanaged is not None and unmanaged.uid in known.unmanaged.announced,
         departures=known.departures.of(key, models),
         models=models,
-        generation_changed_at=known.renewed.of(key),
         cache_versions=known.cache_versions(key.namespace),
         unparsable=frozenset((*known.unparsable_models.get(key, ()), *known.unmanaged.models.get(key, ()))),
         children=dict(known.children.get(key, {})),

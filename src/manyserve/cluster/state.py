@@ -8,6 +8,7 @@ object flows in here too: the configuration, the agents' reports, and what the A
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
@@ -24,13 +25,14 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.by_host import remove
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
-from manyserve.cluster.renewed import Renewed
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.cluster.unmanaged import Unmanaged
 from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 
+USERS_IDLE = 0.3
+"""Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
 Parsed = TypeVar("Parsed", bound=KubeModel)
 
 _log = logging.getLogger(__name__)
@@ -62,7 +64,6 @@ class ClusterState:
         """Whether the objects of a namespace are managed, and all of them are known."""
         self.unparsable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that are there and do not parse: what is placed of them stays."""
-        self.renewed = Renewed()
         self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The PersistentVolumeClaims that models are at, by model."""
@@ -76,6 +77,8 @@ class ClusterState:
         self.accounts = Accounts()
         self.lookup_results: dict[ObjectRef, LookupResult] = {}
         """What was looked up by name."""
+        self.last_model_change = float("-inf")
+        """When a user last changed a model, in seconds of a monotonic clock."""
         self._touch = touch
         self._news = news or touch
 
@@ -116,10 +119,9 @@ class ClusterState:
 
     def update_model(self, old: Manifest | None, new: Manifest | None) -> None:
         """Take in a change of a model."""
-        before = None
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
-            before = remove(self.models, host, name)
+            remove(self.models, host, name)
             remove(self.claims, host, name)
             remove(self.unparsable_models, host, name)
             remove(self.unmanaged.models, host, name)
@@ -127,7 +129,6 @@ class ClusterState:
         if new is not None and why is not None:
             self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
         model = _parse(TrainedModel, new) if new and why is None else None
-        self.renewed.stored(before, model)
         if new is None or why is not None:
             return
         if model is None:
@@ -158,9 +159,24 @@ class ClusterState:
             self._touch(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Tell that there is news of the host that a model names, and of the one that it named before."""
+        """Report a user's change of a model, for the host that it names and the one that it named before."""
+        self.last_model_change = time.monotonic()
         for key in {model_host(each) for each in (old, new) if each is not None}:
             self._news(key)
+
+    def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
+        """Return a host, or a model of a host."""
+        return self.models.get(key, {}).get(name) if kind == "TrainedModel" else self.hosts.get(key)
+
+    def applied(self, key: Key, refused: dict[Child, str], foreign: frozenset[Child]) -> None:
+        """Keep refusals and other controllers' children for a host's next plan; it is due when they change."""
+        failures_ended = self.failures.pop(key, None) and not refused
+        if foreign != self.foreign.pop(key, frozenset()) or failures_ended:
+            self._touch(key)
+        if foreign:
+            self.foreign[key] = foreign
+        if refused:
+            self.failures[key] = refused
 
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
         """Touch the host that an object belongs to, and the one that it belonged to before."""

@@ -11,15 +11,15 @@ import asyncio
 import gc
 
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.queue import Queue
+from manyserve.operator.workqueue import WorkQueue
 
 PERIOD = 600.0
 
 
-async def resync(known: ClusterState, queue: Queue, period: float = PERIOD) -> None:
+async def resync(known: ClusterState, queue: WorkQueue, period: float = PERIOD) -> None:
     """Touch every host at each period until cancelled."""
     while True:
         gc.freeze()
         await asyncio.sleep(period)
-        queue.forget_idle()
+        queue.prune()
         known.enqueue_all()
