@@ -145,7 +145,7 @@ def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(
     unsure = replace(settled, claims=claims, unverified_claims=frozenset(claims))
     assert not plan(unsure, make.NOW).applies
     assert plan(replace(unsure, unverified_claims=frozenset()), make.NOW).applies or not claims
-    new = seen("pvc://mine/a", claims=claims, doubtful_claims=frozenset(claims))
+    new = seen("pvc://mine/a", claims=claims, unverified_claims=frozenset(claims))
     assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "what was never mounted is not tried"
 
 

@@ -63,7 +63,7 @@ def test_status_update_of_a_changed_model_that_failed_is_final(settled: Observed
 def test_status_update_of_a_model_that_moved_to_another_host_is_final(settled: Observed) -> None:
     """It does not answer on the host that it left."""
     moved = changed(settled, host="another")
-    (update,) = updates(seen(moved, service=make.host("another")))
+    (update,) = updates(seen(moved, host=make.host("another")))
     assert update.priority is Priority.FINAL
 
 

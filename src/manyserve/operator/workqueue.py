@@ -23,7 +23,7 @@ from manyserve.operator import metrics
 MIN_INTERVAL = 0.2  # seconds between two reconciles of a host: changes that come together are one
 PLAN_FACTOR = 3.0  # times the last plan's processor time, likewise: a large host takes a third of a processor
 MAX_BACKOFF_ON_CHANGE = 5.0  # seconds until a failing host that changed is tried: the change may have repaired it
-STALL_TIMEOUT = 600.0  # seconds without progress: longer than any answer of the API server takes
+STALL_TIMEOUT = 600.0  # seconds without progress: longer than any answer takes; a tenth for a due host to be taken
 Reconcile = Callable[[Key], Awaitable["Result"]]
 _log = logging.getLogger(__name__)
 
@@ -119,8 +119,8 @@ class WorkQueue:
 
     def stall_reason(self) -> str | None:
         """Return why the queue is stalled, or None; it is not while `run` does not run."""
-        left, idle = 0.0 if self._processing else self._seconds_left(), self._clock() - self._progress
-        waiting = left is not None and (self._processing or -left > STALL_TIMEOUT)
+        left, idle = self._seconds_left(), self._clock() - self._progress
+        waiting = self._processing or (left is not None and -left > STALL_TIMEOUT / 10)
         return "the work queue is stalled" if self.active and waiting and idle > STALL_TIMEOUT else None
 
     async def run(self, reconcile: Reconcile) -> None:
