@@ -22,7 +22,7 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.kubeconfig import find_cluster_config
-from manyserve.cluster.slots import AT_ONCE
+from manyserve.cluster.limiter import MAX_IN_FLIGHT
 
 READY = "watching"
 Manifest = dict[str, Any]
@@ -32,7 +32,7 @@ async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
     """Write statuses until cancelled."""
     due: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
     async with KubeClient(find_cluster_config(os.environ)) as client, asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_IN_FLIGHT):
             group.create_task(_write(client, namespace, due))
         async for model in _models(client, ListOptions(namespace)):
             told = model.get("status", {}).get("observedGeneration")

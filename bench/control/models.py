@@ -14,7 +14,7 @@ from tests.support.kubectl import condition
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.informer import Informer
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 
 Manifest = dict[str, Any]
 Holds = Callable[[Manifest], bool]
@@ -114,7 +114,7 @@ class User:
             patch = {"spec": {"model": {"storageUri": f"{uri}/{number}"}}}
             await self._client.merge_patch(kinds.TRAINED_MODEL, self._namespace, name_of(number), patch)
 
-        await Slots().do([partial(one, number) for number in numbers])
+        await Limiter().run([partial(one, number) for number in numbers])
 
     async def delete(self, numbers: Iterable[int]) -> None:
         """Delete models."""
@@ -122,7 +122,7 @@ class User:
         async def one(number: int) -> None:
             await self._client.delete(kinds.TRAINED_MODEL, self._namespace, name_of(number))
 
-        await Slots().do([partial(one, number) for number in numbers])
+        await Limiter().run([partial(one, number) for number in numbers])
 
     async def create_hosts(self, hosts: int) -> None:
         """Create hosts with memory for all."""
@@ -138,7 +138,7 @@ class User:
             own = {"name": manifest["metadata"]["name"], "namespace": self._namespace} | (metadata or {})
             await self._client.create(kind, manifest | {"metadata": own})
 
-        await Slots().do([partial(one, each) for each in manifests])
+        await Limiter().run([partial(one, each) for each in manifests])
 
 
 def host_of(number: int) -> str:

@@ -23,7 +23,7 @@ from bench.control.models import LIMIT, is_ready, is_there, says
 from bench.control.stage import BARE, WORK, Side, Stage, servers, staged
 from manyserve.cluster import kinds
 from manyserve.cluster.client import ListOptions
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 
 HOST_POLL = 0.2
 """Seconds between two polls of all hosts."""
@@ -198,7 +198,7 @@ class Scenarios:
         """Return the seconds that it takes to write one status to each model, when nothing else happens."""
         writes = [partial(self._write, name, status) for name, status in self._stage.statuses.items()]
         began = time.monotonic()
-        await Slots().do(writes)
+        await Limiter().run(writes)
         return time.monotonic() - began
 
     async def _write(self, name: str, status: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ from localcluster.paths import Cluster
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kubeconfig import find_cluster_config
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 
 ASKED, BARE = "asked", "bare"
 LIMIT = 120.0
@@ -64,7 +64,7 @@ async def furnish(server: Cluster, count: int) -> float:
             await client.create(kinds.INFERENCE_SERVICE, _inside(make.host_object(memory=HOST_MEMORY), namespace))
         models = [_inside(make.model_object(f"model-{each:05d}", memory=MEMORY), ASKED) for each in range(count)]
         began = time.monotonic()
-        await Slots().do([partial(_create, client, each) for each in models])
+        await Limiter().run([partial(_create, client, each) for each in models])
         return time.monotonic() - began
 
 

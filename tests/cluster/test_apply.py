@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,17 +13,18 @@ import pytest
 from manyserve.api.names import Key
 from manyserve.api.scope import EVERYWHERE, Scope
 from manyserve.cluster import errors
-from manyserve.cluster.apply import SOME, Applier
+from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informers import Informers
-from manyserve.cluster.manners import Manners
-from manyserve.cluster.slots import AT_ONCE, Slots
+from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.state import ClusterState
+from manyserve.cluster.status_writer import StatusWriter
 from manyserve.cluster.store import Manifest
-from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Event, Plan, SetOwnerReferences, WriteConfig
+from manyserve.plan.actions import Apply, ConfigRefresh, Delete, Event, Plan, Priority, SetOwnerReferences, WriteConfig
 from manyserve.plan.observed import Child
 from tests.support import make
+from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi as ScriptedServer
 from tests.support.fake_api import served
 
@@ -67,13 +70,22 @@ class Carried:
         self.watches = Informers(client, self.known, EVERYWHERE)
         self.recorder = EventRecorder(client)
         self.writes: list[tuple[str, str]] = []
-        self.applier = Applier(
-            client,
-            self.known,
-            self.watches.informer_of,
-            self.recorder,
-            lambda kind, verb: self.writes.append((kind, verb)),
-        )
+        limiter, of = Limiter(), self.watches.informer_of
+        self.statuses = StatusWriter(self.known, of, limiter, self.recorder, self.on_write)
+        self.applier = Applier(client, self.known, of, limiter, self.statuses, self.on_write)
+
+    def on_write(self, kind: str, verb: str) -> None:
+        self.writes.append((kind, verb))
+
+    async def apply(self, todo: Plan, *, defer_config: bool = False) -> None:
+        """Apply a plan, and write its statuses."""
+        try:
+            await self.applier.apply(HOST, todo, defer_config=defer_config)
+        finally:
+            task = asyncio.create_task(self.statuses.run())
+            await eventually(lambda: not self.statuses.busy)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def has(self, *manifests: Manifest) -> None:
         for each in manifests:
@@ -108,7 +120,7 @@ async def test_the_order_is_children_then_config_then_what_is_told() -> None:
     server = Cluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
-        await carried.applier.carry_out(HOST, whole_plan())
+        await carried.apply(whole_plan())
     written = server.written()
     assert set(written[:2]) == {"PATCH deployments/h", "DELETE ingresses/h"}
     assert written[2:] == [
@@ -126,7 +138,7 @@ async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_p
         carried.has(make.model_object(host="h"))
         carried.watches._live._scope = Scope(("other",))
         with pytest.raises(errors.OutOfScope, match="namespace default is out of scope"):
-            await carried.applier.carry_out(HOST, whole_plan())
+            await carried.apply(whole_plan())
     assert server.written() == []
 
 
@@ -136,27 +148,29 @@ async def test_owners_that_somebody_changed_since_are_not_written() -> None:
     changed["metadata"]["ownerReferences"] = [{"uid": "uid-of-a-stranger"}]
     async with carrying(server) as carried:
         carried.has(changed)
-        await carried.applier.carry_out(HOST, Plan(owner_references=whole_plan().owner_references))
+        await carried.apply(Plan(owner_references=whole_plan().owner_references))
     assert server.written() == []
 
 
-@pytest.mark.parametrize("waits", [False, True], ids=["that it answers", "how far it is"])
-async def test_when_it_is_the_hosts_turn_again_what_is_told_breaks_off_after_a_few(waits: bool) -> None:
+async def test_apply_leaves_models_json_and_what_follows_it_when_that_is_deferred() -> None:
     server = Cluster()
-    models = [f"m-{number}" for number in range(3 * AT_ONCE)]
-    todo = Plan(statuses=tuple(make.status_write(each, can_wait=waits) for each in models))
     async with carrying(server) as carried:
-        carried.has(*(make.model_object(each, host="h") for each in models))
-        await carried.applier.carry_out(HOST, todo, Manners(hurry=lambda: True))
-        assert len(server.written()) == SOME
-        await carried.applier.carry_out(HOST, todo)
-    assert len(server.written()) == SOME + len(models)
+        carried.has(make.model_object(host="h"), make.model_object("other", host="h"))
+        progress = make.status_write("other", priority=Priority.PROGRESS)
+        todo = whole_plan()
+        await carried.apply(replace(todo, statuses=(*todo.statuses, progress)), defer_config=True)
+    assert set(server.written()) == {
+        "PATCH deployments/h",
+        "DELETE ingresses/h",
+        "PATCH trainedmodels/cifar10",
+        "PATCH trainedmodels/cifar10/status",
+    }
 
 
 async def test_the_config_is_written_for_the_version_that_was_planned_for() -> None:
     server = Cluster()
     async with carrying(server) as carried:
-        await carried.applier.carry_out(HOST, Plan(config=whole_plan().config))
+        await carried.apply(Plan(config=whole_plan().config))
     body = server.requests[-1][4]
     assert body is not None
     assert body["metadata"]["resourceVersion"] == "7"
@@ -168,7 +182,7 @@ async def test_a_conflict_on_the_config_drops_the_rest() -> None:
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         with pytest.raises(errors.Conflict):
-            await carried.applier.carry_out(HOST, whole_plan())
+            await carried.apply(whole_plan())
     assert server.written()[-1] == "PUT configmaps/modelconfig-h-0"
 
 
@@ -182,11 +196,11 @@ async def test_a_refused_child_is_remembered_with_the_sentence_and_stops_no_othe
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         with pytest.raises(errors.ChildRejected, match=sentence):
-            await carried.applier.carry_out(HOST, whole_plan())
+            await carried.apply(whole_plan())
         assert carried.known.failures == {HOST: {Child("Deployment", "h"): sentence}}
         assert "PATCH trainedmodels/cifar10/status" in server.written()
         server.refuse.clear()
-        await carried.applier.carry_out(HOST, whole_plan())
+        await carried.apply(whole_plan())
         assert carried.known.failures == {}
 
 
@@ -196,7 +210,7 @@ async def test_a_strangers_object_is_not_touched() -> None:
     server.objects["/api/v1/namespaces/default/services/h"] = stranger
     async with carrying(server) as carried:
         with pytest.raises(errors.ChildRejected, match="Service h already exists and does not belong"):
-            await carried.applier.carry_out(HOST, Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
+            await carried.apply(Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
     assert server.written() == []
 
 
@@ -206,7 +220,7 @@ async def test_a_status_is_only_written_to_the_object_that_was_planned_for() -> 
         carried.has(make.model_object(host="h"))
         status = make.status_write(uid="an-earlier-one")
         gone = make.status_write("gone")
-        await carried.applier.carry_out(HOST, Plan(statuses=(status, gone)))
+        await carried.apply(Plan(statuses=(status, gone)))
     assert server.written() == []
 
 
@@ -217,7 +231,7 @@ async def test_what_is_gone_meanwhile_is_no_error() -> None:
     server.refuse["DELETE", "h"] = (409, "the uid in the precondition does not match")
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
-        await carried.applier.carry_out(HOST, whole_plan())
+        await carried.apply(whole_plan())
         assert carried.known.failures == {}
     assert set(server.written()) == {
         "PATCH deployments/h",
@@ -233,34 +247,8 @@ async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
     server = Cluster()
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
-        await carried.applier.carry_out(HOST, Plan(applies=whole_plan().applies))
+        await carried.apply(Plan(applies=whole_plan().applies))
         assert carried.watches.informer_of("Deployment", "default").objects[HOST]["metadata"]["resourceVersion"] == "12"
-
-
-async def test_writes_that_have_not_begun_are_left_when_the_api_server_is_away() -> None:
-    begun = 0
-
-    async def write() -> None:
-        nonlocal begun
-        begun += 1
-        raise errors.Unavailable("no answer")
-
-    with pytest.raises(errors.Unavailable):
-        await Slots(at_once=4).do([write] * 1000)
-    assert begun <= 4
-
-
-async def test_one_write_that_fails_for_itself_leaves_the_others() -> None:
-    done: list[int] = []
-
-    async def write(number: int) -> None:
-        if number == 3:
-            raise errors.Conflict("changed")
-        done.append(number)
-
-    with pytest.raises(errors.Conflict):
-        await Slots(at_once=2).do([lambda number=number: write(number) for number in range(8)])  # type: ignore[misc]
-    assert done == [0, 1, 2, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +262,7 @@ async def test_whatever_is_refused_the_config_and_the_status_are_written(verb: s
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         with pytest.raises(errors.ClusterError, match="no"):
-            await carried.applier.carry_out(HOST, whole_plan())
+            await carried.apply(whole_plan())
     assert {"PUT configmaps/modelconfig-h-0", "PATCH trainedmodels/cifar10/status"} <= set(server.written())
 
 
@@ -283,6 +271,6 @@ async def test_a_child_that_is_not_refused_any_more_has_its_host_looked_at_again
         touched: list[Key] = []
         carried.known._touch = touched.append
         carried.known.failures[HOST] = {Child("Deployment", "h"): "no"}
-        await carried.applier.carry_out(HOST, Plan())
+        await carried.apply(Plan())
     assert touched == [HOST]
     assert not carried.known.failures

@@ -12,7 +12,7 @@ from manyserve.api.names import Key
 from manyserve.cluster.deletion import MODEL_DELETED, ModelDeletion
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.errors import Conflict, Unavailable
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 from manyserve.plan.actions import Depart, ModelVersion
 from tests.plan.test_departure import placed
 from tests.support.fake_api import Answer, FakeApi, served
@@ -52,7 +52,7 @@ class DeletionEnv:
         self.writes: list[tuple[str, str]] = []
         self.doubt: str | None = None
         self.deletion = ModelDeletion(
-            client, self.departures, lambda *each: self.writes.append(each), Slots(), lambda _: self.doubt
+            client, self.departures, lambda *each: self.writes.append(each), Limiter(), lambda _: self.doubt
         )
 
     def record(self) -> Any:

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from manyserve.cluster.events import BURST, EventRecorder, build_event
-from manyserve.cluster.manners import Condition, never
+from manyserve.cluster.events import BURST, EventRecorder, Predicate, build_event, never
 from manyserve.plan.actions import Event
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
@@ -24,9 +23,9 @@ def event(message: str = "it answers", uid: str = "u") -> Event:
 
 
 @asynccontextmanager
-async def recording(server: FakeApi, clock: FakeClock, crowd: Condition = never) -> AsyncIterator[EventRecorder]:
+async def recording(server: FakeApi, clock: FakeClock, pause_normal: Predicate = never) -> AsyncIterator[EventRecorder]:
     async with served(server) as client:
-        recorder = EventRecorder(client, clock, crowd)
+        recorder = EventRecorder(client, clock, pause_normal)
         task = asyncio.create_task(recorder.run())
         yield recorder
         assert not task.done()
@@ -136,13 +135,13 @@ async def test_event_recorder_continues_after_an_error() -> None:
 
 
 async def test_event_recorder_holds_normal_events_and_sends_warnings() -> None:
-    server, crowd = FakeApi(), [True]
+    server, paused = FakeApi(), [True]
     warning = Event("TrainedModel", "m", "u", "Warning", "LoadFailed", "it is torn")
-    async with recording(server, FakeClock(), lambda: crowd[0]) as recorder:
+    async with recording(server, FakeClock(), lambda: paused[0]) as recorder:
         recorder.record("n", event())
         recorder.record("n", warning)
         await eventually(lambda: len(server.requests) == 1)
         assert [body and body["reason"] for *_, body in server.requests] == ["LoadFailed"]
-        crowd.clear()
-        crowd.append(False)
+        paused.clear()
+        paused.append(False)
         await eventually(lambda: len(server.requests) == 2)

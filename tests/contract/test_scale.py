@@ -18,9 +18,10 @@ from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informers import Informers
+from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.observe import observe
-from manyserve.cluster.slots import Slots
 from manyserve.cluster.state import ClusterState
+from manyserve.cluster.status_writer import StatusWriter
 from manyserve.plan.actions import Plan
 from manyserve.plan.model_config import LONGEST_TEXT, text_of
 from manyserve.plan.plan import plan
@@ -55,9 +56,15 @@ async def write_config(kubectl: Kubectl, client: KubeClient, todo: Plan) -> Mani
     """Carry out the plan's config alone, and return what the API server stored."""
     known = ClusterState(lambda _key: None)
     watches = Informers(client, known, Scope((kubectl.namespace,)))
-    applier = Applier(client, known, watches.informer_of, EventRecorder(client), lambda _kind, _verb: None)
-    await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
+    limiter = Limiter()
+    statuses = StatusWriter(known, watches.informer_of, limiter, EventRecorder(client), on_write)
+    applier = Applier(client, known, watches.informer_of, limiter, statuses, on_write)
+    await applier.apply(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)
+
+
+def on_write(_kind: str, _verb: str) -> None:
+    pass
 
 
 def placed(todo: Plan) -> list[str]:
@@ -112,7 +119,7 @@ async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stag
         for number in range(count)
     ]
     named = (each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
-    await Slots().do([partial(_create, client, each) for each in named])
+    await Limiter().run([partial(_create, client, each) for each in named])
     await eventually_in_thread(
         lambda: all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm")), "all are ready", 120
     )

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from manyserve.operator.schedule import PACE
+from manyserve.cluster.limiter import BACKOFF
 from tests.faults import faults
 from tests.faults.env import LONG, FaultEnv
 from tests.faults.exchange import Line
@@ -33,7 +33,7 @@ async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(env: FaultE
     figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=12)
     pauses = [later.at - each.at - each.seconds for each, later in itertools.pairwise(conflicts)]
     assert len(pauses) >= 2, "nothing was refused twice: this was no storm"
-    shortest = [0.7 * PACE.first_backoff * 2**n for n in range(3)]
+    shortest = [0.7 * BACKOFF.base * 2**n for n in range(3)]
     assert all(pause >= least for pause, least in zip(pauses, shortest, strict=False)), pauses
     assert len(conflicts) < 12
 

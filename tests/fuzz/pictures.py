@@ -191,7 +191,6 @@ def fresh(draw: st.DrawFn) -> Observed:
         host=draw(mostly(hosts(), hosts(), st.none())),
         departures=draw(st.dictionaries(UIDS, DEPARTURES, max_size=2)),
         models=wanted,
-        generation_changed_at=draw(st.dictionaries(NAMES, MOMENTS, max_size=2)),
         cache_versions=draw(mostly(st.just(CacheVersions()), SIGHTS)),
         pods=tuple(found),
         agents={pod["metadata"]["uid"]: draw(_report(wanted)) for pod in found},

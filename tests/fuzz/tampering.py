@@ -72,7 +72,6 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
         "service": other.host,
         "departures": other.departures,
         "models": tuple(models.values()),
-        "renewed": other.generation_changed_at,
         "sight": other.cache_versions,
         "config": other.config,
         "unreadable": unreadable,

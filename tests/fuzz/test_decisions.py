@@ -1,4 +1,4 @@
-"""The parts of a plan by themselves: placement, rules, nudges, pace, what pods and agents say, and comparing."""
+"""The parts of a plan by themselves: placement, rules, nudges, what pods and agents say, and comparing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.actions import Plan, WriteConfig
 from manyserve.plan.children.common import difference
 from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.memory import memory_limit
 from manyserve.plan.observed import Observed
-from manyserve.plan.pace import GAP, Traffic, hold_back, pay
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
 from manyserve.plan.pods import pod_problem, replicas_of
@@ -90,28 +88,6 @@ def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soo
     again, later = config_refreshes(replicas_of(replace(behind, pods=(touched,))), WANTED, now)
     assert not again, "a touch is not repeated at once"
     assert later == pytest.approx(wait, abs=0.001)
-
-
-@given(
-    st.integers(-(10**8), 10**8) | st.integers(-1200, 1200),
-    st.none() | st.floats(0.001, 60),
-    st.sampled_from([None, "7"]),
-    st.integers(1, 300),
-)
-@tried(100)
-def test_whatever_the_clock_does_a_write_waits_no_longer_than_a_gap_or_two_seconds(
-    passed: int, again: float | None, version: str | None, busy: int
-) -> None:
-    todo = Plan(config=WriteConfig({}, version), requeue_after=again)
-    traffic = Traffic(pay(Traffic(), make.NOW), busy, crowd=busy > 1)
-    held = hold_back(todo, traffic, make.NOW + timedelta(milliseconds=passed))
-    if held.config is None:
-        assert version is not None
-        assert -1000 <= passed < traffic.long_gap * 1000
-        assert held.requeue_after is not None
-        assert 0 < held.requeue_after <= max(traffic.long_gap, 2 * GAP)
-    else:
-        assert held is todo
 
 
 @given(st.lists(pictures.pods(), max_size=3, unique_by=lambda pod: pod["metadata"]["name"]), st.data())

@@ -13,7 +13,7 @@ import pytest
 
 from manyserve.cluster.client import KubeClient
 from manyserve.operator import operator
-from manyserve.operator.reconcile import reconciler
+from manyserve.operator.planner import Planner
 from tests.contract.stage import HOST, Stage, staged
 from tests.faults import expectations
 from tests.faults.expectations import Revision
@@ -39,7 +39,7 @@ class Wall:
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     """The operator's clock on the wall."""
     clock = Wall()
-    monkeypatch.setattr(operator, "reconciler", partial(reconciler, now=clock))
+    monkeypatch.setattr(operator, "Planner", partial(Planner, now=clock))
     return clock
 
 

@@ -14,7 +14,7 @@ from manyserve.api import names
 from manyserve.api.modelconfig import PACKED_KEY, parse
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 from manyserve.plan.model_config import AT_MOST, text_of
 from tests.contract.stage import HOST, Stage
 from tests.faults import expectations
@@ -64,7 +64,7 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
     models = [make.model_object(f"m-{number:04d}", memory="1Mi", uri=uri) for number, uri in enumerate(uris)]
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
     async with recording(client, namespace) as recorder:
-        await Slots().do([partial(create, client, each) for each in wanted])
+        await Limiter().run([partial(create, client, each) for each in wanted])
         await eventually_in_thread(lambda: waiting_for_room(recorder), "all are ready but those that find no room", 120)
         waiting = waiting_for_room(recorder) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"

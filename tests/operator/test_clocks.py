@@ -9,21 +9,23 @@ from pathlib import Path
 
 import manyserve
 from manyserve.cluster.events import EventRecorder
-from manyserve.operator.queue import Queue
+from manyserve.cluster.status_writer import StatusWriter
+from manyserve.operator.debounce import Debouncer
+from manyserve.operator.workqueue import WorkQueue
 
 SOURCES = Path(manyserve.__file__).parent
 DATES = {
     "cluster/events.py",
-    "cluster/renewed.py",
+    "cluster/status_writer.py",
     "operator/leader_election.py",
-    "operator/reconcile.py",
+    "operator/planner.py",
     "webhook/main.py",
 }
 """Readers of the time of day: for dates in objects, certificates and annotations, and for the age of statuses."""
 
 
 def test_input_27_backoff_and_event_limits_use_a_monotonic_clock() -> None:
-    for kind in (Queue, EventRecorder):
+    for kind in (WorkQueue, Debouncer, StatusWriter, EventRecorder):
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 

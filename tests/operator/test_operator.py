@@ -19,8 +19,8 @@ from manyserve.cluster.lease import Lease
 from manyserve.operator.health import STALE
 from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.operator import Operator
-from manyserve.operator.queue import OVERDUE, STUCK
 from manyserve.operator.settings import OperatorSettings
+from manyserve.operator.workqueue import STALL_TIMEOUT
 from tests.operator.test_agent_poller import pod
 from tests.support.eventually import eventually
 
@@ -36,7 +36,7 @@ async def operator() -> AsyncIterator[Operator]:
         found = Operator(client, OperatorSettings(), elector)
         await found.start()
         async with found._leadership():
-            await eventually(lambda: found._queue.serves)
+            await eventually(lambda: found._queue.active)
             await asyncio.sleep(0)
             assert found.liveness_problem() is None
             yield found
@@ -117,8 +117,8 @@ async def reconciling(operator: Operator, run: Callable[[Key], object]) -> Async
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     operator._leader_tasks._tasks.remove(task)
-    operator._leader_tasks.start("reconcile", operator._queue.serve(run))  # type: ignore[arg-type]
-    await eventually(lambda: operator._queue.serves)
+    operator._leader_tasks.start("reconcile", operator._queue.run(run))  # type: ignore[arg-type]
+    await eventually(lambda: operator._queue.active)
     assert operator.liveness_problem() is None
     yield
 
@@ -131,12 +131,12 @@ async def test_liveness_notices_a_hanging_reconcile_and_accepts_one_that_writes(
         await asyncio.Event().wait()
 
     async with reconciling(operator, hangs):
-        operator._queue.touch(HOST)
+        operator._queue.add(HOST)
         now[0] = 1.0
-        operator._queue.touch(HOST)
-        await eventually(lambda: operator._queue._running)
-        now[0] += STUCK + 1
-        assert operator.liveness_problem() == "the queue does not get on"
+        operator._queue.add(HOST)
+        await eventually(lambda: operator._queue._processing)
+        now[0] += STALL_TIMEOUT + 1
+        assert operator.liveness_problem() == "the work queue is stalled"
         operator._count_write("ConfigMap", "write")
         assert operator.liveness_problem() is None
 
@@ -145,17 +145,17 @@ async def test_liveness_notices_an_overdue_host_and_accepts_an_idle_queue(operat
     now = [0.0]
     operator._queue._clock = lambda: now[0]
     operator._queue.note_progress()
-    now[0] = 10 * STUCK
+    now[0] = 10 * STALL_TIMEOUT
     assert operator.liveness_problem() is None
-    operator._queue._schedule.touch(HOST, now[0])  # without a wake-up
+    operator._queue.add(HOST)
     assert operator.liveness_problem() is None
-    now[0] += OVERDUE + 1
-    assert operator.liveness_problem() == "the queue does not get on"
+    now[0] += STALL_TIMEOUT / 10 + 1
+    assert operator.liveness_problem() == "the work queue is stalled"
 
 
 async def test_liveness_of_a_standby_ignores_its_queue() -> None:
     async with KubeClient(ClusterConfig(NOWHERE)) as client:
         waiting = Operator(client, OperatorSettings())
-        waiting._queue.touch(HOST)
+        waiting._queue.add(HOST)
         waiting._queue._clock = lambda: 1e9
         assert waiting.liveness_problem() is None

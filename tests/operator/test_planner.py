@@ -7,12 +7,12 @@ import threading
 from datetime import datetime
 
 from manyserve.api.names import Key
-from manyserve.operator.planner import MANY, Planner, Seen
+from manyserve.operator.planner import IN_THREAD_FROM, Planner
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
 from tests.support import make
 
-SEEN = Seen(Observed(Key("default", "triton-mms"), make.config()), make.NOW)
+SNAPSHOT = Observed(Key("default", "triton-mms"), make.config())
 
 
 class Case:
@@ -23,11 +23,11 @@ class Case:
         self.looked: list[int] = []
         self.planned: list[int] = []
         self.threads: list[threading.Thread] = []
-        self.planner = Planner(self._decide)
+        self.planner = Planner(self._decide, lambda: make.NOW)
 
-    def look(self) -> Seen | None:
+    def look(self) -> Observed | None:
         self.looked.append(self.turn)
-        return SEEN
+        return SNAPSHOT
 
     def _decide(self, _observed: Observed, _now: datetime) -> Plan:
         self.planned.append(self.turn)
@@ -40,25 +40,24 @@ class Case:
             self.turn += 1
 
 
-async def test_a_plan_for_many_models_is_made_beside_the_event_loop() -> None:
+async def test_planner_plans_for_many_models_beside_the_event_loop() -> None:
     case = Case()
-    made = await case.planner.make(case.look, MANY)
+    made = await case.planner.make(case.look, IN_THREAD_FROM)
     assert made is not None
-    assert made.moment == make.NOW
     assert threading.main_thread() not in case.threads
 
 
-async def test_plans_for_few_models_are_made_one_a_turn_each_of_what_is_there_by_then() -> None:
+async def test_planner_plans_for_few_models_once_an_iteration_each_from_a_snapshot_of_then() -> None:
     case = Case()
     turns = asyncio.create_task(case.count_turns())
     async with asyncio.timeout(5):
-        await asyncio.gather(*(case.planner.make(case.look, MANY - 1) for _ in range(10)))
+        await asyncio.gather(*(case.planner.make(case.look, IN_THREAD_FROM - 1) for _ in range(10)))
     turns.cancel()
     assert set(case.threads) == {threading.main_thread()}
     assert len(set(case.planned)) == 10, "others have their turn between two plans"
     assert case.looked == case.planned
 
 
-async def test_there_is_no_plan_where_nothing_is_seen() -> None:
-    for models in (0, MANY):
+async def test_planner_makes_no_plan_where_nothing_is_observed() -> None:
+    for models in (0, IN_THREAD_FROM):
         assert await Case().planner.make(lambda: None, models) is None

@@ -11,7 +11,7 @@ from manyserve.api import conditions, names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import PlacedBy, TrainedModel
 from manyserve.plan import management
-from manyserve.plan.actions import Depart, ModelVersion, Plan
+from manyserve.plan.actions import Depart, ModelVersion, Plan, Priority
 from manyserve.plan.departure import BURST_PERIOD, DELETIONS_PER_PLAN, GRACE_PERIOD, follow, host_uid
 from manyserve.plan.observed import Child, Departure, Observed, UnmanagedHost
 from manyserve.plan.plan import plan
@@ -95,6 +95,14 @@ def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_tha
     assert todo.requeue_after == BURST_PERIOD
     between = plan(gone(*map(placed, names_), left=0.4, decided=True), make.NOW)
     assert (deleted(between), between.requeue_after) == ([], 0.4)
+
+
+def test_models_that_a_later_plan_deletes_are_written_last() -> None:
+    names_ = [f"m-{number:03d}" for number in range(DELETIONS_PER_PLAN + 2)]
+    todo = plan(gone(*map(placed, names_)), make.NOW)
+    assert [(each.name, each.priority) for each in todo.statuses] == [
+        (name, Priority.TRANSIENT) for name in names_[DELETIONS_PER_PLAN:]
+    ]
 
 
 def test_two_hosts_of_one_name_share_the_limit() -> None:

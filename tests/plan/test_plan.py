@@ -263,29 +263,3 @@ def test_whatever_comes_the_memory_is_never_above_the_limit_and_a_second_plan_is
     shuffled = list(models)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert world.placed(world.settle(seen(*shuffled))) == world.placed(settled)
-
-
-def test_a_changed_model_is_told_with_the_time_of_its_change_that_it_is_on_its_way_and_without_it_that_it_answers() -> (
-    None
-):
-    before = make.model("cifar10", uri="gs://bucket/before")
-    settled = world.settle(seen(before))
-    changed = make.model("cifar10").model_copy(update={"status": settled.models[0].status})
-    picture = replace(settled, models=(changed,), generation_changed_at={"cifar10": make.NOW, "another": make.NOW})
-    (told,) = (each for each in plan(picture, make.NOW).statuses if each.kind == "TrainedModel")
-    assert told.renewed_since == make.NOW
-    failed = make.report(entry_of(changed), state=ModelState.LOAD_FAILED)
-    (told,) = (
-        each
-        for each in plan(replace(picture, agents={"uid-pod-1": failed}), make.NOW).statuses
-        if each.kind == "TrainedModel"
-    )
-    assert told.renewed_since is None, "what went wrong is told at once"
-
-
-@pytest.mark.parametrize(("status", "waits"), [("True", False), ("False", True)])
-def test_that_a_model_is_on_its_way_can_wait_unless_it_answered_before(status: str, waits: bool) -> None:
-    told = {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
-    model = TrainedModel.from_wire(make.model_object() | {"status": told})
-    todo = plan(seen(model), make.NOW)
-    assert [each.can_wait for each in todo.statuses if each.kind == "TrainedModel"] == [waits]

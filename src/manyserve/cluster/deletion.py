@@ -15,7 +15,7 @@ from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.errors import Conflict, NotFound
 from manyserve.cluster.kinds import Kind
-from manyserve.cluster.slots import Slots
+from manyserve.cluster.limiter import Limiter
 from manyserve.plan.actions import Depart, ModelVersion
 
 MODEL_DELETED = (kinds.TRAINED_MODEL.name, "delete")
@@ -46,13 +46,13 @@ class ModelDeletion:
         client: KubeClient,
         departures: Departures,
         on_write: Callable[[str, str], None],
-        slots: Slots,
+        limiter: Limiter,
         doubt: Doubt = no_doubt,
     ) -> None:
         self._client = client
         self._departures = departures
         self._on_write = on_write
-        self._slots = slots
+        self._limiter = limiter
         self._doubt = doubt
 
     async def apply(self, key: Key, action: Depart) -> None:
@@ -80,7 +80,7 @@ class ModelDeletion:
             action.uid,
             action.left,
         )
-        await self._slots.do([partial(self._delete, key.namespace, each) for each in action.models])
+        await self._limiter.run([partial(self._delete, key.namespace, each) for each in action.models])
 
     async def _crd_problem(self) -> str | None:
         """Return which CRD is missing or being deleted. Its objects go with it, and no user deleted them."""

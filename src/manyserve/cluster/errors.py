@@ -103,6 +103,22 @@ class ChildRejected(ClusterError):
     """A part of a plan was refused for good. It is tried again much later, or after a change."""
 
 
+_REFUSALS = (Forbidden, Invalid, ForeignObject, NotFound)
+
+
+def is_refusal(error: ClusterError) -> bool:
+    """Return whether an object is refused for good; with code 500 a webhook does not answer."""
+    return isinstance(error, _REFUSALS) or (isinstance(error, Unavailable) and error.code == 500)
+
+
+_FATAL = (NotLeading, OutOfScope, Pruning, Throttled, Unauthorized, Unavailable)
+
+
+def is_fatal(error: Exception) -> bool:
+    """Return whether other writes will fail for the same reason, each after its own timeout."""
+    return isinstance(error, _FATAL)
+
+
 _BY_CODE: dict[int, type[ClusterError]] = {
     400: Invalid,
     401: Unauthorized,

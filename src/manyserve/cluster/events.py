@@ -25,7 +25,6 @@ from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import AlreadyExists, ClusterError, NotFound
-from manyserve.cluster.manners import Condition, never
 
 MESSAGE_LIMIT = 1024
 WAITING = 2000
@@ -70,6 +69,7 @@ class Event(Protocol):
         """Whether the same event is sent once only, whichever replica sends it."""
 
 
+Predicate = Callable[[], bool]
 _Waiting = asyncio.Queue[tuple[str, Event]]
 
 
@@ -82,21 +82,26 @@ class _Sent:
     at: float
 
 
+def never() -> bool:
+    """Return False."""
+    return False
+
+
 class EventRecorder:
     """Sends Events in the background, while `run` runs.
 
     Parameters
     ----------
-    crowd
-        Tells whether what is no warning waits.
+    pause_normal
+        Returns whether Normal events wait: statuses go before them.
     """
 
     def __init__(
-        self, client: KubeClient, clock: Callable[[], float] = time.monotonic, crowd: Condition = never
+        self, client: KubeClient, clock: Callable[[], float] = time.monotonic, pause_normal: Predicate = never
     ) -> None:
         self._client = client
         self._clock = clock
-        self._crowd = crowd
+        self._pause_normal = pause_normal
         self._warnings: _Waiting = asyncio.Queue(WAITING)
         self._others: _Waiting = asyncio.Queue(WAITING)
         self._full = False
@@ -123,9 +128,9 @@ class EventRecorder:
         """Send events until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._work(self._warnings, never))
-            group.create_task(self._work(self._others, self._crowd))
+            group.create_task(self._work(self._others, self._pause_normal))
 
-    async def _work(self, waiting: _Waiting, pause: Condition) -> None:
+    async def _work(self, waiting: _Waiting, pause: Predicate) -> None:
         while True:
             namespace, event = await waiting.get()
             while pause():  # noqa: ASYNC110  time ends it

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -45,6 +45,10 @@ class WatchTimeouts:
 
 
 WATCH_TIMEOUTS = WatchTimeouts()
+
+
+OnWrite = Callable[[str, str], None]
+"""Called with the kind and the verb of each write that succeeded."""
 
 
 class Informer:
@@ -104,6 +108,21 @@ class Informer:
     def record_write(self, manifest: Manifest) -> None:
         """Store an object as the API server returned it for our write, until the watch has caught up."""
         self.store.record_write(manifest)
+
+    async def write(self, key: Key, request: Awaitable[Manifest]) -> None:
+        """Send a write of an object and keep the answer."""
+        with self.store.own_write(key):
+            self.record_write(await request)
+
+    async def merge_patch(self, key: Key, patch: Manifest, subresource: str | None = None) -> bool:
+        """Patch an object and keep the answer. Return False if the object is gone: the watch brings its deletion."""
+        with self.store.own_write(key):
+            try:
+                stored = await self._client.merge_patch(self.kind, *key, patch, subresource=subresource)
+            except NotFound:
+                return False
+            self.record_write(stored)
+            return True
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -201,3 +220,7 @@ class Informer:
             return 0.0
         retry_after, self._retry_after = self._retry_after, 0.0
         return max(self._timeouts.backoff.delay(self._failures), retry_after)
+
+
+InformerOf = Callable[[str, str], Informer]
+"""Returns the informer of a kind for a namespace. Raises `OutOfScope`."""

@@ -22,8 +22,8 @@ from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.service_accounts import s3_annotations
-from manyserve.cluster.slots import Slots
 
 MAX_LOOKUPS_PER_SECOND = 20
 
@@ -79,7 +79,7 @@ class MetadataPoller:
         self._required: dict[Key, frozenset[ObjectRef]] = {}
         self._due: dict[ObjectRef, float] = {}
         self._changed = asyncio.Event()
-        self._slots = Slots()
+        self._limiter = Limiter()
 
     def set_required(self, host: Key, names: frozenset[ObjectRef]) -> None:
         """Set the names that a host needs now. Names that no host needs any more are dropped."""
@@ -100,7 +100,7 @@ class MetadataPoller:
         while True:
             self._changed.clear()
             now = time.monotonic()
-            await self._slots.do([partial(self._lookup, name) for name, due in self._due.items() if due <= now])
+            await self._limiter.run([partial(self._lookup, name) for name, due in self._due.items() if due <= now])
             left = min(self._due.values(), default=now + self._intervals.present) - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
-from manyserve.plan.observed import Account, Observed
+from manyserve.plan.model_config import entries_at_most
+from manyserve.plan.observed import Account, Child, Observed
 from manyserve.plan.storage.secrets import mounted_secrets
+
+
+def size(state: ClusterState, key: Key) -> int:
+    """Return the number of models to plan for: those that there are, or that may stand in `models.json`."""
+    config_map = state.children.get(key, {}).get(Child("ConfigMap", names.model_config(key.name)))
+    return max(len(state.models.get(key, ())), entries_at_most(config_map))
 
 
 def observe(state: ClusterState, key: Key) -> Observed | None:
@@ -32,7 +40,6 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         announced=unmanaged is not None and unmanaged.uid in state.unmanaged.announced,
         departures=state.departures.of(key, models),
         models=models,
-        generation_changed_at=state.renewed.of(key),
         cache_versions=state.cache_versions(key.namespace),
         unparsable=frozenset((*state.unparsable_models.get(key, ()), *state.unmanaged.models.get(key, ()))),
         children=dict(state.children.get(key, {})),

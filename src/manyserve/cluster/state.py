@@ -8,6 +8,7 @@ reports, and the failures of writes.
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,13 +24,14 @@ from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
-from manyserve.cluster.renewed import Renewed
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.cluster.unmanaged import Unmanaged
 from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 
+USERS_IDLE = 0.3
+"""Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
 Parsed = TypeVar("Parsed", bound=KubeModel)
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -63,7 +65,6 @@ class ClusterState:
         """Returns whether the objects of a namespace are managed, and all of them have been listed."""
         self.unparsable_models: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """Models that exist and do not parse: those that are placed stay placed."""
-        self.renewed = Renewed()
         self.departures = Departures()
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The claim that a model is on, by the name of the model."""
@@ -77,6 +78,8 @@ class ClusterState:
         self.accounts = Accounts()
         self.lookup_results: dict[ObjectRef, LookupResult] = {}
         """Results of the metadata poller."""
+        self.last_model_change = float("-inf")
+        """When a user last changed a model, in seconds of a monotonic clock."""
         self._touch = touch
         self._news = news or touch
 
@@ -117,10 +120,9 @@ class ClusterState:
 
     def update_model(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a model."""
-        before = None
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
-            before = _remove(self.models, host, name)
+            _remove(self.models, host, name)
             _remove(self.claims, host, name)
             _remove(self.unparsable_models, host, name)
             _remove(self.unmanaged.models, host, name)
@@ -128,7 +130,6 @@ class ClusterState:
         if new is not None and why is not None:
             self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
         model = _parse(TrainedModel, new) if new and why is None else None
-        self.renewed.stored(before, model)
         if new is None or why is not None:
             return
         if model is None:
@@ -160,8 +161,23 @@ class ClusterState:
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Call `news` for the host that a model names, and for the one that it named before."""
+        self.last_model_change = time.monotonic()
         for key in {model_host(each) for each in (old, new) if each is not None}:
             self._news(key)
+
+    def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
+        """Return a host, or a model of a host."""
+        return self.models.get(key, {}).get(name) if kind == "TrainedModel" else self.hosts.get(key)
+
+    def applied(self, key: Key, refused: dict[Child, str], foreign: frozenset[Child]) -> None:
+        """Keep refusals and other controllers' children for a host's next plan; it is due when they change."""
+        failures_ended = self.failures.pop(key, None) and not refused
+        if foreign != self.foreign.pop(key, frozenset()) or failures_ended:
+            self._touch(key)
+        if foreign:
+            self.foreign[key] = foreign
+        if refused:
+            self.failures[key] = refused
 
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
         """Enqueue the host of an object, and the one that it belonged to before."""

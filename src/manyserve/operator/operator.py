@@ -17,18 +17,21 @@ from manyserve.cluster.deletion import MODEL_DELETED
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.informers import Informers
+from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.metadata_poller import MetadataPoller
 from manyserve.cluster.state import ClusterState
+from manyserve.cluster.status_writer import StatusWriter
 from manyserve.operator import metrics
 from manyserve.operator.agent_poller import AgentPoller
+from manyserve.operator.debounce import Debouncer
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader_election import LeaderElector
-from manyserve.operator.lulls import Lulls
-from manyserve.operator.queue import Queue, Run
-from manyserve.operator.reconcile import reconciler
+from manyserve.operator.planner import Planner
+from manyserve.operator.reconcile import Reconciler
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks, resync
+from manyserve.operator.workqueue import WorkQueue
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
@@ -56,19 +59,19 @@ class Operator:
         self._elector = elector
         self._tasks = Tasks()
         self._leader_tasks = Tasks()
-        self._queue = Queue()
-        self._lulls = Lulls(self._queue.touch, self._queue.hasten)
-        self._known = known = ClusterState(self._queue.touch, self._lulls.news)
-        self._recorder = EventRecorder(client, crowd=lambda: self._lulls.crowd)
-        self._replicas = AgentPoller(known, self._queue.touch, port=settings.agent_port)
+        self._queue = WorkQueue()
+        self._debouncer = Debouncer(self._queue)
+        self._known = known = ClusterState(self._queue.add, self._debouncer.on_change)
+        self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
+        self._replicas = AgentPoller(known, self._queue.add, port=settings.agent_port)
         self._watches = Informers(client, known, settings.scope, self._replicas.pod_stored)
-        self._lookups = MetadataPoller(client, known.lookup_results, self._queue.touch)
+        self._lookups = MetadataPoller(client, known.lookup_results, self._queue.add)
         self._config = ServingConfigWatcher(client, known, self._recorder, settings.namespace)
-        self._applier = Applier(
-            client, known, self._watches.informer_of, self._recorder, self._count_write, self._deletion_doubt
-        )
+        limiter, of, count = Limiter(), self._watches.informer_of, self._count_write
+        self._statuses = StatusWriter(known, of, limiter, self._recorder, count)
+        self._applier = Applier(client, known, of, limiter, self._statuses, count, self._deletion_doubt)
         self._health = HealthServer(self.liveness_problem, self.readiness_problem)
-        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.serves else 0)
+        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.active else 0)
         for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
             for reason in reasons:
                 metrics.UNMANAGED.labels(kind, reason).set_function(partial(known.unmanaged.count, kind, reason))
@@ -101,7 +104,7 @@ class Operator:
             return f"ended: {', '.join(ended)}"
         if not self._replicas.healthy:
             return "agent poller stopped"
-        return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.why_stuck()
+        return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.stall_reason()
 
     def readiness_problem(self) -> str | None:
         """Return the reason why this replica is not ready, or None."""
@@ -141,7 +144,6 @@ class Operator:
         self._leader_tasks.start("events", self._while_clear(self._recorder.run))
         self._leader_tasks.start("lookups", self._lookups.run())
         self._leader_tasks.start("resync", resync(self._known, self._queue))
-        self._leader_tasks.start("lulls", self._lulls.run())
         self._leader_tasks.start("reconcile", self._reconcile())
         try:
             yield
@@ -151,14 +153,18 @@ class Operator:
             await self._replicas.close()
 
     async def _reconcile(self) -> None:
-        """Reconcile for ever; never from a picture that is not whole yet, the agents' reports included."""
+        """Reconcile until cancelled; never from a snapshot that is not whole yet, the agents' reports included."""
         await self._replicas.wait_first_reports()
-        run = reconciler(self._known, self._applier, self._lookups, self._lulls, is_due=self._queue.is_due)
-        await self._while_clear(partial(self._serve, run))
+        await self._while_clear(self._run_queue)
 
-    async def _serve(self, run: Run) -> None:
+    async def _run_queue(self) -> None:
+        """Reconcile all hosts, and then those that change; write statuses in the background."""
+        reconciler = Reconciler(self._known, self._applier, self._lookups, self._debouncer, Planner())
+        self._statuses.clear()
         self._known.enqueue_all()
-        await self._queue.serve(run)
+        async with asyncio.TaskGroup() as group:
+            for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconciler.reconcile)):
+                group.create_task(work)
 
     async def _while_clear(self, work: Work) -> None:
         """Run a task that writes, while the CRD guard passes writes."""
@@ -166,7 +172,6 @@ class Operator:
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()
-        self._lulls.told()
         metrics.WRITES.labels(kind, verb).inc()
         if (kind, verb) == MODEL_DELETED:
             metrics.MODELS_DELETED.inc()

@@ -1,8 +1,6 @@
-"""Where plans are made: for many models in a thread, for few between two turns of the event loop.
+"""Makes plans: for many models in a thread, for few in the event loop, one plan per iteration.
 
-For tens of thousands of models a plan takes longer than the watches, the agents and the probes should wait. A hundred
-hosts with few models each, that are due together, are planned one a turn instead: threads would take from the loop,
-each time that it lets go of Python for a moment, more time than all these plans need.
+A large plan would block the loop. Of a hundred small ones, threads that take turns at the GIL would cost it more time.
 """
 
 from __future__ import annotations
@@ -11,59 +9,38 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
+from manyserve.cluster.clock import utc_now
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
+from manyserve.plan.plan import plan
 
 Decide = Callable[[Observed, datetime], Plan]
-MANY = 200
-"""Models; to plan for fewer takes a few milliseconds."""
-_THREADS = ThreadPoolExecutor(2, thread_name_prefix="plan")
-"""Each takes turns at Python with the event loop; two, so that a large host keeps no small one waiting."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture that nobody changes any more, and when it was taken."""
-
-    observed: Observed
-    moment: datetime
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A plan, and when its picture was taken."""
-
-    todo: Plan
-    moment: datetime
-    seconds: float
-    """Of processor time that it took; how long it waited for others is not its fault."""
+IN_THREAD_FROM = 200  # models; a plan for fewer takes a few milliseconds
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="plan")  # one: two would only take turns at the GIL
 
 
 class Planner:
-    """Makes plans."""
+    """Makes plans with `decide`."""
 
-    def __init__(self, decide: Decide) -> None:
+    def __init__(self, decide: Decide = plan, now: Callable[[], datetime] = utc_now) -> None:
         self._decide = decide
-        self._turn = asyncio.Lock()
+        self._now = now
+        self._lock = asyncio.Lock()
 
-    async def make(self, look: Callable[[], Seen | None], models: int) -> Planned | None:
-        """Return the plan for what is seen when it is its turn, of about so many models; None when nothing is.
+    async def make(self, observe: Callable[[], Observed | None], models: int) -> tuple[Plan, float] | None:
+        """Return the plan of a host with about so many models, and the seconds of processor time that it took."""
+        if models >= IN_THREAD_FROM:
+            observed, loop = observe(), asyncio.get_running_loop()
+            return await loop.run_in_executor(_THREAD, self._plan, observed) if observed else None
+        async with self._lock:
+            observed = observe()
+            made = self._plan(observed) if observed else None
+            await asyncio.sleep(0)
+            return made
 
-        `models` counts those that may stand in `models.json`, too: to read it is a part of the plan.
-        """
-        if models < MANY:
-            async with self._turn:
-                seen = look()
-                made = self._plan(seen) if seen else None
-                await asyncio.sleep(0)
-                return made
-        seen = look()
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._plan, seen) if seen else None
-
-    def _plan(self, seen: Seen) -> Planned:
+    def _plan(self, observed: Observed) -> tuple[Plan, float]:
         began = time.thread_time()
-        todo = self._decide(seen.observed, seen.moment)
-        return Planned(todo, seen.moment, time.thread_time() - began)
+        todo = self._decide(observed, self._now())
+        return todo, time.thread_time() - began

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.queue import Queue
+from manyserve.operator.workqueue import WorkQueue
 
 RESYNC_SECONDS = 600.0
 
@@ -36,7 +36,7 @@ class Tasks:
         self._tasks.clear()
 
 
-async def resync(state: ClusterState, queue: Queue, period: float = RESYNC_SECONDS) -> None:
+async def resync(state: ClusterState, queue: WorkQueue, period: float = RESYNC_SECONDS) -> None:
     """Enqueue every host once in each period, in case an event was lost unnoticed, until cancelled.
 
     Before each period all live objects are frozen, so that the garbage collector skips them. They hold no cycles, and a
@@ -45,5 +45,5 @@ async def resync(state: ClusterState, queue: Queue, period: float = RESYNC_SECON
     while True:
         gc.freeze()
         await asyncio.sleep(period)
-        queue.forget_idle()
+        queue.prune()
         state.enqueue_all()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
-from manyserve.api.kube_model import KubeModel
+from manyserve.api.conditions import merge_conditions
+from manyserve.api.inferenceservice_status import InferenceServiceStatus
+from manyserve.api.trainedmodel import TrainedModelStatus
 from manyserve.plan.observed import Child, Manifest
+
+Status = InferenceServiceStatus | TrainedModelStatus
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,22 @@ class Depart:
     """Models that are deleted by later plans."""
 
 
+PROGRESS_GRACE = 2.0  # seconds for which a transient status waits: a model that is ready by then costs one write
+
+
+class Priority(IntEnum):
+    """The order in which statuses are written; the lowest number is first."""
+
+    FINAL = 0
+    """A model is ready, failed or refused, or `Ready` falls; so are all conditions of a host."""
+    PROGRESS = 1
+    """Progress of a model that does not answer yet, or the totals of a host."""
+    CHANGED = 2
+    """The first progress of a spec, while the previous version may still answer."""
+    TRANSIENT = 3
+    """A status that is soon outdated: the first progress of a new model, or that of a model that is deleted soon."""
+
+
 @dataclass(frozen=True)
 class SetStatus:
     """Write the status of the host or of a model: what differs between the one that stands and the one wanted."""
@@ -83,16 +104,21 @@ class SetStatus:
     kind: Literal["InferenceService", "TrainedModel"]
     name: str
     uid: str
-    before: KubeModel
-    after: KubeModel
-    can_wait: bool = False
-    """It only says how far a model is that did not answer before either."""
-    first_since: str | None = None
-    """When a model was created that was told nothing yet."""
-    renewed_since: datetime | None = None
-    """When the spec of a model changed, of which is only said how far the newest one is."""
-    counts: bool = False
-    """It is a host's, and only counts its models and their memory anew."""
+    before: Status
+    after: Status
+    priority: Priority = Priority.FINAL
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Kind and name of the object."""
+        return self.kind, self.name
+
+    def rebase(self, current: Status, now: datetime) -> SetStatus:
+        """Return the update from the current status, which may be newer than the one that it was planned from."""
+        if current is self.before:
+            return self
+        carried = merge_conditions(current.conditions, self.after.conditions, now)
+        return replace(self, before=current, after=self.after.model_copy(update={"conditions": carried}))
 
     @property
     def patch(self) -> dict[str, Any]:
@@ -127,7 +153,7 @@ class Plan:
     statuses: tuple[SetStatus, ...] = ()
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
-    """Seconds, when time alone may change the plan."""
+    """Seconds until the next plan, when time alone may change it."""
 
     @property
     def changes_config(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -105,8 +104,6 @@ class Observed:
     departures: Mapping[str, Departure] = field(default_factory=dict)
     """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
-    generation_changed_at: Mapping[str, datetime] = field(default_factory=dict)
-    """Since when models whose spec was seen to change have not been told about the newest one."""
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""

@@ -16,7 +16,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import model_config_cache
-from manyserve.plan.actions import Plan
+from manyserve.plan.actions import Plan, Priority
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.config_refresh import config_refreshes
@@ -27,10 +27,10 @@ from manyserve.plan.owner_references import owner_reference_updates
 from manyserve.plan.placement import Placement, keep_placed, place
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.staleness import is_stale, planned_from
-from manyserve.plan.status.events import host_event
+from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
-from manyserve.plan.status.updates import host_write, model_events, model_writes
+from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.mounts import sources_of
 from manyserve.plan.unmanaged import unmanaged_plan
 
@@ -71,7 +71,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         config_refreshes=touched,
         owner_references=owner_reference_updates(observed.models),
         departures=departing.actions,
-        statuses=(*host_write(service, status), *model_writes(models, observed.generation_changed_at)),
+        statuses=(*host_update(service, status), *model_updates(models, now)),
         events=(*filter(None, (host_event(service, status),)), *model_events(models)),
         requeue_after=_soonest(wait, _SOON if leftovers else None, departing.wait),
     )
@@ -91,10 +91,14 @@ def _without_host(observed: Observed, departing: Departing, now: datetime) -> Pl
         for model in _without(observed.models, departing.silent)
     ]
     waiting = [each for each in models if each[0].metadata.name not in departing.leaving]
+    leaving_soon = [each for each in models if each[0].metadata.name in departing.leaving]
     return Plan(
         owner_references=() if leaving else owner_reference_updates(_without(observed.models, departing.leaving)),
         departures=departing.actions,
-        statuses=tuple(model_writes(models, observed.generation_changed_at)),
+        statuses=(
+            *model_updates(waiting, now),
+            *(replace(each, priority=Priority.TRANSIENT) for each in model_updates(leaving_soon, now)),
+        ),
         events=tuple(model_events(waiting)),
         requeue_after=departing.wait,
     )

@@ -14,7 +14,7 @@ from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event, Plan
 from manyserve.plan.management import not_managed
 from manyserve.plan.observed import Observed, UnmanagedHost
-from manyserve.plan.status.updates import model_writes
+from manyserve.plan.status.updates import model_updates
 
 NOT_MANAGED = "NotManaged"
 
@@ -25,7 +25,7 @@ def unmanaged_plan(observed: Observed, host: UnmanagedHost, now: datetime) -> Pl
     models = [(model, unmanaged_host_status(model, message, now)) for model in observed.models]
     was_host = not observed.announced and any(_owns(host, each) for each in observed.children.values())
     return Plan(
-        statuses=tuple(model_writes(models, observed.generation_changed_at)),
+        statuses=tuple(model_updates(models, now)),
         events=(_event(observed, host),) if was_host else (),
     )
 

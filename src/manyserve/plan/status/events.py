@@ -6,6 +6,7 @@ retry of the same failure is no event; its attempt stands in the condition.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from manyserve.api import conditions
@@ -15,6 +16,15 @@ from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event
 
 PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
+
+
+def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
+    """Yield the events of models; those that are being deleted have none."""
+    for model, status in models:
+        if status is not model.status and not model.metadata.deletion_timestamp:
+            event = model_event(model, status)
+            if event:
+                yield event
 
 
 def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:

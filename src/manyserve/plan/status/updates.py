@@ -1,59 +1,53 @@
-"""What of the new statuses is to be written, and what of the change is to be told: only what differs.
-
-A status that is what it should be is not written. Objects on their way out are left alone.
-"""
+"""Status updates: the statuses that differ from the stored ones, with their priorities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
 from manyserve.api import conditions
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
-from manyserve.plan.actions import Event, SetStatus
-from manyserve.plan.status.events import PROGRESS, model_event
+from manyserve.plan.actions import PROGRESS_GRACE, Priority, SetStatus
+from manyserve.plan.status.events import PROGRESS
 
 
-def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
-    """Yield the write of the host's status, if it changes."""
+def host_update(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
+    """Yield the update of the host's status, if it changes."""
     before, meta = service.status, service.metadata
     if status != before:
-        counts = status == before.model_copy(update={"models": status.models, "memory": status.memory})
-        yield SetStatus("InferenceService", meta.name, meta.uid, before, status, counts=counts)
+        totals_only = status == before.model_copy(update={"models": status.models, "memory": status.memory})
+        priority = Priority.PROGRESS if totals_only else Priority.FINAL
+        yield SetStatus("InferenceService", meta.name, meta.uid, before, status, priority)
 
 
-def model_writes(
-    models: Iterable[tuple[TrainedModel, TrainedModelStatus]], renewed: Mapping[str, datetime]
-) -> Iterable[SetStatus]:
-    """Yield the writes of those models' statuses that change; `renewed` says since when a spec is newer."""
+def model_updates(models: Iterable[tuple[TrainedModel, TrainedModelStatus]], now: datetime) -> Iterable[SetStatus]:
+    """Yield the updates of those models' statuses that change; models that are being deleted have none."""
     for model, status in models:
-        if status is not model.status and status != model.status and not model.metadata.deletion_timestamp:
-            yield _model_write(model, status, renewed.get(model.metadata.name))
+        meta = model.metadata
+        if status is not model.status and status != model.status and not meta.deletion_timestamp:
+            yield SetStatus("TrainedModel", meta.name, meta.uid, model.status, status, _priority(model, status, now))
 
 
-def _model_write(model: TrainedModel, status: TrainedModelStatus, renewed: datetime | None) -> SetStatus:
+def _priority(model: TrainedModel, status: TrainedModelStatus, now: datetime) -> Priority:
     before = conditions.find(model.status.conditions, conditions.READY)
     after = conditions.find(status.conditions, conditions.READY)
-    progress = after is not None and after.reason in PROGRESS
-    return SetStatus(
-        "TrainedModel",
-        model.metadata.name,
-        model.metadata.uid,
-        model.status,
-        status,
-        can_wait=progress and (before is None or before.status != "True"),
-        first_since=model.metadata.creation_timestamp if before is None else None,
-        renewed_since=renewed if progress else None,
-    )
+    if after is None or after.reason not in PROGRESS:
+        return Priority.FINAL
+    if before is None:
+        return Priority.TRANSIENT if _is_new(model, now) else Priority.CHANGED
+    changed = model.status.observed_generation != model.metadata.generation
+    if before.status != "True":
+        return Priority.CHANGED if changed else Priority.PROGRESS
+    host = model.status.placed_by  # on another host, no previous version answers
+    moved = host is None or host.name != model.spec.inference_service
+    return Priority.CHANGED if changed and not moved else Priority.FINAL
 
 
-def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
-    """Yield what is to be told about models."""
-    for model, status in models:
-        if status is model.status or model.metadata.deletion_timestamp:
-            continue
-        event = model_event(model, status)
-        if event:
-            yield event
+def _is_new(model: TrainedModel, now: datetime) -> bool:
+    try:
+        age = (now - datetime.fromisoformat(model.metadata.creation_timestamp)).total_seconds()
+    except (TypeError, ValueError):  # no time, or one without a zone
+        return False
+    return 0 <= age < PROGRESS_GRACE

@@ -1,0 +1,100 @@
+"""Debounces the writes of `models.json`: each has the kubelets of all the host's pods mount the file anew.
+
+Like karpenter's batcher: a batch ends when its host has been idle for a window, or at a maximal wait. The first change
+is written at once. While users change many hosts, both are longer, so that all together write ten times a second. When
+users are idle, all batches end. A token bucket gives each host one write a second, and one in advance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from manyserve.api.names import Key
+from manyserve.cluster.state import USERS_IDLE
+from manyserve.operator.workqueue import WorkQueue
+
+MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
+INTERVAL_PER_HOST = 0.1  # seconds of that interval for each host that users change: all write ten times a second
+MAX_WRITE_INTERVAL = 10.0  # seconds of that interval, and for which a changed host counts: what users will wait
+
+
+@dataclass
+class _Batch:  # changes of a host that no plan has taken yet
+    first: float
+    last: float
+    complete: bool = False
+
+
+class Debouncer:
+    """Says when the `models.json` of a host may be written, and adds the host to the queue then."""
+
+    def __init__(self, queue: WorkQueue, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._batches: dict[Key, _Batch] = {}
+        self._paid_until: dict[Key, float] = {}  # the token buckets
+        self._changed: dict[Key, float] = {}  # when each host changed last, in this order
+
+    def on_change(self, key: Key) -> None:
+        """Note that a user changed a model of a host."""
+        self._changed.pop(key, None)
+        self._changed[key] = now = self._clock()
+        self._batches.setdefault(key, _Batch(now, now)).last = now
+        if not self.delay(key):
+            self._queue.add(key)
+
+    def take(self, key: Key) -> float:
+        """Return for how many seconds a plan must leave `models.json` alone; if for none, the batch is the plan's."""
+        delay = self.delay(key)
+        if not delay:
+            self._batches.pop(key, None)
+        return delay
+
+    def defer(self, key: Key) -> None:
+        """Note that a plan left `models.json` alone: the host is added again when it may be written."""
+        self._batches.setdefault(key, _Batch(now := self._clock(), now)).complete = False
+
+    def on_write(self, key: Key) -> None:
+        """Note that the `models.json` of a host was written."""
+        now = self._clock()
+        self._paid_until[key] = max(self._paid_until.pop(key, now), now) + MIN_WRITE_INTERVAL
+
+    def delay(self, key: Key) -> float:
+        """Return the seconds until the `models.json` of a host may be written."""
+        now, batch = self._clock(), self._batches.get(key)
+        paid = self._paid_until.get(key, now) - now
+        early = max(paid - MIN_WRITE_INTERVAL, 0.0)
+        if now - next(reversed(self._changed.values()), float("-inf")) >= USERS_IDLE or (batch and batch.complete):
+            return early
+        if batch is None:
+            return max(paid, 0.0)
+        interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
+        if interval == MIN_WRITE_INTERVAL:
+            return max(min(paid, batch.last + USERS_IDLE - now), early)
+        share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
+        latest = batch.first + interval * share
+        return max(min(latest, batch.last + MIN_WRITE_INTERVAL) - now, early)
+
+    async def run(self) -> None:
+        """Add each host to the queue when its `models.json` may be written, until cancelled."""
+        while True:  # noqa: ASYNC110  time ends it
+            await asyncio.sleep(self.release())
+
+    def release(self) -> float:
+        """Add the hosts whose `models.json` may be written now; return the seconds until the next one's may be."""
+        now, wait = self._clock(), USERS_IDLE
+        for times, end in ((self._changed, now - MAX_WRITE_INTERVAL), (self._paid_until, now)):
+            while times and next(iter(times.values())) <= end:
+                del times[next(iter(times))]
+        for key, batch in self._batches.items():
+            delay = self.delay(key)
+            if delay:
+                wait = min(wait, delay)
+            elif not batch.complete:
+                batch.complete = True
+                self._queue.add(key)
+        return wait
