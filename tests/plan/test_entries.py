@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
 from manyserve.plan import model_config_cache
-from manyserve.plan.model_config_cache import ModelConfigCache
+from manyserve.plan.model_config_cache import ModelConfigCache, TextCache
 from manyserve.plan.placement import entry_of
-from manyserve.plan.text_cache import TextCache
 from tests.support import make
 
 

@@ -17,7 +17,7 @@ from manyserve.api import conditions, modelconfig
 from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, parse
 from manyserve.api.names import Key
 from manyserve.plan import model_config
-from manyserve.plan.model_config import current_text, entries_at_most, text_of, without_room, write_model_config
+from manyserve.plan.model_config import current_text, entries_at_most, models_beyond_limit, text_of, write_model_config
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
@@ -176,7 +176,7 @@ def test_room_that_appears_is_taken_in_turn() -> None:
 @pytest.mark.usefixtures("tight")
 def test_as_many_as_fit_are_placed_and_not_one_less() -> None:
     wanted: dict[str, Entry] = {each.metadata.name: entry_of(each) for each in models(60)}
-    left_out = without_room(wanted, {})
+    left_out = models_beyond_limit(wanted, {})
     kept = [entry for name, entry in wanted.items() if name not in left_out]
     one_more = [*kept, wanted[left_out[0]]]
     assert len(modelconfig.pack(modelconfig.dump(kept))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
@@ -217,7 +217,7 @@ def test_whatever_is_written_can_be_read_whatever_stood_there(
             limits.setattr(module, "MAX_ENTRIES", 8)
             limits.setattr(module, "MAX_BYTES", 6000)
         limits.setattr(model_config, "LONGEST_TEXT", 0 if is_packed else 10_000)
-        left_out = without_room(wanted, stays)
+        left_out = models_beyond_limit(wanted, stays)
         if wanted == stays:
             assert not left_out, "a list that stands was within the limits"
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyserve.plan.text_cache import ENTRY, TextCache
+from manyserve.plan.model_config_cache import ENTRY, TextCache
 
 
 def made(cache: TextCache[str], *texts: str) -> list[str]:
@@ -36,4 +36,4 @@ def test_texts_that_cannot_be_read_and_have_no_length_are_bounded_too() -> None:
     cache: TextCache[None] = TextCache(longest=10 * ENTRY)
     for number in range(100):
         cache.get(str(number), lambda _: (None, 0))
-    assert len(cache._kept) == 10
+    assert len(cache._values) == 10

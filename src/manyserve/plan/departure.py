@@ -1,7 +1,8 @@
-"""Which models go with a host that is gone, and when: docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
+"""Departures: deletion of the models of a host that is gone.
 
-`follow` keeps the record of a host name between two snapshots. `depart` says what of a snapshot is to be deleted;
-`cluster.deletion` does it after it has asked the API server.
+`follow` updates the records of a host name between two snapshots. `depart` selects the models of a snapshot that are
+to be deleted. `cluster.deletion` deletes them, after a live check with the API server. See
+docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from manyserve.plan.actions import Depart, ModelVersion
 from manyserve.plan.observed import Departure, Observed
 
 GRACE_PERIOD = 5.0
-"""Seconds in which a host of the same name may come back before the models of the old one are deleted."""
+"""Seconds in which a host of the same name may come back before the models of the old host are deleted."""
 DELETIONS_PER_PLAN = 100
 BURST_PERIOD = 1.0
 """Seconds between two plans that delete models of a host."""
 
 
 def host_uid(model: TrainedModel) -> str | None:
-    """Return the uid of the host that placed the model: this very object, on a host of that name still."""
+    """Return the uid of the host that placed the model, or None if `placedBy` is of another object or host name."""
     by = model.status.placed_by
     if by is None or by.name != model.spec.inference_service or model.status.observed_uid != model.metadata.uid:
         return None
@@ -39,11 +40,11 @@ def follow(
     Parameters
     ----------
     uids
-        Of the hosts that placed the models of this name.
+        Uids of the hosts that placed the models of this host name.
     present
-        The uid of the host that has the name now; None when there is none.
+        Uid of the host that has the name now; None when there is none.
     now
-        Seconds of a clock that only goes forward.
+        Seconds of a monotonic clock.
     """
     gone = {uid: before.get(uid) for uid in uids if uid != present}
     if present is not None:
@@ -52,6 +53,7 @@ def follow(
 
 
 def _at(departure: Departure, now: float) -> Departure:
+    """Return the departure with the remaining seconds at this time."""
     grace = departure.since + GRACE_PERIOD - now
     burst = departure.last_burst + BURST_PERIOD - now if departure.last_burst is not None else 0.0
     return replace(departure, left=max(grace, burst, 0.0))
@@ -59,21 +61,21 @@ def _at(departure: Departure, now: float) -> Departure:
 
 @dataclass(frozen=True)
 class Departing:
-    """What of a snapshot goes."""
+    """Models of a snapshot, sorted by the departure of their host."""
 
     actions: tuple[Depart, ...] = ()
     silent: frozenset[str] = frozenset()
-    """Models of which nothing is written by this plan: they are deleted by it, or their host may come back."""
+    """Models without a status write in this plan: the plan deletes them, or their host may come back."""
     leaving: frozenset[str] = frozenset()
-    """Models that are deleted by this plan or a later one."""
+    """Models that this plan or a later one deletes."""
     kept: frozenset[str] = frozenset()
-    """Models that stay though their host is gone."""
+    """Models that stay although their host is gone."""
     wait: float | None = None
     """Seconds until the next plan."""
 
 
 def depart(observed: Observed) -> Departing:
-    """Return which models of a snapshot go, and which stay though their host is gone."""
+    """Sort the models of a snapshot by the departure of their host, and plan the deletions that are due."""
     if not observed.departures:
         return Departing()
     orphaned = observed.host is None and any(_has_no_owner(each) for each in observed.children.values())

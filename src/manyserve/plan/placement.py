@@ -1,14 +1,15 @@
-"""Placement: the models of `models.json`, exact, sticky, and independent of the order of the input.
+"""Placement: the choice of the models in `models.json`. It is exact, sticky, and independent of the order of the input.
 
-A placed model stays while it fits. A model that grew is judged after those that did not. The others are tried by
-creation time, then uid, whenever memory is free. The sum of declared memory is never above the host's limit.
-Switching multi-model serving off places no new model and unloads none: a mistake in the configuration must not empty a
-thousand servers. The same holds for a store that becomes forbidden.
-A model that fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
-A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps its placed
-ones, since its pods still run by the spec before.
+* The sum of declared memory is never above the host's limit.
+* A placed model stays while it fits. A model that grew comes after those that did not. Waiting models follow by
+  creation time, then uid, as soon as memory is free.
+* Turning multi-model serving off places no new model and unloads none, because a mistake in the configuration must not
+  empty a thousand servers. The same holds for a store that becomes forbidden.
+* A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
+* A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps the placed
+  ones, since its pods still run with the previous spec.
 
-A host has one shard today. The shard is part of the placement, so that more can follow.
+A host has one shard today. The placement names the shard, so that there can be more.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import framework_error, insufficient_memory, is_multi_model, top_consumers
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
-from manyserve.plan.model_config import AT_MOST, without_room
+from manyserve.plan.model_config import AT_MOST, models_beyond_limit
 from manyserve.plan.rules.source import source_error
 from manyserve.plan.rules.validation import model_problems
 
@@ -80,13 +81,13 @@ def place(
         model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, accepts, https)
     ]
     packing = _Packing(limit)
-    for kept in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
-        packing.keep(held[kept])
+    for model_name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
+        packing.keep(held[model_name])
     for model in sorted(candidates, key=lambda model: _order(model, held)):
         packing.take(model, held.get(model.metadata.name))
-    left_out = dict.fromkeys(without_room(packing.placed, held), _full(name))
-    for dropped in left_out:
-        packing.drop(dropped)
+    left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full(name))
+    for model_name in left_out:
+        packing.drop(model_name)
     return Placement(
         packing.placed, packing.unread | packing.waiting(name), left_out, invalid, packing.usage.total, limit
     )
@@ -98,7 +99,7 @@ def keep_placed(
     current: Sequence[Entry],
     unreadable: Collection[str] = (),
 ) -> Placement:
-    """Return the placement of a host with an invalid spec: the entries stay, but for those of deleted models."""
+    """Return the placement of a host with an invalid spec: the entries stay, except those of deleted models."""
     staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unreadable)
     placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
     used = sum(map(declared_or_zero, placed.values()))
@@ -107,7 +108,7 @@ def keep_placed(
 
 @dataclass
 class _Packing:
-    """Models that are placed one after the other, while their memory fits."""
+    """Packing of models one after the other, while their memory fits."""
 
     limit: int
     placed: dict[str, Entry] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class _Packing:
         self._add(before if before is not None and _is_unchanged(before, model) else entry_of(model), wanted)
 
     def drop(self, name: str) -> None:
-        """Take a placed model out."""
+        """Remove a placed model."""
         del self.placed[name]
         self.usage.remove(name)
 
@@ -174,13 +175,13 @@ def _full(host: str) -> str:
 
 
 def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
-    """Return a cached predicate: the host takes new models of a framework."""
+    """Return a cached predicate: whether the host takes new models of a framework."""
     multi_model = is_multi_model(host, config)
     return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
 def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
-    """Return the problems of a model's spec; None for a model without any, or whose entry is unchanged."""
+    """Return the errors of a model's spec; None for a valid model, or a model with an unchanged entry."""
     before = held.get(model.metadata.name)
     if before is not None and _is_unchanged(before, model):
         return None
