@@ -56,7 +56,9 @@ MOMENTS = (st.integers(-700, 700) | st.sampled_from([-86_400, 86_400])).map(
     lambda seconds: make.NOW + timedelta(seconds=seconds)
 )
 """A clock may have been set, by a day."""
-REACHES = st.builds(CacheVersion, seen=st.integers(0, 4), newest=st.integers(0, 4) | st.integers(0, 2**63))
+REACHES = st.builds(
+    CacheVersion, observed_version=st.integers(0, 4), newest_version=st.integers(0, 4) | st.integers(0, 2**63)
+)
 SIGHTS = st.builds(CacheVersions, hosts=REACHES, models=REACHES)
 """In a world that counts its versions from one."""
 FLAGS = st.sampled_from(["True", "False", "Unknown"])

@@ -69,13 +69,13 @@ def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
     models = {each.metadata.name: each for each in (*seen.models, *other.models)}
     unreadable = seen.unparsable - models.keys()
     return {
-        "service": other.host,
+        "host": other.host,
         "departures": other.departures,
         "models": tuple(models.values()),
-        "renewed": other.generation_changed_at,
-        "sight": other.cache_versions,
+        "generation_changed_at": other.generation_changed_at,
+        "cache_versions": other.cache_versions,
         "config": other.config,
-        "unreadable": unreadable,
+        "unparsable": unreadable,
     }
 
 

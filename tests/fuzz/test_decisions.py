@@ -48,7 +48,7 @@ TOUCHED = st.builds("{}.{}.{}".format, st.just(WANTED), st.integers(0, 99) | pic
     st.lists(pictures.NAMES, max_size=2),
 )
 @tried(80)
-def test_whatever_stands_in_models_json_what_is_placed_fits_and_each_that_waits_knows_why(
+def test_placement_fits_and_is_stable_for_any_current_entries(
     host: InferenceService, models: Any, current: list[Entry], config: Any, unreadable: list[str]
 ) -> None:
     models = [each for each in models if each.metadata.name not in unreadable]
@@ -64,7 +64,7 @@ def test_whatever_stands_in_models_json_what_is_placed_fits_and_each_that_waits_
 
 @given(thing=near(InferenceService) | near(TrainedModel) | JSON, host=st.booleans())
 @tried(80)
-def test_the_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> None:
+def test_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> None:
     raw = thing if isinstance(thing, dict) else {"metadata": {"name": "x"}, "spec": thing}
     problems = host_problems(raw) if host else model_problems(raw, make.config().credentials.https)
     for each in problems:
@@ -78,7 +78,7 @@ def test_the_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> 
 
 @given(TOUCHED | TEXT, st.floats(-86400, 86400))
 @tried(90)
-def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soon(note: str, jump: float) -> None:
+def test_config_refresh_is_due_soon_for_any_annotation(note: str, jump: float) -> None:
     now = make.NOW + timedelta(seconds=jump)
     pod = make.pod(annotations={"serving.kserve.io/model-config": note})
     behind = Observed(key=pictures.KEY, config=make.config(), pods=(pod,), agents={"uid-pod-1": make.report()})
@@ -116,7 +116,7 @@ def test_whatever_the_clock_does_a_write_waits_no_longer_than_a_gap_or_two_secon
 
 @given(st.lists(pictures.pods(), max_size=3, unique_by=lambda pod: pod["metadata"]["name"]), st.data())
 @tried(80)
-def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(pods: Any, data: st.DataObject) -> None:
+def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataObject) -> None:
     model = make.model()
     entry = entry_of(model)
     report = pictures.parsed(AgentReport, pictures.about(entry))
@@ -143,7 +143,7 @@ def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(
 
 @given(STORED_JSON, STORED_JSON)
 @tried(90)
-def test_any_two_values_are_compared_and_none_differs_from_itself(wanted: Any, observed: Any) -> None:
+def test_difference_compares_any_two_values(wanted: Any, observed: Any) -> None:
     said = difference(wanted, observed, "spec")
     assert said is None or "spec" in said
     assert difference(wanted, wanted) is None
@@ -151,7 +151,7 @@ def test_any_two_values_are_compared_and_none_differs_from_itself(wanted: Any, o
 
 @given(st.lists(ENTRIES, max_size=6, unique_by=lambda each: each.model_name), st.randoms(use_true_random=False))
 @tried(60)
-def test_models_json_is_the_same_bytes_for_the_same_models_in_any_order(entries: list[Entry], random: Any) -> None:
+def test_model_config_dump_is_independent_of_order(entries: list[Entry], random: Any) -> None:
     text = modelconfig.dump(entries)
     random.shuffle(entries)
     assert modelconfig.dump(entries) == text
@@ -159,7 +159,7 @@ def test_models_json_is_the_same_bytes_for_the_same_models_in_any_order(entries:
     assert [each.model_name for each in modelconfig.parse(text)] == sorted(each.model_name for each in entries)
 
 
-def test_enough_of_the_specs_that_the_shapes_draw_are_valid() -> None:
+def test_drawn_specs_are_often_valid() -> None:
     """A fuzz of objects that break rules would find nothing: a good part of the models and hosts is valid."""
     models: list[bool] = []
     hosts: list[bool] = []

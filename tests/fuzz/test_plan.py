@@ -28,7 +28,7 @@ ANY = pictures.fresh() | tampering.tampered()
 
 @given(ANY)
 @tried(70)
-def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen: Observed) -> None:
+def test_plan_of_any_snapshot_is_writable(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
     assert todo.requeue_after is None or 0 < todo.requeue_after < 3600
     assert paced(todo, Traffic(pay(Traffic(), make.NOW), crowd=True), make.NOW)
@@ -40,7 +40,7 @@ def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen:
 
 @given(ANY)
 @tried(70)
-def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> None:
+def test_plan_of_any_snapshot_keeps_the_memory_limit(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
     if seen.host is None or todo.config is None:
         return
@@ -54,14 +54,14 @@ def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> 
 
 @given(ANY)
 @tried(60)
-def test_when_everybody_has_done_their_part_nothing_is_left_to_be_written(seen: Observed) -> None:
+def test_plan_of_any_settled_snapshot_is_empty(seen: Observed) -> None:
     settled = world.settle(seen)
     assert plan(settled, make.NOW).empty
 
 
 @given(ANY, st.randoms(use_true_random=False))
 @tried(50)
-def test_the_order_in_which_things_are_known_does_not_matter(seen: Observed, random: Any) -> None:
+def test_plan_is_independent_of_the_order_of_objects(seen: Observed, random: Any) -> None:
     models, pods, children = list(seen.models), list(seen.pods), list(seen.children.items())
     for each in (models, pods, children):
         random.shuffle(each)
@@ -71,7 +71,7 @@ def test_the_order_in_which_things_are_known_does_not_matter(seen: Observed, ran
 
 @given(pictures.fresh(), pictures.models())
 @tried(50)
-def test_what_is_placed_and_unchanged_stays_whoever_comes(seen: Observed, others: Any) -> None:
+def test_plan_keeps_placed_models_beside_new_ones(seen: Observed, others: Any) -> None:
     settled = world.settle(seen)
     if settled.host is None or settled.host.metadata.deletion_timestamp or ConfigOf(settled).stands is None:
         return
@@ -114,7 +114,7 @@ def writes(todo: Plan) -> Iterator[Any]:
 
 def in_order(todo: Plan) -> Plan:
     """Return the plan with what it lists sorted: the order of writes is no promise."""
-    listed = ("applies", "deletes", "nudges", "owners", "statuses", "events")
+    listed = ("applies", "deletes", "config_refreshes", "owner_references", "statuses", "events")
     parts: dict[str, Any] = {name: tuple(sorted(getattr(todo, name), key=repr)) for name in listed}
     return replace(todo, **parts)
 

@@ -38,7 +38,7 @@ def answer_to(asked: Any) -> None:
 
 @given(data=st.data(), model=st.booleans(), update=st.booleans())
 @tried(90)
-def test_any_object_gets_a_verdict_under_its_own_uid_in_printable_words(
+def test_review_of_any_object_has_its_uid_and_a_printable_message(
     data: st.DataObject, *, model: bool, update: bool
 ) -> None:
     kind = TrainedModel if model else InferenceService
@@ -53,7 +53,7 @@ def test_any_object_gets_a_verdict_under_its_own_uid_in_printable_words(
 
 @given(st.sampled_from(["uid", "kind", "operation", "namespace", "object", "oldObject", "dryRun", "subResource"]), JSON)
 @tried(60)
-def test_any_value_in_any_field_of_a_review_is_answered_or_refused_in_a_sentence(field: str, value: Any) -> None:
+def test_review_with_any_field_value_is_answered_or_refused(field: str, value: Any) -> None:
     asked = review_of(model_object("new"), model_object("new", memory="1"), **{field: value})
     said = sentence_of(answer_to, asked, kind=BadReviewError)
     assert said is None or said.isprintable()
@@ -61,7 +61,7 @@ def test_any_value_in_any_field_of_a_review_is_answered_or_refused_in_a_sentence
 
 @given(JSON | st.dictionaries(st.sampled_from(["kind", "apiVersion", "request"]), JSON | ODD))
 @tried(60)
-def test_any_other_json_is_refused_in_a_sentence(body: Any) -> None:
+def test_review_of_any_other_json_is_refused(body: Any) -> None:
     said = sentence_of(answer_to, body, kind=BadReviewError)
     assert said is not None
     assert said.isprintable()

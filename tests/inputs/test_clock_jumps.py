@@ -43,7 +43,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     return clock
 
 
-async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_makes_no_storm(
+async def test_input_27_clock_jump_of_a_day_causes_no_stall_and_no_burst_of_writes(
     wall: Wall, kubectl: Kubectl, client: KubeClient
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
@@ -61,7 +61,7 @@ async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_ma
         assert touches(recorder.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
 
 
-async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
+async def test_input_27_missed_config_refresh_is_repeated_after_clock_set_back(
     wall: Wall, kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
@@ -98,7 +98,7 @@ def touches(history: list[Revision]) -> int:
     return sum(one != other for one, other in pairwise(notes))
 
 
-async def test_input_27_models_of_the_same_second_are_placed_in_the_order_of_their_uids(stage: Stage) -> None:
+async def test_input_27_models_of_the_same_second_are_placed_in_order_of_uid(stage: Stage) -> None:
     stage.apply(*(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: len(stage.placed()) == 4, "half of them fit")

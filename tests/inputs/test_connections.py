@@ -47,7 +47,7 @@ NO_TLS = [b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 
 
 
 @pytest.mark.parametrize("words", NO_TLS, ids=["HTTP", "bytes"])
-async def test_input_24_what_does_not_speak_tls_is_closed_without_an_answer_to_it(quiet: Door, words: bytes) -> None:
+async def test_input_24_connection_without_tls_is_closed_without_http_response(quiet: Door, words: bytes) -> None:
     reader, writer = await asyncio.open_connection(SERVICE, quiet.hook.port)
     writer.write(words)
     answer = await asyncio.wait_for(reader.read(), HANDSHAKE_SECONDS + 10)
@@ -55,7 +55,7 @@ async def test_input_24_what_does_not_speak_tls_is_closed_without_an_answer_to_i
     writer.close()
 
 
-async def test_input_24_tls_that_is_too_old_is_refused_and_the_next_one_is_not(quiet: Door) -> None:
+async def test_input_24_tls_below_1_2_is_refused(quiet: Door) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")  # else this end would refuse it, and the webhook were never asked
@@ -72,7 +72,7 @@ async def test_input_24_tls_that_is_too_old_is_refused_and_the_next_one_is_not(q
     writer.close()
 
 
-async def test_input_24_a_thousand_handshakes_left_half_open_are_closed_and_leave_no_file_open(quiet: Door) -> None:
+async def test_input_24_unfinished_handshakes_are_closed_without_leaking_files(quiet: Door) -> None:
     pid, port = quiet.hook.program.process.pid, quiet.hook.port
     before = open_files(pid)
     with connected(port, MANY) as connections:
@@ -85,7 +85,7 @@ async def test_input_24_a_thousand_handshakes_left_half_open_are_closed_and_leav
         await eventually(lambda: open_files(pid) <= before + KEPT, limit=30)
 
 
-async def test_input_24_connections_that_are_dropped_in_the_midst_of_a_request_leave_no_file_open(quiet: Door) -> None:
+async def test_input_24_connections_dropped_within_a_request_leak_no_files(quiet: Door) -> None:
     pid, port = quiet.hook.program.process.pid, quiet.hook.port
     before = open_files(pid)
     for _ in range(100):

@@ -34,7 +34,7 @@ def kubectl(asked: Webhook) -> Kubectl:
     return asked.kubectl
 
 
-def test_input_23_dry_runs_of_everything_leave_no_object_and_change_none(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_stores_and_changes_no_object(kubectl: Kubectl) -> None:
     before = world(kubectl)
     kubectl.create(model("input-23-dry", "1Gi"), DRY)
     kubectl.create(make.host_object("input-23-dry"), DRY)
@@ -48,7 +48,7 @@ def test_input_23_dry_runs_of_everything_leave_no_object_and_change_none(kubectl
     assert f"InferenceService {HOST}" in before
 
 
-def test_input_23_a_dry_run_reserves_no_memory(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_reserves_no_memory(kubectl: Kubectl) -> None:
     for name in ("input-23-a", "input-23-b", "input-23-c"):
         assert "created (server dry run)" in kubectl.create(model(name, "1Gi"), DRY)
     kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("input-23-first", "2Gi"))))
@@ -66,15 +66,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("manifest", REFUSED.values(), ids=REFUSED)
-def test_input_23_a_dry_run_is_refused_with_the_very_words_of_the_real_thing(
-    kubectl: Kubectl, manifest: Manifest
-) -> None:
+def test_input_23_dry_run_refusal_equals_the_real_one(kubectl: Kubectl, manifest: Manifest) -> None:
     dry = refusal(lambda: kubectl.create(manifest, DRY))
     assert dry == refusal(lambda: kubectl.create(manifest))
     assert DENIED in dry
 
 
-def test_input_23_a_dry_run_of_an_update_is_refused_with_the_very_words_of_the_real_thing(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_refusal_of_an_update_equals_the_real_one(kubectl: Kubectl) -> None:
     patch = ("patch", "tm", "input-23-first", "--type=merge", "-p", '{"spec": {"model": {"memory": "3Gi"}}}')
     dry = refusal(lambda: kubectl(*patch, DRY))
     assert dry == refusal(lambda: kubectl(*patch))

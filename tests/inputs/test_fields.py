@@ -30,16 +30,14 @@ NO_WORDS = {
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-def test_input_17_a_framework_that_is_no_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
+def test_input_17_framework_that_is_not_a_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
     said = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
     assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in said
     assert len(said) < 1000
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-async def test_input_17_the_webhook_refuses_it_too_and_echoes_it_cut_and_on_one_line(
-    door: Door, framework: str
-) -> None:
+async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(door: Door, framework: str) -> None:
     response = await door.ask(review_of(make.model_object(framework=framework)))
     message = response["status"]["message"]
     assert message.startswith(f"{FRAMEWORK}: ")
@@ -47,7 +45,7 @@ async def test_input_17_the_webhook_refuses_it_too_and_echoes_it_cut_and_on_one_
     assert len(message) < 300
 
 
-def test_input_17_a_framework_that_the_hosts_server_does_not_know_is_refused_with_those_that_it_knows(
+def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
     asked: Webhook,
 ) -> None:
     furnish(asked.kubectl, make.host_object("input-17"))
@@ -65,19 +63,17 @@ def misspelt() -> Manifest:
 
 
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
-def test_input_20_a_misspelt_field_is_refused_with_its_path_whatever_kubectl_is_told(
-    asked: Webhook, validation: str
-) -> None:
+def test_input_20_misspelt_field_is_refused_for_each_kubectl_validation(asked: Webhook, validation: str) -> None:
     said = refusal(lambda: asked.kubectl.try_out(misspelt(), f"--validate={validation}"))
     assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in said
 
 
-def test_input_20_a_misspelt_field_is_stored_where_no_webhook_is_asked(alone: Kubectl) -> None:
+def test_input_20_misspelt_field_is_stored_without_a_webhook(alone: Kubectl) -> None:
     alone.create(misspelt())
     assert alone.get("tm", "misspelt")["spec"] == misspelt()["spec"]
 
 
-def test_input_20_a_field_misspelt_instead_of_the_right_one_is_refused_whatever_kubectl_is_told(
+def test_input_20_missing_field_is_refused_without_kubectl_validation(
     alone: Kubectl,
 ) -> None:
     model = misspelt()
@@ -116,7 +112,7 @@ LISTS_FOR_MAPS = {
 
 
 @pytest.mark.parametrize(("manifest", "sentence", "allowed"), LISTS_FOR_MAPS.values(), ids=LISTS_FOR_MAPS)
-def test_input_20_a_list_for_a_map_and_a_map_for_a_list_are_refused_by_the_schema_alone(
+def test_input_20_list_for_map_and_map_for_list_are_refused_by_the_schema(
     alone: Kubectl, manifest: Manifest, sentence: str, allowed: str
 ) -> None:
     said = refusal(lambda: alone.try_out(manifest))
@@ -129,9 +125,7 @@ def test_input_20_a_list_for_a_map_and_a_map_for_a_list_are_refused_by_the_schem
     [("isvc", make.host_object("forged")), ("tm", make.model_object("forged"))],
     ids=["isvc", "tm"],
 )
-def test_input_20_a_status_in_the_manifest_is_ignored_on_create_and_on_update(
-    asked: Webhook, kind: str, manifest: Manifest
-) -> None:
+def test_input_20_status_in_the_manifest_is_ignored(asked: Webhook, kind: str, manifest: Manifest) -> None:
     kubectl = asked.kubectl
     forged = manifest | {"status": {"url": "http://evil.example", "conditions": [{"type": "Ready", "status": "True"}]}}
     kubectl.create(forged)

@@ -54,7 +54,7 @@ def stored(stage: Stage) -> set[str]:
     return {each.model_name for each in parse(text_of(manifest) or "")}
 
 
-async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_and_no_list_is_half(
+async def test_input_16_models_beyond_a_full_list_wait_and_each_list_is_complete(
     stage: Stage, client: KubeClient
 ) -> None:
     namespace = stage.kubectl.namespace

@@ -30,7 +30,7 @@ def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Ma
     return host
 
 
-def test_input_21_a_model_with_256_kib_of_annotations_is_judged(asked: Webhook) -> None:
+def test_input_21_model_with_256_kib_of_annotations_is_reviewed(asked: Webhook) -> None:
     kubectl = asked.kubectl
     furnish(kubectl, make.host_object("input-21"))
     said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
@@ -41,12 +41,12 @@ def test_input_21_a_model_with_256_kib_of_annotations_is_judged(asked: Webhook) 
     assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
 
 
-def test_input_21_more_annotations_are_refused_by_the_api_server_itself(asked: Webhook) -> None:
+def test_input_21_larger_annotations_are_refused_by_the_api_server(asked: Webhook) -> None:
     said = refusal(lambda: asked.kubectl.create(heavy_model("heavier", more=1)))
     assert "metadata.annotations: Too long: may not be more than 262144 bytes" in said
 
 
-def test_input_21_a_host_near_a_mebibyte_and_a_half_is_judged_and_so_is_its_update(asked: Webhook) -> None:
+def test_input_21_host_near_the_limit_of_etcd_is_reviewed(asked: Webhook) -> None:
     kubectl = asked.kubectl
     said = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
     assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in said

@@ -29,7 +29,7 @@ def memory_of(stage: Stage, name: str) -> tuple[str | None, str]:
     return found.get("reason"), found.get("message", "")
 
 
-async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibytes(stage: Stage) -> None:
+async def test_input_06_host_without_limits_has_default_resources(stage: Stage) -> None:
     stage.apply(make.host_object(triton={}), make.model_object("a"), make.model_object("b"))
     await eventually_in_thread(
         lambda: stage.kubectl.get("isvc", HOST).get("status", {}).get("memory") == "2Gi/2Gi", "2Gi it is"
@@ -46,9 +46,7 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
     )
 
 
-async def test_input_06_a_limit_lowered_under_what_is_placed_lets_the_youngest_go_and_says_so(
-    stage: Stage, client: KubeClient
-) -> None:
+async def test_input_06_lowered_limit_drops_youngest_models(stage: Stage, client: KubeClient) -> None:
     async with recording(client, stage.kubectl.namespace) as recorder:
         await lower_and_raise(stage)
     assert expectations.memory_is_never_above_the_limit(recorder.history) == []
@@ -77,7 +75,7 @@ async def lower_and_raise(stage: Stage) -> None:
     await eventually_in_thread(lambda: len(stage.placed()) == 4, "with the room back, all are back")
 
 
-async def test_input_06_a_limit_below_each_model_lets_all_go_and_the_host_lives(stage: Stage) -> None:
+async def test_input_06_limit_below_each_model_drops_all_models(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"), make.model_object("b", memory="1Mi"))
     await eventually_in_thread(lambda: stage.placed() == ["a", "b"], "both are placed")
     stage.apply(make.host_object(memory="512Ki"))

@@ -36,7 +36,7 @@ def text(stage: Stage) -> str:
     return str(stage.kubectl.get("configmap", CONFIG).get("data", {}).get("models.json"))
 
 
-async def test_input_26_a_models_json_that_was_edited_is_written_as_it_was(stage: Stage) -> None:
+async def test_input_26_edited_models_json_is_restored(stage: Stage) -> None:
     await with_two_models(stage)
     right = text(stage)
     a, b = json.loads(right)
@@ -55,7 +55,7 @@ async def test_input_26_a_models_json_that_was_edited_is_written_as_it_was(stage
     await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "its models answer")
 
 
-async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_back(stage: Stage) -> None:
+async def test_input_26_removed_owner_reference_of_a_child_is_restored(stage: Stage) -> None:
     await with_two_models(stage)
     written = len(stage.kubelet.configs)
     children = [("deployment", DEPLOYMENT), ("service", HOST), ("ingress", HOST), ("configmap", CONFIG)]
@@ -74,7 +74,7 @@ async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_bac
     await eventually_in_thread(lambda: stage.placed() == ["a", "b", "c"], "and the next model comes into it")
 
 
-async def test_input_26_replicas_set_by_hand_are_put_back_where_the_number_is_the_hosts(stage: Stage) -> None:
+async def test_input_26_manual_replicas_of_a_host_without_autoscaler_are_reset(stage: Stage) -> None:
     await with_two_models(stage)
     generation = stage.kubectl.get("deployment", DEPLOYMENT)["metadata"]["generation"]
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=0")
@@ -87,7 +87,7 @@ async def test_input_26_replicas_set_by_hand_are_put_back_where_the_number_is_th
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "and the host answers")
 
 
-async def test_input_26_an_autoscaled_host_at_zero_replicas_is_left_there_and_says_so(stage: Stage) -> None:
+async def test_input_26_autoscaled_host_at_zero_replicas_stays_there(stage: Stage) -> None:
     await with_two_models(stage, minReplicas=1, maxReplicas=3)
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=0")
     await eventually_in_thread(
@@ -105,7 +105,7 @@ async def test_input_26_an_autoscaled_host_at_zero_replicas_is_left_there_and_sa
     await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "by hand it comes back")
 
 
-async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_nothing_is_rolled_out(
+async def test_input_26_paused_deployment_stays_paused_and_is_reported(
     stage: Stage,
 ) -> None:
     await with_two_models(stage)

@@ -37,28 +37,24 @@ GOOD = ["1e3", "1E", "1.5Gi", "1.0", 1073741824]
 
 
 @pytest.mark.parametrize("memory", BAD, ids=repr)
-def test_input_03_a_memory_that_is_none_is_refused_with_its_path(asked: Webhook, memory: Any) -> None:
+def test_input_03_invalid_memory_is_refused_with_its_path(asked: Webhook, memory: Any) -> None:
     said = refusal(lambda: asked.kubectl.try_out(make.model_object(memory=memory)))
     assert lines_about(PATH, said) == [f"{PATH}: {BAD[memory]}; it {ALLOWED}"]
 
 
 @pytest.mark.parametrize(("memory", "found"), NO_TEXT_OR_NUMBER.values(), ids=NO_TEXT_OR_NUMBER)
-def test_input_03_a_memory_that_is_neither_text_nor_number_is_refused_with_its_path_and_what_it_may_be(
-    alone: Kubectl, memory: Any, found: str
-) -> None:
+def test_input_03_memory_of_another_type_is_refused_by_the_schema(alone: Kubectl, memory: Any, found: str) -> None:
     said = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
     assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in said
 
 
-def test_input_03_no_memory_is_refused_with_its_path(alone: Kubectl) -> None:
+def test_input_03_missing_memory_is_refused_with_its_path(alone: Kubectl) -> None:
     null: Any = None
     assert f"{PATH}: Required value" in refusal(lambda: alone.try_out(make.model_object(memory=null)))
 
 
 @pytest.mark.parametrize("memory", [*BAD, True, 1.5, None, [], {}], ids=repr)
-async def test_input_03_the_webhook_refuses_it_too_with_what_was_found_and_what_is_allowed(
-    door: Door, memory: Any
-) -> None:
+async def test_input_03_webhook_refuses_invalid_memory_with_the_allowed_values(door: Door, memory: Any) -> None:
     response = await door.ask(review_of(make.model_object(memory=memory)))
     assert response["allowed"] is False
     message = response["status"]["message"]
@@ -67,21 +63,19 @@ async def test_input_03_the_webhook_refuses_it_too_with_what_was_found_and_what_
 
 
 @pytest.mark.parametrize("memory", GOOD, ids=repr)
-def test_input_03_every_way_to_write_whole_bytes_is_let_in_by_both(
-    alone: Kubectl, asked: Webhook, memory: str | int
-) -> None:
+def test_input_03_each_notation_of_whole_bytes_is_accepted(alone: Kubectl, asked: Webhook, memory: str | int) -> None:
     for kubectl in (alone, asked.kubectl):
         assert "created" in kubectl.try_out(make.model_object(memory=memory))
 
 
 @pytest.mark.parametrize("memory", ["", "0", "-1Gi", "1gi", "NaN", "1.5", "0.1m", "9Ei"], ids=repr)
-def test_input_03_a_hosts_memory_limit_that_is_none_is_refused_with_its_path(asked: Webhook, memory: str) -> None:
+def test_input_03_invalid_memory_limit_of_host_is_refused(asked: Webhook, memory: str) -> None:
     said = refusal(lambda: asked.kubectl.try_out(make.host_object(memory=memory)))
     allowed = (ALLOWED, "must be a quantity, such as 500m, 1 or 2Gi, and not negative")
     assert lines_about(f"{HOST_PATH}.memory", said)[0].endswith(allowed) or f"it {ALLOWED}; " in said
 
 
-def test_input_03_no_resource_of_a_host_may_be_negative_or_no_quantity(asked: Webhook) -> None:
+def test_input_03_invalid_resources_of_host_are_refused(asked: Webhook) -> None:
     resources = {"limits": {"cpu": "-1"}, "requests": {"nvidia.com/gpu": "two"}}
     said = refusal(lambda: asked.kubectl.try_out(make.host_object(triton={"resources": resources})))
     sentence = "is not a quantity; it must be a quantity, such as 500m, 1 or 2Gi, and not negative"
@@ -89,7 +83,7 @@ def test_input_03_no_resource_of_a_host_may_be_negative_or_no_quantity(asked: We
     assert f"resources.requests.nvidia.com/gpu: 'two' {sentence}" in said
 
 
-def test_input_04_the_same_memory_in_other_words_is_allowed_and_more_than_fits_is_refused(asked: Webhook) -> None:
+def test_input_04_memory_in_another_notation_is_accepted_and_larger_memory_refused(asked: Webhook) -> None:
     kubectl, host = asked.kubectl, "input-04"
     furnish(kubectl, make.host_object(host, memory="2Gi"))
     model = make.model_object("input-04", host=host, memory="1Gi")

@@ -45,7 +45,7 @@ HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, o
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_input_01_a_name_that_is_none_is_refused_with_its_path(asked: Webhook, name: str) -> None:
+def test_input_01_invalid_name_is_refused_with_its_path(asked: Webhook, name: str) -> None:
     for manifest in (make.model_object(name), make.host_object(name)):
         said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
         assert "metadata.name: Invalid value: " in said, "Kubernetes refuses it for every kind"
@@ -56,7 +56,7 @@ def test_input_01_a_name_that_is_none_is_refused_with_its_path(asked: Webhook, n
 
 
 @pytest.mark.parametrize("name", ["a.b", "n" * (MODEL_LIMIT + 1)])
-def test_input_01_a_name_that_only_kubernetes_takes_is_refused_with_its_path(asked: Webhook, name: str) -> None:
+def test_input_01_name_valid_for_kubernetes_only_is_refused(asked: Webhook, name: str) -> None:
     for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
         said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
         assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in said
@@ -71,7 +71,7 @@ def operator(server: Cluster, kubectl: Kubectl, folder: Path) -> Iterator[Path]:
         yield log
 
 
-def test_input_01_values_that_may_be_anything_come_back_as_they_were_and_logs_stay_on_one_line(
+def test_input_01_free_text_is_stored_unchanged_and_logged_on_one_line(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path, asked: Webhook
 ) -> None:
     env = [{"name": "GREETING", "value": ANYTHING}]
@@ -107,7 +107,7 @@ def greeting(kubectl: Kubectl) -> Any:
 
 
 @pytest.mark.parametrize("value", [ANYTHING, "\ud800 half of a letter", "\x00\x1b[31mred"], ids=ascii)
-def test_input_01_whatever_is_logged_is_one_line_that_can_be_written_and_read_back(value: str) -> None:
+def test_input_01_log_record_of_any_text_is_one_readable_line(value: str) -> None:
     record = logging.LogRecord("manyserve", logging.INFO, "/x/y.py", 1, "found %s", (value,), None)
     line = JsonLines().format(record)
     assert line.isprintable()
@@ -115,12 +115,12 @@ def test_input_01_whatever_is_logged_is_one_line_that_can_be_written_and_read_ba
 
 
 @pytest.mark.parametrize("length", [HOST_LIMIT + 1, 63])
-def test_input_02_a_host_whose_childrens_names_would_be_too_long_is_refused(asked: Webhook, length: int) -> None:
+def test_input_02_host_with_too_long_names_of_children_is_refused(asked: Webhook, length: int) -> None:
     said = refusal(lambda: asked.kubectl.try_out(make.host_object("h" * length)))
     assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in said
 
 
-def test_input_02_the_longest_names_that_are_let_in_have_all_their_children(
+def test_input_02_longest_accepted_names_have_all_children(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     host, model = "h" * HOST_LIMIT, "m" * MODEL_LIMIT

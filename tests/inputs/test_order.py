@@ -30,7 +30,7 @@ def how_many_are_placed(recorder: HistoryRecorder) -> int:
     return sum("placedBy" in each.get("status", {}) for each in models)
 
 
-async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
+async def test_input_19_objects_applied_in_wrong_order_become_ready(
     stage: Stage, client: KubeClient, tmp_path: Path
 ) -> None:
     models = [make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(OBJECTS - 1)]

@@ -39,9 +39,7 @@ def of_another(revision: Revision) -> str | None:
     return f"{revision.version}: {memory}, and {found}" if fits != memory or loaded else None
 
 
-async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_status_is_anothers(
-    stage: Stage, client: KubeClient
-) -> None:
+async def test_input_28_last_recreated_model_wins_and_no_status_is_of_another(stage: Stage, client: KubeClient) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))
     await eventually_in_thread(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")

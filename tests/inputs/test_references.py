@@ -31,7 +31,7 @@ def placed_on(stage: Stage, host: str) -> list[str]:
     return [each["modelName"] for each in json.loads(text)]
 
 
-async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Stage) -> None:
+async def test_input_18_model_waits_for_absent_host_by_name(stage: Stage) -> None:
     stage.apply(make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10"), "the model has a status")
     found = stage.ready("tm", "cifar10")
@@ -47,7 +47,7 @@ async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Sta
     assert placed_by(stage, "cifar10") == HOST
 
 
-def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(asked: Webhook) -> None:
+def test_input_18_invalid_host_name_is_refused(asked: Webhook) -> None:
     for name in ("ns/x", "Triton", "9", "-a", "a b", "a.b"):
         with pytest.raises(Refused) as error:
             asked.kubectl.apply(asked.kubectl.here(make.model_object(host=name)))
@@ -55,7 +55,7 @@ def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(asked: 
         assert "must be letters, digits and '-' and start with a letter" in str(error.value)
 
 
-async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_nothing(stage: Stage) -> None:
+async def test_input_18_host_being_deleted_gets_no_model(stage: Stage) -> None:
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
@@ -71,7 +71,7 @@ async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_no
     assert stage.kubectl.exists("tm", "cifar10"), "a model that the host never had does not go with it"
 
 
-async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_setting_that_says_so(stage: Stage) -> None:
+async def test_input_18_host_without_multi_model_serving_is_reported_with_the_setting(stage: Stage) -> None:
     off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
     patch = json.dumps({"data": {"predictors": json.dumps(off)}})
     stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", patch)
@@ -83,7 +83,7 @@ async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_settin
     assert stage.placed() == []
 
 
-async def test_input_18_a_model_that_names_another_host_leaves_the_one_and_joins_the_other(stage: Stage) -> None:
+async def test_input_18_model_with_changed_host_moves_to_it(stage: Stage) -> None:
     stage.apply(make.host_object(), make.host_object(OTHER), make.model_object(), make.model_object("stays"))
     await eventually_in_thread(
         lambda: stage.ready("tm", "cifar10").get("status") == "True", "it answers on the first host"

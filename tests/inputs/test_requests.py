@@ -22,18 +22,18 @@ REVIEW = json.dumps(review_of(make.model_object())).encode()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_input_22_reviews_are_posted_and_nothing_else_is_answered(quiet: Door, method: str) -> None:
+async def test_input_22_method_other_than_post_is_refused(quiet: Door, method: str) -> None:
     status, text = await quiet.send(method)
     assert status == 405
     assert "Traceback" not in text
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/validate/", "/validate/../../etc/passwd", "/%00"])
-async def test_input_22_nothing_else_is_there(quiet: Door, path: str) -> None:
+async def test_input_22_unknown_path_is_not_found(quiet: Door, path: str) -> None:
     assert (await quiet.send("POST", REVIEW, path))[0] == 404
 
 
-async def test_input_22_twenty_mebibytes_are_refused(quiet: Door) -> None:
+async def test_input_22_body_of_20_mib_is_refused(quiet: Door) -> None:
     status, text = await quiet.send("POST", b" " * 20 * 1024**2)
     assert status == 413
     assert "Traceback" not in text
@@ -44,9 +44,7 @@ async def test_input_22_twenty_mebibytes_are_refused(quiet: Door) -> None:
     [(b"no gzip at all", 400), (gzip.compress(b" " * 20 * 1024**2), 413), (gzip.compress(REVIEW), 200)],
     ids=["no gzip", "20 MiB", "a review"],
 )
-async def test_input_22_a_packed_body_is_unpacked_within_the_same_bounds(
-    quiet: Door, body: bytes, expected: int
-) -> None:
+async def test_input_22_gzip_body_has_the_same_limits(quiet: Door, body: bytes, expected: int) -> None:
     url = f"https://localhost:{quiet.hook.port}/validate"
     async with quiet.session.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
         text = await answer.text()
@@ -67,7 +65,7 @@ async def test_input_22_a_packed_body_is_unpacked_within_the_same_bounds(
     ],
     ids=["bytes", "CONNECT", "negative", "two lengths", "bad chunks", "long header", "HTTP/2"],
 )
-async def test_input_22_what_is_no_http_is_refused_without_a_trace(quiet: Door, lines: bytes) -> None:
+async def test_input_22_malformed_http_is_refused_without_traceback(quiet: Door, lines: bytes) -> None:
     reader, writer = await asyncio.open_connection("localhost", quiet.hook.port, ssl=quiet.tls)
     writer.write(lines)
     answer = await asyncio.wait_for(reader.readline(), 10)
@@ -83,7 +81,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize(("count", "body"), FLOODS.values(), ids=FLOODS)
-async def test_input_22_many_large_bodies_at_once_stay_within_the_containers_memory(
+async def test_input_22_concurrent_large_bodies_stay_below_the_memory_limit(
     quiet: Door, count: int, body: bytes
 ) -> None:
     limits = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]

@@ -75,7 +75,7 @@ DENIED = {
 
 
 @pytest.mark.parametrize(("body", "sentence"), NO_REVIEWS.values(), ids=NO_REVIEWS)
-async def test_input_22_what_is_no_review_is_a_bad_request_with_one_line(
+async def test_input_22_malformed_review_is_a_bad_request_with_one_line(
     quiet: Door, body: bytes, sentence: str
 ) -> None:
     status, text = await quiet.send("POST", body)
@@ -84,7 +84,7 @@ async def test_input_22_what_is_no_review_is_a_bad_request_with_one_line(
 
 
 @pytest.mark.parametrize(("body", "sentence"), DENIED.values(), ids=DENIED)
-async def test_input_22_a_review_of_nothing_that_can_be_judged_is_denied_under_its_own_uid(
+async def test_input_22_review_without_valid_object_is_denied_under_its_uid(
     quiet: Door, body: bytes, sentence: str
 ) -> None:
     response = await quiet.ask(json.loads(body))
@@ -93,18 +93,18 @@ async def test_input_22_a_review_of_nothing_that_can_be_judged_is_denied_under_i
     assert response["status"]["code"] in (400, 422)
 
 
-async def test_input_22_a_status_is_none_of_the_webhooks_business_and_passes_under_its_own_uid(quiet: Door) -> None:
+async def test_input_22_review_of_status_is_allowed(quiet: Door) -> None:
     bad = make.model_object(memory="0")
     response = await quiet.ask(review_of(bad, MODEL, uid="status-1", subResource="status"))
     assert response == {"uid": "status-1", "allowed": True}
 
 
 @pytest.mark.parametrize("uid", ["x" * 100_000, "\ud800", "a\r\nSet-Cookie: b", "<script>"], ids=ascii)
-async def test_input_22_a_strange_uid_comes_back_as_it_is(quiet: Door, uid: str) -> None:
+async def test_input_22_unusual_uid_is_returned_unchanged(quiet: Door, uid: str) -> None:
     assert (await quiet.ask(review_of(make.model_object(memory="0"), uid=uid)))["uid"] == uid
 
 
-async def test_input_22_five_hundred_at_once_good_and_bad_all_have_their_answer(quiet: Door) -> None:
+async def test_input_22_concurrent_reviews_are_all_answered(quiet: Door) -> None:
     bodies = [body for body, _ in [*NO_REVIEWS.values(), *DENIED.values()]]
     good = json.dumps(review_of(make.model_object(host="nobody", memory=1))).encode()
     crowd = [bodies[index % len(bodies)] if index % 2 else good for index in range(500)]

@@ -20,7 +20,7 @@ MANY, EACH = 10_000, 900_000_000_000_001
 """No float holds the sum of so many, nor of half of them, to the byte."""
 
 
-def test_input_05_ten_thousand_models_are_summed_to_the_byte() -> None:
+def test_input_05_placement_sums_ten_thousand_models_exactly() -> None:
     models = [make.model(f"m{index:05}", memory=EACH) for index in range(MANY)]
     full = place(make.host(memory=str(MANY * EACH)), models, (), make.config())
     short = place(make.host(memory=str(MANY * EACH - 1)), models, (), make.config())
@@ -28,7 +28,7 @@ def test_input_05_ten_thousand_models_are_summed_to_the_byte() -> None:
     assert list(short.insufficient_memory) == ["m09999"]
 
 
-def test_input_05_the_webhooks_sums_are_exact_whatever_comes_and_goes() -> None:
+def test_input_05_allocations_stay_exact_after_removals() -> None:
     host, ledger, sizes = Key("default", "host"), Allocations(), random.Random(5)
     held = {f"uid-{index}": sizes.randrange(1, 2**62) for index in range(MANY)}
     for uid, memory in held.items():
@@ -39,7 +39,7 @@ def test_input_05_the_webhooks_sums_are_exact_whatever_comes_and_goes() -> None:
     assert ledger.total(host) == sum(held.values()) > 2**63
 
 
-def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
+def test_input_05_sum_beyond_63_bits_does_not_fit() -> None:
     models = [make.model(name, memory="7Ei") for name in ("a", "b", "c")]
     placement = place(make.host(memory="7Ei"), models, (), make.config())
     assert list(placement.placed) == ["a"]
@@ -48,7 +48,7 @@ def test_input_05_a_sum_past_63_bits_is_too_much_and_nothing_else() -> None:
     )
 
 
-def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
+def test_input_05_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
     kubectl, host = asked.kubectl, "input-05"
     furnish(kubectl, make.host_object(host, memory=str(2**63 - 2)))
     kubectl.create(make.model_object("input-05-half", host=host, memory="4Ei"))
@@ -60,7 +60,7 @@ def test_input_05_the_largest_host_is_filled_to_the_byte(asked: Webhook) -> None
     assert said.endswith(f"0 free. {MEMORY_ADVICE}")
 
 
-async def test_input_05_a_hosts_limit_past_63_bits_is_refused_and_never_counted_as_another(door: Door) -> None:
+async def test_input_05_memory_limit_beyond_63_bits_is_refused_and_counts_as_zero(door: Door) -> None:
     host = make.host_object(memory="9Ei")
     response = await door.ask(review_of(host))
     assert f"{HOST_PATH}.memory: '9Ei' is more than any machine has; it {ALLOWED}" in response["status"]["message"]

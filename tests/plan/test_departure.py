@@ -39,7 +39,7 @@ def deleted(todo: Plan) -> list[str]:
     return [model.name for each in todo.departures for model in each.models]
 
 
-def test_the_status_of_a_placed_model_names_the_host_and_one_that_waits_for_memory_none() -> None:
+def test_placed_by_names_the_host_and_is_unset_for_a_waiting_model() -> None:
     models = world.settle(seen(*(make.model(name, created=f"2026-01-0{name}T00:00:00Z") for name in "123"))).models
     assert [each.status.placed_by for each in models] == [
         *[PlacedBy(name=KEY.name, uid="uid-triton-mms")] * 2,
@@ -47,20 +47,20 @@ def test_the_status_of_a_placed_model_names_the_host_and_one_that_waits_for_memo
     ]
 
 
-def test_a_model_that_its_host_cannot_place_any_more_keeps_the_record_and_on_another_host_loses_it() -> None:
+def test_placed_by_stays_while_the_host_cannot_place_the_model_and_goes_on_another_host() -> None:
     off = seen(placed(uid="uid-triton-mms"), config=make.config(multi_model=False))
     assert world.settle(off).models[0].status.placed_by == PlacedBy(name=KEY.name, uid="uid-triton-mms")
     assert world.settle(replace(off, models=(placed(),))).models[0].status.placed_by is None
 
 
-def test_a_model_that_waits_for_a_host_of_another_name_has_no_record() -> None:
+def test_placed_by_is_removed_from_a_model_that_names_another_host() -> None:
     moved = placed(host="before")
     assert host_uid(moved) is None
     todo = plan(seen(moved, host=None, pods=()), make.NOW)
     assert todo.statuses[0].patch["placedBy"] is None
 
 
-def test_a_status_from_a_backup_is_about_another_object_and_decides_nothing() -> None:
+def test_placed_by_of_a_restored_status_is_ignored() -> None:
     restored = placed()
     restored = restored.model_copy(
         update={"status": restored.status.model_copy(update={"observed_uid": "uid-before-the-restore"})}
@@ -71,21 +71,21 @@ def test_a_status_from_a_backup_is_about_another_object_and_decides_nothing() ->
     assert todo.statuses[0].patch["placedBy"] is None
 
 
-def test_within_the_grace_period_nothing_is_written_of_a_placed_model_and_others_say_that_they_wait() -> None:
+def test_departure_writes_no_status_of_placed_models_within_the_grace_period() -> None:
     todo = plan(gone(placed(), make.model("early"), left=3.0), make.NOW)
     assert [each.name for each in todo.statuses] == ["early"]
     assert todo.departures == (Depart(OLD),), "whether the CRD is served is asked when the departure is first seen"
     assert todo.requeue_after == 3.0
 
 
-def test_after_the_grace_period_the_model_is_deleted_in_the_version_that_was_seen() -> None:
+def test_departure_deletes_the_seen_version_after_the_grace_period() -> None:
     todo = plan(gone(placed(), make.model("early")), make.NOW)
     assert todo.departures == (Depart(OLD, (ModelVersion("cifar10", "uid-cifar10", "1"),)),)
     assert [each.name for each in todo.statuses] == ["early"]
     assert [each.name for each in todo.events] == ["early"]
 
 
-def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_that_their_host_is_gone() -> None:
+def test_departure_deletes_oldest_models_first_up_to_the_limit_per_plan() -> None:
     names_ = [f"m-{number:03d}" for number in range(DELETIONS_PER_PLAN + 5)]
     todo = plan(gone(*map(placed, reversed(names_))), make.NOW)
     assert deleted(todo) == names_[:DELETIONS_PER_PLAN]
@@ -97,19 +97,19 @@ def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_tha
     assert (deleted(between), between.requeue_after) == ([], 0.4)
 
 
-def test_two_hosts_of_one_name_share_the_limit() -> None:
+def test_departures_of_two_hosts_of_the_same_name_share_the_limit() -> None:
     models = [placed(f"{uid}-{number:03d}", uid) for uid in (OLD, "uid-b") for number in range(DELETIONS_PER_PLAN - 10)]
     both = {uid: Departure(0.0) for uid in (OLD, "uid-b")}
     assert len(deleted(plan(gone(*models, departures=both), make.NOW))) == DELETIONS_PER_PLAN
 
 
-def test_a_model_that_is_being_deleted_is_not_deleted_again() -> None:
+def test_departure_skips_a_model_that_is_being_deleted() -> None:
     model = placed()
     leaving = model.metadata.model_copy(update={"deletion_timestamp": "2026-01-01T00:00:00Z"})
     assert not deleted(plan(gone(model.model_copy(update={"metadata": leaving})), make.NOW))
 
 
-def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host_does_not_place_its_models() -> None:
+def test_decided_departure_continues_beside_a_new_host_that_does_not_place_its_models() -> None:
     todo = plan(gone(placed("old"), make.model("new"), decided=True, host=make.host()), make.NOW)
     assert deleted(todo) == ["old"]
     assert todo.departures[0].decided
@@ -118,7 +118,7 @@ def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host
     assert "old" not in str(todo.config.manifest["data"])
 
 
-def test_models_of_a_host_that_was_orphaned_stay_and_lose_the_record() -> None:
+def test_departure_of_an_orphaned_host_keeps_models_without_placed_by() -> None:
     orphan = {"kind": "Service", "metadata": {"name": KEY.name, "labels": names.labels(KEY.name)}}
     children = {Child("Service", KEY.name): orphan}
     for kept in (
@@ -136,12 +136,12 @@ def test_models_of_a_host_that_was_orphaned_stay_and_lose_the_record() -> None:
         )
 
 
-def test_a_child_that_has_an_owner_is_no_sign_of_an_orphan() -> None:
+def test_departure_with_an_owned_child_is_not_orphaned() -> None:
     child = {"kind": "Service", "metadata": {"name": KEY.name, "ownerReferences": [{"uid": OLD}]}}
     assert deleted(plan(gone(placed(), children={Child("Service", KEY.name): child}), make.NOW)) == ["cifar10"]
 
 
-def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record() -> None:
+def test_departure_does_not_begin_while_the_host_is_being_deleted() -> None:
     host = make.host_object()
     host["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "uid": OLD}
     leaving = seen(placed(), host=InferenceService.from_wire(host))
@@ -152,7 +152,7 @@ def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record(
     assert conditions.find(after.status.conditions, conditions.READY)
 
 
-def test_the_models_of_a_host_that_became_unmanaged_lose_the_record_and_are_not_deleted() -> None:
+def test_departure_of_an_unmanaged_host_keeps_models_without_placed_by() -> None:
     why = management.Unmanaged("Finalizer", "metadata.finalizers", "it has a finalizer of KServe")
     found = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
     todo = plan(found, make.NOW)
@@ -160,11 +160,11 @@ def test_the_models_of_a_host_that_became_unmanaged_lose_the_record_and_are_not_
     assert world.carry_out(found, todo).models[0].status.placed_by is None
 
 
-def test_a_host_that_is_there_when_the_old_one_is_first_seen_gone_keeps_its_models() -> None:
+def test_departure_does_not_begin_when_a_new_host_is_seen_first() -> None:
     assert follow({}, [OLD], "uid-new", 100.0) == {}
 
 
-def test_a_host_that_comes_within_the_grace_period_ends_the_departure_and_one_that_comes_later_does_not() -> None:
+def test_departure_ends_with_a_new_host_unless_it_is_decided() -> None:
     first = follow({}, [OLD], None, 0.0)
     assert first[OLD].left == GRACE_PERIOD
     assert follow(first, [OLD], "uid-new", 4.9) == {}
@@ -237,7 +237,7 @@ STEPS = st.sampled_from(["look", "look", "come", "go", "orphan", "restart", "a m
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_a_model_is_deleted_only_after_five_seconds_without_a_host_that_was_not_orphaned(steps: list[str]) -> None:
+def test_departure_deletes_only_after_the_grace_period_and_never_after_an_orphaning(steps: list[str]) -> None:
     history = History()
     for step in steps:
         if step in ("a moment", "a grace period"):
@@ -250,7 +250,7 @@ def test_a_model_is_deleted_only_after_five_seconds_without_a_host_that_was_not_
             break  # passes when nothing is raised: `History._delete` asserts the rule
 
 
-def test_the_history_above_deletes_a_model_of_a_host_that_is_gone() -> None:
+def test_departure_history_of_a_deleted_host_ends_with_the_deletion() -> None:
     history = History()
     history.come()
     history.look()

@@ -24,7 +24,7 @@ def text_of(*names: str) -> str:
     return modelconfig.dump(placed(*names).values())
 
 
-def test_what_was_written_is_known_as_it_was_planned() -> None:
+def test_model_config_cache_returns_planned_entries_of_a_written_text() -> None:
     memory, planned = ModelConfigCache(), placed("b", "a")
     text = memory.text(planned, "[]\n")
     assert text == text_of("a", "b")
@@ -32,14 +32,14 @@ def test_what_was_written_is_known_as_it_was_planned() -> None:
     assert all(each is planned[each.model_name] for each in memory.entries(text))
 
 
-def test_a_text_of_ours_in_which_nothing_changes_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_config_cache_does_not_dump_an_unchanged_text(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = ModelConfigCache()
     text = memory.text(placed("a"), "[]\n")
     monkeypatch.setattr(model_config_cache, "dump", None)
     assert memory.text({each.model_name: each for each in memory.entries(text)}, text) is text
 
 
-def test_a_text_that_says_the_same_in_other_words_is_written_in_ours() -> None:
+def test_model_config_cache_dumps_equal_text_of_another_form() -> None:
     memory, theirs = ModelConfigCache(), json.dumps(json.loads(text_of("b", "a")))
     known = {each.model_name: each for each in memory.entries(theirs)}
     assert set(known) == {"a", "b"}
@@ -47,14 +47,14 @@ def test_a_text_that_says_the_same_in_other_words_is_written_in_ours() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"modelName": "a"}]'])
-def test_a_text_that_cannot_be_read_places_nothing_and_is_written_anew(text: str) -> None:
+def test_model_config_cache_has_no_entries_of_unreadable_text(text: str) -> None:
     memory = ModelConfigCache()
     assert memory.entries(text) == ()
     assert memory.text({}, text) == "[]\n"
 
 
 @given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))
-def test_whatever_is_placed_after_one_another_the_text_is_that_of_what_is_placed(steps: list[set[str]]) -> None:
+def test_model_config_cache_text_equals_a_dump_after_any_placements(steps: list[set[str]]) -> None:
     memory, text = ModelConfigCache(TextCache(longest=500)), "[]\n"
     for names in steps:
         known = {each.model_name: each for each in memory.entries(text)}

@@ -15,14 +15,14 @@ both_forms = pytest.mark.usefixtures("both_forms")
 
 
 @both_forms
-def test_a_host_name_leaves_room_for_its_children() -> None:
+def test_host_rules_limit_name_for_children() -> None:
     assert host_problems(host_with("metadata.name", "a" * 45)) == []
     (problem,) = host_problems(host_with("metadata.name", "a" * 46))
     assert problem.message.endswith("of at most 45 characters, so that the names of its children fit into 63")
 
 
 @both_forms
-def test_exactly_one_predictor_is_given() -> None:
+def test_host_rules_require_exactly_one_predictor() -> None:
     none = host_problems({"metadata": {"name": "h"}, "spec": {"predictor": {}}})
     assert none[0].message.startswith("none is given; exactly one predictor must be given, one of: triton")
     first = server_path().rpartition(".")[2]
@@ -42,12 +42,12 @@ def test_exactly_one_predictor_is_given() -> None:
         ("spec.predictor.batcher", {}, "batcher is not supported yet"),
     ],
 )
-def test_what_is_not_done_yet_is_refused_and_never_ignored(path: str, value: Any, sentence: str) -> None:
+def test_host_rules_refuse_unsupported_field(path: str, value: Any, sentence: str) -> None:
     assert sentences(host_problems(host_with(path, value))) == [f"{path}: {sentence}"]
 
 
 @both_forms
-def test_the_most_replicas_are_not_fewer_than_the_fewest() -> None:
+def test_host_rules_refuse_max_replicas_below_min_replicas() -> None:
     found = host_problems(host_object(minReplicas=3, maxReplicas=2))
     assert sentences(found) == [
         "spec.predictor.maxReplicas: maxReplicas is 2, minReplicas 3; "
@@ -94,9 +94,7 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
 
 @both_forms
 @pytest.mark.parametrize(("path", "value", "sentence"), FORMER_BOUNDS.values(), ids=FORMER_BOUNDS)
-def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
-    path: str, value: Any, sentence: str
-) -> None:
+def test_host_rules_refuse_value_out_of_bounds_that_the_crd_accepts(path: str, value: Any, sentence: str) -> None:
     raw = host_with(path, value)
     assert parse_host(raw).metadata.name, "it parses"
     found = [each for each in host_problems(raw) if each.path.startswith(here(path))]
@@ -114,7 +112,7 @@ def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
         "spec.predictor.SERVER.storageURI",
     ],
 )
-def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
+def test_host_rules_refuse_unknown_field(path: str) -> None:
     found = sentences(host_problems(host_with(path, {"a": 1})))
     assert found == [
         f"{here(path)}: is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
@@ -122,7 +120,7 @@ def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
 
 
 @both_forms
-def test_an_unknown_field_of_a_list_is_refused_with_its_place_and_opaque_parts_are_not_searched() -> None:
+def test_host_rules_refuse_unknown_field_in_list_but_not_in_opaque_part() -> None:
     env = [{"name": "A", "value": "b"}, {"name": "B", "val": "b"}]
     (problem,) = host_problems(host_with("spec.predictor.SERVER.env", env))
     assert problem.path == here("spec.predictor.SERVER.env[1].val")
@@ -131,7 +129,7 @@ def test_an_unknown_field_of_a_list_is_refused_with_its_place_and_opaque_parts_a
 
 @both_forms
 @pytest.mark.parametrize("each", UNSUPPORTED, ids=lambda each: f"{each.level}.{each.name}")
-def test_a_field_of_kserve_that_is_not_supported_yet_says_so(each: Unsupported) -> None:
+def test_host_rules_name_each_unsupported_field_of_kserve(each: Unsupported) -> None:
     parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[each.level]
     found = sentences(host_problems(host_with(f"{parent}.{each.name}", {})))
     name = f"spec.{each.name}" if each.level == "spec" else each.name

@@ -64,7 +64,7 @@ def settled(count: int) -> Observed:
     return world.settle(start)
 
 
-def test_a_short_list_is_text_and_a_long_one_is_packed_and_neither_is_both() -> None:
+def test_model_config_packs_a_long_list_only() -> None:
     long = SHORT + " " * model_config.LONGEST_TEXT
     assert forms(written(SHORT)) == {KEY}
     assert forms(written(long)) == {PACKED_KEY}
@@ -73,7 +73,7 @@ def test_a_short_list_is_text_and_a_long_one_is_packed_and_neither_is_both() -> 
 
 
 @pytest.mark.usefixtures("tight")
-def test_about_the_limit_it_does_not_flap() -> None:
+def test_model_config_form_has_hysteresis() -> None:
     middle, long = SHORT + " " * 600, SHORT + " " * 900
     assert forms(written(middle)) == {KEY}
     assert forms(written(middle, written(long))) == {PACKED_KEY}
@@ -82,7 +82,7 @@ def test_about_the_limit_it_does_not_flap() -> None:
 
 @pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("count", [2, 6])
-def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(count: int) -> None:
+def test_model_config_is_stable_in_both_forms(count: int) -> None:
     found = settled(count)
     assert forms(found.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
     assert len(parse(current_text(HOST, found.children[CHILD]))) == count
@@ -101,7 +101,7 @@ def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(c
     ],
     ids=["a list as text beside it", "no list", "another list", "no gzip", "no base64"],
 )
-def test_a_hand_on_a_packed_list_is_put_right(edit: Manifest) -> None:
+def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
     found = settled(6)
     before = found.children[CHILD]
     edited = replace(found, children={**found.children, CHILD: before | edit})
@@ -113,14 +113,14 @@ def test_a_hand_on_a_packed_list_is_put_right(edit: Manifest) -> None:
 
 
 @pytest.mark.usefixtures("tight")
-def test_a_key_that_somebody_added_is_left_there() -> None:
+def test_model_config_ignores_an_added_key() -> None:
     found = settled(6)
     more = found.children[CHILD] | {"data": {"notes": "mine"}}
     assert plan(replace(found, children={**found.children, CHILD: more}), make.NOW).config is None
 
 
 @pytest.mark.usefixtures("tight")
-def test_what_another_zlib_packed_differently_stands_as_well() -> None:
+def test_model_config_accepts_other_bytes_of_the_same_text() -> None:
     found = settled(6)
     before = found.children[CHILD]
     other = b64encode(gzip.compress((text_of(before) or "").encode(), compresslevel=1, mtime=9)).decode()
@@ -130,7 +130,7 @@ def test_what_another_zlib_packed_differently_stands_as_well() -> None:
 
 
 @pytest.mark.usefixtures("tight")
-def test_past_what_a_config_map_holds_placing_stops_and_what_is_placed_stays() -> None:
+def test_model_config_full_stops_placement_and_keeps_placed_models() -> None:
     first = settled(10)
     placed = world.placed(first)
     assert placed == {f"m-{number:02d}" for number in range(10)}
@@ -141,7 +141,7 @@ def test_past_what_a_config_map_holds_placing_stops_and_what_is_placed_stays() -
 
 
 @pytest.mark.usefixtures("tight")
-def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> None:
+def test_model_config_full_is_reported_by_model_and_host_without_memory_use() -> None:
     found = settled(60)
     assert found.host is not None
     count = len(world.placed(found))
@@ -164,7 +164,7 @@ def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> N
 
 
 @pytest.mark.usefixtures("tight")
-def test_room_that_appears_is_taken_in_turn() -> None:
+def test_model_config_freed_space_is_used_in_order() -> None:
     found = settled(60)
     placed = world.placed(found)
     after = world.settle(replace(found, models=found.models[5:]))
@@ -174,7 +174,7 @@ def test_room_that_appears_is_taken_in_turn() -> None:
 
 
 @pytest.mark.usefixtures("tight")
-def test_as_many_as_fit_are_placed_and_not_one_less() -> None:
+def test_models_beyond_limit_are_minimal() -> None:
     wanted: dict[str, Entry] = {each.metadata.name: entry_of(each) for each in models(60)}
     left_out = models_beyond_limit(wanted, {})
     kept = [entry for name, entry in wanted.items() if name not in left_out]
@@ -182,7 +182,7 @@ def test_as_many_as_fit_are_placed_and_not_one_less() -> None:
     assert len(modelconfig.pack(modelconfig.dump(kept))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
 
 
-def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
+def test_placement_keeps_the_object_of_an_equal_entry() -> None:
     (entry,) = current = (entry_of(make.model("a")),)
     assert place(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
     assert place(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
@@ -190,7 +190,7 @@ def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
 
 @pytest.mark.parametrize("form", ["plain", "packed", "both"])
 @pytest.mark.parametrize("make_text", [*REFUSED.values(), *TAKEN.values()], ids=[*REFUSED, *TAKEN])
-def test_over_a_poisoned_list_the_right_one_is_written(make_text: Callable[[], str], form: str) -> None:
+def test_model_config_replaces_a_poisoned_list(make_text: Callable[[], str], form: str) -> None:
     found = settled(3)
     before = found.children[CHILD]
     bare = {key: each for key, each in before.items() if key not in ("data", "binaryData")}
@@ -206,7 +206,7 @@ def test_over_a_poisoned_list_the_right_one_is_written(make_text: Callable[[], s
     st.sets(st.integers(0, 11)),
     st.booleans(),
 )
-def test_whatever_is_written_can_be_read_whatever_stood_there(
+def test_model_config_written_list_is_always_readable(
     parts: list[tuple[int, str]], held: set[int], is_packed: bool
 ) -> None:
     uris = [f"gs://bucket/{letter * length * 20}" for length, letter in parts]
@@ -228,12 +228,12 @@ def test_whatever_is_written_can_be_read_whatever_stood_there(
     assert kept or not wanted
 
 
-def test_a_list_of_more_models_than_may_stand_there_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_config_list_ends_at_max_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_config, "MAX_ENTRIES", 4)
     assert world.placed(settled(6)) == {"m-00", "m-01", "m-02", "m-03"}
 
 
-def test_how_many_entries_may_stand_in_a_config_map_is_known_before_it_is_read() -> None:
+def test_entries_at_most_estimates_without_unpacking() -> None:
     assert entries_at_most(None) == entries_at_most({"data": None, "binaryData": None}) == 0
     assert entries_at_most({"data": {KEY: "x" * 10 * model_config.USUAL_ENTRY}}) == 10
     bomb = b64encode(modelconfig.pack(" " * 2**20)).decode()

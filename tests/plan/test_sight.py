@@ -35,7 +35,7 @@ def without_the_late_one(picture: Observed, sight: CacheVersions) -> Observed:
     return replace(picture, models=picture.models[:1], cache_versions=sight)
 
 
-def test_what_was_seen_is_noted_and_is_no_reason_to_write() -> None:
+def test_planned_from_annotation_is_written_without_causing_a_write() -> None:
     todo = plan(
         replace(START, cache_versions=CacheVersions(hosts=CacheVersion(480, 450), models=CacheVersion(480, 470))),
         make.NOW,
@@ -50,7 +50,7 @@ def test_what_was_seen_is_noted_and_is_no_reason_to_write() -> None:
     ).empty
 
 
-def test_a_model_that_an_older_list_does_not_have_stays_placed() -> None:
+def test_stale_snapshot_without_a_model_keeps_it_placed() -> None:
     old = without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(450), CacheVersion(300, 290)))
     todo = plan(old, make.NOW)
     assert todo.empty
@@ -59,7 +59,7 @@ def test_a_model_that_an_older_list_does_not_have_stays_placed() -> None:
     assert caught_up.config is not None, "it is gone indeed"
 
 
-def test_nothing_is_done_for_a_host_as_it_was_before_its_change() -> None:
+def test_stale_snapshot_of_a_host_leads_to_an_empty_plan() -> None:
     assert plan(
         without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(449), CacheVersion(600))), make.NOW
     ).empty
@@ -68,6 +68,6 @@ def test_nothing_is_done_for_a_host_as_it_was_before_its_change() -> None:
 @pytest.mark.parametrize(
     "note", [None, "", "470", "1/", "-1/470", "1/501", "1/9999999999999999999999", "\u0661/\u0662"]
 )
-def test_a_note_that_cannot_be_holds_nobody_up(note: str | None) -> None:
+def test_impossible_planned_from_annotation_is_ignored(note: str | None) -> None:
     old = without_the_late_one(planned_from(note), CacheVersions(CacheVersion(300), CacheVersion(300)))
     assert plan(old, make.NOW).config is not None

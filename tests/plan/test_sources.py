@@ -66,7 +66,7 @@ def told(settled: Observed) -> str | None:
     return found.message
 
 
-def test_the_secrets_of_the_service_account_are_mounted_into_the_agent_alone() -> None:
+def test_secrets_of_the_service_account_are_mounted_into_the_agent_only() -> None:
     spec = pod_spec(seen(account=ACCOUNT))
     found = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/credentials")}
     assert found == {
@@ -78,43 +78,43 @@ def test_the_secrets_of_the_service_account_are_mounted_into_the_agent_alone() -
     assert all(each["readOnly"] for each in agent["volumeMounts"] if each["mountPath"].startswith("/mnt/credentials"))
 
 
-def test_tokens_and_registry_passwords_are_left_out() -> None:
+def test_secrets_exclude_tokens_and_registry_passwords() -> None:
     spec = pod_spec(seen(account=ACCOUNT))
     assert "token" not in str(spec["volumes"])
     assert "pull" not in str(spec["volumes"])
 
 
-def test_the_token_of_an_account_with_a_long_name_is_left_out_as_well() -> None:
+def test_secrets_exclude_token_of_an_account_with_a_long_name() -> None:
     name = "a" * 55
     spec = pod_spec(seen(account=Account(name, (f"{name}-tox7k2p", "mine"))))
     assert [path for path in folders(spec) if path.startswith("/mnt/credentials")] == ["/mnt/credentials/mine"]
 
 
-def test_what_no_secret_can_be_called_is_left_out_and_said_since_no_deployment_could_mount_it() -> None:
+def test_secrets_with_invalid_name_are_left_out_and_reported() -> None:
     settled = world.settle(seen(account=Account("mine", ("a:b", "s3-keys"))))
     spec = settled.children[DEPLOYMENT]["spec"]["template"]["spec"]
     assert [path for path in folders(spec) if path.startswith("/mnt/credentials")] == ["/mnt/credentials/s3-keys"]
     assert told(settled) == "ServiceAccount mine: 'a:b' is listed in its secrets and is not the name of one"
 
 
-def test_a_secret_whose_annotations_cannot_be_seen_is_told_on_the_host() -> None:
+def test_secrets_with_unreadable_annotations_are_reported_by_the_host() -> None:
     why = "Secret s3-keys does not exist in namespace default"
     settled = world.settle(seen(account=Account("mine", ("s3-keys",), problems=(why,))))
     assert told(settled) == f"ServiceAccount mine: {why}"
 
 
-def test_a_volume_has_a_name_that_kubernetes_takes_whatever_the_secret_is_called() -> None:
+def test_secrets_have_valid_volume_names() -> None:
     name = "a.b-" * 60 + "c"
     spec = pod_spec(seen(account=Account("default", (name,))))
     assert max(len(each["name"]) for each in spec["volumes"]) <= 63
     assert f"/mnt/credentials/{name}" in folders(spec)
 
 
-def test_without_a_service_account_nothing_is_mounted() -> None:
+def test_secrets_are_not_mounted_without_a_service_account() -> None:
     assert pod_spec(seen(account=None)) == pod_spec(seen(account=Account("default")))
 
 
-def test_the_pods_stay_while_the_list_of_secrets_does() -> None:
+def test_pods_stay_while_the_list_of_secrets_is_unchanged() -> None:
     settled = world.settle(seen(account=ACCOUNT))
     reordered = replace(ACCOUNT, secrets=ACCOUNT.secrets[::-1], annotations={})
     assert plan(replace(settled, account=reordered), make.NOW).empty
@@ -122,7 +122,7 @@ def test_the_pods_stay_while_the_list_of_secrets_does() -> None:
     assert [each.manifest["kind"] for each in plan(fewer, make.NOW).applies] == ["Deployment"]
 
 
-def test_the_pods_stay_until_everything_they_depend_on_has_been_looked_at() -> None:
+def test_pods_stay_while_lookups_are_pending() -> None:
     settled = world.settle(seen(account=ACCOUNT))
     unsure = replace(settled, account=None, lookups_pending=True)
     assert plan(unsure, make.NOW).empty
@@ -131,7 +131,7 @@ def test_the_pods_stay_until_everything_they_depend_on_has_been_looked_at() -> N
     ]
 
 
-def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:
+def test_existing_claim_is_mounted_read_only_into_the_agent() -> None:
     spec = pod_spec(seen("pvc://mine/a", "pvc://mine/b", "pvc://theirs/c", claims={"mine": None, "theirs": "gone"}))
     found = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/pvc")}
     assert found == {"/mnt/pvc/mine": {"persistentVolumeClaim": {"claimName": "mine", "readOnly": True}}}
@@ -139,7 +139,7 @@ def test_a_claim_that_exists_is_mounted_read_only_into_the_agent() -> None:
 
 
 @pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine may not be looked at: no"}, {}])
-def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(claims: dict[str, str]) -> None:
+def test_fault_21_mounted_claim_stays_while_its_existence_is_unknown(claims: dict[str, str]) -> None:
     """So after a right was taken away, and for a model that does not parse any more."""
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
     unsure = replace(settled, claims=claims, unverified_claims=frozenset(claims))
@@ -149,7 +149,7 @@ def test_fault_21_a_mounted_claim_stays_while_nobody_can_tell_whether_it_exists(
     assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "what was never mounted is not tried"
 
 
-def test_a_claim_of_a_model_that_is_not_placed_is_not_mounted() -> None:
+def test_claim_of_waiting_model_is_not_mounted() -> None:
     observed = seen(claims={"mine": None}, models=(make.model(uri="pvc://mine/a", memory="9Gi"),))
     assert "/mnt/pvc/mine" not in folders(pod_spec(observed))
 
@@ -161,7 +161,7 @@ def ready_of(observed: Observed) -> conditions.Condition:
     return found
 
 
-def test_a_model_says_that_its_claim_does_not_exist_and_the_host_stays_ready() -> None:
+def test_missing_claim_is_reported_by_the_model_and_the_host_stays_ready() -> None:
     why = "PersistentVolumeClaim mine does not exist in namespace default"
     settled = world.settle(seen("gs://bucket/a", "pvc://mine/b", claims={"mine": why}))
     waiting = replace(settled, models=settled.models[1:], agents={"uid-pod-1": make.report()})
@@ -174,14 +174,14 @@ def test_a_model_says_that_its_claim_does_not_exist_and_the_host_stays_ready() -
 
 
 @pytest.mark.parametrize("why", ["PersistentVolumeClaim mine does not exist in namespace default", None])
-def test_while_a_model_waits_for_its_claim_it_says_that_the_version_before_answers(why: str | None) -> None:
+def test_missing_claim_message_says_that_the_previous_version_answers(why: str | None) -> None:
     settled = world.settle(seen("pvc://mine/b", claims={"mine": why}))
     report = make.report(entry_of(settled.models[0]), state=ModelState.PENDING, serving=True)
     message = ready_of(replace(settled, agents={"uid-pod-1": report})).message
     assert str(message).endswith("; the version before still answers")
 
 
-def test_a_model_says_that_the_pods_are_being_replaced_with_its_claim_mounted() -> None:
+def test_model_reports_roll_out_of_pods_with_its_claim() -> None:
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
     rolling = replace(settled, agents={"uid-pod-1": make.report()})
     ready = ready_of(rolling)
@@ -211,7 +211,7 @@ EVERYTHING = {
 }
 
 
-def test_the_agent_reads_every_setting_of_the_configuration() -> None:
+def test_agent_reads_each_setting_of_the_configuration() -> None:
     read = SourceSettings.from_env(configured(Credentials.from_wire(EVERYTHING)))
     untouched = {
         "s3_check_endpoint",
@@ -229,11 +229,11 @@ def test_the_agent_reads_every_setting_of_the_configuration() -> None:
     assert [str(each) for each in read.allowed_networks] == ["10.0.0.0/8", "fd00::/8"]
 
 
-def test_folders_are_mounted_where_the_agent_looks_for_them() -> None:
+def test_mount_paths_are_the_defaults_of_the_agent() -> None:
     assert (str(SourceSettings().credentials_dir), str(SourceSettings().pvc_dir)) == (CREDENTIALS_DIR, PVC_DIR)
 
 
-def test_what_is_unset_is_left_to_the_agents_defaults() -> None:
+def test_unset_configuration_leads_to_no_variable() -> None:
     assert configured(Credentials()) == {}
 
 
@@ -251,7 +251,7 @@ def account_with(**notes: str) -> Account:
     return Account("mine", annotations={f"serving.kserve.io/s3-{name}": value for name, value in notes.items()})
 
 
-def test_the_annotations_of_kserve_go_before_the_configuration() -> None:
+def test_annotations_of_kserve_override_the_configuration() -> None:
     config = make.config(credentials=EVERYTHING)
     found = env(pod_spec(seen(config=config, account=account_with(**NOTES))))
     assert found["MANYSERVE_S3_ENDPOINT"] == "http://minio:9000"
@@ -262,22 +262,22 @@ def test_the_annotations_of_kserve_go_before_the_configuration() -> None:
     AgentSettings.from_env(found)
 
 
-def test_an_endpoint_is_asked_over_https_unless_it_says_otherwise() -> None:
+def test_annotated_endpoint_uses_https_by_default() -> None:
     assert annotated(account_with(endpoint="minio")).env["MANYSERVE_S3_ENDPOINT"] == "https://minio"
 
 
-def test_the_address_of_an_endpoint_from_an_annotation_is_judged_and_the_administrators_is_not() -> None:
+def test_annotated_endpoint_is_checked_and_configured_endpoint_is_not() -> None:
     assert annotated(account_with(endpoint="minio")).env["MANYSERVE_S3_CHECK_ENDPOINT"] == "true"
     assert "MANYSERVE_S3_CHECK_ENDPOINT" not in configured(Credentials.from_wire(EVERYTHING))
 
 
-def test_a_config_map_with_certificates_is_mounted_and_named() -> None:
+def test_annotated_config_map_with_certificates_is_mounted() -> None:
     spec = pod_spec(seen(account=account_with(**{"cabundle-configmap": "ca"})))
     assert folders(spec)["/mnt/s3-ca"] == {"configMap": {"name": "ca", "optional": True}}
     assert env(spec)["MANYSERVE_S3_CA_FILE"] == "/mnt/s3-ca/cabundle.crt"
 
 
-def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> None:
+def test_configured_config_map_with_certificates_is_mounted_for_all_hosts() -> None:
     config = make.config(credentials={"s3": {"s3CABundleConfigMap": "ca"}})
     spec = pod_spec(seen(config=config))
     assert folders(spec)["/mnt/s3-ca"] == {"configMap": {"name": "ca", "optional": True}}
@@ -302,7 +302,7 @@ def test_a_config_map_with_certificates_may_be_configured_for_all_hosts() -> Non
         ("useaccelerate", "true", "is not supported"),
     ],
 )
-def test_an_annotation_that_cannot_be_understood_is_said_and_stops_no_pod(name: str, value: str, said: str) -> None:
+def test_unreadable_annotation_is_reported_and_stops_no_pod(name: str, value: str, said: str) -> None:
     settled = world.settle(seen(account=account_with(**{name: value})))
     assert told(settled) == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {said}"
     AgentSettings.from_env(env(settled.children[DEPLOYMENT]["spec"]["template"]["spec"]))
@@ -313,11 +313,11 @@ def test_an_annotation_that_cannot_be_understood_is_said_and_stops_no_pod(name: 
         st.sampled_from([*NOTES, "cabundle", "cabundle-configmap"]), st.text(alphabet="a1.:-[]/%0 \n\x00é", max_size=12)
     )
 )
-def test_input_32_whatever_annotations_say_an_agent_starts_with_what_is_taken_from_them(notes: dict[str, str]) -> None:
+def test_input_32_agent_starts_with_any_annotations(notes: dict[str, str]) -> None:
     AgentSettings.from_env(annotated(account_with(**notes)).env)  # passes when nothing is raised
 
 
-def test_a_place_that_is_not_allowed_is_not_placed_and_says_so() -> None:
+def test_model_with_forbidden_uri_is_not_placed() -> None:
     settled = world.settle(seen("http://example.com/m.tar"))
     ready = ready_of(settled)
     assert ready.reason == "StorageUriNotAllowed"
@@ -327,7 +327,7 @@ def test_a_place_that_is_not_allowed_is_not_placed_and_says_so() -> None:
     assert ready_of(world.settle(replace(settled, config=allowed))).status == "True"
 
 
-def test_what_is_placed_stays_when_its_place_is_not_allowed_any_more() -> None:
+def test_model_with_uri_forbidden_later_stays_placed() -> None:
     allowed = make.config(credentials={"https": {"allowHttp": True}})
     settled = world.settle(seen("http://example.com/m.tar", config=allowed))
     assert plan(replace(settled, config=make.config()), make.NOW).config is None

@@ -17,22 +17,22 @@ def made(cache: TextCache[str], *texts: str) -> list[str]:
     return read
 
 
-def test_texts_that_are_planned_in_turn_are_each_read_once() -> None:
+def test_text_cache_reads_alternating_texts_once() -> None:
     assert made(TextCache(), *["a" * 1000, "b" * 1000, "c" * 1000] * 3) == ["a" * 1000, "b" * 1000, "c" * 1000]
 
 
-def test_past_the_limit_the_one_that_was_not_used_longest_is_dropped() -> None:
+def test_text_cache_drops_least_recently_used_value() -> None:
     cache: TextCache[str] = TextCache(longest=3 * (ENTRY + 1))
     assert made(cache, "a", "b", "c", "a", "d") == ["a", "b", "c", "d"]
     assert made(cache, "a", "c", "d") == []
     assert made(cache, "b") == ["b"]
 
 
-def test_the_last_two_stay_however_long_they_are() -> None:
+def test_text_cache_keeps_last_two_values_of_any_length() -> None:
     assert made(TextCache(longest=1), *["aa", "bb"] * 3, "cc", "aa") == ["aa", "bb", "cc", "aa"]
 
 
-def test_texts_that_cannot_be_read_and_have_no_length_are_bounded_too() -> None:
+def test_text_cache_bounds_values_of_length_zero() -> None:
     cache: TextCache[None] = TextCache(longest=10 * ENTRY)
     for number in range(100):
         cache.get(str(number), lambda _: (None, 0))
