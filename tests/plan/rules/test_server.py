@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.plan.rules.validation import host_problems
-from tests.plan.paths import here, host_with, sentences, server
+from tests.plan.rules.paths import here, host_with, sentences, server
 from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")

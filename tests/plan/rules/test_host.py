@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.api.unsupported import UNSUPPORTED, Unsupported
 from manyserve.plan.rules.validation import host_problems, parse_host
-from tests.plan.paths import here, host_with, sentences
+from tests.plan.rules.paths import here, host_with, sentences
 from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")

@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.rules.validation import model_problems, parse_model
-from tests.plan.paths import model_with, sentences
+from tests.plan.rules.paths import model_with, sentences
 
 EXAMPLE = "it must be a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyserve.plan.rules.validation import host_problems, model_problems, parse_host, parse_model
-from tests.plan.paths import host_with, model_with
+from tests.plan.rules.paths import host_with, model_with
 from tests.support.make import host_object, model_object
 
 both_forms = pytest.mark.usefixtures("both_forms")
