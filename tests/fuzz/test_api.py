@@ -1,7 +1,7 @@
-"""Every type of `api/` takes any structure: it parses, or pydantic says why not, and nothing else happens.
+"""Properties of `api/`: each type parses any structure or raises `ValidationError`.
 
-What parsed comes back from its own wire form as the same. The words of users (quantities, durations, URIs,
-addresses, a whole `models.json`) are read or refused with `ValueError`.
+A parsed object survives a round trip through its wire form. Readers of texts (quantities, durations, URIs, addresses,
+whole `models.json` lists) return a value or raise `ValueError`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from tests.fuzz.shapes import JSON, NUMBERS, TEXT, near, right
 
 
 def types_of_api() -> list[type[KubeModel]]:
-    """Return every type that stands in an object, from every module of `api/`."""
+    """Return every subclass of `KubeModel` in the modules of `api/`."""
     for module in pkgutil.iter_modules(manyserve.api.__path__):
         importlib.import_module(f"manyserve.api.{module.name}")
 
     def below(kind: type[KubeModel]) -> Iterator[type[KubeModel]]:
-        for each in kind.__subclasses__():
-            yield each
-            yield from below(each)
+        for subclass in kind.__subclasses__():
+            yield subclass
+            yield from below(subclass)
 
-    found = {each for each in below(KubeModel) if each.__module__.startswith("manyserve.api.")}
-    return sorted(found, key=lambda each: each.__name__)
+    types = {each for each in below(KubeModel) if each.__module__.startswith("manyserve.api.")}
+    return sorted(types, key=lambda kind: kind.__name__)
 
 
 TYPES = types_of_api()
@@ -52,7 +52,7 @@ def test_api_types_are_all_found() -> None:
     assert len(TYPES) > 30
 
 
-def said_by(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport | None:
+def report_or_none(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport | None:
     try:
         return parse(body)
     except ValueError:
@@ -61,10 +61,12 @@ def said_by(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport |
 
 @given(near(AgentReport) | JSON, near(AgentReport))
 @tried(200)
-def test_agent_report_read_incrementally_equals_a_full_parse(said: Any, before: Any) -> None:
-    body, known = json.dumps(said).encode(), said_by(AgentReport.model_validate_json, json.dumps(before).encode())
-    found = said_by(lambda text: read(text, known), body)
-    assert repr(found) == repr(said_by(AgentReport.model_validate_json, body))  # NaN is not NaN
+def test_agent_report_read_incrementally_equals_a_full_parse(report: Any, before: Any) -> None:
+    body, earlier = json.dumps(report).encode(), json.dumps(before).encode()
+    known = report_or_none(AgentReport.model_validate_json, earlier)
+    incremental = report_or_none(lambda text: read(text, known), body)
+    full = report_or_none(AgentReport.model_validate_json, body)
+    assert repr(incremental) == repr(full)  # NaN is not equal to NaN
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
@@ -154,15 +156,15 @@ def test_address_policy_decides_any_hostname(host: str, allowed: list[Any]) -> N
     with contextlib.suppress(address_policy.RefusedError):
         address = address_policy.literal(host)
         if address is not None:
-            said = address_policy.refusal(address, networks)
-            assert not said or address not in allowed
+            refusal = address_policy.refusal(address, networks)
+            assert not refusal or address not in allowed
 
 
 @given(st.dictionaries(st.sampled_from(list(servingconfig.ServingConfig.model_fields)), JSON.map(json.dumps) | TEXT))
 @tried(60)
 def test_serving_config_parses_or_has_one_sentence(data: dict[str, str]) -> None:
-    said = sentence_of(servingconfig.parse, data, kind=servingconfig.ConfigError)
-    assert said is None or said.startswith("inferenceservice-config: ")
+    sentence = sentence_of(servingconfig.parse, data, kind=servingconfig.ConfigError)
+    assert sentence is None or sentence.startswith("inferenceservice-config: ")
 
 
 @given(st.binary(max_size=64) | JSON.map(lambda each: json.dumps(each).encode()), st.lists(right(Entry), max_size=3))

@@ -1,4 +1,4 @@
-"""Input 23: `--dry-run=server` has the verdict of the real request and leaves nothing."""
+"""Input 23: `--dry-run=server` has the result of the real request and stores nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.inputs.refusals import furnish, refusal
+from tests.inputs.refusals import create_host, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
@@ -18,8 +18,8 @@ KINDS = "isvc,tm,configmaps,secrets,deployments,services,ingresses,events"
 
 def world(kubectl: Kubectl) -> dict[str, str]:
     """Return every object of the namespace with its resourceVersion."""
-    found = kubectl.list(KINDS)
-    return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    objects = kubectl.list(KINDS)
+    return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 def model(name: str, memory: str) -> Manifest:
@@ -28,8 +28,8 @@ def model(name: str, memory: str) -> Manifest:
 
 @pytest.fixture(scope="module")
 def kubectl(asked: Webhook) -> Kubectl:
-    """kubectl beside a host of 2Gi with a model of 1Gi."""
-    furnish(asked.kubectl, make.host_object(HOST))
+    """kubectl in a namespace with a host of 2Gi and a model of 1Gi."""
+    create_host(asked.kubectl, make.host_object(HOST))
     asked.kubectl.create(model("input-23-first", "1Gi"))
     return asked.kubectl
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from manyserve.plan.rules.field_error import quoted
-from tests.inputs.door import Door
-from tests.inputs.refusals import furnish, refusal
+from tests.inputs.refusals import create_host, refusal
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
@@ -37,8 +37,8 @@ def test_input_17_framework_that_is_not_a_word_is_refused_briefly(asked: Webhook
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(door: Door, framework: str) -> None:
-    response = await door.ask(review_of(make.model_object(framework=framework)))
+async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(webhook: WebhookClient, framework: str) -> None:
+    response = await webhook.review(review_of(make.model_object(framework=framework)))
     message = response["status"]["message"]
     assert message.startswith(f"{FRAMEWORK}: ")
     assert message.isprintable()
@@ -48,7 +48,7 @@ async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(door: Door,
 def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
     asked: Webhook,
 ) -> None:
-    furnish(asked.kubectl, make.host_object("input-17"))
+    create_host(asked.kubectl, make.host_object("input-17"))
     said = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
     assert said.endswith(
         f"{DENIED}: {FRAMEWORK}: input-17 runs triton, which does not support framework abacus; "
@@ -57,9 +57,9 @@ def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
 
 
 def misspelt() -> Manifest:
-    found = make.model_object("misspelt")
-    found["spec"]["model"]["storageURI"] = "gs://bucket/other"
-    return found
+    model = make.model_object("misspelt")
+    model["spec"]["model"]["storageURI"] = "gs://bucket/other"
+    return model
 
 
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
@@ -83,8 +83,8 @@ def test_input_20_missing_field_is_refused_without_kubectl_validation(
 
 
 def _model(**spec: Any) -> Manifest:
-    found = make.model_object()
-    return found | {"spec": found["spec"] | spec}
+    model = make.model_object()
+    return model | {"spec": model["spec"] | spec}
 
 
 LISTS_FOR_MAPS = {
@@ -133,5 +133,5 @@ def test_input_20_status_in_the_manifest_is_ignored(asked: Webhook, kind: str, m
     labelled = json.loads(json.dumps(forged))
     labelled["metadata"]["labels"] = {"a": "b"}
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(kubectl.here(labelled)))
-    found = kubectl.get(kind, "forged")
-    assert (found["metadata"]["labels"], found.get("status")) == ({"a": "b"}, None)
+    stored = kubectl.get(kind, "forged")
+    assert (stored["metadata"]["labels"], stored.get("status")) == ({"a": "b"}, None)

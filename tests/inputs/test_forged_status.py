@@ -1,6 +1,6 @@
 """Input 25: a forged status is corrected, and decides nothing: `models.json` names the placed models.
 
-Only an administrator can forge one: the roles that the chart gives to people have no `/status`.
+Only an administrator can forge one: the chart's roles for users have no right to `/status`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def test_input_25_forged_failed_status_of_placed_model_is_corrected(stage:
     await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it answers")
     written = len(stage.kubelet.configs)
     forge(stage.kubectl, "tm", "a", {"conditions": [each | {"status": "False"} for each in READY], "loaded": "0/9"})
-    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it is told as it is")
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "the status is corrected")
     assert stage.kubectl.get("tm", "a")["status"]["loaded"] == "1/1"
     assert (stage.placed(), len(stage.kubelet.configs)) == (["a"], written)
 
@@ -75,7 +75,9 @@ async def test_input_25_forged_status_of_host_is_corrected_and_changes_no_pod(st
         "url": "http://x/",
     }
     forge(stage.kubectl, "isvc", HOST, {"models": "9/9", "memory": "1/1", "components": {"predictor": forged}})
-    await eventually_in_thread(lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "all of it is put right")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "the whole status is corrected"
+    )
     assert stage.kubectl.get("deployment", names.deployment(HOST))["metadata"]["annotations"] == pods
 
 

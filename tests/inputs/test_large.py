@@ -1,28 +1,28 @@
-"""Input 21: objects as large as the API server takes them."""
+"""Input 21: objects as large as the API server accepts."""
 
 from __future__ import annotations
 
 import json
 
-from tests.inputs.refusals import furnish, refusal
+from tests.inputs.refusals import create_host, refusal
 from tests.support import make
 from tests.support.kubectl import Manifest
 from tests.support.webhook import DENIED, Webhook
 
 ANNOTATIONS = 256 * 1024
 LARGEST = 1536 * 1024
-"""Bytes that etcd takes for one object."""
+"""Bytes that etcd accepts for one object."""
 
 
 def heavy_model(name: str, memory: str = "1Gi", *, more: int = 0) -> Manifest:
-    """Return a model with as much in its annotations as may be there."""
+    """Return a model with annotations of the maximal size, and `more` bytes."""
     model = make.model_object(name, memory=memory, host="input-21")
     model["metadata"]["annotations"] = {"note": "x" * (ANNOTATIONS - len("note") + more)}
     return model
 
 
 def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Manifest:
-    """Return a host that is nearly as large as etcd takes."""
+    """Return a host of nearly the maximal size of etcd."""
     server = make.host_object(memory=memory)["spec"]["predictor"]["triton"]
     env = [{"name": f"TEXT_{index}", "value": "x" * 32000} for index in range(48)]
     host = make.host_object(name, triton=server | {"env": env, "args": list(args)})
@@ -32,7 +32,7 @@ def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Ma
 
 def test_input_21_model_with_256_kib_of_annotations_is_reviewed(asked: Webhook) -> None:
     kubectl = asked.kubectl
-    furnish(kubectl, make.host_object("input-21"))
+    create_host(kubectl, make.host_object("input-21"))
     said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
     assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
     assert "created" in kubectl.create(heavy_model("heavy"))
@@ -50,7 +50,7 @@ def test_input_21_host_near_the_limit_of_etcd_is_reviewed(asked: Webhook) -> Non
     kubectl = asked.kubectl
     said = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
     assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in said
-    furnish(kubectl, heavy_host("heavy"))
+    create_host(kubectl, heavy_host("heavy"))
     kubectl.create(make.model_object("on-heavy", host="heavy", memory="2Gi"))
     lower = json.dumps(kubectl.here(heavy_host("heavy", "1Gi")))
     said = refusal(lambda: kubectl("replace", "-f", "-", text=lower))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from manyserve.plan.capacity import MEMORY_ADVICE
-from tests.inputs.door import Door
-from tests.inputs.refusals import furnish, lines_about, refusal
+from tests.inputs.refusals import create_host, lines_about, refusal
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import DENIED, Webhook
@@ -31,7 +31,7 @@ BAD: dict[Any, str] = {
     0: "'0' is not greater than 0",
     -1: "'-1' is not greater than 0",
 }
-"""With what the webhook says."""
+"""Values, with the webhook's sentence."""
 NO_TEXT_OR_NUMBER = {"true": (True, '"boolean"'), "a float": (1.5, '"number"'), "a list": ([], '"array"')}
 GOOD = ["1e3", "1E", "1.5Gi", "1.0", 1073741824]
 
@@ -54,8 +54,10 @@ def test_input_03_missing_memory_is_refused_with_its_path(alone: Kubectl) -> Non
 
 
 @pytest.mark.parametrize("memory", [*BAD, True, 1.5, None, [], {}], ids=repr)
-async def test_input_03_webhook_refuses_invalid_memory_with_the_allowed_values(door: Door, memory: Any) -> None:
-    response = await door.ask(review_of(make.model_object(memory=memory)))
+async def test_input_03_webhook_refuses_invalid_memory_with_the_allowed_values(
+    webhook: WebhookClient, memory: Any
+) -> None:
+    response = await webhook.review(review_of(make.model_object(memory=memory)))
     assert response["allowed"] is False
     message = response["status"]["message"]
     assert message.startswith(f"{PATH}: {BAD.get(memory, '') if isinstance(memory, str | int) else ''}")
@@ -85,7 +87,7 @@ def test_input_03_invalid_resources_of_host_are_refused(asked: Webhook) -> None:
 
 def test_input_04_memory_in_another_notation_is_accepted_and_larger_memory_refused(asked: Webhook) -> None:
     kubectl, host = asked.kubectl, "input-04"
-    furnish(kubectl, make.host_object(host, memory="2Gi"))
+    create_host(kubectl, make.host_object(host, memory="2Gi"))
     model = make.model_object("input-04", host=host, memory="1Gi")
     kubectl.create(model)
     kubectl.create(make.model_object("input-04-other", host=host, memory="512Mi"))

@@ -1,4 +1,4 @@
-"""Inputs 1 and 2: names, and values that may be anything."""
+"""Inputs 1 and 2: names, and values of free text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMES = {
 ANYTHING = (
     "\U0001f600 m\u00fcnchen \u0430\u0431 \u05d0 \u202eright to left\u202c\u200f \u2028\u2029\x85\x0b\ttab\r\nline"
 )
-"""What may stand in an annotation or in a variable: it must come back as it was, and stay on one line of a log."""
+"""Text of an annotation or a variable. It must be stored unchanged, and each log record of it must be one line."""
 SPOKEN_URI = "gs://bucket/m\u00fcnchen/\u0430\u0431\u0432/\U0001f600"
 MODEL_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {MODEL_LIMIT}"
 HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, of at most {HOST_LIMIT} characters"
@@ -50,9 +50,9 @@ def test_input_01_invalid_name_is_refused_with_its_path(asked: Webhook, name: st
         said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
         assert "metadata.name: Invalid value: " in said, "Kubernetes refuses it for every kind"
     said = refusal(lambda: asked.kubectl.try_out(make.model_object(host=name)))
-    found = lines_about("spec.inferenceService", said)
-    assert len(found) == 1
-    assert found[0].endswith("must be letters, digits and '-' and start with a letter")
+    lines = lines_about("spec.inferenceService", said)
+    assert len(lines) == 1
+    assert lines[0].endswith("must be letters, digits and '-' and start with a letter")
 
 
 @pytest.mark.parametrize("name", ["a.b", "n" * (MODEL_LIMIT + 1)])
@@ -87,8 +87,8 @@ def test_input_01_free_text_is_stored_unchanged_and_logged_on_one_line(
         assert placed(kubectl, "triton-mms")[0]["modelSpec"]["storageUri"] == SPOKEN_URI
         eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the server has the variable", 30)
         kubectl("set", "env", "deployment/triton-mms-predictor-default", f"GREETING={ANYTHING}!")
-        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator's own words are back", 30)
-        eventually_sync(lambda: "GREETING" in log.read_text(), "the log tells what was different", 10)
+        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator restores the variable", 30)
+        eventually_sync(lambda: "GREETING" in log.read_text(), "the log names the difference", 10)
     for line in (log.read_text() + asked.log.read_text()).removesuffix("\n").split("\n"):
         assert json.loads(line)
         assert line.isprintable()
@@ -101,8 +101,8 @@ def placed(kubectl: Kubectl, host: str) -> list[Any]:
 
 
 def greeting(kubectl: Kubectl) -> Any:
-    found = kubectl.list("deployments", "-l", f"{names.HOST_LABEL}=triton-mms")
-    containers = [container for each in found for container in each["spec"]["template"]["spec"]["containers"]]
+    deployments = kubectl.list("deployments", "-l", f"{names.HOST_LABEL}=triton-mms")
+    containers = [container for each in deployments for container in each["spec"]["template"]["spec"]["containers"]]
     return next((env["value"] for each in containers for env in each.get("env", ()) if env["name"] == "GREETING"), "")
 
 
@@ -129,12 +129,12 @@ def test_input_02_longest_accepted_names_have_all_children(
         kubectl.create(make.model_object(model, host=host))
         label = f"{names.HOST_LABEL}={host}"
         eventually_sync(lambda: placed(kubectl, host), "the model is placed", 30)
-        eventually_sync(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods are made", 30)
+        eventually_sync(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods exist", 30)
         eventually_sync(
             lambda: condition(kubectl.get("isvc", host)).get("reason") == "Unschedulable", "only nodes are missing", 30
         )
         kinds = "deployments,services,configmaps,ingresses,hpa,pdb"
-        made = {each["kind"] for each in kubectl.list(kinds, "-l", label)}
-    assert made == {
+        children = {each["kind"] for each in kubectl.list(kinds, "-l", label)}
+    assert children == {
         "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget", "Service",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Input 18: a model whose host is absent, wrong, leaving or another one waits with the reason, is refused, or moves."""
+"""Input 18: a model with an absent or deleted host waits, an invalid host is refused, and a changed host takes over."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def placed_by(stage: Stage, name: str) -> str | None:
     """Return the host that the model's status names; no model has an owner reference."""
     model = stage.kubectl.get("tm", name)
     assert "ownerReferences" not in model["metadata"]
-    found: str | None = model["status"].get("placedBy", {}).get("name")
-    return found
+    host: str | None = model["status"].get("placedBy", {}).get("name")
+    return host
 
 
 def placed_on(stage: Stage, host: str) -> list[str]:
@@ -34,12 +34,12 @@ def placed_on(stage: Stage, host: str) -> list[str]:
 async def test_input_18_model_waits_for_absent_host_by_name(stage: Stage) -> None:
     stage.apply(make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10"), "the model has a status")
-    found = stage.ready("tm", "cifar10")
-    assert (found["status"], found["reason"]) == ("False", "InferenceServiceNotFound")
-    assert found["message"] == (
+    ready = stage.ready("tm", "cifar10")
+    assert (ready["status"], ready["reason"]) == ("False", "InferenceServiceNotFound")
+    assert ready["message"] == (
         f"waiting for InferenceService {HOST}, which does not exist in namespace {stage.kubectl.namespace}"
     )
-    assert placed_by(stage, "cifar10") is None, "it is deleted with no host"
+    assert placed_by(stage, "cifar10") is None, "no host has placed it"
     stage.apply(make.host_object())
     await eventually_in_thread(
         lambda: stage.ready("tm", "cifar10").get("status") == "True", "the host comes, and it answers"
@@ -94,11 +94,11 @@ async def test_input_18_model_with_changed_host_moves_to_it(stage: Stage) -> Non
     await eventually_in_thread(lambda: placed_on(stage, OTHER) == ["cifar10"], "it is placed on the other")
     await eventually_in_thread(lambda: stage.placed() == ["stays"], "and leaves the first")
     await eventually_in_thread(lambda: placed_by(stage, "cifar10") == OTHER, "its status names the other host")
-    found = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
-    assert found["message"].startswith(f"{OTHER} is not ready: "), "what is told is of the other host"
+    host_ready = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
+    assert host_ready["message"].startswith(f"{OTHER} is not ready: "), "the message is about the other host"
 
     stage.kubectl("delete", "isvc", HOST)
     await eventually_in_thread(
-        lambda: not stage.kubectl.exists("tm", "stays"), "the first takes what is its own along", 60
+        lambda: not stage.kubectl.exists("tm", "stays"), "the models of the first host are deleted", 60
     )
-    assert stage.kubectl.exists("tm", "cifar10"), "and nothing else"
+    assert stage.kubectl.exists("tm", "cifar10"), "other models stay"

@@ -1,6 +1,6 @@
-"""Input 31: wrong settings of the operator, the webhook and the agent, each as a program of its own.
+"""Input 31: wrong settings of the programs operator, webhook and agent.
 
-Whatever is wrong, it ends at once, with exit code 2 and one line that says what and where; never with a traceback.
+The program ends at once with exit code 2, and with one line about the setting instead of a traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEVELS = "must be one of DEBUG, INFO, WARNING, ERROR"
 
 
 def line_of(*words: str, **env: str) -> str:
-    """Run a program that cannot start, and return the one line that it says."""
+    """Run a program that cannot start, and return its one line of output."""
     done = manyserve(*words, **env)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -33,14 +33,14 @@ def line_of(*words: str, **env: str) -> str:
     return line.removeprefix("manyserve: ")
 
 
-def says_it_is_in_use(line: str, port: int) -> bool:
+def is_port_in_use_error(line: str, port: int) -> bool:
     """Return whether a line names the address and the reason."""
     return line == f"cannot bind 0.0.0.0:{port}: address already in use"
 
 
 @contextmanager
-def taken() -> Iterator[int]:
-    """Hold a port, as another program would."""
+def occupied_port() -> Iterator[int]:
+    """Bind a port, as another program would."""
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
         other.listen()
@@ -122,9 +122,9 @@ def test_input_31_unreachable_api_server_is_reported(
 @pytest.mark.parametrize("setting", ["MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT"])
 def test_input_31_port_in_use_is_reported_by_operator(setting: str, api_server: Cluster) -> None:
     ports = {name: str(free_port()) for name in ("MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT")}
-    with taken() as port:
+    with occupied_port() as port:
         env = ports | {setting: str(port), "KUBECONFIG": str(api_server.kubeconfig)}
-        assert says_it_is_in_use(line_of("operator", **env), port)
+        assert is_port_in_use_error(line_of("operator", **env), port)
 
 
 def test_input_31_port_in_use_is_reported_by_webhook(api_server: Cluster, tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_input_31_port_in_use_is_reported_by_webhook(api_server: Cluster, tmp_pa
         (tmp_path / f"tls.{name}").write_bytes((keys / f"apiserver.{name}").read_bytes())
     env = {"POD_NAMESPACE": "default", "KUBECONFIG": str(api_server.kubeconfig)}
     env |= {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(tmp_path), "MANYSERVE_METRICS_PORT": str(free_port())}
-    env |= {"MANYSERVE_WEBHOOK_SERVICE": "kubernetes"}  # whose certificate that is
-    with taken() as port:
-        assert says_it_is_in_use(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
+    env |= {"MANYSERVE_WEBHOOK_SERVICE": "kubernetes"}  # the certificate is for this name
+    with occupied_port() as port:
+        assert is_port_in_use_error(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
 
 
 def test_input_31_missing_or_empty_certificate_folder_is_reported(api_server: Cluster, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_input_31_missing_or_empty_certificate_folder_is_reported(api_server: Cl
 
 
 def test_input_31_port_in_use_is_reported_by_agent(agent: dict[str, str]) -> None:
-    with taken() as port:
-        assert says_it_is_in_use(line_of("agent", **agent | {"MANYSERVE_AGENT_PORT": str(port)}), port)
+    with occupied_port() as port:
+        assert is_port_in_use_error(line_of("agent", **agent | {"MANYSERVE_AGENT_PORT": str(port)}), port)
 
 
 def test_input_31_unusable_volume_is_reported_by_agent(agent: dict[str, str], tmp_path: Path) -> None:

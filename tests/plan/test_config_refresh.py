@@ -1,4 +1,4 @@
-"""Which pods are touched, and when again: whatever the annotation says, and whichever way the clock jumps."""
+"""Config refresh: the pods to patch and the delays, with any annotation and after clock jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A departure: the models of a host that is gone are deleted after the grace period, unless something keeps them."""
+"""Departures: deletion of the models of a deleted host after the grace period, and the exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD = "uid-old"
 
 
 def placed(name: str = "cifar10", uid: str = OLD, host: str = KEY.name) -> TrainedModel:
-    """Return a model that was placed by a host."""
+    """Return a model with `placedBy`."""
     model = make.model(name)
     by = PlacedBy(name=host, uid=uid)
     status = model.status.model_copy(update={"placed_by": by, "observed_uid": model.metadata.uid})
@@ -176,31 +176,31 @@ def test_departure_ends_with_a_new_host_unless_it_is_decided() -> None:
 
 @dataclass
 class History:
-    """A host name with one model, as one operator sees it, and what the API server would answer."""
+    """State of a host name with one model, for the operator and for the API server."""
 
     now: float = 0.0
     count: int = 0
     host: str | None = None
     by: str | None = None
-    """Which host placed the model."""
+    """Uid of the host that placed the model."""
     absent_since: dict[str, float] = field(default_factory=dict)
-    """Since when no host has the name, by the last host that had it."""
+    """Time since which no host has the name, by the uid of a host that had it."""
     orphaned: set[str] = field(default_factory=set)
     records: dict[str, Departure] = field(default_factory=dict)
     deleted: bool = False
 
-    def look(self) -> None:
-        """Make one plan, and carry it out."""
+    def reconcile(self) -> None:
+        """Compute one plan, and apply it."""
         self.records = follow(self.records, [self.by] if self.by else [], self.host, self.now)
         records = {uid: replace(each, kept=each.kept or uid in self.orphaned) for uid, each in self.records.items()}
         model = placed(uid=self.by) if self.by else make.model()
-        service = make.host().model_copy(
+        host = make.host().model_copy(
             update={"metadata": make.host().metadata.model_copy(update={"uid": self.host or ""})}
         )
-        todo = plan(seen(model, host=service if self.host else None, departures=records), make.NOW)
-        for each in todo.departures:
-            if each.models and (self.host is None or records[each.uid].decided):
-                self._delete(each.uid)
+        todo = plan(seen(model, host=host if self.host else None, departures=records), make.NOW)
+        for departure in todo.departures:
+            if departure.models and (self.host is None or records[departure.uid].decided):
+                self._delete(departure.uid)
         for status in todo.statuses:
             if status.kind == "TrainedModel" and "placedBy" in status.patch:
                 by = status.patch["placedBy"]
@@ -212,15 +212,15 @@ class History:
         assert self.now - self.absent_since[uid] >= GRACE_PERIOD, "a host had the name less than 5 s ago"
         self.deleted = True
 
-    def come(self) -> None:
-        """Have a host of the name, if there is none."""
+    def create(self) -> None:
+        """Create a host of the name, if there is none."""
         if self.host is None:
             self.count += 1
             self.host = f"uid-{self.count}"
             self.absent_since = dict.fromkeys(self.absent_since, float("inf"))
             self.records = follow(self.records, self.records.keys(), self.host, self.now)
 
-    def go(self, *, orphan: bool) -> None:
+    def delete(self, *, orphan: bool) -> None:
         """Delete the host."""
         if self.host is not None:
             self.absent_since[self.host] = self.now
@@ -229,11 +229,13 @@ class History:
             self.host = None
 
     def restart(self) -> None:
-        """Forget what only the operator remembers; that a host was orphaned shows in its children."""
+        """Restart the operator, which loses its records. The children of an orphaned host still show that."""
         self.records = {}
 
 
-STEPS = st.sampled_from(["look", "look", "come", "go", "orphan", "restart", "a moment", "a moment", "a grace period"])
+STEPS = st.sampled_from(
+    ["reconcile", "reconcile", "create", "delete", "orphan", "restart", "a moment", "a moment", "a grace period"]
+)
 
 
 @given(st.lists(STEPS, max_size=40))
@@ -242,8 +244,8 @@ def test_departure_deletes_only_after_the_grace_period_and_never_after_an_orphan
     for step in steps:
         if step in ("a moment", "a grace period"):
             history.now += 1.3 if step == "a moment" else GRACE_PERIOD
-        elif step in ("go", "orphan"):
-            history.go(orphan=step == "orphan")
+        elif step in ("delete", "orphan"):
+            history.delete(orphan=step == "orphan")
         else:
             getattr(history, step)()
         if history.deleted:
@@ -252,10 +254,10 @@ def test_departure_deletes_only_after_the_grace_period_and_never_after_an_orphan
 
 def test_departure_history_of_a_deleted_host_ends_with_the_deletion() -> None:
     history = History()
-    history.come()
-    history.look()
-    history.go(orphan=False)
-    history.look()
+    history.create()
+    history.reconcile()
+    history.delete(orphan=False)
+    history.reconcile()
     history.now += GRACE_PERIOD
-    history.look()
+    history.reconcile()
     assert history.deleted

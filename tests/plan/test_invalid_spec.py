@@ -1,4 +1,4 @@
-"""Objects that break a rule, past a webhook that was down: hosts, their children and models."""
+"""Plans for hosts and models with an invalid spec, which a webhook that was down did not refuse."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SPECS = pytest.mark.parametrize("fields", INVALID.values(), ids=INVALID)
 
 def host_ready(observed: Observed) -> tuple[str, str | None, str | None]:
     assert observed.host
-    found = conditions.find(observed.host.status.conditions, conditions.READY)
-    assert found
-    return found.status, found.reason, found.message
+    ready_condition = conditions.find(observed.host.status.conditions, conditions.READY)
+    assert ready_condition
+    return ready_condition.status, ready_condition.reason, ready_condition.message
 
 
 def entries(observed: Observed) -> set[str]:
@@ -39,7 +39,7 @@ def entries(observed: Observed) -> set[str]:
     return {each.model_name for each in modelconfig.parse((config_map and text_of(config_map)) or "[]")}
 
 
-def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
+def invalid(observed: Observed, fields: dict[str, Any]) -> Observed:
     """Return the snapshot after the host's spec became invalid; the host keeps its status."""
     assert observed.host
     raw = make.host_object(**fields) | {"status": observed.host.status.to_wire()}
@@ -68,19 +68,19 @@ def test_invalid_host_keeps_children_and_ready_models(
     fields: dict[str, Any],
 ) -> None:
     settled = world.settle(seen(make.model("a"), make.model("b"), host=make.host(minReplicas=2, maxReplicas=3)))
-    (event,) = plan(spoilt(settled, fields), make.NOW).events
+    (event,) = plan(invalid(settled, fields), make.NOW).events
     assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", "InvalidSpec")
-    after = world.settle(spoilt(settled, fields))
+    after = world.settle(invalid(settled, fields))
     assert after.children == settled.children
     assert host_ready(after)[:2] == ("True", "InvalidSpec")
     assert [ready(each)[0] for each in after.models] == ["True", "True"]
-    mended = world.settle(replace(after, host=settled.host))
-    assert host_ready(mended)[:2] == ("True", None)
+    corrected = world.settle(replace(after, host=settled.host))
+    assert host_ready(corrected)[:2] == ("True", None)
 
 
 @SPECS
 def test_invalid_host_places_no_new_model_and_drops_deleted_one(fields: dict[str, Any]) -> None:
-    settled = spoilt(world.settle(seen(make.model("a", memory="1Mi"), make.model("b", memory="1Mi"))), fields)
+    settled = invalid(world.settle(seen(make.model("a", memory="1Mi"), make.model("b", memory="1Mi"))), fields)
     more = replace(settled, models=(settled.models[0], make.model("c", memory="1Mi")))
     after = world.settle(more)
     assert entries(after) == {"a"}

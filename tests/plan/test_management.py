@@ -1,4 +1,4 @@
-"""The table of unmanaged objects: each row, the order of the rows, and odd shapes."""
+"""Table of unmanaged objects: each row, the order of the rows, and malformed objects."""
 
 from __future__ import annotations
 

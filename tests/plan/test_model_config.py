@@ -1,4 +1,4 @@
-"""`models.json` in its ConfigMap: as text or packed, never both, and never more than a ConfigMap holds."""
+"""`models.json` in its ConfigMap: its two forms, their limits, and the models beyond them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Manifest = dict[str, Any]
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a ConfigMap hold a few models as text, some more packed, and no more."""
+    """Lower the limits: a few models as text, some more packed, no further ones."""
     monkeypatch.setattr(model_config, "LONGEST_TEXT", 900)
     monkeypatch.setattr(model_config, "SHORTEST_PACKED", 500)
     monkeypatch.setattr(model_config, "LARGEST_PACKED", 1500)
@@ -137,7 +137,7 @@ def test_model_config_full_stops_placement_and_keeps_placed_models() -> None:
     after = world.settle(replace(first, models=(*first.models, *models(60)[10:])))
     assert placed < world.placed(after) < {each.metadata.name for each in after.models}
     assert len(modelconfig.pack(text_of(after.children[CHILD]) or "")) <= 1500
-    assert plan(after, make.NOW).empty, "and that is that"
+    assert plan(after, make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
@@ -177,9 +177,9 @@ def test_model_config_freed_space_is_used_in_order() -> None:
 def test_models_beyond_limit_are_minimal() -> None:
     wanted: dict[str, Entry] = {each.metadata.name: entry_of(each) for each in models(60)}
     left_out = models_beyond_limit(wanted, {})
-    kept = [entry for name, entry in wanted.items() if name not in left_out]
-    one_more = [*kept, wanted[left_out[0]]]
-    assert len(modelconfig.pack(modelconfig.dump(kept))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
+    fitting = [entry for name, entry in wanted.items() if name not in left_out]
+    one_more = [*fitting, wanted[left_out[0]]]
+    assert len(modelconfig.pack(modelconfig.dump(fitting))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
 
 
 def test_placement_keeps_the_object_of_an_equal_entry() -> None:
@@ -219,13 +219,13 @@ def test_model_config_written_list_is_always_readable(
         limits.setattr(model_config, "LONGEST_TEXT", 0 if is_packed else 10_000)
         left_out = models_beyond_limit(wanted, stays)
         if wanted == stays:
-            assert not left_out, "a list that stands was within the limits"
+            assert not left_out, "the current list was within the limits"
             return
-        kept = [wanted[name] for name in wanted if name not in left_out]
-        config = write_model_config(HOST, 0, modelconfig.dump(kept), None, {})
-        read = parse(text_of(config.manifest) or "") if config else ()
-    assert set(read) == set(kept)
-    assert kept or not wanted
+        fitting = [wanted[name] for name in wanted if name not in left_out]
+        config = write_model_config(HOST, 0, modelconfig.dump(fitting), None, {})
+        entries = parse(text_of(config.manifest) or "") if config else ()
+    assert set(entries) == set(fitting)
+    assert fitting or not wanted
 
 
 def test_model_config_list_ends_at_max_entries(monkeypatch: pytest.MonkeyPatch) -> None:

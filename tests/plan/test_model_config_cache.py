@@ -1,4 +1,4 @@
-"""What `models.json` says is read once, and what was planned is not read at all."""
+"""Cache of parsed `models.json` lists: no second parse of a text, no parse of a planned one, and its bounds."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ def text_of(*names: str) -> str:
 
 
 def test_model_config_cache_returns_planned_entries_of_a_written_text() -> None:
-    memory, planned = ModelConfigCache(), placed("b", "a")
-    text = memory.text(planned, "[]\n")
+    cache, planned = ModelConfigCache(), placed("b", "a")
+    text = cache.text(planned, "[]\n")
     assert text == text_of("a", "b")
-    assert [each.model_name for each in memory.entries(text)] == ["a", "b"]
-    assert all(each is planned[each.model_name] for each in memory.entries(text))
+    assert [each.model_name for each in cache.entries(text)] == ["a", "b"]
+    assert all(each is planned[each.model_name] for each in cache.entries(text))
 
 
 def test_model_config_cache_does_not_dump_an_unchanged_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = ModelConfigCache()
-    text = memory.text(placed("a"), "[]\n")
+    cache = ModelConfigCache()
+    text = cache.text(placed("a"), "[]\n")
     monkeypatch.setattr(model_config_cache, "dump", None)
-    assert memory.text({each.model_name: each for each in memory.entries(text)}, text) is text
+    assert cache.text({each.model_name: each for each in cache.entries(text)}, text) is text
 
 
 def test_model_config_cache_dumps_equal_text_of_another_form() -> None:
-    memory, theirs = ModelConfigCache(), json.dumps(json.loads(text_of("b", "a")))
-    known = {each.model_name: each for each in memory.entries(theirs)}
+    cache, theirs = ModelConfigCache(), json.dumps(json.loads(text_of("b", "a")))
+    known = {each.model_name: each for each in cache.entries(theirs)}
     assert set(known) == {"a", "b"}
-    assert memory.text(known, theirs) == text_of("a", "b")
+    assert cache.text(known, theirs) == text_of("a", "b")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"modelName": "a"}]'])
 def test_model_config_cache_has_no_entries_of_unreadable_text(text: str) -> None:
-    memory = ModelConfigCache()
-    assert memory.entries(text) == ()
-    assert memory.text({}, text) == "[]\n"
+    cache = ModelConfigCache()
+    assert cache.entries(text) == ()
+    assert cache.text({}, text) == "[]\n"
 
 
 @given(st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=8))
 def test_model_config_cache_text_equals_a_dump_after_any_placements(steps: list[set[str]]) -> None:
-    memory, text = ModelConfigCache(TextCache(longest=500)), "[]\n"
+    cache, text = ModelConfigCache(TextCache(longest=500)), "[]\n"
     for names in steps:
-        known = {each.model_name: each for each in memory.entries(text)}
-        text = memory.text({name: known.get(name) or entry_of(make.model(name)) for name in sorted(names)}, text)
+        known = {each.model_name: each for each in cache.entries(text)}
+        text = cache.text({name: known.get(name) or entry_of(make.model(name)) for name in sorted(names)}, text)
         assert text == text_of(*names)
 
 
-def made(cache: TextCache[str], *texts: str) -> list[str]:
-    """Return which of the texts had to be read."""
+def reads(cache: TextCache[str], *texts: str) -> list[str]:
+    """Return the texts that the cache did not hold."""
     read: list[str] = []
 
     def make(text: str) -> tuple[str, int]:
@@ -75,18 +75,18 @@ def made(cache: TextCache[str], *texts: str) -> list[str]:
 
 
 def test_text_cache_reads_alternating_texts_once() -> None:
-    assert made(TextCache(), *["a" * 1000, "b" * 1000, "c" * 1000] * 3) == ["a" * 1000, "b" * 1000, "c" * 1000]
+    assert reads(TextCache(), *["a" * 1000, "b" * 1000, "c" * 1000] * 3) == ["a" * 1000, "b" * 1000, "c" * 1000]
 
 
 def test_text_cache_drops_least_recently_used_value() -> None:
     cache: TextCache[str] = TextCache(longest=3 * (ENTRY + 1))
-    assert made(cache, "a", "b", "c", "a", "d") == ["a", "b", "c", "d"]
-    assert made(cache, "a", "c", "d") == []
-    assert made(cache, "b") == ["b"]
+    assert reads(cache, "a", "b", "c", "a", "d") == ["a", "b", "c", "d"]
+    assert reads(cache, "a", "c", "d") == []
+    assert reads(cache, "b") == ["b"]
 
 
 def test_text_cache_keeps_last_two_values_of_any_length() -> None:
-    assert made(TextCache(longest=1), *["aa", "bb"] * 3, "cc", "aa") == ["aa", "bb", "cc", "aa"]
+    assert reads(TextCache(longest=1), *["aa", "bb"] * 3, "cc", "aa") == ["aa", "bb", "cc", "aa"]
 
 
 def test_text_cache_bounds_values_of_length_zero() -> None:

@@ -1,4 +1,4 @@
-"""References to InferenceServices are removed from models; other references stay."""
+"""Owner references of models: those to InferenceServices are removed, others stay."""
 
 from __future__ import annotations
 

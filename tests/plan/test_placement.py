@@ -1,4 +1,4 @@
-"""Who gets the memory: exact, sticky, in turn, and the same whatever the order of the input."""
+"""Placement: exact, sticky, in order of creation, and independent of the order of the input."""
 
 from __future__ import annotations
 

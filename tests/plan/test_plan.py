@@ -1,4 +1,4 @@
-"""The whole plan: what one look at a host leads to, and that a settled host is left alone."""
+"""Plans of whole hosts: children, config, statuses and events, and the empty plan of a settled host."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def seen(*models: TrainedModel, **fields: object) -> Observed:
 
 
 def ready(model: TrainedModel) -> tuple[str, str | None, str | None]:
-    found = conditions.find(model.status.conditions, conditions.READY)
-    assert found is not None
-    return found.status, found.reason, found.message
+    condition = conditions.find(model.status.conditions, conditions.READY)
+    assert condition is not None
+    return condition.status, condition.reason, condition.message
 
 
 def test_plan_of_settled_host_is_empty() -> None:
@@ -41,13 +41,13 @@ def test_plan_of_settled_host_is_empty() -> None:
 
 
 def test_plan_leaves_no_reference_cycle_to_the_snapshot() -> None:
-    picture = seen(make.model("cifar10"))
-    pictures = weakref.ref(picture)
+    snapshot = seen(make.model("cifar10"))
+    reference = weakref.ref(snapshot)
     gc.disable()
     try:
-        plan(picture, make.NOW)
-        del picture
-        assert pictures() is None, "a cycle keeps it: thousands of models would be kept with each of some hundred plans"
+        plan(snapshot, make.NOW)
+        del snapshot
+        assert reference() is None, "a reference cycle would keep thousands of models of some hundred plans alive"
     finally:
         gc.enable()
 
@@ -140,8 +140,8 @@ def test_multi_model_serving_turned_off_unloads_nothing() -> None:
     assert not todo.applies
     after = world.carry_out(off, todo)
     assert ready(after.models[0])[:2] == ("False", "IsNotMMSPredictor")
-    healed = world.settle(replace(after, config=make.config()))
-    assert ready(healed.models[0])[0] == "True"
+    corrected = world.settle(replace(after, config=make.config()))
+    assert ready(corrected.models[0])[0] == "True"
 
 
 def test_changed_uri_changes_the_config_and_readiness() -> None:
@@ -267,21 +267,21 @@ def test_status_of_changed_model_has_the_time_of_the_change_while_it_is_progress
     before = make.model("cifar10", uri="gs://bucket/before")
     settled = world.settle(seen(before))
     changed = make.model("cifar10").model_copy(update={"status": settled.models[0].status})
-    picture = replace(settled, models=(changed,), generation_changed_at={"cifar10": make.NOW, "another": make.NOW})
-    (told,) = (each for each in plan(picture, make.NOW).statuses if each.kind == "TrainedModel")
-    assert told.renewed_since == make.NOW
+    snapshot = replace(settled, models=(changed,), generation_changed_at={"cifar10": make.NOW, "another": make.NOW})
+    (write,) = (each for each in plan(snapshot, make.NOW).statuses if each.kind == "TrainedModel")
+    assert write.renewed_since == make.NOW
     failed = make.report(entry_of(changed), state=ModelState.LOAD_FAILED)
-    (told,) = (
+    (write,) = (
         each
-        for each in plan(replace(picture, agents={"uid-pod-1": failed}), make.NOW).statuses
+        for each in plan(replace(snapshot, agents={"uid-pod-1": failed}), make.NOW).statuses
         if each.kind == "TrainedModel"
     )
-    assert told.renewed_since is None, "what went wrong is told at once"
+    assert write.renewed_since is None, "a failure is reported at once"
 
 
 @pytest.mark.parametrize(("status", "waits"), [("True", False), ("False", True)])
 def test_status_about_progress_can_wait_unless_the_model_was_ready(status: str, waits: bool) -> None:
-    told = {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
-    model = TrainedModel.from_wire(make.model_object() | {"status": told})
+    stored = {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    model = TrainedModel.from_wire(make.model_object() | {"status": stored})
     todo = plan(seen(model), make.NOW)
     assert [each.can_wait for each in todo.statuses if each.kind == "TrainedModel"] == [waits]

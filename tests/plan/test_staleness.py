@@ -1,4 +1,4 @@
-"""Nothing is done from a picture that is older than the one that `models.json` was written from."""
+"""Staleness: the plan of a snapshot that is older than the one of `models.json` is empty."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ START = Observed(
 )
 
 
-def planned_from(note: str | None, *, version: str = "500") -> Observed:
-    """Return a settled picture whose `models.json` carries this note."""
+def planned_from(annotation: str | None, *, version: str = "500") -> Observed:
+    """Return a settled snapshot with this annotation of `models.json`."""
     settled = world.settle(START)
     config: Manifest = settled.children[CONFIG]
-    annotations = {} if note is None else {names.PLANNED_FROM: note}
+    annotations = {} if annotation is None else {names.PLANNED_FROM: annotation}
     metadata = config["metadata"] | {"annotations": annotations, "resourceVersion": version}
     return replace(settled, children={**settled.children, CONFIG: config | {"metadata": metadata}})
 
 
-def without_the_late_one(picture: Observed, sight: CacheVersions) -> Observed:
-    return replace(picture, models=picture.models[:1], cache_versions=sight)
+def without_late_model(snapshot: Observed, versions: CacheVersions) -> Observed:
+    return replace(snapshot, models=snapshot.models[:1], cache_versions=versions)
 
 
 def test_planned_from_annotation_is_written_without_causing_a_write() -> None:
@@ -51,23 +51,23 @@ def test_planned_from_annotation_is_written_without_causing_a_write() -> None:
 
 
 def test_stale_snapshot_without_a_model_keeps_it_placed() -> None:
-    old = without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(450), CacheVersion(300, 290)))
+    old = without_late_model(planned_from("450/470"), CacheVersions(CacheVersion(450), CacheVersion(300, 290)))
     todo = plan(old, make.NOW)
     assert todo.empty
     assert todo.requeue_after is not None
     caught_up = plan(replace(old, cache_versions=CacheVersions(CacheVersion(450), CacheVersion(470, 290))), make.NOW)
-    assert caught_up.config is not None, "it is gone indeed"
+    assert caught_up.config is not None, "the model was deleted"
 
 
 def test_stale_snapshot_of_a_host_leads_to_an_empty_plan() -> None:
     assert plan(
-        without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(449), CacheVersion(600))), make.NOW
+        without_late_model(planned_from("450/470"), CacheVersions(CacheVersion(449), CacheVersion(600))), make.NOW
     ).empty
 
 
 @pytest.mark.parametrize(
-    "note", [None, "", "470", "1/", "-1/470", "1/501", "1/9999999999999999999999", "\u0661/\u0662"]
+    "annotation", [None, "", "470", "1/", "-1/470", "1/501", "1/9999999999999999999999", "\u0661/\u0662"]
 )
-def test_impossible_planned_from_annotation_is_ignored(note: str | None) -> None:
-    old = without_the_late_one(planned_from(note), CacheVersions(CacheVersion(300), CacheVersion(300)))
+def test_impossible_planned_from_annotation_is_ignored(annotation: str | None) -> None:
+    old = without_late_model(planned_from(annotation), CacheVersions(CacheVersion(300), CacheVersion(300)))
     assert plan(old, make.NOW).config is not None

@@ -1,4 +1,4 @@
-"""The plan for an unmanaged InferenceService: its models say why they wait, and nothing else is written."""
+"""Plans for an unmanaged InferenceService: statuses of its models, one event, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def snapshot(*models: TrainedModel) -> Observed:
 
 
 def was_served(*models: TrainedModel) -> Observed:
-    """Return the snapshot of a host that has its children and models, and became unmanaged."""
+    """Return the snapshot of a host with children and models that became unmanaged."""
     host = Observed(key=KEY, config=make.config(), host=make.host(), models=models, pods=(make.pod(),))
     return replace(world.settle(host), host=None, unmanaged=HOST)
 

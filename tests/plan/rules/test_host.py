@@ -1,4 +1,4 @@
-"""The rules for a host, in both forms: name, predictor, replicas, unknown and unsupported fields, bounds."""
+"""Rules for hosts in both forms: name, predictor, replicas, unknown and unsupported fields, bounds."""
 
 from __future__ import annotations
 
@@ -48,19 +48,14 @@ def test_host_rules_refuse_unsupported_field(path: str, value: Any, sentence: st
 
 @both_forms
 def test_host_rules_refuse_max_replicas_below_min_replicas() -> None:
-    found = host_problems(host_object(minReplicas=3, maxReplicas=2))
-    assert sentences(found) == [
+    assert sentences(host_problems(host_object(minReplicas=3, maxReplicas=2))) == [
         "spec.predictor.maxReplicas: maxReplicas is 2, minReplicas 3; "
         "maxReplicas must not be below minReplicas (which is 1 when unset)"
     ]
 
 
 NUMBER = "is not allowed; it must be from"
-
-
 TEXT = "a text of"
-
-
 FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
     "fewest replicas": ("spec.predictor.minReplicas", 0, f"0 {NUMBER} 1 to 1000"),
     "most replicas": ("spec.predictor.maxReplicas", 1001, f"1001 {NUMBER} 1 to 1000"),
@@ -97,8 +92,8 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
 def test_host_rules_refuse_value_out_of_bounds_that_the_crd_accepts(path: str, value: Any, sentence: str) -> None:
     raw = host_with(path, value)
     assert parse_host(raw).metadata.name, "it parses"
-    found = [each for each in host_problems(raw) if each.path.startswith(here(path))]
-    assert [each.message.startswith(sentence) for each in found] == [True], found
+    problems = [each for each in host_problems(raw) if each.path.startswith(here(path))]
+    assert [each.message.startswith(sentence) for each in problems] == [True], problems
 
 
 @both_forms
@@ -113,8 +108,7 @@ def test_host_rules_refuse_value_out_of_bounds_that_the_crd_accepts(path: str, v
     ],
 )
 def test_host_rules_refuse_unknown_field(path: str) -> None:
-    found = sentences(host_problems(host_with(path, {"a": 1})))
-    assert found == [
+    assert sentences(host_problems(host_with(path, {"a": 1}))) == [
         f"{here(path)}: is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
     ]
 
@@ -128,9 +122,9 @@ def test_host_rules_refuse_unknown_field_in_list_but_not_in_opaque_part() -> Non
 
 
 @both_forms
-@pytest.mark.parametrize("each", UNSUPPORTED, ids=lambda each: f"{each.level}.{each.name}")
-def test_host_rules_name_each_unsupported_field_of_kserve(each: Unsupported) -> None:
-    parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[each.level]
-    found = sentences(host_problems(host_with(f"{parent}.{each.name}", {})))
-    name = f"spec.{each.name}" if each.level == "spec" else each.name
-    assert f"{here(parent)}.{each.name}: {name} is not supported yet" in found
+@pytest.mark.parametrize("field", UNSUPPORTED, ids=lambda field: f"{field.level}.{field.name}")
+def test_host_rules_name_each_unsupported_field_of_kserve(field: Unsupported) -> None:
+    parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[field.level]
+    problems = sentences(host_problems(host_with(f"{parent}.{field.name}", {})))
+    name = f"spec.{field.name}" if field.level == "spec" else field.name
+    assert f"{here(parent)}.{field.name}: {name} is not supported yet" in problems

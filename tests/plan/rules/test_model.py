@@ -1,4 +1,4 @@
-"""The rules for a model: memory, framework, host, name, and the bounds of each field."""
+"""Rules for models: memory, framework, host, name, unknown fields, bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for the model server of a host, in both forms: resources, ports, arguments, environment."""
+"""Rules for the model server of hosts in both forms: resources, ports, arguments, environment."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_server_rules_accept_arguments_equal_to_owned_ones() -> None:
 def test_server_rules_never_echo_values_of_variables() -> None:
     shapeless = [{"name": "TOKEN", "value": ["secret"]}]
     large = [{"name": "x" * 300, "value": "secret" * 10_000}]
-    found = [
+    problems = [
         *sentences(host_problems(host_with("spec.predictor.SERVER.env", shapeless))),
         *sentences(host_problems(host_with("spec.predictor.SERVER.env", large))),
     ]
-    assert len(found) == 3
-    assert all("secret" not in each for each in found)
+    assert len(problems) == 3
+    assert all("secret" not in each for each in problems)
 
 
 @both_forms
@@ -108,8 +108,10 @@ def test_server_rules_refuse_model_format_without_a_server() -> None:
 
 @both_forms
 def test_server_rules_report_container_beside_server_as_only_error() -> None:
-    (said,) = sentences(host_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
-    assert said.startswith(f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one")
+    (problem,) = sentences(host_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
+    assert problem.startswith(
+        f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one"
+    )
 
 
 def test_custom_server_rules_refuse_second_container() -> None:

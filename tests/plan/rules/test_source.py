@@ -1,4 +1,4 @@
-"""Where a model may be stored: each scheme's form, and what the configuration allows."""
+"""Rules for storage URIs: the format of each scheme, and the sources that the configuration allows."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def test_source_rules_accept_each_scheme(uri: str) -> None:
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_source_rules_refuse_malformed_uri(uri: str, sentence: str) -> None:
-    (found,) = sentences(uri)
-    assert found.startswith("spec.model.storageUri: ")
-    assert f"; it {sentence}" in found
-    assert "pw" not in found, "what may be a secret is never echoed"
+    (problem,) = sentences(uri)
+    assert problem.startswith("spec.model.storageUri: ")
+    assert f"; it {sentence}" in problem
+    assert "pw" not in problem, "parts that may be a secret are never echoed"
 
 
 def test_input_07_source_rules_refuse_uri_of_64_kib_by_length_only() -> None:
-    (found,) = sentences(uris.TOO_LONG)
-    assert found == (
+    (problem,) = sentences(uris.TOO_LONG)
+    assert problem == (
         "spec.model.storageUri: a text of 65548 characters is not allowed; it must have at most 2048 characters"
     )
 
@@ -54,8 +54,8 @@ def test_input_07_source_rules_never_echo_a_secret_before_the_bucket(uri: str) -
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.NOT_PUBLIC.items())
 def test_input_08_source_rules_refuse_address_that_is_not_public(uri: str, sentence: str) -> None:
-    (found,) = sentences(uri)
-    assert sentence in found
+    (problem,) = sentences(uri)
+    assert sentence in problem
 
 
 @pytest.mark.parametrize(

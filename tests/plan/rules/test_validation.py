@@ -1,4 +1,4 @@
-"""All rules together: good objects pass, parsed objects are judged as raw ones, and no input makes a rule raise."""
+"""Validation of whole objects: valid ones pass, parsed and raw ones have the same errors, and no input raises."""
 
 from __future__ import annotations
 

@@ -25,40 +25,42 @@ def seen(*uris: str, **fields: Any) -> Observed:
 
 
 def pod_spec(observed: Observed) -> Manifest:
-    (found,) = (each.manifest for each in plan(observed, make.NOW).applies if each.manifest["kind"] == "Deployment")
-    return dict(found["spec"]["template"]["spec"])
+    manifests = (action.manifest for action in plan(observed, make.NOW).applies)
+    (deployment,) = (manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    return dict(deployment["spec"]["template"]["spec"])
 
 
 def folders(spec: Manifest, container: str = "agent") -> dict[str, Manifest]:
     """Return the volumes of a container by mount path, without their names."""
-    (found,) = (each for each in spec["containers"] if each["name"] == container)
+    (mounts,) = (each["volumeMounts"] for each in spec["containers"] if each["name"] == container)
     volumes = {each["name"]: {key: value for key, value in each.items() if key != "name"} for each in spec["volumes"]}
-    return {each["mountPath"]: volumes[each["name"]] for each in found["volumeMounts"]}
+    return {each["mountPath"]: volumes[each["name"]] for each in mounts}
 
 
 def env(spec: Manifest) -> dict[str, str]:
-    (found,) = (each for each in spec["containers"] if each["name"] == "agent")
-    return {each["name"]: each.get("value", "") for each in found["env"]}
+    (variables,) = (each["env"] for each in spec["containers"] if each["name"] == "agent")
+    return {each["name"]: each.get("value", "") for each in variables}
 
 
 def credentials_message(settled: Observed) -> str | None:
     """Return the message of a ready host about its credentials."""
     assert settled.host
-    found = conditions.find(settled.host.status.conditions, conditions.PREDICTOR_READY)
-    assert found
-    assert (found.status, found.reason) == ("True", "CredentialsNotUsable")
+    predictor = conditions.find(settled.host.status.conditions, conditions.PREDICTOR_READY)
+    assert predictor
+    assert (predictor.status, predictor.reason) == ("True", "CredentialsNotUsable")
     ready = conditions.find(settled.host.status.conditions, conditions.READY)
     assert ready
-    assert (ready.status, ready.message) == ("True", found.message), "kubectl get isvc -o wide shows it as REASON"
-    return found.message
+    assert (ready.status, ready.message) == ("True", predictor.message), "kubectl get isvc -o wide shows it as REASON"
+    return predictor.message
 
 
 def ready_of(observed: Observed) -> conditions.Condition:
     model = world.carry_out(observed, plan(observed, make.NOW)).models[0]
-    found = conditions.find(model.status.conditions, conditions.READY)
-    assert found
-    return found
+    ready = conditions.find(model.status.conditions, conditions.READY)
+    assert ready
+    return ready
 
 
-def account_with(**notes: str) -> Account:
-    return Account("mine", annotations={f"serving.kserve.io/s3-{name}": value for name, value in notes.items()})
+def account_with(**settings: str) -> Account:
+    """Return a ServiceAccount with annotations of KServe for S3."""
+    return Account("mine", annotations={f"serving.kserve.io/s3-{name}": value for name, value in settings.items()})

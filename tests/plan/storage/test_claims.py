@@ -23,13 +23,13 @@ def test_existing_claim_is_mounted_read_only_into_the_agent() -> None:
 
 @pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine may not be looked at: no"}, {}])
 def test_fault_21_mounted_claim_stays_while_its_existence_is_unknown(claims: dict[str, str]) -> None:
-    """So after a right was taken away, and for a model that does not parse any more."""
+    """The cases are a revoked right, and a model that does not parse any more."""
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
     unsure = replace(settled, claims=claims, unverified_claims=frozenset(claims))
     assert not plan(unsure, make.NOW).applies
     assert plan(replace(unsure, unverified_claims=frozenset()), make.NOW).applies or not claims
     new = seen("pvc://mine/a", claims=claims, unverified_claims=frozenset(claims))
-    assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "what was never mounted is not tried"
+    assert "/mnt/pvc/mine" not in folders(pod_spec(new)), "a claim that was never mounted is not tried"
 
 
 def test_claim_of_waiting_model_is_not_mounted() -> None:
