@@ -120,7 +120,7 @@ def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataO
     model = make.model()
     entry = entry_of(model)
     report = snapshots.parsed(AgentReport, snapshots.reports(entry))
-    seen = Observed(
+    observed = Observed(
         key=snapshots.KEY,
         config=make.config(),
         host=make.host(),
@@ -128,14 +128,14 @@ def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataO
         pods=tuple(pods),
         agents={pod["metadata"]["uid"]: data.draw(report) for pod in pods},
     )
-    replicas = replicas_of(seen)
+    replicas = replicas_of(observed)
     loading = roll_up("triton-mms", entry, replicas)
     assert 0 <= loading.loaded <= loading.replicas <= len(pods)
     assert (loading.condition.status == "True") == (0 < loading.loaded == loading.replicas)
     assert not_placed(replicas, "why").replicas == loading.replicas
     assert still_served(entry, replicas) in ("", "; the version before still answers")
     pod_problem(pods)
-    after = world.carry_out(seen, plan(seen, make.NOW))
+    after = world.carry_out(observed, plan(observed, make.NOW))
     assert after.host is not None
     assert conditions.find(after.host.status.conditions, "PredictorReady")
     assert conditions.find(after.models[0].status.conditions, "Loaded")

@@ -31,9 +31,9 @@ NO_WORDS = {
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
 def test_input_17_framework_that_is_not_a_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
-    assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in said
-    assert len(said) < 1000
+    message = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
+    assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in message
+    assert len(message) < 1000
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
@@ -49,8 +49,8 @@ def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
     asked: Webhook,
 ) -> None:
     create_host(asked.kubectl, make.host_object("input-17"))
-    said = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
-    assert said.endswith(
+    message = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
+    assert message.endswith(
         f"{DENIED}: {FRAMEWORK}: input-17 runs triton, which does not support framework abacus; "
         f"it supports: {', '.join(make.FRAMEWORKS)}"
     )
@@ -64,8 +64,8 @@ def misspelt() -> Manifest:
 
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
 def test_input_20_misspelt_field_is_refused_for_each_kubectl_validation(asked: Webhook, validation: str) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(misspelt(), f"--validate={validation}"))
-    assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in said
+    message = refusal(lambda: asked.kubectl.try_out(misspelt(), f"--validate={validation}"))
+    assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in message
 
 
 def test_input_20_misspelt_field_is_stored_without_a_webhook(alone: Kubectl) -> None:
@@ -78,8 +78,8 @@ def test_input_20_missing_field_is_refused_without_kubectl_validation(
 ) -> None:
     model = misspelt()
     del model["spec"]["model"]["storageUri"]
-    said = refusal(lambda: alone.create(model, "--validate=ignore"))
-    assert "spec.model.storageUri: Required value" in said
+    message = refusal(lambda: alone.create(model, "--validate=ignore"))
+    assert "spec.model.storageUri: Required value" in message
 
 
 def _model(**spec: Any) -> Manifest:
@@ -115,9 +115,9 @@ LISTS_FOR_MAPS = {
 def test_input_20_list_for_map_and_map_for_list_are_refused_by_the_schema(
     alone: Kubectl, manifest: Manifest, sentence: str, allowed: str
 ) -> None:
-    said = refusal(lambda: alone.try_out(manifest))
-    assert sentence in said
-    assert f"in body must be of type {allowed}" in said
+    message = refusal(lambda: alone.try_out(manifest))
+    assert sentence in message
+    assert f"in body must be of type {allowed}" in message
 
 
 @pytest.mark.parametrize(

@@ -33,27 +33,27 @@ def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Ma
 def test_input_21_model_with_256_kib_of_annotations_is_reviewed(asked: Webhook) -> None:
     kubectl = asked.kubectl
     create_host(kubectl, make.host_object("input-21"))
-    said = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
-    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
+    message = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in message
     assert "created" in kubectl.create(heavy_model("heavy"))
     grown = json.dumps(kubectl.here(heavy_model("heavy", "3Gi")))
-    said = refusal(lambda: kubectl("replace", "-f", "-", text=grown))
-    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in said
+    message = refusal(lambda: kubectl("replace", "-f", "-", text=grown))
+    assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in message
 
 
 def test_input_21_larger_annotations_are_refused_by_the_api_server(asked: Webhook) -> None:
-    said = refusal(lambda: asked.kubectl.create(heavy_model("heavier", more=1)))
-    assert "metadata.annotations: Too long: may not be more than 262144 bytes" in said
+    message = refusal(lambda: asked.kubectl.create(heavy_model("heavier", more=1)))
+    assert "metadata.annotations: Too long: may not be more than 262144 bytes" in message
 
 
 def test_input_21_host_near_the_limit_of_etcd_is_reviewed(asked: Webhook) -> None:
     kubectl = asked.kubectl
-    said = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
-    assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in said
+    message = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
+    assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in message
     create_host(kubectl, heavy_host("heavy"))
     kubectl.create(make.model_object("on-heavy", host="heavy", memory="2Gi"))
     lower = json.dumps(kubectl.here(heavy_host("heavy", "1Gi")))
-    said = refusal(lambda: kubectl("replace", "-f", "-", text=lower))
-    assert f"{DENIED}: spec.predictor: heavy cannot go down to 1Gi of memory: 2Gi is used by 1 model" in said
+    message = refusal(lambda: kubectl("replace", "-f", "-", text=lower))
+    assert f"{DENIED}: spec.predictor: heavy cannot go down to 1Gi of memory: 2Gi is used by 1 model" in message
     higher = json.dumps(kubectl.here(heavy_host("heavy", "3Gi")))
     assert "replaced" in kubectl("replace", "-f", "-", text=higher)

@@ -38,14 +38,14 @@ GOOD = ["1e3", "1E", "1.5Gi", "1.0", 1073741824]
 
 @pytest.mark.parametrize("memory", BAD, ids=repr)
 def test_input_03_invalid_memory_is_refused_with_its_path(asked: Webhook, memory: Any) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(memory=memory)))
-    assert lines_about(PATH, said) == [f"{PATH}: {BAD[memory]}; it {ALLOWED}"]
+    message = refusal(lambda: asked.kubectl.try_out(make.model_object(memory=memory)))
+    assert lines_about(PATH, message) == [f"{PATH}: {BAD[memory]}; it {ALLOWED}"]
 
 
 @pytest.mark.parametrize(("memory", "found"), NO_TEXT_OR_NUMBER.values(), ids=NO_TEXT_OR_NUMBER)
 def test_input_03_memory_of_another_type_is_refused_by_the_schema(alone: Kubectl, memory: Any, found: str) -> None:
-    said = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
-    assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in said
+    message = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
+    assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in message
 
 
 def test_input_03_missing_memory_is_refused_with_its_path(alone: Kubectl) -> None:
@@ -72,17 +72,17 @@ def test_input_03_each_notation_of_whole_bytes_is_accepted(alone: Kubectl, asked
 
 @pytest.mark.parametrize("memory", ["", "0", "-1Gi", "1gi", "NaN", "1.5", "0.1m", "9Ei"], ids=repr)
 def test_input_03_invalid_memory_limit_of_host_is_refused(asked: Webhook, memory: str) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object(memory=memory)))
+    message = refusal(lambda: asked.kubectl.try_out(make.host_object(memory=memory)))
     allowed = (ALLOWED, "must be a quantity, such as 500m, 1 or 2Gi, and not negative")
-    assert lines_about(f"{HOST_PATH}.memory", said)[0].endswith(allowed) or f"it {ALLOWED}; " in said
+    assert lines_about(f"{HOST_PATH}.memory", message)[0].endswith(allowed) or f"it {ALLOWED}; " in message
 
 
 def test_input_03_invalid_resources_of_host_are_refused(asked: Webhook) -> None:
     resources = {"limits": {"cpu": "-1"}, "requests": {"nvidia.com/gpu": "two"}}
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object(triton={"resources": resources})))
+    message = refusal(lambda: asked.kubectl.try_out(make.host_object(triton={"resources": resources})))
     sentence = "is not a quantity; it must be a quantity, such as 500m, 1 or 2Gi, and not negative"
-    assert f"resources.limits.cpu: '-1' {sentence}" in said
-    assert f"resources.requests.nvidia.com/gpu: 'two' {sentence}" in said
+    assert f"resources.limits.cpu: '-1' {sentence}" in message
+    assert f"resources.requests.nvidia.com/gpu: 'two' {sentence}" in message
 
 
 def test_input_04_memory_in_another_notation_is_accepted_and_larger_memory_refused(asked: Webhook) -> None:
@@ -92,8 +92,8 @@ def test_input_04_memory_in_another_notation_is_accepted_and_larger_memory_refus
     kubectl.create(model)
     kubectl.create(make.model_object("input-04-other", host=host, memory="512Mi"))
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1024Mi")))
-    said = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
-    assert said.endswith(
+    message = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
+    assert message.endswith(
         f"{DENIED}: {PATH}: 2Gi does not fit on {host}: 512Mi of 2Gi is used by 1 model "
         "(largest: input-04-other 512Mi), 1.50Gi free. "
         f"{MEMORY_ADVICE}"

@@ -47,10 +47,10 @@ HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, o
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_input_01_invalid_name_is_refused_with_its_path(asked: Webhook, name: str) -> None:
     for manifest in (make.model_object(name), make.host_object(name)):
-        said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
-        assert "metadata.name: Invalid value: " in said, "Kubernetes refuses it for every kind"
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(host=name)))
-    lines = lines_about("spec.inferenceService", said)
+        message = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
+        assert "metadata.name: Invalid value: " in message, "Kubernetes refuses it for every kind"
+    message = refusal(lambda: asked.kubectl.try_out(make.model_object(host=name)))
+    lines = lines_about("spec.inferenceService", message)
     assert len(lines) == 1
     assert lines[0].endswith("must be letters, digits and '-' and start with a letter")
 
@@ -58,8 +58,8 @@ def test_input_01_invalid_name_is_refused_with_its_path(asked: Webhook, name: st
 @pytest.mark.parametrize("name", ["a.b", "n" * (MODEL_LIMIT + 1)])
 def test_input_01_name_valid_for_kubernetes_only_is_refused(asked: Webhook, name: str) -> None:
     for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
-        said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
-        assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in said
+        message = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
+        assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in message
 
 
 @contextmanager
@@ -116,8 +116,8 @@ def test_input_01_log_record_of_any_text_is_one_readable_line(value: str) -> Non
 
 @pytest.mark.parametrize("length", [HOST_LIMIT + 1, 63])
 def test_input_02_host_with_too_long_names_of_children_is_refused(asked: Webhook, length: int) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object("h" * length)))
-    assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in said
+    message = refusal(lambda: asked.kubectl.try_out(make.host_object("h" * length)))
+    assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in message
 
 
 def test_input_02_longest_accepted_names_have_all_children(

@@ -115,8 +115,8 @@ def test_input_31_unreachable_api_server_is_reported(
     cluster = f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]"
     user = "users: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]"
     env = env | kubeconfig(tmp_path, f"apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}\n{user}\n")
-    said = line_of(program, **env)
-    assert said.startswith(f"{line} had no answer: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
+    message = line_of(program, **env)
+    assert message.startswith(f"{line} had no answer: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
 
 
 @pytest.mark.parametrize("setting", ["MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT"])

@@ -52,12 +52,12 @@ def test_input_05_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
     kubectl, host = asked.kubectl, "input-05"
     create_host(kubectl, make.host_object(host, memory=str(2**63 - 2)))
     kubectl.create(make.model_object("input-05-half", host=host, memory="4Ei"))
-    said = refusal(lambda: kubectl.create(make.model_object("input-05-more", host=host, memory=2**62 - 1)))
-    assert f"{PATH}: 4.00Ei does not fit on {host}: 4Ei of 8.00Ei is used by 1 model" in said
+    message = refusal(lambda: kubectl.create(make.model_object("input-05-more", host=host, memory=2**62 - 1)))
+    assert f"{PATH}: 4.00Ei does not fit on {host}: 4Ei of 8.00Ei is used by 1 model" in message
     kubectl.create(make.model_object("input-05-rest", host=host, memory=2**62 - 2))
-    said = refusal(lambda: kubectl.create(make.model_object("input-05-byte", host=host, memory=1)))
-    assert f"{PATH}: 1 does not fit on {host}: 8.00Ei of 8.00Ei is used by 2 models" in said
-    assert said.endswith(f"0 free. {MEMORY_ADVICE}")
+    message = refusal(lambda: kubectl.create(make.model_object("input-05-byte", host=host, memory=1)))
+    assert f"{PATH}: 1 does not fit on {host}: 8.00Ei of 8.00Ei is used by 2 models" in message
+    assert message.endswith(f"0 free. {MEMORY_ADVICE}")
 
 
 async def test_input_05_memory_limit_beyond_63_bits_is_refused_and_counts_as_zero(webhook: WebhookClient) -> None:

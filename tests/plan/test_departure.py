@@ -154,10 +154,10 @@ def test_departure_does_not_begin_while_the_host_is_being_deleted() -> None:
 
 def test_departure_of_an_unmanaged_host_keeps_models_without_placed_by() -> None:
     why = management.Unmanaged("Finalizer", "metadata.finalizers", "it has a finalizer of KServe")
-    found = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
-    todo = plan(found, make.NOW)
+    snapshot = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
+    todo = plan(snapshot, make.NOW)
     assert not deleted(todo)
-    assert world.carry_out(found, todo).models[0].status.placed_by is None
+    assert world.carry_out(snapshot, todo).models[0].status.placed_by is None
 
 
 def test_departure_does_not_begin_when_a_new_host_is_seen_first() -> None:

@@ -29,8 +29,8 @@ def with_metadata(thing: Manifest, **metadata: Any) -> Manifest:
 
 
 def why(thing: Manifest) -> tuple[str, str] | None:
-    found = host_unmanaged(thing)
-    return None if found is None else (found.reason, found.path)
+    unmanaged = host_unmanaged(thing)
+    return None if unmanaged is None else (unmanaged.reason, unmanaged.path)
 
 
 @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ def test_management_accepts_each_multi_model_predictor(predictor: Manifest) -> N
 @pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
 def test_management_gives_the_reason_of_each_kserve_form(form: Form) -> None:
     decide = host_unmanaged if form.kind == "InferenceService" else model_unmanaged
-    found = decide(form.manifest)
-    assert found
-    assert found.reason == form.reason
+    unmanaged = decide(form.manifest)
+    assert unmanaged
+    assert unmanaged.reason == form.reason
 
 
 @pytest.mark.parametrize("finalizer", management.HOST_FINALIZERS)
 def test_management_refuses_kserve_finalizer(finalizer: str) -> None:
-    found = host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", finalizer]))
-    assert str(found) == f"metadata.finalizers: has {finalizer}, so KServe looks after this object"
+    unmanaged = host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", finalizer]))
+    assert str(unmanaged) == f"metadata.finalizers: has {finalizer}, so KServe looks after this object"
     assert host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", "orphan"])) is None
 
 
 @pytest.mark.parametrize("mode", ["ModelMesh", "RawDeployment", "Serverless", "Standard", "Knative", ""])
 def test_management_refuses_each_deployment_mode(mode: str) -> None:
-    found = host_unmanaged(with_metadata(isvc({"triton": {}}), annotations={management.DEPLOYMENT_MODE: mode}))
-    assert found
-    assert found.reason == "KServeDeploymentMode"
+    unmanaged = host_unmanaged(with_metadata(isvc({"triton": {}}), annotations={management.DEPLOYMENT_MODE: mode}))
+    assert unmanaged
+    assert unmanaged.reason == "KServeDeploymentMode"
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_management_refuses_transformer_and_explainer(component: str) -> None:
     ids=str,
 )
 def test_management_refuses_containers_without_multi_model_server(env: Any) -> None:
-    found = why(isvc({"containers": [{"name": "kserve-container", "env": env}]}))
-    assert found == ("ContainerNotMultiModel", "spec.predictor.containers")
+    unmanaged = why(isvc({"containers": [{"name": "kserve-container", "env": env}]}))
+    assert unmanaged == ("ContainerNotMultiModel", "spec.predictor.containers")
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_management_refuses_containers_without_multi_model_server(env: Any) -> N
     ids=str,
 )
 def test_management_refuses_unknown_predictor(predictor: Manifest, sentence: str) -> None:
-    found = host_unmanaged(isvc(predictor))
-    assert found
-    assert found.reason == "NoKnownPredictor"
-    assert found.message == (
+    unmanaged = host_unmanaged(isvc(predictor))
+    assert unmanaged
+    assert unmanaged.reason == "NoKnownPredictor"
+    assert unmanaged.message == (
         f"{sentence}; a host has one of: triton, sklearn, xgboost, lightgbm, containers, model (model with one of "
         "these formats)"
     )
@@ -145,9 +145,9 @@ def test_management_leaves_missing_predictor_to_the_rules() -> None:
 
 
 def test_management_refuses_a_model_by_its_finalizer_alone() -> None:
-    found = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
-    assert found
-    assert found.reason == "KServeFinalizer"
+    unmanaged = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
+    assert unmanaged
+    assert unmanaged.reason == "KServeFinalizer"
     for finalizers in (None, [], ["orphan"], ["inferenceservice.finalizers"]):
         assert model_unmanaged({"metadata": {"finalizers": finalizers, "annotations": MODE}}) is None
 
@@ -165,9 +165,9 @@ ROWS: tuple[tuple[str, Manifest], ...] = (
 def test_management_reason_is_of_the_first_matching_row(
     first: tuple[str, Manifest], second: tuple[str, Manifest]
 ) -> None:
-    found = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]))
-    assert found
-    assert found.reason == first[0]
+    unmanaged = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]))
+    assert unmanaged
+    assert unmanaged.reason == first[0]
 
 
 def _merged(left: Manifest, right: Manifest) -> Manifest:
@@ -185,10 +185,12 @@ _SHAPES = st.recursive(JSON, lambda inner: st.dictionaries(_PARTS, inner, max_si
 
 @given(metadata=JSON, spec=_SHAPES)
 def test_management_decides_any_json(metadata: Any, spec: Any) -> None:
-    for found in (
+    for unmanaged in (
         host_unmanaged({"metadata": metadata, "spec": spec}),
         host_unmanaged({"metadata": {"finalizers": metadata, "annotations": spec}, "spec": {"predictor": spec}}),
         model_unmanaged({"metadata": {"finalizers": spec}}),
         model_unmanaged({"metadata": metadata}),
     ):
-        assert found is None or (isinstance(found, Unmanaged) and str(found).startswith(("spec", "metadata")))
+        assert unmanaged is None or (
+            isinstance(unmanaged, Unmanaged) and str(unmanaged).startswith(("spec", "metadata"))
+        )

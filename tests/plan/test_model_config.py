@@ -83,10 +83,10 @@ def test_model_config_form_has_hysteresis() -> None:
 @pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("count", [2, 6])
 def test_model_config_is_stable_in_both_forms(count: int) -> None:
-    found = settled(count)
-    assert forms(found.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
-    assert len(parse(current_text(HOST, found.children[CHILD]))) == count
-    assert plan(found, make.NOW).empty
+    observed = settled(count)
+    assert forms(observed.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
+    assert len(parse(current_text(HOST, observed.children[CHILD]))) == count
+    assert plan(observed, make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
@@ -102,9 +102,9 @@ def test_model_config_is_stable_in_both_forms(count: int) -> None:
     ids=["a list as text beside it", "no list", "another list", "no gzip", "no base64"],
 )
 def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
-    found = settled(6)
-    before = found.children[CHILD]
-    edited = replace(found, children={**found.children, CHILD: before | edit})
+    observed = settled(6)
+    before = observed.children[CHILD]
+    edited = replace(observed, children={**observed.children, CHILD: before | edit})
     config = plan(edited, make.NOW).config
     assert config is not None
     assert config.resource_version == before["metadata"]["resourceVersion"]
@@ -114,19 +114,19 @@ def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
 
 @pytest.mark.usefixtures("tight")
 def test_model_config_ignores_an_added_key() -> None:
-    found = settled(6)
-    more = found.children[CHILD] | {"data": {"notes": "mine"}}
-    assert plan(replace(found, children={**found.children, CHILD: more}), make.NOW).config is None
+    observed = settled(6)
+    more = observed.children[CHILD] | {"data": {"notes": "mine"}}
+    assert plan(replace(observed, children={**observed.children, CHILD: more}), make.NOW).config is None
 
 
 @pytest.mark.usefixtures("tight")
 def test_model_config_accepts_other_bytes_of_the_same_text() -> None:
-    found = settled(6)
-    before = found.children[CHILD]
+    observed = settled(6)
+    before = observed.children[CHILD]
     other = b64encode(gzip.compress((text_of(before) or "").encode(), compresslevel=1, mtime=9)).decode()
     assert other != before["binaryData"][PACKED_KEY]
     again = before | {"binaryData": {PACKED_KEY: other}}
-    assert plan(replace(found, children={**found.children, CHILD: again}), make.NOW).empty
+    assert plan(replace(observed, children={**observed.children, CHILD: again}), make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
@@ -142,10 +142,10 @@ def test_model_config_full_stops_placement_and_keeps_placed_models() -> None:
 
 @pytest.mark.usefixtures("tight")
 def test_model_config_full_is_reported_by_model_and_host_without_memory_use() -> None:
-    found = settled(60)
-    assert found.host is not None
-    count = len(world.placed(found))
-    left_out = next(each for each in found.models if each.metadata.name not in world.placed(found))
+    observed = settled(60)
+    assert observed.host is not None
+    count = len(world.placed(observed))
+    left_out = next(each for each in observed.models if each.metadata.name not in world.placed(observed))
     ready = conditions.find(left_out.status.conditions, conditions.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "ModelConfigFull")
@@ -153,21 +153,21 @@ def test_model_config_full_is_reported_by_model_and_host_without_memory_use() ->
         "triton-mms is full: the list of its models, models.json, holds at most "
         "1 MiB packed, 8 MiB of text and 32,000 models; place the model on another InferenceService"
     )
-    predictor = conditions.find(found.host.status.conditions, conditions.PREDICTOR_READY)
+    predictor = conditions.find(observed.host.status.conditions, conditions.PREDICTOR_READY)
     assert predictor is not None
     assert (predictor.status, predictor.reason) == ("True", "ModelConfigFull")
     assert predictor.message == (
         f"{60 - count} models are not placed: models.json holds at most 1 MiB packed, 8 MiB of text and 32,000 models"
     )
-    assert found.host.status.models == f"{count}/60"
-    assert found.host.status.memory == f"{count}Mi/2Gi"
+    assert observed.host.status.models == f"{count}/60"
+    assert observed.host.status.memory == f"{count}Mi/2Gi"
 
 
 @pytest.mark.usefixtures("tight")
 def test_model_config_freed_space_is_used_in_order() -> None:
-    found = settled(60)
-    placed = world.placed(found)
-    after = world.settle(replace(found, models=found.models[5:]))
+    observed = settled(60)
+    placed = world.placed(observed)
+    after = world.settle(replace(observed, models=observed.models[5:]))
     names = [each.metadata.name for each in after.models]
     assert world.placed(after) == set(names[: len(world.placed(after))])
     assert len(world.placed(after)) >= len(placed) - 1
@@ -191,11 +191,11 @@ def test_placement_keeps_the_object_of_an_equal_entry() -> None:
 @pytest.mark.parametrize("form", ["plain", "packed", "both"])
 @pytest.mark.parametrize("make_text", [*REFUSED.values(), *TAKEN.values()], ids=[*REFUSED, *TAKEN])
 def test_model_config_replaces_a_poisoned_list(make_text: Callable[[], str], form: str) -> None:
-    found = settled(3)
-    before = found.children[CHILD]
+    observed = settled(3)
+    before = observed.children[CHILD]
     bare = {key: each for key, each in before.items() if key not in ("data", "binaryData")}
     edited = bare | config_map_forms(make_text())[form]
-    config = plan(replace(found, children={**found.children, CHILD: edited}), make.NOW).config
+    config = plan(replace(observed, children={**observed.children, CHILD: edited}), make.NOW).config
     assert config is not None
     assert (config.resource_version, forms(config.manifest)) == (before["metadata"]["resourceVersion"], {KEY})
     assert text_of(config.manifest) == text_of(before)

@@ -55,9 +55,9 @@ def test_plan_leaves_no_reference_cycle_to_the_snapshot() -> None:
 def test_host_without_models_is_ready() -> None:
     settled = world.settle(seen())
     assert settled.host is not None
-    found = conditions.find(settled.host.status.conditions, conditions.READY)
-    assert found
-    assert found.status == "True"
+    condition = conditions.find(settled.host.status.conditions, conditions.READY)
+    assert condition
+    assert condition.status == "True"
     predictor = settled.host.status.components and settled.host.status.components.predictor
     assert predictor
     assert predictor.latest_ready_revision == "triton-mms-predictor-default-00001"
@@ -95,14 +95,14 @@ def test_model_is_not_ready_while_the_server_does_not_answer() -> None:
 def test_failed_download_leads_to_a_condition_and_one_event() -> None:
     settled = world.settle(seen(make.model()))
     entry = entry_of(settled.models[0])
-    said = make.report(
+    report = make.report(
         entry,
         state=ModelState.DOWNLOAD_FAILED,
         attempt=3,
         message="gs://kfserving-examples/models/torchscript/cifar10 has no objects",
         next_try="2026-01-01T00:00:09Z",
     )
-    failing = replace(settled, agents={"uid-pod-1": said})
+    failing = replace(settled, agents={"uid-pod-1": report})
     todo = plan(failing, make.NOW)
     assert [(each.type, each.reason) for each in todo.events] == [("Warning", "DownloadFailed")]
     after = world.carry_out(failing, todo)
@@ -113,7 +113,7 @@ def test_failed_download_leads_to_a_condition_and_one_event() -> None:
         "(attempt 3, next try at 2026-01-01T00:00:09Z)",
     )
     assert after.models[0].status.last_failure
-    later = replace(after, agents={"uid-pod-1": said.model_copy(update={"revision": 9})})
+    later = replace(after, agents={"uid-pod-1": report.model_copy(update={"revision": 9})})
     assert not plan(later, make.NOW).events
     assert world.settle(after).models[0].status.last_failure is None
 
@@ -122,11 +122,11 @@ def test_model_loaded_on_one_of_two_replicas_is_not_ready() -> None:
     pods = (make.pod("pod-1"), make.pod("pod-2"))
     settled = world.settle(seen(make.model(), pods=pods))
     entry = entry_of(settled.models[0])
-    said = {
+    reports = {
         "uid-pod-1": make.report(entry),
         "uid-pod-2": make.report(entry, state=ModelState.LOAD_FAILED, message="no memory", attempt=1),
     }
-    half = replace(settled, agents=said)
+    half = replace(settled, agents=reports)
     model = world.carry_out(half, plan(half, make.NOW)).models[0]
     assert model.status.loaded == "1/2"
     assert ready(model) == ("False", "LoadFailed", "loaded on 1 of 2 replicas; pod-2: no memory (attempt 1)")
@@ -225,13 +225,13 @@ def test_edited_deployment_is_applied_with_the_difference_as_reason() -> None:
 def test_host_with_foreign_service_is_not_ready() -> None:
     settled = world.settle(seen(make.model()))
     service = Child("Service", "triton-mms")
-    taken = {child: each for child, each in settled.children.items() if child != service}
-    refused = replace(settled, children=taken, failures={service: "it belongs to somebody else"})
+    children = {child: each for child, each in settled.children.items() if child != service}
+    refused = replace(settled, children=children, failures={service: "it belongs to somebody else"})
     after = world.carry_out(refused, replace(plan(refused, make.NOW), applies=()))
     assert after.host
-    found = conditions.find(after.host.status.conditions, conditions.READY)
-    assert found
-    assert (found.status, found.reason) == ("False", "ApplyFailed")
+    condition = conditions.find(after.host.status.conditions, conditions.READY)
+    assert condition
+    assert (condition.status, condition.reason) == ("False", "ApplyFailed")
     assert ready(after.models[0])[:2] == ("False", "InferenceServiceNotReady")
 
 
@@ -239,9 +239,9 @@ def test_host_that_breaks_a_rule_gets_no_deployment() -> None:
     todo = plan(seen(host=make.host(triton={"args": ["--model-control-mode=poll"]})), make.NOW)
     assert "Deployment" not in {each.manifest["kind"] for each in todo.applies}
     (write,) = todo.statuses
-    (found,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]
-    assert found["reason"] == "InvalidSpec"
-    assert "--model-control-mode" in found["message"]
+    (condition,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]
+    assert condition["reason"] == "InvalidSpec"
+    assert "--model-control-mode" in condition["message"]
 
 
 def test_entry_of_unparsable_model_stays_placed() -> None:

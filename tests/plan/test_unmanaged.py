@@ -100,9 +100,9 @@ def test_unmanaged_host_that_is_managed_again_serves_its_models() -> None:
     before = was_served(make.model())
     unmanaged = world.carry_out(before, plan(before, make.NOW))
     again = world.settle(replace(unmanaged, host=make.host(), unmanaged=None))
-    found = conditions.find(again.models[0].status.conditions, conditions.READY)
-    assert found
-    assert found.status == "True"
+    condition = conditions.find(again.models[0].status.conditions, conditions.READY)
+    assert condition
+    assert condition.status == "True"
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "512Mi"])

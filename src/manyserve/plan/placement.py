@@ -84,13 +84,12 @@ def place(
     for model_name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
         packing.keep(held[model_name])
     for model in sorted(candidates, key=lambda model: _order(model, held)):
-        packing.take(model, held.get(model.metadata.name))
-    left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full(name))
+        packing.add(model, held.get(model.metadata.name))
+    left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full_error(name))
     for model_name in left_out:
         packing.drop(model_name)
-    return Placement(
-        packing.placed, packing.unread | packing.waiting(name), left_out, invalid, packing.usage.total, limit
-    )
+    errors = packing.unreadable | packing.memory_errors(name)
+    return Placement(packing.placed, errors, left_out, invalid, packing.usage.total, limit)
 
 
 def keep_placed(
@@ -113,9 +112,9 @@ class _Packing:
     limit: int
     placed: dict[str, Entry] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
-    over: dict[str, int] = field(default_factory=dict)
+    too_large: dict[str, int] = field(default_factory=dict)
     """Bytes of the models that do not fit."""
-    unread: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     """Sentences about models with an unreadable memory."""
 
     def keep(self, entry: Entry) -> None:
@@ -124,16 +123,16 @@ class _Packing:
         if fits(self.usage.total, wanted, self.limit):
             self._add(entry, wanted)
 
-    def take(self, model: TrainedModel, before: Entry | None) -> None:
+    def add(self, model: TrainedModel, before: Entry | None) -> None:
         """Place a model if its memory fits; an entry that would be equal stays the same object."""
         name = model.metadata.name
         try:
             wanted = declared(model)
         except ValueError as error:
-            self.unread[name] = f"spec.model.memory: {error}"
+            self.unreadable[name] = f"spec.model.memory: {error}"
             return
         if not fits(self.usage.total, wanted, self.limit):
-            self.over[name] = wanted
+            self.too_large[name] = wanted
             return
         self._add(before if before is not None and _is_unchanged(before, model) else entry_of(model), wanted)
 
@@ -142,13 +141,14 @@ class _Packing:
         del self.placed[name]
         self.usage.remove(name)
 
-    def waiting(self, host: str) -> dict[str, str]:
+    def memory_errors(self, host: str) -> dict[str, str]:
         """Return the sentences about models that do not fit, by model."""
-        if not self.over:
+        if not self.too_large:
             return {}
         used, consumers = self.usage.total, top_consumers(self.usage.shares(), len(self.placed))
         return {
-            name: insufficient_memory(host, self.limit, used, consumers, wanted) for name, wanted in self.over.items()
+            name: insufficient_memory(host, self.limit, used, consumers, wanted)
+            for name, wanted in self.too_large.items()
         }
 
     def _add(self, entry: Entry, memory: int) -> None:
@@ -167,7 +167,7 @@ def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
     )
 
 
-def _full(host: str) -> str:
+def _full_error(host: str) -> str:
     return (
         f"{host} is full: the list of its models, models.json, holds at most {AT_MOST}; "
         "place the model on another InferenceService"
@@ -190,7 +190,7 @@ def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
 
 def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterator[str]:
     """Yield the invalid models that are not being deleted."""
-    names = (each.metadata.name for each in models if not each.metadata.deletion_timestamp)
+    names = (model.metadata.name for model in models if not model.metadata.deletion_timestamp)
     return (name for name in names if name in invalid)
 
 

@@ -20,7 +20,7 @@ from manyserve.plan.actions import Plan
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.config_refresh import config_refreshes
-from manyserve.plan.departure import Departing, depart
+from manyserve.plan.departure import DepartingModels, plan_departures
 from manyserve.plan.model_config import current_text, write_model_config
 from manyserve.plan.observed import Observed
 from manyserve.plan.owner_references import owner_reference_updates
@@ -42,7 +42,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     """Return the actions for the host now; an empty plan when the observed state is the desired one."""
     if observed.unmanaged is not None:
         return unmanaged_plan(observed, observed.unmanaged, now)
-    host, departing = observed.host, depart(observed)
+    host, departing = observed.host, plan_departures(observed)
     if host is None or host.metadata.deletion_timestamp:
         return _without_host(observed, departing, now)
     if departing.leaving:
@@ -75,7 +75,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         departures=departing.actions,
         statuses=(*host_write(host, status), *model_writes(models, observed.generation_changed_at)),
         events=(*filter(None, (host_event(host, status),)), *model_events(models)),
-        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.wait),
+        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.requeue_after),
     )
 
 
@@ -85,12 +85,12 @@ def _placement(observed: Observed, host: InferenceService, current: Sequence[Ent
     return place(host, observed.models, current, observed.config, observed.unparsable)
 
 
-def _without_host(observed: Observed, departing: Departing, now: datetime) -> Plan:
+def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:
     """Return the plan for the models of a missing host. Kubernetes deletes the children with their owner."""
     leaving, kept = observed.host is not None, departing.kept
     models = [
         (model, waiting_status(model, leaving=leaving, kept=model.metadata.name in kept, now=now))
-        for model in _without(observed.models, departing.silent)
+        for model in _without(observed.models, departing.without_status)
     ]
     waiting = [(model, status) for model, status in models if model.metadata.name not in departing.leaving]
     return Plan(
@@ -98,7 +98,7 @@ def _without_host(observed: Observed, departing: Departing, now: datetime) -> Pl
         departures=departing.actions,
         statuses=tuple(model_writes(models, observed.generation_changed_at)),
         events=tuple(model_events(waiting)),
-        requeue_after=departing.wait,
+        requeue_after=departing.requeue_after,
     )
 
 

@@ -35,8 +35,8 @@ EXAMPLE = "it must be a quantity greater than 0 in whole bytes, such as 512Mi or
     ],
 )
 def test_model_rules_refuse_memory_that_is_not_summable(memory: Any, why: str) -> None:
-    found = sentences(model_problems(model_with("spec.model.memory", memory)))
-    assert found == [f"spec.model.memory: {why}; {EXAMPLE}"]
+    problems = sentences(model_problems(model_with("spec.model.memory", memory)))
+    assert problems == [f"spec.model.memory: {why}; {EXAMPLE}"]
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1.5Gi", "1e3", "1E", "1500M", 1, 4096])

@@ -99,8 +99,8 @@ def test_server_rules_accept_defaults_of_kserve() -> None:
 
 
 def test_server_rules_refuse_model_format_without_a_server() -> None:
-    found = sentences(host_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
-    assert found == [
+    problems = sentences(host_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
+    assert problems == [
         "spec.predictor.model.modelFormat.name: 'tensorflow' has no model server; "
         "it must be one of: triton, sklearn, xgboost, lightgbm"
     ]

@@ -16,8 +16,8 @@ from tests.support import make, world
 
 def test_existing_claim_is_mounted_read_only_into_the_agent() -> None:
     spec = pod_spec(seen("pvc://mine/a", "pvc://mine/b", "pvc://theirs/c", claims={"mine": None, "theirs": "gone"}))
-    found = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/pvc")}
-    assert found == {"/mnt/pvc/mine": {"persistentVolumeClaim": {"claimName": "mine", "readOnly": True}}}
+    mounts = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/pvc")}
+    assert mounts == {"/mnt/pvc/mine": {"persistentVolumeClaim": {"claimName": "mine", "readOnly": True}}}
     assert "/mnt/pvc/mine" not in folders(spec, "kserve-container")
 
 
@@ -61,8 +61,8 @@ def test_model_reports_roll_out_of_pods_with_its_claim() -> None:
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
     rolling = replace(settled, agents={"uid-pod-1": make.report()})
     ready = ready_of(rolling)
-    said = "pods are being replaced by ones that mount PersistentVolumeClaim mine; pod-1 has not"
-    assert (ready.reason, ready.message) == ("Pending", said)
+    message = "pods are being replaced by ones that mount PersistentVolumeClaim mine; pod-1 has not"
+    assert (ready.reason, ready.message) == ("Pending", message)
     volume = {"name": "x", "persistentVolumeClaim": {"claimName": "mine"}}
     mounted = make.pod() | {"spec": {"volumes": [volume]}}
     assert "replaced" not in str(ready_of(replace(rolling, pods=(mounted,))).message)

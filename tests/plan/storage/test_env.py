@@ -84,13 +84,13 @@ NOTES = {
 
 def test_annotations_of_kserve_override_the_configuration() -> None:
     config = make.config(credentials=EVERYTHING)
-    found = env(pod_spec(seen(config=config, account=account_with(**NOTES))))
-    assert found["MANYSERVE_S3_ENDPOINT"] == "http://minio:9000"
-    assert found["MANYSERVE_S3_VERIFY_TLS"] == "true"
-    assert found["MANYSERVE_S3_VIRTUAL_HOST"] == "true"
-    assert found["MANYSERVE_S3_ANONYMOUS"] == "false"
-    assert found["MANYSERVE_S3_CA_FILE"] == "/etc/ca.crt"
-    AgentSettings.from_env(found)
+    variables = env(pod_spec(seen(config=config, account=account_with(**NOTES))))
+    assert variables["MANYSERVE_S3_ENDPOINT"] == "http://minio:9000"
+    assert variables["MANYSERVE_S3_VERIFY_TLS"] == "true"
+    assert variables["MANYSERVE_S3_VIRTUAL_HOST"] == "true"
+    assert variables["MANYSERVE_S3_ANONYMOUS"] == "false"
+    assert variables["MANYSERVE_S3_CA_FILE"] == "/etc/ca.crt"
+    AgentSettings.from_env(variables)
 
 
 def test_annotated_endpoint_uses_https_by_default() -> None:
@@ -118,7 +118,7 @@ def test_configured_config_map_with_certificates_is_mounted_for_all_hosts() -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "sentence"),
     [
         ("endpoint", "http://u:p@minio", "must be host or host:port; whether it is https stands beside it"),
         ("endpoint", "minio:99999", "must be host or host:port; whether it is https stands beside it"),
@@ -133,9 +133,9 @@ def test_configured_config_map_with_certificates_is_mounted_for_all_hosts() -> N
         ("useaccelerate", "true", "is not supported"),
     ],
 )
-def test_unreadable_annotation_is_reported_and_stops_no_pod(name: str, value: str, said: str) -> None:
+def test_unreadable_annotation_is_reported_and_stops_no_pod(name: str, value: str, sentence: str) -> None:
     settled = world.settle(seen(account=account_with(**{name: value})))
-    assert credentials_message(settled) == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {said}"
+    assert credentials_message(settled) == f"ServiceAccount mine: the annotation serving.kserve.io/s3-{name} {sentence}"
     AgentSettings.from_env(env(settled.children[DEPLOYMENT]["spec"]["template"]["spec"]))
 
 

@@ -12,8 +12,8 @@ from tests.support import make, world
 
 def test_secrets_of_the_service_account_are_mounted_into_the_agent_only() -> None:
     spec = pod_spec(seen(account=ACCOUNT))
-    found = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/credentials")}
-    assert found == {
+    mounts = {path: each for path, each in folders(spec).items() if path.startswith("/mnt/credentials")}
+    assert mounts == {
         f"/mnt/credentials/{name}": {"secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
         for name in ("s3-keys", "gcs.key")
     }
