@@ -61,7 +61,9 @@ async def test_input_18_host_being_deleted_gets_no_model(stage: Stage) -> None:
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
     stage.kubectl("delete", "isvc", HOST, "--wait=false")
     stage.apply(make.model_object())
-    await eventually_in_thread(lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "the deletion is reported")
+    await eventually_in_thread(
+        lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "the deletion is reported"
+    )
     assert stage.ready("tm", "cifar10")["message"] == f"waiting for InferenceService {HOST}, which is being deleted"
     assert stage.placed() == []
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')

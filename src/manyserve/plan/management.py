@@ -68,12 +68,12 @@ def not_managed(host: str, why: Unmanaged) -> str:
 
 
 def host_unmanaged(host: Raw) -> Unmanaged | None:
-    """Return why an InferenceService in scope is unmanaged, or None when it is a host of ours."""
+    """Return the reason why an InferenceService in scope is unmanaged, or None for a managed host."""
     return next(filter(None, (check(host) for check in _HOST_CHECKS)), None)
 
 
 def model_unmanaged(model: Raw) -> Unmanaged | None:
-    """Return why a TrainedModel in scope is unmanaged, or None when it is ours."""
+    """Return the reason why a TrainedModel in scope is unmanaged, or None for a managed model."""
     return _finalizer(model, MODEL_FINALIZERS)
 
 

@@ -75,15 +75,11 @@ def place(
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
-    accepts, https = _accepted_frameworks(host, config), config.credentials.https
     invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held))}
-    candidates = [
-        model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, accepts, https)
-    ]
     packing = _Packing(limit)
     for model_name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
         packing.keep(held[model_name])
-    for model in sorted(candidates, key=lambda model: _order(model, held)):
+    for model in _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config):
         packing.add(model, held.get(model.metadata.name))
     left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full_error(name))
     for model_name in left_out:
@@ -192,6 +188,15 @@ def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterat
     """Yield the invalid models that are not being deleted."""
     names = (model.metadata.name for model in models if not model.metadata.deletion_timestamp)
     return (name for name in names if name in invalid)
+
+
+def _candidates(
+    host: InferenceService, models: Iterable[TrainedModel], held: Mapping[str, Entry], config: ServingConfig
+) -> list[TrainedModel]:
+    """Return the models that may be placed, in the order of placement."""
+    accepts, https = _accepted_frameworks(host, config), config.credentials.https
+    candidates = (model for model in models if _may_be_placed(model, held, accepts, https))
+    return sorted(candidates, key=lambda model: _order(model, held))
 
 
 def _may_be_placed(

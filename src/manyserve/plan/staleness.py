@@ -1,9 +1,9 @@
 """Staleness: detect a snapshot that is older than the one from which `models.json` was written.
 
-An API server with a lagging cache, or one of several that is cut off, may list the models of half a minute ago to an
-operator that starts. Newer models would then be removed from their host. So an annotation of `models.json` holds the
-resourceVersions of the newest host and model of its snapshot. A plan of an older snapshot does nothing. An impossible
-annotation, such as a version later than that of the ConfigMap itself, is ignored.
+An API server with a lagging cache, or one that is cut off from the others, may list outdated models to a starting
+operator, such as those of half a minute ago. Newer models would then be removed from their host. So an annotation of
+`models.json` holds the resourceVersions of the newest host and model of its snapshot. A plan of an older snapshot does
+nothing. An impossible annotation, such as a version later than that of the ConfigMap itself, is ignored.
 """
 
 from __future__ import annotations
