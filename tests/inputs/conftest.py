@@ -29,39 +29,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def alone(api_server: Cluster) -> Iterator[Kubectl]:
+def kubectl_without_webhook(api_server: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace without webhook: the CRDs alone decide."""
     with new_namespace(api_server) as kubectl:
         yield kubectl
 
 
 @pytest.fixture(scope="session")
-def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+def webhook(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
     """The webhook of a namespace of its own; its `kubectl` uses this namespace."""
     with asked_about_its_own(api_server, tmp_path_factory.mktemp("webhook")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def trust(asked: Webhook) -> ssl.SSLContext:
+def trust(webhook: Webhook) -> ssl.SSLContext:
     """The trusted authority of the API server."""
-    return ssl.create_default_context(cadata=asked.authority)
+    return ssl.create_default_context(cadata=webhook.authority)
 
 
 @pytest.fixture
-async def webhook(asked: Webhook, trust: ssl.SSLContext) -> AsyncIterator[WebhookClient]:
+async def webhook_client(webhook: Webhook, trust: ssl.SSLContext) -> AsyncIterator[WebhookClient]:
     """A client of the webhook's own port, past the API server."""
-    async with opened(asked, trust) as client:
+    async with opened(webhook, trust) as client:
         yield client
 
 
 @pytest.fixture
-async def healthy_webhook(webhook: WebhookClient) -> AsyncIterator[WebhookClient]:
+async def healthy_webhook(webhook_client: WebhookClient) -> AsyncIterator[WebhookClient]:
     """A client of the webhook; after the test the webhook must still answer, and its log must have no error."""
-    yield webhook
-    good = await webhook.review(review_of(make.model_object(host="nobody"), uid="afterwards"))
+    yield webhook_client
+    good = await webhook_client.review(review_of(make.model_object(host="nobody"), uid="afterwards"))
     assert (good["uid"], good["allowed"]) == ("afterwards", True)
-    assert [line for line in webhook.server.lines if line["level"] == "error" or "stacktrace" in line] == []
+    assert [line for line in webhook_client.server.lines if line["level"] == "error" or "stacktrace" in line] == []
 
 
 @pytest.fixture

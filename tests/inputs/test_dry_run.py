@@ -27,11 +27,11 @@ def model(name: str, memory: str) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def kubectl(asked: Webhook) -> Kubectl:
+def kubectl(webhook: Webhook) -> Kubectl:
     """kubectl in a namespace with a host of 2Gi and a model of 1Gi."""
-    create_host(asked.kubectl, make.host_object(HOST))
-    asked.kubectl.create(model("input-23-first", "1Gi"))
-    return asked.kubectl
+    create_host(webhook.kubectl, make.host_object(HOST))
+    webhook.kubectl.create(model("input-23-first", "1Gi"))
+    return webhook.kubectl
 
 
 def test_input_23_dry_run_stores_and_changes_no_object(kubectl: Kubectl) -> None:

@@ -30,15 +30,17 @@ NO_WORDS = {
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-def test_input_17_framework_that_is_not_a_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
-    message = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
+def test_input_17_framework_that_is_not_a_word_is_refused_briefly(webhook: Webhook, framework: str) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.model_object(framework=framework)))
     assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in message
     assert len(message) < 1000
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(webhook: WebhookClient, framework: str) -> None:
-    response = await webhook.review(review_of(make.model_object(framework=framework)))
+async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(
+    webhook_client: WebhookClient, framework: str
+) -> None:
+    response = await webhook_client.review(review_of(make.model_object(framework=framework)))
     message = response["status"]["message"]
     assert message.startswith(f"{FRAMEWORK}: ")
     assert message.isprintable()
@@ -46,10 +48,12 @@ async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(webhook: We
 
 
 def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
-    asked: Webhook,
+    webhook: Webhook,
 ) -> None:
-    create_host(asked.kubectl, make.host_object("input-17"))
-    message = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
+    create_host(webhook.kubectl, make.host_object("input-17"))
+    message = refusal(
+        lambda: webhook.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17"))
+    )
     assert message.endswith(
         f"{DENIED}: {FRAMEWORK}: input-17 runs triton, which does not support framework abacus; "
         f"it supports: {', '.join(make.FRAMEWORKS)}"
@@ -63,22 +67,22 @@ def misspelt() -> Manifest:
 
 
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
-def test_input_20_misspelt_field_is_refused_for_each_kubectl_validation(asked: Webhook, validation: str) -> None:
-    message = refusal(lambda: asked.kubectl.try_out(misspelt(), f"--validate={validation}"))
+def test_input_20_misspelt_field_is_refused_for_each_kubectl_validation(webhook: Webhook, validation: str) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(misspelt(), f"--validate={validation}"))
     assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in message
 
 
-def test_input_20_misspelt_field_is_stored_without_a_webhook(alone: Kubectl) -> None:
-    alone.create(misspelt())
-    assert alone.get("tm", "misspelt")["spec"] == misspelt()["spec"]
+def test_input_20_misspelt_field_is_stored_without_a_webhook(kubectl_without_webhook: Kubectl) -> None:
+    kubectl_without_webhook.create(misspelt())
+    assert kubectl_without_webhook.get("tm", "misspelt")["spec"] == misspelt()["spec"]
 
 
 def test_input_20_missing_field_is_refused_without_kubectl_validation(
-    alone: Kubectl,
+    kubectl_without_webhook: Kubectl,
 ) -> None:
     model = misspelt()
     del model["spec"]["model"]["storageUri"]
-    message = refusal(lambda: alone.create(model, "--validate=ignore"))
+    message = refusal(lambda: kubectl_without_webhook.create(model, "--validate=ignore"))
     assert "spec.model.storageUri: Required value" in message
 
 
@@ -113,9 +117,9 @@ LISTS_FOR_MAPS = {
 
 @pytest.mark.parametrize(("manifest", "sentence", "allowed"), LISTS_FOR_MAPS.values(), ids=LISTS_FOR_MAPS)
 def test_input_20_list_for_map_and_map_for_list_are_refused_by_the_schema(
-    alone: Kubectl, manifest: Manifest, sentence: str, allowed: str
+    kubectl_without_webhook: Kubectl, manifest: Manifest, sentence: str, allowed: str
 ) -> None:
-    message = refusal(lambda: alone.try_out(manifest))
+    message = refusal(lambda: kubectl_without_webhook.try_out(manifest))
     assert sentence in message
     assert f"in body must be of type {allowed}" in message
 
@@ -125,8 +129,8 @@ def test_input_20_list_for_map_and_map_for_list_are_refused_by_the_schema(
     [("isvc", make.host_object("forged")), ("tm", make.model_object("forged"))],
     ids=["isvc", "tm"],
 )
-def test_input_20_status_in_the_manifest_is_ignored(asked: Webhook, kind: str, manifest: Manifest) -> None:
-    kubectl = asked.kubectl
+def test_input_20_status_in_the_manifest_is_ignored(webhook: Webhook, kind: str, manifest: Manifest) -> None:
+    kubectl = webhook.kubectl
     forged = manifest | {"status": {"url": "http://evil.example", "conditions": [{"type": "Ready", "status": "True"}]}}
     kubectl.create(forged)
     assert "status" not in kubectl.get(kind, "forged")

@@ -30,8 +30,8 @@ def heavy_host(name: str, memory: str = "2Gi", args: tuple[str, ...] = ()) -> Ma
     return host
 
 
-def test_input_21_model_with_256_kib_of_annotations_is_reviewed(asked: Webhook) -> None:
-    kubectl = asked.kubectl
+def test_input_21_model_with_256_kib_of_annotations_is_reviewed(webhook: Webhook) -> None:
+    kubectl = webhook.kubectl
     create_host(kubectl, make.host_object("input-21"))
     message = refusal(lambda: kubectl.create(heavy_model("heavy", "3Gi")))
     assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in message
@@ -41,13 +41,13 @@ def test_input_21_model_with_256_kib_of_annotations_is_reviewed(asked: Webhook) 
     assert f"{DENIED}: spec.model.memory: 3Gi does not fit on input-21" in message
 
 
-def test_input_21_larger_annotations_are_refused_by_the_api_server(asked: Webhook) -> None:
-    message = refusal(lambda: asked.kubectl.create(heavy_model("heavier", more=1)))
+def test_input_21_larger_annotations_are_refused_by_the_api_server(webhook: Webhook) -> None:
+    message = refusal(lambda: webhook.kubectl.create(heavy_model("heavier", more=1)))
     assert "metadata.annotations: Too long: may not be more than 262144 bytes" in message
 
 
-def test_input_21_host_near_the_limit_of_etcd_is_reviewed(asked: Webhook) -> None:
-    kubectl = asked.kubectl
+def test_input_21_host_near_the_limit_of_etcd_is_reviewed(webhook: Webhook) -> None:
+    kubectl = webhook.kubectl
     message = refusal(lambda: kubectl.create(heavy_host("heavy", args=("--http-port=1",))))
     assert f"{DENIED}: spec.predictor.triton.args[0]: '--http-port=1' undoes the operator's" in message
     create_host(kubectl, heavy_host("heavy"))

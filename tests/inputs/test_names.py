@@ -45,20 +45,20 @@ HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, o
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_input_01_invalid_name_is_refused_with_its_path(asked: Webhook, name: str) -> None:
+def test_input_01_invalid_name_is_refused_with_its_path(webhook: Webhook, name: str) -> None:
     for manifest in (make.model_object(name), make.host_object(name)):
-        message = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
+        message = refusal(lambda manifest=manifest: webhook.kubectl.try_out(manifest))  # type: ignore[misc]
         assert "metadata.name: Invalid value: " in message, "Kubernetes refuses it for every kind"
-    message = refusal(lambda: asked.kubectl.try_out(make.model_object(host=name)))
+    message = refusal(lambda: webhook.kubectl.try_out(make.model_object(host=name)))
     lines = lines_about("spec.inferenceService", message)
     assert len(lines) == 1
     assert lines[0].endswith("must be letters, digits and '-' and start with a letter")
 
 
 @pytest.mark.parametrize("name", ["a.b", "n" * (MODEL_LIMIT + 1)])
-def test_input_01_name_valid_for_kubernetes_only_is_refused(asked: Webhook, name: str) -> None:
+def test_input_01_name_valid_for_kubernetes_only_is_refused(webhook: Webhook, name: str) -> None:
     for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
-        message = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
+        message = refusal(lambda manifest=manifest: webhook.kubectl.try_out(manifest))  # type: ignore[misc]
         assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in message
 
 
@@ -72,13 +72,13 @@ def operator(server: Cluster, kubectl: Kubectl, folder: Path) -> Iterator[Path]:
 
 
 def test_input_01_free_text_is_stored_unchanged_and_logged_on_one_line(
-    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, asked: Webhook
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, webhook: Webhook
 ) -> None:
     env = [{"name": "GREETING", "value": ANYTHING}]
     host = make.host_object(triton={"env": env})
     host["metadata"]["annotations"] = {"example.com/note": ANYTHING}
     model = make.model_object(uri=SPOKEN_URI)
-    assert "created" in asked.kubectl.try_out(host) + asked.kubectl.try_out(model)
+    assert "created" in webhook.kubectl.try_out(host) + webhook.kubectl.try_out(model)
     with operator(api_server, kubectl, tmp_path) as log:
         kubectl.create(host)
         kubectl.create(model)
@@ -89,7 +89,7 @@ def test_input_01_free_text_is_stored_unchanged_and_logged_on_one_line(
         kubectl("set", "env", "deployment/triton-mms-predictor-default", f"GREETING={ANYTHING}!")
         eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator restores the variable", 30)
         eventually_sync(lambda: "GREETING" in log.read_text(), "the log names the difference", 10)
-    for line in (log.read_text() + asked.log.read_text()).removesuffix("\n").split("\n"):
+    for line in (log.read_text() + webhook.log.read_text()).removesuffix("\n").split("\n"):
         assert json.loads(line)
         assert line.isprintable()
 
@@ -115,8 +115,8 @@ def test_input_01_log_record_of_any_text_is_one_readable_line(value: str) -> Non
 
 
 @pytest.mark.parametrize("length", [HOST_LIMIT + 1, 63])
-def test_input_02_host_with_too_long_names_of_children_is_refused(asked: Webhook, length: int) -> None:
-    message = refusal(lambda: asked.kubectl.try_out(make.host_object("h" * length)))
+def test_input_02_host_with_too_long_names_of_children_is_refused(webhook: Webhook, length: int) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.host_object("h" * length)))
     assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in message
 
 

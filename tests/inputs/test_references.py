@@ -47,10 +47,10 @@ async def test_input_18_model_waits_for_absent_host_by_name(stage: Stage) -> Non
     assert placed_by(stage, "cifar10") == HOST
 
 
-def test_input_18_invalid_host_name_is_refused(asked: Webhook) -> None:
+def test_input_18_invalid_host_name_is_refused(webhook: Webhook) -> None:
     for name in ("ns/x", "Triton", "9", "-a", "a b", "a.b"):
         with pytest.raises(Refused) as error:
-            asked.kubectl.apply(asked.kubectl.here(make.model_object(host=name)))
+            webhook.kubectl.apply(webhook.kubectl.here(make.model_object(host=name)))
         assert f"spec.inferenceService: '{name}' is not the name of an InferenceService" in str(error.value)
         assert "must be letters, digits and '-' and start with a letter" in str(error.value)
 

@@ -48,8 +48,8 @@ def test_input_05_sum_beyond_63_bits_does_not_fit() -> None:
     )
 
 
-def test_input_05_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
-    kubectl, host = asked.kubectl, "input-05"
+def test_input_05_largest_host_is_filled_to_the_byte(webhook: Webhook) -> None:
+    kubectl, host = webhook.kubectl, "input-05"
     create_host(kubectl, make.host_object(host, memory=str(2**63 - 2)))
     kubectl.create(make.model_object("input-05-half", host=host, memory="4Ei"))
     message = refusal(lambda: kubectl.create(make.model_object("input-05-more", host=host, memory=2**62 - 1)))
@@ -60,9 +60,11 @@ def test_input_05_largest_host_is_filled_to_the_byte(asked: Webhook) -> None:
     assert message.endswith(f"0 free. {MEMORY_ADVICE}")
 
 
-async def test_input_05_memory_limit_beyond_63_bits_is_refused_and_counts_as_zero(webhook: WebhookClient) -> None:
+async def test_input_05_memory_limit_beyond_63_bits_is_refused_and_counts_as_zero(
+    webhook_client: WebhookClient,
+) -> None:
     host = make.host_object(memory="9Ei")
-    response = await webhook.review(review_of(host))
+    response = await webhook_client.review(review_of(host))
     assert f"{HOST_PATH}.memory: '9Ei' is more than any machine has; it {ALLOWED}" in response["status"]["message"]
     placement = place(make.host(memory="9Ei"), [make.model(memory=1)], (), make.config())
     assert (placement.limit, placement.placed) == (0, {})

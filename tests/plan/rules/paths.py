@@ -13,10 +13,10 @@ def model_with(path: str, value: Any) -> Manifest:
 
 def host_with(path: str, value: Any) -> Manifest:
     """Return a host with a value at a path; `SERVER` in the path is replaced by the field of the server."""
-    return _with(host_object(), here(path), value)
+    return _with(host_object(), resolved_path(path), value)
 
 
-def here(path: str) -> str:
+def resolved_path(path: str) -> str:
     return path.replace("spec.predictor.SERVER", server_path())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.plan.rules.validation import host_problems
-from tests.plan.rules.paths import here, host_with, sentences, server
+from tests.plan.rules.paths import host_with, resolved_path, sentences, server
 from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")
@@ -52,7 +52,7 @@ def test_server_rules_refuse_impossible_resources(part: str, name: str, value: s
 @pytest.mark.parametrize("port", [0, 65536, "http", None, True, 9081, 9000, 8002])
 def test_server_rules_refuse_port_that_cannot_serve_http(port: Any) -> None:
     (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", [{"containerPort": port}]))
-    assert problem.path == here("spec.predictor.SERVER.ports[0].containerPort")
+    assert problem.path == resolved_path("spec.predictor.SERVER.ports[0].containerPort")
 
 
 @both_forms
@@ -66,7 +66,7 @@ def test_server_rules_refuse_second_port() -> None:
 @pytest.mark.parametrize("args", [["--model-control-mode=none"], ["--grpc-port", "1"], ["--http-port=80"]])
 def test_server_rules_refuse_change_of_owned_arguments(args: list[str]) -> None:
     (problem,) = host_problems(host_with("spec.predictor.SERVER.args", args))
-    assert problem.path == here("spec.predictor.SERVER.args[0]")
+    assert problem.path == resolved_path("spec.predictor.SERVER.args[0]")
     assert "it must be left out" in problem.message
 
 
