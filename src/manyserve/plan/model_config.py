@@ -24,7 +24,7 @@ from manyserve.plan.model_config_cache import TextCache
 from manyserve.plan.observed import Manifest
 
 LONGEST_TEXT = 900 * 1024
-"""Bytes of a list that is plain text."""
+"""Maximal bytes of a list that is written as plain text."""
 SHORTEST_PACKED = 700 * 1024
 """Bytes of text below which a packed list becomes plain text again."""
 LARGEST_PACKED = 1000 * 1024
