@@ -1,8 +1,8 @@
-"""How much is tried: the same examples in each run, so that nothing is red by chance, and more when asked.
+"""Settings of the fuzz tests: by default each run has the same examples, so that no run fails by chance.
 
-`MANYSERVE_FUZZ=5000 pytest tests/fuzz` tries that many examples of each property, others each time. What fails is
-printed with the line `@reproduce_failure(...)`, which brings exactly that example back, above the test. Only then is
-it made smaller, which takes minutes for a picture of a whole host.
+`MANYSERVE_FUZZ=5000 pytest tests/fuzz` tries that many random examples of each property. A failure prints the line
+`@reproduce_failure(...)`, which repeats this example when it is put above the test. Only such a run shrinks it,
+which takes minutes for the snapshot of a whole host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MORE = int(os.environ.get("MANYSERVE_FUZZ", "0"))
 
 
 def sentence_of(read: Callable[[Any], object], value: object, kind: type[Exception]) -> str | None:
-    """Return with what a value is refused, None when it is taken; any other exception is a defect."""
+    """Return the sentence that refuses a value, or None when it is accepted; any other exception is a defect."""
     try:
         read(value)
     except kind as error:
@@ -26,7 +26,7 @@ def sentence_of(read: Callable[[Any], object], value: object, kind: type[Excepti
 
 
 def tried(examples: int) -> settings:
-    """Return the settings of a property of which so many examples are tried."""
+    """Return the settings of a property for this number of examples."""
     return settings(
         deadline=None,
         derandomize=not _MORE,

@@ -1,7 +1,7 @@
-"""Random JSON, and random structures for any of our types, made from the type itself.
+"""Random JSON, and random structures for any type of `api`, derived from its annotations.
 
-`right(kind)` gives what the type allows, so that most of it parses; `near(kind)` is the same with anything at
-all in some places. A new field or a new type is fuzzed without a word about it here.
+`right(kind)` draws structures that the type allows, so that most of them parse. `near(kind)` has any JSON in some
+places. New fields and types are fuzzed without a change of this module.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def _json(floats: st.SearchStrategy[float]) -> Shape:
 
 
 JSON = _json(st.floats())
-"""What a client may send: Python reads NaN and Infinity, too."""
+"""JSON of clients, with NaN and Infinity, which Python reads."""
 STORED_JSON = _json(st.floats(allow_nan=False, allow_infinity=False))
-"""What the API server stores."""
+"""JSON that the API server stores."""
 _SIMPLE: dict[Any, Shape] = {
     Any: JSON,
     type(None): st.none(),
@@ -70,18 +70,18 @@ _SIMPLE: dict[Any, Shape] = {
 
 
 def right(kind: Any) -> Shape:
-    """Return what a type allows, mostly."""
+    """Draw structures that a type allows, with few exceptions."""
     return _of(kind, (), junk=False)
 
 
 def near(kind: Any) -> Shape:
-    """Return what a type allows, with anything in some places."""
+    """Draw structures that a type allows, with any JSON in some places."""
     return _of(kind, (), junk=True)
 
 
 def _of(kind: Any, bounds: Sequence[Any], *, junk: bool) -> Shape:
-    found = _exact(kind, bounds, junk=junk)
-    return st.one_of(found, found, found, JSON) if junk else found
+    exact = _exact(kind, bounds, junk=junk)
+    return st.one_of(exact, exact, exact, JSON) if junk else exact
 
 
 def _exact(kind: Any, bounds: Sequence[Any], *, junk: bool) -> Shape:  # noqa: PLR0911  a case for each kind of type
@@ -116,7 +116,7 @@ def _named(kind: Any, *, junk: bool) -> Shape:
 
 @cache
 def _structure(kind: type[Any], *, junk: bool) -> Shape:
-    """Return the fields that must be there, and a few of the others; now and then one is missing."""
+    """Draw the required fields and a few of the others; with `junk`, one required field may be missing."""
     parts = _parts(kind)
     shapes = {name: _of(annotation, bounds, junk=junk) for name, (annotation, bounds, _) in parts.items()}
     needed = [name for name, (_, _, required) in parts.items() if required]
@@ -132,10 +132,10 @@ def _structure(kind: type[Any], *, junk: bool) -> Shape:
 
 
 def _parts(kind: type[Any]) -> dict[str, tuple[Any, Sequence[Any], bool]]:
-    """Return the type of each field by its name on the wire, its bounds, and whether it must be there."""
+    """Return type, bounds and required flag of each field, by its name on the wire."""
     if issubclass(kind, BaseModel):
-        found = kind.model_fields.items()
-        return {field.alias or name: (field.annotation, field.metadata, field.is_required()) for name, field in found}
+        items = kind.model_fields.items()
+        return {field.alias or name: (field.annotation, field.metadata, field.is_required()) for name, field in items}
     hints = get_type_hints(kind, include_extras=True)
     return {to_camel(each.name): (hints[each.name], (), each.default is MISSING) for each in fields(kind)}
 

@@ -1,4 +1,4 @@
-"""Pictures of a host that ran well, until somebody laid hands on what we made, and its users changed their minds."""
+"""Random snapshots of a settled host with manual changes to its children and new specs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import EntrySpec
 from manyserve.plan.observed import Child, Manifest, Observed
-from tests.fuzz.pictures import ANNOTATIONS, FLAGS, MEMORY, NAMES, OWNERS, fresh
 from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, Shape, right
+from tests.fuzz.snapshots import ANNOTATIONS, FLAGS, MEMORY, NAMES, OWNERS, fresh
 from tests.support import world
 from tests.support.poison import ENTRY, repeated, with_memory
 
@@ -22,13 +22,13 @@ OWNERS_KEY = "ownerReferences"
 
 
 def entries() -> st.SearchStrategy[list[Manifest]]:
-    """Return what somebody may have written into `models.json`."""
+    """Draw entries that somebody may have written into `models.json`."""
     spec = st.builds(dict.__or__, right(EntrySpec), st.fixed_dictionaries({}, optional={"memory": MEMORY}))
     return st.lists(st.fixed_dictionaries({"modelName": NAMES, "modelSpec": spec}), max_size=4)
 
 
 def config_data() -> st.SearchStrategy[Manifest]:
-    """Return the data of a ConfigMap: a list, what is none, packed or not, both or neither."""
+    """Draw the data of a ConfigMap: a list or other text, plain, packed, both or neither."""
     text = st.one_of(entries().map(json.dumps), JSON.map(json.dumps), TEXT, POISON)
     packed = text.map(lambda each: b64encode(modelconfig.pack(each)).decode()) | NO_LIST
     plain = st.dictionaries(st.sampled_from([modelconfig.KEY, "other"]), text, max_size=2)
@@ -45,45 +45,45 @@ POISON = st.sampled_from(
     ]
 )
 NO_LIST = st.sampled_from(["AAAA", "%", "\u0663", b64encode(gzip.compress(b" " * 2**20)).decode()])
-"""What cannot be unpacked."""
+"""Data that cannot be unpacked."""
 
 
 @st.composite
 def tampered(draw: st.DrawFn) -> Observed:
-    """Draw a host that ran well, on whose children somebody laid hands, and whose spec changed since."""
+    """Draw a settled host with manual changes to its children, in half of the cases with new specs."""
     start = draw(fresh())
     steady = world.settle(start)
     children = dict(steady.children)
     for child in draw(st.lists(st.sampled_from(sorted(children, key=str)), unique=True)) if children else []:
-        touched = draw(_touched(child, children.pop(child)))
-        children |= {child: touched} if touched is not None else {}
-    there = st.sampled_from([*sorted(children, key=str), Child("Service", "x")])
-    seen = replace(steady, children=children, failures=draw(st.dictionaries(there, TEXT, max_size=1)))
-    return replace(seen, **draw(_changed(seen))) if draw(st.booleans()) else seen
+        edited = draw(_edited(child, children.pop(child)))
+        children |= {child: edited} if edited is not None else {}
+    failing = st.sampled_from([*sorted(children, key=str), Child("Service", "x")])
+    snapshot = replace(steady, children=children, failures=draw(st.dictionaries(failing, TEXT, max_size=1)))
+    return replace(snapshot, **draw(_changed(snapshot))) if draw(st.booleans()) else snapshot
 
 
 @st.composite
 def _changed(draw: st.DrawFn, seen: Observed) -> dict[str, Any]:
-    """Draw what users and the administrator changed since: the host, its models, the configuration."""
+    """Draw changes by users and the administrator: host, models, configuration."""
     other = draw(fresh())
     models = {each.metadata.name: each for each in (*seen.models, *other.models)}
     unreadable = seen.unparsable - models.keys()
     return {
-        "service": other.host,
+        "host": other.host,
         "departures": other.departures,
         "models": tuple(models.values()),
-        "sight": other.cache_versions,
+        "cache_versions": other.cache_versions,
         "config": other.config,
-        "unreadable": unreadable,
+        "unparsable": unreadable,
     }
 
 
 @st.composite
-def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | None:
-    """Draw what became of a child: gone, somebody else's, or changed where its kind allows it."""
+def _edited(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | None:
+    """Draw a child after a manual change: deleted, with other metadata, or with other content."""
     metadata = dict(manifest["metadata"])
-    how = draw(st.sampled_from(["gone", "owners", "annotations", "labels", "bare", "content", "content"]))
-    if how == "gone":
+    how = draw(st.sampled_from(["deleted", "owners", "annotations", "labels", "bare", "content", "content"]))
+    if how == "deleted":
         return None
     if how == "owners":
         metadata["ownerReferences"] = draw(OWNERS)
@@ -91,7 +91,7 @@ def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | No
         metadata["annotations"] = draw(ANNOTATIONS)
     if how == "labels":
         metadata["labels"] = draw(st.dictionaries(TEXT, TEXT, max_size=2))
-    if how == "bare":  # a kind of a CRD need not have what ours sets
+    if how == "bare":  # an object of a CRD may lack fields that the operator sets
         return draw(_bare(manifest))
     whole = manifest | {"metadata": metadata}
     return whole | draw(_content(child)) if how == "content" else whole
@@ -99,7 +99,7 @@ def _touched(draw: st.DrawFn, child: Child, manifest: Manifest) -> Manifest | No
 
 @st.composite
 def _bare(draw: st.DrawFn, manifest: Manifest) -> Manifest:
-    """Draw a child that has lost what an object need not have."""
+    """Draw a child without some optional fields of an object."""
     lost = draw(st.sets(st.sampled_from(["spec", "status", "data", "binaryData", "labels", "annotations", OWNERS_KEY])))
     metadata = {key: each for key, each in manifest["metadata"].items() if key not in lost}
     return {key: each for key, each in manifest.items() if key not in lost} | {"metadata": metadata}

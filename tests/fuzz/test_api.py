@@ -1,7 +1,7 @@
-"""Every type of `api/` takes any structure: it parses, or pydantic says why not, and nothing else happens.
+"""Properties of `api/`: each type parses any structure or raises `ValidationError`.
 
-What parsed comes back from its own wire form as the same. The words of users (quantities, durations, URIs,
-addresses, a whole `models.json`) are read or refused with `ValueError`.
+A parsed object survives a round trip through its wire form. Readers of texts (quantities, durations, URIs, addresses,
+whole `models.json` lists) return a value or raise `ValueError`.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from tests.fuzz.shapes import JSON, NUMBERS, TEXT, near, right
 
 
 def types_of_api() -> list[type[KubeModel]]:
-    """Return every type that stands in an object, from every module of `api/`."""
+    """Return every subclass of `KubeModel` in the modules of `api/`."""
     for module in pkgutil.iter_modules(manyserve.api.__path__):
         importlib.import_module(f"manyserve.api.{module.name}")
 
     def below(kind: type[KubeModel]) -> Iterator[type[KubeModel]]:
-        for each in kind.__subclasses__():
-            yield each
-            yield from below(each)
+        for subclass in kind.__subclasses__():
+            yield subclass
+            yield from below(subclass)
 
-    found = {each for each in below(KubeModel) if each.__module__.startswith("manyserve.api.")}
-    return sorted(found, key=lambda each: each.__name__)
+    types = {each for each in below(KubeModel) if each.__module__.startswith("manyserve.api.")}
+    return sorted(types, key=lambda kind: kind.__name__)
 
 
 TYPES = types_of_api()
 
 
-def test_every_type_is_found() -> None:
+def test_api_types_are_all_found() -> None:
     names = {each.__name__ for each in TYPES}
     assert {"InferenceService", "TrainedModel", "Entry", "AgentReport", "ServingConfig", "Condition"} <= names
     assert len(TYPES) > 30
 
 
-def said_by(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport | None:
+def report_or_none(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport | None:
     try:
         return parse(body)
     except ValueError:
@@ -61,16 +61,18 @@ def said_by(parse: Callable[[bytes], AgentReport], body: bytes) -> AgentReport |
 
 @given(near(AgentReport) | JSON, near(AgentReport))
 @tried(200)
-def test_a_report_that_is_read_model_by_model_says_what_it_says(said: Any, before: Any) -> None:
-    body, known = json.dumps(said).encode(), said_by(AgentReport.model_validate_json, json.dumps(before).encode())
-    found = said_by(lambda text: read(text, known), body)
-    assert repr(found) == repr(said_by(AgentReport.model_validate_json, body))  # NaN is not NaN
+def test_agent_report_read_incrementally_equals_a_full_parse(report: Any, before: Any) -> None:
+    body, earlier = json.dumps(report).encode(), json.dumps(before).encode()
+    known = report_or_none(AgentReport.model_validate_json, earlier)
+    incremental = report_or_none(lambda text: read(text, known), body)
+    full = report_or_none(AgentReport.model_validate_json, body)
+    assert repr(incremental) == repr(full)  # NaN is not equal to NaN
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 @tried(20)
-def test_any_structure_parses_or_is_a_validation_error(kind: type[KubeModel], data: st.DataObject) -> None:
+def test_api_type_parses_any_structure_or_raises_validation_error(kind: type[KubeModel], data: st.DataObject) -> None:
     with contextlib.suppress(ValidationError):
         kind.from_wire(data.draw(near(kind) | JSON))  # passes when nothing is raised
 
@@ -78,7 +80,7 @@ def test_any_structure_parses_or_is_a_validation_error(kind: type[KubeModel], da
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 @tried(15)
-def test_what_parsed_is_the_same_after_a_way_over_the_wire(kind: type[KubeModel], data: st.DataObject) -> None:
+def test_api_type_survives_a_round_trip(kind: type[KubeModel], data: st.DataObject) -> None:
     try:
         parsed = kind.from_wire(data.draw(right(kind)))
     except ValidationError:
@@ -113,7 +115,7 @@ URIS = st.builds(
 @pytest.mark.parametrize("read", [*READERS.values(), *TEXT_READERS.values()], ids=[*READERS, *TEXT_READERS])
 @given(text=TEXT | URIS | st.text(alphabet="0123456789.eEmkKMGiTPs+-nuh", max_size=40))
 @tried(60)
-def test_any_text_is_read_or_a_value_error(read: Callable[[Any], object], text: str) -> None:
+def test_reader_of_text_returns_or_raises_value_error(read: Callable[[Any], object], text: str) -> None:
     with contextlib.suppress(ValueError):
         read(text)  # passes when nothing is raised
 
@@ -121,14 +123,14 @@ def test_any_text_is_read_or_a_value_error(read: Callable[[Any], object], text: 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @given(value=JSON | NUMBERS | st.lists(st.integers(), max_size=2))
 @tried(40)
-def test_any_value_is_read_or_a_value_error(read: Callable[[Any], object], value: object) -> None:
+def test_reader_of_value_returns_or_raises_value_error(read: Callable[[Any], object], value: object) -> None:
     with contextlib.suppress(ValueError):
         read(value)  # passes when nothing is raised
 
 
 @given(st.text(alphabet="0123456789.eEmkKMGiTP+-nu", max_size=40) | st.integers())
 @tried(80)
-def test_what_is_memory_is_a_whole_number_of_bytes_that_63_bits_hold_and_can_be_printed(text: str | int) -> None:
+def test_parsed_memory_fits_63_bits_and_is_printable(text: str | int) -> None:
     with contextlib.suppress(ValueError):
         count = parse_memory(text)
         assert isinstance(count, int)
@@ -138,7 +140,7 @@ def test_what_is_memory_is_a_whole_number_of_bytes_that_63_bits_hold_and_can_be_
 
 @given(TEXT | URIS)
 @tried(80)
-def test_any_uri_is_judged(uri: str) -> None:
+def test_storage_uri_functions_accept_any_text(uri: str) -> None:
     storageuri.scheme_of(uri)
     storageuri.is_safe(uri)
     for form in storageuri.URI_FORMATS.values():
@@ -149,25 +151,25 @@ def test_any_uri_is_judged(uri: str) -> None:
 
 @given(TEXT | URIS | st.ip_addresses().map(str), st.lists(st.ip_addresses(), max_size=2))
 @tried(80)
-def test_any_host_is_a_name_or_an_address_or_refused(host: str, allowed: list[Any]) -> None:
+def test_address_policy_decides_any_hostname(host: str, allowed: list[Any]) -> None:
     networks = [credentialsconfig.read_network(each) for each in allowed]
     with contextlib.suppress(address_policy.RefusedError):
         address = address_policy.literal(host)
         if address is not None:
-            said = address_policy.refusal(address, networks)
-            assert not said or address not in allowed
+            refusal = address_policy.refusal(address, networks)
+            assert not refusal or address not in allowed
 
 
 @given(st.dictionaries(st.sampled_from(list(servingconfig.ServingConfig.model_fields)), JSON.map(json.dumps) | TEXT))
 @tried(60)
-def test_any_configuration_is_taken_whole_or_refused_with_one_sentence(data: dict[str, str]) -> None:
-    said = sentence_of(servingconfig.parse, data, kind=servingconfig.ConfigError)
-    assert said is None or said.startswith("inferenceservice-config: ")
+def test_serving_config_parses_or_has_one_sentence(data: dict[str, str]) -> None:
+    sentence = sentence_of(servingconfig.parse, data, kind=servingconfig.ConfigError)
+    assert sentence is None or sentence.startswith("inferenceservice-config: ")
 
 
 @given(st.binary(max_size=64) | JSON.map(lambda each: json.dumps(each).encode()), st.lists(right(Entry), max_size=3))
 @tried(60)
-def test_any_file_is_a_list_of_models_or_a_value_error(data: bytes, entries: list[Any]) -> None:
+def test_model_config_parses_or_raises_value_error(data: bytes, entries: list[Any]) -> None:
     with contextlib.suppress(ValueError):
         modelconfig.parse(data)
     with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The parts of a plan by themselves: placement, rules, nudges, what pods and agents say, and comparing."""
+"""Properties of the parts of a plan: placement, rules, config refresh, conditions, comparison of objects."""
 
 from __future__ import annotations
 
@@ -25,109 +25,109 @@ from manyserve.plan.plan import plan
 from manyserve.plan.pods import pod_problem, replicas_of
 from manyserve.plan.rules.validation import UnreadableError, host_problems, model_problems, parse_host, parse_model
 from manyserve.plan.status.loading import not_placed, roll_up, still_served
-from tests.fuzz import pictures
+from tests.fuzz import snapshots
 from tests.fuzz.profile import tried
 from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, near, right
 from tests.fuzz.test_plan import size
 from tests.support import make, world
 
-ENTRIES = pictures.parsed(
-    Entry, st.fixed_dictionaries({"modelName": pictures.NAMES, "modelSpec": pictures.MODEL_SPECS})
+ENTRIES = snapshots.parsed(
+    Entry, st.fixed_dictionaries({"modelName": snapshots.NAMES, "modelSpec": snapshots.MODEL_SPECS})
 )
 WANTED = "0123456789abcdef"
-TOUCHED = st.builds("{}.{}.{}".format, st.just(WANTED), st.integers(0, 99) | pictures.SECONDS, pictures.SECONDS)
+REFRESHED = st.builds("{}.{}.{}".format, st.just(WANTED), st.integers(0, 99) | snapshots.SECONDS, snapshots.SECONDS)
 
 
 @given(
-    pictures.hosts(),
-    pictures.models(),
+    snapshots.hosts(),
+    snapshots.models(),
     st.lists(ENTRIES, max_size=5, unique_by=lambda each: each.model_name),
-    pictures.configs(),
-    st.lists(pictures.NAMES, max_size=2),
+    snapshots.configs(),
+    st.lists(snapshots.NAMES, max_size=2),
 )
 @tried(80)
-def test_whatever_stands_in_models_json_what_is_placed_fits_and_each_that_waits_knows_why(
+def test_placement_fits_and_is_stable_for_any_current_entries(
     host: InferenceService, models: Any, current: list[Entry], config: Any, unreadable: list[str]
 ) -> None:
     models = [each for each in models if each.metadata.name not in unreadable]
-    found = place(host, models, current, config, unreadable)
-    total = sum(size(entry.model_spec.memory) for entry in found.placed.values())
-    assert total == found.used <= memory_limit(host) == found.limit
-    assert all(name == entry.model_name for name, entry in found.placed.items())
-    assert not found.placed.keys() & (found.insufficient_memory.keys() | found.left_out.keys())
-    stays = {name: entry for name, entry in found.placed.items() if entry in current}
-    assert place(host, models, [*found.placed.values()], config, unreadable).placed == found.placed
-    assert all(found.placed[name] == entry for name, entry in stays.items())
+    placement = place(host, models, current, config, unreadable)
+    total = sum(size(entry.model_spec.memory) for entry in placement.placed.values())
+    assert total == placement.used <= memory_limit(host) == placement.limit
+    assert all(name == entry.model_name for name, entry in placement.placed.items())
+    assert not placement.placed.keys() & (placement.insufficient_memory.keys() | placement.left_out.keys())
+    stays = {name: entry for name, entry in placement.placed.items() if entry in current}
+    assert place(host, models, [*placement.placed.values()], config, unreadable).placed == placement.placed
+    assert all(placement.placed[name] == entry for name, entry in stays.items())
 
 
 @given(thing=near(InferenceService) | near(TrainedModel) | JSON, host=st.booleans())
 @tried(80)
-def test_the_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> None:
+def test_rules_have_a_sentence_for_any_object(thing: Any, *, host: bool) -> None:
     raw = thing if isinstance(thing, dict) else {"metadata": {"name": "x"}, "spec": thing}
     problems = host_problems(raw) if host else model_problems(raw, make.config().credentials.https)
-    for each in problems:
-        assert str(each).isprintable()
-        assert len(each.message) < 2048
+    for problem in problems:
+        assert str(problem).isprintable()
+        assert len(problem.message) < 2048
     try:
         (parse_host if host else parse_model)(raw)
     except UnreadableError:
         assert problems
 
 
-@given(TOUCHED | TEXT, st.floats(-86400, 86400))
+@given(REFRESHED | TEXT, st.floats(-86400, 86400))
 @tried(90)
-def test_whatever_the_annotation_says_a_pod_that_is_behind_is_touched_now_or_soon(note: str, jump: float) -> None:
+def test_config_refresh_is_due_soon_for_any_annotation(note: str, jump: float) -> None:
     now = make.NOW + timedelta(seconds=jump)
     pod = make.pod(annotations={"serving.kserve.io/model-config": note})
-    behind = Observed(key=pictures.KEY, config=make.config(), pods=(pod,), agents={"uid-pod-1": make.report()})
+    behind = Observed(key=snapshots.KEY, config=make.config(), pods=(pod,), agents={"uid-pod-1": make.report()})
     due, wait = config_refreshes(replicas_of(behind), WANTED, now)
     assert wait is not None
     assert math.isfinite(wait)
     assert 0 < wait <= 61
-    touched = make.pod(annotations={"serving.kserve.io/model-config": due[0].config_hash if due else note})
-    again, later = config_refreshes(replicas_of(replace(behind, pods=(touched,))), WANTED, now)
-    assert not again, "a touch is not repeated at once"
+    refreshed = make.pod(annotations={"serving.kserve.io/model-config": due[0].config_hash if due else note})
+    again, later = config_refreshes(replicas_of(replace(behind, pods=(refreshed,))), WANTED, now)
+    assert not again, "a refresh is not repeated at once"
     assert later == pytest.approx(wait, abs=0.001)
 
 
-@given(st.lists(pictures.pods(), max_size=3, unique_by=lambda pod: pod["metadata"]["name"]), st.data())
+@given(st.lists(snapshots.pods(), max_size=3, unique_by=lambda pod: pod["metadata"]["name"]), st.data())
 @tried(80)
-def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(pods: Any, data: st.DataObject) -> None:
+def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataObject) -> None:
     model = make.model()
     entry = entry_of(model)
-    report = pictures.parsed(AgentReport, pictures.about(entry))
-    seen = Observed(
-        key=pictures.KEY,
+    report = snapshots.parsed(AgentReport, snapshots.reports(entry))
+    observed = Observed(
+        key=snapshots.KEY,
         config=make.config(),
         host=make.host(),
         models=(model,),
         pods=tuple(pods),
         agents={pod["metadata"]["uid"]: data.draw(report) for pod in pods},
     )
-    replicas = replicas_of(seen)
-    said = roll_up("triton-mms", entry, replicas)
-    assert 0 <= said.loaded <= said.replicas <= len(pods)
-    assert (said.condition.status == "True") == (0 < said.loaded == said.replicas)
-    assert not_placed(replicas, "why").replicas == said.replicas
+    replicas = replicas_of(observed)
+    loading = roll_up("triton-mms", entry, replicas)
+    assert 0 <= loading.loaded <= loading.replicas <= len(pods)
+    assert (loading.condition.status == "True") == (0 < loading.loaded == loading.replicas)
+    assert not_placed(replicas, "why").replicas == loading.replicas
     assert still_served(entry, replicas) in ("", "; the version before still answers")
     pod_problem(pods)
-    told = world.carry_out(seen, plan(seen, make.NOW))
-    assert told.host is not None
-    assert conditions.find(told.host.status.conditions, "PredictorReady")
-    assert conditions.find(told.models[0].status.conditions, "Loaded")
+    after = world.carry_out(observed, plan(observed, make.NOW))
+    assert after.host is not None
+    assert conditions.find(after.host.status.conditions, "PredictorReady")
+    assert conditions.find(after.models[0].status.conditions, "Loaded")
 
 
 @given(STORED_JSON, STORED_JSON)
 @tried(90)
-def test_any_two_values_are_compared_and_none_differs_from_itself(wanted: Any, observed: Any) -> None:
-    said = difference(wanted, observed, "spec")
-    assert said is None or "spec" in said
+def test_difference_compares_any_two_values(wanted: Any, observed: Any) -> None:
+    first = difference(wanted, observed, "spec")
+    assert first is None or "spec" in first
     assert difference(wanted, wanted) is None
 
 
 @given(st.lists(ENTRIES, max_size=6, unique_by=lambda each: each.model_name), st.randoms(use_true_random=False))
 @tried(60)
-def test_models_json_is_the_same_bytes_for_the_same_models_in_any_order(entries: list[Entry], random: Any) -> None:
+def test_model_config_dump_is_independent_of_order(entries: list[Entry], random: Any) -> None:
     text = modelconfig.dump(entries)
     random.shuffle(entries)
     assert modelconfig.dump(entries) == text
@@ -135,17 +135,17 @@ def test_models_json_is_the_same_bytes_for_the_same_models_in_any_order(entries:
     assert [each.model_name for each in modelconfig.parse(text)] == sorted(each.model_name for each in entries)
 
 
-def test_enough_of_the_specs_that_the_shapes_draw_are_valid() -> None:
-    """A fuzz of objects that break rules would find nothing: a good part of the models and hosts is valid."""
+def test_drawn_specs_are_often_valid() -> None:
+    """At least a quarter of the models and hosts is valid, since invalid ones alone would find no defect of a plan."""
     models: list[bool] = []
     hosts: list[bool] = []
 
-    @given(pictures.models(), pictures.hosts(), right(Entry))
+    @given(snapshots.models(), snapshots.hosts(), right(Entry))
     @tried(100)
-    def look(drawn: Any, host: InferenceService, _entry: Any) -> None:
+    def count(drawn: Any, host: InferenceService, _entry: Any) -> None:
         models.extend(not model_problems(each) for each in drawn)
         hosts.append(not host_problems(host))
 
-    look()
+    count()
     assert sum(models) > len(models) / 4
     assert sum(hosts) > len(hosts) / 4

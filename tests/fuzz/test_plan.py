@@ -1,4 +1,4 @@
-"""A plan can be made of any picture, keeps the memory's limit, settles, and does not ask in which order things came."""
+"""Properties of plans of any snapshot: writable, within the memory limit, settling, and independent of order."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from manyserve.plan.memory import memory_limit
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.plan import plan
-from tests.fuzz import pictures, tampering
+from tests.fuzz import snapshots, tampering
 from tests.fuzz.profile import tried
 from tests.support import make, world
 
-ANY = pictures.fresh() | tampering.tampered()
+SNAPSHOTS = snapshots.fresh() | tampering.tampered()
 
 
-@given(ANY)
+@given(SNAPSHOTS)
 @tried(70)
-def test_a_plan_is_made_of_any_picture_and_everything_in_it_can_be_written(seen: Observed) -> None:
+def test_plan_of_any_snapshot_is_writable(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
     assert todo.requeue_after is None or 0 < todo.requeue_after < 3600
-    for each in writes(todo):
-        json.dumps(each)
+    for content in writes(todo):
+        json.dumps(content)
     for status in todo.statuses:
         assert list(too_long(status.patch)) == [], "the API server would refuse the status"
 
 
-@given(ANY)
+@given(SNAPSHOTS)
 @tried(70)
-def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> None:
+def test_plan_of_any_snapshot_keeps_the_memory_limit(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
     if seen.host is None or todo.config is None:
         return
@@ -50,51 +50,51 @@ def test_the_sum_of_what_is_written_is_never_above_the_limit(seen: Observed) -> 
     assert {each.model_name for each in placed} <= {each.metadata.name for each in seen.models} | seen.unparsable
 
 
-@given(ANY)
+@given(SNAPSHOTS)
 @tried(60)
-def test_when_everybody_has_done_their_part_nothing_is_left_to_be_written(seen: Observed) -> None:
+def test_plan_of_any_settled_snapshot_is_empty(seen: Observed) -> None:
     settled = world.settle(seen)
     assert plan(settled, make.NOW).empty
 
 
-@given(ANY, st.randoms(use_true_random=False))
+@given(SNAPSHOTS, st.randoms(use_true_random=False))
 @tried(50)
-def test_the_order_in_which_things_are_known_does_not_matter(seen: Observed, random: Any) -> None:
+def test_plan_is_independent_of_the_order_of_objects(seen: Observed, random: Any) -> None:
     models, pods, children = list(seen.models), list(seen.pods), list(seen.children.items())
-    for each in (models, pods, children):
-        random.shuffle(each)
+    for items in (models, pods, children):
+        random.shuffle(items)
     other = replace(seen, models=tuple(models), pods=tuple(pods), children=dict(children))
     assert in_order(plan(other, make.NOW)) == in_order(plan(seen, make.NOW))
 
 
-@given(pictures.fresh(), pictures.models())
+@given(snapshots.fresh(), snapshots.models())
 @tried(50)
-def test_what_is_placed_and_unchanged_stays_whoever_comes(seen: Observed, others: Any) -> None:
+def test_plan_keeps_placed_models_beside_new_ones(seen: Observed, others: Any) -> None:
     settled = world.settle(seen)
-    if settled.host is None or settled.host.metadata.deletion_timestamp or ConfigOf(settled).stands is None:
+    if settled.host is None or settled.host.metadata.deletion_timestamp or ConfigOf(settled).manifest is None:
         return
     before = ConfigOf(settled).names
-    known = pictures.named(settled.models) | settled.unparsable
+    known = snapshots.named(settled.models) | settled.unparsable
     new = [each for each in others if each.metadata.name not in known]
     after = world.settle(replace(settled, models=(*settled.models, *new)))
     assert before <= ConfigOf(after).names
 
 
 class ConfigOf:
-    """What `models.json` of a picture holds."""
+    """`models.json` of a snapshot."""
 
     def __init__(self, seen: Observed) -> None:
-        self.stands: Manifest | None = seen.child("ConfigMap", names.model_config(seen.key.name))
+        self.manifest: Manifest | None = seen.child("ConfigMap", names.model_config(seen.key.name))
 
     @property
     def names(self) -> set[str]:
-        """The models in it."""
-        text = text_of(self.stands) if self.stands else None
+        """Names of its models."""
+        text = text_of(self.manifest) if self.manifest else None
         return {each.model_name for each in modelconfig.parse(text or "[]")}
 
 
 def size(memory: str | int) -> int:
-    """Return the bytes of an entry, none of one that nobody can read."""
+    """Return the bytes of an entry, or 0 for an unreadable memory."""
     try:
         return parse_memory(memory)
     except ValueError:
@@ -111,16 +111,16 @@ def writes(todo: Plan) -> Iterator[Any]:
 
 
 def in_order(todo: Plan) -> Plan:
-    """Return the plan with what it lists sorted: the order of writes is no promise."""
-    listed = ("applies", "deletes", "nudges", "owners", "statuses", "events")
+    """Return the plan with sorted lists, since the order of writes is not guaranteed."""
+    listed = ("applies", "deletes", "config_refreshes", "owner_references", "statuses", "events")
     parts: dict[str, Any] = {name: tuple(sorted(getattr(todo, name), key=repr)) for name in listed}
     return replace(todo, **parts)
 
 
 def too_long(patch: Any) -> Iterator[str]:
-    """Yield what the CRDs' bounds would refuse of conditions and failures."""
-    for each in [*(patch.get("conditions") or ()), patch.get("lastFailure") or {}]:
-        yield from (name for name, most in (("reason", 128), ("message", 1024)) if len(each.get(name) or "") > most)
-        yield from (name for name in ("attempt",) if not -(2**63) <= (each.get(name) or 0) < 2**63)
+    """Yield the fields of conditions and failures that exceed the bounds of the CRDs."""
+    for part in [*(patch.get("conditions") or ()), patch.get("lastFailure") or {}]:
+        yield from (name for name, most in (("reason", 128), ("message", 1024)) if len(part.get(name) or "") > most)
+        yield from (name for name in ("attempt",) if not -(2**63) <= (part.get(name) or 0) < 2**63)
     numbers = [each for each in patch.values() if isinstance(each, float)]
     yield from (str(each) for each in numbers if not math.isfinite(each))

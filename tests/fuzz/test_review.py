@@ -1,4 +1,4 @@
-"""The webhook has an answer to any JSON: a verdict under the uid of the question, or a sentence why there is none."""
+"""Properties of reviews of any JSON: a response with the uid of the request, or an error with one sentence."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.webhook.reviews import cache_of, review_of
 
 VIEW = cache_of(host_object(), model_object(), model_object("simple-string")).view()
 ODD = st.text(alphabet=st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=20)
-"""Texts as JSON can spell them and UTF-8 cannot."""
+"""Texts that JSON can hold and UTF-8 cannot."""
 
 
 def objects(kind: type[InferenceService] | type[TrainedModel]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return whole objects near their kind's shape, laid over a good one."""
+    """Draw whole objects near their kind's shape, merged over a valid one."""
     good = host_object() if kind is InferenceService else model_object()
     named = st.sampled_from(["triton-mms", "cifar10", "Ä", "a.b", "x" * 254])
     metadata = st.builds(lambda name: good["metadata"] | {"name": name}, named) | JSON | ODD
@@ -31,14 +31,14 @@ def objects(kind: type[InferenceService] | type[TrainedModel]) -> st.SearchStrat
     return st.builds(lambda thing, each: good | thing | {"metadata": each}, things, metadata)
 
 
-def answer_to(asked: Any) -> None:
-    """Ask, and look whether the answer is for who asked."""
+def check_uid(asked: Any) -> None:
+    """Review, and compare the uid of the response with the one of the request."""
     assert review(asked, VIEW).answer["response"]["uid"] == asked["request"]["uid"]
 
 
 @given(data=st.data(), model=st.booleans(), update=st.booleans())
 @tried(90)
-def test_any_object_gets_a_verdict_under_its_own_uid_in_printable_words(
+def test_review_of_any_object_has_its_uid_and_a_printable_message(
     data: st.DataObject, *, model: bool, update: bool
 ) -> None:
     kind = TrainedModel if model else InferenceService
@@ -53,15 +53,15 @@ def test_any_object_gets_a_verdict_under_its_own_uid_in_printable_words(
 
 @given(st.sampled_from(["uid", "kind", "operation", "namespace", "object", "oldObject", "dryRun", "subResource"]), JSON)
 @tried(60)
-def test_any_value_in_any_field_of_a_review_is_answered_or_refused_in_a_sentence(field: str, value: Any) -> None:
+def test_review_with_any_field_value_is_answered_or_refused(field: str, value: Any) -> None:
     asked = review_of(model_object("new"), model_object("new", memory="1"), **{field: value})
-    said = sentence_of(answer_to, asked, kind=BadReviewError)
-    assert said is None or said.isprintable()
+    sentence = sentence_of(check_uid, asked, kind=BadReviewError)
+    assert sentence is None or sentence.isprintable()
 
 
 @given(JSON | st.dictionaries(st.sampled_from(["kind", "apiVersion", "request"]), JSON | ODD))
 @tried(60)
-def test_any_other_json_is_refused_in_a_sentence(body: Any) -> None:
-    said = sentence_of(answer_to, body, kind=BadReviewError)
-    assert said is not None
-    assert said.isprintable()
+def test_review_of_any_other_json_is_refused(body: Any) -> None:
+    sentence = sentence_of(check_uid, body, kind=BadReviewError)
+    assert sentence is not None
+    assert sentence.isprintable()

@@ -1,6 +1,6 @@
-"""The API server of this folder, the real webhook that it asks about one namespace, and a stage with an operator.
+"""Fixtures: an API server, a webhook that reviews one namespace, and a stage with an operator.
 
-Most rows ask and keep nothing, so one namespace with the webhook and one without serve them all.
+Most tests store nothing, so they share one namespace with the webhook and one without.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
 from tests.contract.stage import Stage, asked_about_its_own, staged
-from tests.inputs.door import Door, opened
+from tests.inputs.webhook_client import WebhookClient, opened
 from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
 from tests.support.kubectl import Kubectl
@@ -29,43 +29,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def alone(api_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl in a namespace about which nobody asks the webhook: the CRDs decide alone."""
+def kubectl_without_webhook(api_server: Cluster) -> Iterator[Kubectl]:
+    """kubectl in a namespace without webhook: the CRDs alone decide."""
     with new_namespace(api_server) as kubectl:
         yield kubectl
 
 
 @pytest.fixture(scope="session")
-def asked(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
-    """The webhook, asked about a namespace of its own; its `kubectl` is there."""
+def webhook(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    """The webhook of a namespace of its own; its `kubectl` uses this namespace."""
     with asked_about_its_own(api_server, tmp_path_factory.mktemp("webhook")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def trust(asked: Webhook) -> ssl.SSLContext:
-    """What the API server trusts."""
-    return ssl.create_default_context(cadata=asked.authority)
+def trust(webhook: Webhook) -> ssl.SSLContext:
+    """The trusted authority of the API server."""
+    return ssl.create_default_context(cadata=webhook.authority)
 
 
 @pytest.fixture
-async def door(asked: Webhook, trust: ssl.SSLContext) -> AsyncIterator[Door]:
-    """The webhook's own port, past the API server."""
-    async with opened(asked, trust) as found:
-        yield found
+async def webhook_client(webhook: Webhook, trust: ssl.SSLContext) -> AsyncIterator[WebhookClient]:
+    """A client of the webhook's own port, past the API server."""
+    async with opened(webhook, trust) as client:
+        yield client
 
 
 @pytest.fixture
-async def quiet(door: Door) -> AsyncIterator[Door]:
-    """The door; afterwards the webhook still answers, and its log tells of no defect."""
-    yield door
-    good = await door.ask(review_of(make.model_object(host="nobody"), uid="afterwards"))
+async def healthy_webhook(webhook_client: WebhookClient) -> AsyncIterator[WebhookClient]:
+    """A client of the webhook; after the test the webhook must still answer, and its log must have no error."""
+    yield webhook_client
+    good = await webhook_client.review(review_of(make.model_object(host="nobody"), uid="afterwards"))
     assert (good["uid"], good["allowed"]) == ("afterwards", True)
-    assert [line for line in door.hook.lines if line["level"] == "error" or "stacktrace" in line] == []
+    assert [line for line in webhook_client.server.lines if line["level"] == "error" or "stacktrace" in line] == []
 
 
 @pytest.fixture
 async def stage(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
     """An operator and a kubelet in the test's own namespace."""
-    async with staged(kubectl, client) as found:
-        yield found
+    async with staged(kubectl, client) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""What a user reads when kubectl is refused."""
+"""Messages of refused kubectl commands."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.support.kubectl import Kubectl, Manifest, Refused
 
 
 def refusal(try_: Callable[[], object]) -> str:
-    """Return the sentence with which something is refused; fail when it is let in."""
+    """Return the message of a refusal; fail if the command is accepted."""
     with pytest.raises(Refused) as refused:
         try_()
     return str(refused.value)
 
 
-def lines_about(path: str, said: str) -> list[str]:
-    """Return what a refusal says about a field, line by line, without what kubectl puts before."""
-    return [line[line.index(path) :] for line in said.splitlines() if path in line]
+def lines_about(path: str, message: str) -> list[str]:
+    """Return the lines of a refusal about a field, without the prefix of kubectl."""
+    return [line[line.index(path) :] for line in message.splitlines() if path in line]
 
 
-def furnish(kubectl: Kubectl, host: Manifest) -> None:
-    """Have a host that the webhook knows: it refuses a model that the host's server could not read."""
+def create_host(kubectl: Kubectl, host: Manifest) -> None:
+    """Create a host, and wait until the webhook knows it: then it refuses a model of an unsupported framework."""
     kubectl.create(host)
     probe = make.model_object("probe", framework="abacus", host=host["metadata"]["name"])
     eventually_sync(lambda: _is_refused(kubectl, probe), "the webhook knows the host", 30)

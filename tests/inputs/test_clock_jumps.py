@@ -1,5 +1,6 @@
-"""Input 27: models of one second are ordered by uid; a clock that jumps a day makes neither a storm of
-writes nor a host that waits. What is decided without a clock of the wall stands in tests/plan and tests/operator.
+"""Input 27: models of one second are ordered by uid; a clock that jumps a day causes no burst of writes and no stall.
+
+Decisions that need no wall clock are tested in tests/plan and tests/operator.
 """
 
 from __future__ import annotations
@@ -25,61 +26,61 @@ from tests.support.kubectl import Kubectl
 DAY = timedelta(days=1)
 
 
-class Wall:
-    """A clock on the wall that somebody sets."""
+class WallClock:
+    """A wall clock with an offset."""
 
     def __init__(self) -> None:
-        self.off = timedelta()
+        self.offset = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.off
+        return datetime.now(UTC) + self.offset
 
 
 @pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
-    """The operator's clock on the wall."""
-    clock = Wall()
-    monkeypatch.setattr(operator, "Planner", partial(Planner, now=clock))
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    """The wall clock of the operator."""
+    wall_clock = WallClock()
+    monkeypatch.setattr(operator, "Planner", partial(Planner, now=wall_clock))
+    return wall_clock
 
 
-async def test_input_27_a_clock_that_jumps_a_day_either_way_stops_no_host_and_makes_no_storm(
-    wall: Wall, kubectl: Kubectl, client: KubeClient
+async def test_input_27_clock_jump_of_a_day_causes_no_stall_and_no_burst_of_writes(
+    clock: WallClock, kubectl: Kubectl, client: KubeClient
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object(memory="64Gi"), make.model_object("before"))
-        await eventually_in_thread(lambda: stage.ready("tm", "before").get("status") == "True", "all is well before")
-        for number, off in enumerate((DAY, -DAY)):
-            wall.off = off
+        await eventually_in_thread(lambda: stage.ready("tm", "before").get("status") == "True", "the model is ready")
+        for number, offset in enumerate((DAY, -DAY)):
+            clock.offset = offset
             stage.apply(make.model_object(f"after-{number}", memory="1Mi"))
             await eventually_in_thread(
-                partial(is_ready, stage, f"after-{number}"), f"it is {off} off, and the model answers soon", 10
+                partial(is_ready, stage, f"after-{number}"), f"the model is ready soon, with an offset of {offset}", 10
             )
         assert stage.ready("tm", "before")["status"] == "True"
-        await quiet(stage, recorder)
+        await wait_until_idle(stage, recorder)
         assert expectations.always(recorder.history) == []
-        assert touches(recorder.history) <= 2 * 3, "each models.json has a pod touched a few times at most"
+        assert refreshes(recorder.history) <= 2 * 3, "each models.json leads to a few patches of the pod at most"
 
 
-async def test_input_27_a_touch_that_was_missed_is_repeated_though_the_clock_was_set_back_since(
-    wall: Wall, kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+async def test_input_27_missed_config_refresh_is_repeated_after_clock_set_back(
+    clock: WallClock, kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with staged(kubectl, client) as stage, recording(client, kubectl.namespace) as recorder:
         stage.apply(make.host_object())
         await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
-        with monkeypatch.context() as deaf:
-            deaf.setattr(stage.kubelet, "_load", lambda: None)
-            before = touches(recorder.history)
+        with monkeypatch.context() as patched:
+            patched.setattr(stage.kubelet, "_load", lambda: None)
+            before = refreshes(recorder.history)
             stage.apply(make.model_object("a"))
             await eventually_in_thread(
-                lambda: touches(recorder.history) > before, "the pod is touched, and its kubelet misses it"
+                lambda: refreshes(recorder.history) > before, "the pod is patched, and its kubelet misses it"
             )
-            wall.off = -DAY
-        await eventually_in_thread(partial(is_ready, stage, "a"), "it is touched again, and the model answers", 15)
+            clock.offset = -DAY
+        await eventually_in_thread(partial(is_ready, stage, "a"), "the pod is patched again; the model is ready", 15)
 
 
-async def quiet(stage: Stage, recorder: HistoryRecorder) -> None:
-    """Return when a look at every host brings no write for a while; a storm never ends."""
+async def wait_until_idle(stage: Stage, recorder: HistoryRecorder) -> None:
+    """Wait until a plan of every host leads to no write for 1.5 s; a burst without an end hits the time limit."""
     async with asyncio.timeout(20):
         before = -1
         while before < len(recorder.history):
@@ -92,18 +93,18 @@ def is_ready(stage: Stage, name: str) -> bool:
     return stage.ready("tm", name).get("status") == "True"
 
 
-def touches(history: list[Revision]) -> int:
-    """Return how often a pod's annotation changed."""
-    notes = [str(each.thing["metadata"].get("annotations")) for each in history if each.kind == "Pod"]
-    return sum(one != other for one, other in pairwise(notes))
+def refreshes(history: list[Revision]) -> int:
+    """Return the number of changes of annotations of pods."""
+    annotations = [str(each.thing["metadata"].get("annotations")) for each in history if each.kind == "Pod"]
+    return sum(before != after for before, after in pairwise(annotations))
 
 
-async def test_input_27_models_of_the_same_second_are_placed_in_the_order_of_their_uids(stage: Stage) -> None:
+async def test_input_27_models_of_the_same_second_are_placed_in_order_of_uid(stage: Stage) -> None:
     stage.apply(*(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: len(stage.placed()) == 4, "half of them fit")
-    found = stage.kubectl.list("tm")
-    found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
-    seconds = {each["metadata"]["creationTimestamp"] for each in found}
-    assert len(seconds) < len(found), "some are of the same second"
-    assert stage.placed() == sorted(each["metadata"]["name"] for each in found[:4]), f"of {HOST}"
+    models = stage.kubectl.list("tm")
+    models.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
+    seconds = {each["metadata"]["creationTimestamp"] for each in models}
+    assert len(seconds) < len(models), "some are of the same second"
+    assert stage.placed() == sorted(each["metadata"]["name"] for each in models[:4]), f"of {HOST}"

@@ -1,4 +1,4 @@
-"""Input 23: `--dry-run=server` has the verdict of the real request and leaves nothing."""
+"""Input 23: `--dry-run=server` has the result of the real request and stores nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.inputs.refusals import furnish, refusal
+from tests.inputs.refusals import create_host, refusal
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
@@ -18,8 +18,8 @@ KINDS = "isvc,tm,configmaps,secrets,deployments,services,ingresses,events"
 
 def world(kubectl: Kubectl) -> dict[str, str]:
     """Return every object of the namespace with its resourceVersion."""
-    found = kubectl.list(KINDS)
-    return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    objects = kubectl.list(KINDS)
+    return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 def model(name: str, memory: str) -> Manifest:
@@ -27,14 +27,14 @@ def model(name: str, memory: str) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def kubectl(asked: Webhook) -> Kubectl:
-    """kubectl beside a host of 2Gi with a model of 1Gi."""
-    furnish(asked.kubectl, make.host_object(HOST))
-    asked.kubectl.create(model("input-23-first", "1Gi"))
-    return asked.kubectl
+def kubectl(webhook: Webhook) -> Kubectl:
+    """kubectl in a namespace with a host of 2Gi and a model of 1Gi."""
+    create_host(webhook.kubectl, make.host_object(HOST))
+    webhook.kubectl.create(model("input-23-first", "1Gi"))
+    return webhook.kubectl
 
 
-def test_input_23_dry_runs_of_everything_leave_no_object_and_change_none(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_stores_and_changes_no_object(kubectl: Kubectl) -> None:
     before = world(kubectl)
     kubectl.create(model("input-23-dry", "1Gi"), DRY)
     kubectl.create(make.host_object("input-23-dry"), DRY)
@@ -48,7 +48,7 @@ def test_input_23_dry_runs_of_everything_leave_no_object_and_change_none(kubectl
     assert f"InferenceService {HOST}" in before
 
 
-def test_input_23_a_dry_run_reserves_no_memory(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_reserves_no_memory(kubectl: Kubectl) -> None:
     for name in ("input-23-a", "input-23-b", "input-23-c"):
         assert "created (server dry run)" in kubectl.create(model(name, "1Gi"), DRY)
     kubectl("apply", DRY, "-f", "-", text=json.dumps(kubectl.here(model("input-23-first", "2Gi"))))
@@ -66,15 +66,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("manifest", REFUSED.values(), ids=REFUSED)
-def test_input_23_a_dry_run_is_refused_with_the_very_words_of_the_real_thing(
-    kubectl: Kubectl, manifest: Manifest
-) -> None:
+def test_input_23_dry_run_refusal_equals_the_real_one(kubectl: Kubectl, manifest: Manifest) -> None:
     dry = refusal(lambda: kubectl.create(manifest, DRY))
     assert dry == refusal(lambda: kubectl.create(manifest))
     assert DENIED in dry
 
 
-def test_input_23_a_dry_run_of_an_update_is_refused_with_the_very_words_of_the_real_thing(kubectl: Kubectl) -> None:
+def test_input_23_dry_run_refusal_of_an_update_equals_the_real_one(kubectl: Kubectl) -> None:
     patch = ("patch", "tm", "input-23-first", "--type=merge", "-p", '{"spec": {"model": {"memory": "3Gi"}}}')
     dry = refusal(lambda: kubectl(*patch, DRY))
     assert dry == refusal(lambda: kubectl(*patch))

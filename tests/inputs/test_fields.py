@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from manyserve.plan.rules.field_error import quoted
-from tests.inputs.door import Door
-from tests.inputs.refusals import furnish, refusal
+from tests.inputs.refusals import create_host, refusal
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.webhook import DENIED, Webhook
@@ -30,65 +30,65 @@ NO_WORDS = {
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-def test_input_17_a_framework_that_is_no_word_is_refused_briefly(asked: Webhook, framework: str) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(framework=framework)))
-    assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in said
-    assert len(said) < 1000
+def test_input_17_framework_that_is_not_a_word_is_refused_briefly(webhook: Webhook, framework: str) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.model_object(framework=framework)))
+    assert f"{FRAMEWORK}: {quoted(framework)} is not a framework; it {WORD}" in message
+    assert len(message) < 1000
 
 
 @pytest.mark.parametrize("framework", NO_WORDS.values(), ids=NO_WORDS)
-async def test_input_17_the_webhook_refuses_it_too_and_echoes_it_cut_and_on_one_line(
-    door: Door, framework: str
+async def test_input_17_webhook_echoes_framework_cut_and_on_one_line(
+    webhook_client: WebhookClient, framework: str
 ) -> None:
-    response = await door.ask(review_of(make.model_object(framework=framework)))
+    response = await webhook_client.review(review_of(make.model_object(framework=framework)))
     message = response["status"]["message"]
     assert message.startswith(f"{FRAMEWORK}: ")
     assert message.isprintable()
     assert len(message) < 300
 
 
-def test_input_17_a_framework_that_the_hosts_server_does_not_know_is_refused_with_those_that_it_knows(
-    asked: Webhook,
+def test_input_17_unsupported_framework_is_refused_with_the_supported_ones(
+    webhook: Webhook,
 ) -> None:
-    furnish(asked.kubectl, make.host_object("input-17"))
-    said = refusal(lambda: asked.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17")))
-    assert said.endswith(
+    create_host(webhook.kubectl, make.host_object("input-17"))
+    message = refusal(
+        lambda: webhook.kubectl.create(make.model_object("input-17", framework="abacus", host="input-17"))
+    )
+    assert message.endswith(
         f"{DENIED}: {FRAMEWORK}: input-17 runs triton, which does not support framework abacus; "
         f"it supports: {', '.join(make.FRAMEWORKS)}"
     )
 
 
 def misspelt() -> Manifest:
-    found = make.model_object("misspelt")
-    found["spec"]["model"]["storageURI"] = "gs://bucket/other"
-    return found
+    model = make.model_object("misspelt")
+    model["spec"]["model"]["storageURI"] = "gs://bucket/other"
+    return model
 
 
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
-def test_input_20_a_misspelt_field_is_refused_with_its_path_whatever_kubectl_is_told(
-    asked: Webhook, validation: str
-) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(misspelt(), f"--validate={validation}"))
-    assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in said
+def test_input_20_misspelt_field_is_refused_for_each_kubectl_validation(webhook: Webhook, validation: str) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(misspelt(), f"--validate={validation}"))
+    assert f"{DENIED}: spec.model.storageURI: is not a field that manyserve knows; it must be left out" in message
 
 
-def test_input_20_a_misspelt_field_is_stored_where_no_webhook_is_asked(alone: Kubectl) -> None:
-    alone.create(misspelt())
-    assert alone.get("tm", "misspelt")["spec"] == misspelt()["spec"]
+def test_input_20_misspelt_field_is_stored_without_a_webhook(kubectl_without_webhook: Kubectl) -> None:
+    kubectl_without_webhook.create(misspelt())
+    assert kubectl_without_webhook.get("tm", "misspelt")["spec"] == misspelt()["spec"]
 
 
-def test_input_20_a_field_misspelt_instead_of_the_right_one_is_refused_whatever_kubectl_is_told(
-    alone: Kubectl,
+def test_input_20_missing_field_is_refused_without_kubectl_validation(
+    kubectl_without_webhook: Kubectl,
 ) -> None:
     model = misspelt()
     del model["spec"]["model"]["storageUri"]
-    said = refusal(lambda: alone.create(model, "--validate=ignore"))
-    assert "spec.model.storageUri: Required value" in said
+    message = refusal(lambda: kubectl_without_webhook.create(model, "--validate=ignore"))
+    assert "spec.model.storageUri: Required value" in message
 
 
 def _model(**spec: Any) -> Manifest:
-    found = make.model_object()
-    return found | {"spec": found["spec"] | spec}
+    model = make.model_object()
+    return model | {"spec": model["spec"] | spec}
 
 
 LISTS_FOR_MAPS = {
@@ -116,12 +116,12 @@ LISTS_FOR_MAPS = {
 
 
 @pytest.mark.parametrize(("manifest", "sentence", "allowed"), LISTS_FOR_MAPS.values(), ids=LISTS_FOR_MAPS)
-def test_input_20_a_list_for_a_map_and_a_map_for_a_list_are_refused_by_the_schema_alone(
-    alone: Kubectl, manifest: Manifest, sentence: str, allowed: str
+def test_input_20_list_for_map_and_map_for_list_are_refused_by_the_schema(
+    kubectl_without_webhook: Kubectl, manifest: Manifest, sentence: str, allowed: str
 ) -> None:
-    said = refusal(lambda: alone.try_out(manifest))
-    assert sentence in said
-    assert f"in body must be of type {allowed}" in said
+    message = refusal(lambda: kubectl_without_webhook.try_out(manifest))
+    assert sentence in message
+    assert f"in body must be of type {allowed}" in message
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,13 @@ def test_input_20_a_list_for_a_map_and_a_map_for_a_list_are_refused_by_the_schem
     [("isvc", make.host_object("forged")), ("tm", make.model_object("forged"))],
     ids=["isvc", "tm"],
 )
-def test_input_20_a_status_in_the_manifest_is_ignored_on_create_and_on_update(
-    asked: Webhook, kind: str, manifest: Manifest
-) -> None:
-    kubectl = asked.kubectl
+def test_input_20_status_in_the_manifest_is_ignored(webhook: Webhook, kind: str, manifest: Manifest) -> None:
+    kubectl = webhook.kubectl
     forged = manifest | {"status": {"url": "http://evil.example", "conditions": [{"type": "Ready", "status": "True"}]}}
     kubectl.create(forged)
     assert "status" not in kubectl.get(kind, "forged")
     labelled = json.loads(json.dumps(forged))
     labelled["metadata"]["labels"] = {"a": "b"}
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(kubectl.here(labelled)))
-    found = kubectl.get(kind, "forged")
-    assert (found["metadata"]["labels"], found.get("status")) == ({"a": "b"}, None)
+    stored = kubectl.get(kind, "forged")
+    assert (stored["metadata"]["labels"], stored.get("status")) == ({"a": "b"}, None)

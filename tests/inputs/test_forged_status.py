@@ -1,6 +1,6 @@
 """Input 25: a forged status is corrected, and decides nothing: `models.json` names the placed models.
 
-Only an administrator can forge one: the roles that the chart gives to people have no `/status`.
+Only an administrator can forge one: the chart's roles for users have no right to `/status`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def forge(kubectl: Kubectl, kind: str, name: str, status: Manifest) -> None:
     kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
-async def test_input_25_a_model_that_was_made_to_look_placed_is_not_and_says_again_what_it_waits_for(
+async def test_input_25_forged_ready_status_of_waiting_model_is_corrected(
     stage: Stage,
 ) -> None:
     stage.apply(make.host_object(), make.model_object("a"), make.model_object("b"))
@@ -51,17 +51,17 @@ async def test_input_25_a_model_that_was_made_to_look_placed_is_not_and_says_aga
     assert (stage.placed(), len(stage.kubelet.configs)) == (["a", "b"], written), "nothing was placed for it"
 
 
-async def test_input_25_a_model_that_was_made_to_look_lost_stays_placed_and_ready(stage: Stage) -> None:
+async def test_input_25_forged_failed_status_of_placed_model_is_corrected(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"))
     await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it answers")
     written = len(stage.kubelet.configs)
     forge(stage.kubectl, "tm", "a", {"conditions": [each | {"status": "False"} for each in READY], "loaded": "0/9"})
-    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "it is told as it is")
+    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "the status is corrected")
     assert stage.kubectl.get("tm", "a")["status"]["loaded"] == "1/1"
     assert (stage.placed(), len(stage.kubelet.configs)) == (["a"], written)
 
 
-async def test_input_25_a_hosts_forged_status_is_put_right_and_changes_no_pod(stage: Stage) -> None:
+async def test_input_25_forged_status_of_host_is_corrected_and_changes_no_pod(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"))
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     await eventually_in_thread(
@@ -75,11 +75,13 @@ async def test_input_25_a_hosts_forged_status_is_put_right_and_changes_no_pod(st
         "url": "http://x/",
     }
     forge(stage.kubectl, "isvc", HOST, {"models": "9/9", "memory": "1/1", "components": {"predictor": forged}})
-    await eventually_in_thread(lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "all of it is put right")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("isvc", HOST)["status"] == honest, "the whole status is corrected"
+    )
     assert stage.kubectl.get("deployment", names.deployment(HOST))["metadata"]["annotations"] == pods
 
 
-def test_input_25_the_roles_for_people_can_write_the_two_kinds_and_no_status(kubectl: Kubectl) -> None:
+def test_input_25_user_roles_cannot_write_status(kubectl: Kubectl) -> None:
     roles = {which: rendering.the("ClusterRole", f"manyserve-{which}") for which in ("edit", "view")}
     kubectl.apply(*roles.values())
     for which, role in roles.items():

@@ -1,6 +1,6 @@
 """Input 16: more models than one ConfigMap holds, with a real operator.
 
-The models without a place say so, the list is never half written, and freed space is used.
+The status of a model beyond the limit gives the reason, the list is never cut, and freed space is used.
 `tests/contract/test_scale.py` has the bounds of the packing.
 """
 
@@ -32,29 +32,29 @@ FULL = (
 
 
 def noise(number: int) -> str:
-    """Return letters that do not pack well, the same ones each time."""
+    """Return letters that compress badly; deterministic."""
     parts = (hashlib.sha512(f"{number} {part}".encode()).digest() for part in range(24))
     return urlsafe_b64encode(b"".join(parts)).decode()
 
 
-def waiting_for_room(recorder: HistoryRecorder) -> dict[str, str] | None:
-    """Return what those say that wait for room; None while some neither wait for it nor answer."""
-    there = expectations.latest(recorder.history).items()
-    found = {name: condition(each) for (kind, name), each in there if kind == kinds.TRAINED_MODEL.name}
-    full = {name: each["message"] for name, each in found.items() if each.get("reason") == "ModelConfigFull"}
-    answer = sum(each.get("status") == "True" for each in found.values())
-    return full if len(full) + answer == len(found) else None
+def waiting_models(recorder: HistoryRecorder) -> dict[str, str] | None:
+    """Return the messages of models beyond the limit; None while some models are neither that nor ready."""
+    objects = expectations.latest(recorder.history).items()
+    ready = {name: condition(each) for (kind, name), each in objects if kind == kinds.TRAINED_MODEL.name}
+    full = {name: each["message"] for name, each in ready.items() if each.get("reason") == "ModelConfigFull"}
+    ready_count = sum(each.get("status") == "True" for each in ready.values())
+    return full if len(full) + ready_count == len(ready) else None
 
 
 def stored(stage: Stage) -> set[str]:
-    """Return what the whole list says that stands in the API server; it parses, or this fails."""
+    """Return the models of the stored list, which must parse."""
     manifest = stage.kubectl.get("configmap", names.model_config(HOST))
     assert "data" not in manifest
     assert PACKED_KEY in manifest["binaryData"]
     return {each.model_name for each in parse(text_of(manifest) or "")}
 
 
-async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_and_no_list_is_half(
+async def test_input_16_models_beyond_a_full_list_wait_and_each_list_is_complete(
     stage: Stage, client: KubeClient
 ) -> None:
     namespace = stage.kubectl.namespace
@@ -65,24 +65,26 @@ async def test_input_16_what_models_json_has_no_room_for_waits_with_the_reason_a
     wanted = ({**each, "metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in models)
     async with recording(client, namespace) as recorder:
         await Limiter().run([partial(create, client, each) for each in wanted])
-        await eventually_in_thread(lambda: waiting_for_room(recorder), "all are ready but those that find no room", 120)
-        waiting = waiting_for_room(recorder) or {}
+        await eventually_in_thread(
+            lambda: waiting_models(recorder), "all are ready, except those beyond the limit", 120
+        )
+        waiting = waiting_models(recorder) or {}
         assert 0 < len(waiting) < MODELS / 10, "the ConfigMap is used well"
         assert set(waiting.values()) == {FULL}
         assert stored(stage).isdisjoint(waiting)
         assert len(stored(stage)) == MODELS - len(waiting)
         host = stage.ready("isvc", HOST)
-        assert host["status"] == "True", "it answers for the others"
+        assert host["status"] == "True", "the placed models answer"
         assert host["message"] == (f"{len(waiting)} models are not placed: models.json holds at most {AT_MOST}")
         for name in sorted(stored(stage))[:2]:
             await client.delete(kinds.TRAINED_MODEL, namespace, name)
         await eventually_in_thread(
-            lambda: len(waiting_for_room(recorder) or {}) == len(waiting) - 2, "two take the room of two that left", 60
+            lambda: len(waiting_models(recorder) or {}) == len(waiting) - 2, "two replace the deleted ones", 60
         )
     assert expectations.always(recorder.history) == []
     lists = [each.thing for each in recorder.history if each.kind == "ConfigMap" and "modelconfig" in each.name]
     assert [each.name for each in recorder.history if each.kind == "ConfigMap" and each.gone] == []
-    assert all(parse(text_of(each) or "") is not None for each in lists), "each list that ever stood there is whole"
+    assert all(parse(text_of(each) or "") is not None for each in lists), "each list that was ever stored is complete"
 
 
 async def create(client: KubeClient, manifest: dict[str, object]) -> None:

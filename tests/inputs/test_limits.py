@@ -18,21 +18,21 @@ from tests.support.kubectl import condition
 
 
 def by_age(stage: Stage) -> list[str]:
-    """Return the models, the oldest first; the API server's clock has seconds, so many are told apart by uid."""
-    found = stage.kubectl.list("tm")
-    found.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
-    return [each["metadata"]["name"] for each in found]
+    """Return the models, oldest first. Timestamps of the API server are whole seconds, so the uid breaks ties."""
+    models = stage.kubectl.list("tm")
+    models.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["uid"]))
+    return [each["metadata"]["name"] for each in models]
 
 
 def memory_of(stage: Stage, name: str) -> tuple[str | None, str]:
-    found = condition(stage.kubectl.get("tm", name), "MemoryResourceAvailable")
-    return found.get("reason"), found.get("message", "")
+    available = condition(stage.kubectl.get("tm", name), "MemoryResourceAvailable")
+    return available.get("reason"), available.get("message", "")
 
 
-async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibytes(stage: Stage) -> None:
+async def test_input_06_host_without_limits_has_default_resources(stage: Stage) -> None:
     stage.apply(make.host_object(triton={}), make.model_object("a"), make.model_object("b"))
     await eventually_in_thread(
-        lambda: stage.kubectl.get("isvc", HOST).get("status", {}).get("memory") == "2Gi/2Gi", "2Gi it is"
+        lambda: stage.kubectl.get("isvc", HOST).get("status", {}).get("memory") == "2Gi/2Gi", "the default limit is 2Gi"
     )
     server = stage.kubectl.get("deployment", f"{HOST}-predictor-default")["spec"]["template"]["spec"]["containers"][0]
     assert server["resources"] == {
@@ -46,9 +46,7 @@ async def test_input_06_a_host_without_limits_has_one_processor_and_two_gibibyte
     )
 
 
-async def test_input_06_a_limit_lowered_under_what_is_placed_lets_the_youngest_go_and_says_so(
-    stage: Stage, client: KubeClient
-) -> None:
+async def test_input_06_lowered_limit_drops_youngest_models(stage: Stage, client: KubeClient) -> None:
     async with recording(client, stage.kubectl.namespace) as recorder:
         await lower_and_raise(stage)
     assert expectations.memory_is_never_above_the_limit(recorder.history) == []
@@ -64,7 +62,7 @@ async def lower_and_raise(stage: Stage) -> None:
     await eventually_in_thread(lambda: sorted(old[:2]) == stage.placed(), "the two oldest stay")
     assert all(len(placed) <= 2 for placed in stage.kubelet.configs[before:]), "never above the new limit once written"
     await eventually_in_thread(
-        lambda: memory_of(stage, old[3])[0] == "MemoryResourceNotAvailable", "the youngest is told"
+        lambda: memory_of(stage, old[3])[0] == "MemoryResourceNotAvailable", "the youngest waits with the reason"
     )
     first, second = sorted(old[:2])
     assert memory_of(stage, old[2])[1] == (
@@ -74,10 +72,10 @@ async def lower_and_raise(stage: Stage) -> None:
     await eventually_in_thread(lambda: stage.ready("tm", old[0]).get("status") == "True", "those that stay answer")
 
     stage.apply(make.host_object())
-    await eventually_in_thread(lambda: len(stage.placed()) == 4, "with the room back, all are back")
+    await eventually_in_thread(lambda: len(stage.placed()) == 4, "with the memory back, all are placed again")
 
 
-async def test_input_06_a_limit_below_each_model_lets_all_go_and_the_host_lives(stage: Stage) -> None:
+async def test_input_06_limit_below_each_model_drops_all_models(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object("a"), make.model_object("b", memory="1Mi"))
     await eventually_in_thread(lambda: stage.placed() == ["a", "b"], "both are placed")
     stage.apply(make.host_object(memory="512Ki"))
@@ -89,4 +87,4 @@ async def test_input_06_a_limit_below_each_model_lets_all_go_and_the_host_lives(
     host = await asyncio.to_thread(stage.kubectl.get, "isvc", HOST)
     assert host["status"]["memory"] == "0/512Ki"
     stage.apply(make.model_object("c", memory="512Ki"))
-    await eventually_in_thread(lambda: stage.placed() == ["c"], "what fits is placed")
+    await eventually_in_thread(lambda: stage.placed() == ["c"], "a model that fits is placed")

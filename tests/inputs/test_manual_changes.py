@@ -1,6 +1,4 @@
-"""Input 26: changes by hand to child objects are undone or left alone, as docs/operations.md says in its table
-"What you change by hand"; each test here is a line there.
-"""
+"""Input 26: manual changes to child objects. Each test is one row of a table in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ def text(stage: Stage) -> str:
     return str(stage.kubectl.get("configmap", CONFIG).get("data", {}).get("models.json"))
 
 
-async def test_input_26_a_models_json_that_was_edited_is_written_as_it_was(stage: Stage) -> None:
+async def test_input_26_edited_models_json_is_restored(stage: Stage) -> None:
     await with_two_models(stage)
     right = text(stage)
     a, b = json.loads(right)
@@ -46,16 +44,16 @@ async def test_input_26_a_models_json_that_was_edited_is_written_as_it_was(stage
         {"data": {"models.json": None}},
         {"binaryData": {"models.json.gz": b64encode(pack("[]")).decode()}},
     )
-    for each in edits:
-        edit(stage, "configmap", CONFIG, **each)
-        await eventually_in_thread(lambda: text(stage) == right, f"it is as it was, after {each}")
+    for fields in edits:
+        edit(stage, "configmap", CONFIG, **fields)
+        await eventually_in_thread(lambda: text(stage) == right, f"the text is restored, after {fields}")
         await eventually_in_thread(
-            lambda: "binaryData" not in stage.kubectl.get("configmap", CONFIG), "and not there twice"
+            lambda: "binaryData" not in stage.kubectl.get("configmap", CONFIG), "the packed form is removed"
         )
     await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "its models answer")
 
 
-async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_back(stage: Stage) -> None:
+async def test_input_26_removed_owner_reference_of_a_child_is_restored(stage: Stage) -> None:
     await with_two_models(stage)
     written = len(stage.kubelet.configs)
     children = [("deployment", DEPLOYMENT), ("service", HOST), ("ingress", HOST), ("configmap", CONFIG)]
@@ -63,65 +61,68 @@ async def test_input_26_a_child_whose_owner_reference_was_taken_away_gets_it_bac
         edit(stage, kind, name, metadata={"ownerReferences": None})
     uid = stage.kubectl.get("isvc", HOST)["metadata"]["uid"]
 
-    def is_the_hosts(kind: str, name: str) -> bool:
+    def is_owned(kind: str, name: str) -> bool:
         owners = stage.kubectl.get(kind, name)["metadata"].get("ownerReferences", ())
         return [each["uid"] for each in owners] == [uid]
 
-    for each in children:
-        await eventually_in_thread(partial(is_the_hosts, *each), f"{each} is the host's again")
-    assert len(stage.kubelet.configs) == written, "models.json says what it said"
+    for child in children:
+        await eventually_in_thread(partial(is_owned, *child), f"the host owns {child} again")
+    assert len(stage.kubelet.configs) == written, "models.json is unchanged"
     stage.apply(make.model_object("c", memory="256Mi"))
-    await eventually_in_thread(lambda: stage.placed() == ["a", "b", "c"], "and the next model comes into it")
+    await eventually_in_thread(lambda: stage.placed() == ["a", "b", "c"], "the next model is placed")
 
 
-async def test_input_26_replicas_set_by_hand_are_put_back_where_the_number_is_the_hosts(stage: Stage) -> None:
+async def test_input_26_manual_replicas_of_a_host_without_autoscaler_are_reset(stage: Stage) -> None:
     await with_two_models(stage)
     generation = stage.kubectl.get("deployment", DEPLOYMENT)["metadata"]["generation"]
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=0")
 
-    def put_back() -> bool:
-        found = stage.kubectl.get("deployment", DEPLOYMENT)
-        return bool(found["metadata"]["generation"] >= generation + 2 and found["spec"]["replicas"] == 1)
+    def is_reset() -> bool:
+        deployment = stage.kubectl.get("deployment", DEPLOYMENT)
+        return bool(deployment["metadata"]["generation"] >= generation + 2 and deployment["spec"]["replicas"] == 1)
 
-    await eventually_in_thread(put_back, "one replica is asked for again")
+    await eventually_in_thread(is_reset, "the Deployment asks for one replica again")
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "and the host answers")
 
 
-async def test_input_26_an_autoscaled_host_at_zero_replicas_is_left_there_and_says_so(stage: Stage) -> None:
+async def test_input_26_autoscaled_host_at_zero_replicas_stays_there(stage: Stage) -> None:
     await with_two_models(stage, minReplicas=1, maxReplicas=3)
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=0")
     await eventually_in_thread(
         lambda: stage.ready("isvc", HOST).get("reason") == "ScaledToZero", "the host does not answer"
     )
-    found = stage.ready("isvc", HOST)
-    assert found["message"] == "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
-    assert found["status"] == "False"
+    ready = stage.ready("isvc", HOST)
+    assert ready["message"] == "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
+    assert ready["status"] == "False"
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["replicas"] == 0
     await eventually_in_thread(
         lambda: stage.ready("tm", "a").get("reason") == "InferenceServiceNotReady", "its models say so"
     )
-    assert stage.placed() == ["a", "b"], "they keep their places"
+    assert stage.placed() == ["a", "b"], "both models stay placed"
     stage.kubectl("scale", "deployment", DEPLOYMENT, "--replicas=1")
-    await eventually_in_thread(lambda: stage.ready("tm", "a").get("status") == "True", "by hand it comes back")
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "a").get("status") == "True", "a manual scale-up makes the host ready again"
+    )
 
 
-async def test_input_26_a_paused_deployment_stays_paused_and_the_host_says_that_nothing_is_rolled_out(
+async def test_input_26_paused_deployment_stays_paused_and_is_reported(
     stage: Stage,
 ) -> None:
     await with_two_models(stage)
     stage.kubectl("rollout", "pause", "deployment", DEPLOYMENT)
     stage.apply(make.host_object(memory="4Gi"))
 
-    def said() -> str:
+    def reason() -> str:
         return str(condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("reason"))
 
-    await eventually_in_thread(lambda: said() == "DeploymentPaused", "it is said")
-    found = condition(stage.kubectl.get("isvc", HOST), "PredictorReady")
-    assert found["status"] == "True", "the pods that there are answer"
+    await eventually_in_thread(lambda: reason() == "DeploymentPaused", "the pause is reported")
+    predictor = condition(stage.kubectl.get("isvc", HOST), "PredictorReady")
+    assert predictor["status"] == "True", "the existing pods answer"
     assert (
-        found["message"] == "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed"
+        predictor["message"]
+        == "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed"
     )
     await asyncio.to_thread(stage.operator._known.enqueue_all)
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["paused"] is True
     stage.kubectl("rollout", "resume", "deployment", DEPLOYMENT)
-    await eventually_in_thread(lambda: said() == "None", "and gone when it is resumed")
+    await eventually_in_thread(lambda: reason() == "None", "the reason is removed after the resumption")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from manyserve.plan.capacity import MEMORY_ADVICE
-from tests.inputs.door import Door
-from tests.inputs.refusals import furnish, lines_about, refusal
+from tests.inputs.refusals import create_host, lines_about, refusal
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.support.kubectl import Kubectl
 from tests.support.webhook import DENIED, Webhook
@@ -31,35 +31,35 @@ BAD: dict[Any, str] = {
     0: "'0' is not greater than 0",
     -1: "'-1' is not greater than 0",
 }
-"""With what the webhook says."""
+"""Values, with the webhook's sentence."""
 NO_TEXT_OR_NUMBER = {"true": (True, '"boolean"'), "a float": (1.5, '"number"'), "a list": ([], '"array"')}
 GOOD = ["1e3", "1E", "1.5Gi", "1.0", 1073741824]
 
 
 @pytest.mark.parametrize("memory", BAD, ids=repr)
-def test_input_03_a_memory_that_is_none_is_refused_with_its_path(asked: Webhook, memory: Any) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(memory=memory)))
-    assert lines_about(PATH, said) == [f"{PATH}: {BAD[memory]}; it {ALLOWED}"]
+def test_input_03_invalid_memory_is_refused_with_its_path(webhook: Webhook, memory: Any) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.model_object(memory=memory)))
+    assert lines_about(PATH, message) == [f"{PATH}: {BAD[memory]}; it {ALLOWED}"]
 
 
 @pytest.mark.parametrize(("memory", "found"), NO_TEXT_OR_NUMBER.values(), ids=NO_TEXT_OR_NUMBER)
-def test_input_03_a_memory_that_is_neither_text_nor_number_is_refused_with_its_path_and_what_it_may_be(
-    alone: Kubectl, memory: Any, found: str
+def test_input_03_memory_of_another_type_is_refused_by_the_schema(
+    kubectl_without_webhook: Kubectl, memory: Any, found: str
 ) -> None:
-    said = refusal(lambda: alone.try_out(make.model_object(memory=memory)))
-    assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in said
+    message = refusal(lambda: kubectl_without_webhook.try_out(make.model_object(memory=memory)))
+    assert f"{PATH}: Invalid value: {found}: {PATH} in body must be of type integer,string" in message
 
 
-def test_input_03_no_memory_is_refused_with_its_path(alone: Kubectl) -> None:
+def test_input_03_missing_memory_is_refused_with_its_path(kubectl_without_webhook: Kubectl) -> None:
     null: Any = None
-    assert f"{PATH}: Required value" in refusal(lambda: alone.try_out(make.model_object(memory=null)))
+    assert f"{PATH}: Required value" in refusal(lambda: kubectl_without_webhook.try_out(make.model_object(memory=null)))
 
 
 @pytest.mark.parametrize("memory", [*BAD, True, 1.5, None, [], {}], ids=repr)
-async def test_input_03_the_webhook_refuses_it_too_with_what_was_found_and_what_is_allowed(
-    door: Door, memory: Any
+async def test_input_03_webhook_refuses_invalid_memory_with_the_allowed_values(
+    webhook_client: WebhookClient, memory: Any
 ) -> None:
-    response = await door.ask(review_of(make.model_object(memory=memory)))
+    response = await webhook_client.review(review_of(make.model_object(memory=memory)))
     assert response["allowed"] is False
     message = response["status"]["message"]
     assert message.startswith(f"{PATH}: {BAD.get(memory, '') if isinstance(memory, str | int) else ''}")
@@ -67,37 +67,37 @@ async def test_input_03_the_webhook_refuses_it_too_with_what_was_found_and_what_
 
 
 @pytest.mark.parametrize("memory", GOOD, ids=repr)
-def test_input_03_every_way_to_write_whole_bytes_is_let_in_by_both(
-    alone: Kubectl, asked: Webhook, memory: str | int
+def test_input_03_each_notation_of_whole_bytes_is_accepted(
+    kubectl_without_webhook: Kubectl, webhook: Webhook, memory: str | int
 ) -> None:
-    for kubectl in (alone, asked.kubectl):
+    for kubectl in (kubectl_without_webhook, webhook.kubectl):
         assert "created" in kubectl.try_out(make.model_object(memory=memory))
 
 
 @pytest.mark.parametrize("memory", ["", "0", "-1Gi", "1gi", "NaN", "1.5", "0.1m", "9Ei"], ids=repr)
-def test_input_03_a_hosts_memory_limit_that_is_none_is_refused_with_its_path(asked: Webhook, memory: str) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object(memory=memory)))
+def test_input_03_invalid_memory_limit_of_host_is_refused(webhook: Webhook, memory: str) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.host_object(memory=memory)))
     allowed = (ALLOWED, "must be a quantity, such as 500m, 1 or 2Gi, and not negative")
-    assert lines_about(f"{HOST_PATH}.memory", said)[0].endswith(allowed) or f"it {ALLOWED}; " in said
+    assert lines_about(f"{HOST_PATH}.memory", message)[0].endswith(allowed) or f"it {ALLOWED}; " in message
 
 
-def test_input_03_no_resource_of_a_host_may_be_negative_or_no_quantity(asked: Webhook) -> None:
+def test_input_03_invalid_resources_of_host_are_refused(webhook: Webhook) -> None:
     resources = {"limits": {"cpu": "-1"}, "requests": {"nvidia.com/gpu": "two"}}
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object(triton={"resources": resources})))
+    message = refusal(lambda: webhook.kubectl.try_out(make.host_object(triton={"resources": resources})))
     sentence = "is not a quantity; it must be a quantity, such as 500m, 1 or 2Gi, and not negative"
-    assert f"resources.limits.cpu: '-1' {sentence}" in said
-    assert f"resources.requests.nvidia.com/gpu: 'two' {sentence}" in said
+    assert f"resources.limits.cpu: '-1' {sentence}" in message
+    assert f"resources.requests.nvidia.com/gpu: 'two' {sentence}" in message
 
 
-def test_input_04_the_same_memory_in_other_words_is_allowed_and_more_than_fits_is_refused(asked: Webhook) -> None:
-    kubectl, host = asked.kubectl, "input-04"
-    furnish(kubectl, make.host_object(host, memory="2Gi"))
+def test_input_04_memory_in_another_notation_is_accepted_and_larger_memory_refused(webhook: Webhook) -> None:
+    kubectl, host = webhook.kubectl, "input-04"
+    create_host(kubectl, make.host_object(host, memory="2Gi"))
     model = make.model_object("input-04", host=host, memory="1Gi")
     kubectl.create(model)
     kubectl.create(make.model_object("input-04-other", host=host, memory="512Mi"))
     assert "configured" in kubectl.apply(kubectl.here(_with(model, "1024Mi")))
-    said = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
-    assert said.endswith(
+    message = refusal(lambda: kubectl.apply(kubectl.here(_with(model, "2Gi"))))
+    assert message.endswith(
         f"{DENIED}: {PATH}: 2Gi does not fit on {host}: 512Mi of 2Gi is used by 1 model "
         "(largest: input-04-other 512Mi), 1.50Gi free. "
         f"{MEMORY_ADVICE}"

@@ -1,4 +1,4 @@
-"""Inputs 1 and 2: names, and values that may be anything."""
+"""Inputs 1 and 2: names, and values of free text."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ NAMES = {
 ANYTHING = (
     "\U0001f600 m\u00fcnchen \u0430\u0431 \u05d0 \u202eright to left\u202c\u200f \u2028\u2029\x85\x0b\ttab\r\nline"
 )
-"""What may stand in an annotation or in a variable: it must come back as it was, and stay on one line of a log."""
+"""Text of an annotation or a variable. It must be stored unchanged, and each log record of it must be one line."""
 SPOKEN_URI = "gs://bucket/m\u00fcnchen/\u0430\u0431\u0432/\U0001f600"
 MODEL_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {MODEL_LIMIT}"
 HOST_SENTENCE = f"metadata.name must be a DNS label that starts with a letter, of at most {HOST_LIMIT} characters"
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_input_01_a_name_that_is_none_is_refused_with_its_path(asked: Webhook, name: str) -> None:
+def test_input_01_invalid_name_is_refused_with_its_path(webhook: Webhook, name: str) -> None:
     for manifest in (make.model_object(name), make.host_object(name)):
-        said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
-        assert "metadata.name: Invalid value: " in said, "Kubernetes refuses it for every kind"
-    said = refusal(lambda: asked.kubectl.try_out(make.model_object(host=name)))
-    found = lines_about("spec.inferenceService", said)
-    assert len(found) == 1
-    assert found[0].endswith("must be letters, digits and '-' and start with a letter")
+        message = refusal(lambda manifest=manifest: webhook.kubectl.try_out(manifest))  # type: ignore[misc]
+        assert "metadata.name: Invalid value: " in message, "Kubernetes refuses it for every kind"
+    message = refusal(lambda: webhook.kubectl.try_out(make.model_object(host=name)))
+    lines = lines_about("spec.inferenceService", message)
+    assert len(lines) == 1
+    assert lines[0].endswith("must be letters, digits and '-' and start with a letter")
 
 
 @pytest.mark.parametrize("name", ["a.b", "n" * (MODEL_LIMIT + 1)])
-def test_input_01_a_name_that_only_kubernetes_takes_is_refused_with_its_path(asked: Webhook, name: str) -> None:
+def test_input_01_name_valid_for_kubernetes_only_is_refused(webhook: Webhook, name: str) -> None:
     for manifest, sentence in ((make.model_object(name), MODEL_SENTENCE), (make.host_object(name), HOST_SENTENCE)):
-        said = refusal(lambda manifest=manifest: asked.kubectl.try_out(manifest))  # type: ignore[misc]
-        assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in said
+        message = refusal(lambda manifest=manifest: webhook.kubectl.try_out(manifest))  # type: ignore[misc]
+        assert f"{DENIED}: metadata.name: {quoted(name)} is not allowed; {sentence}" in message
 
 
 @contextmanager
@@ -71,14 +71,14 @@ def operator(server: Cluster, kubectl: Kubectl, folder: Path) -> Iterator[Path]:
         yield log
 
 
-def test_input_01_values_that_may_be_anything_come_back_as_they_were_and_logs_stay_on_one_line(
-    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, asked: Webhook
+def test_input_01_free_text_is_stored_unchanged_and_logged_on_one_line(
+    api_server: Cluster, kubectl: Kubectl, tmp_path: Path, webhook: Webhook
 ) -> None:
     env = [{"name": "GREETING", "value": ANYTHING}]
     host = make.host_object(triton={"env": env})
     host["metadata"]["annotations"] = {"example.com/note": ANYTHING}
     model = make.model_object(uri=SPOKEN_URI)
-    assert "created" in asked.kubectl.try_out(host) + asked.kubectl.try_out(model)
+    assert "created" in webhook.kubectl.try_out(host) + webhook.kubectl.try_out(model)
     with operator(api_server, kubectl, tmp_path) as log:
         kubectl.create(host)
         kubectl.create(model)
@@ -87,9 +87,9 @@ def test_input_01_values_that_may_be_anything_come_back_as_they_were_and_logs_st
         assert placed(kubectl, "triton-mms")[0]["modelSpec"]["storageUri"] == SPOKEN_URI
         eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the server has the variable", 30)
         kubectl("set", "env", "deployment/triton-mms-predictor-default", f"GREETING={ANYTHING}!")
-        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator's own words are back", 30)
-        eventually_sync(lambda: "GREETING" in log.read_text(), "the log tells what was different", 10)
-    for line in (log.read_text() + asked.log.read_text()).removesuffix("\n").split("\n"):
+        eventually_sync(lambda: greeting(kubectl) == ANYTHING, "the operator restores the variable", 30)
+        eventually_sync(lambda: "GREETING" in log.read_text(), "the log names the difference", 10)
+    for line in (log.read_text() + webhook.log.read_text()).removesuffix("\n").split("\n"):
         assert json.loads(line)
         assert line.isprintable()
 
@@ -101,13 +101,13 @@ def placed(kubectl: Kubectl, host: str) -> list[Any]:
 
 
 def greeting(kubectl: Kubectl) -> Any:
-    found = kubectl.list("deployments", "-l", f"{names.HOST_LABEL}=triton-mms")
-    containers = [container for each in found for container in each["spec"]["template"]["spec"]["containers"]]
+    deployments = kubectl.list("deployments", "-l", f"{names.HOST_LABEL}=triton-mms")
+    containers = [container for each in deployments for container in each["spec"]["template"]["spec"]["containers"]]
     return next((env["value"] for each in containers for env in each.get("env", ()) if env["name"] == "GREETING"), "")
 
 
 @pytest.mark.parametrize("value", [ANYTHING, "\ud800 half of a letter", "\x00\x1b[31mred"], ids=ascii)
-def test_input_01_whatever_is_logged_is_one_line_that_can_be_written_and_read_back(value: str) -> None:
+def test_input_01_log_record_of_any_text_is_one_readable_line(value: str) -> None:
     record = logging.LogRecord("manyserve", logging.INFO, "/x/y.py", 1, "found %s", (value,), None)
     line = JsonLines().format(record)
     assert line.isprintable()
@@ -115,12 +115,12 @@ def test_input_01_whatever_is_logged_is_one_line_that_can_be_written_and_read_ba
 
 
 @pytest.mark.parametrize("length", [HOST_LIMIT + 1, 63])
-def test_input_02_a_host_whose_childrens_names_would_be_too_long_is_refused(asked: Webhook, length: int) -> None:
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object("h" * length)))
-    assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in said
+def test_input_02_host_with_too_long_names_of_children_is_refused(webhook: Webhook, length: int) -> None:
+    message = refusal(lambda: webhook.kubectl.try_out(make.host_object("h" * length)))
+    assert f"is not allowed; {HOST_SENTENCE}, so that the names of its children fit into 63" in message
 
 
-def test_input_02_the_longest_names_that_are_let_in_have_all_their_children(
+def test_input_02_longest_accepted_names_have_all_children(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     host, model = "h" * HOST_LIMIT, "m" * MODEL_LIMIT
@@ -129,12 +129,12 @@ def test_input_02_the_longest_names_that_are_let_in_have_all_their_children(
         kubectl.create(make.model_object(model, host=host))
         label = f"{names.HOST_LABEL}={host}"
         eventually_sync(lambda: placed(kubectl, host), "the model is placed", 30)
-        eventually_sync(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods are made", 30)
+        eventually_sync(lambda: len(kubectl.list("pods", "-l", label)) == 2, "the pods exist", 30)
         eventually_sync(
             lambda: condition(kubectl.get("isvc", host)).get("reason") == "Unschedulable", "only nodes are missing", 30
         )
         kinds = "deployments,services,configmaps,ingresses,hpa,pdb"
-        made = {each["kind"] for each in kubectl.list(kinds, "-l", label)}
-    assert made == {
+        children = {each["kind"] for each in kubectl.list(kinds, "-l", label)}
+    assert children == {
         "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget", "Service",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Input 19: 500 objects whose models come long before their host all become Ready."""
+"""Input 19: 500 objects become Ready, although the models are created long before their host."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.support.kubectl import condition
 OBJECTS = 500
 
 
-def how_many_are_ready(recorder: HistoryRecorder) -> int:
-    there = expectations.latest(recorder.history).items()
-    ours = (each for (kind, _), each in there if kind in ("TrainedModel", "InferenceService"))
+def ready_count(recorder: HistoryRecorder) -> int:
+    objects = expectations.latest(recorder.history).items()
+    ours = (each for (kind, _), each in objects if kind in ("TrainedModel", "InferenceService"))
     return sum(condition(each).get("status") == "True" for each in ours)
 
 
-def how_many_are_placed(recorder: HistoryRecorder) -> int:
-    there = expectations.latest(recorder.history).items()
-    models = (each for (kind, _), each in there if kind == "TrainedModel")
+def placed_count(recorder: HistoryRecorder) -> int:
+    objects = expectations.latest(recorder.history).items()
+    models = (each for (kind, _), each in objects if kind == "TrainedModel")
     return sum("placedBy" in each.get("status", {}) for each in models)
 
 
-async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
+async def test_input_19_objects_applied_in_wrong_order_become_ready(
     stage: Stage, client: KubeClient, tmp_path: Path
 ) -> None:
     models = [make.model_object(f"m-{number:03d}", memory="1Mi") for number in range(OBJECTS - 1)]
@@ -47,7 +47,7 @@ async def test_input_19_a_folder_of_500_objects_in_the_wrong_order_ends_ready(
         )
         assert not stage.kubectl.exists("isvc", HOST)
         await applied
-        await eventually_in_thread(lambda: how_many_are_ready(recorder) == OBJECTS, "all 500 are ready", 60)
-        await eventually_in_thread(lambda: how_many_are_placed(recorder) == OBJECTS - 1, "all models name the host", 60)
+        await eventually_in_thread(lambda: ready_count(recorder) == OBJECTS, "all 500 are ready", 60)
+        await eventually_in_thread(lambda: placed_count(recorder) == OBJECTS - 1, "all models name the host", 60)
     assert expectations.always(recorder.history) == []
     assert len(stage.kubelet.configs) < OBJECTS / 20, "models.json is written a few times"

@@ -1,7 +1,7 @@
-"""Input 28: one name, created and deleted 100 times in ten seconds, each time as another model: the last one wins.
+"""Input 28: a model is created and deleted 100 times in ten seconds under one name, and the last one wins.
 
-At the end `models.json` and the status are the last one's. Meanwhile no object ever carries what was said of one
-before it: every second one does not fit, so that each status tells whose it is.
+At the end `models.json` and the status are of the last model. No object ever has the status of an earlier one. Every
+second model does not fit, so each status shows its model.
 """
 
 from __future__ import annotations
@@ -21,27 +21,25 @@ from tests.support.kubectl import condition
 
 TIMES = 100
 LIVES = (0.02, 0.02, 0.02, 0.05, 0.35)
-"""Seconds: most are gone before anything was said of them, some in the midst of it, some are told in full."""
+"""Seconds between creation and deletion: most are too short for any status, some for the final one."""
 NAME = "again"
 
 
 def wanted(number: int) -> Manifest:
-    """Return the nth model of the name: each from another place, every second one too large for the host."""
+    """Return the nth model of the name: each has another URI, and every second one is too large for the host."""
     return make.model_object(NAME, memory="1Gi" if number % 2 else "9Gi", uri=f"gs://bucket/{number}")
 
 
-def of_another(revision: Revision) -> str | None:
-    """Return what a status says that cannot be about its own object, None when all of it can."""
+def foreign_status(revision: Revision) -> str | None:
+    """Return a status that cannot be about its own object, or None."""
     memory = revision.thing["spec"]["model"]["memory"]
-    found = condition(revision.thing, "MemoryResourceAvailable")
-    fits = {"True": "1Gi", "False": "9Gi"}.get(found.get("status", ""), memory)
+    available = condition(revision.thing, "MemoryResourceAvailable")
+    fits = {"True": "1Gi", "False": "9Gi"}.get(available.get("status", ""), memory)
     loaded = condition(revision.thing, "Loaded").get("status") == "True" and memory == "9Gi"
-    return f"{revision.version}: {memory}, and {found}" if fits != memory or loaded else None
+    return f"{revision.version}: {memory}, and {available}" if fits != memory or loaded else None
 
 
-async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_status_is_anothers(
-    stage: Stage, client: KubeClient
-) -> None:
+async def test_input_28_last_recreated_model_wins_and_no_status_is_of_another(stage: Stage, client: KubeClient) -> None:
     namespace = stage.kubectl.namespace
     stage.apply(make.host_object(), make.model_object("neighbour", memory="512Mi"))
     await eventually_in_thread(lambda: stage.ready("tm", "neighbour").get("status") == "True", "the host is ready")
@@ -60,6 +58,6 @@ async def test_input_28_the_last_of_a_hundred_models_of_one_name_wins_and_no_sta
         }
     models = [each for each in recorder.history if (each.kind, each.name) == (kinds.TRAINED_MODEL.name, NAME)]
     assert len({each.thing["metadata"]["uid"] for each in models}) == TIMES
-    assert [said for each in models if (said := of_another(each))] == []
+    assert [status for each in models if (status := foreign_status(each))] == []
     assert sum(bool(condition(each.thing)) for each in models) > TIMES / 10, "the operator kept up with some of them"
     assert expectations.always(recorder.history) == []

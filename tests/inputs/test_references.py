@@ -1,4 +1,4 @@
-"""Input 18: a model whose host is absent, wrong, leaving or another one waits with the reason, is refused, or moves."""
+"""Input 18: a model with an absent or deleted host waits, an invalid host is refused, and a changed host takes over."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def placed_by(stage: Stage, name: str) -> str | None:
     """Return the host that the model's status names; no model has an owner reference."""
     model = stage.kubectl.get("tm", name)
     assert "ownerReferences" not in model["metadata"]
-    found: str | None = model["status"].get("placedBy", {}).get("name")
-    return found
+    host: str | None = model["status"].get("placedBy", {}).get("name")
+    return host
 
 
 def placed_on(stage: Stage, host: str) -> list[str]:
@@ -31,15 +31,15 @@ def placed_on(stage: Stage, host: str) -> list[str]:
     return [each["modelName"] for each in json.loads(text)]
 
 
-async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Stage) -> None:
+async def test_input_18_model_waits_for_absent_host_by_name(stage: Stage) -> None:
     stage.apply(make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10"), "the model has a status")
-    found = stage.ready("tm", "cifar10")
-    assert (found["status"], found["reason"]) == ("False", "InferenceServiceNotFound")
-    assert found["message"] == (
+    ready = stage.ready("tm", "cifar10")
+    assert (ready["status"], ready["reason"]) == ("False", "InferenceServiceNotFound")
+    assert ready["message"] == (
         f"waiting for InferenceService {HOST}, which does not exist in namespace {stage.kubectl.namespace}"
     )
-    assert placed_by(stage, "cifar10") is None, "it is deleted with no host"
+    assert placed_by(stage, "cifar10") is None, "no host has placed it"
     stage.apply(make.host_object())
     await eventually_in_thread(
         lambda: stage.ready("tm", "cifar10").get("status") == "True", "the host comes, and it answers"
@@ -47,21 +47,23 @@ async def test_input_18_a_host_that_is_absent_is_waited_for_and_named(stage: Sta
     assert placed_by(stage, "cifar10") == HOST
 
 
-def test_input_18_what_is_no_name_of_a_host_in_this_namespace_is_refused(asked: Webhook) -> None:
+def test_input_18_invalid_host_name_is_refused(webhook: Webhook) -> None:
     for name in ("ns/x", "Triton", "9", "-a", "a b", "a.b"):
         with pytest.raises(Refused) as error:
-            asked.kubectl.apply(asked.kubectl.here(make.model_object(host=name)))
+            webhook.kubectl.apply(webhook.kubectl.here(make.model_object(host=name)))
         assert f"spec.inferenceService: '{name}' is not the name of an InferenceService" in str(error.value)
         assert "must be letters, digits and '-' and start with a letter" in str(error.value)
 
 
-async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_nothing(stage: Stage) -> None:
+async def test_input_18_host_being_deleted_gets_no_model(stage: Stage) -> None:
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/held"]}}')
     stage.kubectl("delete", "isvc", HOST, "--wait=false")
     stage.apply(make.model_object())
-    await eventually_in_thread(lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "it is said")
+    await eventually_in_thread(
+        lambda: "being deleted" in stage.ready("tm", "cifar10").get("message", ""), "the deletion is reported"
+    )
     assert stage.ready("tm", "cifar10")["message"] == f"waiting for InferenceService {HOST}, which is being deleted"
     assert stage.placed() == []
     stage.kubectl("patch", "isvc", HOST, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
@@ -71,7 +73,7 @@ async def test_input_18_a_host_that_is_being_deleted_is_told_as_that_and_gets_no
     assert stage.kubectl.exists("tm", "cifar10"), "a model that the host never had does not go with it"
 
 
-async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_setting_that_says_so(stage: Stage) -> None:
+async def test_input_18_host_without_multi_model_serving_is_reported_with_the_setting(stage: Stage) -> None:
     off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
     patch = json.dumps({"data": {"predictors": json.dumps(off)}})
     stage.kubectl("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", patch)
@@ -83,7 +85,7 @@ async def test_input_18_a_host_that_takes_one_model_only_is_told_with_the_settin
     assert stage.placed() == []
 
 
-async def test_input_18_a_model_that_names_another_host_leaves_the_one_and_joins_the_other(stage: Stage) -> None:
+async def test_input_18_model_with_changed_host_moves_to_it(stage: Stage) -> None:
     stage.apply(make.host_object(), make.host_object(OTHER), make.model_object(), make.model_object("stays"))
     await eventually_in_thread(
         lambda: stage.ready("tm", "cifar10").get("status") == "True", "it answers on the first host"
@@ -94,11 +96,11 @@ async def test_input_18_a_model_that_names_another_host_leaves_the_one_and_joins
     await eventually_in_thread(lambda: placed_on(stage, OTHER) == ["cifar10"], "it is placed on the other")
     await eventually_in_thread(lambda: stage.placed() == ["stays"], "and leaves the first")
     await eventually_in_thread(lambda: placed_by(stage, "cifar10") == OTHER, "its status names the other host")
-    found = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
-    assert found["message"].startswith(f"{OTHER} is not ready: "), "what is told is of the other host"
+    host_ready = condition(stage.kubectl.get("tm", "cifar10"), "InferenceServiceReady")
+    assert host_ready["message"].startswith(f"{OTHER} is not ready: "), "the message is about the other host"
 
     stage.kubectl("delete", "isvc", HOST)
     await eventually_in_thread(
-        lambda: not stage.kubectl.exists("tm", "stays"), "the first takes what is its own along", 60
+        lambda: not stage.kubectl.exists("tm", "stays"), "the models of the first host are deleted", 60
     )
-    assert stage.kubectl.exists("tm", "cifar10"), "and nothing else"
+    assert stage.kubectl.exists("tm", "cifar10"), "other models stay"

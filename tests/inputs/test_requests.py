@@ -11,8 +11,8 @@ import yaml
 
 from manyserve.api.quantity import parse_memory
 from manyserve.webhook.body_limits import LIMIT
-from tests.inputs.door import Door
 from tests.inputs.process import most_memory
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.support.programs import PROJECT
 from tests.webhook.reviews import review_of
@@ -22,19 +22,19 @@ REVIEW = json.dumps(review_of(make.model_object())).encode()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_input_22_reviews_are_posted_and_nothing_else_is_answered(quiet: Door, method: str) -> None:
-    status, text = await quiet.send(method)
+async def test_input_22_method_other_than_post_is_refused(healthy_webhook: WebhookClient, method: str) -> None:
+    status, text = await healthy_webhook.send(method)
     assert status == 405
     assert "Traceback" not in text
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/validate/", "/validate/../../etc/passwd", "/%00"])
-async def test_input_22_nothing_else_is_there(quiet: Door, path: str) -> None:
-    assert (await quiet.send("POST", REVIEW, path))[0] == 404
+async def test_input_22_unknown_path_is_not_found(healthy_webhook: WebhookClient, path: str) -> None:
+    assert (await healthy_webhook.send("POST", REVIEW, path))[0] == 404
 
 
-async def test_input_22_twenty_mebibytes_are_refused(quiet: Door) -> None:
-    status, text = await quiet.send("POST", b" " * 20 * 1024**2)
+async def test_input_22_body_of_20_mib_is_refused(healthy_webhook: WebhookClient) -> None:
+    status, text = await healthy_webhook.send("POST", b" " * 20 * 1024**2)
     assert status == 413
     assert "Traceback" not in text
 
@@ -44,11 +44,11 @@ async def test_input_22_twenty_mebibytes_are_refused(quiet: Door) -> None:
     [(b"no gzip at all", 400), (gzip.compress(b" " * 20 * 1024**2), 413), (gzip.compress(REVIEW), 200)],
     ids=["no gzip", "20 MiB", "a review"],
 )
-async def test_input_22_a_packed_body_is_unpacked_within_the_same_bounds(
-    quiet: Door, body: bytes, expected: int
+async def test_input_22_gzip_body_has_the_same_limits(
+    healthy_webhook: WebhookClient, body: bytes, expected: int
 ) -> None:
-    url = f"https://localhost:{quiet.hook.port}/validate"
-    async with quiet.session.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
+    url = f"https://localhost:{healthy_webhook.server.port}/validate"
+    async with healthy_webhook.session.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
         text = await answer.text()
     assert answer.status == expected
     assert "Traceback" not in text
@@ -67,8 +67,10 @@ async def test_input_22_a_packed_body_is_unpacked_within_the_same_bounds(
     ],
     ids=["bytes", "CONNECT", "negative", "two lengths", "bad chunks", "long header", "HTTP/2"],
 )
-async def test_input_22_what_is_no_http_is_refused_without_a_trace(quiet: Door, lines: bytes) -> None:
-    reader, writer = await asyncio.open_connection("localhost", quiet.hook.port, ssl=quiet.tls)
+async def test_input_22_malformed_http_is_refused_without_traceback(
+    healthy_webhook: WebhookClient, lines: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("localhost", healthy_webhook.server.port, ssl=healthy_webhook.tls)
     writer.write(lines)
     answer = await asyncio.wait_for(reader.readline(), 10)
     assert answer.split()[1:2] in ([b"400"], [b"404"], [b"405"], [b"431"])
@@ -83,10 +85,10 @@ FLOODS = {
 
 
 @pytest.mark.parametrize(("count", "body"), FLOODS.values(), ids=FLOODS)
-async def test_input_22_many_large_bodies_at_once_stay_within_the_containers_memory(
-    quiet: Door, count: int, body: bytes
+async def test_input_22_concurrent_large_bodies_stay_below_the_memory_limit(
+    healthy_webhook: WebhookClient, count: int, body: bytes
 ) -> None:
     limits = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    answers = await asyncio.gather(*(quiet.send("POST", body) for _ in range(count)))
+    answers = await asyncio.gather(*(healthy_webhook.send("POST", body) for _ in range(count)))
     assert {status for status, _ in answers} <= {400, 413}
-    assert most_memory(quiet.hook.program.process.pid) < parse_memory(limits["memory"])
+    assert most_memory(healthy_webhook.server.program.process.pid) < parse_memory(limits["memory"])

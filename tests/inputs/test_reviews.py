@@ -1,4 +1,4 @@
-"""Input 22: reviews without a judgeable object, straight to the webhook's port."""
+"""Input 22: reviews without a valid object, straight to the webhook's port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.inputs.door import Door
+from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
 from tests.webhook.reviews import review_of
 
@@ -16,15 +16,15 @@ MODEL = make.model_object()
 
 
 def review(**fields: Any) -> bytes:
-    """Return the review of a good model with these fields of the request in place of its own."""
+    """Return the review of a valid model, with these fields of the request."""
     return json.dumps(review_of(MODEL, **fields)).encode()
 
 
 def without(field: str) -> bytes:
-    """Return a review whose request lacks a field."""
-    found = review_of(MODEL)
-    del found["request"][field]
-    return json.dumps(found).encode()
+    """Return a review without a field of the request."""
+    admission_review = review_of(MODEL)
+    del admission_review["request"][field]
+    return json.dumps(admission_review).encode()
 
 
 def kind(name: str, group: str = "serving.kserve.io", version: str = "v1alpha1") -> dict[str, str]:
@@ -75,40 +75,40 @@ DENIED = {
 
 
 @pytest.mark.parametrize(("body", "sentence"), NO_REVIEWS.values(), ids=NO_REVIEWS)
-async def test_input_22_what_is_no_review_is_a_bad_request_with_one_line(
-    quiet: Door, body: bytes, sentence: str
+async def test_input_22_malformed_review_is_a_bad_request_with_one_line(
+    healthy_webhook: WebhookClient, body: bytes, sentence: str
 ) -> None:
-    status, text = await quiet.send("POST", body)
+    status, text = await healthy_webhook.send("POST", body)
     assert (status, text.count("\n")) == (400, 1)
     assert text.startswith(sentence)
 
 
 @pytest.mark.parametrize(("body", "sentence"), DENIED.values(), ids=DENIED)
-async def test_input_22_a_review_of_nothing_that_can_be_judged_is_denied_under_its_own_uid(
-    quiet: Door, body: bytes, sentence: str
+async def test_input_22_review_without_valid_object_is_denied_under_its_uid(
+    healthy_webhook: WebhookClient, body: bytes, sentence: str
 ) -> None:
-    response = await quiet.ask(json.loads(body))
+    response = await healthy_webhook.review(json.loads(body))
     assert (response["uid"], response["allowed"]) == ("review-1", False)
     assert response["status"]["message"].startswith(sentence)
     assert response["status"]["code"] in (400, 422)
 
 
-async def test_input_22_a_status_is_none_of_the_webhooks_business_and_passes_under_its_own_uid(quiet: Door) -> None:
+async def test_input_22_review_of_status_is_allowed(healthy_webhook: WebhookClient) -> None:
     bad = make.model_object(memory="0")
-    response = await quiet.ask(review_of(bad, MODEL, uid="status-1", subResource="status"))
+    response = await healthy_webhook.review(review_of(bad, MODEL, uid="status-1", subResource="status"))
     assert response == {"uid": "status-1", "allowed": True}
 
 
 @pytest.mark.parametrize("uid", ["x" * 100_000, "\ud800", "a\r\nSet-Cookie: b", "<script>"], ids=ascii)
-async def test_input_22_a_strange_uid_comes_back_as_it_is(quiet: Door, uid: str) -> None:
-    assert (await quiet.ask(review_of(make.model_object(memory="0"), uid=uid)))["uid"] == uid
+async def test_input_22_unusual_uid_is_returned_unchanged(healthy_webhook: WebhookClient, uid: str) -> None:
+    assert (await healthy_webhook.review(review_of(make.model_object(memory="0"), uid=uid)))["uid"] == uid
 
 
-async def test_input_22_five_hundred_at_once_good_and_bad_all_have_their_answer(quiet: Door) -> None:
+async def test_input_22_concurrent_reviews_are_all_answered(healthy_webhook: WebhookClient) -> None:
     bodies = [body for body, _ in [*NO_REVIEWS.values(), *DENIED.values()]]
     good = json.dumps(review_of(make.model_object(host="nobody", memory=1))).encode()
-    crowd = [bodies[index % len(bodies)] if index % 2 else good for index in range(500)]
-    answers = await asyncio.gather(*(quiet.send("POST", body) for body in crowd))
+    requests = [bodies[index % len(bodies)] if index % 2 else good for index in range(500)]
+    answers = await asyncio.gather(*(healthy_webhook.send("POST", body) for body in requests))
     assert [status for status, _ in answers[::2]] == [200] * 250
     assert {status for status, _ in answers[1::2]} == {200, 400}
     assert not any("Traceback" in text for _, text in answers)

@@ -1,6 +1,6 @@
-"""Input 31: wrong settings of the operator, the webhook and the agent, each as a program of its own.
+"""Input 31: wrong settings of the programs operator, webhook and agent.
 
-Whatever is wrong, it ends at once, with exit code 2 and one line that says what and where; never with a traceback.
+The program ends at once with exit code 2, and with one line about the setting instead of a traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEVELS = "must be one of DEBUG, INFO, WARNING, ERROR"
 
 
 def line_of(*words: str, **env: str) -> str:
-    """Run a program that cannot start, and return the one line that it says."""
+    """Run a program that cannot start, and return its one line of output."""
     done = manyserve(*words, **env)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -33,14 +33,14 @@ def line_of(*words: str, **env: str) -> str:
     return line.removeprefix("manyserve: ")
 
 
-def says_it_is_in_use(line: str, port: int) -> bool:
+def is_port_in_use_error(line: str, port: int) -> bool:
     """Return whether a line names the address and the reason."""
     return line == f"cannot bind 0.0.0.0:{port}: address already in use"
 
 
 @contextmanager
-def taken() -> Iterator[int]:
-    """Hold a port, as another program would."""
+def occupied_port() -> Iterator[int]:
+    """Bind a port, as another program would."""
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
         other.listen()
@@ -64,7 +64,7 @@ def agent(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("program", ["operator", "webhook", "agent"])
-def test_input_31_a_log_level_that_there_is_not_is_named_with_those_there_are(program: str) -> None:
+def test_input_31_unknown_log_level_is_reported(program: str) -> None:
     line = line_of(program, MANYSERVE_LOG_LEVEL="loud", **WEBHOOK)
     assert line == f"MANYSERVE_LOG_LEVEL='loud' is not valid: it {LEVELS}"
 
@@ -73,7 +73,7 @@ def test_input_31_a_log_level_that_there_is_not_is_named_with_those_there_are(pr
     ("program", "variable"),
     [("operator", "MANYSERVE_HEALTH_PORT"), ("webhook", "MANYSERVE_WEBHOOK_PORT"), ("agent", "MANYSERVE_AGENT_PORT")],
 )
-def test_input_31_all_wrong_settings_of_a_start_are_named_on_one_line(program: str, variable: str) -> None:
+def test_input_31_all_wrong_settings_are_reported_on_one_line(program: str, variable: str) -> None:
     env = WEBHOOK | {"MANYSERVE_LOG_LEVEL": "loud", variable: "http"}
     assert set(line_of(program, **env).split("; ")) == {
         f"MANYSERVE_LOG_LEVEL='loud' is not valid: it {LEVELS}",
@@ -82,20 +82,20 @@ def test_input_31_all_wrong_settings_of_a_start_are_named_on_one_line(program: s
 
 
 @pytest.mark.parametrize("program", ["operator", "webhook"])
-def test_input_31_an_api_group_that_there_is_not_is_named_with_those_there_are(program: str) -> None:
+def test_input_31_unknown_api_group_is_reported(program: str) -> None:
     line = line_of(program, MANYSERVE_API_GROUP="kserve.io", **WEBHOOK)
     assert line == f"MANYSERVE_API_GROUP='kserve.io' is not valid: it {GROUPS}"
 
 
 @pytest.mark.parametrize(("program", "env"), PROGRAMS)
-def test_input_31_a_kubeconfig_that_is_missing_is_named(program: str, env: dict[str, str], tmp_path: Path) -> None:
+def test_input_31_missing_kubeconfig_is_reported(program: str, env: dict[str, str], tmp_path: Path) -> None:
     path = str(tmp_path / "absent")
     line = line_of(program, KUBECONFIG=path, **env)
     assert line == f"{NO_ACCESS} {path} cannot be used: Invalid kube-config file. No configuration found."
 
 
 @pytest.mark.parametrize("text", ["{: [", ""])
-def test_input_31_a_kubeconfig_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+def test_input_31_malformed_kubeconfig_is_reported(text: str, tmp_path: Path) -> None:
     env = kubeconfig(tmp_path, text)
     assert line_of("operator", **env).startswith(f"{NO_ACCESS} {env['KUBECONFIG']} cannot be used: ")
 
@@ -108,37 +108,37 @@ def test_input_31_a_kubeconfig_that_is_none_is_named(text: str, tmp_path: Path) 
     ],
     ids=["operator", "webhook"],
 )
-def test_input_31_an_api_server_that_is_away_is_named(
+def test_input_31_unreachable_api_server_is_reported(
     program: str, env: dict[str, str], line: str, tmp_path: Path
 ) -> None:
     port = free_port()
     cluster = f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]"
     user = "users: [{name: u, user: {}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]"
     env = env | kubeconfig(tmp_path, f"apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}\n{user}\n")
-    said = line_of(program, **env)
-    assert said.startswith(f"{line} had no response: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
+    message = line_of(program, **env)
+    assert message.startswith(f"{line} had no response: ClientConnectorError: Cannot connect to host 127.0.0.1:{port} ")
 
 
 @pytest.mark.parametrize("setting", ["MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT"])
-def test_input_31_a_port_of_the_operators_that_is_in_use_is_named(setting: str, api_server: Cluster) -> None:
+def test_input_31_port_in_use_is_reported_by_operator(setting: str, api_server: Cluster) -> None:
     ports = {name: str(free_port()) for name in ("MANYSERVE_HEALTH_PORT", "MANYSERVE_METRICS_PORT")}
-    with taken() as port:
+    with occupied_port() as port:
         env = ports | {setting: str(port), "KUBECONFIG": str(api_server.kubeconfig)}
-        assert says_it_is_in_use(line_of("operator", **env), port)
+        assert is_port_in_use_error(line_of("operator", **env), port)
 
 
-def test_input_31_a_port_of_the_webhooks_that_is_in_use_is_named(api_server: Cluster, tmp_path: Path) -> None:
+def test_input_31_port_in_use_is_reported_by_webhook(api_server: Cluster, tmp_path: Path) -> None:
     keys = folder_of(api_server)
     for name in ("crt", "key"):
         (tmp_path / f"tls.{name}").write_bytes((keys / f"apiserver.{name}").read_bytes())
     env = {"POD_NAMESPACE": "default", "KUBECONFIG": str(api_server.kubeconfig)}
     env |= {"MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER": str(tmp_path), "MANYSERVE_METRICS_PORT": str(free_port())}
-    env |= {"MANYSERVE_WEBHOOK_SERVICE": "kubernetes"}  # whose certificate that is
-    with taken() as port:
-        assert says_it_is_in_use(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
+    env |= {"MANYSERVE_WEBHOOK_SERVICE": "kubernetes"}  # the certificate is for this name
+    with occupied_port() as port:
+        assert is_port_in_use_error(line_of("webhook", MANYSERVE_WEBHOOK_PORT=str(port), **env), port)
 
 
-def test_input_31_a_certificate_folder_that_is_missing_or_empty_is_named(api_server: Cluster, tmp_path: Path) -> None:
+def test_input_31_missing_or_empty_certificate_folder_is_reported(api_server: Cluster, tmp_path: Path) -> None:
     folder = "MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER"
     env = WEBHOOK | {"KUBECONFIG": str(api_server.kubeconfig)}
     assert (
@@ -149,12 +149,12 @@ def test_input_31_a_certificate_folder_that_is_missing_or_empty_is_named(api_ser
     assert f"No such file or directory: '{tmp_path}/tls.crt'" in line
 
 
-def test_input_31_a_port_of_the_agents_that_is_in_use_is_named(agent: dict[str, str]) -> None:
-    with taken() as port:
-        assert says_it_is_in_use(line_of("agent", **agent | {"MANYSERVE_AGENT_PORT": str(port)}), port)
+def test_input_31_port_in_use_is_reported_by_agent(agent: dict[str, str]) -> None:
+    with occupied_port() as port:
+        assert is_port_in_use_error(line_of("agent", **agent | {"MANYSERVE_AGENT_PORT": str(port)}), port)
 
 
-def test_input_31_a_volume_that_the_agent_cannot_use_is_named(agent: dict[str, str], tmp_path: Path) -> None:
+def test_input_31_unusable_volume_is_reported_by_agent(agent: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     line = line_of("agent", **agent | {"MANYSERVE_STORE_DIR": str(tmp_path / "file")})
     assert line == f"MANYSERVE_STORE_DIR cannot be used: [Errno 20] Not a directory: '{tmp_path}/file/models'"
@@ -167,7 +167,7 @@ def test_input_31_a_volume_that_the_agent_cannot_use_is_named(agent: dict[str, s
         ("MANYSERVE_SERVER_DIALECT", "v3", "must be one of v2, mlserver, v1"),
     ],
 )
-def test_input_31_a_setting_of_the_agents_that_is_wrong_is_named(
+def test_input_31_wrong_setting_is_reported_by_agent(
     name: str, value: str, allowed: str, agent: dict[str, str]
 ) -> None:
     assert line_of("agent", **agent | {name: value}) == f"{name}={value!r} is not valid: it {allowed}"

@@ -1,4 +1,4 @@
-"""Hosts in both forms."""
+"""Fixture with both forms of hosts."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests.support import make
 
 @pytest.fixture(params=make.FORMS)
 def both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have `make.host_object` make hosts that name their server, then hosts in the form of KServe 0.8."""
+    """Run the test twice: with hosts that name their server, and with hosts in the form of KServe 0.8."""
     monkeypatch.setattr(make, "FORM", request.param)

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 class _Line(dict[str, Any]):
-    """A mapping that stands on one line."""
+    """A mapping that is written on one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -60,7 +60,7 @@ def render(path: Path) -> str:
 
 
 def as_document(todo: Plan, observed: Observed, *, whole_manifests: bool) -> Document:
-    """Return the parts of a plan that matter to a reader; empty ones are left out."""
+    """Return the parts of a plan for a reviewer, without empty ones."""
     parts: dict[str, Callable[[], Any]] = {
         "apply": lambda: [_apply(each, observed, whole_manifest=whole_manifests) for each in todo.applies],
         "delete": lambda: [
@@ -91,7 +91,7 @@ def _name(kind: str, name: str) -> str:
 
 
 def _apply(action: Apply, observed: Observed, *, whole_manifest: bool) -> Document:
-    """Return an apply; of an object that exists the fields of the spec that change."""
+    """Return an apply; for an existing object with the changed fields of its spec."""
     kind, name = action.manifest["kind"], action.manifest["metadata"]["name"]
     document: Document = {"object": _name(kind, name), "because": action.reason}
     document |= {} if action.take_over else {"takeOver": False}

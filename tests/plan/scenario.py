@@ -1,6 +1,7 @@
-"""Read a scenario: YAML documents in, the snapshot of one host out. tests/data/plan/README.md explains the format.
+"""Convert the YAML documents of a scenario to the snapshot of one host. tests/data/plan/README.md explains the format.
 
-The documents pass through the functions that serve the informers: `Known` takes them in, `observe` makes the snapshot.
+The documents pass through the functions that serve the informers: they update a `ClusterState`, and `observe` makes
+the snapshot.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from tests.support.merge_patch import merge_patch
 
 DATA = Path(__file__).parents[1] / "data" / "plan"
 NOW = "2026-01-01T01:00:00Z"
-"""The time of the plan when the header has none: one hour after everything was created."""
+"""Time of the plan when the header has none: one hour after the creation of all objects."""
 
 
 class Scenario:
-    """The documents of one input."""
+    """Documents of one input file."""
 
     def __init__(self, documents: Iterable[Manifest]) -> None:
         self._documents = list(flattened(documents))
@@ -65,7 +66,7 @@ class Scenario:
         if kind == "Settled":
             self._settle()
         elif kind == "Planned":
-            self._carry_out()
+            self._apply_plan()
         elif kind == "Deleted":
             for name in document["objects"]:
                 self._store(Child(*name.split("/")), None)
@@ -75,7 +76,7 @@ class Scenario:
             self._apply(document)
 
     def _apply(self, document: Manifest) -> None:
-        """Store an object as `kubectl apply` would: a field left out keeps its value, or takes its default."""
+        """Store an object as `kubectl apply` would: an absent field keeps its value, or gets its default."""
         name = Child(document["kind"], document["metadata"]["name"])
         if is_serving_config(document):
             self._configure(document)
@@ -90,7 +91,7 @@ class Scenario:
         try:
             self._known.config = servingconfig.parse(document["data"])
         except servingconfig.ConfigError:
-            return  # the last good one holds, as in the operator
+            return  # the last valid configuration stays, as in the operator
 
     def _store(self, name: Child, after: Manifest | None) -> None:
         """Hand a change to the function that serves the informer of its kind; None: the object was deleted."""
@@ -101,22 +102,22 @@ class Scenario:
             self._objects[name] = after
         if after is not None and name.kind in CHILDREN and is_foreign(after):
             self._known.foreign[self._host] = self._known.foreign.get(self._host, frozenset()) | {name}
-            return  # the operator watches objects with its own label only, and meets this one when it applies
+            return  # the operator watches objects with its label only, and sees this one at an apply
         stored = {"InferenceService": self._known.update_host, "TrainedModel": self._known.update_model}
         stored["Pod"] = self._known.update_pod
         stored.get(name.kind, self._known.update_child)(before, after)
 
     def _settle(self) -> None:
-        """Have the operator, the kubelet and the agents do their part for everything before."""
+        """Simulate operator, kubelet and agents until the documents before are settled."""
         if not any(name.kind == "Pod" for name in self._objects):
             for number in range(self._replicas()):
                 self._apply({"kind": "Pod", "metadata": {"name": f"pod-{number + 1}"}})
-        self._become(world.settle(self._snapshot()))
+        self._store_all(world.settle(self._snapshot()))
 
-    def _carry_out(self) -> None:
-        """Have the operator carry out its plan; no kubelet and no agent has acted on it yet."""
+    def _apply_plan(self) -> None:
+        """Apply the operator's plan, before kubelet and agents act on it."""
         observed = self._snapshot()
-        self._become(world.carry_out(observed, plan(observed, make.NOW)))
+        self._store_all(world.carry_out(observed, plan(observed, make.NOW)))
 
     def _snapshot(self) -> Observed:
         observed = observe(self._known, self._host)
@@ -124,8 +125,8 @@ class Scenario:
             raise ValueError("Settled and Planned need a usable configuration")
         return observed
 
-    def _become(self, observed: Observed) -> None:
-        """Store the objects as the fake cluster left them."""
+    def _store_all(self, observed: Observed) -> None:
+        """Store the objects of the fake cluster."""
         self._known.reports |= observed.agents
         for child, manifest in observed.children.items():
             self._store(child, manifest)
@@ -139,7 +140,7 @@ class Scenario:
         return max(1, (host.spec.predictor.min_replicas if host else None) or 1)
 
     def _report(self, document: Manifest) -> None:
-        """Change the report of an agent: by default it is about the `models.json` that stands, in this version."""
+        """Change the report of an agent; by default it is about the current `models.json`."""
         uid = self._objects[Child("Pod", document["pod"])]["metadata"]["uid"]
         before = self._known.reports.get(uid, AgentReport(instance="a", revision=1, server_ready=True, settled=True))
         manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name)))

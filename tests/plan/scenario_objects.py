@@ -1,4 +1,4 @@
-"""Complete the objects of a scenario: fields that do not matter are left out there, and have these defaults."""
+"""Defaults of the objects of a scenario, for fields that it leaves out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 
 def defaults(document: Manifest, host: str) -> Manifest:
-    """Return the object that a document changes when it is the first of its kind and name."""
+    """Return the object that the first document of a kind and name changes."""
     kind, name = document["kind"], document["metadata"]["name"]
     metadata: Manifest = {
         "namespace": "default",
@@ -30,7 +30,7 @@ def defaults(document: Manifest, host: str) -> Manifest:
 
 
 def flattened(documents: Iterable[Manifest]) -> Iterator[Manifest]:
-    """Yield the documents, and in place of each List its items."""
+    """Yield the documents, with the items of each List instead of it."""
     for document in documents:
         yield from document["items"] if document["kind"] == "List" else (document,)
 

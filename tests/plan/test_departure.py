@@ -1,4 +1,4 @@
-"""A departure: the models of a host that is gone are deleted after the grace period, unless something keeps them."""
+"""Departures: deletion of the models of a deleted host after the grace period, and the exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD = "uid-old"
 
 
 def placed(name: str = "cifar10", uid: str = OLD, host: str = KEY.name) -> TrainedModel:
-    """Return a model that was placed by a host."""
+    """Return a model with `placedBy`."""
     model = make.model(name)
     by = PlacedBy(name=host, uid=uid)
     status = model.status.model_copy(update={"placed_by": by, "observed_uid": model.metadata.uid})
@@ -39,7 +39,7 @@ def deleted(todo: Plan) -> list[str]:
     return [model.name for each in todo.departures for model in each.models]
 
 
-def test_the_status_of_a_placed_model_names_the_host_and_one_that_waits_for_memory_none() -> None:
+def test_placed_by_names_the_host_and_is_unset_for_a_waiting_model() -> None:
     models = world.settle(seen(*(make.model(name, created=f"2026-01-0{name}T00:00:00Z") for name in "123"))).models
     assert [each.status.placed_by for each in models] == [
         *[PlacedBy(name=KEY.name, uid="uid-triton-mms")] * 2,
@@ -47,20 +47,20 @@ def test_the_status_of_a_placed_model_names_the_host_and_one_that_waits_for_memo
     ]
 
 
-def test_a_model_that_its_host_cannot_place_any_more_keeps_the_record_and_on_another_host_loses_it() -> None:
+def test_placed_by_stays_while_the_host_cannot_place_the_model_and_goes_on_another_host() -> None:
     off = seen(placed(uid="uid-triton-mms"), config=make.config(multi_model=False))
     assert world.settle(off).models[0].status.placed_by == PlacedBy(name=KEY.name, uid="uid-triton-mms")
     assert world.settle(replace(off, models=(placed(),))).models[0].status.placed_by is None
 
 
-def test_a_model_that_waits_for_a_host_of_another_name_has_no_record() -> None:
+def test_placed_by_is_removed_from_a_model_that_names_another_host() -> None:
     moved = placed(host="before")
     assert host_uid(moved) is None
     todo = plan(seen(moved, host=None, pods=()), make.NOW)
     assert todo.statuses[0].patch["placedBy"] is None
 
 
-def test_a_status_from_a_backup_is_about_another_object_and_decides_nothing() -> None:
+def test_placed_by_of_a_restored_status_is_ignored() -> None:
     restored = placed()
     restored = restored.model_copy(
         update={"status": restored.status.model_copy(update={"observed_uid": "uid-before-the-restore"})}
@@ -71,21 +71,21 @@ def test_a_status_from_a_backup_is_about_another_object_and_decides_nothing() ->
     assert todo.statuses[0].patch["placedBy"] is None
 
 
-def test_within_the_grace_period_nothing_is_written_of_a_placed_model_and_others_say_that_they_wait() -> None:
+def test_departure_writes_no_status_of_placed_models_within_the_grace_period() -> None:
     todo = plan(gone(placed(), make.model("early"), left=3.0), make.NOW)
     assert [each.name for each in todo.statuses] == ["early"]
     assert todo.departures == (Depart(OLD),), "whether the CRD is served is asked when the departure is first seen"
     assert todo.requeue_after == 3.0
 
 
-def test_after_the_grace_period_the_model_is_deleted_in_the_version_that_was_seen() -> None:
+def test_departure_deletes_the_seen_version_after_the_grace_period() -> None:
     todo = plan(gone(placed(), make.model("early")), make.NOW)
     assert todo.departures == (Depart(OLD, (ModelVersion("cifar10", "uid-cifar10", "1"),)),)
     assert [each.name for each in todo.statuses] == ["early"]
     assert [each.name for each in todo.events] == ["early"]
 
 
-def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_that_their_host_is_gone() -> None:
+def test_departure_deletes_oldest_models_first_up_to_the_limit_per_plan() -> None:
     names_ = [f"m-{number:03d}" for number in range(DELETIONS_PER_PLAN + 5)]
     todo = plan(gone(*map(placed, reversed(names_))), make.NOW)
     assert deleted(todo) == names_[:DELETIONS_PER_PLAN]
@@ -97,7 +97,7 @@ def test_a_plan_deletes_a_limited_number_the_oldest_first_and_the_others_say_tha
     assert (deleted(between), between.requeue_after) == ([], 0.4)
 
 
-def test_models_that_a_later_plan_deletes_are_written_last() -> None:
+def test_departure_writes_statuses_of_models_of_later_plans_last() -> None:
     names_ = [f"m-{number:03d}" for number in range(DELETIONS_PER_PLAN + 2)]
     todo = plan(gone(*map(placed, names_)), make.NOW)
     assert [(each.name, each.priority) for each in todo.statuses] == [
@@ -105,19 +105,19 @@ def test_models_that_a_later_plan_deletes_are_written_last() -> None:
     ]
 
 
-def test_two_hosts_of_one_name_share_the_limit() -> None:
+def test_departures_of_two_hosts_of_the_same_name_share_the_limit() -> None:
     models = [placed(f"{uid}-{number:03d}", uid) for uid in (OLD, "uid-b") for number in range(DELETIONS_PER_PLAN - 10)]
     both = {uid: Departure(0.0) for uid in (OLD, "uid-b")}
     assert len(deleted(plan(gone(*models, departures=both), make.NOW))) == DELETIONS_PER_PLAN
 
 
-def test_a_model_that_is_being_deleted_is_not_deleted_again() -> None:
+def test_departure_skips_a_model_that_is_being_deleted() -> None:
     model = placed()
     leaving = model.metadata.model_copy(update={"deletion_timestamp": "2026-01-01T00:00:00Z"})
     assert not deleted(plan(gone(model.model_copy(update={"metadata": leaving})), make.NOW))
 
 
-def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host_does_not_place_its_models() -> None:
+def test_decided_departure_continues_beside_a_new_host_that_does_not_place_its_models() -> None:
     todo = plan(gone(placed("old"), make.model("new"), decided=True, host=make.host()), make.NOW)
     assert deleted(todo) == ["old"]
     assert todo.departures[0].decided
@@ -126,7 +126,7 @@ def test_a_decided_departure_goes_on_beside_a_host_of_the_same_name_and_the_host
     assert "old" not in str(todo.config.manifest["data"])
 
 
-def test_models_of_a_host_that_was_orphaned_stay_and_lose_the_record() -> None:
+def test_departure_of_an_orphaned_host_keeps_models_without_placed_by() -> None:
     orphan = {"kind": "Service", "metadata": {"name": KEY.name, "labels": names.labels(KEY.name)}}
     children = {Child("Service", KEY.name): orphan}
     for kept in (
@@ -144,12 +144,12 @@ def test_models_of_a_host_that_was_orphaned_stay_and_lose_the_record() -> None:
         )
 
 
-def test_a_child_that_has_an_owner_is_no_sign_of_an_orphan() -> None:
+def test_departure_with_an_owned_child_is_not_orphaned() -> None:
     child = {"kind": "Service", "metadata": {"name": KEY.name, "ownerReferences": [{"uid": OLD}]}}
     assert deleted(plan(gone(placed(), children={Child("Service", KEY.name): child}), make.NOW)) == ["cifar10"]
 
 
-def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record() -> None:
+def test_departure_does_not_begin_while_the_host_is_being_deleted() -> None:
     host = make.host_object()
     host["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "uid": OLD}
     leaving = seen(placed(), host=InferenceService.from_wire(host))
@@ -160,19 +160,19 @@ def test_the_models_of_a_host_that_is_on_its_way_out_say_so_and_keep_the_record(
     assert conditions.find(after.status.conditions, conditions.READY)
 
 
-def test_the_models_of_a_host_that_became_unmanaged_lose_the_record_and_are_not_deleted() -> None:
+def test_departure_of_an_unmanaged_host_keeps_models_without_placed_by() -> None:
     why = management.Unmanaged("Finalizer", "metadata.finalizers", "it has a finalizer of KServe")
-    found = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
-    todo = plan(found, make.NOW)
+    snapshot = gone(placed(), decided=True, unmanaged=UnmanagedHost(OLD, why))
+    todo = plan(snapshot, make.NOW)
     assert not deleted(todo)
-    assert world.carry_out(found, todo).models[0].status.placed_by is None
+    assert world.carry_out(snapshot, todo).models[0].status.placed_by is None
 
 
-def test_a_host_that_is_there_when_the_old_one_is_first_seen_gone_keeps_its_models() -> None:
+def test_departure_does_not_begin_when_a_new_host_is_seen_first() -> None:
     assert follow({}, [OLD], "uid-new", 100.0) == {}
 
 
-def test_a_host_that_comes_within_the_grace_period_ends_the_departure_and_one_that_comes_later_does_not() -> None:
+def test_departure_ends_with_a_new_host_unless_it_is_decided() -> None:
     first = follow({}, [OLD], None, 0.0)
     assert first[OLD].left == GRACE_PERIOD
     assert follow(first, [OLD], "uid-new", 4.9) == {}
@@ -184,31 +184,31 @@ def test_a_host_that_comes_within_the_grace_period_ends_the_departure_and_one_th
 
 @dataclass
 class History:
-    """A host name with one model, as one operator sees it, and what the API server would answer."""
+    """State of a host name with one model, for the operator and for the API server."""
 
     now: float = 0.0
     count: int = 0
     host: str | None = None
     by: str | None = None
-    """Which host placed the model."""
+    """Uid of the host that placed the model."""
     absent_since: dict[str, float] = field(default_factory=dict)
-    """Since when no host has the name, by the last host that had it."""
+    """Time since which no host has the name, by the uid of a host that had it."""
     orphaned: set[str] = field(default_factory=set)
     records: dict[str, Departure] = field(default_factory=dict)
     deleted: bool = False
 
-    def look(self) -> None:
-        """Make one plan, and carry it out."""
+    def reconcile(self) -> None:
+        """Compute one plan, and apply it."""
         self.records = follow(self.records, [self.by] if self.by else [], self.host, self.now)
         records = {uid: replace(each, kept=each.kept or uid in self.orphaned) for uid, each in self.records.items()}
         model = placed(uid=self.by) if self.by else make.model()
-        service = make.host().model_copy(
+        host = make.host().model_copy(
             update={"metadata": make.host().metadata.model_copy(update={"uid": self.host or ""})}
         )
-        todo = plan(seen(model, host=service if self.host else None, departures=records), make.NOW)
-        for each in todo.departures:
-            if each.models and (self.host is None or records[each.uid].decided):
-                self._delete(each.uid)
+        todo = plan(seen(model, host=host if self.host else None, departures=records), make.NOW)
+        for departure in todo.departures:
+            if departure.models and (self.host is None or records[departure.uid].decided):
+                self._delete(departure.uid)
         for status in todo.statuses:
             if status.kind == "TrainedModel" and "placedBy" in status.patch:
                 by = status.patch["placedBy"]
@@ -220,15 +220,15 @@ class History:
         assert self.now - self.absent_since[uid] >= GRACE_PERIOD, "a host had the name less than 5 s ago"
         self.deleted = True
 
-    def come(self) -> None:
-        """Have a host of the name, if there is none."""
+    def create(self) -> None:
+        """Create a host of the name, if there is none."""
         if self.host is None:
             self.count += 1
             self.host = f"uid-{self.count}"
             self.absent_since = dict.fromkeys(self.absent_since, float("inf"))
             self.records = follow(self.records, self.records.keys(), self.host, self.now)
 
-    def go(self, *, orphan: bool) -> None:
+    def delete(self, *, orphan: bool) -> None:
         """Delete the host."""
         if self.host is not None:
             self.absent_since[self.host] = self.now
@@ -237,33 +237,35 @@ class History:
             self.host = None
 
     def restart(self) -> None:
-        """Forget what only the operator remembers; that a host was orphaned shows in its children."""
+        """Restart the operator, which loses its records. The children of an orphaned host still show that."""
         self.records = {}
 
 
-STEPS = st.sampled_from(["look", "look", "come", "go", "orphan", "restart", "a moment", "a moment", "a grace period"])
+STEPS = st.sampled_from(
+    ["reconcile", "reconcile", "create", "delete", "orphan", "restart", "a moment", "a moment", "a grace period"]
+)
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_a_model_is_deleted_only_after_five_seconds_without_a_host_that_was_not_orphaned(steps: list[str]) -> None:
+def test_departure_deletes_only_after_the_grace_period_and_never_after_an_orphaning(steps: list[str]) -> None:
     history = History()
     for step in steps:
         if step in ("a moment", "a grace period"):
             history.now += 1.3 if step == "a moment" else GRACE_PERIOD
-        elif step in ("go", "orphan"):
-            history.go(orphan=step == "orphan")
+        elif step in ("delete", "orphan"):
+            history.delete(orphan=step == "orphan")
         else:
             getattr(history, step)()
         if history.deleted:
             break  # passes when nothing is raised: `History._delete` asserts the rule
 
 
-def test_the_history_above_deletes_a_model_of_a_host_that_is_gone() -> None:
+def test_departure_history_of_a_deleted_host_ends_with_the_deletion() -> None:
     history = History()
-    history.come()
-    history.look()
-    history.go(orphan=False)
-    history.look()
+    history.create()
+    history.reconcile()
+    history.delete(orphan=False)
+    history.reconcile()
     history.now += GRACE_PERIOD
-    history.look()
+    history.reconcile()
     assert history.deleted

@@ -1,4 +1,4 @@
-"""Golden plans: the plan of each scenario in tests/data/plan is the one that stands beside it."""
+"""Golden plans: the plan of each scenario in tests/data/plan equals its output file."""
 
 from __future__ import annotations
 

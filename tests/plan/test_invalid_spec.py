@@ -1,4 +1,4 @@
-"""Objects that break a rule, past a webhook that was down: hosts, their children and models."""
+"""Plans for hosts and models with an invalid spec, which a webhook that was down did not refuse."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SPECS = pytest.mark.parametrize("fields", INVALID.values(), ids=INVALID)
 
 def host_ready(observed: Observed) -> tuple[str, str | None, str | None]:
     assert observed.host
-    found = conditions.find(observed.host.status.conditions, conditions.READY)
-    assert found
-    return found.status, found.reason, found.message
+    ready_condition = conditions.find(observed.host.status.conditions, conditions.READY)
+    assert ready_condition
+    return ready_condition.status, ready_condition.reason, ready_condition.message
 
 
 def entries(observed: Observed) -> set[str]:
@@ -39,7 +39,7 @@ def entries(observed: Observed) -> set[str]:
     return {each.model_name for each in modelconfig.parse((config_map and text_of(config_map)) or "[]")}
 
 
-def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
+def invalid(observed: Observed, fields: dict[str, Any]) -> Observed:
     """Return the snapshot after the host's spec became invalid; the host keeps its status."""
     assert observed.host
     raw = make.host_object(**fields) | {"status": observed.host.status.to_wire()}
@@ -47,7 +47,7 @@ def spoilt(observed: Observed, fields: dict[str, Any]) -> Observed:
 
 
 @SPECS
-def test_a_new_host_gets_no_child_and_the_sentence_and_a_warning(fields: dict[str, Any]) -> None:
+def test_invalid_new_host_gets_no_child_and_a_warning(fields: dict[str, Any]) -> None:
     start = seen(make.model("a"), host=make.host(**fields))
     todo = plan(start, make.NOW)
     assert (todo.applies, todo.deletes, todo.config) == ((), (), None)
@@ -64,23 +64,23 @@ def test_a_new_host_gets_no_child_and_the_sentence_and_a_warning(fields: dict[st
 
 
 @SPECS
-def test_the_children_of_a_host_that_becomes_invalid_stay_as_they_are_and_its_models_answer(
+def test_invalid_host_keeps_children_and_ready_models(
     fields: dict[str, Any],
 ) -> None:
     settled = world.settle(seen(make.model("a"), make.model("b"), host=make.host(minReplicas=2, maxReplicas=3)))
-    (event,) = plan(spoilt(settled, fields), make.NOW).events
+    (event,) = plan(invalid(settled, fields), make.NOW).events
     assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", "InvalidSpec")
-    after = world.settle(spoilt(settled, fields))
+    after = world.settle(invalid(settled, fields))
     assert after.children == settled.children
     assert host_ready(after)[:2] == ("True", "InvalidSpec")
     assert [ready(each)[0] for each in after.models] == ["True", "True"]
-    mended = world.settle(replace(after, host=settled.host))
-    assert host_ready(mended)[:2] == ("True", None)
+    corrected = world.settle(replace(after, host=settled.host))
+    assert host_ready(corrected)[:2] == ("True", None)
 
 
 @SPECS
-def test_an_invalid_host_takes_no_new_model_and_lets_go_of_a_deleted_one(fields: dict[str, Any]) -> None:
-    settled = spoilt(world.settle(seen(make.model("a", memory="1Mi"), make.model("b", memory="1Mi"))), fields)
+def test_invalid_host_places_no_new_model_and_drops_deleted_one(fields: dict[str, Any]) -> None:
+    settled = invalid(world.settle(seen(make.model("a", memory="1Mi"), make.model("b", memory="1Mi"))), fields)
     more = replace(settled, models=(settled.models[0], make.model("c", memory="1Mi")))
     after = world.settle(more)
     assert entries(after) == {"a"}
@@ -102,7 +102,7 @@ def test_an_invalid_host_takes_no_new_model_and_lets_go_of_a_deleted_one(fields:
         ({"digest": "x"}, "spec.model.digest: 'x' is not a digest"),
     ],
 )
-def test_a_model_that_breaks_a_rule_is_not_placed_and_says_why(fields: dict[str, Any], sentence: str) -> None:
+def test_invalid_model_is_not_placed_and_reports_the_error(fields: dict[str, Any], sentence: str) -> None:
     after = world.settle(seen(make.model("a", **fields), make.model("b")))
     assert entries(after) == {"b"}
     status, reason, message = ready(after.models[0])
@@ -112,12 +112,12 @@ def test_a_model_that_breaks_a_rule_is_not_placed_and_says_why(fields: dict[str,
     assert ready(after.models[1])[0] == "True"
 
 
-def test_a_model_without_a_host_that_breaks_a_rule_says_so_rather_than_that_it_waits() -> None:
+def test_invalid_model_without_a_host_reports_invalid_spec() -> None:
     after = world.settle(seen(make.model("a", memory="abc"), host=None))
     assert ready(after.models[0])[:2] == ("False", "InvalidSpec")
 
 
-def test_a_placed_model_that_is_given_an_unknown_field_stays_and_says_so() -> None:
+def test_placed_model_with_new_unknown_field_stays_and_reports_it() -> None:
     settled = world.settle(seen(make.model("a")))
     given = settled.models[0].model_copy(update={"unknown_fields": ("spec.foo",)})
     after = world.settle(replace(settled, models=(given,)))
@@ -129,7 +129,7 @@ def test_a_placed_model_that_is_given_an_unknown_field_stays_and_says_so() -> No
 
 
 @pytest.mark.parametrize("change", [{"uri": "gs://bucket"}, {"memory": "abc"}, {"framework": "Py Torch"}])
-def test_a_placed_model_that_becomes_invalid_keeps_its_entry_and_its_version_before_answers(
+def test_placed_model_that_becomes_invalid_keeps_its_entry(
     change: dict[str, str],
 ) -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
@@ -141,7 +141,7 @@ def test_a_placed_model_that_becomes_invalid_keeps_its_entry_and_its_version_bef
     assert message.endswith("; the version before still answers")
 
 
-def test_an_invalid_model_that_is_deleted_leaves_the_host() -> None:
+def test_invalid_model_that_is_deleted_is_removed_from_the_host() -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
     changed = make.model("a", uri="gs://bucket")
     leaving = changed.model_copy(

@@ -1,4 +1,4 @@
-"""The table of unmanaged objects: each row, the order of the rows, and odd shapes."""
+"""Table of unmanaged objects: each row, the order of the rows, and malformed objects."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def with_metadata(thing: Manifest, **metadata: Any) -> Manifest:
 
 
 def why(thing: Manifest) -> tuple[str, str] | None:
-    found = host_unmanaged(thing)
-    return None if found is None else (found.reason, found.path)
+    unmanaged = host_unmanaged(thing)
+    return None if unmanaged is None else (unmanaged.reason, unmanaged.path)
 
 
 @pytest.mark.parametrize(
@@ -55,30 +55,30 @@ def why(thing: Manifest) -> tuple[str, str] | None:
     ],
     ids=str,
 )
-def test_a_predictor_that_takes_trained_models_makes_a_host(predictor: Manifest) -> None:
+def test_management_accepts_each_multi_model_predictor(predictor: Manifest) -> None:
     assert host_unmanaged(isvc(predictor)) is None
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
-def test_each_form_of_kserve_is_unmanaged_for_its_reason(form: Form) -> None:
+def test_management_gives_the_reason_of_each_kserve_form(form: Form) -> None:
     decide = host_unmanaged if form.kind == "InferenceService" else model_unmanaged
-    found = decide(form.manifest)
-    assert found
-    assert found.reason == form.reason
+    unmanaged = decide(form.manifest)
+    assert unmanaged
+    assert unmanaged.reason == form.reason
 
 
 @pytest.mark.parametrize("finalizer", management.HOST_FINALIZERS)
-def test_a_finalizer_of_kserve_makes_an_inferenceservice_unmanaged(finalizer: str) -> None:
-    found = host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", finalizer]))
-    assert str(found) == f"metadata.finalizers: has {finalizer}, so KServe looks after this object"
+def test_management_refuses_kserve_finalizer(finalizer: str) -> None:
+    unmanaged = host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", finalizer]))
+    assert str(unmanaged) == f"metadata.finalizers: has {finalizer}, so KServe looks after this object"
     assert host_unmanaged(with_metadata(isvc({"triton": {}}), finalizers=["example.com/other", "orphan"])) is None
 
 
 @pytest.mark.parametrize("mode", ["ModelMesh", "RawDeployment", "Serverless", "Standard", "Knative", ""])
-def test_each_deployment_mode_makes_an_inferenceservice_unmanaged(mode: str) -> None:
-    found = host_unmanaged(with_metadata(isvc({"triton": {}}), annotations={management.DEPLOYMENT_MODE: mode}))
-    assert found
-    assert found.reason == "KServeDeploymentMode"
+def test_management_refuses_each_deployment_mode(mode: str) -> None:
+    unmanaged = host_unmanaged(with_metadata(isvc({"triton": {}}), annotations={management.DEPLOYMENT_MODE: mode}))
+    assert unmanaged
+    assert unmanaged.reason == "KServeDeploymentMode"
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_each_deployment_mode_makes_an_inferenceservice_unmanaged(mode: str) -> 
     ],
     ids=str,
 )
-def test_a_source_of_its_own_makes_an_inferenceservice_unmanaged(predictor: Manifest, path: str) -> None:
+def test_management_refuses_own_storage(predictor: Manifest, path: str) -> None:
     assert why(isvc(predictor)) == ("OwnStorage", path)
 
 
 @pytest.mark.parametrize("component", ["transformer", "explainer"])
-def test_a_further_component_makes_an_inferenceservice_unmanaged(component: str) -> None:
+def test_management_refuses_transformer_and_explainer(component: str) -> None:
     assert why(isvc({"triton": {}}, **{component: {}})) == ("TransformerOrExplainer", f"spec.{component}")
     assert host_unmanaged(isvc({"triton": {}}, **{component: None})) is None
 
@@ -109,9 +109,9 @@ def test_a_further_component_makes_an_inferenceservice_unmanaged(component: str)
     [None, [], [{"name": "MULTI_MODEL_SERVER"}], [{"name": "MULTI_MODEL_SERVER", "value": "false"}], ["x"]],
     ids=str,
 )
-def test_containers_without_multi_model_server_make_an_inferenceservice_unmanaged(env: Any) -> None:
-    found = why(isvc({"containers": [{"name": "kserve-container", "env": env}]}))
-    assert found == ("ContainerNotMultiModel", "spec.predictor.containers")
+def test_management_refuses_containers_without_multi_model_server(env: Any) -> None:
+    unmanaged = why(isvc({"containers": [{"name": "kserve-container", "env": env}]}))
+    assert unmanaged == ("ContainerNotMultiModel", "spec.predictor.containers")
 
 
 @pytest.mark.parametrize(
@@ -128,28 +128,26 @@ def test_containers_without_multi_model_server_make_an_inferenceservice_unmanage
     ],
     ids=str,
 )
-def test_a_predictor_that_manyserve_does_not_run_makes_an_inferenceservice_unmanaged(
-    predictor: Manifest, sentence: str
-) -> None:
-    found = host_unmanaged(isvc(predictor))
-    assert found
-    assert found.reason == "NoKnownPredictor"
-    assert found.message == (
+def test_management_refuses_unknown_predictor(predictor: Manifest, sentence: str) -> None:
+    unmanaged = host_unmanaged(isvc(predictor))
+    assert unmanaged
+    assert unmanaged.reason == "NoKnownPredictor"
+    assert unmanaged.message == (
         f"{sentence}; a host has one of: triton, sklearn, xgboost, lightgbm, containers, model (model with one of "
         "these formats)"
     )
 
 
-def test_an_object_without_a_predictor_is_left_to_the_rules() -> None:
+def test_management_leaves_missing_predictor_to_the_rules() -> None:
     things: list[Manifest] = [{}, {"spec": None}, {"spec": {}}, isvc(None), isvc("triton")]
     for thing in things:
         assert host_unmanaged(thing) is None
 
 
-def test_a_model_is_unmanaged_by_its_finalizer_alone() -> None:
-    found = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
-    assert found
-    assert found.reason == "KServeFinalizer"
+def test_management_refuses_a_model_by_its_finalizer_alone() -> None:
+    unmanaged = model_unmanaged({"metadata": {"finalizers": ["trainedmodel.finalizer"]}})
+    assert unmanaged
+    assert unmanaged.reason == "KServeFinalizer"
     for finalizers in (None, [], ["orphan"], ["inferenceservice.finalizers"]):
         assert model_unmanaged({"metadata": {"finalizers": finalizers, "annotations": MODE}}) is None
 
@@ -164,12 +162,12 @@ ROWS: tuple[tuple[str, Manifest], ...] = (
 
 
 @pytest.mark.parametrize(("first", "second"), list(combinations(ROWS, 2)), ids=lambda each: each[0])
-def test_the_first_row_of_the_table_that_matches_gives_the_reason(
+def test_management_reason_is_of_the_first_matching_row(
     first: tuple[str, Manifest], second: tuple[str, Manifest]
 ) -> None:
-    found = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]))
-    assert found
-    assert found.reason == first[0]
+    unmanaged = host_unmanaged(_merged(_merged({"spec": {"predictor": {}}}, second[1]), first[1]))
+    assert unmanaged
+    assert unmanaged.reason == first[0]
 
 
 def _merged(left: Manifest, right: Manifest) -> Manifest:
@@ -186,11 +184,13 @@ _SHAPES = st.recursive(JSON, lambda inner: st.dictionaries(_PARTS, inner, max_si
 
 
 @given(metadata=JSON, spec=_SHAPES)
-def test_any_json_has_a_decision(metadata: Any, spec: Any) -> None:
-    for found in (
+def test_management_decides_any_json(metadata: Any, spec: Any) -> None:
+    for unmanaged in (
         host_unmanaged({"metadata": metadata, "spec": spec}),
         host_unmanaged({"metadata": {"finalizers": metadata, "annotations": spec}, "spec": {"predictor": spec}}),
         model_unmanaged({"metadata": {"finalizers": spec}}),
         model_unmanaged({"metadata": metadata}),
     ):
-        assert found is None or (isinstance(found, Unmanaged) and str(found).startswith(("spec", "metadata")))
+        assert unmanaged is None or (
+            isinstance(unmanaged, Unmanaged) and str(unmanaged).startswith(("spec", "metadata"))
+        )

@@ -1,4 +1,4 @@
-"""The sum of declared memory, which placement and the webhook share."""
+"""Declared memory and its sum, which placement and webhook share."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def test_usage_total_is_the_sum_of_its_models(added: dict[str, int], data: st.Da
     removed = data.draw(st.sets(st.sampled_from(sorted(added)))) if added else set()
     for name in removed:
         usage.remove(name)
-    kept = {name: memory for name, memory in added.items() if name not in removed}
-    assert usage.total == sum(kept.values())
-    assert set(usage.shares()) == {MemoryShare(name, memory) for name, memory in kept.items()}
+    expected = {name: memory for name, memory in added.items() if name not in removed}
+    assert usage.total == sum(expected.values())
+    assert set(usage.shares()) == {MemoryShare(name, memory) for name, memory in expected.items()}

@@ -1,4 +1,4 @@
-"""`models.json` in its ConfigMap: as text or packed, never both, and never more than a ConfigMap holds."""
+"""`models.json` in its ConfigMap: its two forms, their limits, and the models beyond them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from manyserve.api import conditions, modelconfig
 from manyserve.api.modelconfig import KEY, PACKED_KEY, Entry, parse
 from manyserve.api.names import Key
 from manyserve.plan import model_config
-from manyserve.plan.model_config import current_text, entries_at_most, text_of, without_room, write_model_config
+from manyserve.plan.model_config import current_text, entries_at_most, models_beyond_limit, text_of, write_model_config
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
@@ -32,7 +32,7 @@ Manifest = dict[str, Any]
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a ConfigMap hold a few models as text, some more packed, and no more."""
+    """Lower the limits: a few models as text, some more packed, no further ones."""
     monkeypatch.setattr(model_config, "LONGEST_TEXT", 900)
     monkeypatch.setattr(model_config, "SHORTEST_PACKED", 500)
     monkeypatch.setattr(model_config, "LARGEST_PACKED", 1500)
@@ -64,7 +64,7 @@ def settled(count: int) -> Observed:
     return world.settle(start)
 
 
-def test_a_short_list_is_text_and_a_long_one_is_packed_and_neither_is_both() -> None:
+def test_model_config_packs_a_long_list_only() -> None:
     long = SHORT + " " * model_config.LONGEST_TEXT
     assert forms(written(SHORT)) == {KEY}
     assert forms(written(long)) == {PACKED_KEY}
@@ -73,7 +73,7 @@ def test_a_short_list_is_text_and_a_long_one_is_packed_and_neither_is_both() -> 
 
 
 @pytest.mark.usefixtures("tight")
-def test_about_the_limit_it_does_not_flap() -> None:
+def test_model_config_form_has_hysteresis() -> None:
     middle, long = SHORT + " " * 600, SHORT + " " * 900
     assert forms(written(middle)) == {KEY}
     assert forms(written(middle, written(long))) == {PACKED_KEY}
@@ -82,11 +82,11 @@ def test_about_the_limit_it_does_not_flap() -> None:
 
 @pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("count", [2, 6])
-def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(count: int) -> None:
-    found = settled(count)
-    assert forms(found.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
-    assert len(parse(current_text(HOST, found.children[CHILD]))) == count
-    assert plan(found, make.NOW).empty
+def test_model_config_is_stable_in_both_forms(count: int) -> None:
+    observed = settled(count)
+    assert forms(observed.children[CHILD]) == ({KEY} if count == 2 else {PACKED_KEY})
+    assert len(parse(current_text(HOST, observed.children[CHILD]))) == count
+    assert plan(observed, make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
@@ -101,10 +101,10 @@ def test_in_both_forms_what_is_placed_is_read_again_and_a_second_plan_is_empty(c
     ],
     ids=["a list as text beside it", "no list", "another list", "no gzip", "no base64"],
 )
-def test_a_hand_on_a_packed_list_is_put_right(edit: Manifest) -> None:
-    found = settled(6)
-    before = found.children[CHILD]
-    edited = replace(found, children={**found.children, CHILD: before | edit})
+def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
+    observed = settled(6)
+    before = observed.children[CHILD]
+    edited = replace(observed, children={**observed.children, CHILD: before | edit})
     config = plan(edited, make.NOW).config
     assert config is not None
     assert config.resource_version == before["metadata"]["resourceVersion"]
@@ -113,39 +113,39 @@ def test_a_hand_on_a_packed_list_is_put_right(edit: Manifest) -> None:
 
 
 @pytest.mark.usefixtures("tight")
-def test_a_key_that_somebody_added_is_left_there() -> None:
-    found = settled(6)
-    more = found.children[CHILD] | {"data": {"notes": "mine"}}
-    assert plan(replace(found, children={**found.children, CHILD: more}), make.NOW).config is None
+def test_model_config_ignores_an_added_key() -> None:
+    observed = settled(6)
+    more = observed.children[CHILD] | {"data": {"notes": "mine"}}
+    assert plan(replace(observed, children={**observed.children, CHILD: more}), make.NOW).config is None
 
 
 @pytest.mark.usefixtures("tight")
-def test_what_another_zlib_packed_differently_stands_as_well() -> None:
-    found = settled(6)
-    before = found.children[CHILD]
+def test_model_config_accepts_other_bytes_of_the_same_text() -> None:
+    observed = settled(6)
+    before = observed.children[CHILD]
     other = b64encode(gzip.compress((text_of(before) or "").encode(), compresslevel=1, mtime=9)).decode()
     assert other != before["binaryData"][PACKED_KEY]
     again = before | {"binaryData": {PACKED_KEY: other}}
-    assert plan(replace(found, children={**found.children, CHILD: again}), make.NOW).empty
+    assert plan(replace(observed, children={**observed.children, CHILD: again}), make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
-def test_past_what_a_config_map_holds_placing_stops_and_what_is_placed_stays() -> None:
+def test_model_config_full_stops_placement_and_keeps_placed_models() -> None:
     first = settled(10)
     placed = world.placed(first)
     assert placed == {f"m-{number:02d}" for number in range(10)}
     after = world.settle(replace(first, models=(*first.models, *models(60)[10:])))
     assert placed < world.placed(after) < {each.metadata.name for each in after.models}
     assert len(modelconfig.pack(text_of(after.children[CHILD]) or "")) <= 1500
-    assert plan(after, make.NOW).empty, "and that is that"
+    assert plan(after, make.NOW).empty
 
 
 @pytest.mark.usefixtures("tight")
-def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> None:
-    found = settled(60)
-    assert found.host is not None
-    count = len(world.placed(found))
-    left_out = next(each for each in found.models if each.metadata.name not in world.placed(found))
+def test_model_config_full_is_reported_by_model_and_host_without_memory_use() -> None:
+    observed = settled(60)
+    assert observed.host is not None
+    count = len(world.placed(observed))
+    left_out = next(each for each in observed.models if each.metadata.name not in world.placed(observed))
     ready = conditions.find(left_out.status.conditions, conditions.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "ModelConfigFull")
@@ -153,36 +153,36 @@ def test_a_model_that_is_left_out_and_its_host_say_why_and_take_no_memory() -> N
         "triton-mms is full: the list of its models, models.json, holds at most "
         "1 MiB packed, 8 MiB of text and 32,000 models; place the model on another InferenceService"
     )
-    predictor = conditions.find(found.host.status.conditions, conditions.PREDICTOR_READY)
+    predictor = conditions.find(observed.host.status.conditions, conditions.PREDICTOR_READY)
     assert predictor is not None
     assert (predictor.status, predictor.reason) == ("True", "ModelConfigFull")
     assert predictor.message == (
         f"{60 - count} models are not placed: models.json holds at most 1 MiB packed, 8 MiB of text and 32,000 models"
     )
-    assert found.host.status.models == f"{count}/60"
-    assert found.host.status.memory == f"{count}Mi/2Gi"
+    assert observed.host.status.models == f"{count}/60"
+    assert observed.host.status.memory == f"{count}Mi/2Gi"
 
 
 @pytest.mark.usefixtures("tight")
-def test_room_that_appears_is_taken_in_turn() -> None:
-    found = settled(60)
-    placed = world.placed(found)
-    after = world.settle(replace(found, models=found.models[5:]))
+def test_model_config_freed_space_is_used_in_order() -> None:
+    observed = settled(60)
+    placed = world.placed(observed)
+    after = world.settle(replace(observed, models=observed.models[5:]))
     names = [each.metadata.name for each in after.models]
     assert world.placed(after) == set(names[: len(world.placed(after))])
     assert len(world.placed(after)) >= len(placed) - 1
 
 
 @pytest.mark.usefixtures("tight")
-def test_as_many_as_fit_are_placed_and_not_one_less() -> None:
+def test_models_beyond_limit_are_minimal() -> None:
     wanted: dict[str, Entry] = {each.metadata.name: entry_of(each) for each in models(60)}
-    left_out = without_room(wanted, {})
-    kept = [entry for name, entry in wanted.items() if name not in left_out]
-    one_more = [*kept, wanted[left_out[0]]]
-    assert len(modelconfig.pack(modelconfig.dump(kept))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
+    left_out = models_beyond_limit(wanted, {})
+    fitting = [entry for name, entry in wanted.items() if name not in left_out]
+    one_more = [*fitting, wanted[left_out[0]]]
+    assert len(modelconfig.pack(modelconfig.dump(fitting))) <= 1500 < len(modelconfig.pack(modelconfig.dump(one_more)))
 
 
-def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
+def test_placement_keeps_the_object_of_an_equal_entry() -> None:
     (entry,) = current = (entry_of(make.model("a")),)
     assert place(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
     assert place(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
@@ -190,12 +190,12 @@ def test_an_entry_that_says_the_same_stays_the_same_object() -> None:
 
 @pytest.mark.parametrize("form", ["plain", "packed", "both"])
 @pytest.mark.parametrize("make_text", [*REFUSED.values(), *TAKEN.values()], ids=[*REFUSED, *TAKEN])
-def test_over_a_poisoned_list_the_right_one_is_written(make_text: Callable[[], str], form: str) -> None:
-    found = settled(3)
-    before = found.children[CHILD]
+def test_model_config_replaces_a_poisoned_list(make_text: Callable[[], str], form: str) -> None:
+    observed = settled(3)
+    before = observed.children[CHILD]
     bare = {key: each for key, each in before.items() if key not in ("data", "binaryData")}
     edited = bare | config_map_forms(make_text())[form]
-    config = plan(replace(found, children={**found.children, CHILD: edited}), make.NOW).config
+    config = plan(replace(observed, children={**observed.children, CHILD: edited}), make.NOW).config
     assert config is not None
     assert (config.resource_version, forms(config.manifest)) == (before["metadata"]["resourceVersion"], {KEY})
     assert text_of(config.manifest) == text_of(before)
@@ -206,7 +206,7 @@ def test_over_a_poisoned_list_the_right_one_is_written(make_text: Callable[[], s
     st.sets(st.integers(0, 11)),
     st.booleans(),
 )
-def test_whatever_is_written_can_be_read_whatever_stood_there(
+def test_model_config_written_list_is_always_readable(
     parts: list[tuple[int, str]], held: set[int], is_packed: bool
 ) -> None:
     uris = [f"gs://bucket/{letter * length * 20}" for length, letter in parts]
@@ -217,23 +217,23 @@ def test_whatever_is_written_can_be_read_whatever_stood_there(
             limits.setattr(module, "MAX_ENTRIES", 8)
             limits.setattr(module, "MAX_BYTES", 6000)
         limits.setattr(model_config, "LONGEST_TEXT", 0 if is_packed else 10_000)
-        left_out = without_room(wanted, stays)
+        left_out = models_beyond_limit(wanted, stays)
         if wanted == stays:
-            assert not left_out, "a list that stands was within the limits"
+            assert not left_out, "the current list was within the limits"
             return
-        kept = [wanted[name] for name in wanted if name not in left_out]
-        config = write_model_config(HOST, 0, modelconfig.dump(kept), None, {})
-        read = parse(text_of(config.manifest) or "") if config else ()
-    assert set(read) == set(kept)
-    assert kept or not wanted
+        fitting = [wanted[name] for name in wanted if name not in left_out]
+        config = write_model_config(HOST, 0, modelconfig.dump(fitting), None, {})
+        entries = parse(text_of(config.manifest) or "") if config else ()
+    assert set(entries) == set(fitting)
+    assert fitting or not wanted
 
 
-def test_a_list_of_more_models_than_may_stand_there_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_config_list_ends_at_max_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_config, "MAX_ENTRIES", 4)
     assert world.placed(settled(6)) == {"m-00", "m-01", "m-02", "m-03"}
 
 
-def test_how_many_entries_may_stand_in_a_config_map_is_known_before_it_is_read() -> None:
+def test_entries_at_most_estimates_without_unpacking() -> None:
     assert entries_at_most(None) == entries_at_most({"data": None, "binaryData": None}) == 0
     assert entries_at_most({"data": {KEY: "x" * 10 * model_config.USUAL_ENTRY}}) == 10
     bomb = b64encode(modelconfig.pack(" " * 2**20)).decode()

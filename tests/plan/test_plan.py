@@ -1,4 +1,4 @@
-"""The whole plan: what one look at a host leads to, and that a settled host is left alone."""
+"""Plans of whole hosts: children, config, statuses and events, and the empty plan of a settled host."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ def seen(*models: TrainedModel, **fields: object) -> Observed:
 
 
 def ready(model: TrainedModel) -> tuple[str, str | None, str | None]:
-    found = conditions.find(model.status.conditions, conditions.READY)
-    assert found is not None
-    return found.status, found.reason, found.message
+    condition = conditions.find(model.status.conditions, conditions.READY)
+    assert condition is not None
+    return condition.status, condition.reason, condition.message
 
 
-def test_a_settled_host_with_its_models_is_left_alone() -> None:
+def test_plan_of_settled_host_is_empty() -> None:
     settled = world.settle(seen(make.model("cifar10"), make.model("simple-string")))
     assert plan(settled, make.NOW).empty
     assert [ready(each)[0] for each in settled.models] == ["True", "True"]
     assert [each.status.loaded for each in settled.models] == ["1/1", "1/1"]
 
 
-def test_the_picture_is_freed_with_its_plan_without_a_collection_of_garbage() -> None:
-    picture = seen(make.model("cifar10"))
-    pictures = weakref.ref(picture)
+def test_plan_leaves_no_reference_cycle_to_the_snapshot() -> None:
+    snapshot = seen(make.model("cifar10"))
+    reference = weakref.ref(snapshot)
     gc.disable()
     try:
-        plan(picture, make.NOW)
-        del picture
-        assert pictures() is None, "a cycle keeps it: thousands of models would be kept with each of some hundred plans"
+        plan(snapshot, make.NOW)
+        del snapshot
+        assert reference() is None, "a reference cycle would keep thousands of models of some hundred plans alive"
     finally:
         gc.enable()
 
 
-def test_a_host_is_ready_with_no_model_on_it() -> None:
+def test_host_without_models_is_ready() -> None:
     settled = world.settle(seen())
     assert settled.host is not None
-    found = conditions.find(settled.host.status.conditions, conditions.READY)
-    assert found
-    assert found.status == "True"
+    condition = conditions.find(settled.host.status.conditions, conditions.READY)
+    assert condition
+    assert condition.status == "True"
     predictor = settled.host.status.components and settled.host.status.components.predictor
     assert predictor
     assert predictor.latest_ready_revision == "triton-mms-predictor-default-00001"
@@ -65,7 +65,7 @@ def test_a_host_is_ready_with_no_model_on_it() -> None:
     assert predictor.traffic[0].percent == 100
 
 
-def test_a_model_without_its_host_waits_and_says_for_what() -> None:
+def test_model_without_host_waits_for_it_by_name() -> None:
     todo = plan(seen(make.model(), host=None, pods=()), make.NOW)
     waiting = world.carry_out(seen(make.model(), host=None), todo).models[0]
     status, reason, message = ready(waiting)
@@ -75,7 +75,7 @@ def test_a_model_without_its_host_waits_and_says_for_what() -> None:
     assert not todo.deletes
 
 
-def test_a_model_is_not_ready_before_its_agent_says_so() -> None:
+def test_model_is_pending_before_the_agent_reports_it() -> None:
     settled = world.settle(seen(make.model()))
     late = replace(settled, agents={"uid-pod-1": make.report()})
     again = world.carry_out(late, plan(late, make.NOW)).models[0]
@@ -83,7 +83,7 @@ def test_a_model_is_not_ready_before_its_agent_says_so() -> None:
     assert again.status.loaded == "0/1"
 
 
-def test_a_model_falls_when_the_server_stops_answering_and_rises_again() -> None:
+def test_model_is_not_ready_while_the_server_does_not_answer() -> None:
     settled = world.settle(seen(make.model()))
     entry = entry_of(settled.models[0])
     killed = replace(settled, agents={"uid-pod-1": make.report(entry, server=False)})
@@ -92,17 +92,17 @@ def test_a_model_falls_when_the_server_stops_answering_and_rises_again() -> None
     assert ready(world.settle(fallen).models[0])[0] == "True"
 
 
-def test_a_failed_download_is_told_in_the_status_and_in_one_event() -> None:
+def test_failed_download_leads_to_a_condition_and_one_event() -> None:
     settled = world.settle(seen(make.model()))
     entry = entry_of(settled.models[0])
-    said = make.report(
+    report = make.report(
         entry,
         state=ModelState.DOWNLOAD_FAILED,
         attempt=3,
         message="gs://kfserving-examples/models/torchscript/cifar10 has no objects",
         next_try="2026-01-01T00:00:09Z",
     )
-    failing = replace(settled, agents={"uid-pod-1": said})
+    failing = replace(settled, agents={"uid-pod-1": report})
     todo = plan(failing, make.NOW)
     assert [(each.type, each.reason) for each in todo.events] == [("Warning", "DownloadFailed")]
     after = world.carry_out(failing, todo)
@@ -113,26 +113,26 @@ def test_a_failed_download_is_told_in_the_status_and_in_one_event() -> None:
         "(attempt 3, next try at 2026-01-01T00:00:09Z)",
     )
     assert after.models[0].status.last_failure
-    later = replace(after, agents={"uid-pod-1": said.model_copy(update={"revision": 9})})
+    later = replace(after, agents={"uid-pod-1": report.model_copy(update={"revision": 9})})
     assert not plan(later, make.NOW).events
     assert world.settle(after).models[0].status.last_failure is None
 
 
-def test_loaded_on_one_of_two_replicas_is_not_ready_and_says_where() -> None:
+def test_model_loaded_on_one_of_two_replicas_is_not_ready() -> None:
     pods = (make.pod("pod-1"), make.pod("pod-2"))
     settled = world.settle(seen(make.model(), pods=pods))
     entry = entry_of(settled.models[0])
-    said = {
+    reports = {
         "uid-pod-1": make.report(entry),
         "uid-pod-2": make.report(entry, state=ModelState.LOAD_FAILED, message="no memory", attempt=1),
     }
-    half = replace(settled, agents=said)
+    half = replace(settled, agents=reports)
     model = world.carry_out(half, plan(half, make.NOW)).models[0]
     assert model.status.loaded == "1/2"
     assert ready(model) == ("False", "LoadFailed", "loaded on 1 of 2 replicas; pod-2: no memory (attempt 1)")
 
 
-def test_switching_multi_model_serving_off_says_so_and_unloads_nothing() -> None:
+def test_multi_model_serving_turned_off_unloads_nothing() -> None:
     settled = world.settle(seen(make.model()))
     off = replace(settled, config=make.config(multi_model=False))
     todo = plan(off, make.NOW)
@@ -140,11 +140,11 @@ def test_switching_multi_model_serving_off_says_so_and_unloads_nothing() -> None
     assert not todo.applies
     after = world.carry_out(off, todo)
     assert ready(after.models[0])[:2] == ("False", "IsNotMMSPredictor")
-    healed = world.settle(replace(after, config=make.config()))
-    assert ready(healed.models[0])[0] == "True"
+    corrected = world.settle(replace(after, config=make.config()))
+    assert ready(corrected.models[0])[0] == "True"
 
 
-def test_a_changed_uri_changes_the_config_and_the_model_is_not_ready_until_it_is_loaded() -> None:
+def test_changed_uri_changes_the_config_and_readiness() -> None:
     settled = world.settle(seen(make.model()))
     changed = make.model(uri="gs://elsewhere/cifar10").model_copy(update={"status": settled.models[0].status})
     todo = plan(replace(settled, models=(changed,)), make.NOW)
@@ -153,21 +153,21 @@ def test_a_changed_uri_changes_the_config_and_the_model_is_not_ready_until_it_is
     assert ready(after.models[0])[0] == "False"
 
 
-def test_a_deleted_model_leaves_the_config_and_its_neighbour_stays() -> None:
+def test_deleted_model_is_removed_from_the_config() -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
     after = world.settle(replace(settled, models=settled.models[1:]))
     assert world.placed(after) == {"b"}
     assert ready(after.models[0])[0] == "True"
 
 
-def test_config_is_written_with_the_resource_version_that_was_seen() -> None:
+def test_config_write_has_the_observed_resource_version() -> None:
     settled = world.settle(seen(make.model("a")))
     todo = plan(replace(settled, models=(*settled.models, make.model("b"))), make.NOW)
     assert todo.config
     assert todo.config.resource_version == "1"
 
 
-def test_pods_are_nudged_until_their_agent_has_the_config() -> None:
+def test_config_refresh_is_planned_until_the_agent_has_the_config() -> None:
     settled = world.settle(seen(make.model("a")))
     behind = replace(settled, agents={"uid-pod-1": make.report(config="old")})
     todo = plan(behind, make.NOW)
@@ -182,7 +182,7 @@ def test_pods_are_nudged_until_their_agent_has_the_config() -> None:
     assert again.requeue_after == pytest.approx(1.0)
 
 
-def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
+def test_children_of_an_earlier_host_are_not_adopted() -> None:
     settled = world.settle(seen(make.model()))
     assert settled.host
     reborn = settled.host.model_copy(update={"metadata": settled.host.metadata.model_copy(update={"uid": "another"})})
@@ -193,7 +193,7 @@ def test_a_child_of_an_earlier_host_of_the_same_name_is_not_adopted() -> None:
     assert todo.requeue_after == 1.0
 
 
-def test_what_is_not_wanted_any_more_is_deleted() -> None:
+def test_children_that_are_not_wanted_are_deleted() -> None:
     scaled = world.settle(seen(host=make.host(minReplicas=2, maxReplicas=4)))
     assert Child("HorizontalPodAutoscaler", "triton-mms-predictor-default") in scaled.children
     assert Child("PodDisruptionBudget", "triton-mms-predictor-default") in scaled.children
@@ -202,7 +202,7 @@ def test_what_is_not_wanted_any_more_is_deleted() -> None:
     assert kinds == {"Deployment", "Service", "ConfigMap", "Ingress"}
 
 
-def test_a_change_of_the_pod_template_counts_a_revision_up() -> None:
+def test_changed_pod_template_increments_the_revision() -> None:
     settled = world.settle(seen())
     assert settled.host
     changed = make.host(memory="4Gi").model_copy(update={"status": settled.host.status})
@@ -214,7 +214,7 @@ def test_a_change_of_the_pod_template_counts_a_revision_up() -> None:
     assert predictor.previous_rolledout_revision == "triton-mms-predictor-default-00001"
 
 
-def test_a_hand_on_the_deployment_is_noticed_with_what_differs() -> None:
+def test_edited_deployment_is_applied_with_the_difference_as_reason() -> None:
     settled = world.settle(seen())
     child = Child("Deployment", "triton-mms-predictor-default")
     edited = settled.children[child] | {"spec": settled.children[child]["spec"] | {"replicas": 0}}
@@ -222,29 +222,29 @@ def test_a_hand_on_the_deployment_is_noticed_with_what_differs() -> None:
     assert [each.reason for each in todo.applies] == ["spec.replicas is 0, not 1"]
 
 
-def test_a_host_whose_service_is_a_strangers_is_not_ready_though_its_pods_are() -> None:
+def test_host_with_foreign_service_is_not_ready() -> None:
     settled = world.settle(seen(make.model()))
     service = Child("Service", "triton-mms")
-    taken = {child: each for child, each in settled.children.items() if child != service}
-    refused = replace(settled, children=taken, failures={service: "it belongs to somebody else"})
+    children = {child: each for child, each in settled.children.items() if child != service}
+    refused = replace(settled, children=children, failures={service: "it belongs to somebody else"})
     after = world.carry_out(refused, replace(plan(refused, make.NOW), applies=()))
     assert after.host
-    found = conditions.find(after.host.status.conditions, conditions.READY)
-    assert found
-    assert (found.status, found.reason) == ("False", "ApplyFailed")
+    condition = conditions.find(after.host.status.conditions, conditions.READY)
+    assert condition
+    assert (condition.status, condition.reason) == ("False", "ApplyFailed")
     assert ready(after.models[0])[:2] == ("False", "InferenceServiceNotReady")
 
 
-def test_a_host_that_only_the_webhook_would_have_refused_gets_no_deployment_and_the_sentence() -> None:
+def test_host_that_breaks_a_rule_gets_no_deployment() -> None:
     todo = plan(seen(host=make.host(triton={"args": ["--model-control-mode=poll"]})), make.NOW)
     assert "Deployment" not in {each.manifest["kind"] for each in todo.applies}
     (write,) = todo.statuses
-    (found,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]
-    assert found["reason"] == "InvalidSpec"
-    assert "--model-control-mode" in found["message"]
+    (condition,) = [each for each in write.patch["conditions"] if each["type"] == "PredictorReady"]
+    assert condition["reason"] == "InvalidSpec"
+    assert "--model-control-mode" in condition["message"]
 
 
-def test_what_is_placed_of_a_model_that_cannot_be_read_stays_and_counts() -> None:
+def test_entry_of_unparsable_model_stays_placed() -> None:
     settled = world.settle(seen(make.model("a"), make.model("b")))
     blind = replace(settled, models=(settled.models[1], make.model("c")), unparsable=frozenset({"a"}))
     assert world.placed(world.settle(blind)) == {"a", "b"}
@@ -254,9 +254,7 @@ memories = st.sampled_from(["1", "512Mi", "0.5Gi", "1Gi", "1500M", "3Gi"])
 
 
 @given(st.lists(memories, max_size=12), st.randoms())
-def test_whatever_comes_the_memory_is_never_above_the_limit_and_a_second_plan_is_empty(
-    wanted: list[str], random: object
-) -> None:
+def test_plan_of_any_models_settles_independent_of_their_order(wanted: list[str], random: object) -> None:
     models = [make.model(f"m{index}", memory=memory) for index, memory in enumerate(wanted)]
     settled = world.settle(seen(*models))
     assert plan(settled, make.NOW).empty

@@ -1,4 +1,4 @@
-"""The plan for an unmanaged InferenceService: its models say why they wait, and nothing else is written."""
+"""Plans for an unmanaged InferenceService: statuses of its models, one event, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def snapshot(*models: TrainedModel) -> Observed:
 
 
 def was_served(*models: TrainedModel) -> Observed:
-    """Return the snapshot of a host that has its children and models, and became unmanaged."""
+    """Return the snapshot of a host with children and models that became unmanaged."""
     host = Observed(key=KEY, config=make.config(), host=make.host(), models=models, pods=(make.pod(),))
     return replace(world.settle(host), host=None, unmanaged=HOST)
 
 
-def test_a_model_of_an_unmanaged_inferenceservice_says_so_and_claims_nothing_else() -> None:
+def test_unmanaged_host_sets_all_conditions_of_its_models() -> None:
     after = world.carry_out(snapshot(make.model()), plan(snapshot(make.model()), make.NOW)).models[0].status
     message = f"InferenceService triton-mms is not managed by manyserve: {SENTENCE}"
     assert {each.type: (each.status, each.reason, each.message) for each in after.conditions} == {
@@ -47,25 +47,25 @@ def test_a_model_of_an_unmanaged_inferenceservice_says_so_and_claims_nothing_els
     assert (after.url, after.address, after.loaded) == (None, None, TrainedModelStatus().loaded)
 
 
-def test_an_inferenceservice_that_never_was_a_host_leads_to_no_event_and_no_child() -> None:
+def test_unmanaged_inferenceservice_that_never_was_a_host_gets_statuses_of_models_only() -> None:
     todo = plan(snapshot(make.model()), make.NOW)
     assert [each.kind for each in todo.statuses] == ["TrainedModel"]
     assert replace(todo, statuses=()).empty
     assert plan(snapshot(), make.NOW).empty
 
 
-def test_the_statuses_of_models_are_written_once() -> None:
+def test_unmanaged_host_statuses_of_models_are_written_once() -> None:
     after = world.carry_out(snapshot(make.model()), plan(snapshot(make.model()), make.NOW))
     assert plan(after, make.NOW + timedelta(hours=1)).empty
 
 
-def test_a_model_that_is_being_deleted_gets_no_status() -> None:
+def test_unmanaged_host_writes_no_status_of_deleted_model() -> None:
     leaving = make.model_object()
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert plan(snapshot(TrainedModel.from_wire(leaving)), make.NOW).empty
 
 
-def test_a_host_that_became_unmanaged_keeps_its_children_and_gets_one_warning() -> None:
+def test_unmanaged_host_keeps_children_and_gets_one_warning() -> None:
     before = was_served(make.model("a"), make.model("b"))
     todo = plan(before, make.NOW)
     assert (todo.applies, todo.deletes, todo.config, todo.config_refreshes, todo.owner_references) == (
@@ -91,22 +91,22 @@ def test_a_host_that_became_unmanaged_keeps_its_children_and_gets_one_warning() 
     assert world.placed(after) == {"a", "b"}
 
 
-def test_children_of_an_earlier_host_of_the_same_name_lead_to_no_event() -> None:
+def test_unmanaged_host_gets_no_event_for_children_of_an_earlier_host() -> None:
     before = replace(was_served(), unmanaged=UnmanagedHost("another", HOST.why))
     assert plan(before, make.NOW).events == ()
 
 
-def test_a_host_that_is_managed_again_serves_its_models_as_before() -> None:
+def test_unmanaged_host_that_is_managed_again_serves_its_models() -> None:
     before = was_served(make.model())
     unmanaged = world.carry_out(before, plan(before, make.NOW))
     again = world.settle(replace(unmanaged, host=make.host(), unmanaged=None))
-    found = conditions.find(again.models[0].status.conditions, conditions.READY)
-    assert found
-    assert found.status == "True"
+    condition = conditions.find(again.models[0].status.conditions, conditions.READY)
+    assert condition
+    assert condition.status == "True"
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "512Mi"])
-def test_an_unmanaged_model_keeps_its_place_and_its_memory(memory: str) -> None:
+def test_unmanaged_model_keeps_its_entry_and_memory(memory: str) -> None:
     start = Observed(key=KEY, config=make.config(), host=make.host(), pods=(make.pod(),))
     placed = world.settle(replace(start, models=(make.model("kserves"), make.model("own", memory="512Mi"))))
     late = make.model("late", memory=memory)

@@ -1,5 +1,5 @@
-"""Decisions: pure functions from a frozen picture and a clock to what is to be done.
+"""Decisions: pure functions from a frozen snapshot and the time to a plan.
 
-No I/O, no clock of its own, no asyncio. `plan(observed, now)` is the whole of it; the files beside it hold
-the rules, the placement, and one builder for each object that we make.
+The package has no I/O, no clock and no asyncio. `plan(observed, now)` is its entry point. The other modules hold the
+rules, the placement, and one builder for each child object.
 """

@@ -1,4 +1,4 @@
-"""What a plan says is to be done, as data. `cluster.apply` carries it out in the order of the fields."""
+"""Actions of a plan, as data. `cluster.apply` executes them in the order of the fields of `Plan`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Status = InferenceServiceStatus | TrainedModelStatus
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of an object; `because` names the first difference, for the log."""
+    """Server-side apply of an object; `reason` names the first difference, for the log."""
 
     manifest: Manifest
     reason: str
     take_over: bool = True
-    """Whether an object that another controller made for this host becomes ours now."""
+    """True if an object that another controller made for this host is taken over now."""
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete a child of ours that is no longer wanted. `uid` is a precondition."""
+    """Delete a child that is no longer wanted. `uid` is a precondition."""
 
     child: Child
     uid: str
@@ -36,7 +36,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class WriteConfig:
-    """Write `models.json`: create it, or replace it if it still has this resourceVersion."""
+    """Write the ConfigMap of `models.json`: create it, or replace it if it still has this resourceVersion."""
 
     manifest: Manifest
     resource_version: str | None
@@ -44,7 +44,7 @@ class WriteConfig:
 
 @dataclass(frozen=True)
 class ConfigRefresh:
-    """Touch a pod's annotation, so that the kubelet remounts its ConfigMap at once."""
+    """Patch an annotation of a pod, so that the kubelet remounts its ConfigMap at once."""
 
     pod: str
     uid: str
@@ -53,7 +53,7 @@ class ConfigRefresh:
 
 @dataclass(frozen=True)
 class SetOwnerReferences:
-    """Replace the owner references of a model, if it still has those that it had when this was planned."""
+    """Replace the owner references of a model, if they are still equal to `before`."""
 
     model: str
     owners: tuple[dict[str, Any], ...]
@@ -61,7 +61,7 @@ class SetOwnerReferences:
 
 
 class ModelVersion(NamedTuple):
-    """A model in one version: both numbers are preconditions of its deletion."""
+    """One version of a model: uid and resourceVersion are preconditions of its deletion."""
 
     name: str
     uid: str
@@ -73,12 +73,12 @@ class Depart:
     """Ask the API server whether a host is gone, and if so delete these of its models; none in the grace period."""
 
     uid: str
-    """The host's."""
+    """Uid of the host."""
     models: tuple[ModelVersion, ...] = ()
     decided: bool = False
-    """The API server has answered before that the host is gone: one that has its name now does not keep the models."""
+    """The API server has confirmed before that the host is gone. A newer host of this name does not keep the models."""
     left: int = 0
-    """Models that are deleted by later plans."""
+    """Number of models that later plans delete."""
 
 
 PROGRESS_GRACE = 2.0  # seconds for which a transient status waits: a model that is ready by then costs one write
@@ -99,7 +99,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class SetStatus:
-    """Write the status of the host or of a model: what differs between the one that stands and the one wanted."""
+    """Write the status of the host or of a model, as the difference between the stored and the desired one."""
 
     kind: Literal["InferenceService", "TrainedModel"]
     name: str
@@ -122,13 +122,13 @@ class SetStatus:
 
     @property
     def patch(self) -> dict[str, Any]:
-        """The merge patch from the one to the other, made when it is sent: thousands wait for their turn."""
+        """The merge patch from `before` to `after`. It is computed when it is sent, since thousands may be queued."""
         return _merge_patch(self.before.to_wire(), self.after.to_wire())
 
 
 @dataclass(frozen=True)
 class Event:
-    """Tell the user, on the object that it is about."""
+    """Send a Kubernetes event about the host or a model."""
 
     kind: Literal["InferenceService", "TrainedModel"]
     name: str
@@ -137,12 +137,12 @@ class Event:
     reason: str
     message: str
     once: bool = False
-    """Its name is derived from its content, so that another replica, or a restart, does not repeat it."""
+    """The name is derived from the content, so that another replica, or a restart, does not repeat the event."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be done for one host now."""
+    """All actions for one host now."""
 
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
@@ -157,12 +157,12 @@ class Plan:
 
     @property
     def changes_config(self) -> bool:
-        """`models.json` is there, and is to be written anew."""
+        """True if an existing `models.json` is replaced."""
         return self.config is not None and self.config.resource_version is not None
 
     @property
     def empty(self) -> bool:
-        """Nothing is to be written."""
+        """True if the plan writes nothing."""
         writes = (
             self.applies,
             self.deletes,

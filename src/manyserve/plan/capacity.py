@@ -1,6 +1,6 @@
 """Capacity of a host: multi-model serving, frameworks and memory, each with the sentence of its refusal.
 
-The webhook asks for an early answer and the plan decides, so both use the sentences of this module.
+The webhook answers early and the plan decides. Both use the sentences of this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from manyserve.plan.memory import MemoryShare
 from manyserve.plan.rules.field_error import quoted
 
 LARGEST_SHOWN = 3
-"""Models that a sentence about memory names."""
+"""Number of models that a sentence about memory names."""
 MEMORY_ADVICE = "Lower spec.model.memory, delete a model, or raise the memory limit of the host's server."
 
 
@@ -29,7 +29,7 @@ def predictor_name(host: InferenceService) -> str:
 
 
 def given_predictors(host: InferenceService) -> list[str]:
-    """Return the fields of `spec.predictor` that hold a server, also a server that the operator does not run."""
+    """Return the fields of `spec.predictor` that hold a server, including servers that the operator does not run."""
     others = [name for name in OTHER_FRAMEWORKS if f"spec.predictor.{name}" in host.unknown_fields]
     return [*host.spec.predictor.given, *others]
 
@@ -90,7 +90,7 @@ def _no_server(host: InferenceService) -> str:
 
 
 def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted: int) -> str:
-    """Return the sentence for a model that does not fit; `consumers` is of `top_consumers`."""
+    """Return the sentence for a model that does not fit; `consumers` comes from `top_consumers`."""
     return (
         f"{format_memory(wanted)} does not fit on {host}: {format_memory(used)} of {format_memory(limit)} is used "
         f"by {consumers}, {format_memory(max(limit - used, 0))} free. {MEMORY_ADVICE}"
@@ -98,7 +98,7 @@ def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted
 
 
 def cannot_shrink(host: str, limit: int, used: int, consumers: str) -> str:
-    """Return the sentence for a limit below the sum that is used; `consumers` is of `top_consumers`."""
+    """Return the sentence for a memory limit below the used sum; `consumers` comes from `top_consumers`."""
     return (
         f"{host} cannot go down to {format_memory(limit)} of memory: {format_memory(used)} is used "
         f"by {consumers}; delete or move models first"
@@ -106,7 +106,7 @@ def cannot_shrink(host: str, limit: int, used: int, consumers: str) -> str:
 
 
 def top_consumers(shares: Iterable[MemoryShare], models: int) -> str:
-    """Return the number of models and the largest shares; the shares may be only the largest ones of all models."""
+    """Return the number of models and the largest shares in words; `shares` may lack all but the largest ones."""
     largest = heapq.nsmallest(LARGEST_SHOWN, shares, key=lambda share: (-share.memory, share.model))
     names = ", ".join(f"{share.model} {format_memory(share.memory)}" for share in largest)
     count = "1 model" if models == 1 else f"{models} models"

@@ -1,9 +1,10 @@
-"""Nudges: touching an annotation of a pod, so that the kubelet remounts its ConfigMap at once.
+"""Config refresh: patching an annotation of a pod, so that the kubelet remounts its ConfigMap at once.
 
-The kubelet's own look at a ConfigMap comes once a minute. An agent reports which `models.json` it acts on;
-while that is not the wanted one, its pod is touched: at once, then after 1, 2, 4 … 60 seconds, because the
-kubelet may have looked at its own cache a moment before the new ConfigMap reached it. The annotation holds
-what was asked for, how often, and when: `HASH.COUNT.SECONDS`.
+By itself the kubelet syncs a ConfigMap once a minute. An agent reports which `models.json` it acts on. While that is
+not the desired one, the annotation is patched: at once, then after 1, 2, 4 … 60 s. One patch may not suffice, because
+the kubelet may have read its own cache just before the new ConfigMap arrived. The value of the annotation is
+`HASH.COUNT.SECONDS`: content, number of patches, time of the last one. See
+docs/decisions/0008-an-annotation-instead-of-the-kubelets-minute.md.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from manyserve.plan.actions import ConfigRefresh
 from manyserve.plan.pods import Replica
 
 _BACKOFF = Backoff(base=1.0, cap=60.0, jitter=0.0)
-"""Between two touches of a pod; without jitter, since each plan computes the delay again."""
-_SLACK = 1.0
-"""Seconds: what was touched later than that from now, was touched before the clock was set back."""
-_TOUCHED = re.compile(r"(?P<content>[^.]*)\.(?P<count>[0-9]{1,9})\.(?P<since>[0-9]{1,12}(\.[0-9]{1,9})?)")
+"""Delay between two patches of a pod; without jitter, since each plan computes the delay again."""
+_CLOCK_TOLERANCE = 1.0
+"""Seconds. A time of the last patch further in the future than this was written before the clock was set back."""
+_ANNOTATION = re.compile(r"(?P<content>[^.]*)\.(?P<count>[0-9]{1,9})\.(?P<since>[0-9]{1,12}(\.[0-9]{1,9})?)")
 
 
 def config_refreshes(
     replicas: Sequence[Replica], wanted: str, now: datetime
 ) -> tuple[tuple[ConfigRefresh, ...], float | None]:
-    """Return the pods to touch now, and after how many seconds to look again."""
+    """Return the pods to patch now, and the seconds until the next patch is due."""
     due: list[ConfigRefresh] = []
-    waits: list[float] = []
+    delays: list[float] = []
     for replica in replicas:
         if not _is_behind(replica, wanted):
             continue
-        count, left = _turn(replica.annotations.get(CONFIG_HASH, ""), wanted, now)
-        if left <= 0:
+        count, delay = _last_refresh(replica.annotations.get(CONFIG_HASH, ""), wanted, now)
+        if delay <= 0:
             due.append(ConfigRefresh(replica.name, replica.uid, f"{wanted}.{count + 1}.{now.timestamp():.3f}"))
-            left = _BACKOFF.delay(count + 1, fraction=1.0)
-        waits.append(left)
-    return tuple(due), min(waits, default=None)
+            delay = _BACKOFF.delay(count + 1, fraction=1.0)
+        delays.append(delay)
+    return tuple(due), min(delays, default=None)
 
 
 def _is_behind(replica: Replica, wanted: str) -> bool:
@@ -46,12 +47,12 @@ def _is_behind(replica: Replica, wanted: str) -> bool:
     return replica.running and report is not None and report.config != wanted and not report.config_error
 
 
-def _turn(annotation: str, wanted: str, now: datetime) -> tuple[int, float]:
-    """Return how often the pod was touched for this content, and the seconds until it is its turn again."""
-    found = _TOUCHED.fullmatch(annotation)
-    if found is None or found["content"] != wanted:
+def _last_refresh(annotation: str, wanted: str, now: datetime) -> tuple[int, float]:
+    """Return the number of patches of the pod for this content, and the seconds until the next one is due."""
+    match = _ANNOTATION.fullmatch(annotation)
+    if match is None or match["content"] != wanted:
         return 0, 0.0
-    count = int(found["count"])
-    pause = _BACKOFF.delay(count, fraction=1.0)
-    left = float(found["since"]) + pause - now.timestamp()
-    return count, left if left <= pause + _SLACK else 0.0
+    count = int(match["count"])
+    backoff = _BACKOFF.delay(count, fraction=1.0)
+    delay = float(match["since"]) + backoff - now.timestamp()
+    return count, delay if delay <= backoff + _CLOCK_TOLERANCE else 0.0

@@ -1,7 +1,8 @@
-"""Which models go with a host that is gone, and when: docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
+"""Departures: deletion of the models of a host that is gone.
 
-`follow` keeps the record of a host name between two snapshots. `depart` says what of a snapshot is to be deleted;
-`cluster.deletion` does it after it has asked the API server.
+`follow` updates the records of a host name between two snapshots. `plan_departures` selects the models of a snapshot
+that are to be deleted. `cluster.deletion` deletes them, after a live check with the API server. See
+docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from manyserve.plan.actions import Depart, ModelVersion
 from manyserve.plan.observed import Departure, Observed
 
 GRACE_PERIOD = 5.0
-"""Seconds in which a host of the same name may come back before the models of the old one are deleted."""
+"""Seconds in which a host of the same name may come back before the models of the old host are deleted."""
 DELETIONS_PER_PLAN = 100
 BURST_PERIOD = 1.0
 """Seconds between two plans that delete models of a host."""
 
 
 def host_uid(model: TrainedModel) -> str | None:
-    """Return the uid of the host that placed the model: this very object, on a host of that name still."""
-    by = model.status.placed_by
-    if by is None or by.name != model.spec.inference_service or model.status.observed_uid != model.metadata.uid:
+    """Return the uid of the host that placed the model, or None if `placedBy` is of another object or host name."""
+    placed_by, host_name = model.status.placed_by, model.spec.inference_service
+    if placed_by is None or placed_by.name != host_name or model.status.observed_uid != model.metadata.uid:
         return None
-    return by.uid
+    return placed_by.uid
 
 
 def follow(
@@ -39,11 +40,11 @@ def follow(
     Parameters
     ----------
     uids
-        Of the hosts that placed the models of this name.
+        Uids of the hosts that placed the models of this host name.
     present
-        The uid of the host that has the name now; None when there is none.
+        Uid of the host that has the name now; None when there is none.
     now
-        Seconds of a clock that only goes forward.
+        Seconds of a monotonic clock.
     """
     gone = {uid: before.get(uid) for uid in uids if uid != present}
     if present is not None:
@@ -52,51 +53,52 @@ def follow(
 
 
 def _at(departure: Departure, now: float) -> Departure:
+    """Return the departure with the remaining seconds at this time."""
     grace = departure.since + GRACE_PERIOD - now
     burst = departure.last_burst + BURST_PERIOD - now if departure.last_burst is not None else 0.0
     return replace(departure, left=max(grace, burst, 0.0))
 
 
 @dataclass(frozen=True)
-class Departing:
-    """What of a snapshot goes."""
+class DepartingModels:
+    """Models of a snapshot, sorted by the departure of their host."""
 
     actions: tuple[Depart, ...] = ()
-    silent: frozenset[str] = frozenset()
-    """Models of which nothing is written by this plan: they are deleted by it, or their host may come back."""
+    without_status: frozenset[str] = frozenset()
+    """Models without a status write in this plan: the plan deletes them, or their host may come back."""
     leaving: frozenset[str] = frozenset()
-    """Models that are deleted by this plan or a later one."""
+    """Models that this plan or a later one deletes."""
     kept: frozenset[str] = frozenset()
-    """Models that stay though their host is gone."""
-    wait: float | None = None
+    """Models that stay although their host is gone."""
+    requeue_after: float | None = None
     """Seconds until the next plan."""
 
 
-def depart(observed: Observed) -> Departing:
-    """Return which models of a snapshot go, and which stay though their host is gone."""
+def plan_departures(observed: Observed) -> DepartingModels:
+    """Sort the models of a snapshot by the departure of their host, and plan the deletions that are due."""
     if not observed.departures:
-        return Departing()
-    orphaned = observed.host is None and any(_has_no_owner(each) for each in observed.children.values())
-    groups = defaultdict[_Fate, dict[str, list[TrainedModel]]](dict)
+        return DepartingModels()
+    orphaned = observed.host is None and any(_has_no_owner(child) for child in observed.children.values())
+    groups = defaultdict[_Decision, dict[str, list[TrainedModel]]](dict)
     for model in _alive(observed.models):
         uid = host_uid(model)
         departure = observed.departures.get(uid) if uid else None
         if uid is not None and departure is not None:
-            groups[_fate(departure, orphaned=orphaned)].setdefault(uid, []).append(model)
-    deletes = tuple(_deletes(observed.departures, groups[_Fate.DUE]))
-    now = frozenset(model.name for each in deletes for model in each.models)
-    undecided, later = groups[_Fate.GRACE], groups[_Fate.LATER]
-    waits = (*(observed.departures[uid].left for uid in (*undecided, *later)), *([BURST_PERIOD] if deletes else ()))
-    return Departing(
+            groups[_decide(departure, orphaned=orphaned)].setdefault(uid, []).append(model)
+    deletes = tuple(_deletes(observed.departures, groups[_Decision.DUE]))
+    deleted_now = frozenset(model.name for action in deletes for model in action.models)
+    undecided, later = groups[_Decision.GRACE], groups[_Decision.LATER]
+    delays = (*(observed.departures[uid].left for uid in (*undecided, *later)), *([BURST_PERIOD] if deletes else ()))
+    return DepartingModels(
         actions=(*map(Depart, sorted(undecided)), *deletes),
-        silent=now | _names(undecided),
-        leaving=_names(groups[_Fate.DUE]) | _names(later),
-        kept=_names(groups[_Fate.KEPT]),
-        wait=min(waits, default=None),
+        without_status=deleted_now | _names(undecided),
+        leaving=_names(groups[_Decision.DUE]) | _names(later),
+        kept=_names(groups[_Decision.KEPT]),
+        requeue_after=min(delays, default=None),
     )
 
 
-class _Fate(Enum):
+class _Decision(Enum):
     KEPT = auto()
     GRACE = auto()
     LATER = auto()
@@ -104,27 +106,27 @@ class _Fate(Enum):
     DUE = auto()
 
 
-def _fate(departure: Departure, *, orphaned: bool) -> _Fate:
+def _decide(departure: Departure, *, orphaned: bool) -> _Decision:
     if departure.kept or (orphaned and not departure.decided):
-        return _Fate.KEPT
+        return _Decision.KEPT
     if departure.left > 0:
-        return _Fate.LATER if departure.decided else _Fate.GRACE
-    return _Fate.DUE
+        return _Decision.LATER if departure.decided else _Decision.GRACE
+    return _Decision.DUE
 
 
 def _deletes(departures: Mapping[str, Departure], due: Mapping[str, list[TrainedModel]]) -> Iterator[Depart]:
     """Yield the deletions of this plan: at most `DELETIONS_PER_PLAN` models, the oldest first."""
     free = DELETIONS_PER_PLAN
     for uid, models in sorted(due.items()):
-        oldest = sorted(models, key=lambda each: (each.metadata.creation_timestamp, each.metadata.name))
-        now = tuple(map(_version, itertools.islice(oldest, free)))
-        free -= len(now)
-        if now:
-            yield Depart(uid, now, decided=departures[uid].decided, left=len(models) - len(now))
+        oldest_first = sorted(models, key=lambda model: (model.metadata.creation_timestamp, model.metadata.name))
+        versions = tuple(map(_version, itertools.islice(oldest_first, free)))
+        free -= len(versions)
+        if versions:
+            yield Depart(uid, versions, decided=departures[uid].decided, left=len(models) - len(versions))
 
 
-def _names(models: Mapping[str, list[TrainedModel]]) -> frozenset[str]:
-    return frozenset(model.metadata.name for each in models.values() for model in each)
+def _names(by_host: Mapping[str, list[TrainedModel]]) -> frozenset[str]:
+    return frozenset(model.metadata.name for models in by_host.values() for model in models)
 
 
 def _version(model: TrainedModel) -> ModelVersion:

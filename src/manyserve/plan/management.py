@@ -14,17 +14,17 @@ from manyserve.api.inferenceservice import FRAMEWORKS
 Raw = Mapping[str, Any]
 
 HOST_FINALIZERS = ("inferenceservice.finalizers", "odh.inferenceservice.finalizers")
-"""KServe's, and the one of its distribution in OpenShift AI."""
+"""Finalizers of KServe, and of its distribution in OpenShift AI."""
 MODEL_FINALIZERS = ("trainedmodel.finalizer",)
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
-"""KServe reads it in its own group; it means the same on a copy of an object in ours."""
+"""Annotation of KServe's group; it means the same on an object of the group serving.manyserve.io."""
 MULTI_MODEL_ENV = "MULTI_MODEL_SERVER"
 _STORAGE = ("storageUri", "storageUris")
 _NO_SERVER = (
     *("affinity", "annotations", "autoScaling", "batcher", "deploymentStrategy", "dnsConfig", "labels", "logger"),
     *("nodeSelector", "resources", "securityContext", "workerSpec"),
 )
-"""Parts of a predictor that are objects and no servers."""
+"""Parts of a predictor that are objects but not servers."""
 
 KSERVE_FINALIZER = "KServeFinalizer"
 KSERVE_DEPLOYMENT_MODE = "KServeDeploymentMode"
@@ -33,7 +33,7 @@ TRANSFORMER_OR_EXPLAINER = "TransformerOrExplainer"
 NOT_MULTI_MODEL = "ContainerNotMultiModel"
 NO_KNOWN_PREDICTOR = "NoKnownPredictor"
 OUT_OF_SCOPE = "OutOfScope"
-"""The last row of both tables. `cluster` and `webhook` decide it before they ask for the others: it needs no object."""
+"""The last row of both tables. `cluster` and `webhook` decide it first, since it needs no object."""
 HOST_REASONS = (
     KSERVE_FINALIZER,
     KSERVE_DEPLOYMENT_MODE,
@@ -45,11 +45,11 @@ HOST_REASONS = (
 )
 MODEL_REASONS = (KSERVE_FINALIZER, OUT_OF_SCOPE)
 MARKS = (KSERVE_FINALIZER, KSERVE_DEPLOYMENT_MODE)
-"""The reasons by which KServe itself says that it looks after an object."""
+"""Reasons with a mark of KServe itself on the object."""
 
 
 class Unmanaged(NamedTuple):
-    """Why an object is left alone: one word, the field that decides, and a sentence about it."""
+    """The reason why an object is unmanaged: one word, the field that decides, and a sentence about it."""
 
     reason: str
     path: str
@@ -68,12 +68,12 @@ def not_managed(host: str, why: Unmanaged) -> str:
 
 
 def host_unmanaged(host: Raw) -> Unmanaged | None:
-    """Return why an InferenceService in scope is unmanaged, or None when it is a host of ours."""
+    """Return the reason why an InferenceService in scope is unmanaged, or None for a managed host."""
     return next(filter(None, (check(host) for check in _HOST_CHECKS)), None)
 
 
 def model_unmanaged(model: Raw) -> Unmanaged | None:
-    """Return why a TrainedModel in scope is unmanaged, or None when it is ours."""
+    """Return the reason why a TrainedModel in scope is unmanaged, or None for a managed model."""
     return _finalizer(model, MODEL_FINALIZERS)
 
 
@@ -90,10 +90,10 @@ def _has_deployment_mode(host: Raw) -> Unmanaged | None:
 
 
 def _has_storage(host: Raw) -> Unmanaged | None:
-    """Search the predictor and each server in it, whichever framework that is for."""
+    """Search the predictor and each server in it, of any framework."""
     predictor = _predictor(host)
-    places = [("spec.predictor", predictor), *((f"spec.predictor.{name}", each) for name, each in _servers(predictor))]
-    for path, part in places:
+    servers = ((f"spec.predictor.{name}", server) for name, server in _servers(predictor))
+    for path, part in (("spec.predictor", predictor), *servers):
         field = "storage" if isinstance(part.get("storage"), Mapping) else None
         field = next((name for name in _STORAGE if part.get(name) is not None), field)
         if field is not None:
@@ -116,7 +116,7 @@ def _is_custom_server_for_one_model(host: Raw) -> Unmanaged | None:
     containers = predictor.get("containers")
     if _known_servers(predictor) or not isinstance(containers, list) or not containers:
         return None
-    if any(_is_multi_model(env) for each in containers for env in _list(each, "env")):
+    if any(_is_multi_model(variable) for container in containers for variable in _list(container, "env")):
         return None
     message = f"has no container with {MULTI_MODEL_ENV}=true in its env: only such a server takes TrainedModels"
     return Unmanaged(NOT_MULTI_MODEL, "spec.predictor.containers", message)
@@ -125,7 +125,7 @@ def _is_custom_server_for_one_model(host: Raw) -> Unmanaged | None:
 def _has_no_known_predictor(host: Raw) -> Unmanaged | None:
     predictor = _predictor(host)
     if not isinstance(_part(host, "spec").get("predictor"), Mapping):
-        return None  # not even a predictor's shape: the rules have a sentence for it
+        return None  # it is not an object: the rules have a sentence for that
     if _known_servers(predictor) or predictor.get("containers"):
         return None
     servers = ", ".join((*FRAMEWORKS, "containers", "model"))
@@ -143,29 +143,29 @@ _HOST_CHECKS: tuple[_Check, ...] = (
 )
 
 
-def _finalizer(thing: Raw, known: tuple[str, ...]) -> Unmanaged | None:
-    found = next((each for each in _list(_part(thing, "metadata"), "finalizers") if each in known), None)
-    if found is None:
+def _finalizer(manifest: Raw, known: tuple[str, ...]) -> Unmanaged | None:
+    finalizer = next((each for each in _list(_part(manifest, "metadata"), "finalizers") if each in known), None)
+    if finalizer is None:
         return None
-    return Unmanaged(KSERVE_FINALIZER, "metadata.finalizers", f"has {found}, so KServe looks after this object")
+    return Unmanaged(KSERVE_FINALIZER, "metadata.finalizers", f"has {finalizer}, so KServe looks after this object")
 
 
 def _known_servers(predictor: Raw) -> list[str]:
-    """Return the names of the servers in a predictor that we know how to run; `model` counts by its format."""
-    found = [name for name in FRAMEWORKS if predictor.get(name) is not None]
+    """Return the names of the supported servers in a predictor; `model` counts by its format."""
+    servers = [name for name in FRAMEWORKS if predictor.get(name) is not None]
     format_name = _part(_part(predictor, "model"), "modelFormat").get("name")
-    return [*found, "model"] if format_name in FRAMEWORKS else found
+    return [*servers, "model"] if format_name in FRAMEWORKS else servers
 
 
 def _servers(predictor: Raw) -> list[tuple[str, Raw]]:
-    """Return the parts of a predictor that may be servers, also those that no release has yet."""
+    """Return the parts of a predictor that may be servers, including names that no release has yet."""
     return [
-        (str(name), each) for name, each in predictor.items() if isinstance(each, Mapping) and name not in _NO_SERVER
+        (str(name), part) for name, part in predictor.items() if isinstance(part, Mapping) and name not in _NO_SERVER
     ]
 
 
 def _given(predictor: Raw) -> str:
-    """Return in words which server a predictor names, as far as its fields show."""
+    """Return a clause about the servers that a predictor names."""
     if "model" in predictor:
         name = _part(_part(predictor, "model"), "modelFormat").get("name")
         return f"model has the format {name!r:.64}" if name else "model has no modelFormat.name"
@@ -173,8 +173,8 @@ def _given(predictor: Raw) -> str:
     return f"none of its servers is one that manyserve runs: {', '.join(servers)[:256]}" if servers else "none is given"
 
 
-def _is_multi_model(env: Any) -> bool:
-    return isinstance(env, Mapping) and env.get("name") == MULTI_MODEL_ENV and env.get("value") == "true"
+def _is_multi_model(variable: Any) -> bool:
+    return isinstance(variable, Mapping) and (variable.get("name"), variable.get("value")) == (MULTI_MODEL_ENV, "true")
 
 
 def _predictor(host: Raw) -> Raw:
@@ -182,11 +182,11 @@ def _predictor(host: Raw) -> Raw:
 
 
 def _part(thing: Any, name: str) -> Raw:
-    """Return a part of an object; what is no object counts as empty."""
-    found = thing.get(name) if isinstance(thing, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    """Return a part of an object; a value that is not an object counts as empty."""
+    part = thing.get(name) if isinstance(thing, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _list(thing: Any, name: str) -> Iterator[Any]:
-    found = thing.get(name) if isinstance(thing, Mapping) else None
-    return iter(found if isinstance(found, list | tuple) else ())
+    items = thing.get(name) if isinstance(thing, Mapping) else None
+    return iter(items if isinstance(items, list | tuple) else ())

@@ -1,6 +1,6 @@
 """Declared memory: the bytes of a model, their sum on a host, and the limit that the sum never exceeds.
 
-The operator places by it and the webhook admits by it. The sentences about it are in `plan.capacity`.
+The operator places models by it, and the webhook admits them by it. The sentences about it are in `plan.capacity`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def declared_bytes(memory: Any) -> int:
 
 
 def declared(model: TrainedModel | Entry) -> int:
-    """Return the bytes that a model declares, in its object or in `models.json`. Raises `ValueError`."""
+    """Return the bytes that a model declares in its object or in `models.json`. Raises `ValueError`."""
     return declared_bytes(model.model_spec.memory if isinstance(model, Entry) else model.spec.model.memory)
 
 
 def declared_or_zero(model: TrainedModel | Entry) -> int:
-    """Return the bytes that a model declares, 0 when they cannot be read."""
+    """Return the bytes that a model declares, or 0 for an unreadable quantity."""
     try:
         return declared(model)
     except ValueError:
@@ -47,9 +47,9 @@ def declared_or_zero(model: TrainedModel | Entry) -> int:
 
 
 def memory_limit(host: InferenceService) -> int:
-    """Return the bytes that the host's models may declare in all: the memory limit of the server's container.
+    """Return the bytes that the host's models may declare in total: the memory limit of the server's container.
 
-    A limit that cannot be read is 0: no model fits, and the API server refuses the Deployment with its own sentence.
+    An unreadable limit is 0: no model fits, and the API server refuses the Deployment with its own sentence.
     """
     resources = host.spec.predictor.server.resources
     limits = (resources.limits or {}) if resources else {}
@@ -61,26 +61,26 @@ def memory_limit(host: InferenceService) -> int:
 
 
 def fits(used: int, wanted: int, limit: int) -> bool:
-    """Return whether so many bytes more fit beside those that are used."""
+    """Return whether `wanted` bytes fit beside the used ones."""
     return used + wanted <= limit
 
 
 @dataclass
 class Usage:
-    """Sum of the memory of models, kept up to date with each of them. The keys are names or uids."""
+    """Running sum of the memory of models. The keys are names or uids."""
 
     of: dict[str, int] = field(default_factory=dict)
     total: int = 0
 
     def add(self, key: str, memory: int) -> None:
-        """Add a model that is not counted yet."""
+        """Add a model, which must not be counted yet."""
         self.of[key] = memory
         self.total += memory
 
     def remove(self, key: str) -> None:
-        """Remove a model that is counted."""
+        """Remove a model, which must be counted."""
         self.total -= self.of.pop(key)
 
     def shares(self) -> Iterator[MemoryShare]:
-        """Yield the share of each model, for keys that are names."""
+        """Yield the share of each model. The keys must be names."""
         return (MemoryShare(name, memory) for name, memory in self.of.items())

@@ -1,12 +1,12 @@
-"""The ConfigMap of a host's shard: every placed model, as its agents read it.
+"""ConfigMap of a host's shard: `models.json`, the list of the placed models that agents read.
 
-The list stands there as text while it is short, and packed past 900 KiB; never both, for agents would read the
-one and we might mean the other. A packed one becomes text again only below 700 KiB, so that a host that grows
-and shrinks about the limit does not flap. What is compared is always the text: another release of zlib may pack
-the same text into other bytes.
+A list of up to `LONGEST_TEXT` is plain text, and a longer one is packed. The ConfigMap never has both forms, since
+agents could read the outdated one. A packed list becomes text again only below `SHORTEST_PACKED`: this hysteresis
+keeps a host of about that size from flapping. Comparisons use the text, because another release of zlib may pack it
+into other bytes.
 
-A ConfigMap holds 1 MiB, and readers take no more than `MAX_ENTRIES` and `MAX_BYTES`. A model that does not fit into
-`models.json` any more is not placed, and says so; what stands there stays. So whatever is written can be read.
+A ConfigMap holds 1 MiB, and readers take at most `MAX_ENTRIES` and `MAX_BYTES`. A model beyond these limits is not
+placed, and its status gives the reason. The entries of the current list stay. So readers accept every written list.
 """
 
 from __future__ import annotations
@@ -20,91 +20,93 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import KEY, MAX_BYTES, MAX_ENTRIES, MAX_RATIO, PACKED_KEY, Entry, dump, pack, unpack
 from manyserve.plan.actions import WriteConfig
 from manyserve.plan.children.common import belongs_to, child, difference
+from manyserve.plan.model_config_cache import TextCache
 from manyserve.plan.observed import Manifest
-from manyserve.plan.text_cache import TextCache
 
 LONGEST_TEXT = 900 * 1024
+"""Maximal bytes of a list that is written as plain text."""
 SHORTEST_PACKED = 700 * 1024
+"""Bytes of text below which a packed list becomes plain text again."""
 LARGEST_PACKED = 1000 * 1024
-"""Bytes; with what else is in the ConfigMap it stays below the 1 MiB of data that the API server takes."""
+"""Bytes; with the other content of the ConfigMap the data stays below the API server's limit of 1 MiB."""
 
 AT_MOST = f"1 MiB packed, {MAX_BYTES // 2**20} MiB of text and {MAX_ENTRIES:,} models"
-"""Of `models.json`, in words."""
+"""Limits of `models.json` in words."""
 USUAL_ENTRY = 250
-"""Bytes of text."""
+"""Bytes of text of a typical entry."""
 
-_NOTHING = dump(())
-
-
-def current_text(service: InferenceService, observed: Manifest | None) -> str:
-    """Return what is placed now, as it stands there. An earlier host's ConfigMap places nothing."""
-    if observed is None or not belongs_to(observed, service):
-        return _NOTHING
-    return text_of(observed) or _NOTHING
+_EMPTY_LIST = dump(())
 
 
-def text_of(observed: Manifest) -> str | None:
+def current_text(host: InferenceService, config_map: Manifest | None) -> str:
+    """Return the current `models.json`; an empty list for the ConfigMap of an earlier host of this name."""
+    if config_map is None or not belongs_to(config_map, host):
+        return _EMPTY_LIST
+    return text_of(config_map) or _EMPTY_LIST
+
+
+def text_of(config_map: Manifest) -> str | None:
     """Return the `models.json` of a ConfigMap as agents read it, None when there is none or it cannot be unpacked."""
-    texts = _texts(observed)
+    texts = _texts(config_map)
     return texts.get(KEY, texts.get(PACKED_KEY))
 
 
-def entries_at_most(observed: Manifest | None) -> int:
-    """Return how many entries of usual length a ConfigMap may hold, before its list is unpacked and read."""
-    plain, packed = ((observed or {}).get(each) or {} for each in ("data", "binaryData"))
+def entries_at_most(config_map: Manifest | None) -> int:
+    """Return an upper estimate of the number of entries in a ConfigMap, without unpacking or parsing them."""
+    plain, packed = ((config_map or {}).get(field) or {} for field in ("data", "binaryData"))
     length = max(len(plain.get(KEY, "")), min(len(packed.get(PACKED_KEY, "")) * MAX_RATIO, MAX_BYTES))
     return length // USUAL_ENTRY
 
 
 def write_model_config(
-    service: InferenceService, shard: int, text: str, observed: Manifest | None, annotations: Mapping[str, str]
+    host: InferenceService, shard: int, text: str, config_map: Manifest | None, annotations: Mapping[str, str]
 ) -> WriteConfig | None:
-    """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
+    """Return the write of the ConfigMap, or None when it has this text or belongs to an earlier host of this name.
 
-    A text that no reader takes is not written: then a list stands there that somebody wrote shorter than we do.
-    The annotations go along, and are no reason to write.
-    A further key that somebody added to it is no business of ours, unless agents would read it.
+    A text over `MAX_BYTES` is not written, since readers refuse it. It comes from a stored list that somebody wrote
+    in a shorter form than ours. Different annotations alone cause no write. Other keys of the ConfigMap are ignored,
+    unless agents would read them.
     """
-    if len(text) > MAX_BYTES or (observed is not None and not belongs_to(observed, service)):
+    if len(text) > MAX_BYTES or (config_map is not None and not belongs_to(config_map, host)):
         return None
-    wanted = child(service, "v1", "ConfigMap", names.model_config(service.metadata.name, shard))
-    key = PACKED_KEY if _is_long(text, observed) else KEY
-    if observed is not None and _texts(observed) == {key: text} and difference(wanted, observed) is None:
+    wanted = child(host, "v1", "ConfigMap", names.model_config(host.metadata.name, shard))
+    key = PACKED_KEY if _is_long(text, config_map) else KEY
+    if config_map is not None and _texts(config_map) == {key: text} and difference(wanted, config_map) is None:
         return None
     content = {"data": {KEY: text}} if key == KEY else {"binaryData": {PACKED_KEY: b64encode(pack(text)).decode()}}
     metadata = {"metadata": wanted["metadata"] | {"annotations": dict(annotations)}}
-    return WriteConfig(wanted | content | metadata, observed["metadata"]["resourceVersion"] if observed else None)
+    return WriteConfig(wanted | content | metadata, config_map["metadata"]["resourceVersion"] if config_map else None)
 
 
-def without_room(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list[str]:
-    """Return the placed models that `models.json` has no room for: the last of those that it does not hold yet.
+def models_beyond_limit(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list[str]:
+    """Return the placed models beyond the size limit of `models.json`: the last ones that it does not hold yet.
 
-    An entry that is to stand there in other words counts as one that it does not hold.
+    A changed entry counts as one that it does not hold.
     """
-    turn = sorted(placed, key=lambda name: placed[name] is not held.get(name))
-    staying = sum(placed[name] is held.get(name) for name in turn)
+    order = sorted(placed, key=lambda name: placed[name] is not held.get(name))
+    staying = sum(placed[name] is held.get(name) for name in order)
 
     def is_full(count: int) -> bool:
-        return count > MAX_ENTRIES or _is_too_long(dump(placed[name] for name in turn[:count]))
+        return count > MAX_ENTRIES or _is_too_long(dump(placed[name] for name in order[:count]))
 
-    if staying == len(turn) or not is_full(len(turn)):
+    if staying == len(order) or not is_full(len(order)):
         return []
-    fits = staying if staying and not is_full(staying) else 0  # somebody may have written it shorter than we do
-    return turn[bisect_left(range(len(turn)), 1, lo=fits + 1, key=is_full) - 1 :]
+    fitting = staying if staying and not is_full(staying) else 0  # the stored list may have a shorter form than ours
+    return order[bisect_left(range(len(order)), 1, lo=fitting + 1, key=is_full) - 1 :]
 
 
 def _is_too_long(text: str) -> bool:
     return len(text) > MAX_BYTES or (len(text) > LARGEST_PACKED < len(pack(text)))
 
 
-def _is_long(text: str, observed: Manifest | None) -> bool:
-    is_packed = observed is not None and PACKED_KEY in (observed.get("binaryData") or {})
+def _is_long(text: str, config_map: Manifest | None) -> bool:
+    is_packed = config_map is not None and PACKED_KEY in (config_map.get("binaryData") or {})
     return len(text) > (SHORTEST_PACKED if is_packed else LONGEST_TEXT)
 
 
-def _texts(observed: Manifest) -> dict[str, str | None]:
-    """Return each form in which the list stands in the ConfigMap."""
-    plain, packed = observed.get("data") or {}, observed.get("binaryData") or {}
+def _texts(config_map: Manifest) -> dict[str, str | None]:
+    """Return the text of each form that the ConfigMap has, by its key."""
+    plain, packed = config_map.get("data") or {}, config_map.get("binaryData") or {}
     texts: dict[str, str | None] = {KEY: plain[KEY]} if KEY in plain else {}
     return texts | ({PACKED_KEY: _unpacked(packed[PACKED_KEY])} if PACKED_KEY in packed else {})
 

@@ -1,7 +1,7 @@
-"""The frozen picture of one host: everything that a plan may know.
+"""Frozen snapshot of one host: the whole input of a plan, besides the time.
 
-`cluster.observe` fills it from synced caches, never from a partial one. Children and pods are raw objects
-as the API server gives them; hosts, models and agents' reports are parsed.
+`cluster.observe` fills it from synced caches, never from a partial one. Children and pods are raw objects of the API
+server. Hosts, models and reports of agents are parsed.
 """
 
 from __future__ import annotations
@@ -22,37 +22,36 @@ from manyserve.plan.rules.validation import host_problems
 
 Manifest = dict[str, Any]
 
-
 S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
-"""Prefixes of the annotations that say, as in KServe, where S3 is; the first one has precedence."""
+"""Prefixes of KServe's annotations with the settings of S3; the first one has precedence."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The ServiceAccount of the host's pods, as far as stores go: secrets by name, never what is in them."""
+    """The ServiceAccount of the host's pods, with its settings for stores: names of secrets, never their content."""
 
     name: str
     secrets: tuple[str, ...] = ()
     pull_secrets: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """Those about S3, its secrets' laid over its own."""
+    """Annotations about S3; those of its secrets override its own."""
     problems: tuple[str, ...] = ()
-    """Why annotations of its secrets could not be looked at."""
+    """Sentences about secrets with annotations that could not be read."""
 
 
 @dataclass(frozen=True)
 class CacheVersion:
-    """How far what is known of a kind reaches, in resourceVersions."""
+    """Version of the cache of one kind, in resourceVersions."""
 
     observed_version: int = 0
-    """Every change up to this one is in it."""
+    """The cache holds every change up to this resourceVersion."""
     newest_version: int = 0
-    """The latest change that is in it."""
+    """ResourceVersion of the latest change in the cache."""
 
 
 @dataclass(frozen=True)
 class CacheVersions:
-    """How far a picture reaches."""
+    """Versions of the caches that a snapshot was taken from."""
 
     hosts: CacheVersion = CacheVersion()
     models: CacheVersion = CacheVersion()
@@ -60,7 +59,7 @@ class CacheVersions:
 
 @dataclass(frozen=True)
 class UnmanagedHost:
-    """An InferenceService that is left alone, and why."""
+    """An unmanaged InferenceService, and the reason."""
 
     uid: str
     why: Unmanaged
@@ -68,7 +67,7 @@ class UnmanagedHost:
 
 @dataclass(frozen=True)
 class Child:
-    """Which object of ours: kinds are unique among the kinds that we make."""
+    """Kind and name of a child object. The kinds of children are unique, so no API group is needed."""
 
     kind: str
     name: str
@@ -79,58 +78,58 @@ class Departure:
     """A host that placed models and is gone."""
 
     since: float
-    """When this process first saw it, in seconds of a clock that only goes forward."""
+    """Time at which this process first saw the departure, in seconds of a monotonic clock."""
     decided: bool = False
-    """The grace period is over and the API server has answered that there is no such host: its models are deleted."""
+    """The grace period is over and the API server has confirmed that the host is gone: its models are deleted."""
     last_burst: float | None = None
-    """When models of it were last deleted, by the same clock."""
+    """Time of the last deletion of models of the host, by the same clock."""
     left: float = 0.0
-    """Seconds until models of it may be deleted: of the grace period, or until the next burst."""
+    """Seconds until models of the host may be deleted: the rest of the grace period, or the time to the next burst."""
     kept: bool = False
-    """Its models stay: it was deleted with `--cascade=orphan`, or its CRD went."""
+    """The models stay: the host was deleted with `--cascade=orphan`, or its CRD was deleted."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One host, its models, its children, its pods, and what their agents say."""
+    """One host with its models, children and pods, and the reports of their agents."""
 
     key: Key
     config: ServingConfig
     host: InferenceService | None = None
     unmanaged: UnmanagedHost | None = None
-    """The InferenceService of this name, when it is one that is left alone; `service` is None then."""
+    """The InferenceService of this name, when it is unmanaged; `host` is None then."""
     announced: bool = False
-    """The Warning event that it became unmanaged was sent."""
+    """The Warning event that the InferenceService became unmanaged was sent."""
     departures: Mapping[str, Departure] = field(default_factory=dict)
     """Hosts of this name that placed models and are gone, by uid."""
     models: tuple[TrainedModel, ...] = ()
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
-    """Names of models that do not parse or are unmanaged: what is placed of them stays as it is, while it fits."""
+    """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
-    """Reports by the uid of their pod; a pod whose agent cannot be reached has none."""
+    """Reports by the uid of their pod. A pod with an unreachable agent has none."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
-    """What the API server said when a child was last written and refused, by child."""
+    """Error of the API server, for each child with a refused last write."""
     foreign: frozenset[Child] = frozenset()
-    """Children that another controller made for this host, and that lead requests to its pods still."""
+    """Children that another controller made for this host, and that still route requests to its pods."""
 
     account: Account | None = None
     """None when the ServiceAccount does not exist."""
     claims: Mapping[str, str | None] = field(default_factory=dict)
-    """The claims that models name: None when one exists, else why not in a sentence."""
+    """Claims in the URIs of models: None for one that exists, else the sentence about the missing one."""
     unverified_claims: frozenset[str] = frozenset()
-    """Those of them that may exist all the same, since nobody may look: what is mounted of them stays."""
+    """Claims that may exist, since the operator is not allowed to get them. A mounted one stays mounted."""
     lookups_pending: bool = False
-    """Something that the pods depend on has not been looked at yet: the Deployment stays as it is."""
+    """The lookup of an object that the pods depend on is pending: the Deployment stays as it is."""
 
     @cached_property
     def host_problems(self) -> tuple[FieldError, ...]:
-        """What is wrong with the host's spec: while there is any, its children stay as they are."""
+        """Errors of the host's spec. While there are any, its children stay as they are."""
         return tuple(host_problems(self.host)) if self.host else ()
 
     def child(self, kind: str, name: str) -> Manifest | None:
-        """Return the child, if it is there."""
+        """Return the child, or None if it does not exist."""
         return self.children.get(Child(kind, name))

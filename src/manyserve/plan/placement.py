@@ -1,14 +1,15 @@
-"""Placement: the models of `models.json`, exact, sticky, and independent of the order of the input.
+"""Placement: the choice of the models in `models.json`. It is exact, sticky, and independent of the order of the input.
 
-A placed model stays while it fits. A model that grew is judged after those that did not. The others are tried by
-creation time, then uid, whenever memory is free. The sum of declared memory is never above the host's limit.
-Switching multi-model serving off places no new model and unloads none: a mistake in the configuration must not empty a
-thousand servers. The same holds for a store that becomes forbidden.
-A model that fits into the memory and not into `models.json`, which a ConfigMap bounds, is not placed either.
-A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps its placed
-ones, since its pods still run by the spec before.
+* The sum of declared memory is never above the host's limit.
+* A placed model stays while it fits. A model that grew comes after those that did not. Waiting models follow by
+  creation time, then uid, as soon as memory is free.
+* Turning multi-model serving off places no new model and unloads none, because a mistake in the configuration must not
+  empty a thousand servers. The same holds for a store that becomes forbidden.
+* A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
+* A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps the placed
+  ones, since its pods still run with the previous spec.
 
-A host has one shard today. The shard is part of the placement, so that more can follow.
+A host has one shard today. The placement names the shard, so that there can be more.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import framework_error, insufficient_memory, is_multi_model, top_consumers
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
-from manyserve.plan.model_config import AT_MOST, without_room
+from manyserve.plan.model_config import AT_MOST, models_beyond_limit
 from manyserve.plan.rules.source import source_error
 from manyserve.plan.rules.validation import model_problems
 
@@ -74,22 +75,17 @@ def place(
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
-    accepts, https = _accepted_frameworks(host, config), config.credentials.https
     invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held))}
-    candidates = [
-        model for model in models if model.metadata.name not in invalid and _may_be_placed(model, held, accepts, https)
-    ]
     packing = _Packing(limit)
-    for kept in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
-        packing.keep(held[kept])
-    for model in sorted(candidates, key=lambda model: _order(model, held)):
-        packing.take(model, held.get(model.metadata.name))
-    left_out = dict.fromkeys(without_room(packing.placed, held), _full(name))
-    for dropped in left_out:
-        packing.drop(dropped)
-    return Placement(
-        packing.placed, packing.unread | packing.waiting(name), left_out, invalid, packing.usage.total, limit
-    )
+    for model_name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
+        packing.keep(held[model_name])
+    for model in _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config):
+        packing.add(model, held.get(model.metadata.name))
+    left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full_error(name))
+    for model_name in left_out:
+        packing.drop(model_name)
+    errors = packing.unreadable | packing.memory_errors(name)
+    return Placement(packing.placed, errors, left_out, invalid, packing.usage.total, limit)
 
 
 def keep_placed(
@@ -98,7 +94,7 @@ def keep_placed(
     current: Sequence[Entry],
     unreadable: Collection[str] = (),
 ) -> Placement:
-    """Return the placement of a host with an invalid spec: the entries stay, but for those of deleted models."""
+    """Return the placement of a host with an invalid spec: the entries stay, except those of deleted models."""
     staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unreadable)
     placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
     used = sum(map(declared_or_zero, placed.values()))
@@ -107,14 +103,14 @@ def keep_placed(
 
 @dataclass
 class _Packing:
-    """Models that are placed one after the other, while their memory fits."""
+    """Packing of models one after the other, while their memory fits."""
 
     limit: int
     placed: dict[str, Entry] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
-    over: dict[str, int] = field(default_factory=dict)
+    too_large: dict[str, int] = field(default_factory=dict)
     """Bytes of the models that do not fit."""
-    unread: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     """Sentences about models with an unreadable memory."""
 
     def keep(self, entry: Entry) -> None:
@@ -123,31 +119,32 @@ class _Packing:
         if fits(self.usage.total, wanted, self.limit):
             self._add(entry, wanted)
 
-    def take(self, model: TrainedModel, before: Entry | None) -> None:
+    def add(self, model: TrainedModel, before: Entry | None) -> None:
         """Place a model if its memory fits; an entry that would be equal stays the same object."""
         name = model.metadata.name
         try:
             wanted = declared(model)
         except ValueError as error:
-            self.unread[name] = f"spec.model.memory: {error}"
+            self.unreadable[name] = f"spec.model.memory: {error}"
             return
         if not fits(self.usage.total, wanted, self.limit):
-            self.over[name] = wanted
+            self.too_large[name] = wanted
             return
         self._add(before if before is not None and _is_unchanged(before, model) else entry_of(model), wanted)
 
     def drop(self, name: str) -> None:
-        """Take a placed model out."""
+        """Remove a placed model."""
         del self.placed[name]
         self.usage.remove(name)
 
-    def waiting(self, host: str) -> dict[str, str]:
+    def memory_errors(self, host: str) -> dict[str, str]:
         """Return the sentences about models that do not fit, by model."""
-        if not self.over:
+        if not self.too_large:
             return {}
         used, consumers = self.usage.total, top_consumers(self.usage.shares(), len(self.placed))
         return {
-            name: insufficient_memory(host, self.limit, used, consumers, wanted) for name, wanted in self.over.items()
+            name: insufficient_memory(host, self.limit, used, consumers, wanted)
+            for name, wanted in self.too_large.items()
         }
 
     def _add(self, entry: Entry, memory: int) -> None:
@@ -166,7 +163,7 @@ def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
     )
 
 
-def _full(host: str) -> str:
+def _full_error(host: str) -> str:
     return (
         f"{host} is full: the list of its models, models.json, holds at most {AT_MOST}; "
         "place the model on another InferenceService"
@@ -174,13 +171,13 @@ def _full(host: str) -> str:
 
 
 def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
-    """Return a cached predicate: the host takes new models of a framework."""
+    """Return a cached predicate: whether the host takes new models of a framework."""
     multi_model = is_multi_model(host, config)
     return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
 def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
-    """Return the problems of a model's spec; None for a model without any, or whose entry is unchanged."""
+    """Return the errors of a model's spec; None for a valid model, or a model with an unchanged entry."""
     before = held.get(model.metadata.name)
     if before is not None and _is_unchanged(before, model):
         return None
@@ -189,8 +186,17 @@ def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
 
 def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterator[str]:
     """Yield the invalid models that are not being deleted."""
-    names = (each.metadata.name for each in models if not each.metadata.deletion_timestamp)
+    names = (model.metadata.name for model in models if not model.metadata.deletion_timestamp)
     return (name for name in names if name in invalid)
+
+
+def _candidates(
+    host: InferenceService, models: Iterable[TrainedModel], held: Mapping[str, Entry], config: ServingConfig
+) -> list[TrainedModel]:
+    """Return the models that may be placed, in the order of placement."""
+    accepts, https = _accepted_frameworks(host, config), config.credentials.https
+    candidates = (model for model in models if _may_be_placed(model, held, accepts, https))
+    return sorted(candidates, key=lambda model: _order(model, held))
 
 
 def _may_be_placed(

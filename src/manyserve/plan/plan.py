@@ -1,8 +1,8 @@
-"""From the picture of one host to everything that is to be done for it: the whole of the operator's mind.
+"""Compute the plan of one host from a snapshot: children, `models.json`, statuses and events.
 
-Read `plan` from top to bottom: place the models, say what each child must be, what of it differs, who is to
-be told. A plan of a picture in which the plan stands already is empty; that is tested, and it is what keeps
-a quiet cluster quiet.
+`plan` reads from top to bottom: place the models, build the desired children, compare them with the observed ones,
+compute the statuses. A plan of a snapshot with the desired state is empty. Tests prove that, and an idle cluster
+depends on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from manyserve.plan.actions import Plan, Priority
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.config_refresh import config_refreshes
-from manyserve.plan.departure import Departing, depart
+from manyserve.plan.departure import DepartingModels, plan_departures
 from manyserve.plan.model_config import current_text, write_model_config
 from manyserve.plan.observed import Observed
 from manyserve.plan.owner_references import owner_reference_updates
@@ -35,45 +35,47 @@ from manyserve.plan.storage.mounts import sources_of
 from manyserve.plan.unmanaged import unmanaged_plan
 
 _SOON = 1.0
-"""Seconds until another look at what is of earlier times: a child of another host of the same name, or the picture."""
+"""Seconds until the next plan while stale state remains: a child of an earlier host of this name, or a stale cache."""
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
-    """Return what is to be done for the host now; nothing when everything stands as it should."""
+    """Return the actions for the host now; an empty plan when the observed state is the desired one."""
     if observed.unmanaged is not None:
         return unmanaged_plan(observed, observed.unmanaged, now)
-    service, departing = observed.host, depart(observed)
-    if service is None or service.metadata.deletion_timestamp:
+    host, departing = observed.host, plan_departures(observed)
+    if host is None or host.metadata.deletion_timestamp:
         return _without_host(observed, departing, now)
     if departing.leaving:
         observed = replace(observed, models=tuple(_without(observed.models, departing.leaving)))
     config_map = observed.child("ConfigMap", names.model_config(observed.key.name))
-    ours = config_map is None or belongs_to(config_map, service)
+    ours = config_map is None or belongs_to(config_map, host)
     if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
         return Plan(requeue_after=_SOON)
-    current = current_text(service, config_map)
-    placement = _placement(observed, service, model_config_cache.MODEL_CONFIG_CACHE.entries(current))
-    made = children_cache.CHILDREN_CACHE.of(service, observed, sources_of(observed, placement))
-    status = host_status(service, observed, placement, made.deployment, now)
+    current = current_text(host, config_map)
+    placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current))
+    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
+    status = host_status(host, observed, placement, children.deployment, now)
     replicas = replicas_of(observed)
     text = model_config_cache.MODEL_CONFIG_CACHE.text(placement.placed, current)
     none_wanted = bool(observed.host_problems) and config_map is None
-    touched, wait = config_refreshes(replicas if ours and not none_wanted else (), modelconfig.content_hash(text), now)
-    host = HostContext(service, observed, placement, replicas, status.conditions)
-    models = [(model, model_status(model, host, now)) for model in observed.models]
-    leftovers = [each for each in observed.children.values() if not belongs_to(each, service)]
+    refreshes, wait = config_refreshes(
+        replicas if ours and not none_wanted else (), modelconfig.content_hash(text), now
+    )
+    context = HostContext(host, observed, placement, replicas, status.conditions)
+    models = [(model, model_status(model, context, now)) for model in observed.models]
+    leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
-        applies=made.applies,
-        deletes=made.deletes,
+        applies=children.applies,
+        deletes=children.deletes,
         config=None
         if none_wanted
-        else write_model_config(service, placement.shard, text, config_map, planned_from(observed.cache_versions)),
-        config_refreshes=touched,
+        else write_model_config(host, placement.shard, text, config_map, planned_from(observed.cache_versions)),
+        config_refreshes=refreshes,
         owner_references=owner_reference_updates(observed.models),
         departures=departing.actions,
-        statuses=(*host_update(service, status), *model_updates(models, now)),
-        events=(*filter(None, (host_event(service, status),)), *model_events(models)),
-        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.wait),
+        statuses=(*host_update(host, status), *model_updates(models, now)),
+        events=(*filter(None, (host_event(host, status),)), *model_events(models)),
+        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.requeue_after),
     )
 
 
@@ -83,15 +85,15 @@ def _placement(observed: Observed, host: InferenceService, current: Sequence[Ent
     return place(host, observed.models, current, observed.config, observed.unparsable)
 
 
-def _without_host(observed: Observed, departing: Departing, now: datetime) -> Plan:
-    """No child is made or deleted: Kubernetes deletes them with their owner. The models wait, or are deleted."""
+def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:
+    """Return the plan for the models of a missing host. Kubernetes deletes the children with their owner."""
     leaving, kept = observed.host is not None, departing.kept
     models = [
         (model, waiting_status(model, leaving=leaving, kept=model.metadata.name in kept, now=now))
-        for model in _without(observed.models, departing.silent)
+        for model in _without(observed.models, departing.without_status)
     ]
-    waiting = [each for each in models if each[0].metadata.name not in departing.leaving]
-    leaving_soon = [each for each in models if each[0].metadata.name in departing.leaving]
+    waiting = [(model, status) for model, status in models if model.metadata.name not in departing.leaving]
+    leaving_soon = [(model, status) for model, status in models if model.metadata.name in departing.leaving]
     return Plan(
         owner_references=() if leaving else owner_reference_updates(_without(observed.models, departing.leaving)),
         departures=departing.actions,
@@ -100,7 +102,7 @@ def _without_host(observed: Observed, departing: Departing, now: datetime) -> Pl
             *(replace(each, priority=Priority.TRANSIENT) for each in model_updates(leaving_soon, now)),
         ),
         events=tuple(model_events(waiting)),
-        requeue_after=departing.wait,
+        requeue_after=departing.requeue_after,
     )
 
 

@@ -1,7 +1,7 @@
-"""What the pods of a host and their agents say, read plainly.
+"""Replicas: the pods of a host with the reports of their agents.
 
-A replica counts while its pod is ready and not on its way out. A model is loaded on it when its agent says
-so for exactly what is asked for now, and the server behind the agent answers.
+A replica counts while its pod is ready and is not being deleted. A model is loaded on a replica when its agent reports
+so for the digest that is desired now, and the model server answers.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ class Replica:
     """The PersistentVolumeClaims that the pod mounts."""
 
     def model(self, name: str, digest: str) -> ModelReport | None:
-        """Return what the agent says of the model, if it speaks of what is asked for now."""
-        said = self.report.models.get(name) if self.report else None
-        return said if said is not None and said.digest == digest else None
+        """Return the agent's report about the model, if it is about this digest."""
+        report = self.report.models.get(name) if self.report else None
+        return report if report is not None and report.digest == digest else None
 
     def loaded(self, name: str, digest: str) -> ModelReport | None:
-        """Return what the agent says of the model, if it answers on this replica."""
-        said = self.model(name, digest)
-        answers = said is not None and said.state == ModelState.LOADED and self.report and self.report.server_ready
-        return said if answers else None
+        """Return the agent's report about the model, if this digest of it is loaded and the server answers."""
+        report = self.model(name, digest)
+        if report is None or report.state != ModelState.LOADED or not (self.report and self.report.server_ready):
+            return None
+        return report
 
 
 def replicas_of(observed: Observed) -> tuple[Replica, ...]:
-    """Return the pods that are not on their way out, sorted by name."""
-    staying = (pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp"))
-    found = (_replica(pod, observed.agents.get(pod["metadata"]["uid"])) for pod in staying)
-    return tuple(sorted(found, key=lambda each: each.name))
+    """Return the replicas with pods that are not being deleted, sorted by name."""
+    pods = (pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp"))
+    replicas = (_replica(pod, observed.agents.get(pod["metadata"]["uid"])) for pod in pods)
+    return tuple(sorted(replicas, key=lambda replica: replica.name))
 
 
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
@@ -70,23 +71,23 @@ def mounted_claims(pod_spec: Manifest) -> frozenset[str]:
 def pod_problem(pods: Sequence[Manifest]) -> tuple[str, str] | None:
     """Return the reason and the sentence of the first pod that cannot start, or None."""
     for pod in pods:
-        trouble = _unschedulable(pod) or _stuck_container(pod)
-        if trouble and not pod["metadata"].get("deletionTimestamp"):
-            return trouble[0], f"pod {pod['metadata']['name']}: {trouble[1]}"
+        problem = _scheduling_problem(pod) or _container_problem(pod)
+        if problem and not pod["metadata"].get("deletionTimestamp"):
+            return problem[0], f"pod {pod['metadata']['name']}: {problem[1]}"
     return None
 
 
-def _unschedulable(pod: Manifest) -> tuple[str, str] | None:
-    for each in pod.get("status", {}).get("conditions") or ():
-        if each["type"] == "PodScheduled" and each["status"] == "False":
-            return each.get("reason") or "Unschedulable", each.get("message") or "it cannot be scheduled"
+def _scheduling_problem(pod: Manifest) -> tuple[str, str] | None:
+    for condition in pod.get("status", {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return condition.get("reason") or "Unschedulable", condition.get("message") or "it cannot be scheduled"
     return None
 
 
-def _stuck_container(pod: Manifest) -> tuple[str, str] | None:
-    for each in pod.get("status", {}).get("containerStatuses") or ():
-        waiting = each.get("state", {}).get("waiting")
+def _container_problem(pod: Manifest) -> tuple[str, str] | None:
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        waiting = container.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in _BENIGN:
             reason = waiting.get("reason") or "Waiting"
-            return reason, f"container {each['name']} is waiting: {waiting.get('message') or reason}"
+            return reason, f"container {container['name']} is waiting: {waiting.get('message') or reason}"
     return None

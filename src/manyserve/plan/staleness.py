@@ -1,9 +1,9 @@
-"""How far a picture reaches, and whether it is older than the one from which `models.json` was written.
+"""Staleness: detect a snapshot that is older than the one from which `models.json` was written.
 
-An API server whose cache lags, or one of several that has been cut off, may list the models of half a minute ago to
-an operator that starts: those that came since would be taken off their host. So `models.json` carries what its plan
-had seen, the latest change of a host and that of a model, and nothing is done from a picture that does not reach as
-far. A note that cannot be, such as a change later than the ConfigMap itself, holds nobody up.
+An API server with a lagging cache, or one that is cut off from the others, may list outdated models to a starting
+operator, such as those of half a minute ago. Newer models would then be removed from their host. So an annotation of
+`models.json` holds the resourceVersions of the newest host and model of its snapshot. A plan of an older snapshot does
+nothing. An impossible annotation, such as a version later than that of the ConfigMap itself, is ignored.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import re
 from manyserve.api.names import PLANNED_FROM
 from manyserve.plan.observed import CacheVersions, Manifest
 
-_NOTE = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
+_ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
-def planned_from(sight: CacheVersions) -> dict[str, str]:
-    """Return the annotation of a `models.json` that is planned from a picture of this reach."""
-    return {PLANNED_FROM: f"{sight.hosts.newest_version}/{sight.models.newest_version}"}
+def planned_from(versions: CacheVersions) -> dict[str, str]:
+    """Return the annotation of a `models.json` that is planned from a snapshot with these versions."""
+    return {PLANNED_FROM: f"{versions.hosts.newest_version}/{versions.models.newest_version}"}
 
 
-def is_stale(sight: CacheVersions, config_map: Manifest) -> bool:
-    """Tell whether something is not in the picture that was known when this `models.json` was written."""
+def is_stale(versions: CacheVersions, config_map: Manifest) -> bool:
+    """Return whether the snapshot lacks a change that the plan of this `models.json` had seen."""
     metadata = config_map["metadata"]
-    found = _NOTE.fullmatch(str((metadata.get("annotations") or {}).get(PLANNED_FROM, "")))
+    match = _ANNOTATION.fullmatch(str((metadata.get("annotations") or {}).get(PLANNED_FROM, "")))
     stored = str(metadata.get("resourceVersion", ""))
-    if found is None or not stored.isdecimal():
+    if match is None or not stored.isdecimal():
         return False
-    noted = (int(each) for each in found.groups())
+    newest_versions = (int(each) for each in match.groups())
     return any(
-        reach.observed_version < newest <= int(stored)
-        for reach, newest in zip((sight.hosts, sight.models), noted, strict=True)
+        version.observed_version < newest <= int(stored)
+        for version, newest in zip((versions.hosts, versions.models), newest_versions, strict=True)
     )

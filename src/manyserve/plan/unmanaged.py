@@ -1,7 +1,7 @@
-"""Plan for an InferenceService that is unmanaged: its models wait with the reason, and nothing else is written.
+"""Plan for an unmanaged InferenceService: its models wait with the reason, and nothing else is written.
 
-An InferenceService that was a host and became unmanaged keeps its children and its models. A Warning event says once
-that the operator stopped acting on it; that it was a host shows by children that are its own.
+An InferenceService that was a host and became unmanaged keeps its children and its models. One Warning event reports
+that the operator stopped acting on it. Children that it owns show that it was a host.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ NOT_MANAGED = "NotManaged"
 
 
 def unmanaged_plan(observed: Observed, host: UnmanagedHost, now: datetime) -> Plan:
-    """Return the statuses of the models that name the InferenceService, and the event when it was a host before."""
+    """Return the statuses of the models that name the InferenceService, and the event if it was a host before."""
     message = not_managed(observed.key.name, host.why)
     models = [(model, unmanaged_host_status(model, message, now)) for model in observed.models]
-    was_host = not observed.announced and any(_owns(host, each) for each in observed.children.values())
+    was_host = not observed.announced and any(_owns(host, child) for child in observed.children.values())
     return Plan(
         statuses=tuple(model_updates(models, now)),
         events=(_event(observed, host),) if was_host else (),
@@ -31,12 +31,12 @@ def unmanaged_plan(observed: Observed, host: UnmanagedHost, now: datetime) -> Pl
 
 
 def unmanaged_host_status(model: TrainedModel, message: str, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model that names an unmanaged InferenceService: nothing but that is known of it."""
-    found = [
+    """Return the status of a model that names an unmanaged InferenceService; the operator knows nothing else of it."""
+    conditions_now = [
         Condition(type=kind, status="False", reason=NOT_MANAGED, message=message)
         for kind in (conditions.IS_MMS_PREDICTOR, conditions.READY)
     ]
-    found += [
+    conditions_now += [
         Condition(type=kind, status="Unknown", reason=NOT_MANAGED, message=message)
         for kind in (
             conditions.FRAMEWORK_SUPPORTED,
@@ -46,7 +46,7 @@ def unmanaged_host_status(model: TrainedModel, message: str, now: datetime) -> T
         )
     ]
     return TrainedModelStatus(
-        conditions=conditions.merge_conditions(model.status.conditions, found, now),
+        conditions=conditions.merge_conditions(model.status.conditions, conditions_now, now),
         observed_generation=model.metadata.generation,
     )
 

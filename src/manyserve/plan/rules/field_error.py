@@ -1,7 +1,7 @@
-"""What is wrong with an object, as a sentence for its user.
+"""Errors of fields, as sentences for users.
 
-A problem names the field by its path, what was found there, and what is allowed. Values are echoed cut and
-printable, because they come from anyone and end up in terminals and logs.
+An error has the path of the field, the value, and the allowed values. Echoed values are cut and printable, since
+anyone may write them and they end up in terminals and logs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UNION_MEMBERS = ("str", "int")
 
 
 class FieldError(NamedTuple):
-    """One thing that is wrong: where, and the sentence about it."""
+    """Error of one field: its path, and a sentence."""
 
     path: str
     message: str
@@ -28,7 +28,7 @@ class FieldError(NamedTuple):
 
 
 def quoted(value: Any) -> str:
-    """Return a value as it may be echoed: cut, quoted, printable, on one line."""
+    """Return the form of a value for a message: cut, quoted, printable, on one line."""
     if isinstance(value, str):
         return repr(value[:SHOWN_LIMIT]) + ("..." if len(value) > SHOWN_LIMIT else "")
     if value is None or isinstance(value, bool | int | float):
@@ -37,25 +37,25 @@ def quoted(value: Any) -> str:
 
 
 def quoted_uri(uri: str) -> str:
-    """Return a URI as it may be echoed: without user name, password, query and fragment, which may be secret."""
+    """Return the form of a URI for a message: without user name, password, query and fragment, which may be secret."""
     bare = re.split(r"[?#]", uri, maxsplit=1)[0]
     scheme, separator, rest = bare.rpartition("://")
     return quoted(f"{scheme.rpartition('@')[2]}{separator}{rest.rpartition('@')[2]}")
 
 
 def too_long(value: Sized, most: int) -> str:
-    """Return the sentence for a text or a list that is too long; texts are not echoed, for any may hold a secret."""
-    what, unit = ("text", "characters") if isinstance(value, str) else ("list", "items")
-    return f"a {what} of {len(value)} {unit} is not allowed; it must have at most {most} {unit}"
+    """Return the sentence for a text or a list that is too long. Texts are not echoed, since any may hold a secret."""
+    kind, unit = ("text", "characters") if isinstance(value, str) else ("list", "items")
+    return f"a {kind} of {len(value)} {unit} is not allowed; it must have at most {most} {unit}"
 
 
 def shape_problems(path: str, error: ValidationError) -> list[FieldError]:
-    """Return what pydantic found in the part of an object that stands at `path`."""
-    found: dict[str, FieldError] = {}
-    for each in error.errors(include_url=False):
-        where = _join(path, each["loc"])
-        found.setdefault(where, FieldError(where, _sentence(each["type"], each["msg"], each.get("input"))))
-    return list(found.values())
+    """Convert the errors of pydantic about the part of an object at `path`; the first error of each field counts."""
+    errors: dict[str, FieldError] = {}
+    for details in error.errors(include_url=False):
+        field = _join(path, details["loc"])
+        errors.setdefault(field, FieldError(field, _sentence(details["type"], details["msg"], details.get("input"))))
+    return list(errors.values())
 
 
 def _join(path: str, location: Iterable[int | str]) -> str:
@@ -68,9 +68,9 @@ def _join(path: str, location: Iterable[int | str]) -> str:
 
 
 def _sentence(kind: str, message: str, value: Any) -> str:
-    """Say what pydantic found; texts are not echoed here, since any of them may hold a secret."""
+    """Convert a message of pydantic. Texts are not echoed, since any may hold a secret."""
     if kind == "missing":
         return "is missing; it must be given"
     allowed = re.sub(r"^(Input|String|Tuple|List|Value) (should|must)", "it must", message)
-    found = f"a text of {len(value)} characters" if isinstance(value, str) else quoted(value)
-    return f"{found} is not allowed; {allowed}"
+    shown = f"a text of {len(value)} characters" if isinstance(value, str) else quoted(value)
+    return f"{shown} is not allowed; {allowed}"

@@ -1,6 +1,6 @@
-"""The rules for the fields that an object has: none is stored and left without effect.
+"""Rules for unknown and unsupported fields: each is refused by its path.
 
-The CRDs preserve unknown fields, so the API server lets a misspelt one in. These rules refuse it with its name.
+The CRDs preserve unknown fields, so the API server would store a misspelt one without effect.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from manyserve.plan.rules.field_error import FieldError
 
 UNKNOWN_SENTENCE = "is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
 
-_UNSUPPORTED = {(each.level, each.name) for each in UNSUPPORTED}
+_UNSUPPORTED = {(field.level, field.name) for field in UNSUPPORTED}
 _SERVER = re.compile(rf"spec\.predictor\.(?:{'|'.join(FRAMEWORKS)}|model|containers\[[0-9]+\])")
 
 
-def every_field_of_a_host_is_known(host: InferenceService) -> Iterator[FieldError]:
+def host_fields_are_known(host: InferenceService) -> Iterator[FieldError]:
     """Refuse unknown fields, and those of KServe that are not supported yet."""
     for path in host.unknown_fields:
         parent, _, name = path.rpartition(".")
@@ -29,7 +29,7 @@ def every_field_of_a_host_is_known(host: InferenceService) -> Iterator[FieldErro
             yield FieldError(path, UNKNOWN_SENTENCE)
 
 
-def every_field_of_a_model_is_known(model: TrainedModel) -> Iterator[FieldError]:
+def model_fields_are_known(model: TrainedModel) -> Iterator[FieldError]:
     """Refuse unknown fields."""
     for path in model.unknown_fields:
         yield FieldError(path, UNKNOWN_SENTENCE)

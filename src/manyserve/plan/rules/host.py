@@ -1,7 +1,7 @@
-"""Rules for one InferenceService, whatever models it has.
+"""Rules for one InferenceService, independent of its models.
 
-Each takes the host and yields its problems. The webhook runs them at `kubectl apply`, and the operator again for stored
-objects. `RULES` is the specification.
+A rule takes the host and yields errors. The webhook runs `RULES` at `kubectl apply`, and the operator runs them again
+for stored objects. `RULES` is the specification.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.field_error import FieldError, quoted
-from manyserve.plan.rules.fields import every_field_of_a_host_is_known
+from manyserve.plan.rules.fields import host_fields_are_known
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
@@ -29,8 +29,8 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SCALE_METRICS = ("cpu", "memory")
 
 
-def name_leaves_room_for_children(host: InferenceService) -> Iterator[FieldError]:
-    """Require a name from which those of the Deployment, the pods and the Service can be made."""
+def name_fits_children(host: InferenceService) -> Iterator[FieldError]:
+    """Require a name short enough for the names of Deployment, pods and Service that are made from it."""
     name = host.metadata.name
     if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
         yield FieldError("metadata.name", f"{quoted(name)} is not allowed; {NAME_SENTENCE}")
@@ -40,49 +40,49 @@ def one_predictor_is_given(host: InferenceService) -> Iterator[FieldError]:
     """Require exactly one model server."""
     given = given_predictors(host)
     if len(given) != 1:
-        found = f"{len(given)} are given: {', '.join(given)}" if given else "none is given"
+        clause = f"{len(given)} are given: {', '.join(given)}" if given else "none is given"
         yield FieldError(
-            "spec.predictor", f"{found}; exactly one predictor must be given, one of: {', '.join(PREDICTORS)}"
+            "spec.predictor", f"{clause}; exactly one predictor must be given, one of: {', '.join(PREDICTORS)}"
         )
 
 
-def a_framework_names_its_server(host: InferenceService) -> Iterator[FieldError]:
-    """Require of the form `model` a framework for which there is a model server."""
+def model_format_has_a_server(host: InferenceService) -> Iterator[FieldError]:
+    """Require of `spec.predictor.model` a format with a model server."""
     model = host.spec.predictor.model
     if model is not None and model.model_format.name not in FRAMEWORKS:
         sentence = f"{quoted(model.model_format.name)} has no model server; it must be one of: {', '.join(FRAMEWORKS)}"
         yield FieldError("spec.predictor.model.modelFormat.name", sentence)
 
 
-def the_server_speaks_the_protocol(host: InferenceService) -> Iterator[FieldError]:
-    """Require a protocol that the server speaks."""
+def protocol_is_supported(host: InferenceService) -> Iterator[FieldError]:
+    """Require a protocol that the server supports."""
     predictor = host.spec.predictor
-    found = predictor.framework_server.protocol_version if predictor.framework_server else None
+    protocol = predictor.framework_server.protocol_version if predictor.framework_server else None
     allowed = PROTOCOLS.get(predictor.name, ())
-    if found is not None and found not in allowed:
-        where = f"spec.predictor.{predictor.field}.protocolVersion"
-        yield FieldError(where, f"{quoted(found)} is not supported; it must be {' or '.join(allowed)}")
+    if protocol is not None and protocol not in allowed:
+        path = f"spec.predictor.{predictor.field}.protocolVersion"
+        yield FieldError(path, f"{quoted(protocol)} is not supported; it must be {' or '.join(allowed)}")
 
 
-def replicas_scale_by_what_is_measured(host: InferenceService) -> Iterator[FieldError]:
-    """Require a metric that an autoscaler of Kubernetes has by itself."""
-    found = host.spec.predictor.scale_metric
-    if found is not None and found not in _SCALE_METRICS:
-        sentence = f"{quoted(found)} is not supported; it must be {' or '.join(_SCALE_METRICS)}"
+def scale_metric_is_supported(host: InferenceService) -> Iterator[FieldError]:
+    """Require a metric that a HorizontalPodAutoscaler has without an adapter."""
+    metric = host.spec.predictor.scale_metric
+    if metric is not None and metric not in _SCALE_METRICS:
+        sentence = f"{quoted(metric)} is not supported; it must be {' or '.join(_SCALE_METRICS)}"
         yield FieldError("spec.predictor.scaleMetric", sentence)
 
 
 def replicas_are_a_range(host: InferenceService) -> Iterator[FieldError]:
-    """Require that the most replicas are not fewer than the fewest."""
+    """Require that `maxReplicas` is not below `minReplicas`."""
     fewest = host.spec.predictor.min_replicas or 1
     most = host.spec.predictor.max_replicas
     if most is not None and most < fewest:
-        found = f"maxReplicas is {most}, minReplicas {fewest}"
-        yield FieldError("spec.predictor.maxReplicas", f"{found}; {REPLICAS_SENTENCE}")
+        clause = f"maxReplicas is {most}, minReplicas {fewest}"
+        yield FieldError("spec.predictor.maxReplicas", f"{clause}; {REPLICAS_SENTENCE}")
 
 
-def own_server_takes_several_models(host: InferenceService) -> Iterator[FieldError]:
-    """Require one container of a custom server, with its image and the variable that says it takes several models."""
+def custom_server_is_multi_model(host: InferenceService) -> Iterator[FieldError]:
+    """Require one container of a custom server, with an image and the variable for multi-model serving."""
     predictor = host.spec.predictor
     containers = (predictor.containers or ()) if predictor.is_custom else ()
     if len(containers) > 1:
@@ -96,14 +96,14 @@ def own_server_takes_several_models(host: InferenceService) -> Iterator[FieldErr
 
 
 RULES: tuple[Rule, ...] = (
-    name_leaves_room_for_children,
+    name_fits_children,
     one_predictor_is_given,
-    every_field_of_a_host_is_known,
-    a_framework_names_its_server,
-    the_server_speaks_the_protocol,
-    replicas_scale_by_what_is_measured,
+    host_fields_are_known,
+    model_format_has_a_server,
+    protocol_is_supported,
+    scale_metric_is_supported,
     replicas_are_a_range,
-    own_server_takes_several_models,
+    custom_server_is_multi_model,
     numbers_and_sizes_fit,
     *server_rules.RULES,
 )

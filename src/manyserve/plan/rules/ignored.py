@@ -1,4 +1,4 @@
-"""The fields that a host may have and that have no effect: the webhook returns a warning for each.
+"""Fields of a host without effect: the webhook returns a warning for each.
 
 `IGNORED` is the specification. docs/compatibility.md lists the same rows.
 """
@@ -13,7 +13,7 @@ from manyserve.plan.children.autoscaler import is_autoscaled
 
 
 class Ignored(NamedTuple):
-    """A field without effect: its path, why it has none, and on which hosts. `SERVER` is the server's field."""
+    """A field without effect: its path, the reason, and a predicate. `SERVER` in the path is the server's field."""
 
     path: str
     sentence: str
@@ -39,13 +39,13 @@ def _has_format_version(host: InferenceService) -> bool:
     return isinstance(server, FormatFields) and bool(server.model_format.version)
 
 
-def _has_more_of_a_port(host: InferenceService) -> bool:
+def _has_port_details(host: InferenceService) -> bool:
     ours = {"name": "http", "protocol": "TCP"}
     ports = host.spec.predictor.server.ports or ()
     return any(value != ours.get(key) for port in ports[:1] for key, value in port.items() if key != "containerPort")
 
 
-def _scales_nothing(host: InferenceService) -> bool:
+def _has_unused_scaling(host: InferenceService) -> bool:
     predictor = host.spec.predictor
     return not is_autoscaled(host) and (predictor.scale_target is not None or predictor.scale_metric is not None)
 
@@ -56,7 +56,7 @@ IGNORED = (
     Ignored(
         "spec.predictor.SERVER.ports[0]",
         "only containerPort is read; the port is always called http",
-        _has_more_of_a_port,
+        _has_port_details,
     ),
     Ignored(
         "spec.predictor.model.runtime",
@@ -67,13 +67,13 @@ IGNORED = (
         "spec.predictor.model.modelFormat.version", "the server takes models of every version", _has_format_version
     ),
     Ignored(
-        "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _scales_nothing
+        "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _has_unused_scaling
     ),
 )
 
 
 def ignored_fields(host: InferenceService) -> Iterator[str]:
-    """Yield a sentence for each field that the host has and that has no effect."""
-    for each in IGNORED:
-        if each.is_given(host):
-            yield f"{each.path.replace('SERVER', host.spec.predictor.field)} has no effect: {each.sentence}"
+    """Yield a sentence for each field of the host without effect."""
+    for field in IGNORED:
+        if field.is_given(host):
+            yield f"{field.path.replace('SERVER', host.spec.predictor.field)} has no effect: {field.sentence}"

@@ -1,7 +1,7 @@
-"""The rules for one TrainedModel, whatever its host.
+"""Rules for one TrainedModel, independent of its host.
 
-Each takes the model and yields what is wrong. The webhook runs them at `kubectl apply`, and the operator again for
-what is to be placed. `RULES` is the specification; those for where the model is stored stand in `source_rules`.
+A rule takes the model and yields errors. The webhook runs `RULES` at `kubectl apply`, and the operator runs them again
+before it places a model. `RULES` is the specification. The rules for storage URIs are in `plan.rules.source`.
 """
 
 from __future__ import annotations
@@ -22,71 +22,71 @@ from manyserve.api.trainedmodel import (
 from manyserve.plan.memory import declared
 from manyserve.plan.rules import source as source_rules
 from manyserve.plan.rules.field_error import FieldError, quoted
-from manyserve.plan.rules.fields import every_field_of_a_model_is_known
+from manyserve.plan.rules.fields import model_fields_are_known
 
 Rule = Callable[[TrainedModel], Iterator[FieldError]]
 
 _MODEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_HOST_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_HOST = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LABEL_LIMIT = 63
 _FRAMEWORK = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 
 
 def name_fits_into_a_url(model: TrainedModel) -> Iterator[FieldError]:
-    """Require a name that can stand in a URL: it is the model's name on the server."""
+    """Require a name that fits into a URL, since it is the name of the model on the server."""
     if len(model.metadata.name) > NAME_LIMIT or not _MODEL_NAME.fullmatch(model.metadata.name):
         yield FieldError("metadata.name", f"{quoted(model.metadata.name)} is not allowed; {MODEL_NAME_SENTENCE}")
 
 
-def host_is_a_name(model: TrainedModel) -> Iterator[FieldError]:
-    """Require the name of a host, in the model's own namespace, whether it exists yet or not."""
+def host_name_is_valid(model: TrainedModel) -> Iterator[FieldError]:
+    """Require a valid name of an InferenceService, which may not exist yet."""
     host = model.spec.inference_service
-    if len(host) > _LABEL_LIMIT or not _HOST_NAME.fullmatch(host):
+    if len(host) > _LABEL_LIMIT or not _HOST.fullmatch(host):
         yield FieldError(
             "spec.inferenceService", f"{quoted(host)} is not the name of an InferenceService; {NAME_SENTENCE}"
         )
 
 
 def framework_is_a_word(model: TrainedModel) -> Iterator[FieldError]:
-    """Require one word; whether the host's server supports it is asked of the host."""
+    """Require one word; `capacity.framework_error` checks the support of the host's server."""
     framework = model.spec.model.framework
     if len(framework) > _LABEL_LIMIT or not _FRAMEWORK.fullmatch(framework):
         yield FieldError("spec.model.framework", f"{quoted(framework)} is not a framework; it {FRAMEWORK_SENTENCE}")
 
 
 def memory_is_a_positive_quantity(model: TrainedModel) -> Iterator[FieldError]:
-    """Require a whole number of bytes above 0, since sums of it decide."""
+    """Require a whole number of bytes above 0, since placement sums it up."""
     try:
         declared(model)
     except ValueError as error:
         yield FieldError("spec.model.memory", str(error))
 
 
-def content_has_a_digest(model: TrainedModel) -> Iterator[FieldError]:
-    """Require of a digest, where there is one, the form that agents compare with."""
-    found = model.spec.model.digest
-    if found is not None and not re.fullmatch(DIGEST, found):
-        yield FieldError("spec.model.digest", f"{quoted(found)} is not a digest; it {DIGEST_SENTENCE}")
+def digest_is_valid(model: TrainedModel) -> Iterator[FieldError]:
+    """Require of an optional digest the form that agents compare with."""
+    digest = model.spec.model.digest
+    if digest is not None and not re.fullmatch(DIGEST, digest):
+        yield FieldError("spec.model.digest", f"{quoted(digest)} is not a digest; it {DIGEST_SENTENCE}")
 
 
-def refresh_is_not_too_often(model: TrainedModel) -> Iterator[FieldError]:
-    """Require of a refresh interval, where there is one, that stores are not asked without end."""
-    found = model.spec.model.refresh_interval
+def refresh_interval_is_valid(model: TrainedModel) -> Iterator[FieldError]:
+    """Require of an optional refresh interval a duration of at least `SHORTEST_REFRESH`, which limits requests."""
+    interval = model.spec.model.refresh_interval
     try:
-        enough = found is None or parse_duration(found) >= SHORTEST_REFRESH
+        is_valid = interval is None or parse_duration(interval) >= SHORTEST_REFRESH
     except ValueError:
-        enough = False
-    if not enough:
-        yield FieldError("spec.model.refreshInterval", f"{quoted(found)} is not allowed; it {REFRESH_SENTENCE}")
+        is_valid = False
+    if not is_valid:
+        yield FieldError("spec.model.refreshInterval", f"{quoted(interval)} is not allowed; it {REFRESH_SENTENCE}")
 
 
 RULES: tuple[Rule, ...] = (
     name_fits_into_a_url,
-    host_is_a_name,
+    host_name_is_valid,
     framework_is_a_word,
     memory_is_a_positive_quantity,
     *source_rules.RULES,
-    content_has_a_digest,
-    refresh_is_not_too_often,
-    every_field_of_a_model_is_known,
+    digest_is_valid,
+    refresh_interval_is_valid,
+    model_fields_are_known,
 )

@@ -1,6 +1,7 @@
-"""Rules for the server's container: its resources, ports, arguments and environment.
+"""Rules for the server's container: resources, ports, arguments and environment.
 
-Without them the mistakes show later: as pods that Kubernetes refuses, or as a server that the agent cannot reach.
+Without these rules such mistakes appear later, as pods that Kubernetes refuses or as a server that the agent cannot
+reach.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ def resources_are_quantities(host: InferenceService) -> Iterator[FieldError]:
     path, resources = _resources(host)
     for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
         for name, value in values.items():
-            where = f"{path}.{part}.{quoted(name).strip(chr(39))}"
+            field = f"{path}.{part}.{quoted(name).strip(chr(39))}"
             if _number(value) is None:
-                yield FieldError(where, f"{quoted(value)} is not a quantity; it {QUANTITY_SENTENCE}")
+                yield FieldError(field, f"{quoted(value)} is not a quantity; it {QUANTITY_SENTENCE}")
             elif name == "memory":
-                yield from _memory(where, value)
+                yield from _memory(field, value)
 
 
 def requests_stay_below_limits(host: InferenceService) -> Iterator[FieldError]:
@@ -40,64 +41,64 @@ def requests_stay_below_limits(host: InferenceService) -> Iterator[FieldError]:
     for name, value in (resources.requests or {}).items():
         most, wanted = _number(limits.get(name)), _number(value)
         if most is not None and wanted is not None and wanted > most:
-            where = f"{path}.requests.{quoted(name).strip(chr(39))}"
+            field = f"{path}.requests.{quoted(name).strip(chr(39))}"
             yield FieldError(
-                where, f"{quoted(value)} is more than the limit; it must be at most {quoted(limits[name])}"
+                field, f"{quoted(value)} is more than the limit; it must be at most {quoted(limits[name])}"
             )
 
 
 def one_port_answers_http(host: InferenceService) -> Iterator[FieldError]:
-    """Require at most one port, where HTTP is answered: the others are the operator's, and fixed."""
+    """Require at most one port, for HTTP. The operator owns the other ports, which are fixed."""
     ports = host.spec.predictor.server.ports or ()
     path = f"{_server_path(host)}.ports"
     if len(ports) > 1:
         yield FieldError(path, f"{len(ports)} are given; it must be one at most, where HTTP is answered")
-    for index, each in enumerate(ports):
-        where, port = f"{path}[{index}].containerPort", each.get("containerPort")
+    for index, container_port in enumerate(ports):
+        field, port = f"{path}[{index}].containerPort", container_port.get("containerPort")
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-            yield FieldError(where, f"{quoted(port)} is not a port; it must be a number from 1 to 65535")
+            yield FieldError(field, f"{quoted(port)} is not a port; it must be a number from 1 to 65535")
         elif port in _TAKEN_PORTS:
-            yield FieldError(where, f"{port} is taken for {_TAKEN_PORTS[port]}; it must be another port")
+            yield FieldError(field, f"{port} is taken for {_TAKEN_PORTS[port]}; it must be another port")
 
 
-def arguments_leave_ours_alone(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse to undo the mode, the folder and the ports with which the operator starts the server."""
+def owned_arguments_are_unchanged(host: InferenceService) -> Iterator[FieldError]:
+    """Refuse other values for the mode, the folder and the ports with which the operator starts the server."""
     owned = server_kind(host.spec.predictor).owned_args
-    for where, argument, name, value in _arguments(host):
+    for path, argument, name, value in _arguments(host):
         if name in owned and value != owned[name]:
             ports = f"{_server_path(host)}.ports"
             ours = f"{name}={owned[name]}" if owned[name] else f"{name}, which follows {ports}"
-            yield FieldError(where, f"{quoted(argument)} undoes the operator's {ours}; it must be left out")
+            yield FieldError(path, f"{quoted(argument)} undoes the operator's {ours}; it must be left out")
 
 
-def arguments_suit_the_server(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse arguments by the server's own check."""
+def arguments_are_allowed(host: InferenceService) -> Iterator[FieldError]:
+    """Refuse arguments that the check of the `ServerKind` does not allow."""
     argument_error = server_kind(host.spec.predictor).argument_error
-    for where, argument, name, value in _arguments(host):
+    for path, argument, name, value in _arguments(host):
         error = argument_error(name, value)
         if error:
-            yield FieldError(where, f"{quoted(argument)} {error}")
+            yield FieldError(path, f"{quoted(argument)} {error}")
 
 
-def environment_leaves_ours_alone(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse variables that would take the server away from the agent."""
+def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError]:
+    """Refuse other values for the environment variables by which the agent controls the server."""
     predictor = host.spec.predictor
     owned = server_kind(predictor).owned_env
     for index, variable in enumerate(predictor.server.env or ()):
         if variable.name in owned and (owned[variable.name] is None or variable.value != owned[variable.name]):
-            where = f"{_server_path(host)}.env[{index}]"
-            yield FieldError(where, f"{variable.name} is the operator's; it must be left out")
+            path = f"{_server_path(host)}.env[{index}]"
+            yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
 
 
 def no_token_is_mounted(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse to give the pods of a host the token of their ServiceAccount."""
+    """Refuse to mount the token of the ServiceAccount into the pods of a host."""
     if host.spec.predictor.automount_service_account_token:
         sentence = "true is not supported; it must be false: no pod of a host gets the token of its ServiceAccount"
         yield FieldError("spec.predictor.automountServiceAccountToken", sentence)
 
 
 def _arguments(host: InferenceService) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each argument: its path, its text, its name, and its value, which may be the next argument."""
+    """Yield path, text, name and value of each argument; the value may be the next argument."""
     arguments = host.spec.predictor.server.args or ()
     for index, argument in enumerate(arguments):
         name, separator, value = argument.partition("=")
@@ -121,19 +122,19 @@ def _number(value: Memory | None) -> Decimal | None:
     return number if number >= 0 else None
 
 
-def _memory(where: str, value: Memory) -> Iterator[FieldError]:
+def _memory(path: str, value: Memory) -> Iterator[FieldError]:
     try:
         parse_memory(value)
     except ValueError as error:
-        yield FieldError(where, str(error))
+        yield FieldError(path, str(error))
 
 
 RULES: tuple[Rule, ...] = (
     resources_are_quantities,
     requests_stay_below_limits,
     one_port_answers_http,
-    arguments_leave_ours_alone,
-    arguments_suit_the_server,
-    environment_leaves_ours_alone,
+    owned_arguments_are_unchanged,
+    arguments_are_allowed,
+    owned_variables_are_unchanged,
     no_token_is_mounted,
 )

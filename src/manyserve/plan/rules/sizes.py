@@ -1,7 +1,4 @@
-"""The rules for sizes and numbers on a host: an object that Kubernetes could not hold, or nobody could mean.
-
-Each limit is the one of Kubernetes where it has one.
-"""
+"""Rules for sizes and numbers of a host: limits of Kubernetes where it has some, else far above any sensible value."""
 
 from __future__ import annotations
 
@@ -34,17 +31,17 @@ _SERVER_SIZES = {
 _ENV_SIZES = {"name": 256, "value": 32_768}
 _ARGUMENT_SIZE = 4096
 _RESOURCES = 64
-"""Resources in limits or requests."""
+"""Number of resources in limits or requests."""
 
 
 def numbers_and_sizes_fit(host: InferenceService) -> Iterator[FieldError]:
-    """Require numbers that Kubernetes takes, and texts and lists that are not too long."""
-    predictor = host.spec.predictor.to_wire()  # once: it is a third of what all rules take
+    """Require numbers that Kubernetes accepts, and texts and lists that are not too long."""
+    predictor = host.spec.predictor.to_wire()  # once: it takes a third of the time of all rules
     for name, (least, most) in _RANGES.items():
-        found = predictor.get(name)
-        if found is not None and not least <= found <= most:
+        number = predictor.get(name)
+        if number is not None and not least <= number <= most:
             yield FieldError(
-                f"spec.predictor.{name}", f"{quoted(found)} is not allowed; it must be from {least} to {most}"
+                f"spec.predictor.{name}", f"{quoted(number)} is not allowed; it must be from {least} to {most}"
             )
     yield from _too_large("spec.predictor", predictor, _POD_SIZES)
     field = host.spec.predictor.field
@@ -55,10 +52,10 @@ def numbers_and_sizes_fit(host: InferenceService) -> Iterator[FieldError]:
 def _server(path: str, server: Mapping[str, Any]) -> Iterator[FieldError]:
     yield from _too_large(path, server, _SERVER_SIZES)
     for name in ("command", "args"):
-        for index, each in enumerate(server.get(name, ())):
-            yield from _one_too_large(f"{path}.{name}[{index}]", each, _ARGUMENT_SIZE)
-    for index, each in enumerate(server.get("env", ())):
-        yield from _too_large(f"{path}.env[{index}]", each, _ENV_SIZES)
+        for index, argument in enumerate(server.get(name, ())):
+            yield from _one_too_large(f"{path}.{name}[{index}]", argument, _ARGUMENT_SIZE)
+    for index, variable in enumerate(server.get("env", ())):
+        yield from _too_large(f"{path}.env[{index}]", variable, _ENV_SIZES)
     for part in ("limits", "requests"):
         values = server.get("resources", {}).get(part, {})
         yield from _one_too_large(f"{path}.resources.{part}", values, _RESOURCES)

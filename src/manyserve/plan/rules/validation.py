@@ -1,8 +1,8 @@
-"""What one object alone can tell: whether it is one that can be honoured at all.
+"""Validation of single objects: parse a raw object, and run the rules for its kind.
 
-The CRDs check types only, for other controllers write the same kinds. The webhook runs the rules at `kubectl apply`.
-The operator runs them again, because objects may have been stored before a rule was, or past a webhook that was
-down. Both give the same sentences. The rules themselves stand in `model_rules` and `service_rules`.
+The CRDs check types only, since other controllers write the same kinds. The webhook validates at `kubectl apply`. The
+operator validates again, because an object may have been stored before a rule existed or while the webhook was down.
+Both give the same sentences. The rules are in `plan.rules.model` and `plan.rules.host`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Part = TypeVar("Part", bound=KubeModel)
 
 
 class UnreadableError(ValueError):
-    """An object that is not even of its kind's shape."""
+    """Raised for an object that does not parse as its kind."""
 
     def __init__(self, problems: list[FieldError]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -38,7 +38,7 @@ class UnreadableError(ValueError):
 
 
 def parse_model(raw: Raw) -> TrainedModel:
-    """Return the model, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
+    """Return the model without its status, which users do not write. Raises `UnreadableError`."""
     spec = raw.get("spec")
     inner = spec.get("model") if isinstance(spec, Mapping) else None
     memory = inner.get("memory", "") if isinstance(inner, Mapping) else ""
@@ -51,27 +51,27 @@ def parse_model(raw: Raw) -> TrainedModel:
 
 
 def parse_host(raw: Raw) -> InferenceService:
-    """Return the host, without its status, which is ours to write and not the user's. Raises `UnreadableError`."""
+    """Return the host without its status, which users do not write. Raises `UnreadableError`."""
     spec = raw.get("spec")
     meta, parsed = _meta(raw), _part("spec", InferenceServiceSpec, spec)
     return InferenceService(metadata=meta, spec=parsed, unknown_fields=carried(InferenceService, spec))
 
 
 def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = None) -> list[FieldError]:
-    """Return everything that is wrong with a model by itself; with a configuration, what that forbids, too."""
+    """Return the errors of a model; with `https`, also the error of a source that the configuration does not allow."""
     try:
         parsed = model if isinstance(model, TrainedModel) else parse_model(model)
     except UnreadableError as error:
         return error.problems
-    found = [problem for rule in model_rules.RULES for problem in rule(parsed)]
-    forbidden = source_error(parsed.spec.model.storage_uri, https) if https is not None and not found else None
-    return [*found, FieldError(STORAGE_URI, forbidden)] if forbidden else found
+    problems = [problem for rule in model_rules.RULES for problem in rule(parsed)]
+    forbidden = source_error(parsed.spec.model.storage_uri, https) if https is not None and not problems else None
+    return [*problems, FieldError(STORAGE_URI, forbidden)] if forbidden else problems
 
 
-def host_problems(service: InferenceService | Raw) -> list[FieldError]:
-    """Return everything that is wrong with a host by itself."""
+def host_problems(host: InferenceService | Raw) -> list[FieldError]:
+    """Return the errors of a host."""
     try:
-        parsed = service if isinstance(service, InferenceService) else parse_host(service)
+        parsed = host if isinstance(host, InferenceService) else parse_host(host)
     except UnreadableError as error:
         return error.problems
     return [problem for rule in host_rules.RULES for problem in rule(parsed)]

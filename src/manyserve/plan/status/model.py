@@ -21,7 +21,7 @@ from manyserve.plan.departure import host_uid
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
-from manyserve.plan.rules.fields import every_field_of_a_model_is_known
+from manyserve.plan.rules.fields import model_fields_are_known
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
@@ -203,7 +203,7 @@ def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
     """Return the condition `Loaded` of a placed model with unknown fields: it answers, the message names them."""
     if loaded.status != "True":
         return loaded
-    problems = "; ".join(map(str, every_field_of_a_model_is_known(model)))
+    problems = "; ".join(map(str, model_fields_are_known(model)))
     return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
 
 

@@ -1,8 +1,8 @@
-"""Which PersistentVolumeClaims the host's pods mount, for models at pvc://, and what a model waits for.
+"""PersistentVolumeClaims that the host's pods mount, for models at pvc://, and the condition of a model that waits.
 
-Only claims that exist are mounted: a pod that names one which does not exist never starts, and one user's
-slip must not stop everyone's models. The others are looked for again and again; the model says so meanwhile.
-One that is mounted already stays while it cannot be told whether it exists.
+Only existing claims are mounted, because a pod with a missing one never starts: one user's mistake must not stop the
+models of all others. Missing claims are polled, and the model's condition names the claim meanwhile. A mounted claim
+stays mounted while its existence is unknown.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CLAIM_NOT_FOUND = "PersistentVolumeClaimNotFound"
 
 
 def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the claims of the placed models that exist, as far as can be told, sorted."""
+    """Return the claims of the placed models that exist, and those of unknown existence that are mounted, sorted."""
     named = {name for entry in placed if (name := claim_of(entry.model_spec.storage_uri))}
-    there = {name for name, why_not in observed.claims.items() if why_not is None}
+    existing = {name for name, problem in observed.claims.items() if problem is None}
     unknown = (named - observed.claims.keys()) | observed.unverified_claims
-    return tuple(sorted(named & (there | (unknown & _mounted(observed)))))
+    return tuple(sorted(named & (existing | (unknown & _mounted(observed)))))
 
 
 def _mounted(observed: Observed) -> frozenset[str]:
@@ -35,14 +35,14 @@ def _mounted(observed: Observed) -> frozenset[str]:
 
 
 def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
-    """Return the condition `Loaded`; while it is not True, with the claim that the model waits for."""
+    """Return the condition `Loaded`; while it is not True, its reason names the claim that the model waits for."""
     claim = claim_of(entry.model_spec.storage_uri) if loaded.status != "True" else None
     if claim is None:
         return loaded
-    missing = observed.claims.get(claim)
-    without = [each for each in replicas if claim not in each.claims]
-    if missing is not None and (without or claim not in observed.unverified_claims):
-        reason, message = CLAIM_NOT_FOUND, f"{missing}; the model waits for it"
+    problem = observed.claims.get(claim)
+    without = [replica for replica in replicas if claim not in replica.claims]
+    if problem is not None and (without or claim not in observed.unverified_claims):
+        reason, message = CLAIM_NOT_FOUND, f"{problem}; the model waits for it"
     elif without:
         reason = "Pending"
         message = f"pods are being replaced by ones that mount PersistentVolumeClaim {claim}; {without[0].name} has not"

@@ -1,9 +1,9 @@
 """Environment of the agent for the stores: from `inferenceservice-config`, and from KServe's annotations.
 
-Annotations `serving.kserve.io/s3-*` on the host's ServiceAccount, or on its secrets where the operator may read those,
-override the configuration. In our own API group the annotations of that group override them. An unreadable annotation
-is left out and reported, since an agent would not start with it. An endpoint from an annotation is not trusted as the
-configuration is: agents check its address.
+Annotations `serving.kserve.io/s3-*` override the configuration. They are on the host's ServiceAccount, or on its
+secrets if the operator may read those. With another API group, the annotations of that group override them. An
+unreadable annotation is left out and reported, since an agent would not start with it. An endpoint from an annotation
+is not trusted as the configuration is: agents check its address.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _ANNOTATIONS = (
 )
 _SUPPORTED = frozenset(f"{prefix}{name}" for prefix in S3_PREFIXES for name in _ANNOTATIONS)
 _LONGEST_PATH = 1024
-_CA_KEY = "cabundle.crt"  # the key of KServe's ConfigMaps
+_CA_KEY = "cabundle.crt"
+"""Key of KServe's ConfigMaps."""
 
 
 class S3Settings(NamedTuple):
-    """Settings from annotations: environment, a ConfigMap with certificates, and sentences about unreadable ones."""
+    """Settings from annotations: environment, a ConfigMap with certificates, sentences about unreadable annotations."""
 
     env: dict[str, str]
     config_map: str | None = None
@@ -43,10 +44,10 @@ class S3Settings(NamedTuple):
 
 
 def configured(credentials: Credentials) -> dict[str, str]:
-    """Return the environment of the configuration; unset values are left to the agent's defaults."""
+    """Return the environment from the configuration; the agent's defaults apply to unset values."""
     gcs, s3, https = credentials.gcs, credentials.s3, credentials.https
     networks = ",".join(map(str, https.allowed_networks))
-    found = {
+    variables = {
         agentenv.GCS_ENDPOINT: gcs.endpoint,
         agentenv.GCS_KEY_NAME: gcs.gcs_credential_file_name,
         agentenv.S3_ENDPOINT: _endpoint(s3.s3_endpoint, secure=s3.s3_use_https),
@@ -63,40 +64,42 @@ def configured(credentials: Credentials) -> dict[str, str]:
         agentenv.ALLOWED_NETWORKS: networks or None,
         agentenv.CA_FILE: https.ca_bundle,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in variables.items() if value is not None}
 
 
 def annotated(account: Account | None) -> S3Settings:
     """Return the settings in the annotations of a ServiceAccount and its secrets."""
-    notes = dict(account.annotations) if account else {}
+    annotations = dict(account.annotations) if account else {}
     problems: list[str] = []
-    endpoint = _read(notes, "endpoint", read_endpoint, problems)
-    secure = _read(notes, "usehttps", read_switch, problems)
-    config_map = _read(notes, "cabundle-configmap", read_config_map, problems)
-    ca_file = _read(notes, "cabundle", _absolute, problems)
-    found = {
+    endpoint = _read(annotations, "endpoint", read_endpoint, problems)
+    secure = _read(annotations, "usehttps", read_switch, problems)
+    config_map = _read(annotations, "cabundle-configmap", read_config_map, problems)
+    ca_file = _read(annotations, "cabundle", _absolute, problems)
+    variables = {
         agentenv.S3_ENDPOINT: _endpoint(endpoint, secure=secure is not False),
         agentenv.S3_CHECK_ENDPOINT: _word(True if endpoint else None),
-        agentenv.S3_REGION: _read(notes, "region", _region, problems),
-        agentenv.S3_VERIFY_TLS: _word(_read(notes, "verifyssl", read_switch, problems)),
-        agentenv.S3_VIRTUAL_HOST: _word(_read(notes, "usevirtualbucket", read_switch, problems)),
-        agentenv.S3_ANONYMOUS: _word(_read(notes, "useanoncredential", read_switch, problems)),
+        agentenv.S3_REGION: _read(annotations, "region", _region, problems),
+        agentenv.S3_VERIFY_TLS: _word(_read(annotations, "verifyssl", read_switch, problems)),
+        agentenv.S3_VIRTUAL_HOST: _word(_read(annotations, "usevirtualbucket", read_switch, problems)),
+        agentenv.S3_ANONYMOUS: _word(_read(annotations, "useanoncredential", read_switch, problems)),
         agentenv.S3_CA_FILE: _ca_file(config_map, ca_file),
     }
-    env = {name: value for name, value in found.items() if value is not None}
-    unknown = sorted(note for note in notes if note not in _SUPPORTED)
-    problems += [f"the annotation {note} is not supported" for note in unknown]
+    env = {name: value for name, value in variables.items() if value is not None}
+    unknown = sorted(key for key in annotations if key not in _SUPPORTED)
+    problems += [f"the annotation {key} is not supported" for key in unknown]
     return S3Settings(env, config_map, tuple(problems))
 
 
-def _read(notes: Mapping[str, str], name: str, parse: Callable[[str], Value], problems: list[str]) -> Value | None:
-    note = next((found for prefix in S3_PREFIXES if notes.get(found := f"{prefix}{name}")), None)
-    if note is None:
+def _read(
+    annotations: Mapping[str, str], name: str, parse: Callable[[str], Value], problems: list[str]
+) -> Value | None:
+    key = next((key for prefix in S3_PREFIXES if annotations.get(key := f"{prefix}{name}")), None)
+    if key is None:
         return None
     try:
-        return parse(notes[note])
+        return parse(annotations[key])
     except ValueError as error:
-        problems.append(f"the annotation {note} {error}")
+        problems.append(f"the annotation {key} {error}")
         return None
 
 
@@ -116,8 +119,8 @@ def _ca_file(config_map: str | None, file: str | None) -> str | None:
     return f"{S3_CA_DIR}/{_CA_KEY}" if config_map else file
 
 
-def _endpoint(place: str | None, *, secure: bool) -> str | None:
-    return place and f"{'https' if secure else 'http'}://{place}"
+def _endpoint(address: str | None, *, secure: bool) -> str | None:
+    return address and f"{'https' if secure else 'http'}://{address}"
 
 
 def _word(switch: bool | None) -> str | None:  # noqa: FBT001  it is the value itself

@@ -1,8 +1,8 @@
-"""What a host's agent is given to reach the stores of its models: environment, and folders to read.
+"""Environment and volumes by which a host's agents reach the stores of its models.
 
-All of it is part of the pod template, so what stands here is only what changes seldom: which secrets and
-claims there are, not what is in them. Whoever changes one of these lists has the host's pods replaced, one
-after the other; a secret's new content reaches the running agents by itself.
+Both are part of the pod template, and any change rolls out new pods one after the other. So the template holds only
+the names of secrets and claims, which seldom change. The kubelet updates the content of a mounted secret in running
+pods.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ PVC_DIR = "/mnt/pvc"
 
 @dataclass(frozen=True)
 class Folder:
-    """A volume that the agent reads: what it is, and where it is seen."""
+    """A read-only volume of the agent, and its mount path. `source` is the name of the secret, claim or ConfigMap."""
 
     kind: str
-    what: str
+    source: str
     volume: dict[str, Any]
     path: str
 
     @property
     def name(self) -> str:
-        """Name of the volume; what it is called may be too long for one, or have dots."""
-        return f"{self.kind}-{digest(self.what)}"
+        """Name of the volume; a digest, since the name of the source may be too long for a volume or have dots."""
+        return f"{self.kind}-{digest(self.source)}"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The environment of the agent as far as stores go, and its folders."""
+    """Environment and volumes of the agent for stores."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
 
 
 def sources_of(observed: Observed, placement: Placement) -> Sources:
-    """Return what the agents of the host are to have."""
+    """Return the environment and the volumes for the agents of the host."""
     s3 = annotated(observed.account)
     secrets = (_secret(name) for name in mounted_secrets(observed.account))
     claims = (_claim(name) for name in claims_to_mount(observed, placement.placed.values()))
@@ -56,7 +56,7 @@ def sources_of(observed: Observed, placement: Placement) -> Sources:
 
 
 def _secret(name: str) -> Folder:
-    """Return the folder of a secret; one that is missing keeps no pod from starting, and is mounted when it comes."""
+    """Return the volume of a secret. A missing secret prevents no pod from starting, and is mounted once it exists."""
     volume = {"secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
     return Folder("secret", name, volume, f"{CREDENTIALS_DIR}/{name}")
 

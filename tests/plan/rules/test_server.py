@@ -1,4 +1,4 @@
-"""The rules for the model server of a host, in both forms: resources, ports, arguments, environment."""
+"""Rules for the model server of hosts in both forms: resources, ports, arguments, environment."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from manyserve.plan.rules.validation import host_problems
-from tests.plan.paths import here, host_with, sentences, server
+from tests.plan.rules.paths import host_with, resolved_path, sentences, server
 from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")
 
 
 @both_forms
-def test_a_server_of_ones_own_names_its_image_and_takes_several_models() -> None:
+def test_custom_server_rules_require_image_and_multi_model_variable() -> None:
     bare = host_object(triton=None, containers=[{"name": "x"}])
     assert [each.path for each in host_problems(bare)] == [
         "spec.predictor.containers[0].image",
@@ -35,7 +35,7 @@ def test_a_server_of_ones_own_names_its_image_and_takes_several_models() -> None
         ("requests", "cpu", "1001m", "'1001m' is more than the limit; it must be at most '1'"),
     ],
 )
-def test_resources_that_no_pod_could_have_are_refused(part: str, name: str, value: str, why: str) -> None:
+def test_server_rules_refuse_impossible_resources(part: str, name: str, value: str, why: str) -> None:
     raw = host_object()
     resources = server(raw)["resources"] = {
         "limits": {"cpu": "1", "memory": "2Gi"},
@@ -50,13 +50,13 @@ def test_resources_that_no_pod_could_have_are_refused(part: str, name: str, valu
 
 @both_forms
 @pytest.mark.parametrize("port", [0, 65536, "http", None, True, 9081, 9000, 8002])
-def test_a_port_that_cannot_answer_http_is_refused(port: Any) -> None:
+def test_server_rules_refuse_port_that_cannot_serve_http(port: Any) -> None:
     (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", [{"containerPort": port}]))
-    assert problem.path == here("spec.predictor.SERVER.ports[0].containerPort")
+    assert problem.path == resolved_path("spec.predictor.SERVER.ports[0].containerPort")
 
 
 @both_forms
-def test_a_second_port_is_refused_since_it_would_be_ignored() -> None:
+def test_server_rules_refuse_second_port() -> None:
     ports = [{"containerPort": 8080}, {"containerPort": 8081}]
     (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", ports))
     assert "one at most" in problem.message
@@ -64,32 +64,32 @@ def test_a_second_port_is_refused_since_it_would_be_ignored() -> None:
 
 @both_forms
 @pytest.mark.parametrize("args", [["--model-control-mode=none"], ["--grpc-port", "1"], ["--http-port=80"]])
-def test_arguments_that_would_break_the_server_are_refused(args: list[str]) -> None:
+def test_server_rules_refuse_change_of_owned_arguments(args: list[str]) -> None:
     (problem,) = host_problems(host_with("spec.predictor.SERVER.args", args))
-    assert problem.path == here("spec.predictor.SERVER.args[0]")
+    assert problem.path == resolved_path("spec.predictor.SERVER.args[0]")
     assert "it must be left out" in problem.message
 
 
 @both_forms
-def test_arguments_that_say_what_we_say_are_fine() -> None:
+def test_server_rules_accept_arguments_equal_to_owned_ones() -> None:
     args = ["--log-verbose=1", "--model-control-mode=explicit", "--grpc-port", "9000"]
     assert host_problems(host_with("spec.predictor.SERVER.args", args)) == []
 
 
 @both_forms
-def test_values_of_environment_variables_are_never_echoed() -> None:
+def test_server_rules_never_echo_values_of_variables() -> None:
     shapeless = [{"name": "TOKEN", "value": ["secret"]}]
     large = [{"name": "x" * 300, "value": "secret" * 10_000}]
-    found = [
+    problems = [
         *sentences(host_problems(host_with("spec.predictor.SERVER.env", shapeless))),
         *sentences(host_problems(host_with("spec.predictor.SERVER.env", large))),
     ]
-    assert len(found) == 3
-    assert all("secret" not in each for each in found)
+    assert len(problems) == 3
+    assert all("secret" not in each for each in problems)
 
 
 @both_forms
-def test_what_kserve_sets_by_itself_on_a_host_is_fine() -> None:
+def test_server_rules_accept_defaults_of_kserve() -> None:
     raw = host_object(automountServiceAccountToken=False)
     server(raw)["protocolVersion"] = "v2"
     server(raw)["args"] = ["--model-control-mode=explicit"]
@@ -98,21 +98,23 @@ def test_what_kserve_sets_by_itself_on_a_host_is_fine() -> None:
     assert host_problems(host_object(triton=None, sklearn={"protocolVersion": "v2", "env": startup})) == []
 
 
-def test_a_model_format_without_a_server_is_refused_with_those_that_there_are() -> None:
-    found = sentences(host_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
-    assert found == [
+def test_server_rules_refuse_model_format_without_a_server() -> None:
+    problems = sentences(host_problems(host_object(triton=None, model={"modelFormat": {"name": "tensorflow"}})))
+    assert problems == [
         "spec.predictor.model.modelFormat.name: 'tensorflow' has no model server; "
         "it must be one of: triton, sklearn, xgboost, lightgbm"
     ]
 
 
 @both_forms
-def test_of_a_container_beside_a_server_only_that_is_said() -> None:
-    (said,) = sentences(host_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
-    assert said.startswith(f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one")
+def test_server_rules_report_container_beside_server_as_only_error() -> None:
+    (problem,) = sentences(host_problems(host_object(containers=[{"name": "proxy", "image": "x"}])))
+    assert problem.startswith(
+        f"spec.predictor: 2 are given: {server_path().rpartition('.')[2]}, containers; exactly one"
+    )
 
 
-def test_a_second_container_is_refused() -> None:
+def test_custom_server_rules_refuse_second_container() -> None:
     own = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
     assert sentences(host_problems(host_object(triton=None, containers=[own, own]))) == [
         "spec.predictor.containers: 2 are given; it must be one, the model server"

@@ -1,4 +1,4 @@
-"""The rules for a host, in both forms: name, predictor, replicas, unknown and unsupported fields, bounds."""
+"""Rules for hosts in both forms: name, predictor, replicas, unknown and unsupported fields, bounds."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import pytest
 
 from manyserve.api.unsupported import UNSUPPORTED, Unsupported
 from manyserve.plan.rules.validation import host_problems, parse_host
-from tests.plan.paths import here, host_with, sentences
+from tests.plan.rules.paths import host_with, resolved_path, sentences
 from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")
 
 
 @both_forms
-def test_a_host_name_leaves_room_for_its_children() -> None:
+def test_host_rules_limit_name_for_children() -> None:
     assert host_problems(host_with("metadata.name", "a" * 45)) == []
     (problem,) = host_problems(host_with("metadata.name", "a" * 46))
     assert problem.message.endswith("of at most 45 characters, so that the names of its children fit into 63")
 
 
 @both_forms
-def test_exactly_one_predictor_is_given() -> None:
+def test_host_rules_require_exactly_one_predictor() -> None:
     none = host_problems({"metadata": {"name": "h"}, "spec": {"predictor": {}}})
     assert none[0].message.startswith("none is given; exactly one predictor must be given, one of: triton")
     first = server_path().rpartition(".")[2]
@@ -42,25 +42,20 @@ def test_exactly_one_predictor_is_given() -> None:
         ("spec.predictor.batcher", {}, "batcher is not supported yet"),
     ],
 )
-def test_what_is_not_done_yet_is_refused_and_never_ignored(path: str, value: Any, sentence: str) -> None:
+def test_host_rules_refuse_unsupported_field(path: str, value: Any, sentence: str) -> None:
     assert sentences(host_problems(host_with(path, value))) == [f"{path}: {sentence}"]
 
 
 @both_forms
-def test_the_most_replicas_are_not_fewer_than_the_fewest() -> None:
-    found = host_problems(host_object(minReplicas=3, maxReplicas=2))
-    assert sentences(found) == [
+def test_host_rules_refuse_max_replicas_below_min_replicas() -> None:
+    assert sentences(host_problems(host_object(minReplicas=3, maxReplicas=2))) == [
         "spec.predictor.maxReplicas: maxReplicas is 2, minReplicas 3; "
         "maxReplicas must not be below minReplicas (which is 1 when unset)"
     ]
 
 
 NUMBER = "is not allowed; it must be from"
-
-
 TEXT = "a text of"
-
-
 FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
     "fewest replicas": ("spec.predictor.minReplicas", 0, f"0 {NUMBER} 1 to 1000"),
     "most replicas": ("spec.predictor.maxReplicas", 1001, f"1001 {NUMBER} 1 to 1000"),
@@ -94,13 +89,11 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
 
 @both_forms
 @pytest.mark.parametrize(("path", "value", "sentence"), FORMER_BOUNDS.values(), ids=FORMER_BOUNDS)
-def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
-    path: str, value: Any, sentence: str
-) -> None:
+def test_host_rules_refuse_value_out_of_bounds_that_the_crd_accepts(path: str, value: Any, sentence: str) -> None:
     raw = host_with(path, value)
     assert parse_host(raw).metadata.name, "it parses"
-    found = [each for each in host_problems(raw) if each.path.startswith(here(path))]
-    assert [each.message.startswith(sentence) for each in found] == [True], found
+    problems = [each for each in host_problems(raw) if each.path.startswith(resolved_path(path))]
+    assert [each.message.startswith(sentence) for each in problems] == [True], problems
 
 
 @both_forms
@@ -114,25 +107,26 @@ def test_a_value_out_of_bounds_is_refused_by_the_rules_for_the_crd_lets_it_in(
         "spec.predictor.SERVER.storageURI",
     ],
 )
-def test_an_unknown_field_of_a_host_is_refused_with_its_name(path: str) -> None:
-    found = sentences(host_problems(host_with(path, {"a": 1})))
-    assert found == [
-        f"{here(path)}: is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
-    ]
+def test_host_rules_refuse_unknown_field(path: str) -> None:
+    (problem,) = host_problems(host_with(path, {"a": 1}))
+    assert problem.path == resolved_path(path)
+    assert problem.message == (
+        "is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
+    )
 
 
 @both_forms
-def test_an_unknown_field_of_a_list_is_refused_with_its_place_and_opaque_parts_are_not_searched() -> None:
+def test_host_rules_refuse_unknown_field_in_list_but_not_in_opaque_part() -> None:
     env = [{"name": "A", "value": "b"}, {"name": "B", "val": "b"}]
     (problem,) = host_problems(host_with("spec.predictor.SERVER.env", env))
-    assert problem.path == here("spec.predictor.SERVER.env[1].val")
+    assert problem.path == resolved_path("spec.predictor.SERVER.env[1].val")
     assert host_problems(host_with("spec.predictor.volumes", [{"name": "a", "future": {}}])) == []
 
 
 @both_forms
-@pytest.mark.parametrize("each", UNSUPPORTED, ids=lambda each: f"{each.level}.{each.name}")
-def test_a_field_of_kserve_that_is_not_supported_yet_says_so(each: Unsupported) -> None:
-    parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[each.level]
-    found = sentences(host_problems(host_with(f"{parent}.{each.name}", {})))
-    name = f"spec.{each.name}" if each.level == "spec" else each.name
-    assert f"{here(parent)}.{each.name}: {name} is not supported yet" in found
+@pytest.mark.parametrize("field", UNSUPPORTED, ids=lambda field: f"{field.level}.{field.name}")
+def test_host_rules_name_each_unsupported_field_of_kserve(field: Unsupported) -> None:
+    parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[field.level]
+    problems = sentences(host_problems(host_with(f"{parent}.{field.name}", {})))
+    name = f"spec.{field.name}" if field.level == "spec" else field.name
+    assert f"{resolved_path(parent)}.{field.name}: {name} is not supported yet" in problems

@@ -1,7 +1,7 @@
-"""Random pictures of a host: what a plan may be asked about, as far as the API server lets it come to be.
+"""Random snapshots of a host, within the bounds of the API server.
 
-Users write specs, ours and others' programs write statuses, pods are in any phase, agents say anything. What
-Kubernetes itself checks (that a replica count is a number) is right here too. `tampering` goes on from here.
+Specs, statuses and reports of agents have any values, and pods are in any phase. Values that Kubernetes itself checks,
+such as the number of replicas, are valid. `tests.fuzz.tampering` changes the children of these snapshots.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Manifest = dict[str, Any]
 
 
 def mostly(usual: Shape, *others: Shape) -> Shape:
-    """Return what is usual three times of four."""
-    return st.integers(0, 3).flatmap(lambda turn: st.one_of(*others) if turn == 3 else usual)
+    """Draw from `usual` in three of four cases, else from the others."""
+    return st.integers(0, 3).flatmap(lambda number: st.one_of(*others) if number == 3 else usual)
 
 
 def seldom() -> st.SearchStrategy[bool]:
-    """Return yes one time of eight."""
-    return st.integers(0, 7).map(lambda turn: turn == 7)
+    """Draw True in one of eight cases."""
+    return st.integers(0, 7).map(lambda number: number == 7)
 
 
 KEY = Key("default", "triton-mms")
@@ -55,10 +55,12 @@ MODEL_SPECS = mostly(USUAL, right(ModelSpec), st.builds(dict.__or__, USUAL, righ
 MOMENTS = (st.integers(-700, 700) | st.sampled_from([-86_400, 86_400])).map(
     lambda seconds: make.NOW + timedelta(seconds=seconds)
 )
-"""A clock may have been set, by a day."""
-REACHES = st.builds(CacheVersion, seen=st.integers(0, 4), newest=st.integers(0, 4) | st.integers(0, 2**63))
-SIGHTS = st.builds(CacheVersions, hosts=REACHES, models=REACHES)
-"""In a world that counts its versions from one."""
+"""Times before and after the time of the plan, up to a clock jump of a day."""
+VERSIONS = st.builds(
+    CacheVersion, observed_version=st.integers(0, 4), newest_version=st.integers(0, 4) | st.integers(0, 2**63)
+)
+CACHE_VERSIONS = st.builds(CacheVersions, hosts=VERSIONS, models=VERSIONS)
+"""The resourceVersions of the fake API server begin with 1."""
 FLAGS = st.sampled_from(["True", "False", "Unknown"])
 SECONDS = st.sampled_from(["nan", "inf", "-1", "0", "1e300", str(make.NOW.timestamp()), "9" * 5000]) | TEXT
 ANNOTATIONS = st.dictionaries(
@@ -81,14 +83,14 @@ def named(models: Iterable[TrainedModel]) -> set[str]:
 
 
 def parsed(kind: type[Any], shapes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return what parses of the shapes."""
+    """Draw the objects of a type that parse from the shapes."""
 
     def parse(data: Any) -> BaseModel | None:
         try:
-            found: BaseModel = kind.from_wire(data)
+            model: BaseModel = kind.from_wire(data)
         except ValidationError:
             return None
-        return found
+        return model
 
     return shapes.map(parse).filter(lambda each: each is not None)
 
@@ -97,13 +99,13 @@ UIDS = st.sampled_from(["uid-1", "uid-2"])
 DEPARTURES = st.builds(
     Departure, since=st.just(0.0), left=st.sampled_from([0.0, 3.0]), decided=st.booleans(), kept=st.booleans()
 )
-"""Of hosts that are gone."""
+"""Departures of deleted hosts."""
 PLACED_BY = st.fixed_dictionaries({"name": st.sampled_from([KEY.name, "other"]), "uid": UIDS})
 
 
 @st.composite
 def models(draw: st.DrawFn) -> tuple[TrainedModel, ...]:
-    """Draw models of the host, each name once, with statuses that anyone may have written."""
+    """Draw models of the host with unique names, and with any status."""
     chosen = draw(st.lists(NAMES, unique=True, max_size=6))
     return tuple(draw(_model(name)) for name in chosen)
 
@@ -125,7 +127,7 @@ def _model(name: str) -> st.SearchStrategy[TrainedModel]:
 
 
 def hosts() -> st.SearchStrategy[InferenceService]:
-    """Return hosts with any predictor that parses, mostly Triton's, and with any status."""
+    """Draw hosts with any predictor that parses, mostly Triton's, and with any status."""
 
     def whole(parts: tuple[Any, ...]) -> Manifest:
         given, other, memory, status, leaving = parts
@@ -142,7 +144,7 @@ def hosts() -> st.SearchStrategy[InferenceService]:
 
 
 def configs() -> st.SearchStrategy[ServingConfig]:
-    """Return configurations: the chart's, with one section or another changed."""
+    """Draw configurations: the chart's, also with one changed section."""
     fields = ServingConfig.model_fields
     section = st.sampled_from(["ingress", "agent", "deploy", "credentials"])
     changed = section.flatmap(lambda name: right(fields[name].annotation).map(lambda each: {name: each}))
@@ -153,7 +155,7 @@ def configs() -> st.SearchStrategy[ServingConfig]:
 
 @st.composite
 def pods(draw: st.DrawFn) -> Manifest:
-    """Draw a pod in any phase, with any reasons why it does not start."""
+    """Draw a pod in any phase, with any reasons of its conditions and containers."""
     pod = make.pod(draw(st.sampled_from(["pod-1", "pod-2"])), annotations=draw(ANNOTATIONS))
     condition = st.fixed_dictionaries(
         {"type": st.sampled_from(["Ready", "PodScheduled"]), "status": FLAGS},
@@ -173,44 +175,44 @@ def pods(draw: st.DrawFn) -> Manifest:
 
 
 def accounts() -> st.SearchStrategy[Account]:
-    """Return ServiceAccounts, their annotations about S3 among them."""
-    words = st.sampled_from(["endpoint", "usehttps", "region", "cabundle", "cabundle-configmap", "odd"])
-    notes = st.dictionaries(words.map("serving.kserve.io/s3-{}".format), TEXT, max_size=3)
-    some = st.lists(TEXT, max_size=2).map(tuple)
-    return st.builds(Account, name=TEXT, secrets=some, pull_secrets=some, annotations=notes, problems=some)
+    """Draw ServiceAccounts with annotations about S3."""
+    settings = st.sampled_from(["endpoint", "usehttps", "region", "cabundle", "cabundle-configmap", "odd"])
+    annotations = st.dictionaries(settings.map("serving.kserve.io/s3-{}".format), TEXT, max_size=3)
+    texts = st.lists(TEXT, max_size=2).map(tuple)
+    return st.builds(Account, name=TEXT, secrets=texts, pull_secrets=texts, annotations=annotations, problems=texts)
 
 
 @st.composite
 def fresh(draw: st.DrawFn) -> Observed:
-    """Draw a host with its models and pods, before anything was made for it."""
-    found = draw(st.lists(pods(), max_size=2, unique_by=lambda pod: pod["metadata"]["name"]))
-    wanted = draw(models())
+    """Draw a host with its models and pods, but without children."""
+    drawn_pods = draw(st.lists(pods(), max_size=2, unique_by=lambda pod: pod["metadata"]["name"]))
+    drawn_models = draw(models())
     return Observed(
         key=KEY,
         config=draw(configs()),
         host=draw(mostly(hosts(), hosts(), st.none())),
         departures=draw(st.dictionaries(UIDS, DEPARTURES, max_size=2)),
-        models=wanted,
-        cache_versions=draw(mostly(st.just(CacheVersions()), SIGHTS)),
-        pods=tuple(found),
-        agents={pod["metadata"]["uid"]: draw(_report(wanted)) for pod in found},
+        models=drawn_models,
+        cache_versions=draw(mostly(st.just(CacheVersions()), CACHE_VERSIONS)),
+        pods=tuple(drawn_pods),
+        agents={pod["metadata"]["uid"]: draw(_report(drawn_models)) for pod in drawn_pods},
         account=draw(st.none() | accounts()),
         claims=draw(st.dictionaries(st.sampled_from(["claim", "other"]), st.none() | TEXT, max_size=2)),
-        unparsable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(wanted),
+        unparsable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(drawn_models),
         lookups_pending=draw(seldom()),
     )
 
 
 def _report(wanted: tuple[TrainedModel, ...]) -> Shape:
-    """Return what an agent may say, of the models that are wanted and others."""
-    known = [entry_of(each) for each in wanted if not model_problems(each)]
-    return parsed(AgentReport, about(*known))
+    """Draw reports of agents about the wanted models and others."""
+    known = [entry_of(model) for model in wanted if not model_problems(model)]
+    return parsed(AgentReport, reports(*known))
 
 
-def about(*entries: Entry) -> Shape:
-    """Return what an agent may say of these models and others, of this version of them or another."""
-    digest = st.sampled_from(["", *(each.digest for each in entries)])
-    name = st.sampled_from([each.model_name for each in entries]) if entries else NAMES
-    said = st.builds(lambda report, of: report | {"digest": of}, right(ModelReport), digest)
-    models_said = st.dictionaries(name, said, max_size=3)
-    return st.builds(lambda report, each: report | {"models": each}, right(AgentReport), models_said)
+def reports(*entries: Entry) -> Shape:
+    """Draw reports about the models of these entries and others, of this version or another."""
+    digest = st.sampled_from(["", *(entry.digest for entry in entries)])
+    name = st.sampled_from([entry.model_name for entry in entries]) if entries else NAMES
+    model_report = st.builds(lambda report, of: report | {"digest": of}, right(ModelReport), digest)
+    model_reports = st.dictionaries(name, model_report, max_size=3)
+    return st.builds(lambda report, models: report | {"models": models}, right(AgentReport), model_reports)

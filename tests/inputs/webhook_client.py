@@ -1,4 +1,4 @@
-"""The webhook's TLS port, for those who come straight to it: anyone who reaches it may post anything."""
+"""Client of the webhook's TLS port: any pod that reaches the port may post anything."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.support.webhook import SERVICE, Webhook
 
 
 @dataclass(frozen=True)
-class Door:
+class WebhookClient:
     """A client that trusts the webhook as the API server does."""
 
-    hook: Webhook
+    server: Webhook
     tls: ssl.SSLContext
     session: aiohttp.ClientSession
 
     async def send(self, method: str, body: bytes = b"", path: str = "/validate") -> tuple[int, str]:
-        """Return the status and the text of what is answered."""
-        url = f"https://{SERVICE}:{self.hook.port}{path}"
-        async with self.session.request(method, url, data=io.BytesIO(body)) as answer:
-            return answer.status, await answer.text()
+        """Return the status and the text of the response."""
+        url = f"https://{SERVICE}:{self.server.port}{path}"
+        async with self.session.request(method, url, data=io.BytesIO(body)) as response:
+            return response.status, await response.text()
 
-    async def ask(self, review: Any) -> dict[str, Any]:
+    async def review(self, review: Any) -> dict[str, Any]:
         """Return the response to a review."""
         status, text = await self.send("POST", json.dumps(review).encode())
         assert status == 200, text
@@ -38,8 +38,8 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(hook: Webhook, tls: ssl.SSLContext) -> AsyncIterator[Door]:
-    """Have a client of the webhook."""
+async def opened(server: Webhook, tls: ssl.SSLContext) -> AsyncIterator[WebhookClient]:
+    """Open a client of the webhook."""
     connector = aiohttp.TCPConnector(ssl=tls, limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
-        yield Door(hook, tls, session)
+        yield WebhookClient(server, tls, session)

@@ -1,4 +1,4 @@
-"""Which pods are touched, and when again: whatever the annotation says, and whichever way the clock jumps."""
+"""Config refresh: the pods to patch and the delays, with any annotation and after clock jumps."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def note(count: int, at: datetime = make.NOW) -> str:
     return f"{WANTED}.{count}.{at.timestamp():.3f}"
 
 
-def test_the_pauses_double_up_to_a_minute() -> None:
+def test_config_refresh_delay_doubles_up_to_a_minute() -> None:
     waits = [config_refreshes([touched(note(count))], WANTED, make.NOW)[1] for count in (1, 2, 3, 7, 99)]
     assert waits == [1.0, 2.0, 4.0, 60.0, 60.0]
 
 
-def test_a_pod_that_was_touched_for_another_content_is_due_at_once() -> None:
+def test_config_refresh_of_another_content_is_due_at_once() -> None:
     assert len(config_refreshes([touched(f"other.5.{make.NOW.timestamp()}")], WANTED, make.NOW)[0]) == 1
 
 
-def test_input_27_a_clock_that_was_set_back_a_day_keeps_no_pod_waiting_and_touches_it_once() -> None:
+def test_input_27_config_refresh_patches_once_after_clock_set_back() -> None:
     later = make.NOW - DAY
     due, wait = config_refreshes([touched(note(3))], WANTED, later)
     assert [each.config_hash for each in due] == [note(4, later)]
@@ -42,7 +42,7 @@ def test_input_27_a_clock_that_was_set_back_a_day_keeps_no_pod_waiting_and_touch
     assert config_refreshes([touched(due[0].config_hash)], WANTED, later) == ((), 8.0)
 
 
-def test_input_27_a_clock_that_was_set_forward_a_day_touches_each_pod_once() -> None:
+def test_input_27_config_refresh_patches_once_after_clock_set_forward() -> None:
     later = make.NOW + DAY
     due, _ = config_refreshes([touched(note(3))], WANTED, later)
     assert [each.config_hash for each in due] == [note(4, later)]
@@ -50,7 +50,7 @@ def test_input_27_a_clock_that_was_set_forward_a_day_touches_each_pod_once() -> 
 
 
 @pytest.mark.parametrize("odd", ["nan", "inf", "-1", "1e300", "", "9" * 5000, "\u0663"])
-def test_what_nobody_of_us_wrote_is_taken_for_nothing(odd: str) -> None:
+def test_config_refresh_ignores_malformed_annotation(odd: str) -> None:
     for text in (f"{WANTED}.1.{odd}", f"{WANTED}.{odd}.{make.NOW.timestamp()}"):
         due, wait = config_refreshes([touched(text)], WANTED, make.NOW)
         assert [each.config_hash for each in due] == [note(1)]

@@ -1,4 +1,4 @@
-"""Where a model may be stored: each scheme's form, and what the configuration allows."""
+"""Rules for storage URIs: the format of each scheme, and the sources that the configuration allows."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ def sentences(uri: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("uri", uris.GOOD)
-def test_every_scheme_has_its_form(uri: str) -> None:
+def test_source_rules_accept_each_scheme(uri: str) -> None:
     assert sentences(uri) == []
 
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
-def test_input_07_a_uri_that_is_none_is_refused_with_what_is_allowed(uri: str, sentence: str) -> None:
-    (found,) = sentences(uri)
-    assert found.startswith("spec.model.storageUri: ")
-    assert f"; it {sentence}" in found
-    assert "pw" not in found, "what may be a secret is never echoed"
+def test_input_07_source_rules_refuse_malformed_uri(uri: str, sentence: str) -> None:
+    (problem,) = sentences(uri)
+    assert problem.startswith("spec.model.storageUri: ")
+    assert f"; it {sentence}" in problem
+    assert "pw" not in problem, "parts that may be a secret are never echoed"
 
 
-def test_input_07_a_uri_of_64_kib_is_not_even_looked_at() -> None:
-    (found,) = sentences(uris.TOO_LONG)
-    assert found == (
+def test_input_07_source_rules_refuse_uri_of_64_kib_by_length_only() -> None:
+    (problem,) = sentences(uris.TOO_LONG)
+    assert problem == (
         "spec.model.storageUri: a text of 65548 characters is not allowed; it must have at most 2048 characters"
     )
 
 
-def test_input_07_what_is_no_text_is_refused() -> None:
+def test_input_07_source_rules_refuse_uri_that_is_not_a_string() -> None:
     assert sentences(7) == ["spec.model.storageUri: 7 is not allowed; it must be a valid string"]
 
 
 @pytest.mark.parametrize("uri", ["me:pw@bucket/x", "ftp://me:pw@bucket/x", "pw@gs://bucket/x"])
-def test_input_07_a_secret_before_the_place_is_never_echoed(uri: str) -> None:
+def test_input_07_source_rules_never_echo_a_secret_before_the_bucket(uri: str) -> None:
     assert sentences(uri)
     assert all("pw" not in each for each in sentences(uri))
 
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.NOT_PUBLIC.items())
-def test_input_08_a_host_that_is_not_public_is_refused(uri: str, sentence: str) -> None:
-    (found,) = sentences(uri)
-    assert sentence in found
+def test_input_08_source_rules_refuse_address_that_is_not_public(uri: str, sentence: str) -> None:
+    (problem,) = sentences(uri)
+    assert sentence in problem
 
 
 @pytest.mark.parametrize(
@@ -68,23 +68,23 @@ def test_input_08_a_host_that_is_not_public_is_refused(uri: str, sentence: str) 
         ("https://minio.storage.svc.cluster.local/m", "10.0.0.0/8"),
     ],
 )
-def test_what_the_administrator_allows_is_let_through(uri: str, network: str) -> None:
+def test_source_rules_accept_allowed_network(uri: str, network: str) -> None:
     assert source_error(uri, HttpsCredentials.from_wire({"allowedNetworks": [network]})) is None
 
 
-def test_a_network_that_is_allowed_lets_no_other_through() -> None:
+def test_source_rules_refuse_address_outside_allowed_networks() -> None:
     allowed = HttpsCredentials.from_wire({"allowedNetworks": ["10.0.0.0/8"]})
     for uri in ("https://169.254.169.254/m", "https://localhost/m", "https://0x7f.1/m"):
         assert source_error(uri, allowed)
 
 
-def test_http_is_read_only_where_the_administrator_allows_it() -> None:
+def test_source_rules_refuse_http_unless_allowed() -> None:
     assert sentences("http://example.com/m.tar") == [f"spec.model.storageUri: {HTTP_SENTENCE}"]
     assert source_error("http://example.com/m.tar", HttpsCredentials.from_wire({"allowHttp": True})) is None
     assert source_error("http://10.0.0.1/m.tar", HttpsCredentials.from_wire({"allowHttp": True}))
 
 
-def test_a_claim_is_what_stands_first() -> None:
+def test_claim_of_returns_first_part_of_pvc_uri() -> None:
     assert claim_of("pvc://claim.of-mine/a/b") == "claim.of-mine"
     assert claim_of("pvc://claim") == "claim"
     assert claim_of("gs://claim/a") is None
@@ -93,6 +93,6 @@ def test_a_claim_is_what_stands_first() -> None:
 @given(
     st.text() | st.sampled_from(["https://", "http://", "pvc://", "hf://"]).flatmap(lambda s: st.text().map(s.__add__))
 )
-def test_no_text_makes_the_rules_raise(uri: str) -> None:
+def test_source_rules_never_raise_for_any_text(uri: str) -> None:
     assert all(each.isprintable() for each in sentences(uri))
     source_error(uri, NOTHING)

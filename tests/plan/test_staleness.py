@@ -1,4 +1,4 @@
-"""Nothing is done from a picture that is older than the one that `models.json` was written from."""
+"""Staleness: the plan of a snapshot that is older than the one of `models.json` is empty."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ START = Observed(
 )
 
 
-def planned_from(note: str | None, *, version: str = "500") -> Observed:
-    """Return a settled picture whose `models.json` carries this note."""
+def planned_from(annotation: str | None, *, version: str = "500") -> Observed:
+    """Return a settled snapshot with this annotation of `models.json`."""
     settled = world.settle(START)
     config: Manifest = settled.children[CONFIG]
-    annotations = {} if note is None else {names.PLANNED_FROM: note}
+    annotations = {} if annotation is None else {names.PLANNED_FROM: annotation}
     metadata = config["metadata"] | {"annotations": annotations, "resourceVersion": version}
     return replace(settled, children={**settled.children, CONFIG: config | {"metadata": metadata}})
 
 
-def without_the_late_one(picture: Observed, sight: CacheVersions) -> Observed:
-    return replace(picture, models=picture.models[:1], cache_versions=sight)
+def without_late_model(snapshot: Observed, versions: CacheVersions) -> Observed:
+    return replace(snapshot, models=snapshot.models[:1], cache_versions=versions)
 
 
-def test_what_was_seen_is_noted_and_is_no_reason_to_write() -> None:
+def test_planned_from_annotation_is_written_without_causing_a_write() -> None:
     todo = plan(
         replace(START, cache_versions=CacheVersions(hosts=CacheVersion(480, 450), models=CacheVersion(480, 470))),
         make.NOW,
@@ -50,24 +50,24 @@ def test_what_was_seen_is_noted_and_is_no_reason_to_write() -> None:
     ).empty
 
 
-def test_a_model_that_an_older_list_does_not_have_stays_placed() -> None:
-    old = without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(450), CacheVersion(300, 290)))
+def test_stale_snapshot_without_a_model_keeps_it_placed() -> None:
+    old = without_late_model(planned_from("450/470"), CacheVersions(CacheVersion(450), CacheVersion(300, 290)))
     todo = plan(old, make.NOW)
     assert todo.empty
     assert todo.requeue_after is not None
     caught_up = plan(replace(old, cache_versions=CacheVersions(CacheVersion(450), CacheVersion(470, 290))), make.NOW)
-    assert caught_up.config is not None, "it is gone indeed"
+    assert caught_up.config is not None, "the model was deleted"
 
 
-def test_nothing_is_done_for_a_host_as_it_was_before_its_change() -> None:
+def test_stale_snapshot_of_a_host_leads_to_an_empty_plan() -> None:
     assert plan(
-        without_the_late_one(planned_from("450/470"), CacheVersions(CacheVersion(449), CacheVersion(600))), make.NOW
+        without_late_model(planned_from("450/470"), CacheVersions(CacheVersion(449), CacheVersion(600))), make.NOW
     ).empty
 
 
 @pytest.mark.parametrize(
-    "note", [None, "", "470", "1/", "-1/470", "1/501", "1/9999999999999999999999", "\u0661/\u0662"]
+    "annotation", [None, "", "470", "1/", "-1/470", "1/501", "1/9999999999999999999999", "\u0661/\u0662"]
 )
-def test_a_note_that_cannot_be_holds_nobody_up(note: str | None) -> None:
-    old = without_the_late_one(planned_from(note), CacheVersions(CacheVersion(300), CacheVersion(300)))
+def test_impossible_planned_from_annotation_is_ignored(annotation: str | None) -> None:
+    old = without_late_model(planned_from(annotation), CacheVersions(CacheVersion(300), CacheVersion(300)))
     assert plan(old, make.NOW).config is not None

@@ -1,4 +1,4 @@
-"""References to InferenceServices are removed from models; other references stay."""
+"""Owner references of models: those to InferenceServices are removed, others stay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def owned(*owners: dict[str, Any], **metadata: str) -> TrainedModel:
     )
 
 
-def test_references_to_inference_services_are_removed_and_others_stay() -> None:
+def test_owner_references_to_inference_services_are_removed_and_others_stay() -> None:
     (write,) = owner_reference_updates([owned(OTHER, OURS, SAME_KIND)])
     assert write.owners == (OTHER, SAME_KIND)
     assert write.before == (OTHER, OURS, SAME_KIND)
@@ -33,11 +33,11 @@ def test_references_to_inference_services_are_removed_and_others_stay() -> None:
 @pytest.mark.parametrize(
     "model", [make.model(), owned(OTHER), owned(OURS, deletionTimestamp="2026-01-01T00:00:00Z")], ids=str
 )
-def test_a_model_without_such_a_reference_or_that_is_being_deleted_is_not_written(model: TrainedModel) -> None:
+def test_owner_references_of_other_kinds_and_deleted_models_are_not_written(model: TrainedModel) -> None:
     assert owner_reference_updates([model]) == ()
 
 
-def test_a_placed_model_of_an_earlier_release_loses_its_reference_and_is_placed_by_the_host() -> None:
+def test_owner_references_of_an_earlier_release_are_replaced_by_placed_by() -> None:
     settled = world.settle(seen(owned(OURS)))
     (model,) = settled.models
     assert model.metadata.owner_references == ()
@@ -45,7 +45,7 @@ def test_a_placed_model_of_an_earlier_release_loses_its_reference_and_is_placed_
     assert model.status.placed_by.uid == "uid-triton-mms"
 
 
-def test_a_model_without_a_host_loses_the_reference_and_one_of_a_host_that_is_being_deleted_keeps_it() -> None:
+def test_owner_references_go_without_a_host_and_stay_while_it_is_being_deleted() -> None:
     assert plan(seen(owned(OURS), host=None), make.NOW).owner_references
     host = make.host_object()
     host["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

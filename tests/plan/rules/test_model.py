@@ -1,4 +1,4 @@
-"""The rules for a model: memory, framework, host, name, and the bounds of each field."""
+"""Rules for models: memory, framework, host, name, unknown fields, bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.rules.validation import model_problems, parse_model
-from tests.plan.paths import model_with, sentences
+from tests.plan.rules.paths import model_with, sentences
 
 EXAMPLE = "it must be a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
 
@@ -34,36 +34,36 @@ EXAMPLE = "it must be a quantity greater than 0 in whole bytes, such as 512Mi or
         ([1], "a list is not a quantity"),
     ],
 )
-def test_memory_that_cannot_be_summed_is_refused_with_what_is_allowed(memory: Any, why: str) -> None:
-    found = sentences(model_problems(model_with("spec.model.memory", memory)))
-    assert found == [f"spec.model.memory: {why}; {EXAMPLE}"]
+def test_model_rules_refuse_memory_that_is_not_summable(memory: Any, why: str) -> None:
+    problems = sentences(model_problems(model_with("spec.model.memory", memory)))
+    assert problems == [f"spec.model.memory: {why}; {EXAMPLE}"]
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1.5Gi", "1e3", "1E", "1500M", 1, 4096])
-def test_memory_in_whole_bytes_is_fine(memory: Any) -> None:
+def test_model_rules_accept_memory_in_whole_bytes(memory: Any) -> None:
     assert model_problems(model_with("spec.model.memory", memory)) == []
 
 
 @pytest.mark.parametrize("framework", ["", "PyTorch", "a b", "$(x)", "a/b", "x" * 1_000_000])
-def test_a_framework_is_one_word(framework: str) -> None:
+def test_model_rules_require_one_word_as_framework(framework: str) -> None:
     (problem,) = model_problems(model_with("spec.model.framework", framework))
     assert problem.path == "spec.model.framework"
     assert len(problem.message) < 250
 
 
 @pytest.mark.parametrize("name", ["ns/other", "A", "x_y", "1a", "", "a" * 64])
-def test_a_host_is_named_in_the_same_namespace(name: str) -> None:
+def test_model_rules_refuse_invalid_host_name(name: str) -> None:
     (problem,) = model_problems(model_with("spec.inferenceService", name))
     assert problem.path == "spec.inferenceService"
 
 
 @pytest.mark.parametrize("name", ["Cifar", "a.b", "a" * 201, "emoji😀"])
-def test_a_model_name_can_stand_in_a_url(name: str) -> None:
+def test_model_rules_refuse_name_that_does_not_fit_a_url(name: str) -> None:
     (problem,) = model_problems(model_with("metadata.name", name))
     assert "letters, digits and - only, at most 128" in problem.message
 
 
-def test_an_unknown_field_of_a_model_is_refused_with_its_name_also_once_it_is_parsed() -> None:
+def test_model_rules_refuse_unknown_field_of_raw_and_parsed_model() -> None:
     for path in ("spec.foo", "spec.model.storageURI"):
         raw = model_with(path, "x")
         (problem,) = model_problems(raw)
@@ -82,7 +82,7 @@ def test_an_unknown_field_of_a_model_is_refused_with_its_name_also_once_it_is_pa
         ("spec.model.memory", "1" * 65),
     ],
 )
-def test_a_value_of_a_model_out_of_bounds_parses_and_is_refused_by_the_rules(path: str, value: str) -> None:
+def test_model_rules_refuse_value_out_of_bounds_that_parses(path: str, value: str) -> None:
     raw = model_with(path, value)
     assert TrainedModel.from_wire(raw).metadata.name
     (problem,) = model_problems(raw)

@@ -12,27 +12,27 @@ def model_with(path: str, value: Any) -> Manifest:
 
 
 def host_with(path: str, value: Any) -> Manifest:
-    """Return a host with a value at a path, in which SERVER stands for the server's own field."""
-    return _with(host_object(), here(path), value)
+    """Return a host with a value at a path; `SERVER` in the path is replaced by the field of the server."""
+    return _with(host_object(), resolved_path(path), value)
 
 
-def here(path: str) -> str:
+def resolved_path(path: str) -> str:
     return path.replace("spec.predictor.SERVER", server_path())
 
 
-def _with(found: Manifest, path: str, value: Any) -> Manifest:
-    node = found
+def _with(manifest: Manifest, path: str, value: Any) -> Manifest:
+    node = manifest
     *parents, last = path.split(".")
-    for each in parents:
-        node = node.setdefault(each, {})
+    for parent in parents:
+        node = node.setdefault(parent, {})
     node[last] = value
-    return found
+    return manifest
 
 
 def server(raw: Manifest) -> Manifest:
-    found: Manifest = raw["spec"]["predictor"][server_path().rpartition(".")[2]]
-    return found
+    container: Manifest = raw["spec"]["predictor"][server_path().rpartition(".")[2]]
+    return container
 
 
 def sentences(problems: list[Any]) -> list[str]:
-    return [str(each) for each in problems]
+    return [str(problem) for problem in problems]
