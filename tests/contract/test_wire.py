@@ -96,10 +96,10 @@ async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
 
 
 async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeClient) -> None:
-    service = make.host_object(minReplicas="many")
-    service["metadata"] = {"name": "h", "namespace": kubectl.namespace}
+    host = make.host_object(minReplicas="many")
+    host["metadata"] = {"name": "h", "namespace": kubectl.namespace}
     with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*must be of type integer"):
-        await client.create(kinds.INFERENCE_SERVICE, service)
+        await client.create(kinds.INFERENCE_SERVICE, host)
 
 
 async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(

@@ -48,8 +48,8 @@ def host(**predictor: Any) -> InferenceService:
     return make.host(**({"triton": None} | predictor))
 
 
-def containers(service: InferenceService, known: ServingConfig | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    server, agent = build_pod_template(service, known or config())["spec"]["containers"]
+def containers(host: InferenceService, known: ServingConfig | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    server, agent = build_pod_template(host, known or config())["spec"]["containers"]
     return server, agent
 
 

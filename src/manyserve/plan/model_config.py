@@ -36,9 +36,9 @@ USUAL_ENTRY = 250
 _NOTHING = dump(())
 
 
-def current_text(service: InferenceService, observed: Manifest | None) -> str:
+def current_text(host: InferenceService, observed: Manifest | None) -> str:
     """Return what is placed now, as it stands there. An earlier host's ConfigMap places nothing."""
-    if observed is None or not belongs_to(observed, service):
+    if observed is None or not belongs_to(observed, host):
         return _NOTHING
     return text_of(observed) or _NOTHING
 
@@ -57,7 +57,7 @@ def entries_at_most(observed: Manifest | None) -> int:
 
 
 def write_model_config(
-    service: InferenceService, shard: int, text: str, observed: Manifest | None, annotations: Mapping[str, str]
+    host: InferenceService, shard: int, text: str, observed: Manifest | None, annotations: Mapping[str, str]
 ) -> WriteConfig | None:
     """Return the write that makes the ConfigMap hold the text, or None when it does, or is an earlier host's.
 
@@ -65,9 +65,9 @@ def write_model_config(
     The annotations go along, and are no reason to write.
     A further key that somebody added to it is no business of ours, unless agents would read it.
     """
-    if len(text) > MAX_BYTES or (observed is not None and not belongs_to(observed, service)):
+    if len(text) > MAX_BYTES or (observed is not None and not belongs_to(observed, host)):
         return None
-    wanted = child(service, "v1", "ConfigMap", names.model_config(service.metadata.name, shard))
+    wanted = child(host, "v1", "ConfigMap", names.model_config(host.metadata.name, shard))
     key = PACKED_KEY if _is_long(text, observed) else KEY
     if observed is not None and _texts(observed) == {key: text} and difference(wanted, observed) is None:
         return None

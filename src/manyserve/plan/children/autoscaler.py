@@ -10,21 +10,21 @@ from manyserve.plan.observed import Manifest
 _DEFAULT_TARGET = 80
 
 
-def is_autoscaled(service: InferenceService) -> bool:
+def is_autoscaled(host: InferenceService) -> bool:
     """Tell whether the number of replicas is the autoscaler's to choose."""
-    predictor = service.spec.predictor
+    predictor = host.spec.predictor
     return (predictor.max_replicas or 0) > (predictor.min_replicas or 1)
 
 
-def build_autoscaler(service: InferenceService) -> Manifest | None:
+def build_autoscaler(host: InferenceService) -> Manifest | None:
     """Return the HorizontalPodAutoscaler, or None when the number of replicas is fixed."""
-    if not is_autoscaled(service):
+    if not is_autoscaled(host):
         return None
-    predictor = service.spec.predictor
-    name = names.deployment(service.metadata.name)
+    predictor = host.spec.predictor
+    name = names.deployment(host.metadata.name)
     target = {"type": "Utilization", "averageUtilization": predictor.scale_target or _DEFAULT_TARGET}
     return child(
-        service,
+        host,
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
         name,

@@ -47,7 +47,7 @@ class Children:
 class _Seen:
     """All that children depend on, when none of them was refused."""
 
-    service: InferenceService
+    host: InferenceService
     config: ServingConfig
     there: Mapping[Child, Manifest]
     sources: Sources
@@ -56,7 +56,7 @@ class _Seen:
     def is_still(self, other: _Seen) -> bool:
         """Tell whether another is made of the same objects: those that are seen do not change, they are replaced."""
         return (
-            self.service is other.service
+            self.host is other.host
             and self.config is other.config
             and len(self.there) == len(other.there)
             and all(other.there.get(child) is each for child, each in self.there.items())
@@ -74,16 +74,16 @@ class ChildrenCache:
     """The one that was remembered first is forgotten first."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, service: InferenceService, observed: Observed, sources: Sources) -> Children:
+    def of(self, host: InferenceService, observed: Observed, sources: Sources) -> Children:
         """Return what the children must be, given what the agents are to have, and what is to be done for that."""
         if observed.failures:
-            return children(service, observed, sources)
+            return children(host, observed, sources)
         there = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
-        seen = _Seen(service, observed.config, there, sources, observed.lookups_pending)
+        seen = _Seen(host, observed.config, there, sources, observed.lookups_pending)
         stood = self._stood.get(observed.key)
         if stood is not None and stood[0].is_still(seen):
             return stood[1]
-        found = children(service, observed, sources)
+        found = children(host, observed, sources)
         if not (found.applies or found.deletes):
             self._keep(observed.key, seen, found)
         return found
@@ -98,53 +98,53 @@ class ChildrenCache:
 CHILDREN_CACHE = ChildrenCache()
 
 
-def children(service: InferenceService, observed: Observed, sources: Sources) -> Children:
+def children(host: InferenceService, observed: Observed, sources: Sources) -> Children:
     """Return what the children must be, worked out afresh; those of a host with an invalid spec stay as they are."""
     if observed.host_problems:
         return Children(None)
-    wanted = _wanted(service, observed, sources)
-    applies, deletes = _applies(wanted, observed, service), _deletes(wanted, observed, service)
-    return Children(_deployment(wanted, observed, service), tuple(applies), tuple(deletes))
+    wanted = _wanted(host, observed, sources)
+    applies, deletes = _applies(wanted, observed, host), _deletes(wanted, observed, host)
+    return Children(_deployment(wanted, observed, host), tuple(applies), tuple(deletes))
 
 
-def _wanted(service: InferenceService, observed: Observed, sources: Sources) -> tuple[Manifest, ...]:
+def _wanted(host: InferenceService, observed: Observed, sources: Sources) -> tuple[Manifest, ...]:
     """Return every child but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    runs = server_image(service, config) is not None
+    runs = server_image(host, config) is not None
     known = not observed.lookups_pending
     found = (
-        build_deployment(service, config, current, sources) if runs and known else None,
-        build_service(service),
-        build_autoscaler(service) if runs else None,
-        build_disruption_budget(service),
-        build_ingress(service, config),
-        build_http_route(service, config),
+        build_deployment(host, config, current, sources) if runs and known else None,
+        build_service(host),
+        build_autoscaler(host) if runs else None,
+        build_disruption_budget(host),
+        build_ingress(host, config),
+        build_http_route(host, config),
     )
     return tuple(with_hash(each) for each in found if each is not None)
 
 
-def _deployment(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Manifest | None:
+def _deployment(wanted: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:
     there = Child("Deployment", names.deployment(observed.key.name))
     current = observed.children.get(there)
-    if there in observed.failures or (current is not None and not belongs_to(current, service)):
+    if there in observed.failures or (current is not None and not belongs_to(current, host)):
         return None  # a revision that was not made would be counted up again and again
     return next((each for each in wanted if each["kind"] == there.kind), None)
 
 
-def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:
-    ready = deployment_is_ready(service, observed)
+def _applies(wanted: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Apply]:
+    ready = deployment_is_ready(host, observed)
     for manifest in wanted:
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
         because = first_difference(manifest, current)
-        if because and (current is None or belongs_to(current, service)):
+        if because and (current is None or belongs_to(current, host)):
             yield Apply(manifest, because, take_over=ready or manifest["kind"] not in ROUTING)
 
 
-def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Delete]:
+def _deletes(wanted: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Delete]:
     """Yield what we made once and do not want any more; never a Deployment or a ConfigMap, which hold the models."""
     keep = {Child(each["kind"], each["metadata"]["name"]) for each in wanted}
     optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute")
     for child, manifest in observed.children.items():
-        if child.kind in optional and child not in keep and belongs_to(manifest, service):
+        if child.kind in optional and child not in keep and belongs_to(manifest, host):
             yield Delete(child, manifest["metadata"]["uid"], "it is not wanted any more")

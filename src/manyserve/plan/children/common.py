@@ -22,34 +22,34 @@ _IDENTITIES = ("uid", "name")
 """Owners go by uid, since hosts that follow each other have the same name; everything else in lists by name."""
 
 
-def owner_reference(service: InferenceService) -> dict[str, Any]:
+def owner_reference(host: InferenceService) -> dict[str, Any]:
     """Return the reference by which the host owns an object, so that it goes when the host goes."""
     return {
         "apiVersion": f"{names.GROUP}/v1beta1",
         "kind": "InferenceService",
-        "name": service.metadata.name,
-        "uid": service.metadata.uid,
+        "name": host.metadata.name,
+        "uid": host.metadata.uid,
         "controller": True,
         "blockOwnerDeletion": False,
     }
 
 
-def child(service: InferenceService, api_version: str, kind: str, name: str, **parts: Any) -> Manifest:
+def child(host: InferenceService, api_version: str, kind: str, name: str, **parts: Any) -> Manifest:
     """Return an object that belongs to the host; `parts` are its top-level fields beside the metadata."""
     return {
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {
             "name": name,
-            "namespace": service.metadata.namespace,
-            "labels": names.labels(service.metadata.name),
-            "ownerReferences": [owner_reference(service)],
+            "namespace": host.metadata.namespace,
+            "labels": names.labels(host.metadata.name),
+            "ownerReferences": [owner_reference(host)],
         },
         **parts,
     }
 
 
-def belongs_to(manifest: Manifest, service: InferenceService) -> bool:
+def belongs_to(manifest: Manifest, host: InferenceService) -> bool:
     """Tell whether this very host owns the object, not an earlier one of the same name.
 
     One with our labels that nobody owns is the host's, too: somebody took the reference away, or left the object
@@ -57,8 +57,8 @@ def belongs_to(manifest: Manifest, service: InferenceService) -> bool:
     """
     owners, labels = manifest["metadata"].get("ownerReferences") or (), manifest["metadata"].get("labels") or {}
     if not owners:
-        return names.labels(service.metadata.name).items() <= labels.items()
-    return any(owner.get("uid") == service.metadata.uid for owner in owners)
+        return names.labels(host.metadata.name).items() <= labels.items()
+    return any(owner.get("uid") == host.metadata.uid for owner in owners)
 
 
 def with_hash(manifest: Manifest) -> Manifest:

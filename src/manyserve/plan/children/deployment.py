@@ -52,8 +52,8 @@ def revision_number(deployment: Manifest) -> int:
     return _number(text)
 
 
-def _revision(service: InferenceService, observed: Manifest | None, template_hash: str) -> int:
-    last = (revision_number(observed) if observed is not None else 0) or _remembered(service)
+def _revision(host: InferenceService, observed: Manifest | None, template_hash: str) -> int:
+    last = (revision_number(observed) if observed is not None else 0) or _remembered(host)
     if observed is not None:
         annotations = observed["metadata"].get("annotations") or {}
         if annotations.get(names.TEMPLATE_HASH) == template_hash and last:
@@ -61,8 +61,8 @@ def _revision(service: InferenceService, observed: Manifest | None, template_has
     return last + 1
 
 
-def _remembered(service: InferenceService) -> int:
-    components = service.status.components
+def _remembered(host: InferenceService) -> int:
+    components = host.status.components
     name = components and components.predictor and components.predictor.latest_created_revision
     return _number((name or "").rpartition("-")[2])
 

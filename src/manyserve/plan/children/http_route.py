@@ -12,19 +12,19 @@ from manyserve.plan.children.urls import host_name
 from manyserve.plan.observed import Manifest
 
 
-def build_http_route(service: InferenceService, config: ServingConfig) -> Manifest | None:
+def build_http_route(host: InferenceService, config: ServingConfig) -> Manifest | None:
     """Return the HTTPRoute, or None when no gateway is configured or ingresses are switched off."""
     ingress = config.ingress
     if not ingress.gateway or ingress.disable_ingress_creation:
         return None
-    key = Key(service.metadata.namespace, service.metadata.name)
+    key = Key(host.metadata.namespace, host.metadata.name)
     namespace, _, name = ingress.gateway.partition("/")
     spec = {
         "parentRefs": [{"namespace": namespace, "name": name}],
         "hostnames": [host_name(key, ingress)],
         "rules": [{"backendRefs": [{"name": key.name, "port": 80}]}],
     }
-    return child(service, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
+    return child(host, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
 
 
 def why_route_not_ready(route: Manifest | None) -> str | None:

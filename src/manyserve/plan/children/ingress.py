@@ -10,17 +10,17 @@ from manyserve.plan.children.urls import host_name
 from manyserve.plan.observed import Manifest
 
 
-def build_ingress(service: InferenceService, config: ServingConfig) -> Manifest | None:
+def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | None:
     """Return the Ingress, or None when a gateway is configured or ingresses are switched off."""
     ingress = config.ingress
     if ingress.gateway or ingress.disable_ingress_creation:
         return None
-    key = Key(service.metadata.namespace, service.metadata.name)
+    key = Key(host.metadata.namespace, host.metadata.name)
     backend = {"service": {"name": key.name, "port": {"number": 80}}}
     paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
     chosen = {"ingressClassName": ingress.ingress_class_name} if ingress.ingress_class_name else {}
     rules = [{"host": host_name(key, ingress), "http": {"paths": paths}}]
-    return child(service, "networking.k8s.io/v1", "Ingress", key.name, spec=chosen | {"rules": rules})
+    return child(host, "networking.k8s.io/v1", "Ingress", key.name, spec=chosen | {"rules": rules})
 
 
 def why_ingress_not_ready(ingress: Manifest | None) -> str | None:

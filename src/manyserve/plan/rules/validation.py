@@ -68,10 +68,10 @@ def model_problems(model: TrainedModel | Raw, https: HttpsCredentials | None = N
     return [*found, FieldError(STORAGE_URI, forbidden)] if forbidden else found
 
 
-def host_problems(service: InferenceService | Raw) -> list[FieldError]:
+def host_problems(host: InferenceService | Raw) -> list[FieldError]:
     """Return everything that is wrong with a host by itself."""
     try:
-        parsed = service if isinstance(service, InferenceService) else parse_host(service)
+        parsed = host if isinstance(host, InferenceService) else parse_host(host)
     except UnreadableError as error:
         return error.problems
     return [problem for rule in host_rules.RULES for problem in rule(parsed)]

@@ -29,16 +29,16 @@ def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:
     return Event("TrainedModel", meta.name, meta.uid, _type(reason), reason, message)
 
 
-def host_event(service: InferenceService, new: InferenceServiceStatus) -> Event | None:
+def host_event(host: InferenceService, new: InferenceServiceStatus) -> Event | None:
     """Return the event for a host whose status changes from the one it has, or None."""
-    meta = service.metadata
-    change = _change(service.status, new)
+    meta = host.metadata
+    change = _change(host.status, new)
     if change is None:
         return None
     reason, message = change
     if reason == conditions.READY:
         message = f"answers at {new.url}"
-    first = not service.status.conditions and reason != conditions.INVALID_SPEC
+    first = not host.status.conditions and reason != conditions.INVALID_SPEC
     return Event("InferenceService", meta.name, meta.uid, "Normal" if first else _type(reason), reason, message)
 
 

@@ -25,24 +25,24 @@ from manyserve.plan.status.predictor_ready import predictor_ready
 
 
 def host_status(
-    service: InferenceService, observed: Observed, placement: Placement, wanted: Manifest | None, now: datetime
+    host: InferenceService, observed: Observed, placement: Placement, wanted: Manifest | None, now: datetime
 ) -> InferenceServiceStatus:
     """Return the host's status; `wanted` is the Deployment that we want, None when there can be none."""
     url, address = urls.host_url(observed.key, observed.config.ingress), Address(url=urls.host_address(observed.key))
-    found = _conditions(service, observed, placement)
+    found = _conditions(host, observed, placement)
     return InferenceServiceStatus(
         url=url,
         address=address,
-        conditions=conditions.merge_conditions(service.status.conditions, found, now),
-        components=Components(predictor=_predictor(service, observed, wanted, url, address)),
+        conditions=conditions.merge_conditions(host.status.conditions, found, now),
+        components=Components(predictor=_predictor(host, observed, wanted, url, address)),
         models=f"{len(placement.placed)}/{len(observed.models)}",
         memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",
-        observed_generation=service.metadata.generation,
+        observed_generation=host.metadata.generation,
     )
 
 
-def _conditions(service: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
-    predictor = predictor_ready(service, observed, placement)
+def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
+    predictor = predictor_ready(host, observed, placement)
     ingress = _ingress_ready(observed)
     bad = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
@@ -77,13 +77,13 @@ def _ingress_ready(observed: Observed) -> Condition:
 
 
 def _predictor(
-    service: InferenceService, observed: Observed, wanted: Manifest | None, url: str, address: Address
+    host: InferenceService, observed: Observed, wanted: Manifest | None, url: str, address: Address
 ) -> ComponentStatus:
-    components = service.status.components
+    components = host.status.components
     old = (components and components.predictor) or ComponentStatus()
     deployment = observed.child("Deployment", names.deployment(observed.key.name))
     created = names.revision(observed.key.name, revision_number(wanted)) if wanted else old.latest_created_revision
-    rolled = bool(wanted and deployment and belongs_to(deployment, service) and _rolled_out(deployment, wanted))
+    rolled = bool(wanted and deployment and belongs_to(deployment, host) and _rolled_out(deployment, wanted))
     ready = created if rolled else old.latest_ready_revision
     before = old.latest_rolledout_revision
     previous = before if rolled and before != created else old.previous_rolledout_revision

@@ -25,36 +25,36 @@ Trouble = tuple[str, str]
 """A reason and a sentence."""
 
 
-def predictor_ready(service: InferenceService, observed: Observed, placement: Placement) -> Condition:
+def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
     """Return the condition `PredictorReady`."""
-    answers = _answers(service, observed)
-    trouble = next(filter(None, (check(service, observed) for check in CHECKS)), None)
+    answers = _answers(host, observed)
+    trouble = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if trouble is None and answers:
-        trouble = _stuck(service, observed) or _paused(service, observed) or _full(placement)
+        trouble = _stuck(host, observed) or _paused(host, observed) or _full(placement)
     elif trouble is None:
-        trouble = _with_foreign(_why_not_available(service, observed), observed)
+        trouble = _with_foreign(_why_not_available(host, observed), observed)
     reason, message = trouble or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
 
 
-def deployment_is_ready(service: InferenceService, observed: Observed) -> bool:
+def deployment_is_ready(host: InferenceService, observed: Observed) -> bool:
     """Return whether the host's own Deployment has the replicas that answer."""
-    deployment = _deployment(service, observed)
+    deployment = _deployment(host, observed)
     available = deployment is not None and any(
         each["type"] == "Available" and each["status"] == "True" for each in _said(deployment)
     )
     # a Deployment with no replicas is Available, too
-    return available and _scaled_to_zero(service, observed) is None
+    return available and _scaled_to_zero(host, observed) is None
 
 
-def _answers(service: InferenceService, observed: Observed) -> bool:
-    return deployment_is_ready(service, observed) and _has_service(service, observed)
+def _answers(host: InferenceService, observed: Observed) -> bool:
+    return deployment_is_ready(host, observed) and _has_service(host, observed)
 
 
-def _has_service(service: InferenceService, observed: Observed) -> bool:
+def _has_service(host: InferenceService, observed: Observed) -> bool:
     found = observed.child("Service", observed.key.name)
-    return found is not None and belongs_to(found, service)
+    return found is not None and belongs_to(found, host)
 
 
 def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
@@ -62,10 +62,10 @@ def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
     return (INVALID_SPEC, "; ".join(map(str, problems))) if problems else None
 
 
-def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:
-    if server_image(service, observed.config) is not None:
+def _server_is_configured(host: InferenceService, observed: Observed) -> Trouble | None:
+    if server_image(host, observed.config) is not None:
         return None
-    return "PredictorNotConfigured", f"predictors.{predictor_name(service)} is not in inferenceservice-config"
+    return "PredictorNotConfigured", f"predictors.{predictor_name(host)} is not in inferenceservice-config"
 
 
 def _nothing_was_refused(_: InferenceService, observed: Observed) -> Trouble | None:
@@ -82,13 +82,13 @@ def _stores_are_understood(_: InferenceService, observed: Observed) -> Trouble |
     return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
 
 
-def _deployment_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
-    there = _deployment(service, observed) is not None
+def _deployment_is_there(host: InferenceService, observed: Observed) -> Trouble | None:
+    there = _deployment(host, observed) is not None
     return None if there else ("DeploymentNotFound", "the Deployment does not exist yet")
 
 
-def _service_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
-    there = _has_service(service, observed) or Child("Service", observed.key.name) in observed.foreign
+def _service_is_there(host: InferenceService, observed: Observed) -> Trouble | None:
+    there = _has_service(host, observed) or Child("Service", observed.key.name) in observed.foreign
     return None if there else ("ServiceNotFound", "the Service does not exist yet")
 
 
@@ -102,13 +102,13 @@ CHECKS = (
 )
 
 
-def _why_not_available(service: InferenceService, observed: Observed) -> Trouble:
+def _why_not_available(host: InferenceService, observed: Observed) -> Trouble:
     return (
-        _scaled_to_zero(service, observed)
+        _scaled_to_zero(host, observed)
         or pod_problem(observed.pods)
-        or _stuck(service, observed)
-        or _paused(service, observed)
-        or _waiting(service, observed)
+        or _stuck(host, observed)
+        or _paused(host, observed)
+        or _waiting(host, observed)
     )
 
 
@@ -118,9 +118,9 @@ def _with_foreign(trouble: Trouble, observed: Observed) -> Trouble:
     return trouble if first is None else (trouble[0], f"{trouble[1]}; {why_not_yet(first)}")
 
 
-def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
+def _stuck(host: InferenceService, observed: Observed) -> Trouble | None:
     """Return what the Deployment says when it cannot make its pods or does not get on."""
-    deployment = _deployment(service, observed) or {}
+    deployment = _deployment(host, observed) or {}
     for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
         for each in _said(deployment):
             if each["type"] == kind and each["status"] == bad:
@@ -128,9 +128,9 @@ def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
     return None
 
 
-def _paused(service: InferenceService, observed: Observed) -> Trouble | None:
+def _paused(host: InferenceService, observed: Observed) -> Trouble | None:
     """Return that somebody stopped the rollout: it is theirs to go on, and nothing else would say why nothing moves."""
-    if not _spec(service, observed).get("paused"):
+    if not _spec(host, observed).get("paused"):
         return None
     return (
         "DeploymentPaused",
@@ -138,9 +138,9 @@ def _paused(service: InferenceService, observed: Observed) -> Trouble | None:
     )
 
 
-def _scaled_to_zero(service: InferenceService, observed: Observed) -> Trouble | None:
+def _scaled_to_zero(host: InferenceService, observed: Observed) -> Trouble | None:
     """Return that nothing runs, where the number of replicas is not ours to put back."""
-    if _spec(service, observed).get("replicas") != 0:
+    if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
 
@@ -153,23 +153,23 @@ def _full(placement: Placement) -> Trouble | None:
     return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
-def _waiting(service: InferenceService, observed: Observed) -> Trouble:
-    deployment = _deployment(service, observed) or {}
+def _waiting(host: InferenceService, observed: Observed) -> Trouble:
+    deployment = _deployment(host, observed) or {}
     ready, wanted = (
         (deployment.get("status") or {}).get("readyReplicas", 0),
-        _spec(service, observed).get("replicas", 1),
+        _spec(host, observed).get("replicas", 1),
     )
     return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
 
 
-def _deployment(service: InferenceService, observed: Observed) -> Manifest | None:
+def _deployment(host: InferenceService, observed: Observed) -> Manifest | None:
     """Return the host's own Deployment, not an earlier host's of the same name."""
     found = observed.child("Deployment", names.deployment(observed.key.name))
-    return found if found is not None and belongs_to(found, service) else None
+    return found if found is not None and belongs_to(found, host) else None
 
 
-def _spec(service: InferenceService, observed: Observed) -> Manifest:
-    return dict((_deployment(service, observed) or {}).get("spec") or {})
+def _spec(host: InferenceService, observed: Observed) -> Manifest:
+    return dict((_deployment(host, observed) or {}).get("spec") or {})
 
 
 def _said(deployment: Manifest) -> list[dict[str, str]]:

@@ -16,9 +16,9 @@ from manyserve.plan.actions import Event, SetStatus
 from manyserve.plan.status.events import PROGRESS, model_event
 
 
-def host_write(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
+def host_write(host: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
     """Yield the write of the host's status, if it changes."""
-    before, meta = service.status, service.metadata
+    before, meta = host.status, host.metadata
     if status != before:
         counts = status == before.model_copy(update={"models": status.models, "memory": status.memory})
         yield SetStatus("InferenceService", meta.name, meta.uid, before, status, counts=counts)
