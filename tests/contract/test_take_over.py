@@ -18,7 +18,7 @@ from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 POD = {"containers": [{"name": "kserve-container", "image": "example/tritonserver:1"}]}
-NOT_YET = "Service triton-mms is another controller's until the Deployment is ready"
+NOT_YET = "Service triton-mms belongs to another controller until the Deployment is ready"
 OTHER_PORTS = [
     {"name": "grpc", "port": 80, "targetPort": 8080, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
     {"name": "http", "port": 8081, "targetPort": 8081, "protocol": "TCP"},
@@ -68,7 +68,7 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     before = versions(stage, f"service/{HOST}", f"ingress/{HOST}")
     hand_over(stage)
     await eventually_in_thread(lambda: NOT_YET in why(stage), "the host says that it waits")
-    assert "Ingress triton-mms is another controller's" in why(stage, "IngressReady")
+    assert "Ingress triton-mms belongs to another controller" in why(stage, "IngressReady")
     stage.operator._known.enqueue_all()
     await asyncio.sleep(1)
     assert versions(stage, f"service/{HOST}", f"ingress/{HOST}") == before, (

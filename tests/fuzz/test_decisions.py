@@ -133,7 +133,7 @@ def test_whatever_pods_and_agents_say_is_told_in_a_condition_that_can_be_stored(
     assert 0 <= said.loaded <= said.replicas <= len(pods)
     assert (said.condition.status == "True") == (0 < said.loaded == said.replicas)
     assert not_placed(replicas, "why").replicas == said.replicas
-    assert still_served(entry, replicas) in ("", "; the version before still answers")
+    assert still_served(entry, replicas) in ("", "; the previous version still answers")
     pod_problem(pods)
     told = world.carry_out(seen, plan(seen, make.NOW))
     assert told.host is not None

@@ -138,7 +138,7 @@ def test_a_placed_model_that_becomes_invalid_keeps_its_entry_and_its_version_bef
     status, reason, message = ready(after.models[0])
     assert (status, reason) == ("False", "InvalidSpec")
     assert message
-    assert message.endswith("; the version before still answers")
+    assert message.endswith("; the previous version still answers")
 
 
 def test_an_invalid_model_that_is_deleted_leaves_the_host() -> None:

@@ -178,7 +178,7 @@ def test_while_a_model_waits_for_its_claim_it_says_that_the_version_before_answe
     settled = world.settle(seen("pvc://mine/b", claims={"mine": why}))
     report = make.report(entry_of(settled.models[0]), state=ModelState.PENDING, serving=True)
     message = ready_of(replace(settled, agents={"uid-pod-1": report})).message
-    assert str(message).endswith("; the version before still answers")
+    assert str(message).endswith("; the previous version still answers")
 
 
 def test_a_model_says_that_the_pods_are_being_replaced_with_its_claim_mounted() -> None:

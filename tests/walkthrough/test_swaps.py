@@ -75,7 +75,7 @@ def test_a_version_that_the_server_refuses_takes_nothing_from_who_asks_and_the_o
         kubectl.apply(model("a", uri=bad))
         said = wait_not_ready(kubectl, "tm", "a", "LoadFailed")
         eventually_sync(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
-    assert "the version before still answers" in said["message"]
+    assert "the previous version still answers" in said["message"]
     assert "still answers" in kubectl("get", "tm", "-o", "wide")
     _judge(figures, "refused", asked)
     assert _served(cluster, kubectl) == 1

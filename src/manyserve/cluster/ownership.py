@@ -57,10 +57,10 @@ async def _take_over(client: KubeClient, copies: Informer, found: Manifest, mani
     """Make an object of another controller ready for the apply of ours."""
     kind, name = copies.kind, manifest["metadata"]["name"]
     if not now:
-        raise NotTakenOver(take_over.why_not_yet(Child(kind.name, name)))
-    if (why := take_over.why_never(found, manifest)) is not None:
-        raise ForeignObject(why)
-    if (patch := take_over.replacement(found, manifest)) is not None:
+        raise NotTakenOver(take_over.pending_message(Child(kind.name, name)))
+    if (error := take_over.immutable_error(found, manifest)) is not None:
+        raise ForeignObject(error)
+    if (patch := take_over.pre_apply_patch(found, manifest)) is not None:
         await client.merge_patch(kind, *key_of(found), patch)
 
 

@@ -1,4 +1,4 @@
-"""Container of the agent. It has the whole shared volume, so that it can rename from one folder to another."""
+"""Container of the agent. It mounts the whole shared volume, so that it can rename between its folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG_DIR = "/mnt/configs"
 
 
 def build_agent(host: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
-    """Return the container of the agent."""
+    """Return the container of the agent, with the credentials of the stores."""
     agent, launch = config.agent, launch_spec(host, config)
     env = {
         agentenv.STORE_DIR: STORE_DIR,

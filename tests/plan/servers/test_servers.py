@@ -1,4 +1,4 @@
-"""How each model server is started, how the agent is to speak to it, and what users may not undo."""
+"""Launch of each model server, its dialect for the agent, and the settings that users cannot override."""
 
 from __future__ import annotations
 
@@ -32,24 +32,26 @@ OWN_V1 = [{"name": "mine", "image": "mine:1", "env": [MULTI_MODEL, {"name": "PRO
 
 
 def variants(name: str) -> dict[str, Any]:
-    """What 0.6 has for a server that there is for both protocols."""
+    """Return the configuration of KServe 0.6 for a server of both protocols."""
     v1 = {"image": f"kserve/{name}server", "defaultImageVersion": "v1", "supportedFrameworks": [name]}
     v2 = {"image": "seldonio/mlserver", "defaultImageVersion": "1.7.1", "supportedFrameworks": [name]}
     return {"v1": v1 | {"multiModelServer": True}, "v2": v2 | {"multiModelServer": True}}
 
 
 def config(triton: dict[str, Any] | None = None) -> ServingConfig:
-    known = {name: variants(name) for name in ("sklearn", "xgboost", "lightgbm")}
-    given = {"image": "nvcr.io/nvidia/tritonserver", "defaultImageVersion": "24.10-py3", "multiModelServer": True}
-    return make.config(predictors=known | {"triton": given | (triton or {})})
+    predictors = {name: variants(name) for name in ("sklearn", "xgboost", "lightgbm")}
+    defaults = {"image": "nvcr.io/nvidia/tritonserver", "defaultImageVersion": "24.10-py3", "multiModelServer": True}
+    return make.config(predictors=predictors | {"triton": defaults | (triton or {})})
 
 
 def host(**predictor: Any) -> InferenceService:
     return make.host(**({"triton": None} | predictor))
 
 
-def containers(host: InferenceService, known: ServingConfig | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    server, agent = build_pod_template(host, known or config())["spec"]["containers"]
+def containers(
+    host: InferenceService, configured: ServingConfig | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    server, agent = build_pod_template(host, configured or config())["spec"]["containers"]
     return server, agent
 
 
@@ -61,7 +63,7 @@ def problems(**predictor: Any) -> str:
     return "; ".join(map(str, host_problems(host(**predictor))))
 
 
-def test_tritons_load_api_is_closed_by_the_uid_of_the_pod_which_both_containers_know() -> None:
+def test_triton_load_api_requires_the_pod_uid_that_both_containers_have() -> None:
     server, agent = containers(host(triton={"env": [{"name": "A", "value": "b"}]}))
     assert server["args"][-2:] == [HTTP, GRPC]
     assert server["env"] == [KEY, {"name": "A", "value": "b"}]
@@ -69,7 +71,7 @@ def test_tritons_load_api_is_closed_by_the_uid_of_the_pod_which_both_containers_
     assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v2"
 
 
-def test_the_configuration_can_leave_the_load_api_open() -> None:
+def test_triton_load_api_is_open_when_the_configuration_says_so() -> None:
     server, agent = containers(host(triton={}), config({"restrictLoadApi": False}))
     assert not any("restricted" in each for each in server["args"])
     assert "env" not in server
@@ -89,16 +91,16 @@ def test_the_configuration_can_leave_the_load_api_open() -> None:
         ("triton@sha256:00", True),
     ],
 )
-def test_a_triton_that_would_not_start_with_the_flags_does_not_get_them(image: str, closed: bool) -> None:
+def test_triton_has_the_restricting_flags_only_if_its_release_supports_them(image: str, closed: bool) -> None:
     assert launch_spec(host(triton={"image": image}), config()).has_key is closed
 
 
-def test_a_runtime_version_from_before_the_flags_leaves_them_out() -> None:
+def test_triton_of_an_old_runtime_version_has_no_restricting_flags() -> None:
     assert not launch_spec(host(triton={"runtimeVersion": "23.05-py3"}), config()).has_key
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
         ("--http-restricted-api=health,model-repository:mine=1", "model-repository, which only the agent uses"),
         ("--grpc-restricted-protocol=model-repository:mine=1", "model-repository, which only the agent uses"),
@@ -106,20 +108,22 @@ def test_a_runtime_version_from_before_the_flags_leaves_them_out() -> None:
         ("--allow-vertex-ai=1", "undoes the operator's --allow-vertex-ai=false"),
     ],
 )
-def test_users_cannot_open_tritons_load_api_again(argument: str, said: str) -> None:
-    assert said in problems(triton={"args": [argument]})
+def test_triton_arguments_that_open_the_load_api_are_refused(argument: str, message: str) -> None:
+    assert message in problems(triton={"args": [argument]})
 
 
-def test_users_may_close_more_of_triton() -> None:
+def test_triton_arguments_that_restrict_other_apis_are_accepted() -> None:
     assert problems(triton={"args": ["--http-restricted-api=trace,logging:mine=1", "--allow-sagemaker=false"]}) == ""
 
 
-def test_users_cannot_set_the_key() -> None:
-    said = problems(triton={"env": [{"name": "A", "value": "1"}, {"name": "MANYSERVE_SERVER_KEY", "value": "known"}]})
-    assert said == f"{make.server_path()}.env[1]: MANYSERVE_SERVER_KEY is the operator's; it must be left out"
+def test_triton_key_in_the_users_environment_is_refused() -> None:
+    message = problems(
+        triton={"env": [{"name": "A", "value": "1"}, {"name": "MANYSERVE_SERVER_KEY", "value": "known"}]}
+    )
+    assert message == f"{make.server_path()}.env[1]: MANYSERVE_SERVER_KEY is the operator's; it must be left out"
 
 
-def test_kserves_own_server_is_started_as_0_6_starts_it() -> None:
+def test_kserve_server_has_the_arguments_of_0_6() -> None:
     server, agent = containers(host(sklearn={}))
     assert server["image"] == "kserve/sklearnserver:v1"
     assert server["args"] == [
@@ -136,7 +140,7 @@ def test_kserves_own_server_is_started_as_0_6_starts_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
-def test_servers_with_threads_get_as_many_as_cpus(name: str) -> None:
+def test_kserve_server_with_threads_has_one_for_each_cpu(name: str) -> None:
     assert "--nthread=3" in containers(host(**{name: {"resources": {"limits": {"cpu": "2500m"}}}}))[0]["args"]
     assert "--nthread=1" in containers(host(**{name: {"protocolVersion": "v1"}}))[0]["args"]
 
@@ -149,7 +153,7 @@ def test_servers_with_threads_get_as_many_as_cpus(name: str) -> None:
         ("lightgbm", "mlserver_lightgbm.LightGBMModel"),
     ],
 )
-def test_v2_runs_mlserver_which_is_led_by_its_environment(name: str, runtime: str) -> None:
+def test_mlserver_is_the_v2_server_and_configured_by_environment_variables(name: str, runtime: str) -> None:
     server, agent = containers(host(**{name: {"protocolVersion": "v2", "ports": [{"containerPort": 8081}]}}))
     assert server["image"] == "seldonio/mlserver:1.7.1"
     assert server["args"] == []
@@ -167,20 +171,20 @@ def test_v2_runs_mlserver_which_is_led_by_its_environment(name: str, runtime: st
     assert env(agent)["MANYSERVE_SERVER_URL"] == "http://localhost:8081"
 
 
-def test_a_model_that_loads_slowly_does_not_take_mlservers_pod_out_of_the_service() -> None:
+def test_mlserver_readiness_probe_ignores_models_that_load() -> None:
     server, _ = containers(host(sklearn={"protocolVersion": "v2"}))
     assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/live", "MLServer is ready while every model is"
 
 
 @pytest.mark.parametrize("predictor", [{"sklearn": {}}, {"containers": OWN_V1}])
-def test_a_server_that_is_silent_while_it_loads_is_not_restarted_for_as_long_as_a_load_may_take(
+def test_v1_server_liveness_probe_outlasts_a_load(
     predictor: dict[str, Any],
 ) -> None:
     probe = containers(host(**predictor))[0]["livenessProbe"]
     assert probe["failureThreshold"] * probe["periodSeconds"] > AgentSettings().load_seconds
 
 
-def test_a_server_of_ones_own_is_asked_for_its_health_in_its_protocol() -> None:
+def test_custom_server_has_the_probes_of_its_protocol() -> None:
     server, agent = containers(host(containers=OWN_V1))
     assert {server[probe]["httpGet"]["path"] for probe in PROBES} == {"/"}
     assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v1"
@@ -189,28 +193,30 @@ def test_a_server_of_ones_own_is_asked_for_its_health_in_its_protocol() -> None:
     assert env(agent)["MANYSERVE_SERVER_DIALECT"] == "v2"
 
 
-def test_users_may_name_another_runtime_but_not_another_folder() -> None:
-    given = {"protocolVersion": "v2", "env": [{"name": "MLSERVER_MODEL_IMPLEMENTATION", "value": "mine.Model"}]}
-    server, _ = containers(host(sklearn=given))
+def test_mlserver_accepts_another_runtime_and_refuses_another_folder() -> None:
+    server_fields = {"protocolVersion": "v2", "env": [{"name": "MLSERVER_MODEL_IMPLEMENTATION", "value": "mine.Model"}]}
+    server, _ = containers(host(sklearn=server_fields))
     assert [each["value"] for each in server["env"] if each["name"] == "MLSERVER_MODEL_IMPLEMENTATION"] == [
         "mine.Model"
     ]
-    assert problems(sklearn=given) == ""
-    given["env"] = [{"name": "MLSERVER_MODELS_DIR", "value": "/other"}]
-    assert f"{make.server_path('sklearn')}.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(sklearn=given)
+    assert problems(sklearn=server_fields) == ""
+    server_fields["env"] = [{"name": "MLSERVER_MODELS_DIR", "value": "/other"}]
+    assert f"{make.server_path('sklearn')}.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(
+        sklearn=server_fields
+    )
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
         ("--model_dir=/other", "undoes the operator's --model_dir=/mnt/models"),
         ("--http_port=1", "undoes the operator's --http_port, which follows SERVER.ports"),
         ("--workers=4", "undoes the operator's --workers=1"),
     ],
 )
-def test_users_cannot_take_kserves_server_from_the_agent(argument: str, said: str) -> None:
+def test_kserve_server_arguments_that_undo_the_operators_are_refused(argument: str, message: str) -> None:
     path = make.server_path("xgboost")
-    assert f"{path}.args[0]: '{argument}' {said.replace('SERVER', path)}" in problems(xgboost={"args": [argument]})
+    assert f"{path}.args[0]: '{argument}' {message.replace('SERVER', path)}" in problems(xgboost={"args": [argument]})
 
 
 @pytest.mark.parametrize(
@@ -227,21 +233,19 @@ def test_users_cannot_take_kserves_server_from_the_agent(argument: str, said: st
         ),
     ],
 )
-def test_a_model_answers_at_the_path_of_its_servers_protocol(
-    predictor: dict[str, Any], dialect: str, path: str
-) -> None:
-    service = host(**predictor)
-    assert server_kind(service.spec.predictor).dialect == dialect
-    assert model_path("m", service.spec.predictor.protocol) == path
+def test_model_path_follows_the_protocol_of_the_server(predictor: dict[str, Any], dialect: str, path: str) -> None:
+    server_host = host(**predictor)
+    assert server_kind(server_host.spec.predictor).dialect == dialect
+    assert model_path("m", server_host.spec.predictor.protocol) == path
 
 
 @pytest.mark.parametrize(("protocol", "path"), [("v1", "/v1/models/iris:predict"), ("v2", "/v2/models/iris/infer")])
-def test_a_scikit_learn_host_becomes_ready_and_its_models_say_where_they_answer(protocol: str, path: str) -> None:
-    service = host(sklearn={"protocolVersion": protocol})
+def test_sklearn_model_becomes_ready_with_the_url_of_its_protocol(protocol: str, path: str) -> None:
+    server_host = host(sklearn={"protocolVersion": protocol})
     model = make.model("iris", framework="sklearn")
     key = Key("default", "triton-mms")
     settled = world.settle(
-        Observed(key=key, config=config(), host=service, models=(model,), pods=(make.pod(),))
+        Observed(key=key, config=config(), host=server_host, models=(model,), pods=(make.pod(),))
     ).models[0]
     assert settled.status.url == f"http://triton-mms.default.example.com{path}"
     ready = conditions.find(settled.status.conditions, conditions.READY)
@@ -249,20 +253,20 @@ def test_a_scikit_learn_host_becomes_ready_and_its_models_say_where_they_answer(
     assert ready.status == "True"
 
 
-def test_each_protocol_has_its_own_configuration() -> None:
-    known = variants("sklearn")
-    known["v2"] |= {"multiModelServer": False, "supportedFrameworks": ["other"]}
-    both = make.config(predictors={"sklearn": known})
-    assert multi_model_error(host(sklearn={}), both) is None
-    assert framework_error(host(sklearn={}), "sklearn", both) is None
+def test_predictor_configuration_is_separate_for_each_protocol() -> None:
+    configured = variants("sklearn")
+    configured["v2"] |= {"multiModelServer": False, "supportedFrameworks": ["other"]}
+    configured_both = make.config(predictors={"sklearn": configured})
+    assert multi_model_error(host(sklearn={}), configured_both) is None
+    assert framework_error(host(sklearn={}), "sklearn", configured_both) is None
     v2 = host(sklearn={"protocolVersion": "v2"})
-    assert "predictors.sklearn.v2.multiModelServer" in (multi_model_error(v2, both) or "")
+    assert "predictors.sklearn.v2.multiModelServer" in (multi_model_error(v2, configured_both) or "")
     assert "runs sklearn.v2, which does not support framework sklearn; it supports: other" in (
-        framework_error(v2, "sklearn", both) or ""
+        framework_error(v2, "sklearn", configured_both) or ""
     )
 
 
-def test_a_configuration_without_protocols_is_that_of_v1_as_0_6_has_it_for_lightgbm() -> None:
+def test_predictor_configuration_without_protocols_is_that_of_v1() -> None:
     flat = make.config(predictors={"lightgbm": variants("lightgbm")["v1"]})
     assert containers(host(lightgbm={}), flat)[0]["image"] == "kserve/lightgbmserver:v1"
     assert multi_model_error(host(lightgbm={"protocolVersion": "v2"}), flat) is not None
@@ -281,5 +285,5 @@ def test_predictors_with_protocols_are_fields_of_the_spec() -> None:
     assert PROTOCOLS.keys() <= PredictorSpec.model_fields.keys()
 
 
-def test_server_kind_of_a_protocol_that_the_server_does_not_speak_is_that_of_its_default() -> None:
+def test_server_kind_falls_back_to_the_default_protocol() -> None:
     assert server_kind(host(triton={"protocolVersion": "v1"}).spec.predictor) is SERVERS["triton"]
