@@ -20,30 +20,30 @@ from tests.chart.rendering import VARIANTS, environment, objects, pods, the
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_helm_finds_nothing_wrong(values: tuple[str, ...]) -> None:
+def test_helm_lint_accepts_the_chart(values: tuple[str, ...]) -> None:
     settings = [part for value in values for part in ("--set", value)]
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), *settings)
 
 
-def test_what_is_generated_is_up_to_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     files = copied() | rendered()
     stale = [str(path.relative_to(ROOT)) for path, expected in files.items() if path.read_text() != expected]
     assert stale == [], "run: make generate"
 
 
-def test_the_chart_has_the_same_crds_as_the_repository() -> None:
+def test_chart_crds_equal_those_of_the_repository() -> None:
     for group, folder in ((KSERVE, ROOT / "crds"), (OWN, ROOT / "crds" / OWN)):
         files = {path.name: path.read_text() for path in (CHART / "files" / group).iterdir()}
         assert files == {path.name: path.read_text() for path in folder.glob("*.yaml")}
 
 
-def test_the_chart_ships_the_crds_of_these_groups_and_of_no_other() -> None:
+def test_chart_ships_the_crds_of_the_known_groups_only() -> None:
     assert sorted(path.name for path in (CHART / "files").iterdir()) == sorted(GROUPS)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
-def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str, group: str) -> None:
+def test_chart_template_keeps_the_whole_crd(name: str, group: str) -> None:
     source = yaml.safe_load((CHART / "files" / group / f"{name}.yaml").read_text())
     found = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
     assert found["spec"] == source["spec"]
@@ -52,7 +52,7 @@ def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str, group: str)
 
 
 @pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
-def test_a_template_holds_one_object(template: Path) -> None:
+def test_template_file_has_one_object(template: Path) -> None:
     assert template.read_text().count("\nkind: ") + template.read_text().count('"manyserve.crd"') == 1
 
 
@@ -63,7 +63,7 @@ def paths(node: Any, prefix: str = "") -> set[str]:
     return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
 
 
-def test_the_schema_and_the_values_name_the_same_values() -> None:
+def test_values_schema_and_values_file_have_the_same_paths() -> None:
     def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
         inner = {} if prefix.endswith(("resources", ".predictors")) else node.get("properties", {})
         return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
@@ -73,7 +73,7 @@ def test_the_schema_and_the_values_name_the_same_values() -> None:
     assert values == schema - {".global"}
 
 
-def test_every_value_has_a_comment() -> None:
+def test_values_have_a_comment_each() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     freely = ("requests:", "limits:", "cpu:", "memory:", "{")
     bare = [
@@ -88,13 +88,13 @@ def test_every_value_has_a_comment() -> None:
     "value",
     ["webhook.failurePolicy=Perhaps", "image.digest=latest", "config.ingress.gateway=a", "operator.replicas=0", "x=1"],
 )
-def test_a_value_that_makes_no_sense_is_refused(value: str) -> None:
+def test_values_schema_refuses_an_invalid_value(value: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         helm("template", str(CHART), "--set", value)
     assert "values don't meet the specifications" in caught.value.stderr
 
 
-def test_the_configuration_is_the_one_of_the_walkthrough() -> None:
+def test_config_map_defaults_match_the_walkthrough() -> None:
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])
     triton = config.predictors["triton"]
     assert triton.multi_model_server
@@ -110,7 +110,7 @@ def test_the_configuration_is_the_one_of_the_walkthrough() -> None:
     assert config.credentials == Credentials()
 
 
-def test_the_configuration_takes_over_what_is_set() -> None:
+def test_config_map_has_the_values_that_are_set() -> None:
     values = (
         "config.ingress.ingressClassName=contour",
         "config.ingress.gateway=infra/gateway",
@@ -126,7 +126,7 @@ def test_the_configuration_takes_over_what_is_set() -> None:
     assert config.predictors["triton"].image == "own"
 
 
-def test_the_configuration_takes_over_where_object_stores_are() -> None:
+def test_config_map_has_the_settings_of_object_stores() -> None:
     values = (
         "config.credentials.readSecretAnnotations=true",
         "config.credentials.gcs.gcsCredentialFileName=key.json",
@@ -153,7 +153,7 @@ def test_the_configuration_takes_over_where_object_stores_are() -> None:
     assert found.s3.s3_verify_ssl is False
 
 
-def test_the_operator_reads_what_its_pod_gives() -> None:
+def test_operator_settings_match_the_environment_of_the_pod() -> None:
     ((_, pod),) = (each for each in pods() if each[0] == "manyserve-operator")
     settings = OperatorSettings.from_env(environment(pod))
     ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
@@ -164,7 +164,7 @@ def test_the_operator_reads_what_its_pod_gives() -> None:
 
 
 @pytest.mark.parametrize("name", ["manyserve", "other"])
-def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
+def test_webhook_settings_match_the_environment_of_the_pod(name: str) -> None:
     values = (f"fullnameOverride={name}",)
     ((_, pod),) = (each for each in pods(*values) if each[0] == f"{name}-webhook")
     settings = WebhookSettings.from_env(environment(pod))
@@ -177,7 +177,7 @@ def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
     assert f"{asked['name']}.{asked['namespace']}.svc" in settings.names
 
 
-def test_a_mounted_certificate_is_read_from_where_it_is_mounted() -> None:
+def test_webhook_certificate_is_read_from_its_mount_path() -> None:
     values = VARIANTS[2]
     ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
     mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
@@ -187,7 +187,7 @@ def test_a_mounted_certificate_is_read_from_where_it_is_mounted() -> None:
     assert not [each for each in objects(*values) if each["kind"] == "Secret"]
 
 
-def test_the_webhook_is_asked_about_two_kinds_and_never_about_status_or_deletion() -> None:
+def test_webhook_registration_has_two_kinds_without_status_and_deletion() -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook")["webhooks"]
     asked = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
     assert asked == [
@@ -210,7 +210,7 @@ SELECTORS = {
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_what_a_policy_or_a_service_names_exists(values: tuple[str, ...]) -> None:
+def test_selectors_match_a_deployment(values: tuple[str, ...]) -> None:
     labels = [
         each["spec"]["template"]["metadata"]["labels"] for each in objects(*values) if each["kind"] == "Deployment"
     ]

@@ -29,7 +29,7 @@ def rights(name: str, *values: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_no_right_has_a_wildcard(values: tuple[str, ...]) -> None:
+def test_roles_have_no_wildcard(values: tuple[str, ...]) -> None:
     for role, rule in rules(*values):
         words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ())]
         assert not any("*" in word for word in words), role
@@ -37,23 +37,23 @@ def test_no_right_has_a_wildcard(values: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_the_operator_sees_no_secret(values: tuple[str, ...]) -> None:
+def test_operator_role_has_no_right_to_secrets(values: tuple[str, ...]) -> None:
     found = [rule for role, rule in rules(*values) if "-operator" in role]
     assert found
     assert not any("secrets" in rule["resources"] for rule in found)
 
 
-def test_the_operator_may_get_secrets_by_name_only_where_their_annotations_are_to_be_read() -> None:
+def test_operator_role_has_get_on_secrets_only_to_read_annotations() -> None:
     assert rights("manyserve-operator", "config.credentials.readSecretAnnotations=true")["secrets"] == {"get"}
 
 
-def test_the_operator_may_read_accounts_and_look_at_claims_by_name_and_change_neither() -> None:
+def test_operator_role_reads_accounts_and_gets_claims_by_name() -> None:
     found = rights("manyserve-operator")
     assert found["serviceaccounts"] == {"list", "watch"}
     assert found["persistentvolumeclaims"] == {"get"}
 
 
-def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else() -> None:
+def test_operator_role_lists_and_watches_only_the_kinds_of_its_informers() -> None:
     watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD)}
     watched |= {kind.plural for kind in (*kinds.CHILDREN, kinds.SERVICE_ACCOUNT)}
     found = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
@@ -68,7 +68,7 @@ def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else
     }
 
 
-def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
+def test_operator_role_writes_only_the_objects_that_it_creates() -> None:
     verbs = {name: each & WRITES for name, each in rights("manyserve-operator").items()}
     kept = {"create", "patch"}
     made = kept | {"delete"}
@@ -94,7 +94,7 @@ def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["manyserve", "other"])
-def test_the_operator_may_change_no_lease_but_its_own(name: str) -> None:
+def test_operator_role_updates_only_its_own_lease(name: str) -> None:
     values = (f"fullnameOverride={name}",)
     found = [rule for role, rule in rules(*values) if role == f"{name}-operator" and rule["resources"] == ["leases"]]
     assert [(rule.get("resourceNames"), rule["verbs"]) for rule in found] == [
@@ -106,7 +106,7 @@ def test_the_operator_may_change_no_lease_but_its_own(name: str) -> None:
     assert the("Role", f"{name}-operator", *values)["metadata"]["namespace"] == "manyserve-system"
 
 
-def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> None:
+def test_webhook_role_writes_one_secret_and_one_registration_by_name() -> None:
     writing = [rule for name, rule in rules() if name == "manyserve-webhook" and WRITES & set(rule["verbs"])]
     assert [(rule["resources"], rule["resourceNames"], rule["verbs"]) for rule in writing] == [
         (["validatingwebhookconfigurations"], ["manyserve-webhook"], ["get", "patch"]),
@@ -115,19 +115,19 @@ def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> Non
 
 
 @pytest.mark.parametrize("values", VARIANTS[1:3])
-def test_the_webhook_may_write_nothing_when_somebody_else_keeps_its_certificate(values: tuple[str, ...]) -> None:
+def test_webhook_role_writes_nothing_with_an_external_certificate(values: tuple[str, ...]) -> None:
     assert not any(WRITES & verbs for verbs in rights("manyserve-webhook", *values).values())
     assert set(rights("manyserve-webhook", *values)) == {"inferenceservices", "trainedmodels", "configmaps"}
 
 
-def test_people_get_the_two_kinds_and_not_their_status() -> None:
+def test_aggregated_roles_have_the_two_kinds_without_their_status() -> None:
     for name in ("manyserve-view", "manyserve-edit"):
         assert set(rights(name)) == {"inferenceservices", "trainedmodels"}
     assert not rights("manyserve-view")["trainedmodels"] & WRITES
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_every_pod_is_let_into_a_restricted_namespace(values: tuple[str, ...]) -> None:
+def test_pods_satisfy_pod_security_restricted(values: tuple[str, ...]) -> None:
     for name, pod in pods(*values):
         assert why_not_restricted(pod) == [], name
 
@@ -155,7 +155,7 @@ def why_not_restricted(pod: Manifest) -> list[str]:
     return found
 
 
-def test_the_function_above_finds_what_is_wrong() -> None:
+def test_restriction_errors_finds_a_loose_pod() -> None:
     ((_, pod), *_) = pods()
     (container,) = pod["containers"]
     loose = container | {"securityContext": container["securityContext"] | {"readOnlyRootFilesystem": False}}
@@ -165,7 +165,7 @@ def test_the_function_above_finds_what_is_wrong() -> None:
     ]
 
 
-def test_network_policies_let_in_the_api_server_and_out_to_it() -> None:
+def test_network_policies_allow_traffic_from_and_to_the_api_server() -> None:
     values = VARIANTS[3]
     webhook = the("NetworkPolicy", "manyserve-webhook", *values)["spec"]
     assert [port["port"] for rule in webhook["ingress"] for port in rule["ports"]] == ["https"]

@@ -23,7 +23,7 @@ NO_ANNOTATION = f"{next(iter(MODE))}-"
 CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
 
 
-async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_is_managed_again(stage: Stage) -> None:
+async def test_unmanaged_host_keeps_children_and_models_until_it_is_managed_again(stage: Stage) -> None:
     await _served(stage, "one", "two")
     before = await asyncio.to_thread(_children, stage.kubectl)
     await _do(stage, "annotate", "isvc", HOST, ANNOTATION)
@@ -45,7 +45,7 @@ async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_
     assert await asyncio.to_thread(_children, stage.kubectl) != before
 
 
-async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operator_after_another(
+async def test_unmanaged_event_of_a_host_is_sent_once_by_successive_operators(
     kubectl: Kubectl, client: KubeClient
 ) -> None:
     await asyncio.to_thread(configure, kubectl)
@@ -67,7 +67,7 @@ async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operat
     assert "manyserve stops acting on this InferenceService" in found[0]["message"]
 
 
-async def test_a_placed_model_that_gets_the_finalizer_of_kserve_keeps_its_entry(stage: Stage) -> None:
+async def test_unmanaged_model_with_kserves_finalizer_keeps_its_entry(stage: Stage) -> None:
     await _served(stage, "one", "two")
     entry = _entry(stage, "one")
     await _do(stage, "patch", "tm", "one", "--type=merge", "-p", _finalizers([MODEL_FINALIZER]))

@@ -91,7 +91,7 @@ def newer_form() -> dict[str, Any]:
     return found | {"spec": found["spec"] | {"future": {"field": 1}}}
 
 
-def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
+def test_crd_guard_stops_writes_while_crds_prune_and_readyz_has_the_reason(
     server: Cluster, tmp_path: Path, figures: Figures
 ) -> None:
     with new_namespace(server) as kubectl:

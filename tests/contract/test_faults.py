@@ -26,7 +26,7 @@ def runs(result: str) -> float:
     return float(metrics.RUNS.labels(result)._value.get())
 
 
-async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stage, api_server: Cluster) -> None:
+async def test_two_operators_at_once_place_like_one_and_then_stop_writing(stage: Stage, api_server: Cluster) -> None:
     async with (
         KubeClient(find_cluster_config({"KUBECONFIG": str(api_server.kubeconfig)})) as client,
         running(client, stage.kubectl.namespace, stage.agent_port),
@@ -47,7 +47,7 @@ async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stag
         assert set(earlier) <= set(later)
 
 
-async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeClient) -> None:
+async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     failed = runs("failed")
@@ -71,7 +71,7 @@ async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage:
     assert count > 50, "there was a storm"
 
 
-async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
+async def test_operator_forgets_a_deleted_namespace(stage: Stage) -> None:
     host = make.host_object(memory="64Gi")
     stage.apply(host, *(make.model_object(f"m-{number}", memory="1Mi") for number in range(20)))
     stage.kubectl("delete", "namespace", stage.kubectl.namespace, "--wait=false")
@@ -85,7 +85,7 @@ async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
     stage.kubectl("create", "namespace", stage.kubectl.namespace)
 
 
-async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(stage: Stage, api_server: Cluster) -> None:
+async def test_operator_reconnects_to_a_frozen_api_server(stage: Stage, api_server: Cluster) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     pid = process.find(api_server, "kube-apiserver")
@@ -101,7 +101,7 @@ async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(sta
     await eventually_in_thread(lambda: stage.placed() == ["cifar10", "simple-string"], "the next is placed", 60)
 
 
-async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage) -> None:
+async def test_operator_keeps_manual_scaling_of_an_autoscaled_host(stage: Stage) -> None:
     stage.apply(make.host_object(minReplicas=1, maxReplicas=3))
     deployment = names.deployment(HOST)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")

@@ -49,7 +49,7 @@ async def hold(env: RestoreEnv, host: str, *finalizers: str) -> None:
     await env.do("patch", "isvc", host, "--type=merge", "-p", patch)
 
 
-async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orphaned_or_there_again(
+async def test_host_deletion_deletes_models_after_the_grace_period_unless_orphaned_or_recreated(
     env: RestoreEnv,
 ) -> None:
     hosts = ("background", "foreground", "held", "orphaned", HOST)
@@ -76,7 +76,7 @@ async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orpha
         assert {each["metadata"]["uid"] for each in env.kubectl.list("tm")} <= set(before.values())
 
 
-async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_gone_after_the_grace_period(
+async def test_host_deletion_during_a_downtime_deletes_models_after_the_grace_period(
     env: RestoreEnv,
 ) -> None:
     hosts = ("gone", "orphaned", "again")
@@ -99,7 +99,7 @@ async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_go
         assert env.models() == sorted([*waiting(hosts), "orphaned", "again"])
 
 
-async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_unless_its_host_was_deleted(
+async def test_host_deletion_outside_the_scope_is_the_only_loss_of_a_namespace_that_returns(
     env: RestoreEnv,
 ) -> None:
     async with env.operator():
@@ -131,7 +131,7 @@ class WithoutHosts(KubeClient):
                 yield event
 
 
-async def test_a_cache_without_the_host_deletes_nothing(env: RestoreEnv, caplog: pytest.LogCaptureFixture) -> None:
+async def test_host_missing_in_the_cache_deletes_nothing(env: RestoreEnv, caplog: pytest.LogCaptureFixture) -> None:
     async with env.operator():
         await env.set_up()
     real, env.client = env.client, WithoutHosts(env.client._access)
@@ -147,7 +147,7 @@ async def test_a_cache_without_the_host_deletes_nothing(env: RestoreEnv, caplog:
 
 
 @pytest.mark.parametrize("missing_for", [0.0, GRACE_PERIOD + 1], ids=["a moment", "longer than the grace period"])
-async def test_the_crd_of_hosts_that_is_deleted_keeps_all_models(
+async def test_crd_deletion_of_hosts_keeps_all_models(
     own: Cluster, missing_for: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with restore_env_on(own) as env, env.operator():
@@ -173,7 +173,7 @@ def serves_hosts(env: RestoreEnv) -> bool:
         return False
 
 
-async def test_a_burst_of_deletions_is_limited_and_counted(env: RestoreEnv, client: KubeClient) -> None:
+async def test_host_deletion_limits_and_counts_a_burst_of_models(env: RestoreEnv, client: KubeClient) -> None:
     count = 3 * DELETIONS_PER_PLAN
     before = metrics.MODELS_DELETED._value.get()
     async with env.operator(), recording(client, env.kubectl.namespace) as recorder:

@@ -59,7 +59,9 @@ def is_settled(kubectl: Kubectl) -> bool:
 
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 @pytest.mark.parametrize("dies", [True, False], ids=["killed", "answer lost"])
-async def test_after_the_nth_write(kubectl: Kubectl, client: KubeClient, nth: int, dies: bool) -> None:
+async def test_operator_killed_at_the_nth_write_loses_nothing(
+    kubectl: Kubectl, client: KubeClient, nth: int, dies: bool
+) -> None:
     await asyncio.to_thread(configure, kubectl)
     async with kubelet(client, kubectl.namespace, HOST) as (one, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))

@@ -25,9 +25,7 @@ async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_pa
         yield found
 
 
-async def test_when_the_one_that_works_is_told_to_end_the_other_works_within_three_seconds(
-    pair: Pair, figures: Figures
-) -> None:
+async def test_leader_terminated_is_replaced_within_three_seconds(pair: Pair, figures: Figures) -> None:
     began = time.monotonic()
     pair.a.process.send_signal(signal.SIGTERM)
     seconds = await pair.followed(began, 20)
@@ -37,17 +35,13 @@ async def test_when_the_one_that_works_is_told_to_end_the_other_works_within_thr
     assert (lease["leaseDurationSeconds"], lease["leaseTransitions"]) == (12, 2)
 
 
-async def test_when_the_one_that_works_is_killed_the_other_works_within_twenty_seconds(
-    pair: Pair, figures: Figures
-) -> None:
+async def test_leader_killed_is_replaced_within_twenty_seconds(pair: Pair, figures: Figures) -> None:
     began = time.monotonic()
     pair.a.process.kill()
     figures.take("operator killed: another works after", await pair.followed(began, 20), "s", below=20)
 
 
-async def test_one_that_is_frozen_and_wakes_writes_nothing_and_can_follow_in_its_turn(
-    pair: Pair, figures: Figures
-) -> None:
+async def test_leader_frozen_writes_nothing_after_it_resumes_and_can_lead_again(pair: Pair, figures: Figures) -> None:
     began = time.monotonic()
     pair.a.process.send_signal(signal.SIGSTOP)
     figures.take("operator frozen: another works after", await pair.followed(began, 20), "s", below=20)

@@ -68,7 +68,7 @@ def found(kubectl: Kubectl) -> list[Manifest]:
     return kubectl.list(",".join(NAMES), "--all-namespaces")
 
 
-def test_replacing_the_crds_takes_the_conversion_away_and_leaves_every_object_as_it_is(kubectl: Kubectl) -> None:
+def test_crd_replacement_removes_the_conversion_and_changes_no_object(kubectl: Kubectl) -> None:
     kubectl.apply(*map(with_conversion, permissive_crds()))
     before = stored(kubectl)
     shell(kubectl, script(DOC, "3. Replace the CRDs"))
@@ -78,7 +78,7 @@ def test_replacing_the_crds_takes_the_conversion_away_and_leaves_every_object_as
     assert found(kubectl) == before, "also unknown fields and resourceVersions"
 
 
-def test_a_crd_with_objects_in_another_version_is_not_replaced_before_these_are_stored_anew(kubectl: Kubectl) -> None:
+def test_crd_replacement_is_refused_until_objects_are_stored_in_our_version(kubectl: Kubectl) -> None:
     host, model = permissive_crds()
     kubectl.apply(with_conversion(host, "v1alpha2"), model)
     stored(kubectl)

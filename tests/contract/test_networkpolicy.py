@@ -29,12 +29,12 @@ FORBIDDEN = (
 FORBIDDEN_6 = ("::1", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe")
 
 
-def test_the_api_server_takes_it(kubectl: Kubectl) -> None:
+def test_network_policy_sample_is_accepted_by_the_api_server(kubectl: Kubectl) -> None:
     said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
     assert said == "networkpolicy.networking.k8s.io/manyserve-hosts created (server dry run)\n"
 
 
-def test_it_is_about_the_pods_of_hosts_and_their_ports() -> None:
+def test_network_policy_sample_selects_the_pods_and_ports_of_hosts() -> None:
     template = build_pod_template(make.host(), make.config())
     labels = template["metadata"]["labels"]
     for each in POLICY["spec"]["podSelector"]["matchExpressions"]:
@@ -45,7 +45,7 @@ def test_it_is_about_the_pods_of_hosts_and_their_ports() -> None:
     assert {port["port"] for rule in POLICY["spec"]["ingress"] for port in rule["ports"]} <= ports
 
 
-def test_the_agents_state_is_for_the_operator_alone() -> None:
+def test_network_policy_sample_opens_the_agents_port_to_the_operator_only() -> None:
     (rule,) = (each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"])
     (peer,) = rule["from"]
     wanted = peer["podSelector"]["matchLabels"]
@@ -60,7 +60,7 @@ def labels_of(manifest: dict[str, Any]) -> dict[str, str]:
     return dict(labels)
 
 
-def test_nothing_in_the_cluster_and_no_metadata_address_is_reached() -> None:
+def test_network_policy_sample_blocks_the_cluster_and_metadata_addresses() -> None:
     blocks = [peer["ipBlock"] for rule in POLICY["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer]
     for text in (*FORBIDDEN, *FORBIDDEN_6):
         address = ip_address(text)

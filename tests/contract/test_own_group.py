@@ -102,7 +102,7 @@ async def ready(kubectl: Kubectl, kind: str, name: str, limit: float = 40) -> No
     )
 
 
-async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
+async def test_own_group_host_is_served_and_kserves_objects_get_no_write(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -141,7 +141,7 @@ def assert_is_of_our_group(child: Manifest) -> None:
     assert KSERVE not in str({key: each for key, each in child.items() if key != "status"})
 
 
-async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_status(
+async def test_own_group_change_and_back_deletes_no_model_and_changes_no_status(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -160,7 +160,7 @@ async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_st
     assert found["status"]["placedBy"]["uid"] == kubectl.get("isvc", HOST)["metadata"]["uid"]
 
 
-async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone(
+async def test_own_group_host_of_a_used_name_leaves_the_others_children(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -190,7 +190,7 @@ def owners(kubectl: Kubectl) -> set[tuple[str, str, str]]:
     }
 
 
-def test_the_webhook_is_asked_about_our_group_alone(server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+def test_own_group_webhook_reviews_our_group_only(server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
     configure(kubectl)
     with webhook(server.kubeconfig, kubectl, tmp_path, group=OWN) as running:
         with pytest.raises(Refused, match=rf'webhook "validate\.{OWN}" denied the request: spec\.model\.storageUri'):
@@ -210,7 +210,7 @@ def requests(metrics: str) -> list[str]:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_without_its_crds_an_operator_names_the_command_that_installs_them(
+def test_own_group_operator_without_crds_names_the_install_command(
     bare_server: Cluster, tmp_path: Path, group: str
 ) -> None:
     remove_crds(Kubectl(environment(bare_server)))

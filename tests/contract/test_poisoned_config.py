@@ -171,7 +171,7 @@ async def beside(work: Any) -> AsyncIterator[None]:
     task.cancel()
 
 
-async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_list_is_right_again(
+async def test_poisoned_config_delays_no_other_host_and_is_restored(
     api_server: Cluster, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
@@ -204,7 +204,7 @@ async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_lis
         assert peak_mb(case.operator) < MEMORY_LIMIT_MB
 
 
-async def test_a_poisoned_list_that_is_immutable_is_named_and_right_again_once_it_is_deleted(
+async def test_poisoned_immutable_config_is_reported_and_restored_after_its_deletion(
     api_server: Cluster, client: KubeClient, tmp_path: Path
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:

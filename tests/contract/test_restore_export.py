@@ -29,7 +29,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.mark.parametrize("order", ["host first", "models first", "operator down"])
-async def test_all_models_of_an_export_are_served_after_the_namespace_was_deleted(
+async def test_export_restore_serves_all_models_after_the_namespace_was_deleted(
     env: RestoreEnv, figures: Figures, order: str
 ) -> None:
     async with AsyncExitStack() as operator:
@@ -51,7 +51,7 @@ async def test_all_models_of_an_export_are_served_after_the_namespace_was_delete
         take_served(figures, env, f"export and apply, {order}")
 
 
-async def test_a_backup_with_owner_references_is_refused_and_passes_after_the_command_in_the_refusal(
+async def test_export_with_owner_references_is_refused_and_passes_after_the_suggested_command(
     env: RestoreEnv, figures: Figures, api_server: Cluster, tmp_path: Path
 ) -> None:
     async with env.operator():
@@ -81,7 +81,7 @@ def run(command: str, folder: Path, kubectl: Kubectl) -> None:
     subprocess.run(command, shell=True, check=True, cwd=folder, env=kubectl.env)
 
 
-async def test_argo_cd_manages_placed_models_since_they_have_no_owner(env: RestoreEnv) -> None:
+async def test_argo_cd_manages_placed_models_without_owners(env: RestoreEnv) -> None:
     async with env.operator():
         await env.set_up()
         owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "name": HOST}

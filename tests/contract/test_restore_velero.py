@@ -33,7 +33,7 @@ def as_velero_restores_it(thing: Manifest) -> Manifest:
     return bare | {"metadata": kept | {"labels": kept.get("labels", {}) | marks}}
 
 
-async def test_all_models_are_served_after_a_restore_in_veleros_form(env: RestoreEnv, figures: Figures) -> None:
+async def test_velero_restore_serves_all_models(env: RestoreEnv, figures: Figures) -> None:
     async with env.operator():
         await env.set_up()
         things: list[Manifest] = []
@@ -54,9 +54,7 @@ async def test_all_models_are_served_after_a_restore_in_veleros_form(env: Restor
         assert {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]} == {uid}
 
 
-async def test_models_that_are_restored_with_their_status_and_before_their_host_stay(
-    env: RestoreEnv, figures: Figures
-) -> None:
+async def test_velero_restore_keeps_models_with_a_status_before_their_host(env: RestoreEnv, figures: Figures) -> None:
     async with env.operator():
         await env.set_up()
         host, models = env.kubectl.get("isvc", HOST), env.kubectl.list("tm")

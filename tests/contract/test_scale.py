@@ -69,7 +69,7 @@ def host(kubectl: Kubectl) -> Manifest:
     return kubectl.get("isvc", HOST)
 
 
-async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them(
+async def test_models_json_of_20000_models_is_one_config_map_that_an_agent_reads(
     kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     uri = "gs://bucket/{0}/model-{0:05d}".format
@@ -89,9 +89,7 @@ async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them
     assert file.config.hash == content_hash(text_of(stored) or "")
 
 
-async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_server_takes(
-    kubectl: Kubectl, client: KubeClient
-) -> None:
+async def test_models_json_that_is_full_fits_the_limit_of_the_api_server(kubectl: Kubectl, client: KubeClient) -> None:
     models = [
         make.model_object(f"m-{number:04d}", memory="1Mi", uri=f"gs://bucket/{random(number, 2000)}")
         for number in range(1200)
@@ -102,7 +100,7 @@ async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_s
     await write_config(kubectl, client, todo)
 
 
-async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeClient) -> None:
+async def test_models_json_is_packed_when_long_and_text_again_when_short(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     count = LONGEST_TEXT // 2000 + 20

@@ -95,9 +95,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("name", ["operator", "webhook"])
-def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
-    kubectl: Kubectl, other: Kubectl, name: str
-) -> None:
+def test_scope_list_grants_rights_only_in_its_namespaces(kubectl: Kubectl, other: Kubectl, name: str) -> None:
     release = kubectl.namespace
     grant(kubectl, f"scope.namespaces={{{other.namespace}}}")
     account = f"system:serviceaccount:{release}:{release}-{name}"
@@ -119,7 +117,7 @@ def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
         kubectl("delete", "clusterrole,clusterrolebinding", f"{release}-webhook")
 
 
-async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves_the_rest_alone(
+async def test_scope_list_operator_serves_with_the_shipped_roles_and_ignores_other_namespaces(
     api_server: Cluster, kubectl: Kubectl, client: KubeClient, other: Kubectl, tmp_path: Path
 ) -> None:
     """The release is in one namespace, hosts are in scope in another, and a third is out of scope."""
@@ -147,7 +145,7 @@ async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves
         assert "forbidden" not in log.read_text()
 
 
-def test_with_a_list_the_webhook_starts_with_its_shipped_roles_and_registers_itself(
+def test_scope_list_webhook_starts_and_registers_with_the_shipped_roles(
     api_server: Cluster, kubectl: Kubectl, other: Kubectl, tmp_path: Path
 ) -> None:
     release, log = kubectl.namespace, tmp_path / "log"
@@ -209,7 +207,7 @@ def label(kubectl: Kubectl, value: str | None) -> None:
     kubectl("label", "namespace", kubectl.namespace, f"scope={value}" if value else "scope-", "--overwrite")
 
 
-async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_keeps_everything_after(
+async def test_scope_selector_serves_a_labelled_namespace_and_keeps_its_objects_after(
     kubectl: Kubectl, client: KubeClient, other: Kubectl, figures: Figures
 ) -> None:
     await asyncio.to_thread(label, kubectl, kubectl.namespace)
@@ -254,7 +252,7 @@ async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_
         )
 
 
-def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
+def test_scope_selector_webhook_reviews_a_labelled_namespace(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     configure(kubectl)

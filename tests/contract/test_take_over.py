@@ -62,7 +62,7 @@ def ports_of(service: Manifest) -> Sequence[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("form", SERVICES)
-async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(stage: Stage, form: str) -> None:
+async def test_take_over_of_service_and_ingress_waits_for_the_ready_deployment(stage: Stage, form: str) -> None:
     hostnames = [f"{name}.{stage.kubectl.namespace}.example.com" for name in (HOST, f"{HOST}-predictor")]
     await kept(stage, SERVICES[form], lambda host: kserve.ingress(host, *hostnames))
     before = versions(stage, f"service/{HOST}", f"ingress/{HOST}")
@@ -90,7 +90,7 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     assert rule["http"]["paths"][0]["backend"]["service"]["name"] == HOST
 
 
-async def test_a_headless_service_is_left_alone_and_the_sentence_names_the_command(stage: Stage) -> None:
+async def test_take_over_leaves_a_headless_service_and_names_the_command(stage: Stage) -> None:
     await kept(stage, partial(kserve.service, name=HOST, clusterIP="None"))
     before = versions(stage, f"service/{HOST}")
     stage.kubelet.starts.set()
@@ -104,7 +104,7 @@ async def test_a_headless_service_is_left_alone_and_the_sentence_names_the_comma
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
 
 
-async def test_a_deployment_of_the_same_name_goes_first_and_its_pods_stay(stage: Stage) -> None:
+async def test_take_over_replaces_a_deployment_of_the_name_and_keeps_its_pods(stage: Stage) -> None:
     name = names.deployment(HOST)
     await kept(stage, partial(kserve.deployment, pod_spec=POD, name=name), partial(kserve.autoscaler, name=name))
     stage.kubelet.starts.set()

@@ -40,7 +40,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["unmanaged"]
 
 
-def test_specs_and_statuses_are_byte_equal_afterwards(course: Course, figures: Figures) -> None:
+def test_unmanaged_objects_keep_spec_and_status_byte_equal(course: Course, figures: Figures) -> None:
     names = [*UNMANAGED, ("InferenceService", NEW_FORM), ("InferenceService", OLD_FORM), ("TrainedModel", WAITING)]
     lost = [each for each in names if _text(course.before, each, "spec") != _text(course.after, each, "spec")]
     figures.take(f"specs byte-equal, of {len(names)}", len(names) - len(lost), "", exactly=len(names))
@@ -50,7 +50,7 @@ def test_specs_and_statuses_are_byte_equal_afterwards(course: Course, figures: F
     ] == []
 
 
-def test_crds_that_are_applied_and_not_replaced_keep_the_fields_of_labelled_objects_too(course: Course) -> None:
+def test_unmanaged_objects_keep_their_fields_under_applied_crds(course: Course) -> None:
     for each in UNMANAGED:
         assert course.applied[each]["metadata"]["labels"]["way"] == "apply"
         for part in ("spec", "status"):
@@ -69,7 +69,7 @@ def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> Non
     assert written == []
 
 
-def test_the_webhook_lets_a_label_on_an_unmanaged_object_pass(course: Course) -> None:
+def test_webhook_accepts_a_label_on_an_unmanaged_object(course: Course) -> None:
     for each in UNMANAGED:
         assert course.labelled[each]["metadata"]["labels"]["team"] == "a"
 
@@ -83,22 +83,22 @@ def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: 
         assert _part(course.before, each, "ownerReferences") == _part(course.after, each, "ownerReferences")
 
 
-def test_a_create_with_a_mark_of_kserve_passes(course: Course) -> None:
+def test_webhook_accepts_a_create_with_a_mark_of_kserve(course: Course) -> None:
     assert course.marked == {"as stored": "", "annotation": "", "finalizer": ""}
 
 
 @pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
-def test_a_create_without_a_mark_is_refused_with_the_reason(course: Course, form: Form) -> None:
+def test_webhook_refuses_a_create_without_a_mark_with_the_reason(course: Course, form: Form) -> None:
     said = course.refusals[form.name]
     assert SENTENCES[form.reason] in said
     assert "webhook.refuseUnmanaged=false" in said
 
 
-def test_a_create_without_a_mark_passes_where_the_webhook_does_not_refuse_it(course: Course) -> None:
+def test_lenient_webhook_accepts_a_create_without_a_mark(course: Course) -> None:
     assert course.lenient == ""
 
 
-def test_a_model_without_finalizer_that_names_an_unmanaged_inferenceservice_says_so(course: Course) -> None:
+def test_model_of_an_unmanaged_inferenceservice_reports_it(course: Course) -> None:
     found = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
     assert (found["status"], found["reason"]) == ("False", "NotManaged")
     assert (
@@ -107,7 +107,7 @@ def test_a_model_without_finalizer_that_names_an_unmanaged_inferenceservice_says
     )
 
 
-def test_the_operator_counts_unmanaged_objects_by_reason(course: Course) -> None:
+def test_operator_counts_unmanaged_objects_by_reason(course: Course) -> None:
     expected = Counter((each.kind, each.reason) for each in FORMS)
     for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
         for reason in reasons:
@@ -115,7 +115,7 @@ def test_the_operator_counts_unmanaged_objects_by_reason(course: Course) -> None
             assert line in course.metrics.splitlines()
 
 
-def test_managed_hosts_among_them_are_served_in_both_forms(course: Course) -> None:
+def test_managed_hosts_beside_unmanaged_objects_are_served_in_both_forms(course: Course) -> None:
     assert condition(course.ended["InferenceService", NEW_FORM])["status"] == "True"
     assert condition(course.ended["TrainedModel", "of-model"])["status"] == "True"
     assert [each["modelName"] for each in json.loads(course.config)] == ["of-triton"]

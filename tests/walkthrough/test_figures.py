@@ -70,7 +70,7 @@ def first(times: dict[str, float], *words: str) -> float:
     return min(when for message, when in times.items() if all(word in message for word in words))
 
 
-def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
+def test_new_model_takes_less_than_a_second_for_config_and_status(
     kubectl: Kubectl, figures: Figures, kubelets_way: Future[float]
 ) -> None:
     kubectl.apply(host(memory="2Gi"))
@@ -105,7 +105,7 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
     assert config + status < peer / 10
 
 
-def test_many_models_of_a_new_host_are_all_loaded_by_the_real_server(kubectl: Kubectl, figures: Figures) -> None:
+def test_new_host_with_many_models_loads_all_of_them(kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(memory="4Gi"), *(model(f"m{number}") for number in range(MANY)))
     wait_ready(kubectl, "isvc", "mms")
     start = time.monotonic()
@@ -122,7 +122,7 @@ def _ready_models(kubectl: Kubectl) -> int:
     return sum(condition(each).get("status") == "True" for each in kubectl.list("tm"))
 
 
-def test_the_parts_are_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
+def test_images_and_containers_stay_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     system = Kubectl(cluster.env, "manyserve-system")

@@ -25,7 +25,7 @@ def ask(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "") -> tup
         return error.code, error.read().decode()
 
 
-def test_only_the_agent_loads_unloads_and_lists_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_load_api_serves_the_agent_only(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     for path, key in product(("models/a/load", "models/a/unload", "index"), ("", "wrong")):

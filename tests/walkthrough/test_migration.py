@@ -149,13 +149,13 @@ def versions(kubectl: Kubectl) -> list[str]:
     return [*(each["resourceVersion"] for each in found[:2]), str(found[2]["generation"])]
 
 
-def test_every_command_of_the_page_is_run_here() -> None:
+def test_migration_page_commands_are_all_run_by_this_test() -> None:
     assert headings(DOC) == ["What can come", *STEPS, OTHER_CASE]
     assert script(DOC, "Hosts that can be migrated") == SETTINGS
     assert LOCAL[0] in script(DOC, STEPS[3])
 
 
-def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_lost(
+def test_migration_of_a_host_to_manyserve_and_back_loses_no_request(
     cluster: DemoCluster, played: PlayedKServe, unmanaged: Figures, tmp_path: Path
 ) -> None:
     kubectl = played.kubectl

@@ -23,7 +23,7 @@ def by_reason(kubectl: Kubectl) -> dict[str, list[str]]:
     return found
 
 
-def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_model_before_its_host_waits_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(model("early"))
     waiting = wait_not_ready(kubectl, "tm", "early", "InferenceServiceNotFound")
     assert "waiting for InferenceService mms" in waiting["message"]
@@ -32,7 +32,7 @@ def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCl
     assert answers(cluster, kubectl, "early")
 
 
-def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_deletion_lets_one_in(
+def test_models_before_a_host_that_fits_2_of_20_fill_it_and_a_deletion_places_one_more(
     kubectl: Kubectl,
 ) -> None:
     kubectl.apply(*(model(f"m{number:02}", memory="512Mi") for number in range(20)))
@@ -49,7 +49,7 @@ def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_
     assert len(by_reason(kubectl)[NO_ROOM]) == 17
 
 
-def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why(kubectl: Kubectl) -> None:
+def test_parallel_creates_of_20_models_place_the_2_that_fit(kubectl: Kubectl) -> None:
     kubectl.apply(host(memory="1Gi"))
     wait_ready(kubectl, "isvc", "mms")
 
@@ -71,7 +71,7 @@ def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why
     eventually_sync(everyone_knows, "2 are Ready and 18 say why", 120)
 
 
-def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: Kubectl) -> None:
+def test_deleted_host_deletes_its_placed_models_and_keeps_waiting_ones(kubectl: Kubectl) -> None:
     kubectl.apply(model("waits", memory="3Gi"))
     kubectl.apply(host())
     wait_not_ready(kubectl, "tm", "waits", "MemoryResourceNotAvailable")
@@ -96,13 +96,13 @@ def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: 
         (model("m", memory="abc"), "must be a quantity greater than 0"),
     ],
 )
-def test_bad_models_are_refused_with_a_sentence(shared_host: Kubectl, bad: dict[str, object], said: str) -> None:
+def test_webhook_refuses_bad_models_with_a_message(shared_host: Kubectl, bad: dict[str, object], said: str) -> None:
     with pytest.raises(Refused) as refused:
         shared_host.apply(bad)
     assert said in str(refused.value)
 
 
-def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
+def test_host_cannot_shrink_below_its_models(kubectl: Kubectl) -> None:
     kubectl.apply(host(memory="1Gi"))
     wait_ready(kubectl, "isvc", "mms")
     kubectl.apply(model("a", memory="900Mi"))
@@ -111,7 +111,7 @@ def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
         kubectl.apply(host(memory="512Mi"))
 
 
-def test_a_dry_run_gets_the_same_answer_and_reserves_nothing(shared_host: Kubectl) -> None:
+def test_dry_run_has_the_same_answer_and_reserves_nothing(shared_host: Kubectl) -> None:
     whole = model("whole", memory="1Gi")
     text = json.dumps(whole)
     for _ in range(3):

@@ -28,7 +28,7 @@ CRDS = tuple(f"{plural}.{OWN}" for plural in ("inferenceservices", "trainedmodel
 NUMBERS = [str(number) for number in range(1, 17)]
 
 
-def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_they_are(
+def test_own_group_runs_the_walkthrough_and_kserves_objects_stay_unchanged(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     began = time.monotonic()

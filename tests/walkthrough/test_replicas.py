@@ -32,7 +32,7 @@ def both(system: Kubectl) -> dict[str, str]:
     return operators(system)
 
 
-def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_nothing_settled_is_written(
+def test_leader_killed_or_deleted_is_replaced_and_settled_objects_get_no_write(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     system = Kubectl(cluster.env, SYSTEM)

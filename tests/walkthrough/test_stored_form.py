@@ -40,9 +40,7 @@ def refused(kubectl: Kubectl, *manifests: Manifest) -> str:
     return str(caught.value)
 
 
-def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
-    cluster: DemoCluster, kubectl: Kubectl
-) -> None:
+def test_stored_form_of_kserve_runs_the_walkthrough(cluster: DemoCluster, kubectl: Kubectl) -> None:
     host = stored_sample()
     kubectl.apply(host)
     made = wait_ready(kubectl, "isvc", HOST)

@@ -33,7 +33,7 @@ def files(cluster: DemoCluster, tmp_path: Path) -> Path:
     return tmp_path / "cifar10"
 
 
-def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new_ones_in_the_same_pod(
+def test_s3_model_is_read_with_the_account_keys_and_with_new_keys_in_the_same_pod(
     cluster: DemoCluster, kubectl: Kubectl, files: Path
 ) -> None:
     _store(cluster, kubectl, files)
@@ -56,7 +56,7 @@ def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new
     assert answers(cluster, kubectl, "m")
 
 
-def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_named(
+def test_claim_model_is_read_and_a_missing_claim_is_named(
     cluster: DemoCluster, kubectl: Kubectl, files: Path, tmp_path: Path
 ) -> None:
     kubectl.apply(host(), model("m", uri="pvc://nobodys/cifar10"), model("other"))

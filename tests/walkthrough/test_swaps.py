@@ -43,7 +43,7 @@ BUCKET = "kfserving-examples"
 TENSOR = {"name": "INPUT__0", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0.5] * 3072}
 
 
-def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbour(
+def test_twenty_swaps_under_load_lose_no_answer_of_the_model_or_its_neighbour(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
 ) -> None:
     places = [_version(cluster, kubectl, number) for number in range(SWAPS + 1)]
@@ -65,7 +65,7 @@ def test_twenty_swaps_under_load_lose_no_answer_of_the_model_nor_of_its_neighbou
     assert log.count("Successfully loaded model b") == 1
 
 
-def test_a_version_that_the_server_refuses_takes_nothing_from_who_asks_and_the_one_before_outlives_the_server(
+def test_refused_version_keeps_the_previous_one_serving_also_after_a_server_restart(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures, tmp_path: Path
 ) -> None:
     good, bad = _version(cluster, kubectl, 1), _version(cluster, kubectl, 2, weights=b"no model at all")

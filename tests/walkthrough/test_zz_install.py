@@ -27,7 +27,7 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line]
 
 
-def test_uninstalling_leaves_the_users_objects_and_their_models_alone(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_uninstall_keeps_the_users_objects_and_their_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     words = ["helm", "uninstall", "manyserve", "--namespace", SYSTEM, "--wait"]
@@ -40,7 +40,7 @@ def test_uninstalling_leaves_the_users_objects_and_their_models_alone(cluster: D
     kubectl("delete", "isvc", "mms")
 
 
-def test_every_command_of_the_readme_does_what_it_says(cluster: DemoCluster) -> None:
+def test_readme_commands_all_succeed(cluster: DemoCluster) -> None:
     commands = readme_commands()
     made = [command for command in commands if command.startswith("make ")]
     assert made == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
