@@ -1,4 +1,4 @@
-"""API group of a release: the chart follows it everywhere, and a release of each group fits into one cluster."""
+"""API group of a release: the chart uses it in all objects, and one cluster can have a release of each group."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def release(group: str, namespace: str) -> dict[tuple[str, str, str], Manifest]:
     """Return the objects of a release named `manyserve` by kind, namespace and name."""
     values = [part for value in (f"api.group={group}", *EVERYTHING) for part in ("--set", value)]
     text = helm("template", "manyserve", str(CHART), "--namespace", namespace, *values)
-    found = [each for each in yaml.safe_load_all(text) if each]
-    return {(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in found}
+    manifests = [each for each in yaml.safe_load_all(text) if each]
+    return {(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in manifests}
 
 
 def test_api_group_defaults_to_kserves() -> None:
@@ -31,8 +31,8 @@ def test_api_group_defaults_to_kserves() -> None:
 def test_api_group_schema_refuses_an_unknown_group_and_names_the_known_ones() -> None:
     with pytest.raises(Exception, match="returned non-zero") as refused:
         helm("template", "manyserve", str(CHART), "--set", "api.group=kserve.io")
-    said = str(getattr(refused.value, "stderr", ""))
-    assert 'api.group must be one of the following: "serving.kserve.io", "serving.manyserve.io"' in said
+    error = str(getattr(refused.value, "stderr", ""))
+    assert 'api.group must be one of the following: "serving.kserve.io", "serving.manyserve.io"' in error
 
 
 def test_api_group_releases_of_one_name_share_no_object() -> None:
@@ -47,14 +47,14 @@ def test_api_group_release_has_a_namespace_for_each_namespaced_object(group: str
 
 
 def test_own_group_release_never_names_kserves_group() -> None:
-    for key, each in release(OWN, "b").items():
-        if each["kind"] != "ConfigMap":
-            assert KSERVE not in str(each), key
+    for key, manifest in release(OWN, "b").items():
+        if manifest["kind"] != "ConfigMap":
+            assert KSERVE not in str(manifest), key
 
 
 def test_api_group_releases_differ_only_in_the_group() -> None:
-    def neutral(found: dict[tuple[str, str, str], Manifest], group: str) -> list[str]:
-        text = yaml.safe_dump_all(found.values())
+    def neutral(objects: dict[tuple[str, str, str], Manifest], group: str) -> list[str]:
+        text = yaml.safe_dump_all(objects.values())
         text = text.replace(f".{OWN}", "") if group == OWN else text.replace(f".{KSERVE}", "")
         text = text.replace("- misvc", "- isvc").replace("- mtm", "- tm")
         return text.replace(group, "GROUP").splitlines()
@@ -64,9 +64,9 @@ def test_api_group_releases_differ_only_in_the_group() -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_api_group_reaches_the_programs_and_the_webhook_registration(group: str) -> None:
-    found = {name: environment(pod) for name, pod in pods(f"api.group={group}")}
-    assert {name: from_env(env) for name, env in found.items()} == dict.fromkeys(found, group)
-    settings = WebhookSettings.from_env(found["manyserve-webhook"])
+    environments = {name: environment(pod) for name, pod in pods(f"api.group={group}")}
+    assert {name: from_env(env) for name, env in environments.items()} == dict.fromkeys(environments, group)
+    settings = WebhookSettings.from_env(environments["manyserve-webhook"])
     registration = the("ValidatingWebhookConfiguration", settings.configuration, f"api.group={group}")
     (hook,) = registration["webhooks"]
     assert hook["name"] == f"validate.{group}"
@@ -75,11 +75,11 @@ def test_api_group_reaches_the_programs_and_the_webhook_registration(group: str)
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_role_bindings_name_existing_roles(group: str) -> None:
-    found = release(group, "a")
-    for (kind, namespace, _), each in found.items():
+    objects = release(group, "a")
+    for (kind, namespace, _), binding in objects.items():
         if kind in ("ClusterRoleBinding", "RoleBinding"):
-            where = namespace if each["roleRef"]["kind"] == "Role" else ""
-            assert (each["roleRef"]["kind"], where, each["roleRef"]["name"]) in found
+            where = namespace if binding["roleRef"]["kind"] == "Role" else ""
+            assert (binding["roleRef"]["kind"], where, binding["roleRef"]["name"]) in objects
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -1,4 +1,4 @@
-"""The chart: it lints, what is generated is up to date, and the programs get what they read."""
+"""Chart: lint, generated files, values, and the settings that the programs read."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_chart_ships_the_crds_of_the_known_groups_only() -> None:
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
 def test_chart_template_keeps_the_whole_crd(name: str, group: str) -> None:
     source = yaml.safe_load((CHART / "files" / group / f"{name}.yaml").read_text())
-    found = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
-    assert found["spec"] == source["spec"]
-    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert source["metadata"]["labels"].items() <= found["metadata"]["labels"].items()
+    crd = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
+    assert crd["spec"] == source["spec"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert source["metadata"]["labels"].items() <= crd["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
@@ -57,7 +57,7 @@ def test_template_file_has_one_object(template: Path) -> None:
 
 
 def paths(node: Any, prefix: str = "") -> set[str]:
-    """Return the path of every value, with the freely shaped ones left closed."""
+    """Return the path of each value; a value of any shape counts as one path."""
     if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".predictors", "issuerRef")):
         return {prefix}
     return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
@@ -75,11 +75,11 @@ def test_values_schema_and_values_file_have_the_same_paths() -> None:
 
 def test_values_have_a_comment_each() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
-    freely = ("requests:", "limits:", "cpu:", "memory:", "{")
+    free_form = ("requests:", "limits:", "cpu:", "memory:", "{")
     bare = [
         line
         for before, line in pairwise(lines)
-        if line.strip() and not line.strip().startswith(("#", *freely)) and not before.strip().startswith("#")
+        if line.strip() and not line.strip().startswith(("#", *free_form)) and not before.strip().startswith("#")
     ]
     assert bare == []
 
@@ -101,9 +101,9 @@ def test_config_map_defaults_match_the_walkthrough() -> None:
     assert {"tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"} <= set(triton.supported_frameworks)
     for name in ("sklearn", "xgboost", "lightgbm"):
         for protocol in ("v1", "v2"):
-            known = config.predictors[f"{name}.{protocol}"]
-            assert known.multi_model_server
-            assert known.supported_frameworks == (name,)
+            predictor = config.predictors[f"{name}.{protocol}"]
+            assert predictor.multi_model_server
+            assert predictor.supported_frameworks == (name,)
     assert config.ingress == servingconfig.IngressConfig()
     assert config.agent.image == "manyserve/manyserve:0.1.0"
     assert config.deploy.progress_deadline == 600
@@ -146,11 +146,18 @@ def test_config_map_has_the_settings_of_object_stores() -> None:
         "config.credentials.https.allowedNetworks={10.0.0.0/8,fd00::/8}",
         "config.credentials.https.caBundle=/roots",
     )
-    found = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).credentials
-    for store in (found, found.gcs, found.s3, found.azure, found.hf, found.https):
+    credentials = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).credentials
+    for store in (
+        credentials,
+        credentials.gcs,
+        credentials.s3,
+        credentials.azure,
+        credentials.hf,
+        credentials.https,
+    ):
         assert type(store).model_fields.keys() - store.model_fields_set <= {"endpoint"}
-    assert found.s3.s3_use_anonymous_credential is False
-    assert found.s3.s3_verify_ssl is False
+    assert credentials.s3.s3_use_anonymous_credential is False
+    assert credentials.s3.s3_verify_ssl is False
 
 
 def test_operator_settings_match_the_environment_of_the_pod() -> None:
@@ -172,9 +179,9 @@ def test_webhook_settings_match_the_environment_of_the_pod(name: str) -> None:
     assert ports == {"https": settings.port, "metrics": settings.metrics_port}
     assert the("Secret", settings.secret, *values).get("data") is None
     registration = the("ValidatingWebhookConfiguration", settings.configuration, *values)
-    asked = registration["webhooks"][0]["clientConfig"]["service"]
-    assert asked == {"name": settings.service, "namespace": "manyserve-system", "path": "/validate", "port": 443}
-    assert f"{asked['name']}.{asked['namespace']}.svc" in settings.names
+    service = registration["webhooks"][0]["clientConfig"]["service"]
+    assert service == {"name": settings.service, "namespace": "manyserve-system", "path": "/validate", "port": 443}
+    assert f"{service['name']}.{service['namespace']}.svc" in settings.names
 
 
 def test_webhook_certificate_is_read_from_its_mount_path() -> None:
@@ -189,8 +196,8 @@ def test_webhook_certificate_is_read_from_its_mount_path() -> None:
 
 def test_webhook_registration_has_two_kinds_without_status_and_deletion() -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook")["webhooks"]
-    asked = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
-    assert asked == [
+    rules = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
+    assert rules == [
         (["v1beta1"], ["inferenceservices"], ["CREATE", "UPDATE"]),
         (["v1alpha1"], ["trainedmodels"], ["CREATE", "UPDATE"]),
     ]

@@ -1,4 +1,4 @@
-"""The chart's scope: Roles in place of the ClusterRole, the selector of the webhook, and what the programs read."""
+"""Scope of the chart: Roles in place of the ClusterRole, the webhook's selector, the programs' settings."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def names(kind: str, *values: str) -> set[str]:
 
 def scoped(kind: str, name: str, *values: str) -> dict[str, Manifest]:
     """Return the objects of a name by their namespace."""
-    found = [each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name]
-    return {each["metadata"]["namespace"]: each for each in found}
+    named = [each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name]
+    return {each["metadata"]["namespace"]: each for each in named}
 
 
 @pytest.mark.parametrize("program", ["operator", "webhook"])
@@ -40,9 +40,9 @@ def test_scope_list_replaces_the_cluster_role_by_roles_with_its_rules(program: s
     assert {where: role["rules"] for where, role in roles.items()} == {"team-a": rules, "team-b": rules}
     bindings = scoped("RoleBinding", f"{name}-scope", *LIST)
     assert bindings.keys() == roles.keys()
-    for each in bindings.values():
-        assert each["roleRef"]["name"] == f"{name}-scope"
-        assert each["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "manyserve-system"}]
+    for binding in bindings.values():
+        assert binding["roleRef"]["name"] == f"{name}-scope"
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "manyserve-system"}]
 
 
 def test_scope_list_leaves_only_the_cluster_roles_for_people_and_for_the_registration() -> None:
@@ -87,7 +87,7 @@ OWN = {"key": "serve", "operator": "In", "values": ["no"]}
 
 
 @pytest.mark.parametrize(
-    ("values", "asked"),
+    ("values", "expressions"),
     [
         ((), None),
         (LIST, [BY_NAME]),
@@ -98,10 +98,10 @@ OWN = {"key": "serve", "operator": "In", "values": ["no"]}
     ],
 )
 def test_webhook_namespace_selector_combines_the_scope_and_its_own_selector(
-    values: tuple[str, ...], asked: list[Manifest] | None
+    values: tuple[str, ...], expressions: list[Manifest] | None
 ) -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook", *values)["webhooks"]
-    assert hook.get("namespaceSelector") == ({"matchExpressions": asked} if asked else None)
+    assert hook.get("namespaceSelector") == ({"matchExpressions": expressions} if expressions else None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What a user meets at the API server: the kinds, their columns, their fields, and every refusal's sentence.
+"""CRDs and webhook as a user meets them: kinds, columns, fields, and the message of each refusal.
 
-The CRDs refuse only what is of another type. The webhook refuses the rest, so most refusals are asked with it.
+The CRDs refuse only values of a wrong type. The webhook refuses other errors, so most refusals are tested with it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def header(kubectl: Kubectl, *words: str) -> str:
 
 @pytest.mark.parametrize("name", ["multi_model_triton", "trained_model", "simple_string"])
 def test_crds_accept_manifests_of_0_6_with_strict_validation(kubectl: Kubectl, name: str) -> None:
-    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
-    assert "created (server dry run)" in said
+    printed = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
+    assert "created (server dry run)" in printed
 
 
 def test_webhook_accepts_the_sklearn_sample_of_0_6_and_refuses_a_third_protocol(asked: Webhook) -> None:
@@ -79,14 +79,14 @@ def test_webhook_accepts_a_host_in_the_form_that_kserve_stores(asked: Webhook, s
 
 def test_webhook_accepts_a_field_without_effect_with_a_warning(asked: Webhook) -> None:
     spec = kserve.HOSTS["triton as 0.8 stores it"]
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object("a") | {"spec": spec}, "--warnings-as-errors"))
-    assert "Warning: spec.predictor.model.runtime has no effect" in said
+    message = refusal(lambda: asked.kubectl.try_out(make.host_object("a") | {"spec": spec}, "--warnings-as-errors"))
+    assert "Warning: spec.predictor.model.runtime has no effect" in message
 
 
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
 def test_crds_are_structural(kubectl: Kubectl, name: str) -> None:
-    found = kubectl.get("crd", f"{name}.serving.kserve.io")
-    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+    crd = kubectl.get("crd", f"{name}.serving.kserve.io")
+    conditions = {each["type"]: each["status"] for each in crd["status"]["conditions"]}
     assert conditions["Established"] == "True"
     assert conditions.get("NonStructuralSchema", "False") == "False"
 
@@ -228,7 +228,7 @@ def test_webhook_refuses_an_unknown_field_and_accepts_updates_of_a_stored_one(as
     with pytest.raises(Refused, match=sentence):
         asked.kubectl.apply(asked.kubectl.here(model))
     kubectl.create(model)
-    assert kubectl.get("tm", "misspelt")["spec"] == model["spec"], "no webhook is asked here"
+    assert kubectl.get("tm", "misspelt")["spec"] == model["spec"], "no webhook reviews this namespace"
 
 
 async def test_operator_gives_an_unreviewed_invalid_host_invalid_spec_and_no_child(stage: Stage) -> None:
@@ -239,7 +239,7 @@ async def test_operator_gives_an_unreviewed_invalid_host_invalid_spec_and_no_chi
     }.items():
         await eventually_in_thread(
             lambda name=name: stage.ready("isvc", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
-            "it says so",
+            "the host reports it",
         )
         assert stage.ready("isvc", name)["message"].startswith(sentence)
     await eventually_in_thread(
@@ -249,7 +249,7 @@ async def test_operator_gives_an_unreviewed_invalid_host_invalid_spec_and_no_chi
     label = f"{names.HOST_LABEL} in (bad, worse)"
     assert await asyncio.to_thread(stage.kubectl.list, kinds, "-l", label) == []
     await eventually_in_thread(
-        lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event says it"
+        lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event is sent"
     )
     assert stage.kubectl.get("isvc", "bad")["spec"]["predictor"]["foo"] == 1
 
@@ -265,7 +265,7 @@ async def test_operator_gives_an_unreviewed_invalid_model_invalid_spec_and_no_en
     for name in ("bad", "misspelt"):
         await eventually_in_thread(
             lambda name=name: stage.ready("tm", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
-            "it says so",
+            "the host reports it",
         )
     assert stage.placed() == ["good"]
 

@@ -1,5 +1,4 @@
-"""What a cluster does to an operator: a second one, a storm of conflicts, a namespace that goes, an API server
-that is away."""
+"""Faults of a cluster: a second operator, a burst of conflicts, a deleted namespace, a frozen API server."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ async def test_two_operators_at_once_place_like_one_and_then_stop_writing(stage:
         running(client, stage.kubectl.namespace, stage.agent_port),
     ):
         stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
-        await eventually_in_thread(lambda: len(stage.placed()) == 4, "what fits is placed")
+        await eventually_in_thread(lambda: len(stage.placed()) == 4, "the models that fit are placed")
         await eventually_in_thread(
             lambda: sum(stage.ready("tm", f"m-{number}").get("status") == "True" for number in range(8)) == 4,
             "the four that fit answer",
@@ -53,7 +52,7 @@ async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: S
     failed = runs("failed")
     count = 0
 
-    async def storm() -> None:
+    async def write_forever() -> None:
         nonlocal count
         while True:
             count += 1
@@ -61,14 +60,14 @@ async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: S
             await client.merge_patch(kinds.CONFIG_MAP, stage.kubectl.namespace, CONFIG, patch)
             await asyncio.sleep(0.01)
 
-    storming = asyncio.create_task(storm())
+    conflicts = asyncio.create_task(write_forever())
     for number in range(10):
         await asyncio.to_thread(stage.apply, make.model_object(f"m-{number}", memory="1Mi"))
     await asyncio.sleep(3)
-    storming.cancel()
+    conflicts.cancel()
     await eventually_in_thread(lambda: len(stage.placed()) == 11, "all are placed")
     assert runs("failed") - failed < 30
-    assert count > 50, "there was a storm"
+    assert count > 50, "there were many conflicts"
 
 
 async def test_operator_forgets_a_deleted_namespace(stage: Stage) -> None:
@@ -112,6 +111,6 @@ async def test_operator_keeps_manual_scaling_of_an_autoscaled_host(stage: Stage)
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))
     await eventually_in_thread(
         lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600,
-        "what is ours is put back",
+        "the operator's field is restored",
     )
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2

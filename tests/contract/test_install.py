@@ -1,6 +1,6 @@
-"""Installing with helm: what is in the cluster already decides whether the chart goes in, and how.
+"""Installation with helm, on clusters with different CRDs.
 
-The API server of these tests has no CRD of ours. A test leaves it without any.
+The API server of these tests has no CRD of ours before and after each test.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def versions(kubectl: Kubectl, *kinds: str) -> dict[str, str]:
 
 
 def kserve(kubectl: Kubectl) -> dict[str, str]:
-    """Have KServe's CRDs and an object of each kind as KServe leaves it, and return their resourceVersions."""
+    """Create KServe's CRDs and an object of each kind in KServe's form, and return their resourceVersions."""
     kubectl.apply(*permissive_crds())
     host = make.host_object(triton=None, model={"modelFormat": {"name": "sklearn"}, "storageUri": "gs://b/m"})
     for manifest, finalizer in (
@@ -66,7 +66,7 @@ def kserve(kubectl: Kubectl) -> dict[str, str]:
 
 
 def applied(kubectl: Kubectl, manifest: Manifest) -> bool:
-    """Apply an object of a kind that may not be served yet, and tell whether that was done."""
+    """Apply an object of a kind that may not be served yet, and return whether it was accepted."""
     try:
         return bool(kubectl.apply(manifest))
     except Refused:
@@ -74,7 +74,7 @@ def applied(kubectl: Kubectl, manifest: Manifest) -> bool:
 
 
 def established(kubectl: Kubectl) -> bool:
-    """Tell whether the API server has written everything that it writes on the CRDs."""
+    """Return whether the API server has written all its conditions on the CRDs."""
     found = [each["status"].get("conditions", []) for each in kubectl.list("crd")]
     return all({each["type"] for each in some} >= {"Established", "NamesAccepted"} for some in found)
 
@@ -169,14 +169,14 @@ def test_chart_refusal_names_no_release_for_crds_without_one(kubectl: Kubectl, h
 
 
 def test_chart_accepts_the_crds_of_our_first_release(kubectl: Kubectl, helm: Helm) -> None:
-    kubectl.apply(*(as_the_first_chart_installed_it(path) for path in sorted(FIRST.iterdir())))
+    kubectl.apply(*(crd_of_first_release(path) for path in sorted(FIRST.iterdir())))
     with pytest.raises(HelmFailed, match=f"the release manyserve in the namespace manyserve-system; {BOTH_FLAGS}"):
         helm.install("one")
     helm.install("manyserve-system")
     assert "x-kubernetes" in str(kubectl.get("crd", NAMES[0])["spec"])
 
 
-def as_the_first_chart_installed_it(path: Path) -> Manifest:
+def crd_of_first_release(path: Path) -> Manifest:
     """Return a CRD of our first release with the labels and annotations of its chart."""
     crd: Manifest = yaml.safe_load(path.read_text())
     labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/part-of": "manyserve"}

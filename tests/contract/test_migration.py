@@ -1,4 +1,4 @@
-"""The CRDs of KServe are replaced by ours, as docs/migrating-from-kserve.md says, and no object changes."""
+"""Replacement of KServe's CRDs by ours, as docs/migrating-from-kserve.md describes it; no object changes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OTHER_VERSION = "When objects are stored in another version"
 
 @pytest.fixture
 def kubectl(bare_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl on an API server that has none of the CRDs before and after."""
-    found = Kubectl(environment(bare_server))
-    yield found
-    remove_crds(found)
+    """kubectl on an API server without the CRDs before and after the test."""
+    bare = Kubectl(environment(bare_server))
+    yield bare
+    remove_crds(bare)
 
 
 def shell(kubectl: Kubectl, commands: str) -> None:
@@ -40,7 +40,7 @@ def shell(kubectl: Kubectl, commands: str) -> None:
 
 
 def with_conversion(crd: Manifest, *further: str) -> Manifest:
-    """Return a CRD with a conversion webhook that nobody answers, and further versions."""
+    """Return a CRD with a conversion webhook that never answers, and further versions."""
     webhook = {"conversionReviewVersions": ["v1beta1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}}
     (version,) = crd["spec"]["versions"]
     others = [version | {"name": name, "storage": False} for name in further]

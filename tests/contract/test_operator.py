@@ -1,4 +1,4 @@
-"""The whole operator against a real API server and its controllers; only the kubelet and the agents are played."""
+"""The whole operator against a real API server and its controllers; only the kubelet and the agents are fakes."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ async def test_operator_restores_fields_that_another_writer_changed(stage: Stage
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     config = names.model_config(HOST)
     stage.kubectl("patch", "configmap", config, "-p", json.dumps({"data": {"models.json": "[]"}}))
-    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "models.json is put back")
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "models.json is restored")
     stage.kubectl("label", "configmap", config, f"{names.MANAGED_BY}-")
     await eventually_in_thread(
         lambda: names.MANAGED_BY in stage.kubectl.get("configmap", config)["metadata"]["labels"],
-        "the label is put back",
+        "the label is restored",
     )
     assert stage.placed() == ["cifar10"]
     stage.kubectl("delete", "service", HOST)
-    await eventually_in_thread(lambda: stage.kubectl.exists("service", HOST), "the Service is made again")
+    await eventually_in_thread(lambda: stage.kubectl.exists("service", HOST), "the Service is created again")
 
 
 async def test_operator_leaves_a_foreign_object_of_a_childs_name_and_reports_it(stage: Stage) -> None:
@@ -102,14 +102,14 @@ async def test_operator_leaves_a_foreign_object_of_a_childs_name_and_reports_it(
             "does not belong to the InferenceService"
             in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
         ),
-        "the host says whose name it is",
+        "the host reports the foreign Service",
     )
     assert stage.kubectl.get("service", HOST) == before
-    assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the others are made"
-    assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to a stranger"
+    assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the other children are created"
+    assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to foreign pods"
     stage.kubectl("delete", "service", HOST)
     await eventually_in_thread(
-        lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40
+        lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready when the name is free", 40
     )
 
 
@@ -132,8 +132,8 @@ async def test_host_recreated_at_once_has_children_of_its_own(stage: Stage) -> N
     uid = stage.kubectl.get("isvc", HOST)["metadata"]["uid"]
 
     def owners() -> set[str]:
-        found = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
-        return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
+        children = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
+        return {owner["uid"] for each in children for owner in each["metadata"]["ownerReferences"]}
 
     await eventually_in_thread(lambda: owners() == {uid}, "all children belong to the new host", 90)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the new host is ready", 60)
@@ -143,7 +143,7 @@ async def test_operator_keeps_the_last_valid_configuration_and_reports_the_error
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", '{"data": {"ingress": "not json"}}')
-    await eventually_in_thread(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event says so")
+    await eventually_in_thread(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event reports it")
     assert stage.placed() == ["cifar10"]
     off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
     patch = {"data": {"ingress": None, "predictors": json.dumps(off)}}

@@ -1,4 +1,4 @@
-"""The program as it is deployed: its start, its doors, its end, and what it takes."""
+"""The operator as a process: start, HTTP endpoints, end, and resident memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A restore of `kubectl get -o yaml`, or from Git, loses no model."""
+"""Restore of `kubectl get -o yaml`, or from Git: no model is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.webhook import webhook_beside
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the models that are served after each restore are recorded."""
+    """Figures of the models that are served after each restore, for the report."""
     return reports(request.config)["unmanaged"]
 
 
@@ -59,9 +59,9 @@ async def test_export_with_owner_references_is_refused_and_passes_after_the_sugg
     backup = yaml.safe_load(await env.do("get", "isvc,tm", "-o", "yaml"))
     uid = next(each for each in backup["items"] if each["kind"] == "InferenceService")["metadata"]["uid"]
     owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "name": HOST, "uid": uid}
-    for each in backup["items"]:  # as earlier releases wrote it
-        if each["kind"] == "TrainedModel":
-            each["metadata"]["ownerReferences"] = [owner]
+    for manifest in backup["items"]:  # as earlier releases wrote it
+        if manifest["kind"] == "TrainedModel":
+            manifest["metadata"]["ownerReferences"] = [owner]
     (tmp_path / "backup.yaml").write_text(yaml.safe_dump(backup))
     await env.wipe()
     await asyncio.to_thread(configure, env.kubectl)
@@ -77,7 +77,7 @@ async def test_export_with_owner_references_is_refused_and_passes_after_the_sugg
 
 
 def run(command: str, folder: Path, kubectl: Kubectl) -> None:
-    """Run a command in a shell, as a user who has copied it."""
+    """Run a command in a shell, as a user with a copied command does."""
     subprocess.run(command, shell=True, check=True, cwd=folder, env=kubectl.env)
 
 

@@ -1,4 +1,4 @@
-"""Thousands of models on one host: one ConfigMap holds them, packed, and the API server and the agents take it."""
+"""Thousands of models on one host: one packed ConfigMap, which the API server and the agents accept."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ CONFIG = names.model_config(HOST)
 
 
 def random(number: int, length: int) -> str:
-    """Return letters that do not pack well, the same ones each time."""
+    """Return a fixed text that compresses badly."""
     return "".join(hashlib.sha256(f"{number} {part}".encode()).hexdigest() for part in range(length // 64 + 1))[:length]
 
 
 def planned(host: Manifest, models: list[Manifest]) -> Plan:
-    """Return the plan for a host that the API server has and models that it need not have."""
-    known = ClusterState(lambda _key: None)
-    known.config = make.config()
-    known.update_host(None, host)
+    """Return the plan for a host on the API server and models that exist only here."""
+    state = ClusterState(lambda _key: None)
+    state.config = make.config()
+    state.update_host(None, host)
     key = Key(host["metadata"]["namespace"], HOST)
-    for each in models:
-        known.update_model(None, each | {"metadata": each["metadata"] | {"namespace": key.namespace}})
-    seen = observe(known, key)
-    assert seen is not None
-    return plan(seen, make.NOW)
+    for model in models:
+        state.update_model(None, model | {"metadata": model["metadata"] | {"namespace": key.namespace}})
+    observed = observe(state, key)
+    assert observed is not None
+    return plan(observed, make.NOW)
 
 
 async def write_config(kubectl: Kubectl, client: KubeClient, todo: Plan) -> Manifest:
-    """Carry out the plan's config alone, and return what the API server stored."""
-    known = ClusterState(lambda _key: None)
-    watches = Informers(client, known, Scope((kubectl.namespace,)))
-    applier = Applier(client, known, watches.informer_of, EventRecorder(client), lambda _kind, _verb: None)
+    """Write only the config of the plan, and return the stored ConfigMap."""
+    state = ClusterState(lambda _key: None)
+    watches = Informers(client, state, Scope((kubectl.namespace,)))
+    applier = Applier(client, state, watches.informer_of, EventRecorder(client), lambda _kind, _verb: None)
     await applier.carry_out(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)
 
@@ -118,16 +118,16 @@ async def test_models_json_is_packed_when_long_and_text_again_when_short(stage: 
     written = len(stage.kubelet.configs)
     assert written < count / 20
 
-    gone = [each["metadata"]["name"] for each in models[: count // 2]]
-    for name in gone:
+    deleted = [each["metadata"]["name"] for each in models[: count // 2]]
+    for name in deleted:
         await client.delete(kinds.TRAINED_MODEL, namespace, name)
     await eventually_in_thread(
-        lambda: len(stage.placed()) == count - len(gone), "those that were deleted are out of it", 60
+        lambda: len(stage.placed()) == count - len(deleted), "the deleted models are removed", 60
     )
     stored = stage.kubectl.get("configmap", CONFIG)
     assert KEY in stored["data"]
     assert "binaryData" not in stored
-    assert len(stage.kubelet.configs) - written < len(gone) / 10, "deleting one by one is few writes"
+    assert len(stage.kubelet.configs) - written < len(deleted) / 10, "deleting one by one is few writes"
     assert all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm"))
 
 

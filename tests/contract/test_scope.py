@@ -1,4 +1,4 @@
-"""The scope against a real API server: rights by namespace, and a namespace that comes and goes with its labels."""
+"""Scope against a real API server: rights by namespace, and a namespace with a changing label."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from tests.support.webhook import is_asked, webhook
 MODEL = "cifar10"
 WRITTEN = "isvc,tm,service,ingress,configmap,deployment"
 SECONDS = 10.0
-"""Within which a namespace that enters the scope is served."""
+"""Limit until a namespace that enters the scope is served."""
 
 
 @pytest.fixture
 def other(api_server: Cluster) -> Iterator[Kubectl]:
     """kubectl in a second namespace."""
-    with new_namespace(api_server) as found:
-        yield found
+    with new_namespace(api_server) as second:
+        yield second
 
 
 def versions(kubectl: Kubectl) -> dict[str, str]:
-    """Return what changes with each write of the operator: the controllers' writes to a Deployment do not count."""
-    found = {}
-    for each in kubectl.list(WRITTEN):
-        field = "generation" if each["kind"] == "Deployment" else "resourceVersion"
-        found[f"{each['kind']}/{each['metadata']['name']}"] = str(each["metadata"][field])
-    found["events"] = str(sorted(each["reason"] for each in kubectl.list("events") if _ours(each)))
-    return found
+    """Return the versions that a write of the operator changes; a Deployment has its generation."""
+    current = {}
+    for manifest in kubectl.list(WRITTEN):
+        field = "generation" if manifest["kind"] == "Deployment" else "resourceVersion"
+        current[f"{manifest['kind']}/{manifest['metadata']['name']}"] = str(manifest["metadata"][field])
+    current["events"] = str(sorted(each["reason"] for each in kubectl.list("events") if _ours(each)))
+    return current
 
 
 def _ours(event: dict[str, Any]) -> bool:
@@ -126,8 +126,8 @@ async def test_scope_list_operator_serves_with_the_shipped_roles_and_ignores_oth
     await asyncio.to_thread(grant, kubectl, *values)
     await asyncio.to_thread(configure, kubectl)
     with new_namespace(api_server) as outside:
-        for each in (outside, other):
-            await asyncio.to_thread(apply, each, make.host_object(), make.model_object())
+        for namespace in (outside, other):
+            await asyncio.to_thread(apply, namespace, make.host_object(), make.model_object())
         before = versions(outside)
         own = as_account(api_server.kubeconfig, kubectl, f"{release}-operator", tmp_path)
         log = tmp_path / "log"
@@ -185,7 +185,7 @@ def selected(kubectl: Kubectl) -> Scope:
 async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> AsyncIterator[Stage]:
     """Run an operator with a scope, and a kubelet in kubectl's namespace."""
     await asyncio.to_thread(configure, kubectl)
-    async with kubelet(client, kubectl.namespace, HOST) as (one, port):
+    async with kubelet(client, kubectl.namespace, HOST) as (fake, port):
         settings = OperatorSettings(
             namespace=kubectl.namespace,
             watch_namespaces=scope.namespaces,
@@ -196,14 +196,14 @@ async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> Async
         await operator.start()
         try:
             await eventually(lambda: not operator.readiness_problem(), limit=10)
-            yield Stage(kubectl, one, operator, port)
+            yield Stage(kubectl, fake, operator, port)
             assert operator.liveness_problem() is None
         finally:
             await operator.stop()
 
 
 def label(kubectl: Kubectl, value: str | None) -> None:
-    """Label kubectl's namespace, or take the label away."""
+    """Label kubectl's namespace, or remove the label."""
     kubectl("label", "namespace", kubectl.namespace, f"scope={value}" if value else "scope-", "--overwrite")
 
 
@@ -235,14 +235,14 @@ async def test_scope_selector_serves_a_labelled_namespace_and_keeps_its_objects_
         )
         await asyncio.to_thread(apply, other, make.model_object("later"))
         await asyncio.to_thread(other, "label", "isvc", HOST, "changed=yes")
-        kept = versions(other)
-        assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= kept.keys()
+        unserved = versions(other)
+        assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= unserved.keys()
         stage.apply(make.model_object("witness"))
         await eventually_in_thread(lambda: "witness" in stage.placed(), "the operator goes on elsewhere")
         await asyncio.to_thread(other, "delete", "tm", "later")
         stage.kubectl("delete", "tm", "witness")
         await eventually_in_thread(lambda: stage.placed() == [MODEL], "and on")
-        assert versions(other) == {name: version for name, version in kept.items() if name != "TrainedModel/later"}
+        assert versions(other) == {name: version for name, version in unserved.items() if name != "TrainedModel/later"}
         assert placed(other) == [MODEL]
 
         await asyncio.to_thread(apply, other, make.model_object("again"))
@@ -265,8 +265,8 @@ def test_scope_selector_webhook_reviews_a_labelled_namespace(
     try:
         with webhook(api_server.kubeconfig, kubectl, tmp_path, more={"MANYSERVE_NAMESPACE_SELECTOR": selector}):
             label(kubectl, None)
-            eventually_sync(lambda: not is_asked(kubectl), "what is out of scope passes", 10)
+            eventually_sync(lambda: not is_asked(kubectl), "an object out of scope is accepted", 10)
             label(kubectl, kubectl.namespace)
-            eventually_sync(lambda: is_asked(kubectl), "what is in scope is judged", 10)
+            eventually_sync(lambda: is_asked(kubectl), "an object in scope is reviewed", 10)
     finally:
         kubectl("delete", "clusterrole,clusterrolebinding", reader)

@@ -1,4 +1,4 @@
-"""Secrets and claims on a real API server: what the pods get, what rolls them out, and what never stops them."""
+"""Secrets and claims on a real API server: mounts, environment and roll-outs of the pods."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ REGION = "serving.kserve.io/s3-region"
 
 
 def template(stage: Stage) -> dict[str, Any]:
-    found: dict[str, Any] = stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["template"]["spec"]
+    return spec
 
 
 def mounts(stage: Stage) -> set[str]:
-    """Return the folders of stores that the agent sees."""
+    """Return the mounted folders of stores in the agent."""
     (agent,) = (each for each in template(stage)["containers"] if each["name"] == "agent")
     paths = (each["mountPath"] for each in agent["volumeMounts"])
     return {path for path in paths if path.startswith(("/mnt/credentials/", "/mnt/pvc/"))}
@@ -64,7 +64,7 @@ async def test_account_secrets_reach_the_agent_and_only_their_list_rolls_the_pod
     stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
     stage.apply(make.model_object())
     await eventually_in_thread(
-        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has looked again"
+        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has planned again"
     )
     assert revision(stage) == before, "rotation is no roll-out"
     assert "MANYSERVE_S3_REGION" not in env(stage), "a secret's annotations are not read unless the chart says so"
@@ -73,7 +73,7 @@ async def test_account_secrets_reach_the_agent_and_only_their_list_rolls_the_pod
         lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-2", "an account's own annotations are read"
     )
     list_secrets(stage)
-    await eventually_in_thread(lambda: mounts(stage) == set(), "what is not listed any more goes")
+    await eventually_in_thread(lambda: mounts(stage) == set(), "a secret without an entry is unmounted")
 
 
 async def test_secret_annotations_are_read_when_the_configuration_allows_it(stage: Stage) -> None:
@@ -91,9 +91,9 @@ async def test_secret_annotations_are_read_when_the_configuration_allows_it(stag
 
 async def test_secret_lookup_transfers_only_metadata(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
-    found = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
-    assert found["kind"] == "PartialObjectMetadata"
-    assert set(found) <= {"kind", "apiVersion", "metadata"}
+    secret = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
+    assert secret["kind"] == "PartialObjectMetadata"
+    assert set(secret) <= {"kind", "apiVersion", "metadata"}
 
 
 CLAIM = {
@@ -113,10 +113,12 @@ async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(st
     stage.kubelet._load()
     await eventually_in_thread(
         lambda: stage.ready("tm", "ours").get("reason") == "PersistentVolumeClaimNotFound",
-        "the model says what it lacks",
+        "the model reports the missing claim",
     )
-    said = f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
-    assert stage.ready("tm", "ours")["message"] == said
+    message = (
+        f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
+    )
+    assert stage.ready("tm", "ours")["message"] == message
     stage.apply(CLAIM)
     await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
     stage.kubelet.fails.clear()

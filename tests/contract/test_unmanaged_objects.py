@@ -1,4 +1,4 @@
-"""Objects of KServe's keep every field and get no write, while our CRDs, operator and webhook are there."""
+"""Objects of KServe keep each field and get no write, while our CRDs, operator and webhook are installed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SENTENCES = {
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    """What happened; it happens once for all tests of this file."""
+    """Records of the scenario, which runs once for all tests of this file."""
     with control_plane() as server:
         return asyncio.run(unmanaged_course.play(server, tmp_path_factory.mktemp("unmanaged")))
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the figures of unmanaged objects are recorded."""
+    """Figures of unmanaged objects, for the report."""
     return reports(request.config)["unmanaged"]
 
 

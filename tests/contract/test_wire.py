@@ -1,4 +1,4 @@
-"""Our client, our informer and our writes against a real API server."""
+"""Client, informer and writes against a real API server."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ async def test_informer_lists_again_when_its_version_is_too_old(kubectl: Kubectl
 
 
 async def test_store_has_an_own_write_at_once_and_ignores_its_echo(kubectl: Kubectl, client: KubeClient) -> None:
-    news: list[str] = []
+    changes: list[str] = []
     async with informed(
         client,
         kinds.CONFIG_MAP,
         ListOptions(kubectl.namespace),
-        on_change=lambda old, new: news.append((new or old or {})["metadata"]["name"]),
+        on_change=lambda old, new: changes.append((new or old or {})["metadata"]["name"]),
     ) as informer:
         stored = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
         informer.record_write(stored)
@@ -141,7 +141,7 @@ async def test_store_has_an_own_write_at_once_and_ignores_its_echo(kubectl: Kube
         changed = await client.replace(kinds.CONFIG_MAP, stored | {"data": {"a": "b"}})
         informer.record_write(changed)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "last"))
-        await eventually(lambda: "last" in news)
+        await eventually(lambda: "last" in changes)
         assert informer.objects[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
 
 
@@ -182,7 +182,9 @@ async def test_host_deletion_deletes_its_children(kubectl: Kubectl, client: Kube
     model["metadata"] = {"name": "m", "namespace": kubectl.namespace, **owned(kubectl.get("isvc", "triton-mms"))}
     kubectl.apply(model)
     kubectl("delete", "isvc", "triton-mms")
-    # the garbage collector learns of a new kind only now and then
+    # the garbage collector discovers new kinds only from time to time
     await asyncio.to_thread(
-        eventually_sync, lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"), "all is gone"
+        eventually_sync,
+        lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"),
+        "children are deleted",
     )

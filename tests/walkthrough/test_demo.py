@@ -1,4 +1,4 @@
-"""What `make demo` printed is the walkthrough: the same columns, log lines, answers and refusals."""
+"""Output of `make demo`: the columns, log lines, answers and refusals of the walkthrough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOST_HEADER = "NAME URL READY PREV LATEST PREVROLLEDOUTREVISION LATESTREADYREVIS
 
 
 def rows(text: str, header: str) -> list[list[str]]:
-    """Return the table under a header, row by row."""
+    """Return the rows of the table under a header."""
     lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if " ".join(line.split()) == header)
     table = []
@@ -42,8 +42,8 @@ def test_demo_first_model_prints_the_columns_of_the_walkthrough(cluster: DemoClu
 def test_demo_agent_log_has_the_steps_of_the_walkthrough_in_order(cluster: DemoCluster) -> None:
     lines = [json.loads(line) for line in cluster.demo.splitlines() if line.startswith('{"level"')]
     assert all(set(line) >= {"level", "ts", "logger", "caller", "msg"} for line in lines)
-    told = "\n".join(line["msg"] for line in lines)
-    story = (
+    log = "\n".join(line["msg"] for line in lines)
+    steps = (
         r"adding model cifar10",
         r"Worker is started for cifar10",
         r"Downloading gs://kfserving-examples/models/torchscript/cifar10",
@@ -52,7 +52,7 @@ def test_demo_agent_log_has_the_steps_of_the_walkthrough_in_order(cluster: DemoC
         r"loaded model cifar10",
         r"completion event for model cifar10, in flight ops 0",
     )
-    assert re.search(".*".join(story), told, re.DOTALL), told
+    assert re.search(".*".join(steps), log, re.DOTALL), log
 
 
 def test_demo_request_returns_the_metadata_of_the_walkthrough(cluster: DemoCluster) -> None:
@@ -62,8 +62,8 @@ def test_demo_request_returns_the_metadata_of_the_walkthrough(cluster: DemoClust
     assert cifar["inputs"] == [{"name": "INPUT__0", "datatype": "FP32", "shape": [-1, 3, 32, 32]}]
     assert cifar["outputs"] == [{"name": "OUTPUT__0", "datatype": "FP32", "shape": [-1, 10]}]
     strings = next(each for each in answers if each["name"] == "simple-string")
-    told = [(each["name"], each["datatype"], each["shape"]) for each in strings["inputs"] + strings["outputs"]]
-    assert told == [(name, "BYTES", [-1, 16]) for name in ("INPUT0", "INPUT1", "OUTPUT0", "OUTPUT1")]
+    tensors = [(each["name"], each["datatype"], each["shape"]) for each in strings["inputs"] + strings["outputs"]]
+    assert tensors == [(name, "BYTES", [-1, 16]) for name in ("INPUT0", "INPUT1", "OUTPUT0", "OUTPUT1")]
 
 
 def test_demo_model_answers_an_infer_request(cluster: DemoCluster) -> None:
@@ -73,13 +73,13 @@ def test_demo_model_answers_an_infer_request(cluster: DemoCluster) -> None:
 
 
 def test_demo_refuses_a_third_gigabyte_with_the_figures(cluster: DemoCluster) -> None:
-    said = next(line for line in cluster.demo.splitlines() if "1Gi does not fit on triton-mms" in line)
-    assert "2Gi of 2Gi is used by 2 models (largest: cifar10 1Gi, simple-string 1Gi), 0 free" in said
+    refusal = next(line for line in cluster.demo.splitlines() if "1Gi does not fit on triton-mms" in line)
+    assert "2Gi of 2Gi is used by 2 models (largest: cifar10 1Gi, simple-string 1Gi), 0 free" in refusal
 
 
 def test_demo_refuses_a_framework_that_triton_does_not_support(cluster: DemoCluster) -> None:
-    said = next(line for line in cluster.demo.splitlines() if "does not support framework sklearn" in line)
-    assert "it supports: tensorrt, tensorflow, onnx, pytorch, caffe2" in said
+    refusal = next(line for line in cluster.demo.splitlines() if "does not support framework sklearn" in line)
+    assert "it supports: tensorrt, tensorflow, onnx, pytorch, caffe2" in refusal
 
 
 def test_demo_load_test_succeeds_for_all_requests(cluster: DemoCluster, figures: Figures) -> None:

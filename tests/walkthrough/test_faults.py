@@ -1,4 +1,4 @@
-"""What breaks and comes back by itself: the server, the agent, the flag, the files."""
+"""Faults with automatic recovery: a killed server or agent, a changed flag, a broken configuration, missing files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_broken_configuration_is_ignored_and_reported(cluster: DemoCluster, kube
     wait_ready(kubectl, "isvc", "mms")
     try:
         system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", '{"data":{"ingress":"{"}}')
-        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
+        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event reports the error", 20)
     finally:
         system(
             "patch",
@@ -99,19 +99,19 @@ def test_broken_configuration_is_ignored_and_reported(cluster: DemoCluster, kube
 
 
 def test_missing_files_are_reported_and_loaded_when_they_appear(cluster: DemoCluster, kubectl: Kubectl) -> None:
-    place = f"late/{kubectl.namespace}"
-    kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{place}"))
-    said = wait_not_ready(kubectl, "tm", "late", "DownloadFailed", 120)
-    assert f"gs://kfserving-examples/{place}" in said["message"]
+    path = f"late/{kubectl.namespace}"
+    kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{path}"))
+    condition = wait_not_ready(kubectl, "tm", "late", "DownloadFailed", 120)
+    assert f"gs://kfserving-examples/{path}" in condition["message"]
     wide = kubectl("get", "tm", "-o", "wide")
     assert "REASON" in wide
-    assert said["message"].split("(")[0].strip() in wide
+    assert condition["message"].split("(")[0].strip() in wide
     events = kubectl("get", "events", "--field-selector", "involvedObject.name=late")
     assert "DownloadFailed" in events
     assert "DownloadFailed" in kubectl("describe", "tm", "late").partition("Events:")[2]
     for name in ("config.pbtxt", "1/model.onnx"):
         data = download(cluster, "kfserving-examples", f"models/torchscript/cifar10/{name}")
-        upload(cluster, "kfserving-examples", f"{place}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
+        upload(cluster, "kfserving-examples", f"{path}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
     wait_ready(kubectl, "tm", "late", 90)
     assert answers(cluster, kubectl, "late")
 

@@ -1,6 +1,6 @@
-"""The last tests: uninstalling leaves users' objects alone, and every command of the README does what it says.
+"""Uninstallation keeps the users' objects, and all commands of the README succeed.
 
-They take the chart away and put it back, so they come after all others.
+The tests uninstall the chart and install it again, so they run after all others.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def test_uninstall_keeps_the_users_objects_and_their_models(cluster: DemoCluster
 
 def test_readme_commands_all_succeed(cluster: DemoCluster) -> None:
     commands = readme_commands()
-    made = [command for command in commands if command.startswith("make ")]
-    assert made == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
+    make = [command for command in commands if command.startswith("make ")]
+    assert make == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     script = ["set -euo pipefail"]
-    for command in commands[len(made) :]:
+    for command in commands[len(make) :]:
         wait = next((each for start, each in WAITS.items() if command.startswith(start)), None)
         local = " -f deploy/local/values.yaml --wait" if command.startswith("helm install") else ""
         script += [*([wait] if wait else []), f"{command}{local}"]
