@@ -26,9 +26,7 @@ NOT_YET = (  # files and folders that are not clean yet
     "tests/agent",
     "tests/api",
     "tests/bench",
-    "tests/chart",
     "tests/cluster",
-    "tests/contract",
     "tests/faults",
     "tests/fuzz",
     "tests/inputs",
@@ -37,7 +35,6 @@ NOT_YET = (  # files and folders that are not clean yet
     "tests/plan",
     "tests/stores",
     "tests/support",
-    "tests/walkthrough",
     "tests/webhook",
 )
 EXCEPTIONS: dict[tuple[str, str], str] = {  # (file, part of the sentence or name): reason; at most ten

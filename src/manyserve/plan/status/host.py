@@ -101,9 +101,9 @@ def _is_rolled_out(deployment: Manifest, desired: Manifest) -> bool:
     if revision_number(deployment) != revision_number(desired):
         return False
     status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
-    observed_spec = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    is_observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return bool(
-        observed_spec
+        is_observed
         and count
         and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
         and status.get("availableReplicas", 0) == count

@@ -40,8 +40,8 @@ def not_placed(replicas: Sequence[Replica], message: str) -> Loading:
     return Loading(Condition(type=LOADED, status="False", reason=ModelState.PENDING, message=message), count, 0)
 
 
-def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
-    """Return the state of a placed model."""
+def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
+    """Return the state of a model that is placed on the host of this name."""
     ready = [replica for replica in replicas if replica.ready]
     reports = [(replica, replica.loaded(entry.model_name, entry.digest)) for replica in ready]
     loaded = sum([report is not None for _, report in reports])
@@ -50,7 +50,7 @@ def roll_up(host: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
         return _loaded_everywhere(len(ready), next(notes, None))
     worst = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*worst) if worst and worst[1].state in _FAILED else None
-    reason, message = _explanation(host, entry, replicas, worst)
+    reason, message = _explanation(name, entry, replicas, worst)
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
@@ -79,10 +79,10 @@ def _worst(entry: Entry, replicas: Sequence[Replica]) -> tuple[Replica, ModelRep
 
 
 def _explanation(
-    host: str, entry: Entry, replicas: Sequence[Replica], worst: tuple[Replica, ModelReport] | None
+    name: str, entry: Entry, replicas: Sequence[Replica], worst: tuple[Replica, ModelReport] | None
 ) -> tuple[str, str]:
     """Return the reason and the message of a model that is not loaded everywhere."""
-    silent = next((each for each in replicas if each.ready and each.report is None), None)
+    silent = next((replica for replica in replicas if replica.ready and replica.report is None), None)
     if worst is not None:
         replica, report = worst
         if replica.report and not replica.report.server_ready:
@@ -96,11 +96,11 @@ def _explanation(
             return ModelState.PENDING, f"{replica.name}: {error}"
     ready = [replica for replica in replicas if replica.ready]
     if not ready:
-        return ModelState.PENDING, f"no replica of {host} is ready"
+        return ModelState.PENDING, f"no replica of {name} is ready"
     unread = sum(replica.loaded(entry.model_name, entry.digest) is None for replica in ready)
     return (
         ModelState.PENDING,
-        f"placed on {host}; waiting for {unread} of {len(ready)} pods to read the new models.json",
+        f"placed on {name}; waiting for {unread} of {len(ready)} pods to read the new models.json",
     )
 
 

@@ -88,7 +88,7 @@ class HostContext:
 
     @cached_property
     def supports(self) -> Callable[[str], Condition]:
-        """Cached function from framework to condition. It does not refer to `self`: gc would have to free the cycle."""
+        """Cached function from framework to condition; no reference to `self`, as such a cycle would never be freed."""
         host, config = self.host, self.observed.config
         return cache(
             lambda framework: _condition(
@@ -113,16 +113,16 @@ class HostContext:
         return cast("tuple[Condition, ...]", self._merged[key][0])
 
 
-def model_status(model: TrainedModel, host: HostContext, now: datetime) -> TrainedModelStatus:
+def model_status(model: TrainedModel, context: HostContext, now: datetime) -> TrainedModelStatus:
     """Return the status of a model with a host; the old status object when nothing changed."""
     name = model.metadata.name
     old = model.status
-    loading = _loading(model, host)
-    url, address, protocol = host.url_parts
+    loading = _loading(model, context)
+    url, address, protocol = context.url_parts
     path = urls.model_path(name, protocol)
-    merged = host.merge(old.conditions, tuple([check(model, host, loading) for _, check in CHECKS]), now)
+    merged = context.merge(old.conditions, tuple([check(model, context, loading) for _, check in CHECKS]), now)
     loaded = f"{loading.loaded}/{loading.replicas}"
-    host_record = _placed_by(model, host)
+    host_record = _placed_by(model, context)
     outside, inside = f"{url}{path}", f"{address}{path}"
     if (
         old.conditions == merged
@@ -150,52 +150,52 @@ def model_status(model: TrainedModel, host: HostContext, now: datetime) -> Train
     )
 
 
-def _placed_by(model: TrainedModel, host: HostContext) -> PlacedBy | None:
+def _placed_by(model: TrainedModel, context: HostContext) -> PlacedBy | None:
     """Return the record of the host if it places the model, or placed it earlier."""
-    meta = host.host.metadata
-    if model.metadata.name in host.placement.placed:
+    meta = context.host.metadata
+    if model.metadata.name in context.placement.placed:
         return placed_by(meta.name, meta.uid)
     return model.status.placed_by if host_uid(model) == meta.uid else None
 
 
-def _loading(model: TrainedModel, host: HostContext) -> Loading:
+def _loading(model: TrainedModel, context: HostContext) -> Loading:
     """Return the model's state on the replicas."""
-    name, entry = host.observed.key.name, host.placement.placed.get(model.metadata.name)
+    name, entry = context.observed.key.name, context.placement.placed.get(model.metadata.name)
     if entry is None:
-        return not_placed(host.replicas, f"not placed on {name}")
-    return roll_up(name, entry, host.replicas)
+        return not_placed(context.replicas, f"not placed on {name}")
+    return roll_up(name, entry, context.replicas)
 
 
-def _is_mms_predictor(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.is_multi_model
+def _is_mms_predictor(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.is_multi_model
 
 
-def _framework_supported(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.supports(model.spec.model.framework)
+def _framework_supported(model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.supports(model.spec.model.framework)
 
 
-def _memory_available(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    error = host.placement.insufficient_memory.get(model.metadata.name)
-    if error is None and model.metadata.name not in host.placement.placed:
+def _memory_available(model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    error = context.placement.insufficient_memory.get(model.metadata.name)
+    if error is None and model.metadata.name not in context.placement.placed:
         message = "not judged: the host does not take this model"
         return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", message)
     return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
 
 
-def _host_ready(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.is_ready
+def _host_ready(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.is_ready
 
 
-def _loaded(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
+def _loaded(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
     """Return the condition `Loaded` of a model, placed or not."""
-    entry = host.placement.placed.get(model.metadata.name)
+    entry = context.placement.placed.get(model.metadata.name)
     if entry is None:
-        return _not_placed(model, host, loading)
-    error = host.placement.invalid.get(model.metadata.name)
+        return _not_placed(model, context, loading)
+    error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         served = STILL_SERVED if loading.loaded else ""
         return _condition(conditions.LOADED, INVALID_SPEC, f"{error}{served}")
-    loaded = claim_condition(loading.condition, entry, host.observed, host.replicas)
+    loaded = claim_condition(loading.condition, entry, context.observed, context.replicas)
     return _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
 
 
@@ -207,18 +207,18 @@ def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
     return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
 
 
-def _not_placed(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
+def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
     """Return the condition `Loaded` of a model that is not placed."""
-    full = host.placement.left_out.get(model.metadata.name)
+    full = context.placement.left_out.get(model.metadata.name)
     if full is not None:
         return _condition(conditions.LOADED, FULL, full)
-    error = host.placement.invalid.get(model.metadata.name)
+    error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {error}")
-    if host.observed.host_problems:
-        error = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
+    if context.observed.host_problems:
+        error = f"the spec of {context.observed.key.name} is invalid: {context.observed.host_problems[0]}"
         return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
-    error = source_error(model.spec.model.storage_uri, host.observed.config.credentials.https)
+    error = source_error(model.spec.model.storage_uri, context.observed.config.credentials.https)
     if error is None:
         return loading.condition
     return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")

@@ -31,7 +31,7 @@ def predictor_ready(host: InferenceService, observed: Observed, placement: Place
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _stuck(host, observed) or _paused(host, observed) or _full(placement)
+        problem = _rollout_problem(host, observed) or _pause_problem(host, observed) or _config_problem(placement)
     elif problem is None:
         problem = _with_foreign(_availability_problem(host, observed), observed)
     reason, message = problem or (None, None)
@@ -46,7 +46,7 @@ def deployment_is_ready(host: InferenceService, observed: Observed) -> bool:
         each["type"] == "Available" and each["status"] == "True" for each in _conditions(deployment)
     )
     # a Deployment without replicas is Available, too
-    return available and _scaled_to_zero(host, observed) is None
+    return available and _scale_problem(host, observed) is None
 
 
 def _answers(host: InferenceService, observed: Observed) -> bool:
@@ -105,11 +105,11 @@ CHECKS = (
 
 def _availability_problem(host: InferenceService, observed: Observed) -> Problem:
     return (
-        _scaled_to_zero(host, observed)
+        _scale_problem(host, observed)
         or pod_problem(observed.pods)
-        or _stuck(host, observed)
-        or _paused(host, observed)
-        or _waiting(host, observed)
+        or _rollout_problem(host, observed)
+        or _pause_problem(host, observed)
+        or _replicas_problem(host, observed)
     )
 
 
@@ -119,7 +119,7 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
     return problem if first is None else (problem[0], f"{problem[1]}; {pending_message(first)}")
 
 
-def _stuck(host: InferenceService, observed: Observed) -> Problem | None:
+def _rollout_problem(host: InferenceService, observed: Observed) -> Problem | None:
     """Return the problem of a Deployment that cannot create pods or does not progress."""
     deployment = _deployment(host, observed) or {}
     for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
@@ -129,7 +129,7 @@ def _stuck(host: InferenceService, observed: Observed) -> Problem | None:
     return None
 
 
-def _paused(host: InferenceService, observed: Observed) -> Problem | None:
+def _pause_problem(host: InferenceService, observed: Observed) -> Problem | None:
     """Return the problem of a Deployment that was paused by hand; only a person resumes it."""
     if not _spec(host, observed).get("paused"):
         return None
@@ -139,14 +139,14 @@ def _paused(host: InferenceService, observed: Observed) -> Problem | None:
     )
 
 
-def _scaled_to_zero(host: InferenceService, observed: Observed) -> Problem | None:
+def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None:
     """Return the problem of a host scaled to 0 replicas while the operator does not set their number."""
     if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
 
 
-def _full(placement: Placement) -> Problem | None:
+def _config_problem(placement: Placement) -> Problem | None:
     if not placement.left_out:
         return None
     count = len(placement.left_out)
@@ -154,7 +154,7 @@ def _full(placement: Placement) -> Problem | None:
     return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
-def _waiting(host: InferenceService, observed: Observed) -> Problem:
+def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
     deployment = _deployment(host, observed) or {}
     ready, wanted = (
         (deployment.get("status") or {}).get("readyReplicas", 0),
