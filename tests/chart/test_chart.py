@@ -221,9 +221,9 @@ def test_selectors_match_a_deployment(values: tuple[str, ...]) -> None:
     labels = [
         each["spec"]["template"]["metadata"]["labels"] for each in objects(*values) if each["kind"] == "Deployment"
     ]
-    for each in objects(*values):
-        if each["kind"] in SELECTORS:
-            wanted: Any = each["spec"]
-            for part in SELECTORS[each["kind"]]:
-                wanted = wanted[part]
-            assert sum(wanted.items() <= found.items() for found in labels) == 1, each["metadata"]["name"]
+    for manifest in objects(*values):
+        if manifest["kind"] in SELECTORS:
+            selector: Any = manifest["spec"]
+            for part in SELECTORS[manifest["kind"]]:
+                selector = selector[part]
+            assert sum(selector.items() <= of_pods.items() for of_pods in labels) == 1, manifest["metadata"]["name"]

@@ -111,8 +111,8 @@ def test_kubectl_explain_describes_each_field(kubectl: Kubectl) -> None:
 
 def test_models_have_a_field_selector_for_their_host(kubectl: Kubectl) -> None:
     kubectl.apply(kubectl.here(make.model_object("one", host="a")), kubectl.here(make.model_object("two", host="b")))
-    found = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
-    assert found.split() == ["trainedmodel.serving.kserve.io/one"]
+    names_printed = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
+    assert names_printed.split() == ["trainedmodel.serving.kserve.io/one"]
 
 
 def test_crds_ignore_a_status_in_an_applied_manifest(kubectl: Kubectl) -> None:

@@ -47,8 +47,8 @@ def helm(kubectl: Kubectl) -> Iterator[Helm]:
 
 def versions(kubectl: Kubectl, *kinds: str) -> dict[str, str]:
     """Return the resourceVersion of each object of these kinds."""
-    found = [each for kind in kinds for each in kubectl.list(kind, "--all-namespaces")]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    objects = [each for kind in kinds for each in kubectl.list(kind, "--all-namespaces")]
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 def kserve(kubectl: Kubectl) -> dict[str, str]:
@@ -75,8 +75,8 @@ def applied(kubectl: Kubectl, manifest: Manifest) -> bool:
 
 def established(kubectl: Kubectl) -> bool:
     """Return whether the API server has written all its conditions on the CRDs."""
-    found = [each["status"].get("conditions", []) for each in kubectl.list("crd")]
-    return all({each["type"] for each in some} >= {"Established", "NamesAccepted"} for some in found)
+    conditions = [each["status"].get("conditions", []) for each in kubectl.list("crd")]
+    return all({each["type"] for each in some} >= {"Established", "NamesAccepted"} for some in conditions)
 
 
 def release_of(kubectl: Kubectl, crd: str) -> tuple[str, str]:

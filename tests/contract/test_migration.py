@@ -49,12 +49,12 @@ def with_conversion(crd: Manifest, *further: str) -> Manifest:
 
 
 def stored(kubectl: Kubectl) -> list[Manifest]:
-    """Have an object of each kind as KServe stores it, and return them."""
+    """Create an object of each kind in the form that KServe stores, and return them."""
     model = {"modelFormat": {"name": "triton"}, "future": {"a": [1]}}
     host = kserve.kept_by_kserve(make.host_object(triton=None, model=model))
-    for each in (host, kserve.kept_model(make.model_object())):
-        eventually_sync(lambda each=each: served(kubectl, each), "the kind is served")  # type: ignore[misc]
-    return found(kubectl)
+    for manifest in (host, kserve.kept_model(make.model_object())):
+        eventually_sync(lambda manifest=manifest: served(kubectl, manifest), "the kind is served")  # type: ignore[misc]
+    return stored_objects(kubectl)
 
 
 def served(kubectl: Kubectl, manifest: Manifest) -> bool:
@@ -64,7 +64,7 @@ def served(kubectl: Kubectl, manifest: Manifest) -> bool:
         return False
 
 
-def found(kubectl: Kubectl) -> list[Manifest]:
+def stored_objects(kubectl: Kubectl) -> list[Manifest]:
     return kubectl.list(",".join(NAMES), "--all-namespaces")
 
 
@@ -74,8 +74,8 @@ def test_crd_replacement_removes_the_conversion_and_changes_no_object(kubectl: K
     shell(kubectl, script(DOC, "3. Replace the CRDs"))
     for name in NAMES:
         assert kubectl.get("crd", name)["spec"]["conversion"] == {"strategy": "None"}
-    eventually_sync(lambda: "misvc" not in kubectl("api-resources") and found(kubectl), "ours are served")
-    assert found(kubectl) == before, "also unknown fields and resourceVersions"
+    eventually_sync(lambda: "misvc" not in kubectl("api-resources") and stored_objects(kubectl), "ours are served")
+    assert stored_objects(kubectl) == before, "also unknown fields and resourceVersions"
 
 
 def test_crd_replacement_is_refused_until_objects_are_stored_in_our_version(kubectl: Kubectl) -> None:

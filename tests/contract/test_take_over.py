@@ -79,12 +79,12 @@ async def test_take_over_of_service_and_ingress_waits_for_the_ready_deployment(s
     stage.kubelet.starts.set()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "its model is ready")
-    taken = stage.kubectl.get("service", HOST)
-    assert taken["spec"]["selector"] == names.selector(HOST)
-    assert ports_of(taken) == [("http", 80, "http"), ("grpc", names.GRPC_PORT, "grpc")]
-    assert taken["spec"]["type"] == "ClusterIP"
-    assert taken["spec"]["clusterIP"] not in ("", "None")
-    assert "externalName" not in taken["spec"]
+    service = stage.kubectl.get("service", HOST)
+    assert service["spec"]["selector"] == names.selector(HOST)
+    assert ports_of(service) == [("http", 80, "http"), ("grpc", names.GRPC_PORT, "grpc")]
+    assert service["spec"]["type"] == "ClusterIP"
+    assert service["spec"]["clusterIP"] not in ("", "None")
+    assert "externalName" not in service["spec"]
     (rule,) = stage.kubectl.get("ingress", HOST)["spec"]["rules"]
     assert rule["host"] == hostnames[0]
     assert rule["http"]["paths"][0]["backend"]["service"]["name"] == HOST

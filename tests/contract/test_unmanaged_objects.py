@@ -51,10 +51,10 @@ def test_unmanaged_objects_keep_spec_and_status_byte_equal(course: Course, figur
 
 
 def test_unmanaged_objects_keep_their_fields_under_applied_crds(course: Course) -> None:
-    for each in UNMANAGED:
-        assert course.applied[each]["metadata"]["labels"]["way"] == "apply"
+    for name in UNMANAGED:
+        assert course.applied[name]["metadata"]["labels"]["way"] == "apply"
         for part in ("spec", "status"):
-            assert _text(course.before, each, part) == _text(course.applied, each, part), each
+            assert _text(course.before, name, part) == _text(course.applied, name, part), name
 
 
 def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> None:
@@ -70,8 +70,8 @@ def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> Non
 
 
 def test_webhook_accepts_a_label_on_an_unmanaged_object(course: Course) -> None:
-    for each in UNMANAGED:
-        assert course.labelled[each]["metadata"]["labels"]["team"] == "a"
+    for name in UNMANAGED:
+        assert course.labelled[name]["metadata"]["labels"]["team"] == "a"
 
 
 def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: Course) -> None:
@@ -79,8 +79,8 @@ def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: 
     assert owners & {course.before[each]["metadata"]["uid"] for each in UNMANAGED} == set()
     about = {(each["involvedObject"]["kind"], each["involvedObject"]["name"]) for each in course.events}
     assert about & set(UNMANAGED) == set()
-    for each in UNMANAGED:
-        assert _part(course.before, each, "ownerReferences") == _part(course.after, each, "ownerReferences")
+    for name in UNMANAGED:
+        assert _part(course.before, name, "ownerReferences") == _part(course.after, name, "ownerReferences")
 
 
 def test_webhook_accepts_a_create_with_a_mark_of_kserve(course: Course) -> None:
@@ -89,9 +89,9 @@ def test_webhook_accepts_a_create_with_a_mark_of_kserve(course: Course) -> None:
 
 @pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
 def test_webhook_refuses_a_create_without_a_mark_with_the_reason(course: Course, form: Form) -> None:
-    said = course.refusals[form.name]
-    assert SENTENCES[form.reason] in said
-    assert "webhook.refuseUnmanaged=false" in said
+    refusal = course.refusals[form.name]
+    assert SENTENCES[form.reason] in refusal
+    assert "webhook.refuseUnmanaged=false" in refusal
 
 
 def test_lenient_webhook_accepts_a_create_without_a_mark(course: Course) -> None:
@@ -99,11 +99,11 @@ def test_lenient_webhook_accepts_a_create_without_a_mark(course: Course) -> None
 
 
 def test_model_of_an_unmanaged_inferenceservice_reports_it(course: Course) -> None:
-    found = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
-    assert (found["status"], found["reason"]) == ("False", "NotManaged")
+    predictor = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
+    assert (predictor["status"], predictor["reason"]) == ("False", "NotManaged")
     assert (
         "model-with-storage-uri is not managed by manyserve: spec.predictor.model.storageUri: is set"
-        in found["message"]
+        in predictor["message"]
     )
 
 

@@ -72,36 +72,36 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def first_difference(wanted: Manifest, observed: Manifest | None) -> str | None:
+def first_difference(desired: Manifest, observed: Manifest | None) -> str | None:
     """Return the first reason to apply the hashed manifest, or None when the observed object has all of it."""
     if observed is None:
         return "it does not exist"
-    return difference(wanted, observed)
+    return difference(desired, observed)
 
 
-def difference(wanted: Any, observed: Any, path: str = "") -> str | None:
-    """Return a message for the first field that lacks the wanted value; additional fields are no difference."""
-    if not wanted and observed in (None, "", [], {}, False):
+def difference(desired: Any, observed: Any, path: str = "") -> str | None:
+    """Return a message for the first field that lacks the desired value; additional fields are no difference."""
+    if not desired and observed in (None, "", [], {}, False):
         return None
-    if isinstance(wanted, Mapping) and isinstance(observed, Mapping):
-        pairs = ((f"{path}.{key}", each, observed.get(key)) for key, each in wanted.items())
+    if isinstance(desired, Mapping) and isinstance(observed, Mapping):
+        pairs = ((f"{path}.{key}", each, observed.get(key)) for key, each in desired.items())
         return next(filter(None, (difference(each, other, where) for where, each, other in pairs)), None)
-    if isinstance(wanted, list | tuple) and isinstance(observed, list | tuple):
-        return _list_difference(wanted, observed, path)
-    return (
-        None if _is_equal(wanted, observed, path) else f"{path.lstrip('.')} is {observed!r:.100}, not {wanted!r:.100}"
-    )
+    if isinstance(desired, list | tuple) and isinstance(observed, list | tuple):
+        return _list_difference(desired, observed, path)
+    if _is_equal(desired, observed, path):
+        return None
+    return f"{path.lstrip('.')} is {observed!r:.100}, not {desired!r:.100}"
 
 
-def _list_difference(wanted: list[Any] | tuple[Any, ...], observed: Any, path: str) -> str | None:
-    key = next((key for key in _IDENTITIES if wanted and _all_have(wanted, key)), None)
+def _list_difference(desired: list[Any] | tuple[Any, ...], observed: Any, path: str) -> str | None:
+    key = next((key for key in _IDENTITIES if desired and _all_have(desired, key)), None)
     if key is not None and _all_have(observed, key):
         by_key = {each[key]: each for each in observed}
-        pairs = [(f"{path}[{each[key]}]", each, by_key.get(each[key])) for each in wanted]
-    elif len(wanted) == len(observed):
-        pairs = [(f"{path}[{index}]", *both) for index, both in enumerate(zip(wanted, observed, strict=True))]
+        pairs = [(f"{path}[{each[key]}]", each, by_key.get(each[key])) for each in desired]
+    elif len(desired) == len(observed):
+        pairs = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(desired, observed, strict=True))]
     else:
-        return f"{path.lstrip('.')} has {len(observed)} elements, not {len(wanted)}"
+        return f"{path.lstrip('.')} has {len(observed)} elements, not {len(desired)}"
     return next(filter(None, (difference(each, other, where) for where, each, other in pairs)), None)
 
 
@@ -109,12 +109,12 @@ def _all_have(elements: Iterable[Any], key: str) -> bool:
     return all(isinstance(each, Mapping) and isinstance(each.get(key), str) for each in elements)
 
 
-def _is_equal(wanted: Any, observed: Any, path: str) -> bool:
-    if wanted == observed:
+def _is_equal(desired: Any, observed: Any, path: str) -> bool:
+    if desired == observed:
         return True
     if not any(f".{part}." in f"{path}." for part in _QUANTITIES) or observed is None:
         return False
     try:
-        return parse_quantity(wanted) == parse_quantity(observed)
+        return parse_quantity(desired) == parse_quantity(observed)
     except ValueError:
         return False

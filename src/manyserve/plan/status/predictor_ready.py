@@ -156,11 +156,11 @@ def _config_problem(placement: Placement) -> Problem | None:
 
 def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
     deployment = _deployment(host, observed) or {}
-    ready, wanted = (
+    ready, desired = (
         (deployment.get("status") or {}).get("readyReplicas", 0),
         _spec(host, observed).get("replicas", 1),
     )
-    return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
+    return "MinimumReplicasUnavailable", f"{ready} of {desired} replicas are ready"
 
 
 def _deployment(host: InferenceService, observed: Observed) -> Manifest | None:
