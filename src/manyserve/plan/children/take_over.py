@@ -25,7 +25,7 @@ def pending_message(child: Child) -> str:
 
 
 def immutable_error(live: Manifest, desired: Manifest) -> str | None:
-    """Return why an object cannot be changed into the desired one, with the command that deletes it, or None."""
+    """Return the error for an object that cannot become the desired one, with the command that deletes it, or None."""
     kind, name, spec = desired["kind"], desired["metadata"]["name"], live.get("spec") or {}
     command = f"kubectl delete {kind.lower()} {name}"
     if kind == "Service" and spec.get("clusterIP") == "None":
