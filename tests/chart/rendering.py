@@ -1,4 +1,4 @@
-"""What helm makes of the chart with some values."""
+"""Objects that helm renders from the chart, with different values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VARIANTS = (
 
 @cache
 def text(*values: str) -> str:
-    """Return what helm prints."""
+    """Return the manifests that helm prints."""
     settings = [part for value in values for part in ("--set", value)]
     return helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system", *settings)
 
@@ -36,9 +36,9 @@ def objects(*values: str) -> list[Manifest]:
 
 
 def the(kind: str, name: str, *values: str) -> Manifest:
-    """Return the one object of this kind and name."""
-    (found,) = (each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name)
-    return found
+    """Return the object of this kind and name."""
+    (manifest,) = (each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name)
+    return manifest
 
 
 def pods(*values: str) -> list[tuple[str, Manifest]]:

@@ -1,4 +1,4 @@
-"""API group of a release: the chart follows it everywhere, and a release of each group fits into one cluster."""
+"""API group of a release: the chart uses it in all objects, and one cluster can have a release of each group."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ def release(group: str, namespace: str) -> dict[tuple[str, str, str], Manifest]:
     """Return the objects of a release named `manyserve` by kind, namespace and name."""
     values = [part for value in (f"api.group={group}", *EVERYTHING) for part in ("--set", value)]
     text = helm("template", "manyserve", str(CHART), "--namespace", namespace, *values)
-    found = [each for each in yaml.safe_load_all(text) if each]
-    return {(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in found}
+    manifests = [each for each in yaml.safe_load_all(text) if each]
+    return {(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in manifests}
 
 
-def test_the_default_is_the_group_of_kserve() -> None:
+def test_api_group_defaults_to_kserves() -> None:
     assert objects(f"api.group={KSERVE}") == objects()
 
 
-def test_a_group_that_there_is_not_is_refused_with_those_there_are() -> None:
+def test_api_group_schema_refuses_an_unknown_group_and_names_the_known_ones() -> None:
     with pytest.raises(Exception, match="returned non-zero") as refused:
         helm("template", "manyserve", str(CHART), "--set", "api.group=kserve.io")
-    said = str(getattr(refused.value, "stderr", ""))
-    assert 'api.group must be one of the following: "serving.kserve.io", "serving.manyserve.io"' in said
+    error = str(getattr(refused.value, "stderr", ""))
+    assert 'api.group must be one of the following: "serving.kserve.io", "serving.manyserve.io"' in error
 
 
-def test_two_releases_of_one_name_one_for_each_group_share_no_object() -> None:
+def test_api_group_releases_of_one_name_share_no_object() -> None:
     releases = [release(KSERVE, "a"), release(OWN, "b")]
     assert len(releases[0]) == len(releases[1])
     assert set(releases[0]) & set(releases[1]) == set()
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_what_has_no_namespace_is_cluster_scoped(group: str) -> None:
+def test_api_group_release_has_a_namespace_for_each_namespaced_object(group: str) -> None:
     assert {kind for kind, namespace, _ in release(group, "a") if not namespace} == CLUSTER_SCOPED
 
 
-def test_nothing_of_a_release_in_our_own_group_names_kserves() -> None:
-    for key, each in release(OWN, "b").items():
-        if each["kind"] != "ConfigMap":
-            assert KSERVE not in str(each), key
+def test_own_group_release_never_names_kserves_group() -> None:
+    for key, manifest in release(OWN, "b").items():
+        if manifest["kind"] != "ConfigMap":
+            assert KSERVE not in str(manifest), key
 
 
-def test_the_releases_differ_in_the_group_alone() -> None:
-    def neutral(found: dict[tuple[str, str, str], Manifest], group: str) -> list[str]:
-        text = yaml.safe_dump_all(found.values())
+def test_api_group_releases_differ_only_in_the_group() -> None:
+    def neutral(objects: dict[tuple[str, str, str], Manifest], group: str) -> list[str]:
+        text = yaml.safe_dump_all(objects.values())
         text = text.replace(f".{OWN}", "") if group == OWN else text.replace(f".{KSERVE}", "")
         text = text.replace("- misvc", "- isvc").replace("- mtm", "- tm")
         return text.replace(group, "GROUP").splitlines()
@@ -63,10 +63,10 @@ def test_the_releases_differ_in_the_group_alone() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_programs_get_the_group_and_the_webhook_its_registration(group: str) -> None:
-    found = {name: environment(pod) for name, pod in pods(f"api.group={group}")}
-    assert {name: from_env(env) for name, env in found.items()} == dict.fromkeys(found, group)
-    settings = WebhookSettings.from_env(found["manyserve-webhook"])
+def test_api_group_reaches_the_programs_and_the_webhook_registration(group: str) -> None:
+    environments = {name: environment(pod) for name, pod in pods(f"api.group={group}")}
+    assert {name: from_env(env) for name, env in environments.items()} == dict.fromkeys(environments, group)
+    settings = WebhookSettings.from_env(environments["manyserve-webhook"])
     registration = the("ValidatingWebhookConfiguration", settings.configuration, f"api.group={group}")
     (hook,) = registration["webhooks"]
     assert hook["name"] == f"validate.{group}"
@@ -74,28 +74,28 @@ def test_the_programs_get_the_group_and_the_webhook_its_registration(group: str)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_binding_names_a_role_that_is_there(group: str) -> None:
-    found = release(group, "a")
-    for (kind, namespace, _), each in found.items():
+def test_role_bindings_name_existing_roles(group: str) -> None:
+    objects = release(group, "a")
+    for (kind, namespace, _), binding in objects.items():
         if kind in ("ClusterRoleBinding", "RoleBinding"):
-            where = namespace if each["roleRef"]["kind"] == "Role" else ""
-            assert (each["roleRef"]["kind"], where, each["roleRef"]["name"]) in found
+            where = namespace if binding["roleRef"]["kind"] == "Role" else ""
+            assert (binding["roleRef"]["kind"], where, binding["roleRef"]["name"]) in objects
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_network_policy_reaches_the_agents_of_the_groups_hosts(group: str) -> None:
+def test_network_policy_selects_the_agents_of_the_groups_hosts(group: str) -> None:
     policy = the("NetworkPolicy", "manyserve-operator", f"api.group={group}", *EVERYTHING)
     keys = re.findall(r"[\w.]+/inferenceservice", str(policy))
     assert keys == [f"{group}/inferenceservice"]
 
 
-def test_an_upgrade_that_reuses_values_from_before_the_group_keeps_that_of_kserve() -> None:
+def test_upgrade_with_values_without_a_group_keeps_kserves_group() -> None:
     text = helm("template", "manyserve", str(CHART), "--set", "api=null")
     assert "name: trainedmodels.serving.kserve.io" in text
     assert OWN not in text
 
 
-def test_each_sample_that_names_the_group_is_there_for_our_own() -> None:
+def test_samples_with_the_group_exist_for_our_own_group() -> None:
     named = {path.name for path in SAMPLES.glob("*.yaml") if KSERVE in path.read_text()}
     own = {path.name: path.read_text() for path in (SAMPLES / OWN).iterdir()}
     assert set(own) == named

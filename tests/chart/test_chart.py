@@ -1,4 +1,4 @@
-"""The chart: it lints, what is generated is up to date, and the programs get what they read."""
+"""Chart: lint, generated files, values, and the settings that the programs read."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from tests.chart.rendering import VARIANTS, environment, objects, pods, the
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_helm_finds_nothing_wrong(values: tuple[str, ...]) -> None:
+def test_helm_lint_accepts_the_chart(values: tuple[str, ...]) -> None:
     settings = [part for value in values for part in ("--set", value)]
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), *settings)
 
 
-def test_what_is_generated_is_up_to_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     files = copied() | rendered()
     stale = [str(path.relative_to(ROOT)) for path, expected in files.items() if path.read_text() != expected]
     assert stale == [], "run: make generate"
 
 
-def test_the_chart_has_the_same_crds_as_the_repository() -> None:
+def test_chart_crds_equal_those_of_the_repository() -> None:
     for group, folder in ((KSERVE, ROOT / "crds"), (OWN, ROOT / "crds" / OWN)):
         files = {path.name: path.read_text() for path in (CHART / "files" / group).iterdir()}
         assert files == {path.name: path.read_text() for path in folder.glob("*.yaml")}
 
 
-def test_the_chart_ships_the_crds_of_these_groups_and_of_no_other() -> None:
+def test_chart_ships_the_crds_of_the_known_groups_only() -> None:
     assert sorted(path.name for path in (CHART / "files").iterdir()) == sorted(GROUPS)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
-def test_a_crd_loses_nothing_on_its_way_through_the_chart(name: str, group: str) -> None:
+def test_chart_template_keeps_the_whole_crd(name: str, group: str) -> None:
     source = yaml.safe_load((CHART / "files" / group / f"{name}.yaml").read_text())
-    found = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
-    assert found["spec"] == source["spec"]
-    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert source["metadata"]["labels"].items() <= found["metadata"]["labels"].items()
+    crd = the("CustomResourceDefinition", source["metadata"]["name"], f"api.group={group}")
+    assert crd["spec"] == source["spec"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert source["metadata"]["labels"].items() <= crd["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
-def test_a_template_holds_one_object(template: Path) -> None:
+def test_template_file_has_one_object(template: Path) -> None:
     assert template.read_text().count("\nkind: ") + template.read_text().count('"manyserve.crd"') == 1
 
 
 def paths(node: Any, prefix: str = "") -> set[str]:
-    """Return the path of every value, with the freely shaped ones left closed."""
+    """Return the path of each value; a value of any shape counts as one path."""
     if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".predictors", "issuerRef")):
         return {prefix}
     return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
 
 
-def test_the_schema_and_the_values_name_the_same_values() -> None:
+def test_values_schema_and_values_file_have_the_same_paths() -> None:
     def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
         inner = {} if prefix.endswith(("resources", ".predictors")) else node.get("properties", {})
         return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
@@ -73,13 +73,13 @@ def test_the_schema_and_the_values_name_the_same_values() -> None:
     assert values == schema - {".global"}
 
 
-def test_every_value_has_a_comment() -> None:
+def test_values_have_a_comment_each() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
-    freely = ("requests:", "limits:", "cpu:", "memory:", "{")
+    free_form = ("requests:", "limits:", "cpu:", "memory:", "{")
     bare = [
         line
         for before, line in pairwise(lines)
-        if line.strip() and not line.strip().startswith(("#", *freely)) and not before.strip().startswith("#")
+        if line.strip() and not line.strip().startswith(("#", *free_form)) and not before.strip().startswith("#")
     ]
     assert bare == []
 
@@ -88,29 +88,29 @@ def test_every_value_has_a_comment() -> None:
     "value",
     ["webhook.failurePolicy=Perhaps", "image.digest=latest", "config.ingress.gateway=a", "operator.replicas=0", "x=1"],
 )
-def test_a_value_that_makes_no_sense_is_refused(value: str) -> None:
+def test_values_schema_refuses_an_invalid_value(value: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         helm("template", str(CHART), "--set", value)
     assert "values don't meet the specifications" in caught.value.stderr
 
 
-def test_the_configuration_is_the_one_of_the_walkthrough() -> None:
+def test_config_map_defaults_match_the_walkthrough() -> None:
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])
     triton = config.predictors["triton"]
     assert triton.multi_model_server
     assert {"tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"} <= set(triton.supported_frameworks)
     for name in ("sklearn", "xgboost", "lightgbm"):
         for protocol in ("v1", "v2"):
-            known = config.predictors[f"{name}.{protocol}"]
-            assert known.multi_model_server
-            assert known.supported_frameworks == (name,)
+            predictor = config.predictors[f"{name}.{protocol}"]
+            assert predictor.multi_model_server
+            assert predictor.supported_frameworks == (name,)
     assert config.ingress == servingconfig.IngressConfig()
     assert config.agent.image == "manyserve/manyserve:0.1.0"
     assert config.deploy.progress_deadline == 600
     assert config.credentials == Credentials()
 
 
-def test_the_configuration_takes_over_what_is_set() -> None:
+def test_config_map_has_the_values_that_are_set() -> None:
     values = (
         "config.ingress.ingressClassName=contour",
         "config.ingress.gateway=infra/gateway",
@@ -126,7 +126,7 @@ def test_the_configuration_takes_over_what_is_set() -> None:
     assert config.predictors["triton"].image == "own"
 
 
-def test_the_configuration_takes_over_where_object_stores_are() -> None:
+def test_config_map_has_the_settings_of_object_stores() -> None:
     values = (
         "config.credentials.readSecretAnnotations=true",
         "config.credentials.gcs.gcsCredentialFileName=key.json",
@@ -146,14 +146,21 @@ def test_the_configuration_takes_over_where_object_stores_are() -> None:
         "config.credentials.https.allowedNetworks={10.0.0.0/8,fd00::/8}",
         "config.credentials.https.caBundle=/roots",
     )
-    found = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).credentials
-    for store in (found, found.gcs, found.s3, found.azure, found.hf, found.https):
+    credentials = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).credentials
+    for store in (
+        credentials,
+        credentials.gcs,
+        credentials.s3,
+        credentials.azure,
+        credentials.hf,
+        credentials.https,
+    ):
         assert type(store).model_fields.keys() - store.model_fields_set <= {"endpoint"}
-    assert found.s3.s3_use_anonymous_credential is False
-    assert found.s3.s3_verify_ssl is False
+    assert credentials.s3.s3_use_anonymous_credential is False
+    assert credentials.s3.s3_verify_ssl is False
 
 
-def test_the_operator_reads_what_its_pod_gives() -> None:
+def test_operator_settings_match_the_environment_of_the_pod() -> None:
     ((_, pod),) = (each for each in pods() if each[0] == "manyserve-operator")
     settings = OperatorSettings.from_env(environment(pod))
     ports = {each["name"]: each["containerPort"] for each in pod["containers"][0]["ports"]}
@@ -164,7 +171,7 @@ def test_the_operator_reads_what_its_pod_gives() -> None:
 
 
 @pytest.mark.parametrize("name", ["manyserve", "other"])
-def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
+def test_webhook_settings_match_the_environment_of_the_pod(name: str) -> None:
     values = (f"fullnameOverride={name}",)
     ((_, pod),) = (each for each in pods(*values) if each[0] == f"{name}-webhook")
     settings = WebhookSettings.from_env(environment(pod))
@@ -172,12 +179,12 @@ def test_the_webhook_reads_what_its_pod_gives(name: str) -> None:
     assert ports == {"https": settings.port, "metrics": settings.metrics_port}
     assert the("Secret", settings.secret, *values).get("data") is None
     registration = the("ValidatingWebhookConfiguration", settings.configuration, *values)
-    asked = registration["webhooks"][0]["clientConfig"]["service"]
-    assert asked == {"name": settings.service, "namespace": "manyserve-system", "path": "/validate", "port": 443}
-    assert f"{asked['name']}.{asked['namespace']}.svc" in settings.names
+    service = registration["webhooks"][0]["clientConfig"]["service"]
+    assert service == {"name": settings.service, "namespace": "manyserve-system", "path": "/validate", "port": 443}
+    assert f"{service['name']}.{service['namespace']}.svc" in settings.names
 
 
-def test_a_mounted_certificate_is_read_from_where_it_is_mounted() -> None:
+def test_webhook_certificate_is_read_from_its_mount_path() -> None:
     values = VARIANTS[2]
     ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
     mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
@@ -187,10 +194,10 @@ def test_a_mounted_certificate_is_read_from_where_it_is_mounted() -> None:
     assert not [each for each in objects(*values) if each["kind"] == "Secret"]
 
 
-def test_the_webhook_is_asked_about_two_kinds_and_never_about_status_or_deletion() -> None:
+def test_webhook_registration_has_two_kinds_without_status_and_deletion() -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook")["webhooks"]
-    asked = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
-    assert asked == [
+    rules = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]
+    assert rules == [
         (["v1beta1"], ["inferenceservices"], ["CREATE", "UPDATE"]),
         (["v1alpha1"], ["trainedmodels"], ["CREATE", "UPDATE"]),
     ]
@@ -210,13 +217,13 @@ SELECTORS = {
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_what_a_policy_or_a_service_names_exists(values: tuple[str, ...]) -> None:
+def test_selectors_match_a_deployment(values: tuple[str, ...]) -> None:
     labels = [
         each["spec"]["template"]["metadata"]["labels"] for each in objects(*values) if each["kind"] == "Deployment"
     ]
-    for each in objects(*values):
-        if each["kind"] in SELECTORS:
-            wanted: Any = each["spec"]
-            for part in SELECTORS[each["kind"]]:
-                wanted = wanted[part]
-            assert sum(wanted.items() <= found.items() for found in labels) == 1, each["metadata"]["name"]
+    for manifest in objects(*values):
+        if manifest["kind"] in SELECTORS:
+            selector: Any = manifest["spec"]
+            for part in SELECTORS[manifest["kind"]]:
+                selector = selector[part]
+            assert sum(selector.items() <= of_pods.items() for of_pods in labels) == 1, manifest["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""The chart's scope: Roles in place of the ClusterRole, the selector of the webhook, and what the programs read."""
+"""Scope of the chart: Roles in place of the ClusterRole, the webhook's selector, the programs' settings."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def names(kind: str, *values: str) -> set[str]:
 
 def scoped(kind: str, name: str, *values: str) -> dict[str, Manifest]:
     """Return the objects of a name by their namespace."""
-    found = [each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name]
-    return {each["metadata"]["namespace"]: each for each in found}
+    named = [each for each in objects(*values) if each["kind"] == kind and each["metadata"]["name"] == name]
+    return {each["metadata"]["namespace"]: each for each in named}
 
 
 @pytest.mark.parametrize("program", ["operator", "webhook"])
-def test_a_list_gives_a_program_roles_in_its_namespaces_with_the_rules_of_the_cluster_role(program: str) -> None:
+def test_scope_list_replaces_the_cluster_role_by_roles_with_its_rules(program: str) -> None:
     name = f"manyserve-{program}"
     rules = [rule for rule in the("ClusterRole", name)["rules"] if rule["resources"] != REGISTRATION]
     roles = scoped("Role", f"{name}-scope", *LIST)
     assert {where: role["rules"] for where, role in roles.items()} == {"team-a": rules, "team-b": rules}
     bindings = scoped("RoleBinding", f"{name}-scope", *LIST)
     assert bindings.keys() == roles.keys()
-    for each in bindings.values():
-        assert each["roleRef"]["name"] == f"{name}-scope"
-        assert each["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "manyserve-system"}]
+    for binding in bindings.values():
+        assert binding["roleRef"]["name"] == f"{name}-scope"
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "manyserve-system"}]
 
 
-def test_a_list_leaves_no_cluster_role_but_those_for_people_and_the_webhooks_own_registration() -> None:
+def test_scope_list_leaves_only_the_cluster_roles_for_people_and_for_the_registration() -> None:
     people = {"manyserve-edit", "manyserve-view"}
     assert names("ClusterRole", *LIST) == {*people, "manyserve-webhook"}
     assert names("ClusterRoleBinding", *LIST) == {"manyserve-webhook"}
@@ -56,7 +56,7 @@ def test_a_list_leaves_no_cluster_role_but_those_for_people_and_the_webhooks_own
     assert names("ClusterRoleBinding", *mounted) == set()
 
 
-def test_a_list_gives_the_operator_its_configuration_in_the_namespace_of_the_release() -> None:
+def test_scope_list_grants_the_configuration_in_the_namespace_of_the_release() -> None:
     rules = the("Role", "manyserve-operator", *LIST)["rules"]
     others = [rule for rule in rules if rule["resources"] != ["leases"]]
     assert others == [
@@ -71,7 +71,7 @@ def test_a_list_gives_the_operator_its_configuration_in_the_namespace_of_the_rel
 
 
 @pytest.mark.parametrize("name", ["manyserve-operator", "manyserve-webhook"])
-def test_a_selector_adds_to_the_cluster_role_the_right_to_read_namespaces_and_no_more(name: str) -> None:
+def test_scope_selector_adds_only_the_right_to_read_namespaces(name: str) -> None:
     rules = the("ClusterRole", name)["rules"]
     with_selector = the("ClusterRole", name, *SELECTOR)["rules"]
     assert [rule for rule in with_selector if rule not in rules] == [READS_NAMESPACES]
@@ -87,7 +87,7 @@ OWN = {"key": "serve", "operator": "In", "values": ["no"]}
 
 
 @pytest.mark.parametrize(
-    ("values", "asked"),
+    ("values", "expressions"),
     [
         ((), None),
         (LIST, [BY_NAME]),
@@ -97,11 +97,11 @@ OWN = {"key": "serve", "operator": "In", "values": ["no"]}
         ((*SELECTOR, "webhook.namespaceSelector.matchLabels.serve=no"), [BY_LABEL, NO_SYSTEM, OWN]),
     ],
 )
-def test_the_webhook_is_asked_where_the_scope_and_its_own_selector_both_match(
-    values: tuple[str, ...], asked: list[Manifest] | None
+def test_webhook_namespace_selector_combines_the_scope_and_its_own_selector(
+    values: tuple[str, ...], expressions: list[Manifest] | None
 ) -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook", *values)["webhooks"]
-    assert hook.get("namespaceSelector") == ({"matchExpressions": asked} if asked else None)
+    assert hook.get("namespaceSelector") == ({"matchExpressions": expressions} if expressions else None)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_webhook_is_asked_where_the_scope_and_its_own_selector_both_match(
         (SELECTOR, Scope(selector=LabelSelector.model_validate(LABELS))),
     ],
 )
-def test_both_programs_read_the_scope_that_is_set(values: tuple[str, ...], scope: Scope) -> None:
+def test_scope_reaches_both_programs(values: tuple[str, ...], scope: Scope) -> None:
     environments = {name: environment(pod) for name, pod in pods(*values)}
     assert OperatorSettings.from_env(environments["manyserve-operator"]).scope == scope
     assert WebhookSettings.from_env(environments["manyserve-webhook"]).scope == scope
@@ -127,7 +127,7 @@ def test_both_programs_read_the_scope_that_is_set(values: tuple[str, ...], scope
         (("webhook.namespaceSelector.labels.a=b",), "labels is not allowed"),
     ],
 )
-def test_a_scope_that_makes_no_sense_is_refused(values: tuple[str, ...], sentence: str) -> None:
+def test_scope_schema_refuses_an_invalid_scope(values: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         helm("template", str(CHART), *(part for value in values for part in ("--set", value)))
     assert sentence in caught.value.stderr

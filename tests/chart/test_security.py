@@ -1,4 +1,4 @@
-"""The chart's rights and its pods: no wildcard, nothing that is not needed, everything as strict as it gets."""
+"""Rights and pods of the chart: least privilege without wildcards, and Pod Security *restricted*."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 def rules(*values: str) -> Iterator[tuple[str, Manifest]]:
-    for each in objects(*values):
-        if each["kind"] in ("Role", "ClusterRole"):
-            yield from ((each["metadata"]["name"], rule) for rule in each["rules"])
+    for manifest in objects(*values):
+        if manifest["kind"] in ("Role", "ClusterRole"):
+            yield from ((manifest["metadata"]["name"], rule) for rule in manifest["rules"])
 
 
 def rights(name: str, *values: str) -> dict[str, set[str]]:
-    """Return the verbs by resource of everything that this role and its namesake give."""
-    found: dict[str, set[str]] = {}
+    """Return the verbs by resource that this role and its namesake grant."""
+    verbs: dict[str, set[str]] = {}
     for role, rule in rules(*values):
         for resource in rule["resources"] if role == name else ():
-            found.setdefault(resource, set()).update(rule["verbs"])
-    return found
+            verbs.setdefault(resource, set()).update(rule["verbs"])
+    return verbs
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_no_right_has_a_wildcard(values: tuple[str, ...]) -> None:
+def test_roles_have_no_wildcard(values: tuple[str, ...]) -> None:
     for role, rule in rules(*values):
         words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ())]
         assert not any("*" in word for word in words), role
@@ -37,30 +37,30 @@ def test_no_right_has_a_wildcard(values: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_the_operator_sees_no_secret(values: tuple[str, ...]) -> None:
-    found = [rule for role, rule in rules(*values) if "-operator" in role]
-    assert found
-    assert not any("secrets" in rule["resources"] for rule in found)
+def test_operator_role_has_no_right_to_secrets(values: tuple[str, ...]) -> None:
+    of_operator = [rule for role, rule in rules(*values) if "-operator" in role]
+    assert of_operator
+    assert not any("secrets" in rule["resources"] for rule in of_operator)
 
 
-def test_the_operator_may_get_secrets_by_name_only_where_their_annotations_are_to_be_read() -> None:
+def test_operator_role_has_get_on_secrets_only_to_read_annotations() -> None:
     assert rights("manyserve-operator", "config.credentials.readSecretAnnotations=true")["secrets"] == {"get"}
 
 
-def test_the_operator_may_read_accounts_and_look_at_claims_by_name_and_change_neither() -> None:
-    found = rights("manyserve-operator")
-    assert found["serviceaccounts"] == {"list", "watch"}
-    assert found["persistentvolumeclaims"] == {"get"}
+def test_operator_role_reads_accounts_and_gets_claims_by_name() -> None:
+    verbs = rights("manyserve-operator")
+    assert verbs["serviceaccounts"] == {"list", "watch"}
+    assert verbs["persistentvolumeclaims"] == {"get"}
 
 
-def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else() -> None:
+def test_operator_role_lists_and_watches_only_the_kinds_of_its_informers() -> None:
     watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD)}
     watched |= {kind.plural for kind in (*kinds.CHILDREN, kinds.SERVICE_ACCOUNT)}
-    found = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
-    assert {name for name, verbs in found.items() if {"list", "watch"} & verbs} == watched
-    assert all({"list", "watch"} <= found[each] for each in watched)
+    granted = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
+    assert {name for name, verbs in granted.items() if {"list", "watch"} & verbs} == watched
+    assert all({"list", "watch"} <= granted[each] for each in watched)
     children = {kind.plural for kind in kinds.CHILDREN}
-    assert {name for name, verbs in found.items() if "get" in verbs} == children | {
+    assert {name for name, verbs in granted.items() if "get" in verbs} == children | {
         "inferenceservices",
         "leases",
         "persistentvolumeclaims",
@@ -68,21 +68,21 @@ def test_the_operator_may_list_and_watch_what_it_has_a_watch_of_and_nothing_else
     }
 
 
-def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
+def test_operator_role_writes_only_the_objects_that_it_creates() -> None:
     verbs = {name: each & WRITES for name, each in rights("manyserve-operator").items()}
-    kept = {"create", "patch"}
-    made = kept | {"delete"}
+    permanent = {"create", "patch"}
+    optional = permanent | {"delete"}
     assert verbs == {
         "inferenceservices": set(),
         "trainedmodels": {"patch", "delete"},
         "inferenceservices/status": {"patch"},
         "trainedmodels/status": {"patch"},
-        "deployments": kept,
-        "services": kept,
-        "configmaps": kept | {"update"},
-        "horizontalpodautoscalers": made,
-        "poddisruptionbudgets": made,
-        "ingresses": made,
+        "deployments": permanent,
+        "services": permanent,
+        "configmaps": permanent | {"update"},
+        "horizontalpodautoscalers": optional,
+        "poddisruptionbudgets": optional,
+        "ingresses": optional,
         "httproutes": {"delete"},
         "pods": {"patch"},
         "events": {"create", "patch"},
@@ -90,14 +90,16 @@ def test_the_operator_may_write_what_it_makes_and_nothing_else() -> None:
         "serviceaccounts": set(),
         "persistentvolumeclaims": set(),
     }
-    assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == made
+    assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == optional
 
 
 @pytest.mark.parametrize("name", ["manyserve", "other"])
-def test_the_operator_may_change_no_lease_but_its_own(name: str) -> None:
+def test_operator_role_updates_only_its_own_lease(name: str) -> None:
     values = (f"fullnameOverride={name}",)
-    found = [rule for role, rule in rules(*values) if role == f"{name}-operator" and rule["resources"] == ["leases"]]
-    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in found] == [
+    on_leases = [
+        rule for role, rule in rules(*values) if role == f"{name}-operator" and rule["resources"] == ["leases"]
+    ]
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in on_leases] == [
         ([f"{name}-operator"], ["get", "update"]),
         (None, ["create"]),
     ]
@@ -106,7 +108,7 @@ def test_the_operator_may_change_no_lease_but_its_own(name: str) -> None:
     assert the("Role", f"{name}-operator", *values)["metadata"]["namespace"] == "manyserve-system"
 
 
-def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> None:
+def test_webhook_role_writes_one_secret_and_one_registration_by_name() -> None:
     writing = [rule for name, rule in rules() if name == "manyserve-webhook" and WRITES & set(rule["verbs"])]
     assert [(rule["resources"], rule["resourceNames"], rule["verbs"]) for rule in writing] == [
         (["validatingwebhookconfigurations"], ["manyserve-webhook"], ["get", "patch"]),
@@ -115,31 +117,31 @@ def test_the_webhook_may_write_one_secret_and_one_configuration_by_name() -> Non
 
 
 @pytest.mark.parametrize("values", VARIANTS[1:3])
-def test_the_webhook_may_write_nothing_when_somebody_else_keeps_its_certificate(values: tuple[str, ...]) -> None:
+def test_webhook_role_writes_nothing_with_an_external_certificate(values: tuple[str, ...]) -> None:
     assert not any(WRITES & verbs for verbs in rights("manyserve-webhook", *values).values())
     assert set(rights("manyserve-webhook", *values)) == {"inferenceservices", "trainedmodels", "configmaps"}
 
 
-def test_people_get_the_two_kinds_and_not_their_status() -> None:
+def test_aggregated_roles_have_the_two_kinds_without_their_status() -> None:
     for name in ("manyserve-view", "manyserve-edit"):
         assert set(rights(name)) == {"inferenceservices", "trainedmodels"}
     assert not rights("manyserve-view")["trainedmodels"] & WRITES
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_every_pod_is_let_into_a_restricted_namespace(values: tuple[str, ...]) -> None:
+def test_pods_satisfy_pod_security_restricted(values: tuple[str, ...]) -> None:
     for name, pod in pods(*values):
-        assert why_not_restricted(pod) == [], name
+        assert restriction_errors(pod) == [], name
 
 
-def why_not_restricted(pod: Manifest) -> list[str]:
-    """Return what the Pod Security Standard "restricted" would say, and what we ask for beyond it."""
-    found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+def restriction_errors(pod: Manifest) -> list[str]:
+    """Return the violations of the Pod Security Standard "restricted", and of our further requirements."""
+    errors = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
     volumes = {key for each in pod.get("volumes", ()) for key in each if key != "name"}
-    found += sorted(volumes - {"emptyDir", "secret", "configMap", "projected", "downwardAPI"})
+    errors += sorted(volumes - {"emptyDir", "secret", "configMap", "projected", "downwardAPI"})
     context = pod["securityContext"]
-    for each in [*pod["containers"], *pod.get("initContainers", ())]:
-        own = each["securityContext"]
+    for container in [*pod["containers"], *pod.get("initContainers", ())]:
+        own = container["securityContext"]
         checks = {
             "escalation": own["allowPrivilegeEscalation"] is False,
             "capabilities": own["capabilities"] == {"drop": ["ALL"]},
@@ -147,25 +149,25 @@ def why_not_restricted(pod: Manifest) -> list[str]:
             "seccomp": own["seccompProfile"]["type"] == "RuntimeDefault" == context["seccompProfile"]["type"],
             "read-only": own["readOnlyRootFilesystem"] is True,
             "privileged": not own.get("privileged"),
-            "host ports": not any(port.get("hostPort") for port in each["ports"]),
-            "memory limit": "memory" in each["resources"]["limits"],
-            "probes": {"livenessProbe", "readinessProbe"} <= each.keys(),
+            "host ports": not any(port.get("hostPort") for port in container["ports"]),
+            "memory limit": "memory" in container["resources"]["limits"],
+            "probes": {"livenessProbe", "readinessProbe"} <= container.keys(),
         }
-        found += [f"{each['name']}: {check}" for check, holds in checks.items() if not holds]
-    return found
+        errors += [f"{container['name']}: {check}" for check, holds in checks.items() if not holds]
+    return errors
 
 
-def test_the_function_above_finds_what_is_wrong() -> None:
+def test_restriction_errors_finds_a_loose_pod() -> None:
     ((_, pod), *_) = pods()
     (container,) = pod["containers"]
     loose = container | {"securityContext": container["securityContext"] | {"readOnlyRootFilesystem": False}}
-    assert why_not_restricted(pod | {"containers": [loose], "hostNetwork": True}) == [
+    assert restriction_errors(pod | {"containers": [loose], "hostNetwork": True}) == [
         "hostNetwork",
         f"{container['name']}: read-only",
     ]
 
 
-def test_network_policies_let_in_the_api_server_and_out_to_it() -> None:
+def test_network_policies_allow_traffic_from_and_to_the_api_server() -> None:
     values = VARIANTS[3]
     webhook = the("NetworkPolicy", "manyserve-webhook", *values)["spec"]
     assert [port["port"] for rule in webhook["ingress"] for port in rule["ports"]] == ["https"]

@@ -1,4 +1,4 @@
-"""The values of the chart: each that is refused, with the sentence or the path that names it, and its neighbours."""
+"""Values of the chart: refused ones with the message or the path, and similar ones that are accepted."""
 
 from __future__ import annotations
 
@@ -58,29 +58,29 @@ ALLOWED = [
 
 
 def template(*values: str, skip: bool = False) -> str:
-    """Return what helm makes of the chart. Raises `CalledProcessError`."""
+    """Return the rendered chart. Raises `CalledProcessError`."""
     settings = [part for value in values for part in ("--set", value)]
     return helm("template", "x", str(CHART), *settings, *(["--skip-schema-validation"] if skip else []))
 
 
-@pytest.mark.parametrize(("values", "said"), REFUSED.items(), ids=map(str, REFUSED))
-def test_a_value_that_would_not_act_is_refused_with_its_path(values: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("values", "message"), REFUSED.items(), ids=map(str, REFUSED))
+def test_values_schema_refuses_a_value_without_effect_and_names_its_path(values: tuple[str, ...], message: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         template(*values)
-    assert said in caught.value.stderr
+    assert message in caught.value.stderr
 
 
 @pytest.mark.parametrize("values", ALLOWED, ids=map(str, ALLOWED))
-def test_what_is_near_to_it_and_acts_is_allowed(values: tuple[str, ...]) -> None:
+def test_values_schema_accepts_similar_values_with_an_effect(values: tuple[str, ...]) -> None:
     assert template(*values)
 
 
-def test_an_empty_global_which_helm_gives_to_subcharts_is_allowed() -> None:
+def test_values_schema_accepts_the_empty_global_of_subcharts() -> None:
     assert helm("template", "x", str(CHART), "--set-json", "global={}")
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (
             SECRET,
@@ -89,24 +89,24 @@ def test_an_empty_global_which_helm_gives_to_subcharts_is_allowed() -> None:
         (CA, "needs webhook.certificate.existingSecret, the Secret of which it is the CA"),
     ],
 )
-def test_without_the_schema_the_template_refuses_half_a_certificate(value: str, said: str) -> None:
+def test_template_refuses_half_a_certificate_without_the_schema(value: str, message: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         template(value, skip=True)
-    assert said in caught.value.stderr
+    assert message in caught.value.stderr
 
 
-def test_the_bundle_is_in_the_registration() -> None:
+def test_webhook_registration_has_the_ca_bundle() -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook", SECRET, CA)["webhooks"]
     assert base64.b64decode(hook["clientConfig"]["caBundle"]).decode() == PEM
 
 
-@pytest.mark.parametrize(("values", "said"), [((), "true"), (("webhook.refuseUnmanaged=false",), "false")])
-def test_the_webhook_is_given_whether_it_refuses_what_is_unmanaged(values: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("values", "message"), [((), "true"), (("webhook.refuseUnmanaged=false",), "false")])
+def test_webhook_environment_has_refuse_unmanaged(values: tuple[str, ...], message: str) -> None:
     ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
-    assert environment(pod)["MANYSERVE_REFUSE_UNMANAGED"] == said
+    assert environment(pod)["MANYSERVE_REFUSE_UNMANAGED"] == message
 
 
-def test_values_that_an_older_release_did_not_have_count_as_their_defaults() -> None:
+def test_values_absent_in_an_older_release_count_as_their_defaults() -> None:
     """As in `helm upgrade --reuse-values`, which takes the defaults of the older chart."""
     absent = ("api=null", "scope=null", "crds.takeOwnership=null", "webhook.refuseUnmanaged=null")
     assert template(*absent) == template()

@@ -1,6 +1,6 @@
-"""Two replicas as they are deployed, and one Lease; all their requests pass a proxy, so it is known who wrote what.
+"""Two replicas of the operator with one Lease; a proxy records the requests of each replica.
 
-The time until the other works is counted until what a user asked for meanwhile is in `models.json`.
+The time of a failover ends when a model that was applied meanwhile is in `models.json`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEASE = "manyserve-operator"
 
 @dataclass
 class Pair:
-    """Two replicas: `a` works, `b` waits."""
+    """Two replicas: `a` leads, `b` waits."""
 
     kubectl: Kubectl
     kubelet: Kubelet
@@ -39,15 +39,15 @@ class Pair:
     numbers: count[int] = field(default_factory=count)
 
     def holder(self) -> str:
-        """Return whom the Lease names."""
+        """Return the holder of the Lease."""
         return str(self.kubectl.get("lease", LEASE)["spec"]["holderIdentity"])
 
     def writes(self, client: str, since: float = 0) -> list[Line]:
-        """Return the writes of one replica, the Lease's aside."""
+        """Return the writes of one replica, without those of the Lease."""
         return [each for each in self.proxy.writes(client) if "/leases" not in each.path and each.at >= since]
 
-    async def ask(self) -> str:
-        """Have a user apply one model more, and return its name."""
+    async def apply_model(self) -> str:
+        """Apply a new model, and return its name."""
         name = f"m-{next(self.numbers)}"
         metadata = {"metadata": {"name": name, "namespace": self.kubectl.namespace}}
         await asyncio.to_thread(self.kubectl.apply, make.model_object(memory="1Mi") | metadata)
@@ -59,30 +59,30 @@ class Pair:
             lambda: any(name in each for each in self.kubelet.configs), f"{name} is placed", limit
         )
 
-    async def followed(self, since: float, limit: float) -> float:
-        """Return the seconds until what is asked for now is done, by `b`."""
-        await self.placed(await self.ask(), limit)
+    async def failover_seconds(self, since: float, limit: float) -> float:
+        """Return the seconds until `b` has placed a new model."""
+        await self.placed(await self.apply_model(), limit)
         seconds = time.monotonic() - since
         assert self.writes("b", since)
         assert await asyncio.to_thread(self.holder) == "b"
         return seconds
 
-    def judge(self) -> None:
-        """Nothing that was placed was ever dropped."""
+    def assert_nothing_dropped(self) -> None:
+        """Assert that each version of `models.json` has all models of the one before."""
         for earlier, later in zip(self.kubelet.configs, self.kubelet.configs[1:], strict=False):
             assert set(earlier) <= set(later)
 
 
-def works(replica: Program) -> bool:
-    """Tell whether a replica says that it works."""
+def is_leader(replica: Program) -> bool:
+    """Return whether the metrics of a replica report it as leader."""
     return "manyserve_leader 1.0" in read(replica.metrics, "/metrics")
 
 
 @asynccontextmanager
 async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeClient, folder: Path) -> AsyncIterator[Pair]:
-    """Have a host with a model, and two replicas, of which `a` works."""
+    """Run two replicas, of which `a` leads, and create a host with a model."""
     await asyncio.to_thread(configure, kubectl)
-    async with kubelet(client, kubectl.namespace, HOST) as (one, port), proxying(api_server.kubeconfig) as proxy:
+    async with kubelet(client, kubectl.namespace, HOST) as (fake, port), proxying(api_server.kubeconfig) as proxy:
 
         @asynccontextmanager
         async def replica(name: str) -> AsyncIterator[Program]:
@@ -97,12 +97,12 @@ async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeClient
                     print(log.read_text())
 
         async with replica("a") as a:
-            await eventually_in_thread(lambda: works(a), "a works", 30)
+            await eventually_in_thread(lambda: is_leader(a), "a leads", 30)
             async with replica("b") as b:
-                found = Pair(kubectl, one, proxy, a, b)
+                pair = Pair(kubectl, fake, proxy, a, b)
                 host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}
                 await asyncio.to_thread(kubectl.apply, host)
-                await found.placed(await found.ask(), 30)
-                assert (works(b), found.writes("b"), await asyncio.to_thread(found.holder)) == (False, [], "a")
-                yield found
-                found.judge()
+                await pair.placed(await pair.apply_model(), 30)
+                assert (is_leader(b), pair.writes("b"), await asyncio.to_thread(pair.holder)) == (False, [], "a")
+                yield pair
+                pair.assert_nothing_dropped()

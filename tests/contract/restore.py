@@ -1,4 +1,4 @@
-"""Environment of the tests of restores and deletions: a user's namespace, and an operator configured in another one."""
+"""Environment of the restore and deletion tests: a user's namespace, and an operator configured in another one."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class RestoreEnv:
         return await asyncio.to_thread(self.kubectl, *words, text=text)
 
     async def set_up(self, *models: str) -> None:
-        """Have a host with models that are served."""
+        """Create a host with models, and wait until they are served."""
         models = models or MODELS
-        text = [make.host_object(memory="64Gi"), *(make.model_object(each, memory="1Mi") for each in models)]
-        await self.do("apply", "-f", "-", text=yaml.safe_dump_all(map(self.kubectl.here, text)))
+        manifests = [make.host_object(memory="64Gi"), *(make.model_object(each, memory="1Mi") for each in models)]
+        await self.do("apply", "-f", "-", text=yaml.safe_dump_all(map(self.kubectl.here, manifests)))
         await self.served(*models)
 
     async def served(self, *models: str) -> None:
@@ -57,22 +57,22 @@ class RestoreEnv:
 
     def ready(self) -> list[str]:
         """Return the models that are Ready."""
-        found = self.kubectl.list("tm")
-        return sorted(each["metadata"]["name"] for each in found if condition(each).get("status") == "True")
+        models = self.kubectl.list("tm")
+        return sorted(each["metadata"]["name"] for each in models if condition(each).get("status") == "True")
 
     def models(self) -> list[str]:
-        """Return the models that there are."""
+        """Return the existing models."""
         return sorted(each["metadata"]["name"] for each in self.kubectl.list("tm"))
 
     async def wipe(self) -> None:
-        """Delete the namespace, and make it again."""
+        """Delete the namespace, and create it again."""
         await self.do("delete", "namespace", self.kubectl.namespace)
         await self.do("create", "namespace", self.kubectl.namespace)
 
 
 @asynccontextmanager
 async def restore_env_on(server: Cluster) -> AsyncIterator[RestoreEnv]:
-    """Have a user's namespace on an API server; no operator runs yet."""
+    """Create a user's namespace on an API server; no operator runs yet."""
     access = find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})
     with new_namespace(server) as config, new_namespace(server) as users:
         await asyncio.to_thread(configure, config)
@@ -86,15 +86,15 @@ def take_served(figures: Figures, env: RestoreEnv, what: str) -> None:
 
 
 async def place(env: RestoreEnv, *hosts: str) -> None:
-    """Have hosts with a model each, of the same name, that is placed; one more of each waits for memory."""
-    things = [make.host_object(each) for each in hosts]
-    things += [make.model_object(each, host=each) for each in hosts]
-    things += [make.model_object(f"{each}-waits", host=each, memory="99Gi") for each in hosts]
-    await env.do("apply", "-f", "-", text=yaml.safe_dump_all(map(env.kubectl.here, things)))
+    """Create hosts with one placed model each, of the host's name, and one that waits for memory."""
+    manifests = [make.host_object(each) for each in hosts]
+    manifests += [make.model_object(each, host=each) for each in hosts]
+    manifests += [make.model_object(f"{each}-waits", host=each, memory="99Gi") for each in hosts]
+    await env.do("apply", "-f", "-", text=yaml.safe_dump_all(map(env.kubectl.here, manifests)))
     await eventually_in_thread(lambda: placed(env) == sorted(hosts), "one model of each is placed")
     await eventually_in_thread(lambda: all("status" in each for each in env.kubectl.list("tm")), "the others wait")
 
 
 def placed(env: RestoreEnv) -> list[str]:
-    """Return the models whose status names the host that placed them."""
+    """Return the models with a record of their host in the status."""
     return sorted(each["metadata"]["name"] for each in env.kubectl.list("tm") if "placedBy" in each.get("status", {}))

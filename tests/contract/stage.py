@@ -1,4 +1,4 @@
-"""A namespace with an operator in it, a kubelet that is played, and what a test asks of them."""
+"""Environment of most contract tests: a namespace with an operator and a fake kubelet."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Stage:
 
     def apply(self, *manifests: Manifest) -> None:
         """Apply objects into the namespace."""
-        for each in manifests:
-            metadata = {"name": each["metadata"]["name"], "namespace": self.kubectl.namespace}
-            self.kubectl.apply(each | {"metadata": metadata})
+        for manifest in manifests:
+            metadata = {"name": manifest["metadata"]["name"], "namespace": self.kubectl.namespace}
+            self.kubectl.apply(manifest | {"metadata": metadata})
 
     def ready(self, kind: str, name: str) -> Manifest:
         """Return the condition Ready."""
@@ -55,7 +55,7 @@ class Stage:
 
 
 def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
-    """Have a configuration with Triton in it."""
+    """Create a configuration with Triton."""
     triton = {
         "image": "example/tritonserver",
         "defaultImageVersion": "1",
@@ -70,7 +70,7 @@ def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
 async def running(
     client: KubeClient, namespace: str, agent_port: int, *, configured_in: str | None = None
 ) -> AsyncIterator[Operator]:
-    """Run an operator that looks after one namespace; its configuration may be in another one."""
+    """Run an operator for one namespace; its configuration may be in another one."""
     settings = OperatorSettings(
         namespace=configured_in or namespace, watch_namespaces=(namespace,), agent_port=agent_port
     )
@@ -88,16 +88,16 @@ async def staged(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
     """Run an operator and a kubelet in the namespace."""
     await asyncio.to_thread(configure, kubectl)
     async with (
-        kubelet(client, kubectl.namespace, HOST) as (one, port),
+        kubelet(client, kubectl.namespace, HOST) as (fake, port),
         running(client, kubectl.namespace, port) as operator,
     ):
         await eventually(lambda: not operator.readiness_problem(), limit=10)
-        yield Stage(kubectl, one, operator, port)
+        yield Stage(kubectl, fake, operator, port)
 
 
 @contextmanager
-def asked_about_its_own(server: Cluster, folder: Path) -> Iterator[Webhook]:
-    """Run the webhook; the API server asks it about a namespace of its own."""
+def webhook_in_own_namespace(server: Cluster, folder: Path) -> Iterator[Webhook]:
+    """Run the webhook, registered for a namespace of its own."""
     with new_namespace(server) as kubectl:
         configure(kubectl)
         with webhook(server.kubeconfig, kubectl, folder) as running:

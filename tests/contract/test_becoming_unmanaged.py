@@ -1,4 +1,4 @@
-"""Hosts and models that become unmanaged while they are served keep what they have, and can come back."""
+"""Hosts and models that become unmanaged while served: they keep their state, and can become managed again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_ANNOTATION = f"{next(iter(MODE))}-"
 CHILDREN = "deployment,service,configmap,ingress,hpa,pdb"
 
 
-async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_is_managed_again(stage: Stage) -> None:
+async def test_unmanaged_host_keeps_children_and_models_until_it_is_managed_again(stage: Stage) -> None:
     await _served(stage, "one", "two")
     before = await asyncio.to_thread(_children, stage.kubectl)
     await _do(stage, "annotate", "isvc", HOST, ANNOTATION)
@@ -45,7 +45,7 @@ async def test_a_host_that_becomes_unmanaged_keeps_children_and_models_until_it_
     assert await asyncio.to_thread(_children, stage.kubectl) != before
 
 
-async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operator_after_another(
+async def test_unmanaged_event_of_a_host_is_sent_once_by_successive_operators(
     kubectl: Kubectl, client: KubeClient
 ) -> None:
     await asyncio.to_thread(configure, kubectl)
@@ -62,12 +62,12 @@ async def test_the_event_that_a_host_became_unmanaged_is_sent_once_by_one_operat
                 await asyncio.to_thread(kubectl.create, make.model_object(model))
                 await eventually_in_thread(partial(_not_managed, kubectl, model), "the operator has seen the host")
                 await eventually(partial(_has_announced, operator, kubectl.get("isvc", HOST)["metadata"]["uid"]))
-    found = _events(kubectl)
-    assert [(each["type"], each["reason"], each["count"]) for each in found] == [("Warning", "NotManaged", 1)]
-    assert "manyserve stops acting on this InferenceService" in found[0]["message"]
+    events = _events(kubectl)
+    assert [(each["type"], each["reason"], each["count"]) for each in events] == [("Warning", "NotManaged", 1)]
+    assert "manyserve stops acting on this InferenceService" in events[0]["message"]
 
 
-async def test_a_placed_model_that_gets_the_finalizer_of_kserve_keeps_its_entry(stage: Stage) -> None:
+async def test_unmanaged_model_with_kserves_finalizer_keeps_its_entry(stage: Stage) -> None:
     await _served(stage, "one", "two")
     entry = _entry(stage, "one")
     await _do(stage, "patch", "tm", "one", "--type=merge", "-p", _finalizers([MODEL_FINALIZER]))
@@ -103,39 +103,39 @@ def _is_ready(stage: Stage, model: str) -> bool:
 
 
 def _has_announced(operator: Operator, uid: str) -> bool:
-    """Return whether the operator has sent the event of a host, or found it there."""
+    """Return whether the operator has sent the event of a host, or observed it."""
     return uid in operator._known.unmanaged.announced and operator._recorder._warnings.empty()
 
 
 def _children(kubectl: Kubectl) -> dict[tuple[str, str], Manifest]:
-    """Return what the operator writes of each child, without statuses."""
-    found = kubectl.list(CHILDREN, "-l", f"{names.HOST_LABEL}={HOST}")
-    assert len(found) >= 4
+    """Return the parts of each child that the operator writes, without statuses."""
+    children = kubectl.list(CHILDREN, "-l", f"{names.HOST_LABEL}={HOST}")
+    assert len(children) >= 4
     parts = ("data", "spec")
     return {
         (each["kind"], each["metadata"]["name"]): {part: each.get(part) for part in parts}
         | {part: each["metadata"].get(part) for part in ("annotations", "labels", "ownerReferences", "uid")}
-        for each in found
+        for each in children
     }
 
 
 def _not_managed(kubectl: Kubectl, model: str) -> int:
-    """Return for which generation a model says that its host is not managed, 0 for none."""
-    found = kubectl.get("tm", model)
-    said = condition(found, conditions.IS_MMS_PREDICTOR)
-    is_said = (said.get("status"), said.get("reason")) == ("False", "NotManaged")
-    return int(found["status"]["observedGeneration"]) if is_said else 0
+    """Return the generation for which a model reports an unmanaged host, or 0."""
+    manifest = kubectl.get("tm", model)
+    predictor = condition(manifest, conditions.IS_MMS_PREDICTOR)
+    is_reported = (predictor.get("status"), predictor.get("reason")) == ("False", "NotManaged")
+    return int(manifest["status"]["observedGeneration"]) if is_reported else 0
 
 
 def _events(kubectl: Kubectl) -> list[Manifest]:
-    """Return the events of the host that say something of its management."""
-    found = kubectl.list("events", "--field-selector", f"involvedObject.name={HOST},reason=NotManaged")
-    return [each for each in found if each["involvedObject"]["kind"] == "InferenceService"]
+    """Return the NotManaged events of the host."""
+    events = kubectl.list("events", "--field-selector", f"involvedObject.name={HOST},reason=NotManaged")
+    return [each for each in events if each["involvedObject"]["kind"] == "InferenceService"]
 
 
 def _entry(stage: Stage, model: str) -> Manifest:
-    found = json.loads(stage.kubectl.get("configmap", names.model_config(HOST))["data"]["models.json"])
-    return next(each for each in found if each["modelName"] == model)
+    entries = json.loads(stage.kubectl.get("configmap", names.model_config(HOST))["data"]["models.json"])
+    return next(each for each in entries if each["modelName"] == model)
 
 
 def _memory_condition(kubectl: Kubectl, model: str) -> str | None:

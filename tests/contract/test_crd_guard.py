@@ -1,4 +1,4 @@
-"""The CRD guard against a real API server of its own: CRDs are replaced under an operator that runs."""
+"""CRD guard on an API server of its own: CRDs are replaced while an operator runs."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ PRUNES = {
 }
 PRUNED = "the CRD inferenceservices.serving.kserve.io prunes unknown fields (spec)"
 LIMIT = POLL_SECONDS + 10.0
-"""Seconds for a poll, on a busy machine, and the second in which the API server publishes a CRD."""
+"""Seconds for a poll on a busy machine, and for the API server to publish a CRD."""
 CHILDREN = "deployment,service,ingress,events"
 
 
 @pytest.fixture
 def server() -> Iterator[Cluster]:
     """An API server that no other test uses."""
-    with control_plane() as found:
-        yield found
+    with control_plane() as own:
+        yield own
 
 
 def put_crds(kubectl: Kubectl, schema: dict[str, Any]) -> None:
-    """Put CRDs with this schema over those that are there."""
+    """Replace the CRDs by CRDs with this schema."""
     for path in sorted(CRDS.glob("*.yaml")):
         crd = yaml.safe_load(path.read_text())
         for version in crd["spec"]["versions"]:
@@ -64,8 +64,8 @@ def put_crds(kubectl: Kubectl, schema: dict[str, Any]) -> None:
         kubectl("replace", "-f", "-", text=json.dumps(crd))
 
 
-def why_not_ready(port: int) -> str:
-    """Return what /readyz says."""
+def readyz(port: int) -> str:
+    """Return the answer of /readyz."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return str(answer.read().decode())
@@ -76,9 +76,9 @@ def why_not_ready(port: int) -> str:
 
 
 def state(kubectl: Kubectl) -> dict[str, str]:
-    """Return the resourceVersion of all that an operator writes."""
-    found = kubectl.list(f"isvc,tm,configmap,{CHILDREN}")
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    """Return the resourceVersion of each object that an operator writes."""
+    objects = kubectl.list(f"isvc,tm,configmap,{CHILDREN}")
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 def apply(kubectl: Kubectl, *manifests: dict[str, Any]) -> None:
@@ -87,11 +87,11 @@ def apply(kubectl: Kubectl, *manifests: dict[str, Any]) -> None:
 
 def newer_form() -> dict[str, Any]:
     """Return an InferenceService with fields that the pruning CRD does not know."""
-    found = make.host_object("newer", triton=None, model={"modelFormat": {"name": "sklearn"}, "storageUri": "gs://a/b"})
-    return found | {"spec": found["spec"] | {"future": {"field": 1}}}
+    host = make.host_object("newer", triton=None, model={"modelFormat": {"name": "sklearn"}, "storageUri": "gs://a/b"})
+    return host | {"spec": host["spec"] | {"future": {"field": 1}}}
 
 
-def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
+def test_crd_guard_stops_writes_while_crds_prune_and_readyz_has_the_reason(
     server: Cluster, tmp_path: Path, figures: Figures
 ) -> None:
     with new_namespace(server) as kubectl:
@@ -101,21 +101,19 @@ def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
         put_crds(kubectl, PRUNES)
         at_start = state(kubectl)
         with program(server.kubeconfig, kubectl.namespace, tmp_path / "log") as operator:
-            eventually_sync(
-                lambda: why_not_ready(operator.health).startswith(PRUNED), "/readyz has the sentence", LIMIT
-            )
+            eventually_sync(lambda: readyz(operator.health).startswith(PRUNED), "/readyz has the sentence", LIMIT)
             time.sleep(POLL_SECONDS)  # nothing happens: there is no state to wait for
             assert state(kubectl) == at_start
             assert read(operator.health, "/healthz") == "ok"
 
             began = time.monotonic()
             put_crds(kubectl, PRESERVES)
-            eventually_sync(lambda: why_not_ready(operator.health) == "ok", "it is ready", LIMIT)
+            eventually_sync(lambda: readyz(operator.health) == "ok", "it is ready", LIMIT)
             eventually_sync(lambda: _is_placed(kubectl, "cifar10"), "the model is placed", LIMIT)
             figures.take("CRDs preserve again: a model is placed after", time.monotonic() - began, "s", below=LIMIT)
 
             put_crds(kubectl, PRUNES)
-            eventually_sync(lambda: why_not_ready(operator.health).startswith(PRUNED), "it notices the CRDs", LIMIT)
+            eventually_sync(lambda: readyz(operator.health).startswith(PRUNED), "it notices the CRDs", LIMIT)
             kubectl("label", "isvc", HOST, "changed=yes")
             apply(kubectl, make.model_object("later"))
             before, writes = state(kubectl), _writes(operator.metrics)
@@ -124,18 +122,18 @@ def test_while_the_crds_prune_nothing_is_written_and_readyz_says_why(
             assert _writes(operator.metrics) == writes
             assert read(operator.health, "/healthz") == "ok"
 
-            _run_what_the_sentence_says(kubectl)
+            _run_the_suggested_command(kubectl)
             eventually_sync(lambda: _is_placed(kubectl, "later"), "it goes on where it was", LIMIT)
-            assert why_not_ready(operator.health) == "ok"
+            assert readyz(operator.health) == "ok"
             assert kubectl.get("isvc", "newer")["spec"] == newer_form()["spec"], "no write of ours pruned it"
         lines = [json.loads(line)["msg"] for line in (tmp_path / "log").read_text().splitlines()]
-        said = [each for each in lines if each.startswith(("the CRD ", "the published CRDs "))]
-        assert said[0].startswith(PRUNED)
-        assert all(one != other for one, other in pairwise(said)), "once for each change"
+        messages = [each for each in lines if each.startswith(("the CRD ", "the published CRDs "))]
+        assert messages[0].startswith(PRUNED)
+        assert all(one != other for one, other in pairwise(messages)), "once for each change"
 
 
-def _run_what_the_sentence_says(kubectl: Kubectl) -> None:
-    """Install the CRDs of this release over those that prune, by the command of the sentence."""
+def _run_the_suggested_command(kubectl: Kubectl) -> None:
+    """Install the CRDs of this release with the command in the message."""
     (program_words, kubectl_words) = (shlex.split(each) for each in INSTALL.split(" | "))
     kubectl(*kubectl_words[1:], text=manyserve(*program_words[1:]).stdout)
 

@@ -1,6 +1,6 @@
-"""What a user meets at the API server: the kinds, their columns, their fields, and every refusal's sentence.
+"""CRDs and webhook as a user meets them: kinds, columns, fields, and the message of each refusal.
 
-The CRDs refuse only what is of another type. The webhook refuses the rest, so most refusals are asked with it.
+The CRDs refuse only values of a wrong type. The webhook refuses other errors, so most refusals are tested with it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def header(kubectl: Kubectl, *words: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["multi_model_triton", "trained_model", "simple_string"])
-def test_what_users_of_0_6_apply_is_accepted_as_it_is_by_strict_validation(kubectl: Kubectl, name: str) -> None:
-    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
-    assert "created (server dry run)" in said
+def test_crds_accept_manifests_of_0_6_with_strict_validation(kubectl: Kubectl, name: str) -> None:
+    printed = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(WALKTHROUGH / f"{name}.yaml"))
+    assert "created (server dry run)" in printed
 
 
-def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protocol_is_not(asked: Webhook) -> None:
+def test_webhook_accepts_the_sklearn_sample_of_0_6_and_refuses_a_third_protocol(asked: Webhook) -> None:
     resources = {each: {"cpu": "100m", "memory": "512Mi"} for each in ("limits", "requests")}
     sklearn = {"protocolVersion": "v1", "name": "sklearn-iris-predictor", "resources": resources}
     kubectl = asked.kubectl
@@ -48,9 +48,7 @@ def test_the_scikit_learn_sample_of_0_6_is_accepted_as_it_is_and_a_third_protoco
 
 
 @pytest.mark.parametrize("spec", [*kserve.HOSTS.values(), *kserve.OTHERS.values()], ids=[*kserve.HOSTS, *kserve.OTHERS])
-def test_a_spec_of_kserve_is_accepted_and_stored_as_it_is_and_a_label_does_not_change_it(
-    kubectl: Kubectl, spec: Manifest
-) -> None:
+def test_crds_store_a_spec_of_kserve_unchanged_also_after_a_label(kubectl: Kubectl, spec: Manifest) -> None:
     kubectl.create(make.host_object("a") | {"spec": spec}, "--validate=strict")
     stored = kubectl.get("isvc", "a")
     assert stored["spec"] == spec
@@ -62,9 +60,7 @@ def test_a_spec_of_kserve_is_accepted_and_stored_as_it_is_and_a_label_does_not_c
 
 
 @pytest.mark.parametrize("spec", kserve.MODELS.values(), ids=kserve.MODELS)
-def test_a_trained_model_of_kserve_is_accepted_and_stored_as_it_is_and_a_label_does_not_change_it(
-    kubectl: Kubectl, spec: Manifest
-) -> None:
+def test_crds_store_a_trained_model_of_kserve_unchanged_also_after_a_label(kubectl: Kubectl, spec: Manifest) -> None:
     kubectl.create(make.model_object("a") | {"spec": spec}, "--validate=strict")
     kubectl("label", "tm", "a", "team=b")
     _set_status(kubectl, "tm", "a", kserve.MODEL_STATUS)
@@ -77,25 +73,25 @@ def _set_status(kubectl: Kubectl, kind: str, name: str, status: Manifest) -> Non
 
 
 @pytest.mark.parametrize("spec", kserve.HOSTS.values(), ids=kserve.HOSTS)
-def test_a_host_as_kserve_stores_it_is_let_in_by_the_webhook(asked: Webhook, spec: Manifest) -> None:
+def test_webhook_accepts_a_host_in_the_form_that_kserve_stores(asked: Webhook, spec: Manifest) -> None:
     assert "created" in asked.kubectl.try_out(make.host_object("a") | {"spec": spec})
 
 
-def test_a_field_without_effect_is_let_in_with_a_warning(asked: Webhook) -> None:
+def test_webhook_accepts_a_field_without_effect_with_a_warning(asked: Webhook) -> None:
     spec = kserve.HOSTS["triton as 0.8 stores it"]
-    said = refusal(lambda: asked.kubectl.try_out(make.host_object("a") | {"spec": spec}, "--warnings-as-errors"))
-    assert "Warning: spec.predictor.model.runtime has no effect" in said
+    message = refusal(lambda: asked.kubectl.try_out(make.host_object("a") | {"spec": spec}, "--warnings-as-errors"))
+    assert "Warning: spec.predictor.model.runtime has no effect" in message
 
 
 @pytest.mark.parametrize("name", ["inferenceservices", "trainedmodels"])
-def test_the_definitions_are_structural(kubectl: Kubectl, name: str) -> None:
-    found = kubectl.get("crd", f"{name}.serving.kserve.io")
-    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+def test_crds_are_structural(kubectl: Kubectl, name: str) -> None:
+    crd = kubectl.get("crd", f"{name}.serving.kserve.io")
+    conditions = {each["type"]: each["status"] for each in crd["status"]["conditions"]}
     assert conditions["Established"] == "True"
     assert conditions.get("NonStructuralSchema", "False") == "False"
 
 
-def test_the_columns_are_those_of_the_walkthrough_and_wide_shows_more(kubectl: Kubectl) -> None:
+def test_kubectl_columns_are_those_of_the_walkthrough_and_wide_has_more(kubectl: Kubectl) -> None:
     kubectl.apply(kubectl.here(make.host_object()), kubectl.here(make.model_object()))
     assert header(kubectl, "isvc") == HOST_HEADER
     assert header(kubectl, "tm") == MODEL_HEADER
@@ -103,7 +99,7 @@ def test_the_columns_are_those_of_the_walkthrough_and_wide_shows_more(kubectl: K
     assert header(kubectl, "tm", "-o", "wide") == f"{MODEL_HEADER} HOST FRAMEWORK MEMORY LOADED REASON"
 
 
-def test_every_field_is_explained(kubectl: Kubectl) -> None:
+def test_kubectl_explain_describes_each_field(kubectl: Kubectl) -> None:
     assert "Memory that the model needs when loaded" in kubectl("explain", "tm.spec.model.memory")
     assert "Fewest replicas" in kubectl("explain", "isvc.spec.predictor.minReplicas")
     explained = kubectl("explain", "isvc.spec.predictor.model", "--recursive")
@@ -113,13 +109,13 @@ def test_every_field_is_explained(kubectl: Kubectl) -> None:
     assert "Not supported yet: refused on a multi-model host" in " ".join(allocation.split())
 
 
-def test_models_are_selected_by_their_host(kubectl: Kubectl) -> None:
+def test_models_have_a_field_selector_for_their_host(kubectl: Kubectl) -> None:
     kubectl.apply(kubectl.here(make.model_object("one", host="a")), kubectl.here(make.model_object("two", host="b")))
-    found = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
-    assert found.split() == ["trainedmodel.serving.kserve.io/one"]
+    names_printed = kubectl("get", "tm", "--field-selector", "spec.inferenceService=a", "-o", "name")
+    assert names_printed.split() == ["trainedmodel.serving.kserve.io/one"]
 
 
-def test_a_status_in_the_manifest_is_ignored(kubectl: Kubectl) -> None:
+def test_crds_ignore_a_status_in_an_applied_manifest(kubectl: Kubectl) -> None:
     forged = make.model_object() | {"status": {"url": "http://evil.example"}}
     kubectl.apply(kubectl.here(forged))
     assert "status" not in kubectl.get("tm", "cifar10")
@@ -148,7 +144,9 @@ def spec_of(webhook: Webhook, **fields: Any) -> Manifest:
 
 
 @pytest.mark.parametrize(("fields", "path", "sentence"), MODELS.values(), ids=MODELS)
-def test_a_model_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, path: str, sentence: str) -> None:
+def test_webhook_refuses_an_invalid_model_with_a_message(
+    asked: Webhook, fields: Manifest, path: str, sentence: str
+) -> None:
     with pytest.raises(Refused) as refused:
         asked.kubectl.try_out(make.model_object(**fields))
     assert sentence in str(refused.value)
@@ -156,24 +154,24 @@ def test_a_model_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, pa
 
 
 @pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
-def test_input_07_a_uri_that_is_none_is_refused(asked: Webhook, uri: str, sentence: str) -> None:
+def test_input_07_webhook_refuses_an_invalid_uri(asked: Webhook, uri: str, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         asked.kubectl.try_out(make.model_object(uri=uri))
     assert "spec.model.storageUri" in str(refused.value)
     assert sentence in str(refused.value)
 
 
-def test_input_07_a_uri_of_64_kib_is_refused(asked: Webhook) -> None:
+def test_input_07_webhook_refuses_a_uri_of_64_kib(asked: Webhook) -> None:
     with pytest.raises(Refused, match=r"spec\.model\.storageUri: a text of 65548 characters is not allowed"):
         asked.kubectl.try_out(make.model_object(uri=uris.TOO_LONG))
 
 
-def test_every_form_of_uri_is_let_in(asked: Webhook) -> None:
+def test_webhook_accepts_each_form_of_uri(asked: Webhook) -> None:
     for uri in uris.GOOD:
         assert spec_of(asked, uri=uri)["storageUri"] == uri
 
 
-def test_a_model_may_have_a_digest_and_a_refresh_interval(asked: Webhook) -> None:
+def test_webhook_accepts_a_digest_and_a_refresh_interval(asked: Webhook) -> None:
     digest = f"sha256:{'0' * 64}"
     for interval in ("10s", "90s", "1h30m", "1.5h", "10000ms"):
         stored = spec_of(asked, digest=digest, refreshInterval=interval)
@@ -184,7 +182,7 @@ def test_a_model_may_have_a_digest_and_a_refresh_interval(asked: Webhook) -> Non
 
 
 @pytest.mark.parametrize("memory", ["1Gi", "1024Mi", "1.5Gi", "1e9", 1073741824])
-def test_a_model_may_declare_its_memory_in_any_quantity(asked: Webhook, memory: str | int) -> None:
+def test_webhook_accepts_memory_in_any_quantity(asked: Webhook, memory: str | int) -> None:
     assert spec_of(asked, memory=memory)["memory"] == memory
 
 
@@ -207,21 +205,19 @@ HOSTS = {
 
 
 @pytest.mark.parametrize(("fields", "sentence"), HOSTS.values(), ids=HOSTS)
-def test_a_host_is_refused_with_a_sentence(asked: Webhook, fields: Manifest, sentence: str) -> None:
+def test_webhook_refuses_an_invalid_host_with_a_message(asked: Webhook, fields: Manifest, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         asked.kubectl.try_out(make.host_object(**fields))
     assert sentence in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["a" * 46, "1a", "a.b"])
-def test_a_hosts_name_leaves_space_for_its_childrens(asked: Webhook, name: str) -> None:
+def test_webhook_refuses_a_host_name_too_long_for_its_children(asked: Webhook, name: str) -> None:
     with pytest.raises(Refused, match=r"metadata\.name must be a DNS label"):
         asked.kubectl.try_out(make.host_object(name))
 
 
-def test_a_misspelt_field_is_refused_with_its_name_and_stays_editable_when_it_is_stored(
-    asked: Webhook, kubectl: Kubectl
-) -> None:
+def test_webhook_refuses_an_unknown_field_and_accepts_updates_of_a_stored_one(asked: Webhook, kubectl: Kubectl) -> None:
     model = make.model_object("misspelt")
     model["spec"]["model"]["storageURI"] = "gs://b/m"
     sentence = r"spec\.model\.storageURI: is not a field that manyserve knows"
@@ -232,10 +228,10 @@ def test_a_misspelt_field_is_refused_with_its_name_and_stays_editable_when_it_is
     with pytest.raises(Refused, match=sentence):
         asked.kubectl.apply(asked.kubectl.here(model))
     kubectl.create(model)
-    assert kubectl.get("tm", "misspelt")["spec"] == model["spec"], "no webhook is asked here"
+    assert kubectl.get("tm", "misspelt")["spec"] == model["spec"], "no webhook reviews this namespace"
 
 
-async def test_a_host_that_the_webhook_did_not_see_says_invalid_spec_and_has_no_child(stage: Stage) -> None:
+async def test_operator_gives_an_unreviewed_invalid_host_invalid_spec_and_no_child(stage: Stage) -> None:
     stage.apply(make.host_object("bad", foo=1), make.host_object("worse", minReplicas=0), make.host_object())
     for name, sentence in {
         "bad": "spec.predictor.foo: is not a field that manyserve knows",
@@ -243,7 +239,7 @@ async def test_a_host_that_the_webhook_did_not_see_says_invalid_spec_and_has_no_
     }.items():
         await eventually_in_thread(
             lambda name=name: stage.ready("isvc", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
-            "it says so",
+            "the host reports it",
         )
         assert stage.ready("isvc", name)["message"].startswith(sentence)
     await eventually_in_thread(
@@ -253,12 +249,12 @@ async def test_a_host_that_the_webhook_did_not_see_says_invalid_spec_and_has_no_
     label = f"{names.HOST_LABEL} in (bad, worse)"
     assert await asyncio.to_thread(stage.kubectl.list, kinds, "-l", label) == []
     await eventually_in_thread(
-        lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event says it"
+        lambda: warnings_about(stage.kubectl, "bad") == ["InvalidSpec"], "a Warning event is sent"
     )
     assert stage.kubectl.get("isvc", "bad")["spec"]["predictor"]["foo"] == 1
 
 
-async def test_a_model_that_the_webhook_did_not_see_says_invalid_spec_and_is_not_placed(stage: Stage) -> None:
+async def test_operator_gives_an_unreviewed_invalid_model_invalid_spec_and_no_entry(stage: Stage) -> None:
     stage.apply(
         make.host_object(),
         make.model_object("bad", memory="abc"),
@@ -269,12 +265,12 @@ async def test_a_model_that_the_webhook_did_not_see_says_invalid_spec_and_is_not
     for name in ("bad", "misspelt"):
         await eventually_in_thread(
             lambda name=name: stage.ready("tm", name).get("reason") == "InvalidSpec",  # type: ignore[misc]
-            "it says so",
+            "the host reports it",
         )
     assert stage.placed() == ["good"]
 
 
-async def test_a_host_in_the_form_of_kserve_runs_models_and_its_form_stays(stage: Stage) -> None:
+async def test_operator_serves_a_host_in_kserves_form_and_keeps_the_form(stage: Stage) -> None:
     spec = kserve.HOSTS["triton as 0.8 stores it"]
     stage.apply(make.host_object() | {"spec": spec}, make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model answers")

@@ -1,4 +1,4 @@
-"""What the documents show works as it stands there: their YAML, and the reasons that a user looks up."""
+"""Documents: the API server accepts their YAML, and each reason of a model is explained."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (DOCS / "stores.md").read_text(), re
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: "-".join(re.findall(r"kind: (\w+)", text)))
-def test_the_api_server_takes_the_example(kubectl: Kubectl, text: str) -> None:
-    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=text)
-    assert said.count("server dry run") == len(list(yaml.safe_load_all(text)))
+def test_document_example_is_accepted_by_the_api_server(kubectl: Kubectl, text: str) -> None:
+    printed = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=text)
+    assert printed.count("server dry run") == len(list(yaml.safe_load_all(text)))
 
 
-def test_there_are_examples() -> None:
+def test_documents_have_examples() -> None:
     assert len(EXAMPLES) == 7
 
 
-def test_every_reason_of_a_model_is_explained() -> None:
+def test_documents_explain_each_reason_of_a_model() -> None:
     text = (DOCS / "operations.md").read_text()
     constants = ("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED")
     reasons = {getattr(model, each) for each in constants} | {claims.CLAIM_NOT_FOUND}

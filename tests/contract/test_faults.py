@@ -1,5 +1,4 @@
-"""What a cluster does to an operator: a second one, a storm of conflicts, a namespace that goes, an API server
-that is away."""
+"""Faults of a cluster: a second operator, a burst of conflicts, a deleted namespace, a frozen API server."""
 
 from __future__ import annotations
 
@@ -26,13 +25,13 @@ def runs(result: str) -> float:
     return float(metrics.RUNS.labels(result)._value.get())
 
 
-async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stage, api_server: Cluster) -> None:
+async def test_two_operators_at_once_place_like_one_and_then_stop_writing(stage: Stage, api_server: Cluster) -> None:
     async with (
         KubeClient(find_cluster_config({"KUBECONFIG": str(api_server.kubeconfig)})) as client,
         running(client, stage.kubectl.namespace, stage.agent_port),
     ):
         stage.apply(make.host_object(), *(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
-        await eventually_in_thread(lambda: len(stage.placed()) == 4, "what fits is placed")
+        await eventually_in_thread(lambda: len(stage.placed()) == 4, "the models that fit are placed")
         await eventually_in_thread(
             lambda: sum(stage.ready("tm", f"m-{number}").get("status") == "True" for number in range(8)) == 4,
             "the four that fit answer",
@@ -47,13 +46,13 @@ async def test_two_operators_at_once_place_as_one_and_then_are_quiet(stage: Stag
         assert set(earlier) <= set(later)
 
 
-async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage: Stage, client: KubeClient) -> None:
+async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     failed = runs("failed")
     count = 0
 
-    async def storm() -> None:
+    async def write_forever() -> None:
         nonlocal count
         while True:
             count += 1
@@ -61,17 +60,17 @@ async def test_a_storm_of_conflicts_ends_well_and_is_answered_with_pauses(stage:
             await client.merge_patch(kinds.CONFIG_MAP, stage.kubectl.namespace, CONFIG, patch)
             await asyncio.sleep(0.01)
 
-    storming = asyncio.create_task(storm())
+    conflicts = asyncio.create_task(write_forever())
     for number in range(10):
         await asyncio.to_thread(stage.apply, make.model_object(f"m-{number}", memory="1Mi"))
     await asyncio.sleep(3)
-    storming.cancel()
+    conflicts.cancel()
     await eventually_in_thread(lambda: len(stage.placed()) == 11, "all are placed")
     assert runs("failed") - failed < 30
-    assert count > 50, "there was a storm"
+    assert count > 50, "there were many conflicts"
 
 
-async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
+async def test_operator_forgets_a_deleted_namespace(stage: Stage) -> None:
     host = make.host_object(memory="64Gi")
     stage.apply(host, *(make.model_object(f"m-{number}", memory="1Mi") for number in range(20)))
     stage.kubectl("delete", "namespace", stage.kubectl.namespace, "--wait=false")
@@ -85,7 +84,7 @@ async def test_a_namespace_that_goes_is_forgotten(stage: Stage) -> None:
     stage.kubectl("create", "namespace", stage.kubectl.namespace)
 
 
-async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(stage: Stage, api_server: Cluster) -> None:
+async def test_operator_reconnects_to_a_frozen_api_server(stage: Stage, api_server: Cluster) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     pid = process.find(api_server, "kube-apiserver")
@@ -101,7 +100,7 @@ async def test_an_api_server_that_is_frozen_and_comes_back_is_taken_up_again(sta
     await eventually_in_thread(lambda: stage.placed() == ["cifar10", "simple-string"], "the next is placed", 60)
 
 
-async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage) -> None:
+async def test_operator_keeps_manual_scaling_of_an_autoscaled_host(stage: Stage) -> None:
     stage.apply(make.host_object(minReplicas=1, maxReplicas=3))
     deployment = names.deployment(HOST)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
@@ -112,6 +111,6 @@ async def test_scaling_by_hand_of_an_autoscaled_host_is_left_alone(stage: Stage)
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))
     await eventually_in_thread(
         lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600,
-        "what is ours is put back",
+        "the operator's field is restored",
     )
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2

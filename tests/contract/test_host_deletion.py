@@ -1,4 +1,4 @@
-"""The models of a deleted host go after the grace period, and only then, with the garbage collector at work."""
+"""Deletion of a host: its models are deleted after the grace period, while the garbage collector runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def delete(env: RestoreEnv, host: str, *words: str) -> None:
     await env.do("delete", "isvc", host, *words)
 
 
-async def make_again(env: RestoreEnv, host: str) -> None:
+async def recreate(env: RestoreEnv, host: str) -> None:
     await env.do("replace", "--force", "-f", "-", text=json.dumps(env.kubectl.here(make.host_object(host))))
 
 
@@ -49,7 +49,7 @@ async def hold(env: RestoreEnv, host: str, *finalizers: str) -> None:
     await env.do("patch", "isvc", host, "--type=merge", "-p", patch)
 
 
-async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orphaned_or_there_again(
+async def test_host_deletion_deletes_models_after_the_grace_period_unless_orphaned_or_recreated(
     env: RestoreEnv,
 ) -> None:
     hosts = ("background", "foreground", "held", "orphaned", HOST)
@@ -59,7 +59,7 @@ async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orpha
         await hold(env, "held", "example.com/held")
         await delete(env, "held", "--wait=false")
         await delete(env, "orphaned", "--cascade=orphan")
-        await make_again(env, HOST)
+        await recreate(env, HOST)
         await delete(env, "foreground", "--cascade=foreground")
         await delete(env, "background")
         await asyncio.sleep(GRACE_PERIOD - 2)
@@ -72,11 +72,11 @@ async def test_the_models_of_a_host_go_after_the_grace_period_unless_it_is_orpha
             f"waiting for InferenceService orphaned, which does not exist in namespace {env.kubectl.namespace}"
         )
         await hold(env, "held")
-        await eventually_in_thread(lambda: "held" not in env.models(), "it goes when its host is gone")
+        await eventually_in_thread(lambda: "held" not in env.models(), "the model is deleted when its host is gone")
         assert {each["metadata"]["uid"] for each in env.kubectl.list("tm")} <= set(before.values())
 
 
-async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_gone_after_the_grace_period(
+async def test_host_deletion_during_a_downtime_deletes_models_after_the_grace_period(
     env: RestoreEnv,
 ) -> None:
     hosts = ("gone", "orphaned", "again")
@@ -99,7 +99,7 @@ async def test_an_operator_that_was_down_deletes_the_models_of_hosts_that_are_go
         assert env.models() == sorted([*waiting(hosts), "orphaned", "again"])
 
 
-async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_unless_its_host_was_deleted(
+async def test_host_deletion_outside_the_scope_is_the_only_loss_of_a_namespace_that_returns(
     env: RestoreEnv,
 ) -> None:
     async with env.operator():
@@ -119,7 +119,7 @@ async def test_a_namespace_that_leaves_the_scope_and_comes_back_loses_nothing_un
 
 
 class WithoutHosts(KubeClient):
-    """A client that is shown no InferenceService by lists and watches, as by an API server that lags behind."""
+    """A client that receives no InferenceService from lists and watches, as from a stale API server."""
 
     async def pages(self, kind: Kind, selection: ListOptions = EVERYTHING) -> AsyncGenerator[Listing, None]:
         async for page in super().pages(kind, selection):
@@ -131,7 +131,7 @@ class WithoutHosts(KubeClient):
                 yield event
 
 
-async def test_a_cache_without_the_host_deletes_nothing(env: RestoreEnv, caplog: pytest.LogCaptureFixture) -> None:
+async def test_host_missing_in_the_cache_deletes_nothing(env: RestoreEnv, caplog: pytest.LogCaptureFixture) -> None:
     async with env.operator():
         await env.set_up()
     real, env.client = env.client, WithoutHosts(env.client._config)
@@ -147,18 +147,18 @@ async def test_a_cache_without_the_host_deletes_nothing(env: RestoreEnv, caplog:
 
 
 @pytest.mark.parametrize("missing_for", [0.0, GRACE_PERIOD + 1], ids=["a moment", "longer than the grace period"])
-async def test_the_crd_of_hosts_that_is_deleted_keeps_all_models(
+async def test_crd_deletion_of_hosts_keeps_all_models(
     own: Cluster, missing_for: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with restore_env_on(own) as env, env.operator():
         await env.set_up()
         crd = f"crd/inferenceservices.{GROUP}"
-        thing = json.loads(await env.do("get", crd, "-o", "json"))
+        manifest = json.loads(await env.do("get", crd, "-o", "json"))
         await env.do("delete", crd)
         await asyncio.sleep(missing_for)
         assert env.models() == sorted(MODELS)
-        bare = {"name": thing["metadata"]["name"], "labels": thing["metadata"].get("labels", {})}
-        await env.do("create", "-f", "-", text=json.dumps(thing | {"metadata": bare, "status": None}))
+        bare = {"name": manifest["metadata"]["name"], "labels": manifest["metadata"].get("labels", {})}
+        await env.do("create", "-f", "-", text=json.dumps(manifest | {"metadata": bare, "status": None}))
         await eventually_in_thread(lambda: serves_hosts(env), "the kind is served again", 30)
         await asyncio.sleep(GRACE_PERIOD + 3)
         assert env.models() == sorted(MODELS), "no user deleted them, nor their host"
@@ -173,21 +173,21 @@ def serves_hosts(env: RestoreEnv) -> bool:
         return False
 
 
-async def test_a_burst_of_deletions_is_limited_and_counted(env: RestoreEnv, client: KubeClient) -> None:
+async def test_host_deletion_limits_and_counts_a_burst_of_models(env: RestoreEnv, client: KubeClient) -> None:
     count = 3 * DELETIONS_PER_PLAN
     before = metrics.MODELS_DELETED._value.get()
     async with env.operator(), recording(client, env.kubectl.namespace) as recorder:
         await env.set_up(*(f"m-{number:03d}" for number in range(count)))
         await env.do("delete", "isvc", HOST)
-        await eventually_in_thread(lambda: len(gone(recorder)) == count, "all are deleted", 60)
+        await eventually_in_thread(lambda: len(deletion_times(recorder)) == count, "all are deleted", 60)
     assert metrics.MODELS_DELETED._value.get() - before == count
-    times = gone(recorder)
+    times = deletion_times(recorder)
     first_of_next = times[DELETIONS_PER_PLAN::DELETIONS_PER_PLAN]
     assert all(later - first > BURST_PERIOD / 2 for first, later in zip(times, first_of_next, strict=False))
     assert times[-1] - times[0] > BURST_PERIOD
 
 
-def gone(recorder: HistoryRecorder) -> list[float]:
-    """Return when each model was deleted."""
+def deletion_times(recorder: HistoryRecorder) -> list[float]:
+    """Return the time of each model's deletion."""
     kind = kinds.TRAINED_MODEL.name
     return sorted(each.at for each in recorder.history if each.kind == kind and each.gone)

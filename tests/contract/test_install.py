@@ -1,6 +1,6 @@
-"""Installing with helm: what is in the cluster already decides whether the chart goes in, and how.
+"""Installation with helm, on clusters with different CRDs.
 
-The API server of these tests has no CRD of ours. A test leaves it without any.
+The API server of these tests has no CRD of ours before and after each test.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def helm(kubectl: Kubectl) -> Iterator[Helm]:
 
 def versions(kubectl: Kubectl, *kinds: str) -> dict[str, str]:
     """Return the resourceVersion of each object of these kinds."""
-    found = [each for kind in kinds for each in kubectl.list(kind, "--all-namespaces")]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    objects = [each for kind in kinds for each in kubectl.list(kind, "--all-namespaces")]
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 def kserve(kubectl: Kubectl) -> dict[str, str]:
-    """Have KServe's CRDs and an object of each kind as KServe leaves it, and return their resourceVersions."""
+    """Create KServe's CRDs and an object of each kind in KServe's form, and return their resourceVersions."""
     kubectl.apply(*permissive_crds())
     host = make.host_object(triton=None, model={"modelFormat": {"name": "sklearn"}, "storageUri": "gs://b/m"})
     for manifest, finalizer in (
@@ -66,7 +66,7 @@ def kserve(kubectl: Kubectl) -> dict[str, str]:
 
 
 def applied(kubectl: Kubectl, manifest: Manifest) -> bool:
-    """Apply an object of a kind that may not be served yet, and tell whether that was done."""
+    """Apply an object of a kind that may not be served yet, and return whether it was accepted."""
     try:
         return bool(kubectl.apply(manifest))
     except Refused:
@@ -74,9 +74,9 @@ def applied(kubectl: Kubectl, manifest: Manifest) -> bool:
 
 
 def established(kubectl: Kubectl) -> bool:
-    """Tell whether the API server has written everything that it writes on the CRDs."""
-    found = [each["status"].get("conditions", []) for each in kubectl.list("crd")]
-    return all({each["type"] for each in some} >= {"Established", "NamesAccepted"} for some in found)
+    """Return whether the API server has written all its conditions on the CRDs."""
+    conditions = [each["status"].get("conditions", []) for each in kubectl.list("crd")]
+    return all({each["type"] for each in some} >= {"Established", "NamesAccepted"} for some in conditions)
 
 
 def release_of(kubectl: Kubectl, crd: str) -> tuple[str, str]:
@@ -86,9 +86,7 @@ def release_of(kubectl: Kubectl, crd: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=NAMES)
-def test_over_one_crd_of_another_controller_the_chart_refuses_and_names_two_ways(
-    kubectl: Kubectl, helm: Helm, index: int
-) -> None:
+def test_chart_refuses_over_a_foreign_crd_and_names_two_ways(kubectl: Kubectl, helm: Helm, index: int) -> None:
     kubectl.apply(permissive_crds()[index])
     eventually_sync(lambda: established(kubectl), "the CRD has its conditions")
     before = versions(kubectl, "crd")
@@ -102,15 +100,13 @@ def test_over_one_crd_of_another_controller_the_chart_refuses_and_names_two_ways
     assert versions(kubectl, "crd") == before
 
 
-def test_over_a_crd_of_another_controller_in_our_own_group_the_chart_refuses(kubectl: Kubectl, helm: Helm) -> None:
+def test_chart_refuses_over_a_foreign_crd_in_our_own_group(kubectl: Kubectl, helm: Helm) -> None:
     kubectl.apply(*(permissive_crd(*kind, group=OWN) for kind in KINDS))
     with pytest.raises(HelmFailed, match=r"is in the cluster without the label app\.kubernetes\.io/part-of=manyserve"):
         helm.install("one", f"api.group={OWN}")
 
 
-def test_in_a_group_of_its_own_the_chart_goes_beside_kserve_and_touches_nothing_of_it(
-    kubectl: Kubectl, helm: Helm
-) -> None:
+def test_chart_in_its_own_group_installs_beside_kserve_and_changes_nothing_there(kubectl: Kubectl, helm: Helm) -> None:
     before = kserve(kubectl)
     helm.install("one", f"api.group={OWN}")
     after = versions(kubectl, "crd", *NAMES)
@@ -127,7 +123,7 @@ def own(name: str, version: str) -> Manifest:
     return {"apiVersion": f"{OWN}/{version}", "metadata": {"name": name, "namespace": "default"}}
 
 
-def test_a_release_of_each_group_fits_into_one_cluster_under_one_name(kubectl: Kubectl, helm: Helm) -> None:
+def test_chart_releases_of_both_groups_share_a_cluster_and_a_name(kubectl: Kubectl, helm: Helm) -> None:
     for namespace, group in (("one", KSERVE), ("two", OWN)):
         helm.install(namespace, f"api.group={group}")
     assert sorted(helm.releases()) == [("one", "manyserve"), ("two", "manyserve")]
@@ -138,9 +134,7 @@ def test_a_release_of_each_group_fits_into_one_cluster_under_one_name(kubectl: K
     assert not any(OWN in each for each in left)
 
 
-def test_crds_of_a_release_in_another_namespace_are_taken_over_when_both_flags_say_so(
-    kubectl: Kubectl, helm: Helm
-) -> None:
+def test_chart_takes_over_crds_of_another_release_with_both_flags(kubectl: Kubectl, helm: Helm) -> None:
     crd = NAMES[1]
     helm.install("one")
     eventually_sync(lambda: applied(kubectl, make.model_object()), "the kind is served")
@@ -158,7 +152,7 @@ def test_crds_of_a_release_in_another_namespace_are_taken_over_when_both_flags_s
     helm("upgrade", "manyserve", "deploy/chart", "-n", "two")
 
 
-def test_crds_that_kubectl_applied_over_kserves_are_taken_over_the_same_way(kubectl: Kubectl, helm: Helm) -> None:
+def test_chart_takes_over_crds_that_kubectl_applied(kubectl: Kubectl, helm: Helm) -> None:
     kserve(kubectl)
     kubectl("annotate", "crd", *NAMES, "meta.helm.sh/release-name=kserve-crd", "meta.helm.sh/release-namespace=kserve")
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
@@ -168,21 +162,21 @@ def test_crds_that_kubectl_applied_over_kserves_are_taken_over_the_same_way(kube
     assert release_of(kubectl, NAMES[0]) == ("one", "manyserve")
 
 
-def test_crds_that_belong_to_no_release_are_said_to_belong_to_none(kubectl: Kubectl, helm: Helm) -> None:
+def test_chart_refusal_names_no_release_for_crds_without_one(kubectl: Kubectl, helm: Helm) -> None:
     kubectl("apply", "--server-side", "-f", str(CRDS))
     with pytest.raises(HelmFailed, match=f"belongs to no release of Helm; {BOTH_FLAGS}"):
         helm.install("one")
 
 
-def test_crds_of_our_first_release_are_known_as_ours(kubectl: Kubectl, helm: Helm) -> None:
-    kubectl.apply(*(as_the_first_chart_installed_it(path) for path in sorted(FIRST.iterdir())))
+def test_chart_accepts_the_crds_of_our_first_release(kubectl: Kubectl, helm: Helm) -> None:
+    kubectl.apply(*(crd_of_first_release(path) for path in sorted(FIRST.iterdir())))
     with pytest.raises(HelmFailed, match=f"the release manyserve in the namespace manyserve-system; {BOTH_FLAGS}"):
         helm.install("one")
     helm.install("manyserve-system")
     assert "x-kubernetes" in str(kubectl.get("crd", NAMES[0])["spec"])
 
 
-def as_the_first_chart_installed_it(path: Path) -> Manifest:
+def crd_of_first_release(path: Path) -> Manifest:
     """Return a CRD of our first release with the labels and annotations of its chart."""
     crd: Manifest = yaml.safe_load(path.read_text())
     labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/part-of": "manyserve"}
@@ -192,13 +186,13 @@ def as_the_first_chart_installed_it(path: Path) -> Manifest:
     return crd | {"metadata": {"name": crd["metadata"]["name"]} | metadata}
 
 
-def test_without_its_crds_the_chart_goes_in_over_anything(kubectl: Kubectl, helm: Helm) -> None:
+def test_chart_without_crds_installs_over_any_crd(kubectl: Kubectl, helm: Helm) -> None:
     before = kserve(kubectl)
     helm.install("one", "crds.install=false")
     assert versions(kubectl, "crd", *NAMES) == before
 
 
-def test_the_document_installs_beside_kserve(kubectl: Kubectl, helm: Helm) -> None:
+def test_install_document_installs_beside_kserve(kubectl: Kubectl, helm: Helm) -> None:
     kserve(kubectl)
     printed = run(helm, "Beside KServe")
     assert "triton-mms" in printed
@@ -206,20 +200,20 @@ def test_the_document_installs_beside_kserve(kubectl: Kubectl, helm: Helm) -> No
     kubectl("delete", "namespace", "own-models", "--wait=false")
 
 
-def test_the_document_installs_again_in_another_namespace(kubectl: Kubectl, helm: Helm) -> None:
+def test_install_document_installs_again_in_another_namespace(kubectl: Kubectl, helm: Helm) -> None:
     run(helm, "Install")
     assert release_of(kubectl, NAMES[0]) == ("manyserve-system", "manyserve")
     run(helm, "In another namespace")
     assert release_of(kubectl, NAMES[0]) == ("serving", "manyserve")
 
 
-def test_the_document_hands_over_crds_to_a_helm_that_has_no_flag_for_it(kubectl: Kubectl, helm: Helm) -> None:
+def test_install_document_hands_over_crds_to_a_helm_without_the_flag(kubectl: Kubectl, helm: Helm) -> None:
     kubectl("apply", "--server-side", "-f", str(CRDS))
     run(helm, "With a Helm before 3.17")
     assert release_of(kubectl, NAMES[0]) == ("serving", "manyserve")
 
 
-def test_the_check_of_the_document_shows_whose_the_crds_are(kubectl: Kubectl, helm: Helm) -> None:
+def test_install_document_check_shows_the_owner_of_the_crds(kubectl: Kubectl, helm: Helm) -> None:
     (command,) = commands(INSTALL, "Argo CD, Flux and other tools")
     assert helm.shell(command) == ""
     kubectl.apply(*permissive_crds())
@@ -229,7 +223,7 @@ def test_the_check_of_the_document_shows_whose_the_crds_are(kubectl: Kubectl, he
     assert [line.split()[-1] for line in lines] == ["manyserve"] * 2
 
 
-def test_the_document_uninstalls_and_removes_everything(kubectl: Kubectl, helm: Helm) -> None:
+def test_install_document_uninstalls_and_removes_everything(kubectl: Kubectl, helm: Helm) -> None:
     run(helm, "Install")
     eventually_sync(partial(applied, kubectl, make.host_object()), "the kinds are served")
     eventually_sync(partial(applied, kubectl, make.model_object()), "the kinds are served")
@@ -242,7 +236,7 @@ def test_the_document_uninstalls_and_removes_everything(kubectl: Kubectl, helm: 
     assert not any(kubectl.exists("crd", each) for each in NAMES)
 
 
-def test_every_command_of_the_document_is_run_by_a_test_above() -> None:
+def test_install_document_commands_are_all_run_by_these_tests() -> None:
     text = INSTALL.read_text()
     headings = re.findall(r"\n## (.*)\n", text)
     with_commands = [each for each in headings if commands(INSTALL, each)]

@@ -1,7 +1,7 @@
-"""A kill at any moment loses nothing: the operator dies after its nth write, or loses that write's answer.
+"""Kill of the operator after its nth write, or loss of that write's answer: nothing is lost.
 
-For each n a new host with three models of which two fit; the next operator starts with an empty memory. What
-must hold in every version of `models.json`: never more than fits, and nothing placed is ever dropped.
+Each n has a new host with three models, of which two fit. The next operator starts with an empty state. Each version of
+`models.json` has only models that fit, and all placed models of the version before.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import Kubectl, condition
 
 WRITES = 12
-"""As many as it takes from nothing to a host with two models placed, and a little more."""
+"""Somewhat more than the writes for a new host with two placed models."""
 
 
 class KillingClient(KubeClient):
-    """A client whose nth write reaches the API server, and whose answer is lost; with it the program, if it dies."""
+    """A client that loses the answer of its nth write, or blocks for good after it, as if the program was killed."""
 
     def __init__(self, client: KubeClient, nth: int, *, dies: bool) -> None:
         super().__init__(client._config)
@@ -47,8 +47,8 @@ class KillingClient(KubeClient):
 
 
 def objects(namespace: str) -> list[dict[str, Any]]:
-    found = [make.host_object(), *(make.model_object(name) for name in ("one", "two", "three"))]
-    return [each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in found]
+    manifests = [make.host_object(), *(make.model_object(name) for name in ("one", "two", "three"))]
+    return [each | {"metadata": {"name": each["metadata"]["name"], "namespace": namespace}} for each in manifests]
 
 
 def is_settled(kubectl: Kubectl) -> bool:
@@ -59,9 +59,11 @@ def is_settled(kubectl: Kubectl) -> bool:
 
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 @pytest.mark.parametrize("dies", [True, False], ids=["killed", "answer lost"])
-async def test_after_the_nth_write(kubectl: Kubectl, client: KubeClient, nth: int, dies: bool) -> None:
+async def test_operator_killed_at_the_nth_write_loses_nothing(
+    kubectl: Kubectl, client: KubeClient, nth: int, dies: bool
+) -> None:
     await asyncio.to_thread(configure, kubectl)
-    async with kubelet(client, kubectl.namespace, HOST) as (one, port):
+    async with kubelet(client, kubectl.namespace, HOST) as (fake, port):
         await asyncio.to_thread(kubectl.apply, *objects(kubectl.namespace))
         async with KillingClient(client, nth, dies=dies) as mortal, running(mortal, kubectl.namespace, port):
             # a run that takes fewer writes ends without a kill
@@ -70,10 +72,10 @@ async def test_after_the_nth_write(kubectl: Kubectl, client: KubeClient, nth: in
             )
         async with running(client, kubectl.namespace, port):
             await eventually_in_thread(lambda: is_settled(kubectl), "all is well again", 30)
-        assert one.configs
-        assert all(len(placed) <= 2 for placed in one.configs), "never more than fits"
-        for before, after in zip(one.configs, one.configs[1:], strict=False):
-            assert set(before) <= set(after), "what is placed stays"
+        assert fake.configs
+        assert all(len(placed) <= 2 for placed in fake.configs), "only models that fit"
+        for before, after in zip(fake.configs, fake.configs[1:], strict=False):
+            assert set(before) <= set(after), "a placed model stays"
         kinds = "deployment,service,configmap,ingress"
         ours = await asyncio.to_thread(kubectl.list, kinds, "-l", f"{names.HOST_LABEL}={HOST}")
         assert len(ours) == 4

@@ -1,4 +1,4 @@
-"""The CRDs of KServe are replaced by ours, as docs/migrating-from-kserve.md says, and no object changes."""
+"""Replacement of KServe's CRDs by ours, as docs/migrating-from-kserve.md describes it; no object changes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OTHER_VERSION = "When objects are stored in another version"
 
 @pytest.fixture
 def kubectl(bare_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl on an API server that has none of the CRDs before and after."""
-    found = Kubectl(environment(bare_server))
-    yield found
-    remove_crds(found)
+    """kubectl on an API server without the CRDs before and after the test."""
+    bare = Kubectl(environment(bare_server))
+    yield bare
+    remove_crds(bare)
 
 
 def shell(kubectl: Kubectl, commands: str) -> None:
@@ -40,7 +40,7 @@ def shell(kubectl: Kubectl, commands: str) -> None:
 
 
 def with_conversion(crd: Manifest, *further: str) -> Manifest:
-    """Return a CRD with a conversion webhook that nobody answers, and further versions."""
+    """Return a CRD with a conversion webhook that never answers, and further versions."""
     webhook = {"conversionReviewVersions": ["v1beta1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}}
     (version,) = crd["spec"]["versions"]
     others = [version | {"name": name, "storage": False} for name in further]
@@ -49,12 +49,12 @@ def with_conversion(crd: Manifest, *further: str) -> Manifest:
 
 
 def stored(kubectl: Kubectl) -> list[Manifest]:
-    """Have an object of each kind as KServe stores it, and return them."""
+    """Create an object of each kind in the form that KServe stores, and return them."""
     model = {"modelFormat": {"name": "triton"}, "future": {"a": [1]}}
     host = kserve.kept_by_kserve(make.host_object(triton=None, model=model))
-    for each in (host, kserve.kept_model(make.model_object())):
-        eventually_sync(lambda each=each: served(kubectl, each), "the kind is served")  # type: ignore[misc]
-    return found(kubectl)
+    for manifest in (host, kserve.kept_model(make.model_object())):
+        eventually_sync(lambda manifest=manifest: served(kubectl, manifest), "the kind is served")  # type: ignore[misc]
+    return stored_objects(kubectl)
 
 
 def served(kubectl: Kubectl, manifest: Manifest) -> bool:
@@ -64,21 +64,21 @@ def served(kubectl: Kubectl, manifest: Manifest) -> bool:
         return False
 
 
-def found(kubectl: Kubectl) -> list[Manifest]:
+def stored_objects(kubectl: Kubectl) -> list[Manifest]:
     return kubectl.list(",".join(NAMES), "--all-namespaces")
 
 
-def test_replacing_the_crds_takes_the_conversion_away_and_leaves_every_object_as_it_is(kubectl: Kubectl) -> None:
+def test_crd_replacement_removes_the_conversion_and_changes_no_object(kubectl: Kubectl) -> None:
     kubectl.apply(*map(with_conversion, permissive_crds()))
     before = stored(kubectl)
     shell(kubectl, script(DOC, "3. Replace the CRDs"))
     for name in NAMES:
         assert kubectl.get("crd", name)["spec"]["conversion"] == {"strategy": "None"}
-    eventually_sync(lambda: "misvc" not in kubectl("api-resources") and found(kubectl), "ours are served")
-    assert found(kubectl) == before, "also unknown fields and resourceVersions"
+    eventually_sync(lambda: "misvc" not in kubectl("api-resources") and stored_objects(kubectl), "ours are served")
+    assert stored_objects(kubectl) == before, "also unknown fields and resourceVersions"
 
 
-def test_a_crd_with_objects_in_another_version_is_not_replaced_before_these_are_stored_anew(kubectl: Kubectl) -> None:
+def test_crd_replacement_is_refused_until_objects_are_stored_in_our_version(kubectl: Kubectl) -> None:
     host, model = permissive_crds()
     kubectl.apply(with_conversion(host, "v1alpha2"), model)
     stored(kubectl)

@@ -1,4 +1,4 @@
-"""The sample NetworkPolicy: the API server takes it, and it speaks of the pods and ports that there are."""
+"""Sample NetworkPolicy: the API server accepts it, and it selects existing pods and ports."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ FORBIDDEN = (
 FORBIDDEN_6 = ("::1", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe")
 
 
-def test_the_api_server_takes_it(kubectl: Kubectl) -> None:
-    said = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
-    assert said == "networkpolicy.networking.k8s.io/manyserve-hosts created (server dry run)\n"
+def test_network_policy_sample_is_accepted_by_the_api_server(kubectl: Kubectl) -> None:
+    printed = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
+    assert printed == "networkpolicy.networking.k8s.io/manyserve-hosts created (server dry run)\n"
 
 
-def test_it_is_about_the_pods_of_hosts_and_their_ports() -> None:
+def test_network_policy_sample_selects_the_pods_and_ports_of_hosts() -> None:
     template = build_pod_template(make.host(), make.config())
     labels = template["metadata"]["labels"]
-    for each in POLICY["spec"]["podSelector"]["matchExpressions"]:
-        assert each["key"] in labels
-        assert labels[each["key"]] in each.get("values", [labels[each["key"]]])
+    for expression in POLICY["spec"]["podSelector"]["matchExpressions"]:
+        key = expression["key"]
+        assert key in labels
+        assert labels[key] in expression.get("values", [labels[key]])
     assert names.selector("triton-mms").keys() <= labels.keys()
     ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
     assert {port["port"] for rule in POLICY["spec"]["ingress"] for port in rule["ports"]} <= ports
 
 
-def test_the_agents_state_is_for_the_operator_alone() -> None:
+def test_network_policy_sample_opens_the_agents_port_to_the_operator_only() -> None:
     (rule,) = (each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"])
     (peer,) = rule["from"]
     wanted = peer["podSelector"]["matchLabels"]
-    found = [each for each in objects() if wanted.items() <= labels_of(each).items()]
-    assert [each["metadata"]["name"] for each in found] == ["manyserve-operator"]
+    selected = [each for each in objects() if wanted.items() <= labels_of(each).items()]
+    assert [each["metadata"]["name"] for each in selected] == ["manyserve-operator"]
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "manyserve-system"}
 
 
@@ -60,14 +61,14 @@ def labels_of(manifest: dict[str, Any]) -> dict[str, str]:
     return dict(labels)
 
 
-def test_nothing_in_the_cluster_and_no_metadata_address_is_reached() -> None:
+def test_network_policy_sample_blocks_the_cluster_and_metadata_addresses() -> None:
     blocks = [peer["ipBlock"] for rule in POLICY["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer]
     for text in (*FORBIDDEN, *FORBIDDEN_6):
         address = ip_address(text)
         assert refusal(address, ()), "the agent refuses it too"
-        let_out = [
+        allowing = [
             each
             for each in blocks
             if address in ip_network(each["cidr"]) and not any(address in ip_network(no) for no in each["except"])
         ]
-        assert let_out == []
+        assert allowing == []

@@ -1,4 +1,4 @@
-"""The whole operator against a real API server and its controllers; only the kubelet and the agents are played."""
+"""The whole operator against a real API server and its controllers; only the kubelet and the agents are fakes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 
-async def test_the_walkthrough(stage: Stage) -> None:
+async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
     stage.apply(make.model_object(), make.host_object(), make.model_object("simple-string"))
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
@@ -45,7 +45,7 @@ async def test_the_walkthrough(stage: Stage) -> None:
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
 
 
-async def test_a_folder_of_models_is_a_handful_of_config_writes(stage: Stage) -> None:
+async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     count = 200
     text = "\n---\n".join(
@@ -62,7 +62,7 @@ async def test_a_folder_of_models_is_a_handful_of_config_writes(stage: Stage) ->
         assert set(before) <= set(after), "a placed model is never dropped"
 
 
-async def test_a_quiet_cluster_sees_no_writes(stage: Stage) -> None:
+async def test_operator_writes_nothing_in_an_idle_cluster(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
 
@@ -77,23 +77,23 @@ async def test_a_quiet_cluster_sees_no_writes(stage: Stage) -> None:
     assert versions() == before
 
 
-async def test_what_somebody_else_changed_is_put_back(stage: Stage) -> None:
+async def test_operator_restores_fields_that_another_writer_changed(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
     config = names.model_config(HOST)
     stage.kubectl("patch", "configmap", config, "-p", json.dumps({"data": {"models.json": "[]"}}))
-    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "models.json is put back")
+    await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "models.json is restored")
     stage.kubectl("label", "configmap", config, f"{names.MANAGED_BY}-")
     await eventually_in_thread(
         lambda: names.MANAGED_BY in stage.kubectl.get("configmap", config)["metadata"]["labels"],
-        "the label is put back",
+        "the label is restored",
     )
     assert stage.placed() == ["cifar10"]
     stage.kubectl("delete", "service", HOST)
-    await eventually_in_thread(lambda: stage.kubectl.exists("service", HOST), "the Service is made again")
+    await eventually_in_thread(lambda: stage.kubectl.exists("service", HOST), "the Service is created again")
 
 
-async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) -> None:
+async def test_operator_leaves_a_foreign_object_of_a_childs_name_and_reports_it(stage: Stage) -> None:
     stage.kubectl("create", "service", "clusterip", HOST, "--tcp=80:80")
     before = stage.kubectl.get("service", HOST)
     stage.apply(make.host_object())
@@ -102,18 +102,18 @@ async def test_a_name_that_a_stranger_took_is_left_alone_and_said(stage: Stage) 
             "does not belong to the InferenceService"
             in condition(stage.kubectl.get("isvc", HOST), "PredictorReady").get("message", "")
         ),
-        "the host says whose name it is",
+        "the host reports the foreign Service",
     )
     assert stage.kubectl.get("service", HOST) == before
-    assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the others are made"
-    assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to a stranger"
+    assert stage.kubectl.exists("deployment", names.deployment(HOST)), "the other children are created"
+    assert stage.ready("isvc", HOST)["status"] == "False", "its address leads to foreign pods"
     stage.kubectl("delete", "service", HOST)
     await eventually_in_thread(
-        lambda: stage.ready("isvc", HOST).get("status") == "True", "when the name is free all is well", 40
+        lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready when the name is free", 40
     )
 
 
-async def test_over_quota_the_host_says_so_in_the_api_servers_words(stage: Stage) -> None:
+async def test_host_over_quota_reports_the_api_servers_message(stage: Stage) -> None:
     stage.kubectl("create", "quota", "tight", "--hard=services=0")
     stage.apply(make.host_object())
     await eventually_in_thread(
@@ -124,7 +124,7 @@ async def test_over_quota_the_host_says_so_in_the_api_servers_words(stage: Stage
     )
 
 
-async def test_a_host_deleted_and_made_again_at_once_has_children_of_its_own(stage: Stage) -> None:
+async def test_host_recreated_at_once_has_children_of_its_own(stage: Stage) -> None:
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("delete", "isvc", HOST)
@@ -132,18 +132,18 @@ async def test_a_host_deleted_and_made_again_at_once_has_children_of_its_own(sta
     uid = stage.kubectl.get("isvc", HOST)["metadata"]["uid"]
 
     def owners() -> set[str]:
-        found = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
-        return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
+        children = stage.kubectl.list("deployment,service,configmap,ingress", "-l", names.MANAGED_BY)
+        return {owner["uid"] for each in children for owner in each["metadata"]["ownerReferences"]}
 
     await eventually_in_thread(lambda: owners() == {uid}, "all children belong to the new host", 90)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the new host is ready", 60)
 
 
-async def test_a_broken_configuration_keeps_the_last_and_says_so(stage: Stage) -> None:
+async def test_operator_keeps_the_last_valid_configuration_and_reports_the_error(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", '{"data": {"ingress": "not json"}}')
-    await eventually_in_thread(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event says so")
+    await eventually_in_thread(lambda: "ConfigNotUsable" in stage.kubectl("get", "events"), "an event reports it")
     assert stage.placed() == ["cifar10"]
     off = {"triton": {"image": "example/tritonserver", "supportedFrameworks": make.FRAMEWORKS}}
     patch = {"data": {"ingress": None, "predictors": json.dumps(off)}}

@@ -1,6 +1,6 @@
 """Our own API group beside KServe's CRDs and objects: operator and webhook as processes of that group.
 
-KServe's CRDs take any object, and its objects here are such as we would manage: only the group keeps us from them.
+KServe's CRDs accept any object. Its objects here would be managed if they were in our group.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Manifest = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def server(bare_server: Cluster) -> Iterator[Cluster]:
-    """An API server with KServe's CRDs, which take anything, and ours of our own group."""
+    """An API server with KServe's CRDs, which accept any object, and the CRDs of our own group."""
     kubectl = Kubectl(environment(bare_server))
     kubectl.apply(*permissive_crds())
     kubectl("apply", "--server-side", "-f", str(CRDS / OWN))
@@ -66,15 +66,15 @@ async def client(server: Cluster) -> AsyncIterator[KubeClient]:
         yield client
 
 
-def of(group: str, manifest: Manifest) -> Manifest:
-    """Return an object in a group."""
+def in_group(group: str, manifest: Manifest) -> Manifest:
+    """Return the object in another API group."""
     return manifest | {"apiVersion": manifest["apiVersion"].replace(KSERVE, group)}
 
 
 def versions(kubectl: Kubectl) -> dict[str, str]:
     """Return the resourceVersions of KServe's objects in the namespace."""
-    found = [*kubectl.list("isvc"), *kubectl.list("tm")]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+    objects = [*kubectl.list("isvc"), *kubectl.list("tm")]
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in objects}
 
 
 @asynccontextmanager
@@ -102,7 +102,7 @@ async def ready(kubectl: Kubectl, kind: str, name: str, limit: float = 40) -> No
     )
 
 
-async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
+async def test_own_group_host_is_served_and_kserves_objects_get_no_write(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -113,7 +113,7 @@ async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
         kubelet(client, kubectl.namespace, HOST, OWN) as (_, port),
         operator(server, kubectl, tmp_path, OWN, port),
     ):
-        kubectl.apply(kubectl.here(of(OWN, make.host_object())), kubectl.here(of(OWN, make.model_object())))
+        kubectl.apply(kubectl.here(in_group(OWN, make.host_object())), kubectl.here(in_group(OWN, make.model_object())))
         await ready(kubectl, "misvc", HOST)
         await ready(kubectl, "mtm", "cifar10")
         assert header(kubectl, "misvc") == HOST_HEADER
@@ -121,8 +121,8 @@ async def test_a_host_and_its_model_are_served_and_kserves_objects_get_no_write(
         await eventually_in_thread(lambda: kubectl.list("event"), "an event is there")
     children = kubectl.list(CHILDREN, "-l", MINE)
     assert {each["kind"] for each in children} >= {"Deployment", "Service", "ConfigMap", "Ingress"}
-    for each in children:
-        assert_is_of_our_group(each)
+    for child in children:
+        assert_is_of_our_group(child)
     assert {each["metadata"]["name"].partition("-predictor")[0] for each in kubectl.list("deployment")} == {HOST}
     (pod,) = kubectl.list("pod", "-l", f"{OWN}/inferenceservice={HOST},{OWN}/component=predictor")
     assert KSERVE not in str(pod["metadata"])
@@ -135,13 +135,13 @@ KINDS = ("InferenceService", "TrainedModel")
 
 
 def assert_is_of_our_group(child: Manifest) -> None:
-    """Labels, annotations, owner and selectors of a child name our group and not KServe's."""
+    """Assert that labels, annotations, owner and selectors of a child name our group and never KServe's."""
     assert child["metadata"]["labels"][f"{OWN}/inferenceservice"] == HOST
     assert [each["apiVersion"] for each in child["metadata"]["ownerReferences"]] == [f"{OWN}/v1beta1"]
     assert KSERVE not in str({key: each for key, each in child.items() if key != "status"})
 
 
-async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_status(
+async def test_own_group_change_and_back_deletes_no_model_and_changes_no_status(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -156,11 +156,11 @@ async def test_a_change_of_the_group_and_back_deletes_no_model_and_changes_no_st
         async with operator(server, kubectl, tmp_path, KSERVE, port):
             await asyncio.sleep(GRACE_PERIOD + 1)
             await ready(kubectl, "tm", "cifar10")
-    found = kubectl.get("tm", "cifar10")
-    assert found["status"]["placedBy"]["uid"] == kubectl.get("isvc", HOST)["metadata"]["uid"]
+    model = kubectl.get("tm", "cifar10")
+    assert model["status"]["placedBy"]["uid"] == kubectl.get("isvc", HOST)["metadata"]["uid"]
 
 
-async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone(
+async def test_own_group_host_of_a_used_name_leaves_the_others_children(
     server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -169,12 +169,14 @@ async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone
         operator(server, kubectl, tmp_path, OWN, port),
         operator(server, kubectl, tmp_path, KSERVE, port),
     ):
-        kubectl.apply(kubectl.here(of(OWN, make.host_object())))
+        kubectl.apply(kubectl.here(in_group(OWN, make.host_object())))
         await ready(kubectl, "misvc", HOST)
         before = owners(kubectl)
         kubectl.apply(kubectl.here(make.host_object()))
         await eventually_in_thread(
-            lambda: "does not belong to" in str(condition(kubectl.get("isvc", HOST))), "it says why", 30
+            lambda: "does not belong to" in str(condition(kubectl.get("isvc", HOST))),
+            "the host reports the foreign children",
+            30,
         )
         assert owners(kubectl) == before
         await ready(kubectl, "misvc", HOST)
@@ -182,35 +184,35 @@ async def test_hosts_of_one_name_in_both_groups_leave_each_others_children_alone
 
 def owners(kubectl: Kubectl) -> set[tuple[str, str, str]]:
     """Return the kind, the uid and the owner's uid of each child."""
-    found = kubectl.list(CHILDREN, "-l", MINE)
+    children = kubectl.list(CHILDREN, "-l", MINE)
     return {
         (each["kind"], each["metadata"]["uid"], owner["uid"])
-        for each in found
+        for each in children
         for owner in each["metadata"]["ownerReferences"]
     }
 
 
-def test_the_webhook_is_asked_about_our_group_alone(server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+def test_own_group_webhook_reviews_our_group_only(server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
     configure(kubectl)
     with webhook(server.kubeconfig, kubectl, tmp_path, group=OWN) as running:
         with pytest.raises(Refused, match=rf'webhook "validate\.{OWN}" denied the request: spec\.model\.storageUri'):
-            kubectl.create(of(OWN, PROBE))
-        asked = requests(running.metrics)
+            kubectl.create(in_group(OWN, PROBE))
+        before = requests(running.metrics)
         assert "created" in kubectl.create(PROBE)
-        assert requests(running.metrics) == asked
-        assert "created" in kubectl.create(of(OWN, make.host_object()))
-        assert requests(running.metrics) != asked
+        assert requests(running.metrics) == before
+        assert "created" in kubectl.create(in_group(OWN, make.host_object()))
+        assert requests(running.metrics) != before
 
 
 def requests(metrics: str) -> list[str]:
     """Return the lines that count reviews."""
-    found = [line for line in metrics.splitlines() if line.startswith("manyserve_webhook_reviews_total")]
-    assert found
-    return found
+    lines = [line for line in metrics.splitlines() if line.startswith("manyserve_webhook_reviews_total")]
+    assert lines
+    return lines
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_without_its_crds_an_operator_names_the_command_that_installs_them(
+def test_own_group_operator_without_crds_names_the_install_command(
     bare_server: Cluster, tmp_path: Path, group: str
 ) -> None:
     remove_crds(Kubectl(environment(bare_server)))

@@ -1,7 +1,7 @@
-"""A `models.json` that costs much to read stops no other host: the operator as a process, against a real API server.
+"""A `models.json` that is expensive to read delays no other host. The operator runs as a process.
 
-One host's ConfigMap is poisoned over and over, while hosts in another namespace are created and placed.
-`UNMANAGED=long` takes more of them.
+One host's ConfigMap is poisoned again and again, while hosts in another namespace are created and placed.
+`UNMANAGED=long` creates more of them.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ ROUNDS = 20 if LONG else 5
 PAUSE = 0.02
 """Seconds between two edits of the poisoned ConfigMap."""
 SLACK = 0.25
-"""Seconds by which the API server alone may be slower at one time than at another."""
+"""Seconds by which the response times of the API server alone may differ."""
 MEMORY_LIMIT_MB = 300
 VICTIM = names.model_config(HOST)
 
 
 def packed(text: str) -> Manifest:
-    """Return the content of a ConfigMap in which a list stands that readers take."""
+    """Return the content of a ConfigMap with a list that readers accept."""
     return {"binaryData": {PACKED_KEY: b64encode(modelconfig.pack(text)).decode()}}
 
 
@@ -65,7 +65,7 @@ FORMS: dict[str, Manifest] = {
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the figures of this test are recorded."""
+    """Figures of this test, for the report."""
     return reports(request.config)["unmanaged"]
 
 
@@ -79,10 +79,10 @@ class Cases:
     operator: Program
     numbers: Iterator[int] = field(default_factory=count)
     lists: dict[str, str] = field(default_factory=dict)
-    """What the lists of the other namespace say, by the name of their ConfigMap."""
+    """Content of the lists of the other namespace, by the name of their ConfigMap."""
     edits: int = 0
     slowest: float = 0.0
-    """Seconds that /healthz took to answer at most."""
+    """The longest time of an answer of /healthz, in seconds."""
 
     async def placed_in(self) -> float:
         """Return the seconds until a new host of the other namespace has a model that is placed."""
@@ -98,23 +98,23 @@ class Cases:
         return time.monotonic() - began
 
     async def poison(self) -> None:
-        """Edit the ConfigMap of the host over and over, each time in another form."""
+        """Edit the ConfigMap of the host again and again, each time in another form."""
         for form in cycle(FORMS.values()):
             body = {"data": None, "binaryData": None} | form
             try:
                 await self.client.merge_patch(kinds.CONFIG_MAP, self.victim.namespace, VICTIM, body)
             except ClusterError:
-                continue  # it was written between: the next one may be in time
+                continue  # the operator wrote first; the next edit may succeed
             self.edits += 1
             await asyncio.sleep(PAUSE)
 
     async def edited(self, times: int) -> None:
-        """Wait until the ConfigMap was edited so many times more."""
+        """Wait for this number of further edits of the ConfigMap."""
         enough = self.edits + times
         await eventually(lambda: self.edits >= enough, limit=60)
 
     async def watch_health(self) -> None:
-        """Ask /healthz again and again, and note how long it takes."""
+        """Request /healthz again and again, and record the longest time of an answer."""
         while True:
             began = time.monotonic()
             assert await asyncio.to_thread(read, self.operator.health, "/healthz") == "ok"
@@ -122,13 +122,13 @@ class Cases:
             await asyncio.sleep(PAUSE)
 
     def text(self) -> str:
-        """Return what stands in the ConfigMap that is poisoned."""
+        """Return the list in the poisoned ConfigMap."""
         return text_of(self.victim.get("configmap", VICTIM)) or ""
 
 
 @contextmanager
 def two_namespaces(api_server: Cluster, folder: Path) -> Iterator[tuple[Kubectl, Kubectl, Program]]:
-    """Run the operator for all namespaces, and have two."""
+    """Run the operator for all namespaces, and create two."""
     with new_namespace(api_server) as victim, new_namespace(api_server) as others:
         configure(victim)
         log, settings = folder / "log", {"MANYSERVE_WATCH_NAMESPACES": ""}
@@ -141,42 +141,42 @@ def two_namespaces(api_server: Cluster, folder: Path) -> Iterator[tuple[Kubectl,
 
 @asynccontextmanager
 async def cases(api_server: Cluster, client: KubeClient, folder: Path) -> AsyncIterator[Cases]:
-    """Have a host with two models, and look at what is written for others."""
+    """Create a host with two models, and watch the lists of other hosts."""
     with two_namespaces(api_server, folder) as (victim, others, operator):
-        found = Cases(client, victim, others, operator)
+        case = Cases(client, victim, others, operator)
 
         def stored(_old: Manifest | None, new: Manifest | None) -> None:
             if new is not None:
-                found.lists[new["metadata"]["name"]] = text_of(new) or ""
+                case.lists[new["metadata"]["name"]] = text_of(new) or ""
 
         await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready", 30)
         informer = Informer(client, kinds.CONFIG_MAP, selection=ListOptions(others.namespace), on_change=stored)
         watching = asyncio.create_task(informer.run())
-        for each in (make.host_object(), make.model_object("a", memory="1Mi"), make.model_object("b", memory="1Mi")):
-            await asyncio.to_thread(victim.apply, victim.here(each))
+        for manifest in (make.host_object(), *(make.model_object(each, memory="1Mi") for each in ("a", "b"))):
+            await asyncio.to_thread(victim.apply, victim.here(manifest))
         await eventually_in_thread(
-            lambda: victim.exists("configmap", VICTIM) and '"b"' in found.text(), "the host has its models"
+            lambda: victim.exists("configmap", VICTIM) and '"b"' in case.text(), "the host has its models"
         )
-        yield found
+        yield case
         watching.cancel()
 
 
 @asynccontextmanager
-async def beside(work: Any) -> AsyncIterator[None]:
-    """Do something meanwhile; fail if it failed."""
-    task = asyncio.create_task(work)
+async def beside(coroutine: Any) -> AsyncIterator[None]:
+    """Run a task during the block, and fail if the task failed."""
+    task = asyncio.create_task(coroutine)
     yield
     if task.done():
         await task
     task.cancel()
 
 
-async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_list_is_right_again(
+async def test_poisoned_config_delays_no_other_host_and_is_restored(
     api_server: Cluster, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
         right = await asyncio.to_thread(case.text)
-        await case.placed_in()  # the first one of all takes longer
+        await case.placed_in()  # the very first host takes longer
         without, within = [], []
         async with beside(case.watch_health()):
             for _ in range(ROUNDS):
@@ -204,7 +204,7 @@ async def test_beside_a_poisoned_list_another_host_is_placed_as_soon_and_the_lis
         assert peak_mb(case.operator) < MEMORY_LIMIT_MB
 
 
-async def test_a_poisoned_list_that_is_immutable_is_named_and_right_again_once_it_is_deleted(
+async def test_poisoned_immutable_config_is_reported_and_restored_after_its_deletion(
     api_server: Cluster, client: KubeClient, tmp_path: Path
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
@@ -212,20 +212,20 @@ async def test_a_poisoned_list_that_is_immutable_is_named_and_right_again_once_i
         body = {"immutable": True} | FORMS["20 MiB of one entry, packed"]
         await client.merge_patch(kinds.CONFIG_MAP, case.victim.namespace, VICTIM, body)
 
-        def said() -> str:
+        def message() -> str:
             return str(condition(case.victim.get("isvc", HOST), "PredictorReady").get("message"))
 
         await eventually_in_thread(
-            lambda: f"ConfigMap {VICTIM}: " in said() and "immutable" in said(), "the host names it"
+            lambda: f"ConfigMap {VICTIM}: " in message() and "immutable" in message(), "the host reports the ConfigMap"
         )
         await client.delete(kinds.CONFIG_MAP, case.victim.namespace, VICTIM)
         await eventually_in_thread(
             lambda: case.victim.exists("configmap", VICTIM) and case.text() == right, "the list is right again"
         )
-        await eventually_in_thread(lambda: "immutable" not in said(), "and the host says nothing of it any more")
+        await eventually_in_thread(lambda: "immutable" not in message(), "the message is gone")
 
 
 def peak_mb(running: Program) -> float:
-    """Return the most memory that a program had."""
+    """Return the peak resident memory of a program, in MB."""
     status = Path(f"/proc/{running.process.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

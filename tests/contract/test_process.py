@@ -1,4 +1,4 @@
-"""The program as it is deployed: its start, its doors, its end, and what it takes."""
+"""The operator as a process: start, HTTP endpoints, end, and resident memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.programs import program, read
 MEMORY_LIMIT_MB = 120
 
 
-def test_it_starts_works_tells_and_ends(api_server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+def test_operator_process_starts_serves_reports_and_ends(api_server: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
     configure(kubectl)
     log = tmp_path / "log"
     with program(api_server.kubeconfig, kubectl.namespace, log) as operator:

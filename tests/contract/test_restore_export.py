@@ -1,4 +1,4 @@
-"""A restore of `kubectl get -o yaml`, or from Git, loses no model."""
+"""Restore of `kubectl get -o yaml`, or from Git: no model is lost."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.support.webhook import webhook_beside
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the models that are served after each restore are recorded."""
+    """Figures of the models that are served after each restore, for the report."""
     return reports(request.config)["unmanaged"]
 
 
 @pytest.mark.parametrize("order", ["host first", "models first", "operator down"])
-async def test_all_models_of_an_export_are_served_after_the_namespace_was_deleted(
+async def test_export_restore_serves_all_models_after_the_namespace_was_deleted(
     env: RestoreEnv, figures: Figures, order: str
 ) -> None:
     async with AsyncExitStack() as operator:
@@ -51,7 +51,7 @@ async def test_all_models_of_an_export_are_served_after_the_namespace_was_delete
         take_served(figures, env, f"export and apply, {order}")
 
 
-async def test_a_backup_with_owner_references_is_refused_and_passes_after_the_command_in_the_refusal(
+async def test_export_with_owner_references_is_refused_and_passes_after_the_suggested_command(
     env: RestoreEnv, figures: Figures, api_server: Cluster, tmp_path: Path
 ) -> None:
     async with env.operator():
@@ -59,9 +59,9 @@ async def test_a_backup_with_owner_references_is_refused_and_passes_after_the_co
     backup = yaml.safe_load(await env.do("get", "isvc,tm", "-o", "yaml"))
     uid = next(each for each in backup["items"] if each["kind"] == "InferenceService")["metadata"]["uid"]
     owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "name": HOST, "uid": uid}
-    for each in backup["items"]:  # as earlier releases wrote it
-        if each["kind"] == "TrainedModel":
-            each["metadata"]["ownerReferences"] = [owner]
+    for manifest in backup["items"]:  # as earlier releases wrote it
+        if manifest["kind"] == "TrainedModel":
+            manifest["metadata"]["ownerReferences"] = [owner]
     (tmp_path / "backup.yaml").write_text(yaml.safe_dump(backup))
     await env.wipe()
     await asyncio.to_thread(configure, env.kubectl)
@@ -77,11 +77,11 @@ async def test_a_backup_with_owner_references_is_refused_and_passes_after_the_co
 
 
 def run(command: str, folder: Path, kubectl: Kubectl) -> None:
-    """Run a command in a shell, as a user who has copied it."""
+    """Run a command in a shell, as a user with a copied command does."""
     subprocess.run(command, shell=True, check=True, cwd=folder, env=kubectl.env)
 
 
-async def test_argo_cd_manages_placed_models_since_they_have_no_owner(env: RestoreEnv) -> None:
+async def test_argo_cd_manages_placed_models_without_owners(env: RestoreEnv) -> None:
     async with env.operator():
         await env.set_up()
         owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "name": HOST}

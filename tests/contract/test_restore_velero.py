@@ -1,4 +1,4 @@
-"""A restore in Velero's form loses no model."""
+"""Restore in Velero's form: no model is lost."""
 
 from __future__ import annotations
 
@@ -17,56 +17,54 @@ from tests.support.kubectl import Manifest
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the models that are served after each restore are recorded."""
+    """Figures of the models that are served after each restore, for the report."""
     return reports(request.config)["unmanaged"]
 
 
-def as_velero_restores_it(thing: Manifest) -> Manifest:
-    """Return an object of a backup as Velero creates it: without owners, status and what the API server gives."""
-    metadata = thing["metadata"]
-    kept = {each: metadata[each] for each in ("name", "namespace", "labels", "annotations") if each in metadata}
+def velero_restored(manifest: Manifest) -> Manifest:
+    """Return an object of a backup as Velero creates it, without owners, status and fields of the API server."""
+    metadata = manifest["metadata"]
+    copied = {each: metadata[each] for each in ("name", "namespace", "labels", "annotations") if each in metadata}
     marks = {"velero.io/backup-name": "nightly", "velero.io/restore-name": "nightly-20260101000000"}
-    bare = {each: value for each, value in thing.items() if each != "status"}
-    if thing["kind"] == "Service":
+    bare = {each: value for each, value in manifest.items() if each != "status"}
+    if manifest["kind"] == "Service":
         dropped = ("clusterIP", "clusterIPs")
-        bare["spec"] = {each: value for each, value in thing["spec"].items() if each not in dropped}
-    return bare | {"metadata": kept | {"labels": kept.get("labels", {}) | marks}}
+        bare["spec"] = {each: value for each, value in manifest["spec"].items() if each not in dropped}
+    return bare | {"metadata": copied | {"labels": copied.get("labels", {}) | marks}}
 
 
-async def test_all_models_are_served_after_a_restore_in_veleros_form(env: RestoreEnv, figures: Figures) -> None:
+async def test_velero_restore_serves_all_models(env: RestoreEnv, figures: Figures) -> None:
     async with env.operator():
         await env.set_up()
-        things: list[Manifest] = []
+        manifests: list[Manifest] = []
         for kind in ("configmap", "service", "deployment", "ingress", "isvc", "tm"):
-            things += await asyncio.to_thread(env.kubectl.list, kind)
-        mine = [each for each in things if each["metadata"]["name"] != "kube-root-ca.crt"]
-        assert any(each["kind"] == "Deployment" for each in mine)
+            manifests += await asyncio.to_thread(env.kubectl.list, kind)
+        ours = [each for each in manifests if each["metadata"]["name"] != "kube-root-ca.crt"]
+        assert any(each["kind"] == "Deployment" for each in ours)
         await env.wipe()
-        for each in map(as_velero_restores_it, mine):
-            await env.do("create", "-f", "-", text=json.dumps(each))
+        for manifest in map(velero_restored, ours):
+            await env.do("create", "-f", "-", text=json.dumps(manifest))
             await asyncio.sleep(0.3)
         await env.served(*MODELS)
         await asyncio.sleep(GRACE_PERIOD + 1)
         take_served(figures, env, "Velero's form, children first")
         assert env.ready() == sorted(MODELS)
         uid = env.kubectl.get("isvc", HOST)["metadata"]["uid"]
-        found = env.kubectl.list("configmap,service,deployment,ingress", "-l", names.MANAGED_BY)
-        assert {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]} == {uid}
+        children = env.kubectl.list("configmap,service,deployment,ingress", "-l", names.MANAGED_BY)
+        assert {owner["uid"] for each in children for owner in each["metadata"]["ownerReferences"]} == {uid}
 
 
-async def test_models_that_are_restored_with_their_status_and_before_their_host_stay(
-    env: RestoreEnv, figures: Figures
-) -> None:
+async def test_velero_restore_keeps_models_with_a_status_before_their_host(env: RestoreEnv, figures: Figures) -> None:
     async with env.operator():
         await env.set_up()
         host, models = env.kubectl.get("isvc", HOST), env.kubectl.list("tm")
         await env.wipe()
-        for each in models:
-            name, status = each["metadata"]["name"], {"status": each["status"]}
-            await env.do("create", "-f", "-", text=json.dumps(as_velero_restores_it(each)))
+        for model in models:
+            name, status = model["metadata"]["name"], {"status": model["status"]}
+            await env.do("create", "-f", "-", text=json.dumps(velero_restored(model)))
             await env.do("patch", "tm", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
         await asyncio.sleep(GRACE_PERIOD + 2)
         assert env.models() == sorted(MODELS)
-        await env.do("create", "-f", "-", text=json.dumps(as_velero_restores_it(host)))
+        await env.do("create", "-f", "-", text=json.dumps(velero_restored(host)))
         await env.served(*MODELS)
         take_served(figures, env, "statuses restored too, models first")

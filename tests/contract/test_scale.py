@@ -1,4 +1,4 @@
-"""Thousands of models on one host: one ConfigMap holds them, packed, and the API server and the agents take it."""
+"""Thousands of models on one host: one packed ConfigMap, which the API server and the agents accept."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ CONFIG = names.model_config(HOST)
 
 
 def random(number: int, length: int) -> str:
-    """Return letters that do not pack well, the same ones each time."""
+    """Return a fixed text that compresses badly."""
     return "".join(hashlib.sha256(f"{number} {part}".encode()).hexdigest() for part in range(length // 64 + 1))[:length]
 
 
 def planned(host: Manifest, models: list[Manifest]) -> Plan:
-    """Return the plan for a host that the API server has and models that it need not have."""
-    known = ClusterState(lambda _key: None)
-    known.config = make.config()
-    known.update_host(None, host)
+    """Return the plan for a host on the API server and models that exist only here."""
+    state = ClusterState(lambda _key: None)
+    state.config = make.config()
+    state.update_host(None, host)
     key = Key(host["metadata"]["namespace"], HOST)
-    for each in models:
-        known.update_model(None, each | {"metadata": each["metadata"] | {"namespace": key.namespace}})
-    seen = observe(known, key)
-    assert seen is not None
-    return plan(seen, make.NOW)
+    for model in models:
+        state.update_model(None, model | {"metadata": model["metadata"] | {"namespace": key.namespace}})
+    observed = observe(state, key)
+    assert observed is not None
+    return plan(observed, make.NOW)
 
 
 async def write_config(kubectl: Kubectl, client: KubeClient, todo: Plan) -> Manifest:
-    """Carry out the plan's config alone, and return what the API server stored."""
-    known = ClusterState(lambda _key: None)
-    watches = Informers(client, known, Scope((kubectl.namespace,)))
+    """Write only the config of the plan, and return the stored ConfigMap."""
+    state = ClusterState(lambda _key: None)
+    watches = Informers(client, state, Scope((kubectl.namespace,)))
     limiter = Limiter()
-    statuses = StatusWriter(known, watches.informer_of, limiter, EventRecorder(client), on_write)
-    applier = Applier(client, known, watches.informer_of, limiter, statuses, on_write)
+    statuses = StatusWriter(state, watches.informer_of, limiter, EventRecorder(client), on_write)
+    applier = Applier(client, state, watches.informer_of, limiter, statuses, on_write)
     await applier.apply(Key(kubectl.namespace, HOST), Plan(config=todo.config))
     return kubectl.get("configmap", CONFIG)
 
@@ -76,7 +76,7 @@ def host(kubectl: Kubectl) -> Manifest:
     return kubectl.get("isvc", HOST)
 
 
-async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them(
+async def test_models_json_of_20000_models_is_one_config_map_that_an_agent_reads(
     kubectl: Kubectl, client: KubeClient, tmp_path: Path
 ) -> None:
     uri = "gs://bucket/{0}/model-{0:05d}".format
@@ -96,9 +96,7 @@ async def test_twenty_thousand_models_are_one_config_map_and_an_agent_reads_them
     assert file.config.hash == content_hash(text_of(stored) or "")
 
 
-async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_server_takes(
-    kubectl: Kubectl, client: KubeClient
-) -> None:
+async def test_models_json_that_is_full_fits_the_limit_of_the_api_server(kubectl: Kubectl, client: KubeClient) -> None:
     models = [
         make.model_object(f"m-{number:04d}", memory="1Mi", uri=f"gs://bucket/{random(number, 2000)}")
         for number in range(1200)
@@ -109,7 +107,7 @@ async def test_what_is_placed_when_models_json_is_full_is_no_more_than_the_api_s
     await write_config(kubectl, client, todo)
 
 
-async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stage: Stage, client: KubeClient) -> None:
+async def test_models_json_is_packed_when_long_and_text_again_when_short(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     count = LONGEST_TEXT // 2000 + 20
@@ -127,16 +125,16 @@ async def test_a_long_list_is_packed_loaded_and_text_again_when_it_is_short(stag
     written = len(stage.kubelet.configs)
     assert written < count / 20
 
-    gone = [each["metadata"]["name"] for each in models[: count // 2]]
-    for name in gone:
+    deleted = [each["metadata"]["name"] for each in models[: count // 2]]
+    for name in deleted:
         await client.delete(kinds.TRAINED_MODEL, namespace, name)
     await eventually_in_thread(
-        lambda: len(stage.placed()) == count - len(gone), "those that were deleted are out of it", 60
+        lambda: len(stage.placed()) == count - len(deleted), "the deleted models are removed", 60
     )
     stored = stage.kubectl.get("configmap", CONFIG)
     assert KEY in stored["data"]
     assert "binaryData" not in stored
-    assert len(stage.kubelet.configs) - written < len(gone) / 10, "deleting one by one is few writes"
+    assert len(stage.kubelet.configs) - written < len(deleted) / 10, "deleting one by one is few writes"
     assert all(condition(each).get("status") == "True" for each in stage.kubectl.list("tm"))
 
 

@@ -1,4 +1,4 @@
-"""The scope against a real API server: rights by namespace, and a namespace that comes and goes with its labels."""
+"""Scope against a real API server: rights by namespace, and a namespace with a changing label."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from tests.support.webhook import is_asked, webhook
 MODEL = "cifar10"
 WRITTEN = "isvc,tm,service,ingress,configmap,deployment"
 SECONDS = 10.0
-"""Within which a namespace that enters the scope is served."""
+"""Limit until a namespace that enters the scope is served."""
 
 
 @pytest.fixture
 def other(api_server: Cluster) -> Iterator[Kubectl]:
     """kubectl in a second namespace."""
-    with new_namespace(api_server) as found:
-        yield found
+    with new_namespace(api_server) as second:
+        yield second
 
 
 def versions(kubectl: Kubectl) -> dict[str, str]:
-    """Return what changes with each write of the operator: the controllers' writes to a Deployment do not count."""
-    found = {}
-    for each in kubectl.list(WRITTEN):
-        field = "generation" if each["kind"] == "Deployment" else "resourceVersion"
-        found[f"{each['kind']}/{each['metadata']['name']}"] = str(each["metadata"][field])
-    found["events"] = str(sorted(each["reason"] for each in kubectl.list("events") if _ours(each)))
-    return found
+    """Return the versions that a write of the operator changes; a Deployment has its generation."""
+    current = {}
+    for manifest in kubectl.list(WRITTEN):
+        field = "generation" if manifest["kind"] == "Deployment" else "resourceVersion"
+        current[f"{manifest['kind']}/{manifest['metadata']['name']}"] = str(manifest["metadata"][field])
+    current["events"] = str(sorted(each["reason"] for each in kubectl.list("events") if _ours(each)))
+    return current
 
 
 def _ours(event: dict[str, Any]) -> bool:
@@ -95,9 +95,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("name", ["operator", "webhook"])
-def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
-    kubectl: Kubectl, other: Kubectl, name: str
-) -> None:
+def test_scope_list_grants_rights_only_in_its_namespaces(kubectl: Kubectl, other: Kubectl, name: str) -> None:
     release = kubectl.namespace
     grant(kubectl, f"scope.namespaces={{{other.namespace}}}")
     account = f"system:serviceaccount:{release}:{release}-{name}"
@@ -119,7 +117,7 @@ def test_with_a_list_a_program_may_do_its_work_there_and_nothing_elsewhere(
         kubectl("delete", "clusterrole,clusterrolebinding", f"{release}-webhook")
 
 
-async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves_the_rest_alone(
+async def test_scope_list_operator_serves_with_the_shipped_roles_and_ignores_other_namespaces(
     api_server: Cluster, kubectl: Kubectl, client: KubeClient, other: Kubectl, tmp_path: Path
 ) -> None:
     """The release is in one namespace, hosts are in scope in another, and a third is out of scope."""
@@ -128,8 +126,8 @@ async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves
     await asyncio.to_thread(grant, kubectl, *values)
     await asyncio.to_thread(configure, kubectl)
     with new_namespace(api_server) as outside:
-        for each in (outside, other):
-            await asyncio.to_thread(apply, each, make.host_object(), make.model_object())
+        for namespace in (outside, other):
+            await asyncio.to_thread(apply, namespace, make.host_object(), make.model_object())
         before = versions(outside)
         own = as_account(api_server.kubeconfig, kubectl, f"{release}-operator", tmp_path)
         log = tmp_path / "log"
@@ -147,7 +145,7 @@ async def test_with_a_list_the_operator_serves_with_its_shipped_roles_and_leaves
         assert "forbidden" not in log.read_text()
 
 
-def test_with_a_list_the_webhook_starts_with_its_shipped_roles_and_registers_itself(
+def test_scope_list_webhook_starts_and_registers_with_the_shipped_roles(
     api_server: Cluster, kubectl: Kubectl, other: Kubectl, tmp_path: Path
 ) -> None:
     release, log = kubectl.namespace, tmp_path / "log"
@@ -187,7 +185,7 @@ def selected(kubectl: Kubectl) -> Scope:
 async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> AsyncIterator[Stage]:
     """Run an operator with a scope, and a kubelet in kubectl's namespace."""
     await asyncio.to_thread(configure, kubectl)
-    async with kubelet(client, kubectl.namespace, HOST) as (one, port):
+    async with kubelet(client, kubectl.namespace, HOST) as (fake, port):
         settings = OperatorSettings(
             namespace=kubectl.namespace,
             watch_namespaces=scope.namespaces,
@@ -198,18 +196,18 @@ async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> Async
         await operator.start()
         try:
             await eventually(lambda: not operator.readiness_problem(), limit=10)
-            yield Stage(kubectl, one, operator, port)
+            yield Stage(kubectl, fake, operator, port)
             assert operator.liveness_problem() is None
         finally:
             await operator.stop()
 
 
 def label(kubectl: Kubectl, value: str | None) -> None:
-    """Label kubectl's namespace, or take the label away."""
+    """Label kubectl's namespace, or remove the label."""
     kubectl("label", "namespace", kubectl.namespace, f"scope={value}" if value else "scope-", "--overwrite")
 
 
-async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_keeps_everything_after(
+async def test_scope_selector_serves_a_labelled_namespace_and_keeps_its_objects_after(
     kubectl: Kubectl, client: KubeClient, other: Kubectl, figures: Figures
 ) -> None:
     await asyncio.to_thread(label, kubectl, kubectl.namespace)
@@ -237,14 +235,14 @@ async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_
         )
         await asyncio.to_thread(apply, other, make.model_object("later"))
         await asyncio.to_thread(other, "label", "isvc", HOST, "changed=yes")
-        kept = versions(other)
-        assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= kept.keys()
+        unserved = versions(other)
+        assert {"Service/triton-mms", "Deployment/triton-mms-predictor-default"} <= unserved.keys()
         stage.apply(make.model_object("witness"))
         await eventually_in_thread(lambda: "witness" in stage.placed(), "the operator goes on elsewhere")
         await asyncio.to_thread(other, "delete", "tm", "later")
         stage.kubectl("delete", "tm", "witness")
         await eventually_in_thread(lambda: stage.placed() == [MODEL], "and on")
-        assert versions(other) == {name: version for name, version in kept.items() if name != "TrainedModel/later"}
+        assert versions(other) == {name: version for name, version in unserved.items() if name != "TrainedModel/later"}
         assert placed(other) == [MODEL]
 
         await asyncio.to_thread(apply, other, make.model_object("again"))
@@ -254,7 +252,7 @@ async def test_with_a_selector_a_namespace_is_served_while_it_has_the_label_and_
         )
 
 
-def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
+def test_scope_selector_webhook_reviews_a_labelled_namespace(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     configure(kubectl)
@@ -267,8 +265,8 @@ def test_with_a_selector_the_webhook_judges_a_namespace_while_it_has_the_label(
     try:
         with webhook(api_server.kubeconfig, kubectl, tmp_path, more={"MANYSERVE_NAMESPACE_SELECTOR": selector}):
             label(kubectl, None)
-            eventually_sync(lambda: not is_asked(kubectl), "what is out of scope passes", 10)
+            eventually_sync(lambda: not is_asked(kubectl), "an object out of scope is accepted", 10)
             label(kubectl, kubectl.namespace)
-            eventually_sync(lambda: is_asked(kubectl), "what is in scope is judged", 10)
+            eventually_sync(lambda: is_asked(kubectl), "an object in scope is reviewed", 10)
     finally:
         kubectl("delete", "clusterrole,clusterrolebinding", reader)

@@ -1,4 +1,4 @@
-"""Secrets and claims on a real API server: what the pods get, what rolls them out, and what never stops them."""
+"""Secrets and claims on a real API server: mounts, environment and roll-outs of the pods."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ REGION = "serving.kserve.io/s3-region"
 
 
 def template(stage: Stage) -> dict[str, Any]:
-    found: dict[str, Any] = stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["template"]["spec"]
+    return spec
 
 
 def mounts(stage: Stage) -> set[str]:
-    """Return the folders of stores that the agent sees."""
+    """Return the mounted folders of stores in the agent."""
     (agent,) = (each for each in template(stage)["containers"] if each["name"] == "agent")
     paths = (each["mountPath"] for each in agent["volumeMounts"])
     return {path for path in paths if path.startswith(("/mnt/credentials/", "/mnt/pvc/"))}
@@ -47,7 +47,7 @@ def list_secrets(stage: Stage, *listed: str) -> None:
     stage.kubectl("patch", "serviceaccount", "default", "--type=merge", "-p", patch)
 
 
-async def test_secrets_of_the_service_account_reach_the_agent_and_only_the_list_rolls_the_pods(stage: Stage) -> None:
+async def test_account_secrets_reach_the_agent_and_only_their_list_rolls_the_pods(stage: Stage) -> None:
     stage.apply(make.host_object())
     await eventually_in_thread(
         lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready without a secret"
@@ -64,7 +64,7 @@ async def test_secrets_of_the_service_account_reach_the_agent_and_only_the_list_
     stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
     stage.apply(make.model_object())
     await eventually_in_thread(
-        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has looked again"
+        lambda: stage.ready("tm", "cifar10").get("status") == "True", "the operator has planned again"
     )
     assert revision(stage) == before, "rotation is no roll-out"
     assert "MANYSERVE_S3_REGION" not in env(stage), "a secret's annotations are not read unless the chart says so"
@@ -73,10 +73,10 @@ async def test_secrets_of_the_service_account_reach_the_agent_and_only_the_list_
         lambda: env(stage).get("MANYSERVE_S3_REGION") == "eu-2", "an account's own annotations are read"
     )
     list_secrets(stage)
-    await eventually_in_thread(lambda: mounts(stage) == set(), "what is not listed any more goes")
+    await eventually_in_thread(lambda: mounts(stage) == set(), "a secret without an entry is unmounted")
 
 
-async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(stage: Stage) -> None:
+async def test_secret_annotations_are_read_when_the_configuration_allows_it(stage: Stage) -> None:
     stage.kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
     stage.kubectl("annotate", "secret", "s3-keys", f"{REGION}=eu-1")
     patch = json.dumps({"data": {"credentials": json.dumps({"readSecretAnnotations": True})}})
@@ -89,11 +89,11 @@ async def test_annotations_of_secrets_are_read_where_the_configuration_says_so(s
     )
 
 
-async def test_only_metadata_of_a_secret_comes_over_the_wire(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_secret_lookup_transfers_only_metadata(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl("create", "secret", "generic", "s3-keys", "--from-literal=AWS_ACCESS_KEY_ID=a")
-    found = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
-    assert found["kind"] == "PartialObjectMetadata"
-    assert set(found) <= {"kind", "apiVersion", "metadata"}
+    secret = await client.get_metadata(kinds.SECRET, kubectl.namespace, "s3-keys")
+    assert secret["kind"] == "PartialObjectMetadata"
+    assert set(secret) <= {"kind", "apiVersion", "metadata"}
 
 
 CLAIM = {
@@ -104,7 +104,7 @@ CLAIM = {
 }
 
 
-async def test_a_claim_is_mounted_when_it_exists_and_until_then_the_model_says_so(stage: Stage) -> None:
+async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object(), make.model_object("ours", uri="pvc://mine/model"))
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the other model is ready")
     assert stage.ready("isvc", HOST)["status"] == "True"
@@ -113,10 +113,12 @@ async def test_a_claim_is_mounted_when_it_exists_and_until_then_the_model_says_s
     stage.kubelet._load()
     await eventually_in_thread(
         lambda: stage.ready("tm", "ours").get("reason") == "PersistentVolumeClaimNotFound",
-        "the model says what it lacks",
+        "the model reports the missing claim",
     )
-    said = f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
-    assert stage.ready("tm", "ours")["message"] == said
+    message = (
+        f"PersistentVolumeClaim mine does not exist in namespace {stage.kubectl.namespace}; the model waits for it"
+    )
+    assert stage.ready("tm", "ours")["message"] == message
     stage.apply(CLAIM)
     await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
     stage.kubelet.fails.clear()
@@ -125,9 +127,7 @@ async def test_a_claim_is_mounted_when_it_exists_and_until_then_the_model_says_s
 
 
 @pytest.mark.parametrize("read_annotations", [False, True])
-def test_the_chart_lets_the_operator_look_at_what_it_needs_and_at_no_secret_by_default(
-    kubectl: Kubectl, read_annotations: bool
-) -> None:
+def test_chart_rights_cover_the_lookups_and_no_secret_by_default(kubectl: Kubectl, read_annotations: bool) -> None:
     values = ("config.credentials.readSecretAnnotations=true",) if read_annotations else ()
     role = the("ClusterRole", "manyserve-operator", *values)
     name = f"{kubectl.namespace}-operator"

@@ -1,4 +1,4 @@
-"""Children that KServe made for a host are taken over when the host's own Deployment is ready, and not before."""
+"""Take-over of KServe's children of a host: it waits until the host's own Deployment is ready."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
 
 POD = {"containers": [{"name": "kserve-container", "image": "example/tritonserver:1"}]}
-NOT_YET = "Service triton-mms is another controller's until the Deployment is ready"
+PENDING = "Service triton-mms belongs to another controller until the Deployment is ready"
 OTHER_PORTS = [
     {"name": "grpc", "port": 80, "targetPort": 8080, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
     {"name": "http", "port": 8081, "targetPort": 8081, "protocol": "TCP"},
@@ -32,18 +32,18 @@ SERVICES: dict[str, Build] = {
 }
 
 
-async def kept(stage: Stage, *children: Build) -> Manifest:
-    """Have a host that KServe looks after with a placed model and these children; no new pod starts."""
+async def create_host(stage: Stage, *children: Build) -> Manifest:
+    """Create a host of KServe with a placed model and these children; no new pod starts."""
     stage.kubelet.starts.clear()
     stage.kubectl.apply(kserve.kept_by_kserve(make.host_object()), kserve.kept_model(make.model_object()))
     host = stage.kubectl.get("isvc", HOST)
-    made = [build(host) for build in children]
-    await asyncio.to_thread(stage.kubectl.apply, *made, kserve.model_config(host, make.model_object()))
+    manifests = [build(host) for build in children]
+    await asyncio.to_thread(stage.kubectl.apply, *manifests, kserve.model_config(host, make.model_object()))
     return host
 
 
 def hand_over(stage: Stage) -> None:
-    """Take KServe's marks off, as docs/migrating-from-kserve.md says."""
+    """Remove KServe's marks, as docs/migrating-from-kserve.md describes."""
     patch = {"metadata": {"finalizers": None, "annotations": {DEPLOYMENT_MODE: None}}}
     for thing in (f"isvc/{HOST}", "tm/cifar10"):
         stage.kubectl("patch", thing, "--type=merge", "-p", json.dumps(patch))
@@ -53,7 +53,7 @@ def versions(stage: Stage, *things: str) -> list[str]:
     return [stage.kubectl.get(*each.split("/"))["metadata"]["resourceVersion"] for each in things]
 
 
-def why(stage: Stage, kind: str = "Ready") -> str:
+def message(stage: Stage, kind: str = "Ready") -> str:
     return str(condition(stage.kubectl.get("isvc", HOST), kind).get("message", ""))
 
 
@@ -62,13 +62,13 @@ def ports_of(service: Manifest) -> Sequence[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("form", SERVICES)
-async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(stage: Stage, form: str) -> None:
+async def test_take_over_of_service_and_ingress_waits_for_the_ready_deployment(stage: Stage, form: str) -> None:
     hostnames = [f"{name}.{stage.kubectl.namespace}.example.com" for name in (HOST, f"{HOST}-predictor")]
-    await kept(stage, SERVICES[form], lambda host: kserve.ingress(host, *hostnames))
+    await create_host(stage, SERVICES[form], lambda host: kserve.ingress(host, *hostnames))
     before = versions(stage, f"service/{HOST}", f"ingress/{HOST}")
     hand_over(stage)
-    await eventually_in_thread(lambda: NOT_YET in why(stage), "the host says that it waits")
-    assert "Ingress triton-mms is another controller's" in why(stage, "IngressReady")
+    await eventually_in_thread(lambda: PENDING in message(stage), "the host reports the wait")
+    assert "Ingress triton-mms belongs to another controller" in message(stage, "IngressReady")
     stage.operator._known.enqueue_all()
     await asyncio.sleep(1)
     assert versions(stage, f"service/{HOST}", f"ingress/{HOST}") == before, (
@@ -79,43 +79,43 @@ async def test_service_and_ingress_are_taken_over_when_the_deployment_is_ready(s
     stage.kubelet.starts.set()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "its model is ready")
-    taken = stage.kubectl.get("service", HOST)
-    assert taken["spec"]["selector"] == names.selector(HOST)
-    assert ports_of(taken) == [("http", 80, "http"), ("grpc", names.GRPC_PORT, "grpc")]
-    assert taken["spec"]["type"] == "ClusterIP"
-    assert taken["spec"]["clusterIP"] not in ("", "None")
-    assert "externalName" not in taken["spec"]
+    service = stage.kubectl.get("service", HOST)
+    assert service["spec"]["selector"] == names.selector(HOST)
+    assert ports_of(service) == [("http", 80, "http"), ("grpc", names.GRPC_PORT, "grpc")]
+    assert service["spec"]["type"] == "ClusterIP"
+    assert service["spec"]["clusterIP"] not in ("", "None")
+    assert "externalName" not in service["spec"]
     (rule,) = stage.kubectl.get("ingress", HOST)["spec"]["rules"]
     assert rule["host"] == hostnames[0]
     assert rule["http"]["paths"][0]["backend"]["service"]["name"] == HOST
 
 
-async def test_a_headless_service_is_left_alone_and_the_sentence_names_the_command(stage: Stage) -> None:
-    await kept(stage, partial(kserve.service, name=HOST, clusterIP="None"))
+async def test_take_over_leaves_a_headless_service_and_names_the_command(stage: Stage) -> None:
+    await create_host(stage, partial(kserve.service, name=HOST, clusterIP="None"))
     before = versions(stage, f"service/{HOST}")
     stage.kubelet.starts.set()
     hand_over(stage)
-    await eventually_in_thread(lambda: "headless" in why(stage), "the host says that the Service cannot be changed")
+    await eventually_in_thread(lambda: "headless" in message(stage), "the host reports the headless Service")
     command = f"delete service {HOST}"
-    assert f"kubectl {command}" in why(stage)
+    assert f"kubectl {command}" in message(stage)
     assert versions(stage, f"service/{HOST}") == before
     stage.kubectl(*command.split())
     stage.operator._known.enqueue_all()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
 
 
-async def test_a_deployment_of_the_same_name_goes_first_and_its_pods_stay(stage: Stage) -> None:
+async def test_take_over_replaces_a_deployment_of_the_name_and_keeps_its_pods(stage: Stage) -> None:
     name = names.deployment(HOST)
-    await kept(stage, partial(kserve.deployment, pod_spec=POD, name=name), partial(kserve.autoscaler, name=name))
+    await create_host(stage, partial(kserve.deployment, pod_spec=POD, name=name), partial(kserve.autoscaler, name=name))
     stage.kubelet.starts.set()
     old = {"app": f"isvc.{name}"}
     await eventually_in_thread(
         lambda: [each for each in pods(stage, old) if condition(each).get("status") == "True"], "its pod runs"
     )
     hand_over(stage)
-    await eventually_in_thread(lambda: "another selector" in why(stage), "the host says what is in the way")
+    await eventually_in_thread(lambda: "another selector" in message(stage), "the host says what is in the way")
     command = f"delete deployment {name} --cascade=orphan"
-    assert f"kubectl {command}" in why(stage)
+    assert f"kubectl {command}" in message(stage)
 
     stage.kubectl(*command.split())
     stage.operator._known.enqueue_all()

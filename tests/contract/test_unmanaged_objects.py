@@ -1,4 +1,4 @@
-"""Objects of KServe's keep every field and get no write, while our CRDs, operator and webhook are there."""
+"""Objects of KServe keep each field and get no write, while our CRDs, operator and webhook are installed."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ SENTENCES = {
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    """What happened; it happens once for all tests of this file."""
+    """Records of the scenario, which runs once for all tests of this file."""
     with control_plane() as server:
         return asyncio.run(unmanaged_course.play(server, tmp_path_factory.mktemp("unmanaged")))
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the figures of unmanaged objects are recorded."""
+    """Figures of unmanaged objects, for the report."""
     return reports(request.config)["unmanaged"]
 
 
-def test_specs_and_statuses_are_byte_equal_afterwards(course: Course, figures: Figures) -> None:
+def test_unmanaged_objects_keep_spec_and_status_byte_equal(course: Course, figures: Figures) -> None:
     names = [*UNMANAGED, ("InferenceService", NEW_FORM), ("InferenceService", OLD_FORM), ("TrainedModel", WAITING)]
     lost = [each for each in names if _text(course.before, each, "spec") != _text(course.after, each, "spec")]
     figures.take(f"specs byte-equal, of {len(names)}", len(names) - len(lost), "", exactly=len(names))
@@ -50,11 +50,11 @@ def test_specs_and_statuses_are_byte_equal_afterwards(course: Course, figures: F
     ] == []
 
 
-def test_crds_that_are_applied_and_not_replaced_keep_the_fields_of_labelled_objects_too(course: Course) -> None:
-    for each in UNMANAGED:
-        assert course.applied[each]["metadata"]["labels"]["way"] == "apply"
+def test_unmanaged_objects_keep_their_fields_under_applied_crds(course: Course) -> None:
+    for name in UNMANAGED:
+        assert course.applied[name]["metadata"]["labels"]["way"] == "apply"
         for part in ("spec", "status"):
-            assert _text(course.before, each, part) == _text(course.applied, each, part), each
+            assert _text(course.before, name, part) == _text(course.applied, name, part), name
 
 
 def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> None:
@@ -69,9 +69,9 @@ def test_unmanaged_objects_get_no_write(course: Course, figures: Figures) -> Non
     assert written == []
 
 
-def test_the_webhook_lets_a_label_on_an_unmanaged_object_pass(course: Course) -> None:
-    for each in UNMANAGED:
-        assert course.labelled[each]["metadata"]["labels"]["team"] == "a"
+def test_webhook_accepts_a_label_on_an_unmanaged_object(course: Course) -> None:
+    for name in UNMANAGED:
+        assert course.labelled[name]["metadata"]["labels"]["team"] == "a"
 
 
 def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: Course) -> None:
@@ -79,35 +79,35 @@ def test_unmanaged_objects_get_no_child_no_event_and_no_owner_reference(course: 
     assert owners & {course.before[each]["metadata"]["uid"] for each in UNMANAGED} == set()
     about = {(each["involvedObject"]["kind"], each["involvedObject"]["name"]) for each in course.events}
     assert about & set(UNMANAGED) == set()
-    for each in UNMANAGED:
-        assert _part(course.before, each, "ownerReferences") == _part(course.after, each, "ownerReferences")
+    for name in UNMANAGED:
+        assert _part(course.before, name, "ownerReferences") == _part(course.after, name, "ownerReferences")
 
 
-def test_a_create_with_a_mark_of_kserve_passes(course: Course) -> None:
+def test_webhook_accepts_a_create_with_a_mark_of_kserve(course: Course) -> None:
     assert course.marked == {"as stored": "", "annotation": "", "finalizer": ""}
 
 
 @pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
-def test_a_create_without_a_mark_is_refused_with_the_reason(course: Course, form: Form) -> None:
-    said = course.refusals[form.name]
-    assert SENTENCES[form.reason] in said
-    assert "webhook.refuseUnmanaged=false" in said
+def test_webhook_refuses_a_create_without_a_mark_with_the_reason(course: Course, form: Form) -> None:
+    refusal = course.refusals[form.name]
+    assert SENTENCES[form.reason] in refusal
+    assert "webhook.refuseUnmanaged=false" in refusal
 
 
-def test_a_create_without_a_mark_passes_where_the_webhook_does_not_refuse_it(course: Course) -> None:
+def test_lenient_webhook_accepts_a_create_without_a_mark(course: Course) -> None:
     assert course.lenient == ""
 
 
-def test_a_model_without_finalizer_that_names_an_unmanaged_inferenceservice_says_so(course: Course) -> None:
-    found = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
-    assert (found["status"], found["reason"]) == ("False", "NotManaged")
+def test_model_of_an_unmanaged_inferenceservice_reports_it(course: Course) -> None:
+    predictor = condition(course.ended["TrainedModel", WAITING], conditions.IS_MMS_PREDICTOR)
+    assert (predictor["status"], predictor["reason"]) == ("False", "NotManaged")
     assert (
         "model-with-storage-uri is not managed by manyserve: spec.predictor.model.storageUri: is set"
-        in found["message"]
+        in predictor["message"]
     )
 
 
-def test_the_operator_counts_unmanaged_objects_by_reason(course: Course) -> None:
+def test_operator_counts_unmanaged_objects_by_reason(course: Course) -> None:
     expected = Counter((each.kind, each.reason) for each in FORMS)
     for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
         for reason in reasons:
@@ -115,7 +115,7 @@ def test_the_operator_counts_unmanaged_objects_by_reason(course: Course) -> None
             assert line in course.metrics.splitlines()
 
 
-def test_managed_hosts_among_them_are_served_in_both_forms(course: Course) -> None:
+def test_managed_hosts_beside_unmanaged_objects_are_served_in_both_forms(course: Course) -> None:
     assert condition(course.ended["InferenceService", NEW_FORM])["status"] == "True"
     assert condition(course.ended["TrainedModel", "of-model"])["status"] == "True"
     assert [each["modelName"] for each in json.loads(course.config)] == ["of-triton"]

@@ -1,4 +1,4 @@
-"""Our client, our informer and our writes against a real API server."""
+"""Client, informer and writes against a real API server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def informed(
     task.cancel()
 
 
-async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_client_update_of_another_version_is_a_conflict(kubectl: Kubectl, client: KubeClient) -> None:
     first = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, key="1"))
     second = await client.replace(kinds.CONFIG_MAP, first | {"data": {"key": "2"}})
     with pytest.raises(errors.Conflict, match="the object has been modified"):
@@ -66,7 +66,7 @@ async def test_a_write_meant_for_another_version_is_a_conflict(kubectl: Kubectl,
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
 
 
-async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_client_status_patch_for_another_version_changes_nothing(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     old = kubectl.get("isvc", "triton-mms")["metadata"]["resourceVersion"]
     kubectl("delete", "isvc", "triton-mms")
@@ -77,7 +77,7 @@ async def test_a_status_meant_for_another_version_changes_nothing(kubectl: Kubec
     assert "status" not in kubectl.get("isvc", "triton-mms")
 
 
-async def test_applying_twice_drops_what_is_no_longer_wanted_and_leaves_what_others_own(
+async def test_client_apply_removes_dropped_fields_and_keeps_fields_of_others(
     kubectl: Kubectl, client: KubeClient
 ) -> None:
     await client.apply(kinds.CONFIG_MAP, config_map(kubectl.namespace, old="1", kept="1"))
@@ -86,23 +86,21 @@ async def test_applying_twice_drops_what_is_no_longer_wanted_and_leaves_what_oth
     assert kubectl.get("configmap", "c")["data"] == {"kept": "2", "theirs": "1"}
 
 
-async def test_a_delete_meant_for_another_object_of_the_name_deletes_nothing(
-    kubectl: Kubectl, client: KubeClient
-) -> None:
+async def test_client_delete_with_another_uid_deletes_nothing(kubectl: Kubectl, client: KubeClient) -> None:
     await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
     with pytest.raises(errors.Conflict):
         await client.delete(kinds.CONFIG_MAP, kubectl.namespace, "c", uid="somebody-else")
     assert kubectl.exists("configmap", "c")
 
 
-async def test_what_is_refused_comes_with_the_api_servers_sentence(kubectl: Kubectl, client: KubeClient) -> None:
-    service = make.host_object(minReplicas="many")
-    service["metadata"] = {"name": "h", "namespace": kubectl.namespace}
+async def test_client_error_has_the_message_of_the_api_server(kubectl: Kubectl, client: KubeClient) -> None:
+    host = make.host_object(minReplicas="many")
+    host["metadata"] = {"name": "h", "namespace": kubectl.namespace}
     with pytest.raises(errors.Invalid, match=r"spec\.predictor\.minReplicas.*must be of type integer"):
-        await client.create(kinds.INFERENCE_SERVICE, service)
+        await client.create(kinds.INFERENCE_SERVICE, host)
 
 
-async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(
+async def test_informer_follows_changes_and_detects_a_delete_while_disconnected(
     kubectl: Kubectl, client: KubeClient
 ) -> None:
     for name in ("a", "b"):
@@ -119,7 +117,7 @@ async def test_the_informer_follows_and_notices_a_delete_while_it_was_away(
         await eventually(lambda: {key.name for key in informer.objects} == {"c"})
 
 
-async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_informer_lists_again_when_its_version_is_too_old(kubectl: Kubectl, client: KubeClient) -> None:
     selection = ListOptions(kubectl.namespace)
     timeouts = WatchTimeouts(silence=0.3, backoff=Backoff(base=0.01, cap=30.0))
     async with informed(client, kinds.CONFIG_MAP, selection, timeouts=timeouts) as informer:
@@ -129,13 +127,13 @@ async def test_an_informer_whose_version_is_too_old_lists_again(kubectl: Kubectl
         assert int(informer._version) > 1
 
 
-async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: Kubectl, client: KubeClient) -> None:
-    news: list[str] = []
+async def test_store_has_an_own_write_at_once_and_ignores_its_echo(kubectl: Kubectl, client: KubeClient) -> None:
+    changes: list[str] = []
     async with informed(
         client,
         kinds.CONFIG_MAP,
         ListOptions(kubectl.namespace),
-        on_change=lambda old, new: news.append((new or old or {})["metadata"]["name"]),
+        on_change=lambda old, new: changes.append((new or old or {})["metadata"]["name"]),
     ) as informer:
         stored = await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace))
         informer.record_write(stored)
@@ -143,11 +141,11 @@ async def test_our_own_write_is_known_at_once_and_its_echo_is_no_news(kubectl: K
         changed = await client.replace(kinds.CONFIG_MAP, stored | {"data": {"a": "b"}})
         informer.record_write(changed)
         await client.create(kinds.CONFIG_MAP, config_map(kubectl.namespace, "last"))
-        await eventually(lambda: "last" in news)
+        await eventually(lambda: "last" in changes)
         assert informer.objects[Key(kubectl.namespace, "c")]["data"] == {"a": "b"}
 
 
-async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_apply_refuses_a_foreign_object(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     owner = kubectl.get("isvc", "triton-mms")
     kubectl("create", "configmap", "c", "--from-literal=a=theirs")
@@ -162,7 +160,7 @@ async def test_a_strangers_object_is_not_taken_over(kubectl: Kubectl, client: Ku
     [(names.MANAGED_BY, names.HOST_LABEL), (names.MANAGED_BY,), (names.HOST_LABEL,)],
     ids=["both", "ours", "host"],
 )
-async def test_our_config_without_its_labels_gets_them_back_before_anything_is_planned(
+async def test_config_map_gets_its_labels_back_before_the_next_plan(
     kubectl: Kubectl, client: KubeClient, lost: tuple[str, ...]
 ) -> None:
     kubectl.apply(host(kubectl.namespace))
@@ -175,7 +173,7 @@ async def test_our_config_without_its_labels_gets_them_back_before_anything_is_p
     assert kubectl.get("configmap", "c")["metadata"]["labels"] == names.labels("triton-mms")
 
 
-async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeClient) -> None:
+async def test_host_deletion_deletes_its_children(kubectl: Kubectl, client: KubeClient) -> None:
     kubectl.apply(host(kubectl.namespace))
     await client.apply(
         kinds.CONFIG_MAP, config_map(kubectl.namespace, metadata=owned(kubectl.get("isvc", "triton-mms")))
@@ -184,7 +182,9 @@ async def test_what_a_host_owns_goes_with_it(kubectl: Kubectl, client: KubeClien
     model["metadata"] = {"name": "m", "namespace": kubectl.namespace, **owned(kubectl.get("isvc", "triton-mms"))}
     kubectl.apply(model)
     kubectl("delete", "isvc", "triton-mms")
-    # the garbage collector learns of a new kind only now and then
+    # the garbage collector discovers new kinds only from time to time
     await asyncio.to_thread(
-        eventually_sync, lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"), "all is gone"
+        eventually_sync,
+        lambda: not kubectl.exists("configmap", "c") and not kubectl.exists("tm", "m"),
+        "children are deleted",
     )

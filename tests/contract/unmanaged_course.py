@@ -1,7 +1,7 @@
-"""The course of the contract test of unmanaged objects: what happens, and what is recorded of it.
+"""Scenario of the contract test of unmanaged objects, and its records.
 
-Objects are stored under CRDs that take anything. Ours replace these, operator and webhook run, a user labels
-each object, and the first CRDs come back. The tests compare what was there at each of these times.
+Objects are stored under CRDs that accept anything. Our CRDs replace these, operator and webhook run, a user labels each
+object, and the first CRDs return. The tests compare the objects at each of these times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.support.webhook import webhook
 Manifest = dict[str, Any]
 Stored = dict[tuple[str, str], Manifest]
 SECONDS = 120.0 if LONG else 30.0
-"""How long operator and webhook run at least."""
+"""Minimum time for which operator and webhook run."""
 NEW_FORM, OLD_FORM = "as-model", "as-triton"
 """Two hosts: with `predictor.model`, as KServe 0.8 and newer stores it, and with `predictor.triton`."""
 WAITING = "names-an-unmanaged-host"
@@ -50,7 +50,7 @@ class Course:
 
     before: Stored = field(default_factory=dict)
     applied: Stored = field(default_factory=dict)
-    """After the first change of CRDs, there and back, with a label in between; no program of ours runs."""
+    """After a replacement of the CRDs and back, with a label in between; no program of ours runs."""
     started: Stored = field(default_factory=dict)
     unlabelled: Stored = field(default_factory=dict)
     """After some seconds of operator and webhook, before the label."""
@@ -59,11 +59,11 @@ class Course:
     after: Stored = field(default_factory=dict)
     """Under the first CRDs again."""
     refusals: dict[str, str] = field(default_factory=dict)
-    """What kubectl said to the create of each form without a mark, by its name."""
+    """Output of kubectl for the create of each form without a mark, by the form's name."""
     marked: dict[str, str] = field(default_factory=dict)
-    """What it said against creates with a mark, by the mark; empty: all passed."""
+    """Refusals of creates with a mark, by the mark; empty: all were accepted."""
     lenient: str = ""
-    """What it said against creates without a mark where the webhook lets them in."""
+    """Refusals of creates without a mark by a lenient webhook."""
     metrics: str = ""
     children: list[Manifest] = field(default_factory=list)
     events: list[Manifest] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Course:
 
 
 async def play(server: Cluster, folder: Path) -> Course:
-    """Run the course on an API server of its own."""
+    """Run the scenario on an API server of its own."""
     with new_namespace(server) as kubectl:
         await asyncio.to_thread(configure, kubectl)
         async with (
@@ -83,31 +83,31 @@ async def play(server: Cluster, folder: Path) -> Course:
 
 
 def _course(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) -> Course:
-    found = Course()
+    course = Course()
     _store(kubectl)
-    found.before = stored(kubectl)
+    course.before = stored(kubectl)
     kserve_forms.install(kubectl, TODAY, kserve_forms.APPLY)
     kubectl("label", "isvc,tm", "--all", "way=apply")
     kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.APPLY)
-    found.applied = stored(kubectl)
+    course.applied = stored(kubectl)
     kserve_forms.install(kubectl, TODAY, kserve_forms.REPLACE)
-    found.started = stored(kubectl)
+    course.started = stored(kubectl)
     with _programs(server, kubectl, folder, agent_port) as operator:
         began = time.monotonic()
-        _with_operator_and_webhook(found, kubectl)
-        _try_lenient(found, server, folder)
+        _with_operator_and_webhook(course, kubectl)
+        _try_lenient(course, server, folder)
         eventually_sync(lambda: time.monotonic() - began > SECONDS, "operator and webhook ran", SECONDS + 10)
-        found.metrics = read(operator.metrics, "/metrics")
-        found.ended = stored(kubectl)
-        found.children = kubectl.list(CHILDREN)
-        found.events = kubectl.list("events")
+        course.metrics = read(operator.metrics, "/metrics")
+        course.ended = stored(kubectl)
+        course.children = kubectl.list(CHILDREN)
+        course.events = kubectl.list("events")
     kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
-    found.after = stored(kubectl)
-    return found
+    course.after = stored(kubectl)
+    return course
 
 
 def _store(kubectl: Kubectl) -> None:
-    """Have all forms, two hosts with a model each, and a model that names an unmanaged InferenceService."""
+    """Create all forms, two hosts with a model each, and a model that names an unmanaged InferenceService."""
     kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.host_object(OLD_FORM))))
     kubectl("create", "-f", "-", text=json.dumps(kubectl.here(make.model_object("of-triton", host=OLD_FORM))))
     kserve_forms.install(kubectl, PERMISSIVE, kserve_forms.REPLACE)
@@ -126,7 +126,7 @@ def new_form(name: str) -> Manifest:
 
 @contextmanager
 def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) -> Iterator[Program]:
-    """Run the webhook, without which nothing can be written, and the operator."""
+    """Run the operator, and the webhook with the failure policy Fail."""
     settings = {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
     log = folder / "operator.log"
     with (
@@ -137,31 +137,31 @@ def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) 
         yield operator
 
 
-def _with_operator_and_webhook(found: Course, kubectl: Kubectl) -> None:
+def _with_operator_and_webhook(course: Course, kubectl: Kubectl) -> None:
     eventually_sync(lambda: _is_served(kubectl), "the hosts are served", 30)
-    found.unlabelled = stored(kubectl)
+    course.unlabelled = stored(kubectl)
     kubectl("label", "isvc,tm", "--all", "team=a")
-    found.labelled = stored(kubectl)
-    found.refusals = _refusals(kubectl)
-    found.marked = {
+    course.labelled = stored(kubectl)
+    course.refusals = _refusals(kubectl)
+    course.marked = {
         "as stored": _try_out(kubectl, [each.copy(f"{each.name}-new") for each in FORMS if each.marked]),
         "annotation": _try_out(kubectl, [each.copy(f"{each.name}-new", annotations=MODE) for each in UNMARKED]),
         "finalizer": _try_out(
             kubectl, [each.copy(f"{each.name}-new", finalizers=[HOST_FINALIZER]) for each in UNMARKED]
         ),
     }
-    found.config = kubectl.get("configmap", names.model_config(OLD_FORM))["data"]["models.json"]
+    course.config = kubectl.get("configmap", names.model_config(OLD_FORM))["data"]["models.json"]
 
 
-def _try_lenient(found: Course, server: Cluster, folder: Path) -> None:
-    """Create the forms where the webhook lets unmanaged objects in."""
+def _try_lenient(course: Course, server: Cluster, folder: Path) -> None:
+    """Create the forms where the webhook accepts unmanaged objects."""
     folder = folder / "lenient"
     folder.mkdir()
     more = {"MANYSERVE_REFUSE_UNMANAGED": "false"}
     with new_namespace(server) as kubectl:
         configure(kubectl)
         with webhook(server.kubeconfig, kubectl, folder, policy="Fail", more=more):
-            found.lenient = _try_out(kubectl, [each.manifest for each in UNMARKED])
+            course.lenient = _try_out(kubectl, [each.manifest for each in UNMARKED])
 
 
 def _is_served(kubectl: Kubectl) -> bool:
@@ -174,12 +174,12 @@ def _is_served(kubectl: Kubectl) -> bool:
 def _refusals(kubectl: Kubectl) -> dict[str, str]:
     """Try out the create of each form without a mark, a few at once."""
     with ThreadPoolExecutor(4) as pool:
-        said = pool.map(lambda form: _try_out(kubectl, [form.copy(f"{form.name}-new")]), UNMARKED)
-        return dict(zip((each.name for each in UNMARKED), said, strict=True))
+        refusals = pool.map(lambda form: _try_out(kubectl, [form.copy(f"{form.name}-new")]), UNMARKED)
+        return dict(zip((each.name for each in UNMARKED), refusals, strict=True))
 
 
 def _try_out(kubectl: Kubectl, manifests: Iterable[Manifest]) -> str:
-    """Create objects without keeping them, and return what kubectl said against it, if anything."""
+    """Create objects in a dry run, and return the refusal, or an empty text."""
     try:
         kubectl("create", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(manifests))
     except Refused as refused:
@@ -189,5 +189,5 @@ def _try_out(kubectl: Kubectl, manifests: Iterable[Manifest]) -> str:
 
 def stored(kubectl: Kubectl) -> Stored:
     """Return all InferenceServices and TrainedModels, with their managed fields."""
-    found = json.loads(kubectl("get", "isvc,tm", "--show-managed-fields", "-o", "json"))["items"]
-    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+    objects = json.loads(kubectl("get", "isvc,tm", "--show-managed-fields", "-o", "json"))["items"]
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}

@@ -11,7 +11,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
-from tests.contract.pair import Pair, two_replicas, works
+from tests.contract.pair import Pair, is_leader, two_replicas
 from tests.faults.rules import Rule, refuse
 from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
@@ -29,7 +29,7 @@ async def test_fault_12_one_that_cannot_renew_while_it_writes_stops_before_the_o
 ) -> None:
     async def keep_asking() -> None:
         while True:
-            await pair.ask()
+            await pair.apply_model()
 
     asking = asyncio.create_task(keep_asking())
     began = time.monotonic()
@@ -42,6 +42,6 @@ async def test_fault_12_one_that_cannot_renew_while_it_writes_stops_before_the_o
     figures.take("12 renewals refused: the old one writes its last after", last - began, "s", below=12)
     figures.take("12 renewals refused: between its last write and the other's first", first - last, "s")
     assert last < first
-    await eventually_in_thread(lambda: not works(pair.a) and works(pair.b), "one works", 20)
-    await pair.placed(await pair.ask(), 20)
+    await eventually_in_thread(lambda: not is_leader(pair.a) and is_leader(pair.b), "one works", 20)
+    await pair.placed(await pair.apply_model(), 20)
     assert [each for each in pair.writes("a") if each.at > first] == []

@@ -109,7 +109,7 @@ def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataO
     assert 0 <= loading.loaded <= loading.replicas <= len(pods)
     assert (loading.condition.status == "True") == (0 < loading.loaded == loading.replicas)
     assert not_placed(replicas, "why").replicas == loading.replicas
-    assert still_served(entry, replicas) in ("", "; the version before still answers")
+    assert still_served(entry, replicas) in ("", "; the previous version still answers")
     pod_problem(pods)
     after = world.carry_out(observed, plan(observed, make.NOW))
     assert after.host is not None

@@ -13,7 +13,7 @@ import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
-from tests.contract.stage import Stage, asked_about_its_own, staged
+from tests.contract.stage import Stage, staged, webhook_in_own_namespace
 from tests.inputs.webhook_client import WebhookClient, opened
 from tests.support import make
 from tests.support.control_plane import api_server, client, kubectl, mark, new_namespace
@@ -38,7 +38,7 @@ def kubectl_without_webhook(api_server: Cluster) -> Iterator[Kubectl]:
 @pytest.fixture(scope="session")
 def webhook(api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
     """The webhook of a namespace of its own; its `kubectl` uses this namespace."""
-    with asked_about_its_own(api_server, tmp_path_factory.mktemp("webhook")) as running:
+    with webhook_in_own_namespace(api_server, tmp_path_factory.mktemp("webhook")) as running:
         yield running
 
 

@@ -138,7 +138,7 @@ def test_placed_model_that_becomes_invalid_keeps_its_entry(
     status, reason, message = ready(after.models[0])
     assert (status, reason) == ("False", "InvalidSpec")
     assert message
-    assert message.endswith("; the version before still answers")
+    assert message.endswith("; the previous version still answers")
 
 
 def test_invalid_model_that_is_deleted_is_removed_from_the_host() -> None:

@@ -72,9 +72,9 @@ def _stored(old: Manifest | None, manifest: Manifest) -> Manifest:
     return stored
 
 
-def _host(service: InferenceService | None, todo: Plan) -> InferenceService | None:
-    patch = _patch_for("InferenceService", service.metadata.name, todo) if service else None
-    return _parsed(service, _patched(service, patch)) if service and patch else service
+def _host(host: InferenceService | None, todo: Plan) -> InferenceService | None:
+    patch = _patch_for("InferenceService", host.metadata.name, todo) if host else None
+    return _parsed(host, _patched(host, patch)) if host and patch else host
 
 
 def _model(model: TrainedModel, todo: Plan) -> TrainedModel:

@@ -1,4 +1,4 @@
-"""The running cluster, as the walkthrough's tests know it."""
+"""Handle of the running cluster, for the walkthrough's tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class DemoCluster:
-    """The running cluster: its environment and what the demo printed."""
+    """The running cluster: its environment and the output of the demo."""
 
     env: dict[str, str]
     demo: str
@@ -24,7 +24,7 @@ class DemoCluster:
         return f"http://{self.env['INGRESS_HOST']}:{self.env['INGRESS_PORT']}"
 
     def load(self, image: str) -> None:
-        """Have one of the local images on the nodes that the demo does without."""
+        """Load a local image onto the nodes that the demo does not need."""
         words = [sys.executable, "-m", "localcluster", "images", image, "--port", os.environ.get("PORT", "22000")]
         env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
         subprocess.run(words, env=env, check=True, capture_output=True)

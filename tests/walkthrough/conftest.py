@@ -1,8 +1,8 @@
-"""The real cluster of the walkthrough: `make demo` brings it up, and the tests go on from there.
+"""Fixtures: the real cluster of the walkthrough, which `make demo` starts.
 
-The demo runs once a session, timed, and its output is what `test_demo` reads. Every other test has a
-namespace of its own, in which pods must be as strict as Pod Security *restricted* asks. At the end the
-cluster is taken away; MANYSERVE_KEEP=1 keeps it, and MANYSERVE_REUSE=1 goes on with one that was kept.
+The demo runs once a session and is timed; `test_demo` reads its output. Each other test has a namespace of its own,
+which enforces the Pod Security Standard *restricted*. The cluster is deleted at the end. MANYSERVE_KEEP=1 keeps it, and
+MANYSERVE_REUSE=1 uses a kept one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def kubectl(cluster: DemoCluster) -> Iterator[Kubectl]:
 
 @contextmanager
 def namespace(cluster: DemoCluster) -> Iterator[Kubectl]:
-    """Make a namespace that goes at the end, and return kubectl in it."""
+    """Create a namespace until the end of the block, and yield kubectl in it."""
     name = f"walk-{os.getpid()}-{next(_NUMBERS)}"
     everywhere = Kubectl(cluster.env)
     everywhere("create", "namespace", name)
@@ -65,7 +65,7 @@ def namespace(cluster: DemoCluster) -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="module")
 def shared_host(cluster: DemoCluster) -> Iterator[Kubectl]:
-    """Return kubectl in a namespace where a ready host `mms` of 1Gi stands, for tests that place nothing."""
+    """Return kubectl in a namespace with a ready host `mms` of 1Gi, for tests that place nothing."""
     with namespace(cluster) as kubectl:
         kubectl.apply(things.host())
         things.wait_ready(kubectl, "isvc", "mms")
@@ -73,7 +73,7 @@ def shared_host(cluster: DemoCluster) -> Iterator[Kubectl]:
 
 
 def _run_demo(figures: Figures) -> str:
-    """Run `make demo`, show its output as it comes, and keep it."""
+    """Run `make demo`, print its output at once, and store it."""
     DEMO_LOG.parent.mkdir(exist_ok=True)
     warm = all((paths.cache() / each).exists() for each in ("bin/kube-apiserver", "images"))
     start = time.monotonic()
@@ -88,11 +88,11 @@ def _run_demo(figures: Figures) -> str:
             print(line, end="", file=sys.__stdout__, flush=True)
     printed = DEMO_LOG.read_text()
     assert demo.returncode == 0, "make demo failed; its last lines:\n" + "\n".join(printed.splitlines()[-30:])
-    how, limit = ("warm", 240) if warm else ("cold", 1800)
+    cache, limit = ("warm", 240) if warm else ("cold", 1800)
     ready = re.search(r"the cluster is ready.*\((\d+) s\)", printed)
     assert ready
-    figures.take(f"from nothing to a ready cluster, {how}", float(ready[1]), "s", below=60 if warm else None)
-    figures.take(f"make demo, {how}", time.monotonic() - start, "s", below=limit)
+    figures.take(f"from nothing to a ready cluster, {cache}", float(ready[1]), "s", below=60 if warm else None)
+    figures.take(f"make demo, {cache}", time.monotonic() - start, "s", below=limit)
     return printed
 
 
@@ -102,6 +102,6 @@ def _environment() -> dict[str, str]:
     env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
     printed = subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout
     script = f"{printed}\nenv -0"
-    found = subprocess.run(["bash", "-c", script], env=env, check=True, capture_output=True, text=True).stdout
-    pairs = dict(each.split("=", 1) for each in found.split("\0") if "=" in each)
+    variables = subprocess.run(["bash", "-c", script], env=env, check=True, capture_output=True, text=True).stdout
+    pairs = dict(each.split("=", 1) for each in variables.split("\0") if "=" in each)
     return pairs | {"PATH": f"{Path(sys.executable).parent}:{pairs['PATH']}"}

@@ -1,7 +1,7 @@
-"""KServe, played on the real cluster: its CRDs, webhooks and controller's Deployment, and a host that answers.
+"""Fake KServe on the real cluster: its CRDs, webhooks and controller's Deployment, and a host that answers.
 
-The pods of the host are those that our operator makes, since KServe's images are in no registry here. All else is as
-KServe 0.11 and newer leaves it in the RawDeployment mode.
+The pods of the host have the template of our operator, since the tests have no images of KServe. All other objects have
+the form of KServe 0.11 and newer in the RawDeployment mode.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ SLEEPER = {
 
 @dataclass
 class PlayedKServe:
-    """KServe in the cluster, and its objects in one namespace."""
+    """Fake KServe in the cluster, and its objects in one namespace."""
 
     kubectl: Kubectl
     pod_spec: Manifest
 
     def install(self) -> None:
-        """Have KServe's CRDs, its controller's Deployment, its configuration and its record of Helm."""
+        """Create KServe's CRDs, its controller's Deployment, its configuration and its release record of Helm."""
         self.kubectl("replace", "-f", "-", text=json.dumps({"kind": "List", "apiVersion": "v1", "items": crds()}))
         self.kubectl("create", "namespace", NAMESPACE)
         labels = {"control-plane": CONTROLLER}
@@ -68,7 +68,7 @@ class PlayedKServe:
             Kubectl(self.kubectl.env, NAMESPACE).apply(manifest)
 
     def install_webhooks(self) -> None:
-        """Have KServe's webhooks; nobody answers behind them."""
+        """Create the registrations of KServe's webhooks, without a server behind them."""
         host, pods = webhook("inferenceservices"), webhook("pods", HOST_LABEL)
         for kind, name, webhooks in (
             ("Mutating", "inferenceservice.serving.kserve.io", [host, pods]),
@@ -79,14 +79,15 @@ class PlayedKServe:
             self._put(named(f"{kind}WebhookConfiguration", api_version, name, webhooks=webhooks))
 
     def remove_webhooks(self) -> None:
-        """Delete the webhooks that are there, as if KServe answered behind them."""
+        """Delete the registrations, so that writes succeed as if KServe answered."""
         kinds = "mutatingwebhookconfiguration,validatingwebhookconfiguration"
-        found = self.kubectl("get", kinds, "-o", "name").split()
-        for each in [name for name in found if name.endswith(".serving.kserve.io")]:
-            self.kubectl("delete", each)
+        registrations = self.kubectl("get", kinds, "-o", "name").split()
+        for name in registrations:
+            if name.endswith(".serving.kserve.io"):
+                self.kubectl("delete", name)
 
     def take(self, host: Manifest) -> None:
-        """Make what KServe makes for a host, and lead requests to its pods when these are ready."""
+        """Create KServe's children of a host, and route requests to its pods when these are ready."""
         name = host["metadata"]["name"]
         for child in (kserve.deployment(host, self.pod_spec), kserve.service(host), kserve.autoscaler(host)):
             self._put(child)
@@ -95,9 +96,9 @@ class PlayedKServe:
         self._put(kserve.ingress(host, *hostnames, class_name=INGRESS["ingressClassName"]))
 
     def _put(self, manifest: Manifest) -> None:
-        """Create an object, or replace the one that is there, as KServe's client does."""
-        found = self.kubectl.exists(manifest["kind"], manifest["metadata"]["name"])
-        self.kubectl("replace" if found else "create", "-f", "-", text=json.dumps(manifest))
+        """Create or replace an object, as KServe's client does."""
+        exists = self.kubectl.exists(manifest["kind"], manifest["metadata"]["name"])
+        self.kubectl("replace" if exists else "create", "-f", "-", text=json.dumps(manifest))
 
     def hostname(self, name: str) -> str:
         """Return the host name of a Service by KServe's template."""
@@ -105,7 +106,7 @@ class PlayedKServe:
 
 
 def webhook(resources: str, label: str | None = None) -> Manifest:
-    """Return a webhook behind which nobody answers, for objects with a label or for all."""
+    """Return a webhook without a server, for objects with a label or for all."""
     selector = {"objectSelector": {"matchExpressions": [{"key": label, "operator": "Exists"}]}} if label else {}
     rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [resources]}
     service = {"namespace": NAMESPACE, "name": "kserve-webhook-server-service"}
@@ -128,21 +129,21 @@ def crds() -> list[Manifest]:
 
 
 def named(kind: str, api_version: str, name: str, labels: dict[str, str] | None = None, **parts: Any) -> Manifest:
-    """Return an object of no owner."""
+    """Return an object without an owner."""
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": labels or {}}} | parts
 
 
 def pod_spec_of(kubectl: Kubectl, host: Manifest, *models: Manifest) -> Manifest:
-    """Return the pods' specification that our operator makes for a host, by the configuration in force."""
+    """Return the pod spec of our operator for a host, with the configuration of the cluster."""
     config = Kubectl(kubectl.env, SYSTEM).get("configmap", "inferenceservice-config")["data"]
-    found = Observed(
+    observed = Observed(
         key=Key(kubectl.namespace, host["metadata"]["name"]),
         config=servingconfig.parse(config),
         host=InferenceService.from_wire(_here(kubectl, host)),
         models=tuple(TrainedModel.from_wire(_here(kubectl, each)) for each in models),
     )
-    made = next(each for each in plan(found, utc_now()).applies if each.manifest["kind"] == "Deployment")
-    spec: Manifest = made.manifest["spec"]["template"]["spec"]
+    deployment = next(each for each in plan(observed, utc_now()).applies if each.manifest["kind"] == "Deployment")
+    spec: Manifest = deployment.manifest["spec"]["template"]["spec"]
     return spec
 
 
@@ -157,7 +158,7 @@ def installed(env: dict[str, str], *words: str) -> None:
     subprocess.run([*command, *values, *words], env=env, check=True, capture_output=True, timeout=240)
 
 
-def gone(kubectl: Kubectl, *things: str) -> None:
-    """Wait until objects are not there any more."""
-    for each in things:
-        eventually_sync(lambda each=each: not kubectl.exists(*each.split("/")), f"{each} is gone", 60)  # type: ignore[misc]
+def wait_gone(kubectl: Kubectl, *names: str) -> None:
+    """Wait until the objects are deleted."""
+    for name in names:
+        eventually_sync(lambda name=name: not kubectl.exists(*name.split("/")), f"{name} is gone", 60)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Requests at a steady rate through the gateway, from a thread, while something else happens."""
+"""Load generator: requests at a steady rate through the gateway, from background threads."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SECONDS = 10.0
-"""How long a request may take; one that takes longer is lost."""
+"""Timeout of a request; a slower one counts as lost."""
 
 
 @dataclass
 class RequestResults:
-    """What came of the requests so far."""
+    """Results of the requests so far."""
 
     answered: int = 0
     lost: list[str] = field(default_factory=list)
-    """When, seconds after the first request, and why."""
+    """Time in seconds after the first request, and error, of each lost request."""
 
     @property
     def count(self) -> int:
-        """How many requests ended."""
+        """Number of ended requests."""
         return self.answered + len(self.lost)
 
 
 @contextmanager
 def request_load(*requests: urllib.request.Request, rate: float) -> Iterator[RequestResults]:
-    """Send each request again and again, all together so many times a second, until the block ends."""
+    """Send the requests in turn until the block ends; `rate` is the total number a second."""
     results, stop, began = RequestResults(), threading.Event(), time.monotonic()
     pause = len(requests) / rate
-    threads = [threading.Thread(target=_ask, args=(each, pause, results, stop, began)) for each in requests]
+    threads = [threading.Thread(target=_send_repeatedly, args=(each, pause, results, stop, began)) for each in requests]
     for thread in threads:
         thread.start()
     try:
@@ -43,7 +43,7 @@ def request_load(*requests: urllib.request.Request, rate: float) -> Iterator[Req
             thread.join(2 * SECONDS)
 
 
-def _ask(
+def _send_repeatedly(
     request: urllib.request.Request, pause: float, results: RequestResults, stop: threading.Event, began: float
 ) -> None:
     while not stop.wait(pause):

@@ -1,4 +1,4 @@
-"""What breaks and comes back by itself: the server, the agent, the flag, the files."""
+"""Faults with automatic recovery: a killed server or agent, a changed flag, a broken configuration, missing files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SYSTEM = "manyserve-system"
 SETTLED = (("tm", "a"), ("deployment", "mms-predictor-default"), ("service", "mms"), ("ingress", "mms"))
 
 
-def test_a_killed_server_is_told_and_its_models_come_back(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_killed_server_is_reported_and_its_models_return(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"), model("b"))
     for name in ("a", "b"):
         wait_ready(kubectl, "tm", name)
@@ -35,7 +35,7 @@ def test_a_killed_server_is_told_and_its_models_come_back(cluster: DemoCluster, 
         assert eventually_sync(lambda name=name: answers(cluster, kubectl, name), f"{name} answers", 30)  # type: ignore[misc]
 
 
-def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_killed_agent_returns_and_keeps_the_loaded_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     pod = pod_of(kubectl)
@@ -55,7 +55,7 @@ def test_a_killed_agent_comes_back_and_touches_nothing_that_is_loaded(cluster: D
     eventually_sync(lambda: not answers(cluster, kubectl, "a"), "the restarted agent unloads", 30)
 
 
-def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_multi_model_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     pod = pod_of(kubectl)["metadata"]["name"]
@@ -78,14 +78,14 @@ def test_the_flag_acts_at_once_both_ways_and_restarts_nothing(cluster: DemoClust
     assert pod_of(kubectl)["metadata"]["name"] == pod
 
 
-def test_a_broken_configuration_is_left_aside_and_said(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_broken_configuration_is_ignored_and_reported(cluster: DemoCluster, kubectl: Kubectl) -> None:
     system = Kubectl(cluster.env, SYSTEM)
     good = system.get("configmap", "inferenceservice-config")["data"]["ingress"]
     kubectl.apply(host())
     wait_ready(kubectl, "isvc", "mms")
     try:
         system("patch", "configmap", "inferenceservice-config", "--type=merge", "-p", '{"data":{"ingress":"{"}}')
-        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event says what is wrong", 20)
+        eventually_sync(lambda: "ingress is not JSON" in system("get", "events"), "an event reports the error", 20)
     finally:
         system(
             "patch",
@@ -98,27 +98,25 @@ def test_a_broken_configuration_is_left_aside_and_said(cluster: DemoCluster, kub
     wait_ready(kubectl, "isvc", "mms")
 
 
-def test_missing_files_are_said_in_wide_and_in_an_event_and_come_up_when_they_appear(
-    cluster: DemoCluster, kubectl: Kubectl
-) -> None:
-    place = f"late/{kubectl.namespace}"
-    kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{place}"))
-    said = wait_not_ready(kubectl, "tm", "late", "DownloadFailed", 120)
-    assert f"gs://kfserving-examples/{place}" in said["message"]
+def test_missing_files_are_reported_and_loaded_when_they_appear(cluster: DemoCluster, kubectl: Kubectl) -> None:
+    path = f"late/{kubectl.namespace}"
+    kubectl.apply(host(), model("late", uri=f"gs://kfserving-examples/{path}"))
+    condition = wait_not_ready(kubectl, "tm", "late", "DownloadFailed", 120)
+    assert f"gs://kfserving-examples/{path}" in condition["message"]
     wide = kubectl("get", "tm", "-o", "wide")
     assert "REASON" in wide
-    assert said["message"].split("(")[0].strip() in wide
+    assert condition["message"].split("(")[0].strip() in wide
     events = kubectl("get", "events", "--field-selector", "involvedObject.name=late")
     assert "DownloadFailed" in events
     assert "DownloadFailed" in kubectl("describe", "tm", "late").partition("Events:")[2]
     for name in ("config.pbtxt", "1/model.onnx"):
         data = download(cluster, "kfserving-examples", f"models/torchscript/cifar10/{name}")
-        upload(cluster, "kfserving-examples", f"{place}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
+        upload(cluster, "kfserving-examples", f"{path}/{name}", data.replace(b'name: "cifar10"', b'name: "late"'))
     wait_ready(kubectl, "tm", "late", 90)
     assert answers(cluster, kubectl, "late")
 
 
-def test_a_restarted_operator_writes_nothing_about_what_is_settled(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_restarted_operator_writes_nothing_for_settled_objects(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     before = {kind: kubectl.get(kind, name)["metadata"]["resourceVersion"] for kind, name in SETTLED}

@@ -1,7 +1,7 @@
-"""The figures of the walkthrough: from apply to Ready, and what the parts cost.
+"""Figures of the walkthrough: the time from apply to Ready, and the memory of the programs.
 
-The way of a model is split by two clocks that are one, since everything runs on this machine: the test's
-own, and the times in the agent's log.
+The stages of a model's time come from the test's clock and from the agent's log. Both run on this machine, so they show
+the same time.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MANY = 25
 
 
 @pytest.fixture(scope="module")
-def kubelets_way(cluster: DemoCluster) -> Iterator[Future[float]]:
-    """Return the seconds, measured meanwhile, until the kubelet by itself shows a changed ConfigMap to a pod.
+def kubelet_seconds(cluster: DemoCluster) -> Iterator[Future[float]]:
+    """Measure, in the background, the seconds until the kubelet by itself updates a ConfigMap in a pod.
 
-    That is how a model reaches KServe's agent: nobody touches the pod, and the kubelet looks once a minute.
+    A model reaches KServe's agent in this way: the pod is not touched, and the kubelet syncs once a minute.
     """
     with namespace(cluster) as kubectl, ThreadPoolExecutor(1) as pool:
         yield pool.submit(_remount, kubectl)
@@ -47,12 +47,12 @@ def _remount(kubectl: Kubectl) -> float:
     kubectl.apply(pod)
     name = pod["metadata"]["name"]
     kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-    _until_seen(kubectl, name, "one")  # soon if the kubelet looks for other reasons, as at a pod's start
+    _until_seen(kubectl, name, "one")  # soon if the kubelet syncs for other reasons, as at a pod's start
     return _until_seen(kubectl, name, "two")
 
 
 def _until_seen(kubectl: Kubectl, pod: str, text: str) -> float:
-    """Change the ConfigMap, and return the seconds until the pod sees it."""
+    """Change the ConfigMap, and return the seconds until its new content is in the pod."""
     kubectl("patch", "configmap", "page", "--type=merge", "-p", json.dumps({"data": {"text": text}}))
     start = time.monotonic()
     eventually_sync(lambda: text in kubectl("exec", pod, "--", "cat", "/page/text"), "the file changes", 150, pause=0.5)
@@ -60,18 +60,18 @@ def _until_seen(kubectl: Kubectl, pod: str, text: str) -> float:
 
 
 def agent_times(kubectl: Kubectl, pod: str) -> dict[str, float]:
-    """Return when the agent said what, by message."""
+    """Return the time of each log message of the agent, by message."""
     lines = kubectl("logs", pod, "-c", "agent").splitlines()
-    said = (json.loads(line) for line in lines if line.startswith("{"))
-    return {line["msg"]: datetime.fromisoformat(line["ts"]).timestamp() for line in said}
+    entries = (json.loads(line) for line in lines if line.startswith("{"))
+    return {entry["msg"]: datetime.fromisoformat(entry["ts"]).timestamp() for entry in entries}
 
 
 def first(times: dict[str, float], *words: str) -> float:
     return min(when for message, when in times.items() if all(word in message for word in words))
 
 
-def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
-    kubectl: Kubectl, figures: Figures, kubelets_way: Future[float]
+def test_new_model_takes_less_than_a_second_for_config_and_status(
+    kubectl: Kubectl, figures: Figures, kubelet_seconds: Future[float]
 ) -> None:
     kubectl.apply(host(memory="2Gi"))
     wait_ready(kubectl, "isvc", "mms")
@@ -95,7 +95,7 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
         loaded = first(times, f"loaded model {name}")
         splits.append((added - applied, arrived - added, loaded - arrived, ready - loaded, ready - start))
     config, fetched, load, status, whole = (statistics.median(each) for each in zip(*splits, strict=True))
-    peer = kubelets_way.result(timeout=280)
+    peer = kubelet_seconds.result(timeout=280)
     figures.take("apply to models.json in the pod, median", config, "s", peer=f"the kubelet by itself: {peer:.0f} s")
     figures.take("download, median", fetched, "s")
     figures.take("load, median", load, "s")
@@ -105,7 +105,7 @@ def test_config_and_status_of_a_new_model_take_less_than_a_second_together(
     assert config + status < peer / 10
 
 
-def test_many_models_of_a_new_host_are_all_loaded_by_the_real_server(kubectl: Kubectl, figures: Figures) -> None:
+def test_new_host_with_many_models_loads_all_of_them(kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(memory="4Gi"), *(model(f"m{number}") for number in range(MANY)))
     wait_ready(kubectl, "isvc", "mms")
     start = time.monotonic()
@@ -122,7 +122,7 @@ def _ready_models(kubectl: Kubectl) -> int:
     return sum(condition(each).get("status") == "True" for each in kubectl.list("tm"))
 
 
-def test_the_parts_are_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
+def test_images_and_containers_stay_small(cluster: DemoCluster, kubectl: Kubectl, figures: Figures) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     system = Kubectl(cluster.env, "manyserve-system")

@@ -1,4 +1,4 @@
-"""Triton's load API, closed to all but the agent, on the real server."""
+"""Triton's load API on the real server: it serves the agent only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import answers, host, model, pod_of, wait_ready
 
 
-def ask(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "") -> tuple[int, str]:
-    """Post to the host through the gateway, as anybody can, and return status and text."""
+def post(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "") -> tuple[int, str]:
+    """Post to the host through the gateway, as any client can, and return status and text."""
     headers = {"Host": f"mms.{kubectl.namespace}.example.com", "Content-Type": "application/json"}
     request = urllib.request.Request(
         f"{cluster.gateway}{path}", data=b"{}", headers=headers | ({"manyserve-key": key} if key else {})
@@ -25,16 +25,16 @@ def ask(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "") -> tup
         return error.code, error.read().decode()
 
 
-def test_only_the_agent_loads_unloads_and_lists_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_load_api_serves_the_agent_only(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     for path, key in product(("models/a/load", "models/a/unload", "index"), ("", "wrong")):
-        status, text = ask(cluster, kubectl, f"/v2/repository/{path}", key)
+        status, text = post(cluster, kubectl, f"/v2/repository/{path}", key)
         assert (status, "restricted" in text) == (403, True), path
     assert answers(cluster, kubectl, "a")
-    status, text = ask(cluster, kubectl, "/v2/models/a/infer")
+    status, text = post(cluster, kubectl, "/v2/models/a/infer")
     assert status != 403, "inference is open; this request is only not a good one"
     uid = pod_of(kubectl)["metadata"]["uid"]
-    status, text = ask(cluster, kubectl, "/v2/repository/index", uid)
+    status, text = post(cluster, kubectl, "/v2/repository/index", uid)
     assert status == 200
     assert [(each["name"], each["state"]) for each in json.loads(text)] == [("a", "READY")]

@@ -1,6 +1,6 @@
-"""docs/migrating-from-kserve.md, command by command: a host of KServe comes to manyserve and goes back, and answers on.
+"""Commands of docs/migrating-from-kserve.md: a host migrates from KServe to manyserve and back, and answers throughout.
 
-KServe is played (`played_kserve`); the pods, the model servers, the gateway and manyserve are real.
+KServe is a fake (`played_kserve`); the pods, the model servers, the gateway and manyserve are real.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from tests.support.figures import Figures, reports
 from tests.support.kubectl import Kubectl, Manifest
 from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT
-from tests.walkthrough.played_kserve import CONTROLLER, NAMESPACE, SLEEPER, PlayedKServe, gone, installed, pod_spec_of
+from tests.walkthrough.played_kserve import (
+    CONTROLLER,
+    NAMESPACE,
+    SLEEPER,
+    PlayedKServe,
+    installed,
+    pod_spec_of,
+    wait_gone,
+)
 from tests.walkthrough.request_load import request_load
 from tests.walkthrough.things import CIFAR, STRING, model
 
@@ -47,20 +55,20 @@ STEPS = [
     "10. Remove what manyserve made",
 ]
 OTHER_CASE = "When objects are stored in another version"
-"""tests/contract/test_migration.py has it."""
+"""tests/contract/test_migration.py tests this section."""
 LEFT_ALONE = ("isvc/iris", "tm/lonely", "deployment/iris-predictor")
 
 
 @dataclass
 class Page:
-    """The page, for one namespace."""
+    """The document, with the settings of one namespace."""
 
     env: dict[str, str]
     namespace: str
     backup: Path
 
     def run(self, step: str) -> str:
-        """Run the commands of a step, and return what they printed. Fails with what went wrong."""
+        """Run the commands of a step, and return their output."""
         settings = f"NAMESPACE={self.namespace} HOST={HOST} SINGLE={SINGLE} KSERVE={NAMESPACE} BACKUP={self.backup}"
         commands = script(DOC, step).replace(*LOCAL)
         done = subprocess.run(
@@ -83,14 +91,14 @@ def unmanaged(request: pytest.FixtureRequest) -> Figures:
 
 @pytest.fixture
 def played(cluster: DemoCluster, kubectl: Kubectl) -> Iterator[PlayedKServe]:
-    """KServe in place of manyserve; at the end manyserve is there again."""
-    found = PlayedKServe(kubectl, pod_spec_of(kubectl, stored_host(), *models()))
+    """The fake KServe in place of manyserve, which is installed again at the end."""
+    fake = PlayedKServe(kubectl, pod_spec_of(kubectl, stored_host(), *models()))
     subprocess.run(["helm", "uninstall", "manyserve", "-n", "manyserve-system", "--wait"], env=cluster.env, check=True)
     try:
-        found.install()
-        yield found
+        fake.install()
+        yield fake
     finally:
-        found.remove_webhooks()
+        fake.remove_webhooks()
         kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
         kubectl("replace", "-f", str(ROOT / "crds"))
         installed(cluster.env, "--take-ownership", "--set", "crds.takeOwnership=true")
@@ -110,13 +118,13 @@ def models() -> list[Manifest]:
 
 
 def populate(played: PlayedKServe) -> Manifest:
-    """Have a host of KServe that answers, and objects that cannot come; return the host."""
+    """Create a host of KServe that answers, and objects that cannot be migrated; return the host."""
     kubectl = played.kubectl
     server = {"modelFormat": {"name": "sklearn"}, "storageUri": "gs://bucket/iris", "future": [1]}
     single = stored_host() | {"metadata": {"name": SINGLE}, "spec": {"predictor": {"model": server}}}
     lonely = kserve.kept_model(model("lonely", on=SINGLE))
-    kept = [kserve.kept_model(each) for each in models()]
-    kubectl.apply(*map(kserve.kept_by_kserve, (stored_host(), single)), *kept, lonely)
+    hosted = [kserve.kept_model(each) for each in models()]
+    kubectl.apply(*map(kserve.kept_by_kserve, (stored_host(), single)), *hosted, lonely)
     host = kubectl.get("isvc", HOST)
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     for thing in (f"isvc/{HOST}", "tm/cifar10", "tm/simple-string"):
@@ -128,7 +136,7 @@ def populate(played: PlayedKServe) -> Manifest:
 
 
 def requests_of(cluster: DemoCluster, played: PlayedKServe) -> list[urllib.request.Request]:
-    """Return a request to each model, by the host name that KServe gave the host."""
+    """Return a request to each model, with the host name that KServe chose."""
     headers = {"Host": played.hostname(HOST), "Content-Type": "application/json"}
     tensors = [{"name": name, "shape": [1, 16], "datatype": "BYTES", "data": STRINGS} for name in ("INPUT0", "INPUT1")]
     base, body = f"{cluster.gateway}/v2/models", json.dumps({"inputs": tensors}).encode()
@@ -139,37 +147,37 @@ def requests_of(cluster: DemoCluster, played: PlayedKServe) -> list[urllib.reque
 
 
 def identities(kubectl: Kubectl) -> dict[str, tuple[str, Manifest]]:
-    """Return the uid and the spec of every InferenceService and TrainedModel."""
+    """Return the uid and the spec of each InferenceService and TrainedModel."""
     return {each["metadata"]["name"]: (each["metadata"]["uid"], each["spec"]) for each in kubectl.list("isvc,tm")}
 
 
 def versions(kubectl: Kubectl) -> list[str]:
-    """Return the versions of what stays KServe's; a Deployment has its generation, since its status is Kubernetes'."""
-    found = [kubectl.get(*each.split("/"))["metadata"] for each in LEFT_ALONE]
-    return [*(each["resourceVersion"] for each in found[:2]), str(found[2]["generation"])]
+    """Return the versions of the objects that stay with KServe; a Deployment has its generation."""
+    metadata = [kubectl.get(*each.split("/"))["metadata"] for each in LEFT_ALONE]
+    return [*(each["resourceVersion"] for each in metadata[:2]), str(metadata[2]["generation"])]
 
 
-def test_every_command_of_the_page_is_run_here() -> None:
+def test_migration_page_commands_are_all_run_by_this_test() -> None:
     assert headings(DOC) == ["What can come", *STEPS, OTHER_CASE]
     assert script(DOC, "Hosts that can be migrated") == SETTINGS
     assert LOCAL[0] in script(DOC, STEPS[3])
 
 
-def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_lost(
+def test_migration_of_a_host_to_manyserve_and_back_loses_no_request(
     cluster: DemoCluster, played: PlayedKServe, unmanaged: Figures, tmp_path: Path
 ) -> None:
     kubectl = played.kubectl
     host = populate(played)
     page = Page(cluster.env, kubectl.namespace, tmp_path / "backup")
     before = identities(kubectl)
-    asked_for = requests_of(cluster, played)
-    wait_answered(asked_for)
+    requests = requests_of(cluster, played)
+    wait_answered(requests)
     played.install_webhooks()
-    with request_load(*asked_for, rate=RATE) as results:
-        seconds = come(page, kubectl)
+    with request_load(*requests, rate=RATE) as results:
+        seconds = migrate(page, kubectl)
         assert identities(kubectl) == before, "the same objects with the same specs"
         page.run(STEPS[7])
-        gone(kubectl, f"isvc/{SINGLE}", f"deployment/{SINGLE}-predictor")
+        wait_gone(kubectl, f"isvc/{SINGLE}", f"deployment/{SINGLE}-predictor")
         go_back(page, played, host)
         alone = results.count
         eventually_sync(lambda: results.count > alone + RATE, "KServe's pods alone answer")
@@ -183,7 +191,7 @@ def test_a_host_of_kserve_comes_to_manyserve_and_goes_back_and_no_request_is_los
     check_deletable(kubectl)
 
 
-def come(page: Page, kubectl: Kubectl) -> float:
+def migrate(page: Page, kubectl: Kubectl) -> float:
     """Migrate the host, and return the seconds that it took."""
     alone = versions(kubectl)
     for step in STEPS[:4]:
@@ -196,15 +204,15 @@ def come(page: Page, kubectl: Kubectl) -> float:
     page.run(STEPS[5])
     seconds = time.monotonic() - began
     check_migrated(kubectl)
-    assert versions(kubectl) == alone, "what cannot come is left alone"
+    assert versions(kubectl) == alone, "objects that cannot be migrated stay unchanged"
     page.run(STEPS[6])
-    gone(kubectl, f"deployment/{HOST}-predictor", f"hpa/{HOST}-predictor")
+    wait_gone(kubectl, f"deployment/{HOST}-predictor", f"hpa/{HOST}-predictor")
     assert leads_to(kubectl, f"{HOST}-predictor") == leads_to(kubectl, HOST) != set()
     return seconds
 
 
 def go_back(page: Page, played: PlayedKServe, host: Manifest) -> None:
-    """Give the host back, with what KServe does about it in between."""
+    """Migrate the host back, with the steps that KServe does in between."""
     kubectl = played.kubectl
     page.run(STEPS[8])
     played.remove_webhooks()
@@ -212,11 +220,11 @@ def go_back(page: Page, played: PlayedKServe, host: Manifest) -> None:
     assert placed(kubectl) == ["cifar10", "simple-string"], "an unmanaged host keeps its models"
     played.take(host)
     page.run(STEPS[9])
-    gone(kubectl, f"deployment/{names.deployment(HOST)}", f"service/{HOST}")
+    wait_gone(kubectl, f"deployment/{names.deployment(HOST)}", f"service/{HOST}")
 
 
 def marks() -> Manifest:
-    """Return what KServe puts on a host again."""
+    """Return the marks that KServe sets on a host again."""
     return {"finalizers": list(HOST_FINALIZERS[:1])}
 
 
@@ -246,12 +254,12 @@ def placed(kubectl: Kubectl) -> list[str]:
 
 def leads_to(kubectl: Kubectl, service: str) -> set[str]:
     """Return the addresses of the pods behind a Service."""
-    found = kubectl.list("endpointslice", "-l", f"kubernetes.io/service-name={service}")
-    return {address for each in found for end in each.get("endpoints") or () for address in end["addresses"]}
+    slices = kubectl.list("endpointslice", "-l", f"kubernetes.io/service-name={service}")
+    return {address for each in slices for end in each.get("endpoints") or () for address in end["addresses"]}
 
 
 def check_deletable(kubectl: Kubectl) -> None:
-    """Delete all objects, models first, with KServe's finalizers where they are."""
+    """Delete all objects, models first, and remove KServe's finalizers."""
     for thing in kubectl("get", "tm,isvc", "-o", "name").split():
         kubectl("delete", thing, "--wait=false")
         if kubectl.exists(*thing.split("/")):
@@ -259,10 +267,10 @@ def check_deletable(kubectl: Kubectl) -> None:
     assert kubectl.list("isvc,tm") == []
 
 
-def wait_answered(asked_for: list[urllib.request.Request]) -> None:
+def wait_answered(requests: list[urllib.request.Request]) -> None:
     """Wait until KServe's pods answer each request."""
-    for each in asked_for:
-        eventually_sync(lambda each=each: is_answered(each), f"{each.full_url} is answered")  # type: ignore[misc]
+    for request in requests:
+        eventually_sync(lambda request=request: is_answered(request), f"{request.full_url} is answered")  # type: ignore[misc]
 
 
 def is_answered(request: urllib.request.Request) -> bool:

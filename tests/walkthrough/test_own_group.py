@@ -1,4 +1,4 @@
-"""The walkthrough in our own API group: a second release, beside objects of KServe that stay as they are."""
+"""The walkthrough in our own API group: a second release, beside unchanged objects of KServe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CRDS = tuple(f"{plural}.{OWN}" for plural in ("inferenceservices", "trainedmodel
 NUMBERS = [str(number) for number in range(1, 17)]
 
 
-def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_they_are(
+def test_own_group_runs_the_walkthrough_and_kserves_objects_stay_unchanged(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     began = time.monotonic()
@@ -42,7 +42,7 @@ def test_the_walkthrough_passes_in_our_own_group_and_kserves_objects_stay_as_the
 
 
 def walk(cluster: DemoCluster, kubectl: Kubectl) -> None:
-    """Apply the samples, ask both models, have two models refused, and delete the host."""
+    """Apply the samples, send requests to both models, check two refusals, and delete the host."""
     for name in ("multi_model_triton", "trained_model", "simple_string"):
         eventually_sync(partial(applied, kubectl, f"{name}.yaml"), f"the kind of {name} is served", 20)
     wait_ready(kubectl, "misvc", HOST)
@@ -61,7 +61,7 @@ def walk(cluster: DemoCluster, kubectl: Kubectl) -> None:
 
 @contextmanager
 def own_release(cluster: DemoCluster) -> Iterator[None]:
-    """Have a release of our own group; at the end neither it nor its CRDs are there."""
+    """Install a release of our own group, and delete it with its CRDs at the end."""
     helm, everywhere = Helm(cluster.env), Kubectl(cluster.env)
     try:
         helm.install(SYSTEM, *VALUES, words=WORDS, limit=180)
@@ -74,14 +74,14 @@ def own_release(cluster: DemoCluster) -> Iterator[None]:
 
 @contextmanager
 def kserves_objects(kubectl: Kubectl) -> Iterator[Callable[[], str]]:
-    """Have objects of KServe with its finalizers, as its newer releases store them; yield what reads them whole."""
-    found = {"isvc": host_of_kserve(), "tm": model_of_kserve()}
-    kubectl.apply(*found.values())
+    """Create objects in the form of newer KServe releases, with finalizers; yield a function that reads them."""
+    objects = {"isvc": host_of_kserve(), "tm": model_of_kserve()}
+    kubectl.apply(*objects.values())
     try:
         yield lambda: kubectl("get", "isvc,tm", "-o", "yaml", "--show-managed-fields")
     finally:
         released = json.dumps({"metadata": {"finalizers": None}})
-        for kind, manifest in found.items():
+        for kind, manifest in objects.items():
             kubectl("patch", kind, manifest["metadata"]["name"], "--type=merge", "-p", released)
 
 
@@ -123,7 +123,7 @@ def model_of(name: str, framework: str) -> Manifest:
 
 
 def applied(kubectl: Kubectl, sample: str) -> bool:
-    """Apply a sample, and tell whether its kind is served yet."""
+    """Apply a sample, and return whether its kind is served yet."""
     try:
         return bool(kubectl("apply", "-f", str(SAMPLES / sample)))
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""The operator's two replicas, as the chart runs them: one works, and what becomes of it holds nobody up for long."""
+"""Leader election with the two replicas of the chart: a killed or deleted leader is replaced within a limit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LEASE = "manyserve-operator"
 
 def operators(system: Kubectl) -> dict[str, str]:
     """Return the uids of the operator's pods that are ready, by name."""
-    found = system.list("pod", "-l", "app.kubernetes.io/component=operator")
+    pods = system.list("pod", "-l", "app.kubernetes.io/component=operator")
     return {
-        each["metadata"]["name"]: each["metadata"]["uid"] for each in found if condition(each).get("status") == "True"
+        each["metadata"]["name"]: each["metadata"]["uid"] for each in pods if condition(each).get("status") == "True"
     }
 
 
@@ -26,17 +26,17 @@ def holder(system: Kubectl) -> str:
     return str(system.get("lease", LEASE)["spec"]["holderIdentity"])
 
 
-def both(system: Kubectl) -> dict[str, str]:
-    """Wait until both replicas are ready and one of them works."""
+def wait_both(system: Kubectl) -> dict[str, str]:
+    """Wait until both replicas are ready and one of them leads."""
     eventually_sync(lambda: len(operators(system)) == 2 and holder(system) in operators(system), "both are there", 120)
     return operators(system)
 
 
-def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_nothing_settled_is_written(
+def test_leader_killed_or_deleted_is_replaced_and_settled_objects_get_no_write(
     cluster: DemoCluster, kubectl: Kubectl, figures: Figures
 ) -> None:
     system = Kubectl(cluster.env, SYSTEM)
-    pods = both(system)
+    pods = wait_both(system)
     assert holder(system) in system("get", "lease")
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
@@ -49,11 +49,11 @@ def test_whether_the_working_operator_is_killed_or_deleted_work_goes_on_and_noth
     figures.take("working operator killed: a new model is Ready after", time.monotonic() - began, "s", below=30)
 
     first = holder(system)
-    both(system)
+    wait_both(system)
     system("delete", "pod", first, "--wait=false")
     began = time.monotonic()
     kubectl.apply(model("c"))
     wait_ready(kubectl, "tm", "c")
     figures.take("working operator deleted: a new model is Ready after", time.monotonic() - began, "s", below=15)
-    assert holder(system) in set(both(system)) - {first}
+    assert holder(system) in set(wait_both(system)) - {first}
     assert kubectl.get("tm", "a")["metadata"]["resourceVersion"] == before

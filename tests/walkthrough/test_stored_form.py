@@ -20,8 +20,8 @@ HOST = "triton-mms"
 
 
 def sample(name: str) -> Manifest:
-    found: Manifest = yaml.safe_load((SAMPLES / name).read_text())
-    return found
+    manifest: Manifest = yaml.safe_load((SAMPLES / name).read_text())
+    return manifest
 
 
 def stored_sample() -> Manifest:
@@ -40,13 +40,11 @@ def refused(kubectl: Kubectl, *manifests: Manifest) -> str:
     return str(caught.value)
 
 
-def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
-    cluster: DemoCluster, kubectl: Kubectl
-) -> None:
+def test_stored_form_of_kserve_runs_the_walkthrough(cluster: DemoCluster, kubectl: Kubectl) -> None:
     host = stored_sample()
     kubectl.apply(host)
-    made = wait_ready(kubectl, "isvc", HOST)
-    assert made["status"]["url"] == f"http://{HOST}.{kubectl.namespace}.example.com"
+    ready = wait_ready(kubectl, "isvc", HOST)
+    assert ready["status"]["url"] == f"http://{HOST}.{kubectl.namespace}.example.com"
     kubectl.apply(sample("trained_model.yaml"), sample("simple_string.yaml"))
     for name in ("cifar10", "simple-string"):
         wait_ready(kubectl, "tm", name)
@@ -62,11 +60,11 @@ def test_the_walkthrough_passes_with_the_host_in_the_form_that_kserve_stores(
     eventually_sync(lambda: not answers(cluster, kubectl, "cifar10", on=HOST), "the model is unloaded")
     assert answers(cluster, kubectl, "simple-string", on=HOST)
     kubectl("delete", "isvc", HOST)
-    eventually_sync(lambda: not kubectl.list("tm"), "the host's models go with it", 120)
+    eventually_sync(lambda: not kubectl.list("tm"), "the host's models are deleted", 120)
 
 
 def _inferred(cluster: DemoCluster, kubectl: Kubectl) -> list[str]:
-    """Return the sums that simple-string answers through the gateway."""
+    """Return the sums in the answer of simple-string through the gateway."""
     tensors = [{"name": name, "shape": [1, 16], "datatype": "BYTES", "data": STRINGS} for name in ("INPUT0", "INPUT1")]
     request = urllib.request.Request(
         f"{cluster.gateway}/v2/models/simple-string/infer",

@@ -1,8 +1,8 @@
-"""Models from elsewhere, with credentials, on the real cluster: secrets of a ServiceAccount, and claims.
+"""Models in an S3 store with keys, and on claims, on the real cluster.
 
-The S3 store asks for keys. Users of KServe list a secret on their ServiceAccount and say in annotations where
-the store is; the operator mounts the secret, unread, and the agent finds the keys there. When they are changed,
-the kubelet brings the new ones into the running pod.
+As in KServe, a ServiceAccount lists the secret with the keys and has annotations with the store's address. The operator
+mounts the secret without reading it, and the agent reads the keys. After a change the kubelet updates them in the
+running pod.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SECRET = {"AWS_ACCESS_KEY_ID": "manyserve", "AWS_SECRET_ACCESS_KEY": "first-secr
 def files(cluster: DemoCluster, tmp_path: Path) -> Path:
     """Return a folder with the files of cifar10."""
     for name in FILES:
-        place = tmp_path / "cifar10" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(download(cluster, BUCKET, f"{CIFAR.removeprefix(f'gs://{BUCKET}/')}/{name}"))
+        path = tmp_path / "cifar10" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(download(cluster, BUCKET, f"{CIFAR.removeprefix(f'gs://{BUCKET}/')}/{name}"))
     return tmp_path / "cifar10"
 
 
-def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new_ones_in_the_same_pod(
+def test_s3_model_is_read_with_the_account_keys_and_with_new_keys_in_the_same_pod(
     cluster: DemoCluster, kubectl: Kubectl, files: Path
 ) -> None:
     _store(cluster, kubectl, files)
@@ -46,9 +46,9 @@ def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new
     kubectl("rollout", "status", "deployment/s3", "--timeout=60s")
     _fill(kubectl, files)
     kubectl.apply(model("other", uri="s3://models/cifar10/"))
-    said = wait_not_ready(kubectl, "tm", "other", "DownloadFailed")
-    assert "may not be read" in said["message"]
-    assert "secret" not in said["message"].lower()
+    condition = wait_not_ready(kubectl, "tm", "other", "DownloadFailed")
+    assert "may not be read" in condition["message"]
+    assert "secret" not in condition["message"].lower()
 
     kubectl.apply(_secret(SECRET | {"AWS_SECRET_ACCESS_KEY": "second-secret"}))
     wait_ready(kubectl, "tm", "other", 200)
@@ -56,7 +56,7 @@ def test_a_model_in_s3_is_read_with_the_keys_of_the_service_account_and_with_new
     assert answers(cluster, kubectl, "m")
 
 
-def test_a_model_on_a_claim_is_read_from_there_and_a_claim_that_is_missing_is_named(
+def test_claim_model_is_read_and_a_missing_claim_is_named(
     cluster: DemoCluster, kubectl: Kubectl, files: Path, tmp_path: Path
 ) -> None:
     kubectl.apply(host(), model("m", uri="pvc://nobodys/cifar10"), model("other"))
@@ -83,7 +83,7 @@ def _store(cluster: DemoCluster, kubectl: Kubectl, files: Path) -> None:
 
 
 def _fill(kubectl: Kubectl, files: Path) -> None:
-    """Put the model into the store, whose folder is as new as its pod."""
+    """Copy the model into the store, which has an empty folder after each restart."""
     (pod,) = (
         each["metadata"]["name"]
         for each in kubectl.list("pod", "-l", "app=s3")
@@ -112,13 +112,13 @@ def _account(namespace: str) -> Manifest:
 
 
 def _host_with_account() -> Manifest:
-    made = host()
-    made["spec"]["predictor"]["serviceAccountName"] = "models"
-    return made
+    manifest = host()
+    manifest["spec"]["predictor"]["serviceAccountName"] = "models"
+    return manifest
 
 
 def _claim(namespace: str, folder: Path) -> tuple[Manifest, Manifest]:
-    """Return a claim, and the volume for it, that show a folder of the node."""
+    """Return the volume for a folder of the node, and its claim."""
     size = {"storage": "1Gi"}
     volume = {
         "apiVersion": "v1",

@@ -1,6 +1,6 @@
-"""The last tests: uninstalling leaves users' objects alone, and every command of the README does what it says.
+"""Uninstallation keeps the users' objects, and all commands of the README succeed.
 
-They take the chart away and put it back, so they come after all others.
+The tests uninstall the chart and install it again, so they run after all others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line]
 
 
-def test_uninstalling_leaves_the_users_objects_and_their_models_alone(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_uninstall_keeps_the_users_objects_and_their_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
     words = ["helm", "uninstall", "manyserve", "--namespace", SYSTEM, "--wait"]
@@ -40,13 +40,13 @@ def test_uninstalling_leaves_the_users_objects_and_their_models_alone(cluster: D
     kubectl("delete", "isvc", "mms")
 
 
-def test_every_command_of_the_readme_does_what_it_says(cluster: DemoCluster) -> None:
+def test_readme_commands_all_succeed(cluster: DemoCluster) -> None:
     commands = readme_commands()
-    made = [command for command in commands if command.startswith("make ")]
-    assert made == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
+    make = [command for command in commands if command.startswith("make ")]
+    assert make == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     script = ["set -euo pipefail"]
-    for command in commands[len(made) :]:
+    for command in commands[len(make) :]:
         wait = next((each for start, each in WAITS.items() if command.startswith(start)), None)
         local = " -f deploy/local/values.yaml --wait" if command.startswith("helm install") else ""
         script += [*([wait] if wait else []), f"{command}{local}"]

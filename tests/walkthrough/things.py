@@ -17,7 +17,7 @@ STRING = "gs://kfserving-examples/models/tensorrt/simple_string"
 
 
 def host(name: str = "mms", *, memory: str = "1Gi") -> Manifest:
-    """Return a host that asks the node for little."""
+    """Return a host with small resource requests."""
     resources = {"limits": {"cpu": "1", "memory": memory}, "requests": {"cpu": "50m", "memory": "64Mi"}}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -40,7 +40,7 @@ def model(
 
 
 def wait_ready(kubectl: Kubectl, kind: str, name: str, limit: int = 120) -> Manifest:
-    """Wait until the object is Ready, and return it; fail with what it says."""
+    """Wait until the object is Ready, and return it."""
     eventually_sync(
         lambda: condition(kubectl.get(kind, name)).get("status") == "True", f"{kind}/{name} is Ready", limit
     )
@@ -50,11 +50,11 @@ def wait_ready(kubectl: Kubectl, kind: str, name: str, limit: int = 120) -> Mani
 def wait_not_ready(kubectl: Kubectl, kind: str, name: str, reason: str = "", limit: int = 60) -> Manifest:
     """Wait until the object is not Ready (for this reason), and return the condition."""
 
-    def look() -> Manifest | None:
-        seen = condition(kubectl.get(kind, name))
-        return seen if seen.get("status") == "False" and reason in ("", seen.get("reason")) else None
+    def not_ready() -> Manifest | None:
+        ready = condition(kubectl.get(kind, name))
+        return ready if ready.get("status") == "False" and reason in ("", ready.get("reason")) else None
 
-    return eventually_sync(look, f"{kind}/{name} is not Ready {reason}", limit) or {}
+    return eventually_sync(not_ready, f"{kind}/{name} is not Ready {reason}", limit) or {}
 
 
 def pod_of(kubectl: Kubectl, name: str = "mms") -> Manifest:
@@ -64,8 +64,8 @@ def pod_of(kubectl: Kubectl, name: str = "mms") -> Manifest:
 
 
 def processes(pod_uid: str, program: str) -> list[int]:
-    """Return the processes of a pod, on this machine, whose command line has the program's name."""
-    found = []
+    """Return the processes of a pod, on this machine, with the program's name in their command line."""
+    pids = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
             continue
@@ -75,15 +75,15 @@ def processes(pod_uid: str, program: str) -> list[int]:
         except OSError:
             continue
         if f"pod{pod_uid}" in groups and program in command:
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 def kill(pod_uid: str, program: str) -> None:
-    """End a program of a pod without any grace."""
-    found = processes(pod_uid, program)
-    assert found, f"no {program} in pod {pod_uid}"
-    for pid in found:
+    """Kill a program of a pod with SIGKILL."""
+    pids = processes(pod_uid, program)
+    assert pids, f"no {program} in pod {pod_uid}"
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -97,7 +97,7 @@ def resident(pod_uid: str, program: str) -> float:
 
 
 def answers(cluster: DemoCluster, kubectl: Kubectl, name: str, on: str = "mms") -> bool:
-    """Tell whether a model answers through the gateway, as a client asks."""
+    """Return whether a model answers a client through the gateway."""
     request = urllib.request.Request(
         f"{cluster.gateway}/v2/models/{name}/ready", headers={"Host": f"{on}.{kubectl.namespace}.example.com"}
     )

@@ -59,10 +59,10 @@ async def _take_over(
     """Prepare an object of another controller for our apply."""
     kind, name = informer.kind, manifest["metadata"]["name"]
     if not now:
-        raise NotTakenOver(take_over.why_not_yet(Child(kind.name, name)))
-    if (reason := take_over.why_never(current, manifest)) is not None:
-        raise ForeignObject(reason)
-    if (patch := take_over.replacement(current, manifest)) is not None:
+        raise NotTakenOver(take_over.pending_message(Child(kind.name, name)))
+    if (error := take_over.immutable_error(current, manifest)) is not None:
+        raise ForeignObject(error)
+    if (patch := take_over.pre_apply_patch(current, manifest)) is not None:
         await client.merge_patch(kind, *key_of(current), patch)
 
 

@@ -21,7 +21,7 @@ def test_existing_claim_is_mounted_read_only_into_the_agent() -> None:
     assert "/mnt/pvc/mine" not in folders(spec, "kserve-container")
 
 
-@pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine may not be looked at: no"}, {}])
+@pytest.mark.parametrize("claims", [{"mine": "PersistentVolumeClaim mine cannot be read: no"}, {}])
 def test_fault_21_mounted_claim_stays_while_its_existence_is_unknown(claims: dict[str, str]) -> None:
     """The cases are a revoked right, and a model that does not parse any more."""
     settled = world.settle(seen("pvc://mine/a", claims={"mine": None}))
@@ -54,7 +54,7 @@ def test_missing_claim_message_says_that_the_previous_version_answers(why: str |
     settled = world.settle(seen("pvc://mine/b", claims={"mine": why}))
     report = make.report(entry_of(settled.models[0]), state=ModelState.PENDING, serving=True)
     message = ready_of(replace(settled, agents={"uid-pod-1": report})).message
-    assert str(message).endswith("; the version before still answers")
+    assert str(message).endswith("; the previous version still answers")
 
 
 def test_model_reports_roll_out_of_pods_with_its_claim() -> None:

@@ -1,1 +1,1 @@
-"""Builders of a host's child objects, one file per kind."""
+"""Builders of a host's child objects, by kind, and the cache of their results."""

@@ -1,8 +1,7 @@
-"""What each child of a host must be, but for its ConfigMap, and what of that differs.
+"""Cache of the desired children of hosts, and the computation behind it. The ConfigMap is not among them.
 
-To build all of them and to compare them field by field is a third of a plan for a hundred models, and mostly nothing
-but models changes. So what they depended on when they last stood as they should is remembered: while each part of it
-is the very same object, they still do.
+Most plans change models only, and without the cache the children take a third of a plan for a hundred models. The cache
+holds the inputs of a host's children once nothing differed. The result is valid while each input is the same object.
 """
 
 from __future__ import annotations
@@ -16,50 +15,45 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
-from manyserve.plan.children.autoscaler import build_autoscaler
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_deployment
-from manyserve.plan.children.disruption_budget import build_disruption_budget
-from manyserve.plan.children.http_route import build_http_route
-from manyserve.plan.children.ingress import build_ingress
+from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
+from manyserve.plan.children.scaling import build_autoscaler, build_disruption_budget
 from manyserve.plan.children.server_container import server_image
-from manyserve.plan.children.service import build_service
-from manyserve.plan.children.take_over import ROUTING
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.status.predictor_ready import deployment_is_ready
 from manyserve.plan.storage.mounts import Sources
 
-MOST = 1000
-"""Hosts of which it is remembered."""
+MAX_HOSTS = 1000
 
 
 @dataclass(frozen=True)
 class Children:
-    """The Deployment that there will be, and what is to be done for the children."""
+    """The desired Deployment, and the writes that bring the children to their desired state."""
 
     deployment: Manifest | None
-    """None while it is refused, pending, or its name is an earlier host's."""
+    """None while it is refused, pending, or an earlier host has its name."""
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """All that children depend on, when none of them was refused."""
+class _Inputs:
+    """All inputs of a host's children while none of their writes was refused."""
 
-    service: InferenceService
+    host: InferenceService
     config: ServingConfig
-    there: Mapping[Child, Manifest]
+    observed: Mapping[Child, Manifest]
     sources: Sources
     pending: bool
 
-    def is_still(self, other: _Seen) -> bool:
-        """Tell whether another is made of the same objects: those that are seen do not change, they are replaced."""
+    def is_same(self, other: _Inputs) -> bool:
+        """Return whether both consist of the same objects; an observed object is replaced, never changed."""
         return (
-            self.service is other.service
+            self.host is other.host
             and self.config is other.config
-            and len(self.there) == len(other.there)
-            and all(other.there.get(child) is each for child, each in self.there.items())
+            and len(self.observed) == len(other.observed)
+            and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
             and self.pending == other.pending
         )
@@ -67,84 +61,86 @@ class _Seen:
 
 @dataclass
 class ChildrenCache:
-    """What the children of hosts depended on when they last stood as they should."""
+    """Cache of the children of hosts that need no write, by the host's key."""
 
-    most: int = MOST
-    _stood: dict[Key, tuple[_Seen, Children]] = field(default_factory=dict)
-    """The one that was remembered first is forgotten first."""
+    max_hosts: int = MAX_HOSTS
+    _entries: dict[Key, tuple[_Inputs, Children]] = field(default_factory=dict)
+    """In the order of insertion: the oldest entry is evicted first."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, service: InferenceService, observed: Observed, sources: Sources) -> Children:
-        """Return what the children must be, given what the agents are to have, and what is to be done for that."""
+    def of(self, host: InferenceService, observed: Observed, sources: Sources) -> Children:
+        """Return the children of a host, from the cache if their inputs are the same."""
         if observed.failures:
-            return children(service, observed, sources)
-        there = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
-        seen = _Seen(service, observed.config, there, sources, observed.lookups_pending)
-        stood = self._stood.get(observed.key)
-        if stood is not None and stood[0].is_still(seen):
-            return stood[1]
-        found = children(service, observed, sources)
-        if not (found.applies or found.deletes):
-            self._keep(observed.key, seen, found)
-        return found
+            return children(host, observed, sources)
+        manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
+        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending)
+        entry = self._entries.get(observed.key)
+        if entry is not None and entry[0].is_same(inputs):
+            return entry[1]
+        computed = children(host, observed, sources)
+        if not (computed.applies or computed.deletes):
+            self._insert(observed.key, inputs, computed)
+        return computed
 
-    def _keep(self, key: Key, seen: _Seen, found: Children) -> None:
+    def _insert(self, key: Key, inputs: _Inputs, computed: Children) -> None:
         with self._lock:  # large hosts are planned in threads
-            self._stood[key] = seen, found
-            while len(self._stood) > self.most:
-                del self._stood[next(iter(self._stood))]
+            self._entries[key] = inputs, computed
+            while len(self._entries) > self.max_hosts:
+                del self._entries[next(iter(self._entries))]
 
 
 CHILDREN_CACHE = ChildrenCache()
 
 
-def children(service: InferenceService, observed: Observed, sources: Sources) -> Children:
-    """Return what the children must be, worked out afresh; those of a host with an invalid spec stay as they are."""
+def children(host: InferenceService, observed: Observed, sources: Sources) -> Children:
+    """Compute the children without the cache; those of a host with an invalid spec stay as they are."""
     if observed.host_problems:
         return Children(None)
-    wanted = _wanted(service, observed, sources)
-    applies, deletes = _applies(wanted, observed, service), _deletes(wanted, observed, service)
-    return Children(_deployment(wanted, observed, service), tuple(applies), tuple(deletes))
+    desired = _desired(host, observed, sources)
+    applies, deletes = _applies(desired, observed, host), _deletes(desired, observed, host)
+    return Children(_deployment(desired, observed, host), tuple(applies), tuple(deletes))
 
 
-def _wanted(service: InferenceService, observed: Observed, sources: Sources) -> tuple[Manifest, ...]:
-    """Return every child but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
+def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tuple[Manifest, ...]:
+    """Return all children but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    runs = server_image(service, config) is not None
-    known = not observed.lookups_pending
-    found = (
-        build_deployment(service, config, current, sources) if runs and known else None,
-        build_service(service),
-        build_autoscaler(service) if runs else None,
-        build_disruption_budget(service),
-        build_ingress(service, config),
-        build_http_route(service, config),
+    has_image = server_image(host, config) is not None
+    manifests = (
+        build_deployment(host, config, current, sources) if has_image and not observed.lookups_pending else None,
+        build_service(host),
+        build_autoscaler(host) if has_image else None,
+        build_disruption_budget(host),
+        build_ingress(host, config),
+        build_http_route(host, config),
     )
-    return tuple(with_hash(each) for each in found if each is not None)
+    return tuple(with_hash(each) for each in manifests if each is not None)
 
 
-def _deployment(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Manifest | None:
-    there = Child("Deployment", names.deployment(observed.key.name))
-    current = observed.children.get(there)
-    if there in observed.failures or (current is not None and not belongs_to(current, service)):
-        return None  # a revision that was not made would be counted up again and again
-    return next((each for each in wanted if each["kind"] == there.kind), None)
+def _deployment(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:
+    child = Child("Deployment", names.deployment(observed.key.name))
+    current = observed.children.get(child)
+    if child in observed.failures or (current is not None and not belongs_to(current, host)):
+        return None  # else each attempt would count the revision up, though no Deployment has it
+    return next((each for each in desired if each["kind"] == child.kind), None)
 
 
-def _applies(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Apply]:
-    ready = deployment_is_ready(service, observed)
-    for manifest in wanted:
+def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Apply]:
+    ready = deployment_is_ready(host, observed)
+    for manifest in desired:
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
-        because = first_difference(manifest, current)
-        if because and (current is None or belongs_to(current, service)):
-            yield Apply(manifest, because, take_over=ready or manifest["kind"] not in ROUTING)
+        reason = first_difference(manifest, current)
+        if reason and (current is None or belongs_to(current, host)):
+            yield Apply(manifest, reason, take_over=ready or manifest["kind"] not in ROUTING)
 
 
-def _deletes(wanted: Iterable[Manifest], observed: Observed, service: InferenceService) -> Iterable[Delete]:
-    """Yield what we made once and do not want any more; never a Deployment or a ConfigMap, which hold the models."""
-    keep = {Child(each["kind"], each["metadata"]["name"]) for each in wanted}
+def _deletes(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Delete]:
+    """Yield the deletion of optional children that are no longer desired.
+
+    A Deployment or a ConfigMap is never deleted, since they hold the models.
+    """
+    keep = {Child(each["kind"], each["metadata"]["name"]) for each in desired}
     optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute")
     for child, manifest in observed.children.items():
-        if child.kind in optional and child not in keep and belongs_to(manifest, service):
-            yield Delete(child, manifest["metadata"]["uid"], "it is not wanted any more")
+        if child.kind in optional and child not in keep and belongs_to(manifest, host):
+            yield Delete(child, manifest["metadata"]["uid"], "no longer desired")

@@ -1,8 +1,8 @@
-"""What every object that we make for a host has in common, and when one must be written again.
+"""Metadata that all children of a host share, and the diff that decides whether a child is applied again.
 
-An object is applied when it is missing, when what we want changed since we last applied it (a hash in an
-annotation tells, so fields that we stop wanting go too), or when somebody else changed a field of ours.
-The comparison says what differs, not only that something does: half the log is written by it.
+A child is applied when it is missing, when the desired manifest changed, or when another writer changed a field of
+ours. A hash of the desired manifest in an annotation detects the second case, so that dropped fields are removed too.
+The diff returns a message with the first difference, which the operator logs.
 """
 
 from __future__ import annotations
@@ -19,50 +19,50 @@ from manyserve.plan.observed import Manifest
 
 _QUANTITIES = ("limits", "requests", "sizeLimit")
 _IDENTITIES = ("uid", "name")
-"""Owners go by uid, since hosts that follow each other have the same name; everything else in lists by name."""
+"""Keys of list elements: owners by uid, since successive hosts share a name; all other elements by name."""
 
 
-def owner_reference(service: InferenceService) -> dict[str, Any]:
-    """Return the reference by which the host owns an object, so that it goes when the host goes."""
+def owner_reference(host: InferenceService) -> dict[str, Any]:
+    """Return the owner reference to the host, by which Kubernetes deletes the object with the host."""
     return {
         "apiVersion": f"{names.GROUP}/v1beta1",
         "kind": "InferenceService",
-        "name": service.metadata.name,
-        "uid": service.metadata.uid,
+        "name": host.metadata.name,
+        "uid": host.metadata.uid,
         "controller": True,
         "blockOwnerDeletion": False,
     }
 
 
-def child(service: InferenceService, api_version: str, kind: str, name: str, **parts: Any) -> Manifest:
-    """Return an object that belongs to the host; `parts` are its top-level fields beside the metadata."""
+def child(host: InferenceService, api_version: str, kind: str, name: str, **parts: Any) -> Manifest:
+    """Return the manifest of an object that the host owns; `parts` are its top-level fields beside the metadata."""
     return {
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {
             "name": name,
-            "namespace": service.metadata.namespace,
-            "labels": names.labels(service.metadata.name),
-            "ownerReferences": [owner_reference(service)],
+            "namespace": host.metadata.namespace,
+            "labels": names.labels(host.metadata.name),
+            "ownerReferences": [owner_reference(host)],
         },
         **parts,
     }
 
 
-def belongs_to(manifest: Manifest, service: InferenceService) -> bool:
-    """Tell whether this very host owns the object, not an earlier one of the same name.
+def belongs_to(manifest: Manifest, host: InferenceService) -> bool:
+    """Return whether this host owns the object, not an earlier host of the same name.
 
-    One with our labels that nobody owns is the host's, too: somebody took the reference away, or left the object
-    behind (`--cascade=orphan`) when an earlier host was deleted.
+    An object with our labels and no owner is the host's, too. Its reference was removed by hand, or an earlier host
+    was deleted with `--cascade=orphan`.
     """
     owners, labels = manifest["metadata"].get("ownerReferences") or (), manifest["metadata"].get("labels") or {}
     if not owners:
-        return names.labels(service.metadata.name).items() <= labels.items()
-    return any(owner.get("uid") == service.metadata.uid for owner in owners)
+        return names.labels(host.metadata.name).items() <= labels.items()
+    return any(owner.get("uid") == host.metadata.uid for owner in owners)
 
 
 def with_hash(manifest: Manifest) -> Manifest:
-    """Return the object with the hash of what we want in an annotation."""
+    """Return the manifest with its own hash in an annotation."""
     annotations = manifest["metadata"].get("annotations", {}) | {names.APPLIED_HASH: digest(manifest)}
     return manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}}
 
@@ -72,47 +72,49 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def first_difference(wanted: Manifest, observed: Manifest | None) -> str | None:
-    """Return the first reason to apply the (stamped) object, or None when all of it stands already."""
+def first_difference(desired: Manifest, observed: Manifest | None) -> str | None:
+    """Return the first reason to apply the hashed manifest, or None when the observed object has all of it."""
     if observed is None:
         return "it does not exist"
-    return difference(wanted, observed)
+    return difference(desired, observed)
 
 
-def difference(wanted: Any, observed: Any, path: str = "") -> str | None:
-    """Return where the observed value lacks what is wanted, as a sentence; more than wanted is no difference."""
-    if not wanted and observed in (None, "", [], {}, False):
+def difference(desired: Any, observed: Any, path: str = "") -> str | None:
+    """Return a message for the first field that lacks the desired value; additional fields are no difference."""
+    if not desired and observed in (None, "", [], {}, False):
         return None
-    if isinstance(wanted, Mapping) and isinstance(observed, Mapping):
-        pairs = ((f"{path}.{key}", each, observed.get(key)) for key, each in wanted.items())
+    if isinstance(desired, Mapping) and isinstance(observed, Mapping):
+        pairs = ((f"{path}.{key}", each, observed.get(key)) for key, each in desired.items())
         return next(filter(None, (difference(each, other, where) for where, each, other in pairs)), None)
-    if isinstance(wanted, list | tuple) and isinstance(observed, list | tuple):
-        return _list_difference(wanted, observed, path)
-    return None if _same(wanted, observed, path) else f"{path.lstrip('.')} is {observed!r:.100}, not {wanted!r:.100}"
+    if isinstance(desired, list | tuple) and isinstance(observed, list | tuple):
+        return _list_difference(desired, observed, path)
+    if _is_equal(desired, observed, path):
+        return None
+    return f"{path.lstrip('.')} is {observed!r:.100}, not {desired!r:.100}"
 
 
-def _list_difference(wanted: list[Any] | tuple[Any, ...], observed: Any, path: str) -> str | None:
-    key = next((key for key in _IDENTITIES if wanted and _are_told_apart(wanted, key)), None)
-    if key is not None and _are_told_apart(observed, key):
-        known = {each[key]: each for each in observed}
-        pairs = [(f"{path}[{each[key]}]", each, known.get(each[key])) for each in wanted]
-    elif len(wanted) == len(observed):
-        pairs = [(f"{path}[{index}]", *both) for index, both in enumerate(zip(wanted, observed, strict=True))]
+def _list_difference(desired: list[Any] | tuple[Any, ...], observed: Any, path: str) -> str | None:
+    key = next((key for key in _IDENTITIES if desired and _all_have(desired, key)), None)
+    if key is not None and _all_have(observed, key):
+        by_key = {each[key]: each for each in observed}
+        pairs = [(f"{path}[{each[key]}]", each, by_key.get(each[key])) for each in desired]
+    elif len(desired) == len(observed):
+        pairs = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(desired, observed, strict=True))]
     else:
-        return f"{path.lstrip('.')} has {len(observed)} elements, not {len(wanted)}"
+        return f"{path.lstrip('.')} has {len(observed)} elements, not {len(desired)}"
     return next(filter(None, (difference(each, other, where) for where, each, other in pairs)), None)
 
 
-def _are_told_apart(elements: Iterable[Any], key: str) -> bool:
+def _all_have(elements: Iterable[Any], key: str) -> bool:
     return all(isinstance(each, Mapping) and isinstance(each.get(key), str) for each in elements)
 
 
-def _same(wanted: Any, observed: Any, path: str) -> bool:
-    if wanted == observed:
+def _is_equal(desired: Any, observed: Any, path: str) -> bool:
+    if desired == observed:
         return True
     if not any(f".{part}." in f"{path}." for part in _QUANTITIES) or observed is None:
         return False
     try:
-        return parse_quantity(wanted) == parse_quantity(observed)
+        return parse_quantity(desired) == parse_quantity(observed)
     except ValueError:
         return False

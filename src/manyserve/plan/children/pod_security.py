@@ -1,9 +1,9 @@
-"""What keeps our pods within Pod Security *restricted*, and a little stricter."""
+"""Security contexts: stricter than the Pod Security Standard *restricted*, by a read-only root filesystem."""
 
 from __future__ import annotations
 
 GROUP_ID = 65532
-"""The group that owns the shared volume; the agent's user has the same number."""
+"""Group that owns the shared volume; also the agent's user ID."""
 
 STRICT = {
     "allowPrivilegeEscalation": False,
@@ -11,7 +11,7 @@ STRICT = {
     "readOnlyRootFilesystem": True,
     "runAsNonRoot": True,
 }
-"""The security context of every container."""
+"""Security context of each container."""
 
 POD = {
     "runAsNonRoot": True,
@@ -19,4 +19,4 @@ POD = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-"""The security context of every pod."""
+"""Security context of each pod."""

@@ -1,8 +1,8 @@
-"""The pod of a host: the model server, the agent beside it, and the volume they share.
+"""Pod template of a host: the model server, the agent as its sidecar, and the volume that they share.
 
-The agent sees the whole volume (folders `models`, `staging`, `markers`), so that it can rename from one to
-the other; the server sees only `models`, read-only. Everything is as strict as Pod Security *restricted*
-asks and a little stricter; what the user sets is laid over it.
+The agent mounts the whole volume (folders `models`, `staging`, `markers`), so that it can rename between them. The
+server mounts only `models`, read-only. The security contexts satisfy the Pod Security Standard *restricted*; the
+user's fields override them.
 """
 
 from __future__ import annotations
@@ -21,34 +21,32 @@ from manyserve.plan.storage.mounts import Sources
 NO_SOURCES = Sources()
 
 
-def build_pod_template(
-    service: InferenceService, config: ServingConfig, sources: Sources = NO_SOURCES
-) -> dict[str, Any]:
+def build_pod_template(host: InferenceService, config: ServingConfig, sources: Sources = NO_SOURCES) -> dict[str, Any]:
     """Return the pod template of the host's Deployment."""
-    host, predictor = service.metadata.name, service.spec.predictor
-    given = {key: each for key, each in predictor.to_wire().items() if key in _pod_fields()}
-    spec = given | {
+    name, predictor = host.metadata.name, host.spec.predictor
+    user_fields = {key: value for key, value in predictor.to_wire().items() if key in _pod_fields()}
+    spec = user_fields | {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": pod_security.POD | given.get("securityContext", {}),
-        "containers": [build_server(service, config), build_agent(service, config, sources)],
-        "volumes": [*_volumes(host), *_folders(sources), *given.get("volumes", [])],
+        "securityContext": pod_security.POD | user_fields.get("securityContext", {}),
+        "containers": [build_server(host, config), build_agent(host, config, sources)],
+        "volumes": [*_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
-    return {"metadata": {"labels": names.labels(host) | names.selector(host)}, "spec": spec}
+    return {"metadata": {"labels": names.labels(name) | names.selector(name)}, "spec": spec}
 
 
 def _pod_fields() -> set[str]:
     return {field.alias or name for name, field in PodFields.model_fields.items()}
 
 
-def _folders(sources: Sources) -> list[dict[str, Any]]:
-    return [{"name": each.name} | each.volume for each in sources.folders]
+def _source_volumes(sources: Sources) -> list[dict[str, Any]]:
+    return [{"name": folder.name} | folder.volume for folder in sources.folders]
 
 
-def _volumes(host: str) -> list[dict[str, Any]]:
+def _volumes(name: str) -> list[dict[str, Any]]:
     return [
         {"name": "models", "emptyDir": {}},
-        {"name": "models-config", "configMap": {"name": names.model_config(host)}},
+        {"name": "models-config", "configMap": {"name": names.model_config(name)}},
         {"name": "server-tmp", "emptyDir": {}},
         {"name": "agent-tmp", "emptyDir": {}},
     ]

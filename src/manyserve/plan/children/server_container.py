@@ -1,6 +1,6 @@
-"""Container of the model server: the user's fields over those that multi-model serving needs.
+"""Container of the model server: defaults of multi-model serving, overridden by the user's fields.
 
-The server has the folder `models` of the shared volume, read-only.
+The container mounts the folder `models` of the shared volume, read-only.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from manyserve.plan.servers.registry import server_kind
 DEFAULT_CPU = "1"
 SERVER_USER = 1000
 _GPU = "nvidia.com/gpu"
-_LAID_OVER = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
-_HANDED_ON = {field.alias for field in ContainerFields.model_fields.values()} - _LAID_OVER
+_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
+_COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
 
 
 def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any]:
-    """Return the container of the model server, the user's fields laid over ours."""
+    """Return the container of the model server."""
     server = host.spec.predictor.server
-    given = {key: each for key, each in server.to_wire().items() if key in _HANDED_ON}
+    copied = {key: value for key, value in server.to_wire().items() if key in _COPIED}
     port, launch = http_port(host), launch_spec(host, config)
     return (
         _probes(launch)
-        | given
+        | copied
         | _env(launch, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,
@@ -55,7 +55,7 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
 
 
 def server_image(host: InferenceService, config: ServingConfig) -> str | None:
-    """Return the image of the server, or None when neither the user nor the configuration names one."""
+    """Return the server's image, or None when neither the user nor the configuration names one."""
     server = host.spec.predictor.server
     if server.image:
         return server.image
@@ -69,17 +69,17 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
 
 
 def http_port(host: InferenceService) -> int:
-    """Return the port on which the server answers HTTP: the user's first, else ours."""
+    """Return the server's HTTP port: the first port of the user, else the default."""
     ports = host.spec.predictor.server.ports or ()
     return int(ports[0].get("containerPort", names.HTTP_PORT)) if ports else names.HTTP_PORT
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
-    """Return how the host's server is started."""
+    """Return the arguments, environment and probes of the host's server."""
     predictor = host.spec.predictor
     request = LaunchRequest(
         predictor=predictor.name,
-        host=host.metadata.name,
+        name=host.metadata.name,
         port=http_port(host),
         image=server_image(host, config),
         cpu=_resources(predictor.server.resources)["limits"]["cpu"],
@@ -90,32 +90,33 @@ def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
 
 
 def key_env() -> dict[str, Any]:
-    """Return the variable with the key of the pod, which is its UID."""
+    """Return the environment variable with the key of the load API: the pod's UID."""
     return {"name": agentenv.SERVER_KEY, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
-def _env(launch: LaunchSpec, given: Sequence[EnvVar]) -> dict[str, Any]:
+def _env(launch: LaunchSpec, user_env: Sequence[EnvVar]) -> dict[str, Any]:
     """Return the environment: the launch's variables that the user does not set, the key, the user's variables."""
-    overridden = {variable.name for variable in given}
+    overridden = {variable.name for variable in user_env}
     defaults = [{"name": name, "value": value} for name, value in launch.env.items() if name not in overridden]
-    env = [*defaults, *((key_env(),) if launch.has_key else ()), *(variable.to_wire() for variable in given)]
+    env = [*defaults, *((key_env(),) if launch.has_key else ()), *(variable.to_wire() for variable in user_env)]
     return {"env": env} if env else {}
 
 
 def _probes(launch: LaunchSpec) -> dict[str, Any]:
     live = {"httpGet": {"path": launch.live, "port": "http"}}
+    threshold = launch.failure_threshold
     return {
         "startupProbe": live | {"periodSeconds": 1, "failureThreshold": 600},
-        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": launch.patience},
+        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": threshold},
         "readinessProbe": {"httpGet": {"path": launch.ready, "port": "http"}, "periodSeconds": 2},
     }
 
 
-def _resources(given: Resources | None) -> dict[str, Any]:
+def _resources(resources: Resources | None) -> dict[str, Any]:
     """Fill in unset values: a limit from the request or the default, a request from the limit."""
-    parts = given.to_wire() if given else {}
-    limits, requests = dict(parts.get("limits", {})), dict(parts.get("requests", {}))
+    fields = resources.to_wire() if resources else {}
+    limits, requests = dict(fields.get("limits", {})), dict(fields.get("requests", {}))
     for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
         limits.setdefault(name, requests.get(name, default))
         requests.setdefault(name, limits[name])
-    return parts | {"limits": limits, "requests": requests}
+    return fields | {"limits": limits, "requests": requests}

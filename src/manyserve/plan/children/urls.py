@@ -1,4 +1,4 @@
-"""Where hosts and models answer, from outside and inside the cluster."""
+"""URLs of hosts and models, from outside and inside the cluster."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from manyserve.api.servingconfig import IngressConfig
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 
 
-def host_name(key: Key, ingress: IngressConfig) -> str:
-    """Return the DNS name under which the host is reached from outside."""
+def hostname(key: Key, ingress: IngressConfig) -> str:
+    """Return the DNS name of the host outside the cluster."""
     values = {"Name": key.name, "Namespace": key.namespace, "IngressDomain": ingress.ingress_domain}
     return _PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
 
 
 def host_url(key: Key, ingress: IngressConfig) -> str:
-    """Return the URL of the host from outside."""
-    return f"{ingress.url_scheme}://{host_name(key, ingress)}"
+    """Return the URL of the host outside the cluster."""
+    return f"{ingress.url_scheme}://{hostname(key, ingress)}"
 
 
 def host_address(key: Key) -> str:
@@ -27,5 +27,5 @@ def host_address(key: Key) -> str:
 
 
 def model_path(model: str, protocol: str) -> str:
-    """Return the path at which a model answers in the protocol of its server."""
+    """Return the URL path of a model's inference endpoint in the protocol of its server."""
     return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"

@@ -1,1 +1,1 @@
-"""Model servers that the operator can start: one file each, and one row in `registry.SERVERS`."""
+"""Launch data of the model servers: one file for each server, and one row in `registry.SERVERS`."""

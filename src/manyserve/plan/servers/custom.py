@@ -1,4 +1,4 @@
-"""Custom servers: a container of the user's own, which gets no argument and no variable from the operator."""
+"""Custom servers: a container of the user, without arguments or variables from the operator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ CUSTOM_V2 = ServerKind(predictors=(CUSTOM,), protocols=("v2",), launch=lambda _:
 CUSTOM_V1 = ServerKind(
     predictors=(CUSTOM,),
     protocols=("v1",),
-    launch=lambda _: LaunchSpec(live=kserve.LIVE, ready=kserve.LIVE, patience=kserve.PATIENCE),
+    launch=lambda _: LaunchSpec(live=kserve.LIVE, ready=kserve.LIVE, failure_threshold=kserve.FAILURE_THRESHOLD),
     dialect="v1",
 )

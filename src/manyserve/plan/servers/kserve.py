@@ -1,8 +1,8 @@
-"""KServe's own servers for scikit-learn, XGBoost and LightGBM: v1, configured by arguments, as 0.6 starts them.
+"""KServe's servers for scikit-learn, XGBoost and LightGBM: protocol v1, started with the arguments of KServe 0.6.
 
-They search the models folder itself for a model. Without one there, they load models by request, and their own model
-name is the host's. A load request reaches one process, so there is one worker. They answer no request during a load, so
-the liveness probe waits longer than a load may take.
+At its start a server searches the top of the models folder for a model. Without one there, it loads models by request,
+and its own model name is the host's. A load request reaches one process, so there is one worker. A server answers no
+request during a load, so its liveness probe fails only after longer than a load may take.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from manyserve.api.quantity import parse_quantity
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
 
 LIVE = "/"
-PATIENCE = 36
-"""Failed liveness probes, 10 s apart: longer than an agent waits for a load."""
+FAILURE_THRESHOLD = 36
+"""Failed liveness probes, 10 s apart: together longer than an agent waits for a load."""
 _THREADED = ("xgboost", "lightgbm")
 
 
 def launch(request: LaunchRequest) -> LaunchSpec:
-    """Return how the server is started; servers with threads get one per CPU of the limit."""
+    """Return the launch of the server; a server with threads gets one for each CPU of its limit."""
     threads = (f"--nthread={_threads(request.cpu)}",) if request.predictor in _THREADED else ()
     args = (
-        f"--model_name={request.host}",
+        f"--model_name={request.name}",
         f"--model_dir={MODELS_DIR}",
         f"--http_port={request.port}",
         f"--grpc_port={names.GRPC_PORT}",
         "--workers=1",
         *threads,
     )
-    return LaunchSpec(args=args, live=LIVE, ready=LIVE, patience=PATIENCE)
+    return LaunchSpec(args=args, live=LIVE, ready=LIVE, failure_threshold=FAILURE_THRESHOLD)
 
 
 def _threads(cpu: Any) -> int:
     try:
         return max(1, math.ceil(parse_quantity(cpu)))
-    except ValueError:  # a rule refuses the host; its plan is never applied
+    except ValueError:  # a rule refuses this host, so the plan is never applied
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Launch data of a model server: the request, the container's part that follows from it, and the registry entry."""
+"""Types of a server's launch: its inputs, its arguments, environment and probes, and the registry entry."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ MODELS_DIR = "/mnt/models"
 
 @dataclass(frozen=True)
 class LaunchRequest:
-    """The facts of a host by which its server is started."""
+    """Inputs of a server's launch, from the host and the configuration."""
 
     predictor: str
-    host: str
+    name: str
+    """Name of the host."""
     port: int
     image: str | None = None
     cpu: Any = "1"
-    """CPU limit of the server's container, a quantity."""
+    """CPU limit of the server's container, as a quantity."""
     has_command: bool = False
-    """Whether the user gives the program."""
+    """Whether the user sets the container's command."""
     config: PredictorConfig | None = None
 
 
@@ -34,10 +35,10 @@ class LaunchSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     live: str = "/v2/health/live"
     ready: str = "/v2/health/ready"
-    patience: int = 6
+    failure_threshold: int = 6
     """Failed liveness probes in a row, 10 s apart, before the container is restarted."""
     has_key: bool = False
-    """Whether the server asks for the key of its pod when a model is loaded or unloaded."""
+    """Whether the server requires the key of its pod in requests that load or unload a model."""
 
 
 def _no_error(_name: str, _value: str) -> str | None:
@@ -46,7 +47,7 @@ def _no_error(_name: str, _value: str) -> str | None:
 
 @dataclass(frozen=True)
 class ServerKind:
-    """Registry entry of a model server: its predictors, its launch, and the settings that users leave alone."""
+    """Registry entry of a model server: its predictors, its launch, and the settings that only the operator may set."""
 
     predictors: tuple[str, ...]
     protocols: tuple[str, ...]
@@ -54,8 +55,8 @@ class ServerKind:
     dialect: str
     """Key of `agent.servers.DIALECTS`."""
     owned_args: Mapping[str, str] = field(default_factory=dict)
-    """Arguments that the operator gives, with the only value that a user may give too; empty: none."""
+    """Arguments that the operator sets, with the only value that a user may repeat; empty: no value."""
     owned_env: Mapping[str, str | None] = field(default_factory=dict)
-    """Environment variables that the operator gives, likewise; None: a user may give no value."""
+    """Environment variables that the operator sets, with the only value that a user may repeat; None: no value."""
     argument_error: Callable[[str, str], str | None] = _no_error
-    """Returns the end of a sentence about a user's argument, name and value, that the operator refuses."""
+    """Returns the predicate of the error for a refused argument, by name and value, or None."""

@@ -1,9 +1,9 @@
-"""MLServer: the v2 server for scikit-learn, XGBoost and LightGBM, configured by its environment.
+"""MLServer: the v2 server for scikit-learn, XGBoost and LightGBM, configured by environment variables.
 
-Its image starts it on the folder that `MLSERVER_MODELS_DIR` names. MLServer writes metrics and environments into its
-working folder, which is read-only here, so both go to `/tmp`. The runtime is set for all models; a model with another
-runtime in its `model-settings.json` gets that one. MLServer is ready only while every model is, and a model that loads
-slowly would take the pod out of the Service, so the readiness probe asks for liveness.
+The image starts MLServer on the folder in `MLSERVER_MODELS_DIR`. MLServer writes metrics and environments into its
+working folder, which is read-only here, so both go to `/tmp`. One runtime is set for all models; the
+`model-settings.json` of a model overrides it. MLServer is ready only while all models are, so a slow load would remove
+the pod from the Service. The readiness probe therefore uses the liveness endpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RUNTIMES = {
 
 
 def launch(request: LaunchRequest) -> LaunchSpec:
-    """Return how MLServer is started for one of the frameworks."""
+    """Return the launch of MLServer with the runtime of the predictor's framework."""
     return LaunchSpec(
         ready="/v2/health/live",
         env={

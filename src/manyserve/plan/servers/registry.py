@@ -1,6 +1,6 @@
-"""Registry of model servers: a server is one row here, one file beside this one and one in `agent/servers/`.
+"""Registry of model servers. A server is one row here, one file in this folder and one in `agent/servers/`.
 
-A new predictor has a row in `api.inferenceservice.PROTOCOLS` and a field in `PredictorSpec`, for the CRD.
+A new predictor also needs a row in `api.inferenceservice.PROTOCOLS` and a field in `PredictorSpec`, for the CRD.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _BY_PREDICTOR = {
 
 
 def server_kind(predictor: PredictorSpec) -> ServerKind:
-    """Return the kind of a predictor's server: that of the default protocol when the server does not speak its own.
+    """Return the registry entry of a predictor's server.
 
-    A predictor without a server has the kind of a custom one.
+    A protocol that the server lacks falls back to the default protocol. A predictor without a server counts as custom.
     """
     name = predictor.name or CUSTOM
     kind = _BY_PREDICTOR.get((name, predictor.protocol))

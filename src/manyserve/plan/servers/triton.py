@@ -1,12 +1,13 @@
-"""Triton: started for explicit model control, with its load API restricted.
+"""Triton: started with explicit model control and a restricted load API.
 
-A client that can load a model can run code in the pod, and Triton lets every client of its ports do so. With
-`--http-restricted-api` and `--grpc-restricted-protocol` Triton asks for a header, which only the agent sends. Its value
-is the pod's UID, which Kubernetes gives to both containers: it is stored nowhere, and it differs from pod to pod.
-Inference, health and metadata stay open.
+The reasons are in docs/decisions/0009-a-lock-on-tritons-load-api.md. A client that can load a model can run code in the
+pod, and by default each client of Triton's ports can load one. With `--http-restricted-api` and
+`--grpc-restricted-protocol` Triton requires a header, which only the agent sends. The header's value is the pod's UID,
+which both containers get from Kubernetes. It is stored nowhere, and it differs from pod to pod. Inference, health and
+metadata stay open.
 
-Triton before 23.11 (2.40) exits when it is given the first of the two flags. An image with such a tag is left open.
-`restrictLoadApi: false` leaves every image open.
+Triton before 23.11 (2.40) exits on the first of the two flags, so an image with such a tag has an open load API.
+`restrictLoadApi: false` opens it for all images.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ HTTP_RESTRICTED = "--http-restricted-api"
 GRPC_RESTRICTED = "--grpc-restricted-protocol"
 LOAD_API = "model-repository"
 _RELEASE = re.compile(r"(\d\d)\.(\d\d)(?!\d)")
-_FIRST = (23, 11)
+_FIRST_RELEASE = (23, 11)
 
 
 def launch(request: LaunchRequest) -> LaunchSpec:
-    """Return how Triton is started."""
-    wanted = request.config is None or request.config.restrict_load_api
-    restricted = wanted and can_restrict(request.image or "")
+    """Return the launch of Triton."""
+    enabled = request.config is None or request.config.restrict_load_api
+    restricted = enabled and can_restrict(request.image or "")
     return LaunchSpec(
         args=(
             *(() if request.has_command else ("tritonserver",)),
@@ -34,7 +35,7 @@ def launch(request: LaunchRequest) -> LaunchSpec:
             "--model-control-mode=explicit",
             "--strict-readiness=false",
             f"--http-port={request.port}",
-            "--http-thread-count=16",  # a load holds one while it lasts, and one that hangs never frees it
+            "--http-thread-count=16",  # a load occupies a thread, and a load that hangs never frees it
             f"--grpc-port={names.GRPC_PORT}",
             f"--metrics-port={names.METRICS_PORT}",
             *(_restrictions() if restricted else ()),
@@ -44,18 +45,18 @@ def launch(request: LaunchRequest) -> LaunchSpec:
 
 
 def can_restrict(image: str) -> bool:
-    """Return whether the image's Triton knows both flags; a tag that is no release of NVIDIA's counts as a new one."""
+    """Return whether the image's Triton has both flags; a tag that is no release of NVIDIA counts as a recent one."""
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     release = _RELEASE.match(tag)
-    return release is None or (int(release[1]), int(release[2])) >= _FIRST
+    return release is None or (int(release[1]), int(release[2])) >= _FIRST_RELEASE
 
 
 def argument_error(name: str, value: str) -> str | None:
-    """Refuse a user's own key for the load API: Triton takes one key, and it is the agent's."""
+    """Refuse a user's key for the load API: Triton has one key, and the agent uses it."""
     if name not in (HTTP_RESTRICTED, GRPC_RESTRICTED):
         return None
     apis = (api.strip() for api in value.partition(":")[0].split(","))
-    return f"speaks of {LOAD_API}, which only the agent uses; it must be left out" if LOAD_API in apis else None
+    return f"names {LOAD_API}, which only the agent uses; it must be left out" if LOAD_API in apis else None
 
 
 def _restrictions() -> tuple[str, str]:
@@ -75,7 +76,7 @@ TRITON = ServerKind(
         "--http-port": "",
         "--grpc-port": str(names.GRPC_PORT),
         "--metrics-port": str(names.METRICS_PORT),
-        "--allow-sagemaker": "false",  # these two load models, too, on ports of their own
+        "--allow-sagemaker": "false",  # both load models, too, on other ports
         "--allow-vertex-ai": "false",
     },
     owned_env={agentenv.SERVER_KEY: None},

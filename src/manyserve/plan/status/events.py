@@ -1,7 +1,7 @@
-"""Events: what changed for the user, told once, on the object that it is about.
+"""Events of hosts and models: one for each transition of `Ready`, on its object.
 
-They are read off the old and the new `Ready`: becoming ready, and each new reason for not being ready. A
-retry of the same failure is no event; its attempt stands in the condition.
+A transition is a new status or a new reason of the condition. A retry of the same failure sends no event; its attempt
+is in the condition.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from typing import Literal
 
 from manyserve.api import conditions
+from manyserve.api.conditions import Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event
 
 PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
+"""Reasons of a model that only report progress; they send no event."""
 
 
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
@@ -28,38 +30,42 @@ def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> I
 
 
 def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:
-    """Return the event for a model whose status changes from the one it has, or None."""
+    """Return the event for the change to a model's new status, or None."""
     meta = model.metadata
-    change = _change(model.status, new)
-    if change is None or change[0] in PROGRESS:
+    transition = _transition(model.status, new)
+    if transition is None or transition[0] in PROGRESS:
         return None
-    reason, message = change
+    reason, message = transition
     if reason == conditions.READY:
         message = f"loaded on {new.loaded} replicas; answers at {new.url}"
     return Event("TrainedModel", meta.name, meta.uid, _type(reason), reason, message)
 
 
-def host_event(service: InferenceService, new: InferenceServiceStatus) -> Event | None:
-    """Return the event for a host whose status changes from the one it has, or None."""
-    meta = service.metadata
-    change = _change(service.status, new)
-    if change is None:
+def host_event(host: InferenceService, new: InferenceServiceStatus) -> Event | None:
+    """Return the event for the change to a host's new status, or None."""
+    meta = host.metadata
+    transition = _transition(host.status, new)
+    if transition is None:
         return None
-    reason, message = change
+    reason, message = transition
     if reason == conditions.READY:
         message = f"answers at {new.url}"
-    first = not service.status.conditions and reason != conditions.INVALID_SPEC
-    return Event("InferenceService", meta.name, meta.uid, "Normal" if first else _type(reason), reason, message)
+    is_first = not host.status.conditions and reason != conditions.INVALID_SPEC
+    return Event("InferenceService", meta.name, meta.uid, "Normal" if is_first else _type(reason), reason, message)
 
 
-def _change(
+def _transition(
     old: TrainedModelStatus | InferenceServiceStatus, new: TrainedModelStatus | InferenceServiceStatus
 ) -> tuple[str, str] | None:
-    before = conditions.find(old.conditions, conditions.READY)
-    after = conditions.find(new.conditions, conditions.READY)
-    if after is None or (before and (before.status, before.reason) == (after.status, after.reason)):
+    old_ready = conditions.find(old.conditions, conditions.READY)
+    new_ready = conditions.find(new.conditions, conditions.READY)
+    if new_ready is None or (old_ready and _state(old_ready) == _state(new_ready)):
         return None
-    return after.reason or conditions.READY, after.message or ""
+    return new_ready.reason or conditions.READY, new_ready.message or ""
+
+
+def _state(ready: Condition) -> tuple[str, str | None]:
+    return ready.status, ready.reason
 
 
 def _type(reason: str) -> Literal["Normal", "Warning"]:

@@ -1,6 +1,6 @@
-"""The status of a host: its conditions, its revisions and its addresses, as KServe lays them out.
+"""Status of a host in KServe's layout: conditions, revisions and addresses.
 
-`PredictorReady` is judged in a file of its own; `IngressReady` follows the ingress or route; `Ready` is both.
+`predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute. `Ready` is both.
 """
 
 from __future__ import annotations
@@ -16,46 +16,45 @@ from manyserve.api.trainedmodel import Address
 from manyserve.plan.children import urls
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.deployment import revision_number
-from manyserve.plan.children.http_route import why_route_not_ready
-from manyserve.plan.children.ingress import why_ingress_not_ready
-from manyserve.plan.children.take_over import why_not_yet
+from manyserve.plan.children.routing import http_route_error, ingress_error
+from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
 
 
 def host_status(
-    service: InferenceService, observed: Observed, placement: Placement, wanted: Manifest | None, now: datetime
+    host: InferenceService, observed: Observed, placement: Placement, desired: Manifest | None, now: datetime
 ) -> InferenceServiceStatus:
-    """Return the host's status; `wanted` is the Deployment that we want, None when there can be none."""
+    """Return the host's status; `desired` is the desired Deployment, or None without one."""
     url, address = urls.host_url(observed.key, observed.config.ingress), Address(url=urls.host_address(observed.key))
-    found = _conditions(service, observed, placement)
+    new = _conditions(host, observed, placement)
     return InferenceServiceStatus(
         url=url,
         address=address,
-        conditions=conditions.merge_conditions(service.status.conditions, found, now),
-        components=Components(predictor=_predictor(service, observed, wanted, url, address)),
+        conditions=conditions.merge_conditions(host.status.conditions, new, now),
+        components=Components(predictor=_predictor(host, observed, desired, url, address)),
         models=f"{len(placement.placed)}/{len(observed.models)}",
         memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",
-        observed_generation=service.metadata.generation,
+        observed_generation=host.metadata.generation,
     )
 
 
-def _conditions(service: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
-    predictor = predictor_ready(service, observed, placement)
+def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
+    predictor = predictor_ready(host, observed, placement)
     ingress = _ingress_ready(observed)
-    bad = next((each for each in (predictor, ingress) if each.status != "True"), None)
+    failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
         type=conditions.READY,
-        status="False" if bad else "True",
-        reason=bad.reason if bad else _also_wrong(predictor),
-        message=bad.message if bad else predictor.message,
+        status="False" if failed else "True",
+        reason=failed.reason if failed else _reason_while_ready(predictor),
+        message=failed.message if failed else predictor.message,
     )
     return (predictor, ingress, ready)
 
 
-def _also_wrong(predictor: Condition) -> str | None:
-    """Return the reason of a host that answers by its spec before and has an invalid one now: an event says so."""
+def _reason_while_ready(predictor: Condition) -> str | None:
+    """Return InvalidSpec for a host that still answers with its previous spec, so that an event reports it."""
     return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
 
 
@@ -64,33 +63,32 @@ def _ingress_ready(observed: Observed) -> Condition:
     child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
     reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
     if ingress.disable_ingress_creation:
-        why = None
+        error = None
     elif child in observed.foreign:
-        why = why_not_yet(child)
+        error = pending_message(child)
     elif ingress.gateway:
-        why = why_route_not_ready(observed.child(child.kind, child.name))
+        error = http_route_error(observed.child(child.kind, child.name))
     else:
-        why = why_ingress_not_ready(observed.child(child.kind, child.name))
-    return Condition(
-        type=conditions.INGRESS_READY, status="False" if why else "True", reason=reason if why else None, message=why
-    )
+        error = ingress_error(observed.child(child.kind, child.name))
+    status: conditions.Status = "False" if error else "True"
+    return Condition(type=conditions.INGRESS_READY, status=status, reason=reason if error else None, message=error)
 
 
 def _predictor(
-    service: InferenceService, observed: Observed, wanted: Manifest | None, url: str, address: Address
+    host: InferenceService, observed: Observed, desired: Manifest | None, url: str, address: Address
 ) -> ComponentStatus:
-    components = service.status.components
+    components = host.status.components
     old = (components and components.predictor) or ComponentStatus()
     deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    created = names.revision(observed.key.name, revision_number(wanted)) if wanted else old.latest_created_revision
-    rolled = bool(wanted and deployment and belongs_to(deployment, service) and _rolled_out(deployment, wanted))
-    ready = created if rolled else old.latest_ready_revision
+    created = names.revision(observed.key.name, revision_number(desired)) if desired else old.latest_created_revision
+    rolled_out = bool(desired and deployment and belongs_to(deployment, host) and _is_rolled_out(deployment, desired))
+    ready = created if rolled_out else old.latest_ready_revision
     before = old.latest_rolledout_revision
-    previous = before if rolled and before != created else old.previous_rolledout_revision
+    previous = before if rolled_out and before != created else old.previous_rolledout_revision
     return ComponentStatus(
         latest_created_revision=created,
         latest_ready_revision=ready,
-        latest_rolledout_revision=created if rolled else before,
+        latest_rolledout_revision=created if rolled_out else before,
         previous_rolledout_revision=previous,
         traffic=(Traffic(revision_name=ready, latest_revision=True, percent=100),) if ready else None,
         url=url,
@@ -98,14 +96,14 @@ def _predictor(
     )
 
 
-def _rolled_out(deployment: Manifest, wanted: Manifest) -> bool:
-    """Tell whether every replica is of the wanted revision and available."""
-    if revision_number(deployment) != revision_number(wanted):
+def _is_rolled_out(deployment: Manifest, desired: Manifest) -> bool:
+    """Return whether all replicas have the desired revision and are available."""
+    if revision_number(deployment) != revision_number(desired):
         return False
     status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
-    settled = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    is_observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return bool(
-        settled
+        is_observed
         and count
         and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
         and status.get("availableReplicas", 0) == count

@@ -37,15 +37,15 @@ FULL = "ModelConfigFull"
 
 
 def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
-    """Return the status of a model without a host, or with one that is deleted; a `kept` model outlives the host."""
-    state = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
-    why = f"waiting for InferenceService {model.spec.inference_service}, which {state}"
+    """Return the status of a model without a host, or with a host in deletion; a `kept` model outlives the host."""
+    host_state = "is being deleted" if leaving else f"does not exist in namespace {model.metadata.namespace}"
+    message = f"waiting for InferenceService {model.spec.inference_service}, which {host_state}"
     problems = "; ".join(map(str, model_problems(model)))
-    ready = _false(INVALID_SPEC, problems) if problems else _false(HOST_NOT_FOUND, why)
-    known = {conditions.INFERENCE_SERVICE_READY: _false(HOST_NOT_FOUND, why), conditions.READY: ready}
+    ready = _false(INVALID_SPEC, problems) if problems else _false(HOST_NOT_FOUND, message)
+    known = {conditions.INFERENCE_SERVICE_READY: _false(HOST_NOT_FOUND, message), conditions.READY: ready}
     if problems:
         known[conditions.LOADED] = ready
-    unknown: _Outcome = ("Unknown", HOST_NOT_FOUND, why)
+    unknown: _Outcome = ("Unknown", HOST_NOT_FOUND, message)
     new = [
         conditions.condition(kind, *known.get(kind, unknown))
         for kind in (*(kind for kind, _ in CHECKS), conditions.READY)
@@ -63,7 +63,7 @@ def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datet
 
 @dataclass(frozen=True)
 class HostContext:
-    """A host with the parts of its models' statuses that are equal for all of them, each computed once."""
+    """A host, with the parts that the statuses of all its models share; each is computed once."""
 
     host: InferenceService
     observed: Observed
@@ -75,20 +75,20 @@ class HostContext:
 
     @cached_property
     def is_multi_model(self) -> Condition:
-        """The condition that the host takes TrainedModels."""
+        """The condition `IsMMSPredictor`: the host accepts TrainedModels."""
         return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, multi_model_error(self.host, self.observed.config))
 
     @cached_property
     def is_ready(self) -> Condition:
-        """The condition that the host answers."""
+        """The condition `InferenceServiceReady`: the host is ready."""
         ready = conditions.find(self.conditions, conditions.READY)
-        why = ready.message if ready else "it was not looked at yet"
-        error = None if ready and ready.status == "True" else f"{self.host.metadata.name} is not ready: {why}"
+        message = ready.message if ready else "not checked yet"
+        error = None if ready and ready.status == "True" else f"{self.host.metadata.name} is not ready: {message}"
         return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, error)
 
     @cached_property
     def supports(self) -> Callable[[str], Condition]:
-        """Cached function of the framework; it does not refer to `self`: the cycle would never be freed."""
+        """Cached function from framework to condition; no reference to `self`, as such a cycle would never be freed."""
         host, config = self.host, self.observed.config
         return cache(
             lambda framework: _condition(
@@ -98,38 +98,38 @@ class HostContext:
 
     @cached_property
     def url_parts(self) -> tuple[str, str, str]:
-        """The beginning of the models' URLs from outside and inside the cluster, and the protocol."""
+        """The URLs of the host outside and inside the cluster, and the protocol of its server."""
         ingress = self.observed.config.ingress
         key, protocol = self.observed.key, self.host.spec.predictor.protocol
         return urls.host_url(key, ingress), urls.host_address(key), protocol
 
     def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
-        """Return the new conditions of a model with these old ones, computed once for all models with the same."""
+        """Merge old and checked conditions; computed once for all models with the same objects."""
         key = tuple(map(id, (old, *checked)))
         if key not in self._merged:
             merged = conditions.merge_conditions(old, (*checked, _ready(checked)), now)
-            self._merged[key] = merged, old, checked  # keeps the objects, and so their ids, alive
+            self._merged[key] = merged, old, checked  # keeps the objects alive, so that their ids stay unique
             return merged
         return cast("tuple[Condition, ...]", self._merged[key][0])
 
 
-def model_status(model: TrainedModel, host: HostContext, now: datetime) -> TrainedModelStatus:
+def model_status(model: TrainedModel, context: HostContext, now: datetime) -> TrainedModelStatus:
     """Return the status of a model with a host; the old status object when nothing changed."""
     name = model.metadata.name
     old = model.status
-    loading = _loading(model, host)
-    url, address, protocol = host.url_parts
+    loading = _loading(model, context)
+    url, address, protocol = context.url_parts
     path = urls.model_path(name, protocol)
-    merged = host.merge(old.conditions, tuple([check(model, host, loading) for _, check in CHECKS]), now)
+    merged = context.merge(old.conditions, tuple([check(model, context, loading) for _, check in CHECKS]), now)
     loaded = f"{loading.loaded}/{loading.replicas}"
-    by = _placed_by(model, host)
+    host_record = _placed_by(model, context)
     outside, inside = f"{url}{path}", f"{address}{path}"
     if (
         old.conditions == merged
         and old.observed_generation == model.metadata.generation
         and (old.loaded, old.replicas, old.loaded_replicas) == (loaded, loading.replicas, loading.loaded)
         and old.last_failure == loading.failure
-        and old.placed_by == by
+        and old.placed_by == host_record
         and old.observed_uid == model.metadata.uid
         and old.url == outside
         and old.address is not None
@@ -146,79 +146,79 @@ def model_status(model: TrainedModel, host: HostContext, now: datetime) -> Train
         last_failure=loading.failure,
         observed_generation=model.metadata.generation,
         observed_uid=model.metadata.uid,
-        placed_by=by,
+        placed_by=host_record,
     )
 
 
-def _placed_by(model: TrainedModel, host: HostContext) -> PlacedBy | None:
-    """Return the host if it places the model or has placed it before."""
-    meta = host.host.metadata
-    if model.metadata.name in host.placement.placed:
+def _placed_by(model: TrainedModel, context: HostContext) -> PlacedBy | None:
+    """Return the record of the host if it places the model, or placed it earlier."""
+    meta = context.host.metadata
+    if model.metadata.name in context.placement.placed:
         return placed_by(meta.name, meta.uid)
     return model.status.placed_by if host_uid(model) == meta.uid else None
 
 
-def _loading(model: TrainedModel, host: HostContext) -> Loading:
+def _loading(model: TrainedModel, context: HostContext) -> Loading:
     """Return the model's state on the replicas."""
-    name, entry = host.observed.key.name, host.placement.placed.get(model.metadata.name)
+    name, entry = context.observed.key.name, context.placement.placed.get(model.metadata.name)
     if entry is None:
-        return not_placed(host.replicas, f"not placed on {name}")
-    return roll_up(name, entry, host.replicas)
+        return not_placed(context.replicas, f"not placed on {name}")
+    return roll_up(name, entry, context.replicas)
 
 
-def _is_mms_predictor(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.is_multi_model
+def _is_mms_predictor(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.is_multi_model
 
 
-def _framework_supported(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.supports(model.spec.model.framework)
+def _framework_supported(model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.supports(model.spec.model.framework)
 
 
-def _memory_available(model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    error = host.placement.insufficient_memory.get(model.metadata.name)
-    if error is None and model.metadata.name not in host.placement.placed:
-        why = "not judged: the host does not take this model"
-        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", why)
+def _memory_available(model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    error = context.placement.insufficient_memory.get(model.metadata.name)
+    if error is None and model.metadata.name not in context.placement.placed:
+        message = "not judged: the host does not take this model"
+        return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", message)
     return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
 
 
-def _host_ready(_model: TrainedModel, host: HostContext, _loading: Loading) -> Condition:
-    return host.is_ready
+def _host_ready(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
+    return context.is_ready
 
 
-def _loaded(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
-    """Return the condition `Loaded`; while it is not True, with the reason why the model waits."""
-    entry = host.placement.placed.get(model.metadata.name)
+def _loaded(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
+    """Return the condition `Loaded` of a model, placed or not."""
+    entry = context.placement.placed.get(model.metadata.name)
     if entry is None:
-        return _not_placed(model, host, loading)
-    error = host.placement.invalid.get(model.metadata.name)
+        return _not_placed(model, context, loading)
+    error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         served = STILL_SERVED if loading.loaded else ""
         return _condition(conditions.LOADED, INVALID_SPEC, f"{error}{served}")
-    loaded = claim_condition(loading.condition, entry, host.observed, host.replicas)
+    loaded = claim_condition(loading.condition, entry, context.observed, context.replicas)
     return _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
 
 
 def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
-    """Return the condition `Loaded` of a placed model with unknown fields: it answers, the message names them."""
+    """Return the condition `Loaded` of a placed model with unknown fields: it answers, and the message names them."""
     if loaded.status != "True":
         return loaded
     problems = "; ".join(map(str, model_fields_are_known(model)))
     return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
 
 
-def _not_placed(model: TrainedModel, host: HostContext, loading: Loading) -> Condition:
+def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
     """Return the condition `Loaded` of a model that is not placed."""
-    full = host.placement.left_out.get(model.metadata.name)
+    full = context.placement.left_out.get(model.metadata.name)
     if full is not None:
         return _condition(conditions.LOADED, FULL, full)
-    error = host.placement.invalid.get(model.metadata.name)
+    error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {error}")
-    if host.observed.host_problems:
-        error = f"the spec of {host.observed.key.name} is invalid: {host.observed.host_problems[0]}"
+    if context.observed.host_problems:
+        error = f"the spec of {context.observed.key.name} is invalid: {context.observed.host_problems[0]}"
         return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
-    error = source_error(model.spec.model.storage_uri, host.observed.config.credentials.https)
+    error = source_error(model.spec.model.storage_uri, context.observed.config.credentials.https)
     if error is None:
         return loading.condition
     return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")
@@ -247,8 +247,8 @@ def _condition(kind: str, reason: str, error: str | None) -> Condition:
 
 
 def _ready(checked: Sequence[Condition]) -> Condition:
-    loaded = next(each for each in checked if each.type == conditions.LOADED)
-    failed = next((each for each in checked if each.status == "False"), None)
+    loaded = next(check for check in checked if check.type == conditions.LOADED)
+    failed = next((check for check in checked if check.status == "False"), None)
     if failed is None:
         return conditions.condition(conditions.READY, "True", loaded.reason, loaded.message)
     if loaded.reason == INVALID_SPEC and loaded.status == "False":

@@ -1,8 +1,8 @@
-"""Whether a host's predictor answers, and in one sentence why not or what else is wrong.
+"""Condition `PredictorReady` of a host.
 
-It answers while its Deployment is available and its Service is its own. The list of checks is what can be
-wrong besides; a host that answers all the same stays ready and carries the sentence. One that does not says
-why in the pod's or the Deployment's own words.
+The predictor answers while its Deployment is available and the host owns its Service. `CHECKS` finds further problems.
+A host that answers despite one stays ready, with the problem in its message. A host without a problem in `CHECKS` that
+does not answer has the message of the pod or of the Deployment.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import predictor_name
 from manyserve.plan.children.common import belongs_to
+from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
-from manyserve.plan.children.take_over import ROUTING, why_not_yet
+from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
@@ -21,116 +22,116 @@ from manyserve.plan.pods import pod_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.secrets import secret_problems
 
-Trouble = tuple[str, str]
-"""A reason and a sentence."""
+Problem = tuple[str, str]
+"""Reason and message of a condition."""
 
 
-def predictor_ready(service: InferenceService, observed: Observed, placement: Placement) -> Condition:
+def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
     """Return the condition `PredictorReady`."""
-    answers = _answers(service, observed)
-    trouble = next(filter(None, (check(service, observed) for check in CHECKS)), None)
-    if trouble is None and answers:
-        trouble = _stuck(service, observed) or _paused(service, observed) or _full(placement)
-    elif trouble is None:
-        trouble = _with_foreign(_why_not_available(service, observed), observed)
-    reason, message = trouble or (None, None)
+    answers = _answers(host, observed)
+    problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
+    if problem is None and answers:
+        problem = _rollout_problem(host, observed) or _pause_problem(host, observed) or _config_problem(placement)
+    elif problem is None:
+        problem = _with_foreign(_availability_problem(host, observed), observed)
+    reason, message = problem or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
 
 
-def deployment_is_ready(service: InferenceService, observed: Observed) -> bool:
-    """Return whether the host's own Deployment has the replicas that answer."""
-    deployment = _deployment(service, observed)
+def deployment_is_ready(host: InferenceService, observed: Observed) -> bool:
+    """Return whether the host's own Deployment is available and has replicas."""
+    deployment = _deployment(host, observed)
     available = deployment is not None and any(
-        each["type"] == "Available" and each["status"] == "True" for each in _said(deployment)
+        each["type"] == "Available" and each["status"] == "True" for each in _conditions(deployment)
     )
-    # a Deployment with no replicas is Available, too
-    return available and _scaled_to_zero(service, observed) is None
+    # a Deployment without replicas is Available, too
+    return available and _scale_problem(host, observed) is None
 
 
-def _answers(service: InferenceService, observed: Observed) -> bool:
-    return deployment_is_ready(service, observed) and _has_service(service, observed)
+def _answers(host: InferenceService, observed: Observed) -> bool:
+    return deployment_is_ready(host, observed) and _has_service(host, observed)
 
 
-def _has_service(service: InferenceService, observed: Observed) -> bool:
-    found = observed.child("Service", observed.key.name)
-    return found is not None and belongs_to(found, service)
+def _has_service(host: InferenceService, observed: Observed) -> bool:
+    service = observed.child("Service", observed.key.name)
+    return service is not None and belongs_to(service, host)
 
 
-def _spec_is_valid(_: InferenceService, observed: Observed) -> Trouble | None:
+def _spec_problem(_: InferenceService, observed: Observed) -> Problem | None:
     problems = observed.host_problems
     return (INVALID_SPEC, "; ".join(map(str, problems))) if problems else None
 
 
-def _server_is_configured(service: InferenceService, observed: Observed) -> Trouble | None:
-    if server_image(service, observed.config) is not None:
+def _configuration_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    if server_image(host, observed.config) is not None:
         return None
-    return "PredictorNotConfigured", f"predictors.{predictor_name(service)} is not in inferenceservice-config"
+    return "PredictorNotConfigured", f"predictors.{predictor_name(host)} is not in inferenceservice-config"
 
 
-def _nothing_was_refused(_: InferenceService, observed: Observed) -> Trouble | None:
+def _apply_problem(_: InferenceService, observed: Observed) -> Problem | None:
     if not observed.failures:
         return None
-    child, said = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
-    return "ApplyFailed", f"{child.kind} {child.name}: {said}"
+    child, message = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
+    return "ApplyFailed", f"{child.kind} {child.name}: {message}"
 
 
-def _stores_are_understood(_: InferenceService, observed: Observed) -> Trouble | None:
+def _credentials_problem(_: InferenceService, observed: Observed) -> Problem | None:
     problems = (*annotated(observed.account).problems, *secret_problems(observed.account))
     if not problems or observed.account is None:
         return None
     return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
 
 
-def _deployment_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
-    there = _deployment(service, observed) is not None
-    return None if there else ("DeploymentNotFound", "the Deployment does not exist yet")
+def _deployment_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    exists = _deployment(host, observed) is not None
+    return None if exists else ("DeploymentNotFound", "the Deployment does not exist yet")
 
 
-def _service_is_there(service: InferenceService, observed: Observed) -> Trouble | None:
-    there = _has_service(service, observed) or Child("Service", observed.key.name) in observed.foreign
-    return None if there else ("ServiceNotFound", "the Service does not exist yet")
+def _service_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    exists = _has_service(host, observed) or Child("Service", observed.key.name) in observed.foreign
+    return None if exists else ("ServiceNotFound", "the Service does not exist yet")
 
 
 CHECKS = (
-    _spec_is_valid,
-    _server_is_configured,
-    _nothing_was_refused,
-    _stores_are_understood,
-    _deployment_is_there,
-    _service_is_there,
+    _spec_problem,
+    _configuration_problem,
+    _apply_problem,
+    _credentials_problem,
+    _deployment_problem,
+    _service_problem,
 )
 
 
-def _why_not_available(service: InferenceService, observed: Observed) -> Trouble:
+def _availability_problem(host: InferenceService, observed: Observed) -> Problem:
     return (
-        _scaled_to_zero(service, observed)
+        _scale_problem(host, observed)
         or pod_problem(observed.pods)
-        or _stuck(service, observed)
-        or _paused(service, observed)
-        or _waiting(service, observed)
+        or _rollout_problem(host, observed)
+        or _pause_problem(host, observed)
+        or _replicas_problem(host, observed)
     )
 
 
-def _with_foreign(trouble: Trouble, observed: Observed) -> Trouble:
-    """Return the trouble with a sentence about a child that is another controller's while it lasts."""
+def _with_foreign(problem: Problem, observed: Observed) -> Problem:
+    """Return the problem, with a message for the first child that another controller still owns."""
     first = min(observed.foreign, key=lambda each: ROUTING.index(each.kind), default=None)
-    return trouble if first is None else (trouble[0], f"{trouble[1]}; {why_not_yet(first)}")
+    return problem if first is None else (problem[0], f"{problem[1]}; {pending_message(first)}")
 
 
-def _stuck(service: InferenceService, observed: Observed) -> Trouble | None:
-    """Return what the Deployment says when it cannot make its pods or does not get on."""
-    deployment = _deployment(service, observed) or {}
+def _rollout_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    """Return the problem of a Deployment that cannot create pods or does not progress."""
+    deployment = _deployment(host, observed) or {}
     for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
-        for each in _said(deployment):
-            if each["type"] == kind and each["status"] == bad:
-                return each.get("reason") or kind, each.get("message") or "the Deployment does not get on"
+        for condition in _conditions(deployment):
+            if condition["type"] == kind and condition["status"] == bad:
+                return condition.get("reason") or kind, condition.get("message") or "the Deployment does not progress"
     return None
 
 
-def _paused(service: InferenceService, observed: Observed) -> Trouble | None:
-    """Return that somebody stopped the rollout: it is theirs to go on, and nothing else would say why nothing moves."""
-    if not _spec(service, observed).get("paused"):
+def _pause_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    """Return the problem of a Deployment that was paused by hand; only a person resumes it."""
+    if not _spec(host, observed).get("paused"):
         return None
     return (
         "DeploymentPaused",
@@ -138,14 +139,14 @@ def _paused(service: InferenceService, observed: Observed) -> Trouble | None:
     )
 
 
-def _scaled_to_zero(service: InferenceService, observed: Observed) -> Trouble | None:
-    """Return that nothing runs, where the number of replicas is not ours to put back."""
-    if _spec(service, observed).get("replicas") != 0:
+def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None:
+    """Return the problem of a host scaled to 0 replicas while the operator does not set their number."""
+    if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
 
 
-def _full(placement: Placement) -> Trouble | None:
+def _config_problem(placement: Placement) -> Problem | None:
     if not placement.left_out:
         return None
     count = len(placement.left_out)
@@ -153,24 +154,24 @@ def _full(placement: Placement) -> Trouble | None:
     return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
-def _waiting(service: InferenceService, observed: Observed) -> Trouble:
-    deployment = _deployment(service, observed) or {}
-    ready, wanted = (
+def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
+    deployment = _deployment(host, observed) or {}
+    ready, desired = (
         (deployment.get("status") or {}).get("readyReplicas", 0),
-        _spec(service, observed).get("replicas", 1),
+        _spec(host, observed).get("replicas", 1),
     )
-    return "MinimumReplicasUnavailable", f"{ready} of {wanted} replicas are ready"
+    return "MinimumReplicasUnavailable", f"{ready} of {desired} replicas are ready"
 
 
-def _deployment(service: InferenceService, observed: Observed) -> Manifest | None:
+def _deployment(host: InferenceService, observed: Observed) -> Manifest | None:
     """Return the host's own Deployment, not an earlier host's of the same name."""
-    found = observed.child("Deployment", names.deployment(observed.key.name))
-    return found if found is not None and belongs_to(found, service) else None
+    deployment = observed.child("Deployment", names.deployment(observed.key.name))
+    return deployment if deployment is not None and belongs_to(deployment, host) else None
 
 
-def _spec(service: InferenceService, observed: Observed) -> Manifest:
-    return dict((_deployment(service, observed) or {}).get("spec") or {})
+def _spec(host: InferenceService, observed: Observed) -> Manifest:
+    return dict((_deployment(host, observed) or {}).get("spec") or {})
 
 
-def _said(deployment: Manifest) -> list[dict[str, str]]:
+def _conditions(deployment: Manifest) -> list[dict[str, str]]:
     return list((deployment.get("status") or {}).get("conditions") or ())

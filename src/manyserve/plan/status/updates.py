@@ -13,9 +13,9 @@ from manyserve.plan.actions import PROGRESS_GRACE, Priority, SetStatus
 from manyserve.plan.status.events import PROGRESS
 
 
-def host_update(service: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
+def host_update(host: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
     """Yield the update of the host's status, if it changes."""
-    before, meta = service.status, service.metadata
+    before, meta = host.status, host.metadata
     if status != before:
         totals_only = status == before.model_copy(update={"models": status.models, "memory": status.memory})
         priority = Priority.PROGRESS if totals_only else Priority.FINAL

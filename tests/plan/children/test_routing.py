@@ -1,11 +1,10 @@
-"""How a host is reached from outside: an Ingress, an HTTPRoute where a Gateway is configured, or neither."""
+"""Ingress and HTTPRoute of a host, and their readiness."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from manyserve.plan.children.http_route import build_http_route, why_route_not_ready
-from manyserve.plan.children.ingress import build_ingress, why_ingress_not_ready
+from manyserve.plan.children.routing import build_http_route, build_ingress, http_route_error, ingress_error
 from tests.support import make
 
 
@@ -14,7 +13,7 @@ def built(**ingress: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     return build_ingress(make.host(), config), build_http_route(make.host(), config)
 
 
-def test_by_default_there_is_an_ingress_of_the_configured_class() -> None:
+def test_ingress_is_the_default_and_has_the_configured_class() -> None:
     ingress, route = built(ingressClassName="contour", ingressDomain="models.example.org")
     assert ingress
     assert route is None
@@ -22,7 +21,7 @@ def test_by_default_there_is_an_ingress_of_the_configured_class() -> None:
     assert ingress["spec"]["rules"][0]["host"] == "triton-mms.default.models.example.org"
 
 
-def test_where_a_gateway_is_named_there_is_a_route_to_it_and_no_ingress() -> None:
+def test_http_route_replaces_the_ingress_when_a_gateway_is_configured() -> None:
     ingress, route = built(gateway="infra/public", domainTemplate="{{ .Name }}-{{.Namespace}}.{{ .IngressDomain }}")
     assert ingress is None
     assert route
@@ -30,22 +29,22 @@ def test_where_a_gateway_is_named_there_is_a_route_to_it_and_no_ingress() -> Non
     assert route["spec"]["hostnames"] == ["triton-mms-default.example.com"]
 
 
-def test_switched_off_there_is_neither() -> None:
+def test_routing_has_no_object_when_ingress_creation_is_disabled() -> None:
     assert built(gateway="infra/public", disableIngressCreation=True) == (None, None)
 
 
-def test_a_route_is_ready_when_its_gateway_has_accepted_it() -> None:
-    def said(status: str) -> dict[str, Any]:
+def test_http_route_is_ready_when_its_gateway_accepted_it() -> None:
+    def route_with(status: str) -> dict[str, Any]:
         accepted = {"type": "Accepted", "status": status, "message": "no such listener"}
         return {"status": {"parents": [{"conditions": [accepted]}]}}
 
-    assert why_route_not_ready(said("True")) is None
-    assert why_route_not_ready(said("False")) == "the Gateway refused the HTTPRoute: no such listener"
-    assert why_route_not_ready({}) == "no Gateway has accepted the HTTPRoute yet"
+    assert http_route_error(route_with("True")) is None
+    assert http_route_error(route_with("False")) == "the Gateway refused the HTTPRoute: no such listener"
+    assert http_route_error({}) == "no Gateway has accepted the HTTPRoute yet"
 
 
-def test_an_ingress_is_ready_when_a_controller_has_given_it_an_address() -> None:
+def test_ingress_is_ready_when_it_has_an_address() -> None:
     waiting = {"spec": {"ingressClassName": "contour"}}
-    said = "no ingress controller has given the Ingress an address yet (class: contour)"
-    assert why_ingress_not_ready(waiting) == said
-    assert why_ingress_not_ready(waiting | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}) is None
+    message = "no ingress controller has given the Ingress an address yet (class: contour)"
+    assert ingress_error(waiting) == message
+    assert ingress_error(waiting | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}) is None

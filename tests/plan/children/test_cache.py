@@ -1,4 +1,4 @@
-"""What children must be is not worked out again while nothing that it depends on is another object."""
+"""Cache of the children of a host: a result stays valid while each input is the same object."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SERVICE = Child("Service", KEY.name)
 Change = Callable[[Observed], Observed]
 
 
-def of(memory: ChildrenCache, observed: Observed) -> Children:
+def from_cache(cache: ChildrenCache, observed: Observed) -> Children:
     assert observed.host
-    return memory.of(observed.host, observed, sources_of(observed, Placement()))
+    return cache.of(observed.host, observed, sources_of(observed, Placement()))
 
 
-def afresh(observed: Observed) -> Children:
+def computed(observed: Observed) -> Children:
     assert observed.host
     return children(observed.host, observed, sources_of(observed, Placement()))
 
@@ -36,41 +36,43 @@ def settled() -> Observed:
     return world.settle(seen(make.model("cifar10")))
 
 
-def test_they_are_the_same_while_nothing_but_models_and_their_list_changes(settled: Observed) -> None:
-    memory = ChildrenCache()
-    first = of(memory, settled)
-    assert first == afresh(settled)
+def test_cache_hits_when_only_models_and_the_config_map_change(settled: Observed) -> None:
+    cache = ChildrenCache()
+    first = from_cache(cache, settled)
+    assert first == computed(settled)
     assert not first.applies
     config_map = Child("ConfigMap", names.model_config(KEY.name))
     later = replace(settled, models=(), children={**settled.children, config_map: {}})
-    assert of(memory, later) is first
+    assert from_cache(cache, later) is first
 
 
 def scaled(observed: Observed) -> Observed:
     return replace(observed, host=make.host(minReplicas=3))
 
 
-def of_another_domain(observed: Observed) -> Observed:
+def with_other_domain(observed: Observed) -> Observed:
     ingress = observed.config.ingress.model_copy(update={"ingress_domain": "other.example"})
     return replace(observed, config=observed.config.model_copy(update={"ingress": ingress}))
 
 
-def touched_by_somebody(observed: Observed) -> Observed:
+def with_foreign_selector(observed: Observed) -> Observed:
     manifest = deepcopy(observed.children[SERVICE])
     manifest["spec"]["selector"] = {"app": "theirs"}
     return replace(observed, children={**observed.children, SERVICE: manifest})
 
 
-def without_a_deployment(observed: Observed) -> Observed:
-    return replace(observed, children={key: each for key, each in observed.children.items() if key != DEPLOYMENT})
+def without_deployment(observed: Observed) -> Observed:
+    return replace(
+        observed, children={child: manifest for child, manifest in observed.children.items() if child != DEPLOYMENT}
+    )
 
 
-def with_a_child_more(observed: Observed) -> Observed:
+def with_http_route(observed: Observed) -> Observed:
     route = deepcopy(observed.children[SERVICE]) | {"kind": "HTTPRoute"}
     return replace(observed, children={**observed.children, Child("HTTPRoute", KEY.name): route})
 
 
-def with_a_secret(observed: Observed) -> Observed:
+def with_secret(observed: Observed) -> Observed:
     return replace(observed, account=Account("default", secrets=("s3",)))
 
 
@@ -86,32 +88,32 @@ def refused(observed: Observed) -> Observed:
     "change",
     [
         scaled,
-        of_another_domain,
-        touched_by_somebody,
-        without_a_deployment,
-        with_a_child_more,
-        with_a_secret,
+        with_other_domain,
+        with_foreign_selector,
+        without_deployment,
+        with_http_route,
+        with_secret,
         pending,
         refused,
     ],
 )
-def test_whatever_they_depend_on_is_seen_to_change(settled: Observed, change: Change) -> None:
-    memory = ChildrenCache()
-    before, other = of(memory, settled), change(settled)
-    assert of(memory, other) == afresh(other) != before
-    assert of(memory, settled) == before
+def test_cache_misses_when_an_input_changes(settled: Observed, change: Change) -> None:
+    cache = ChildrenCache()
+    before, other = from_cache(cache, settled), change(settled)
+    assert from_cache(cache, other) == computed(other) != before
+    assert from_cache(cache, settled) == before
 
 
-def test_what_is_to_be_done_is_remembered_of_no_host(settled: Observed) -> None:
-    memory, bare = ChildrenCache(), replace(settled, children={})
-    assert of(memory, bare).applies
-    assert not memory._stood
+def test_cache_skips_a_host_with_pending_writes(settled: Observed) -> None:
+    cache, bare = ChildrenCache(), replace(settled, children={})
+    assert from_cache(cache, bare).applies
+    assert not cache._entries
 
 
-def test_so_many_hosts_are_remembered_and_the_last_ones(settled: Observed) -> None:
-    memory, keys = ChildrenCache(most=2), [KEY._replace(name=f"{number}") for number in range(3)]
-    of(memory, settled)
-    stood = memory._stood.pop(KEY)
+def test_cache_evicts_the_oldest_hosts_above_its_limit(settled: Observed) -> None:
+    cache, keys = ChildrenCache(max_hosts=2), [KEY._replace(name=f"{number}") for number in range(3)]
+    from_cache(cache, settled)
+    entry = cache._entries.pop(KEY)
     for key in keys:
-        memory._keep(key, *stood)
-    assert list(memory._stood) == keys[1:]
+        cache._insert(key, *entry)
+    assert list(cache._entries) == keys[1:]

@@ -1,4 +1,4 @@
-"""The chain of checks behind the conditions of a model."""
+"""Checks behind the conditions of a model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from manyserve.api.conditions import Condition
 from manyserve.api.names import Key
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import place
+from manyserve.plan.plan import plan
 from manyserve.plan.status.model import CHECKS, HostContext, model_status, waiting_status
-from tests.support import make
+from tests.plan.test_plan import ready, seen
+from tests.support import make, world
 
 TYPES = [kind for kind, _ in CHECKS]
 MODEL = make.model()
 
 
-def types(found: Iterable[Condition]) -> list[str]:
-    return [condition.type for condition in found]
+def types(conditions_of_model: Iterable[Condition]) -> list[str]:
+    return [condition.type for condition in conditions_of_model]
 
 
 def test_checks_have_one_row_for_each_condition() -> None:
@@ -40,3 +42,21 @@ def test_waiting_status_has_the_conditions_of_all_checks() -> None:
     false = {conditions.READY, conditions.INFERENCE_SERVICE_READY}
     assert {kind for kind, state in states.items() if state == "False"} == false
     assert {kind for kind, state in states.items() if state == "Unknown"} == set(TYPES) - false
+
+
+def test_model_with_a_name_that_no_url_allows_is_not_placed_and_blocks_no_other() -> None:
+    settled = world.settle(seen(make.model("a.b"), make.model("n" * 129), make.model("c")))
+    assert world.placed(settled) == {"c"}
+    for model in settled.models[:2]:
+        status, reason, message = ready(model)
+        assert (status, reason) == ("False", "InvalidSpec")
+        assert message
+        assert message.startswith("not placed on triton-mms: metadata.name: ")
+        assert message.endswith("is the model's name in its URL: letters, digits and - only, at most 128")
+
+
+def test_condition_message_truncates_a_long_uri() -> None:
+    model = make.model(uri=f"https://{'h' * 2000}/x")
+    todo = plan(seen(model), make.NOW)
+    (write,) = [each for each in todo.statuses if each.kind == "TrainedModel"]
+    assert max(len(each.get("message") or "") for each in write.patch["conditions"]) == conditions.MESSAGE_LIMIT

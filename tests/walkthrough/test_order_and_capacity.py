@@ -1,4 +1,4 @@
-"""Objects in any order, and places that are fewer than those who want them."""
+"""Objects in any order, and hosts with less memory than their models need."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.kubectl import Kubectl, Refused, condition
 from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import answers, host, model, wait_not_ready, wait_ready
 
-NO_ROOM = "MemoryResourceNotAvailable"
+NO_MEMORY = "MemoryResourceNotAvailable"
 
 
 def by_reason(kubectl: Kubectl) -> dict[str, list[str]]:
-    """Return the names of the models by the reason of their Ready, '' when it is True."""
-    found: dict[str, list[str]] = {}
-    for each in kubectl.list("tm"):
-        found.setdefault(condition(each).get("reason", ""), []).append(each["metadata"]["name"])
-    return found
+    """Return the names of the models by the reason of their condition Ready, or '' when it is True."""
+    names: dict[str, list[str]] = {}
+    for manifest in kubectl.list("tm"):
+        names.setdefault(condition(manifest).get("reason", ""), []).append(manifest["metadata"]["name"])
+    return names
 
 
-def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
+def test_model_before_its_host_waits_and_becomes_ready(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(model("early"))
     waiting = wait_not_ready(kubectl, "tm", "early", "InferenceServiceNotFound")
     assert "waiting for InferenceService mms" in waiting["message"]
@@ -32,24 +32,24 @@ def test_a_model_before_its_host_waits_says_so_and_becomes_ready(cluster: DemoCl
     assert answers(cluster, kubectl, "early")
 
 
-def test_of_20_models_before_a_host_with_2_places_2_are_placed_18_say_why_and_a_deletion_lets_one_in(
+def test_models_before_a_host_that_fits_2_of_20_fill_it_and_a_deletion_places_one_more(
     kubectl: Kubectl,
 ) -> None:
     kubectl.apply(*(model(f"m{number:02}", memory="512Mi") for number in range(20)))
     kubectl.apply(host(memory="1Gi"))
     eventually_sync(lambda: len(by_reason(kubectl).get("", [])) == 2, "2 models are Ready", 120)
-    waiting = by_reason(kubectl)[NO_ROOM]
+    waiting = by_reason(kubectl)[NO_MEMORY]
     assert len(waiting) == 18
-    said = condition(kubectl.get("tm", waiting[0]))["message"]
-    assert "512Mi does not fit on mms: 1Gi of 1Gi is used by 2 models" in said
+    message = condition(kubectl.get("tm", waiting[0]))["message"]
+    assert "512Mi does not fit on mms: 1Gi of 1Gi is used by 2 models" in message
     (gone, stays) = sorted(by_reason(kubectl)[""])
     kubectl("delete", "tm", gone)
-    eventually_sync(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next is let in", 60)
+    eventually_sync(lambda: len(by_reason(kubectl).get("", [])) == 2, "the next one is placed", 60)
     assert stays in by_reason(kubectl)[""]
-    assert len(by_reason(kubectl)[NO_ROOM]) == 17
+    assert len(by_reason(kubectl)[NO_MEMORY]) == 17
 
 
-def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why(kubectl: Kubectl) -> None:
+def test_parallel_creates_of_20_models_place_the_2_that_fit(kubectl: Kubectl) -> None:
     kubectl.apply(host(memory="1Gi"))
     wait_ready(kubectl, "isvc", "mms")
 
@@ -61,17 +61,17 @@ def test_of_20_parallel_creates_for_2_places_exactly_2_are_placed_and_18_say_why
         return ""
 
     with ThreadPoolExecutor(20) as pool:
-        refused = [said for said in pool.map(create, range(20)) if said]
-    assert all("512Mi does not fit on mms" in said for said in refused)
+        refused = [message for message in pool.map(create, range(20)) if message]
+    assert all("512Mi does not fit on mms" in message for message in refused)
 
-    def everyone_knows() -> bool:
+    def all_are_reported() -> bool:
         reasons = by_reason(kubectl)
-        return len(reasons.get("", [])) == 2 and len(reasons.get(NO_ROOM, [])) + len(refused) == 18
+        return len(reasons.get("", [])) == 2 and len(reasons.get(NO_MEMORY, [])) + len(refused) == 18
 
-    eventually_sync(everyone_knows, "2 are Ready and 18 say why", 120)
+    eventually_sync(all_are_reported, "2 are Ready and 18 report the reason", 120)
 
 
-def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: Kubectl) -> None:
+def test_deleted_host_deletes_its_placed_models_and_keeps_waiting_ones(kubectl: Kubectl) -> None:
     kubectl.apply(model("waits", memory="3Gi"))
     kubectl.apply(host())
     wait_not_ready(kubectl, "tm", "waits", "MemoryResourceNotAvailable")
@@ -84,7 +84,7 @@ def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: 
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (model("m", memory="2Gi"), "2Gi does not fit on mms: 0 of 1Gi is used by 0 models, 1Gi free"),
         (model("m", framework="sklearn"), "mms runs triton, which does not support framework sklearn"),
@@ -96,13 +96,13 @@ def test_a_deleted_host_takes_its_models_along_and_not_those_that_wait(kubectl: 
         (model("m", memory="abc"), "must be a quantity greater than 0"),
     ],
 )
-def test_bad_models_are_refused_with_a_sentence(shared_host: Kubectl, bad: dict[str, object], said: str) -> None:
+def test_webhook_refuses_bad_models_with_a_message(shared_host: Kubectl, bad: dict[str, object], message: str) -> None:
     with pytest.raises(Refused) as refused:
         shared_host.apply(bad)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
+def test_host_cannot_shrink_below_its_models(kubectl: Kubectl) -> None:
     kubectl.apply(host(memory="1Gi"))
     wait_ready(kubectl, "isvc", "mms")
     kubectl.apply(model("a", memory="900Mi"))
@@ -111,7 +111,7 @@ def test_a_host_does_not_shrink_below_its_models(kubectl: Kubectl) -> None:
         kubectl.apply(host(memory="512Mi"))
 
 
-def test_a_dry_run_gets_the_same_answer_and_reserves_nothing(shared_host: Kubectl) -> None:
+def test_dry_run_has_the_same_answer_and_reserves_nothing(shared_host: Kubectl) -> None:
     whole = model("whole", memory="1Gi")
     text = json.dumps(whole)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What is told of a model on its way: how far it is, what answers meanwhile, and never more often than it changes."""
+"""Condition `Loaded` while a model loads: its progress, the version that answers, and the number of writes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ MIB = 1024**2
 
 def settled_on(*pods: str) -> tuple[Observed, Entry]:
     start = Observed(key=KEY, config=make.config(), host=make.host(), models=(make.model(),))
-    found = world.settle(replace(start, pods=tuple(make.pod(name) for name in pods)))
-    return found, entry_of(found.models[0])
+    settled = world.settle(replace(start, pods=tuple(make.pod(name) for name in pods)))
+    return settled, entry_of(settled.models[0])
 
 
 def ready(observed: Observed) -> tuple[str, str | None, str | None]:
     model = world.carry_out(observed, plan(observed, make.NOW)).models[0]
-    found = conditions.find(model.status.conditions, conditions.READY)
-    assert found is not None
-    return found.status, found.reason, found.message
+    condition = conditions.find(model.status.conditions, conditions.READY)
+    assert condition is not None
+    return condition.status, condition.reason, condition.message
 
 
-def told(**said: object) -> tuple[str, str | None, str | None]:
+def ready_with_report(**fields: object) -> tuple[str, str | None, str | None]:
     observed, entry = settled_on("pod-1")
-    return ready(replace(observed, agents={"uid-pod-1": make.report(entry, **said)}))  # type: ignore[arg-type]
+    return ready(replace(observed, agents={"uid-pod-1": make.report(entry, **fields)}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def told(**said: object) -> tuple[str, str | None, str | None]:
         (None, None, "downloading"),
     ],
 )
-def test_a_download_says_how_far_it_is(done: int | None, total: int | None, words: str) -> None:
-    found = told(state=ModelState.DOWNLOADING, bytes=done, bytes_total=total)
-    assert found == ("False", "Downloading", f"pod-1: {words}")
+def test_loading_message_has_the_progress_of_a_download(done: int | None, total: int | None, words: str) -> None:
+    outcome = ready_with_report(state=ModelState.DOWNLOADING, bytes=done, bytes_total=total)
+    assert outcome == ("False", "Downloading", f"pod-1: {words}")
 
 
 @pytest.mark.parametrize(
@@ -62,51 +62,49 @@ def test_a_download_says_how_far_it_is(done: int | None, total: int | None, word
         (ModelState.LOAD_FAILED, "it is gone (attempt 3)"),
     ],
 )
-def test_while_the_version_before_answers_that_is_said_and_the_reason_stays_the_truth(
-    state: ModelState, words: str
-) -> None:
+def test_loading_message_says_that_the_previous_version_answers(state: ModelState, words: str) -> None:
     message = "it is gone" if "Failed" in state else ""
-    found = told(state=state, serving=True, bytes=MIB, bytes_total=2 * MIB, attempt=3, message=message)
-    assert found == ("False", state, f"pod-1: {words}; the version before still answers")
+    outcome = ready_with_report(state=state, serving=True, bytes=MIB, bytes_total=2 * MIB, attempt=3, message=message)
+    assert outcome == ("False", state, f"pod-1: {words}; the previous version still answers")
 
 
-def test_what_a_model_waits_for_is_told() -> None:
-    found = told(state=ModelState.PENDING, message="waits for room on the disk")
-    assert found == ("False", "Pending", "pod-1: pending: waits for room on the disk")
+def test_loading_message_has_the_reason_of_a_pending_model() -> None:
+    outcome = ready_with_report(state=ModelState.PENDING, message="waits for disk space")
+    assert outcome == ("False", "Pending", "pod-1: pending: waits for disk space")
 
 
-def test_input_15_an_agent_that_cannot_use_its_models_json_is_named_with_its_reason() -> None:
+def test_input_15_loading_message_names_an_agent_with_an_unusable_models_json() -> None:
     observed, entry = settled_on("pod-1", "pod-2")
-    why = "/mnt/configs/models.json cannot be used: no list"
-    deaf = make.report().model_copy(update={"config_error": why})
-    status, reason, message = ready(replace(observed, agents={"uid-pod-1": make.report(entry), "uid-pod-2": deaf}))
+    error = "/mnt/configs/models.json cannot be used: no list"
+    failed = make.report().model_copy(update={"config_error": error})
+    status, reason, message = ready(replace(observed, agents={"uid-pod-1": make.report(entry), "uid-pod-2": failed}))
     assert (status, reason) == ("False", "Pending")
-    assert message == f"loaded on 1 of 2 replicas; pod-2: {why}"
-    _, _, message = ready(replace(observed, agents=dict.fromkeys(("uid-pod-1", "uid-pod-2"), deaf)))
-    assert message == f"pod-1: {why}"
+    assert message == f"loaded on 1 of 2 replicas; pod-2: {error}"
+    _, _, message = ready(replace(observed, agents=dict.fromkeys(("uid-pod-1", "uid-pod-2"), failed)))
+    assert message == f"pod-1: {error}"
 
 
-def test_a_loaded_model_carries_what_its_agent_has_to_say_and_stays_ready() -> None:
+def test_loaded_model_has_the_note_of_its_agent_and_stays_ready() -> None:
     observed, entry = settled_on("pod-1")
-    said = "gs://bucket/cifar10 could not be looked at again: it does not answer"
-    noted = replace(observed, agents={"uid-pod-1": make.report(entry, message=said)})
-    assert ready(noted) == ("True", None, f"pod-1: {said}")
+    note = "gs://bucket/cifar10 cannot be refreshed: it does not answer"
+    noted = replace(observed, agents={"uid-pod-1": make.report(entry, message=note)})
+    assert ready(noted) == ("True", None, f"pod-1: {note}")
     assert plan(noted, make.NOW).events == ()
 
 
-def test_progress_of_many_replicas_is_one_write_for_the_first_and_none_for_the_others() -> None:
+def test_loading_progress_of_many_replicas_is_one_write() -> None:
     observed, entry = settled_on("pod-1", "pod-2", "pod-3")
 
-    def far(*done: int) -> Observed:
+    def downloading(*done: int) -> Observed:
         reports = (
             make.report(entry, state=ModelState.DOWNLOADING, bytes=each * MIB, bytes_total=100 * MIB) for each in done
         )
         return replace(observed, agents=dict(zip(("uid-pod-1", "uid-pod-2", "uid-pod-3"), reports, strict=True)))
 
-    first = world.carry_out(far(10, 20, 30), plan(far(10, 20, 30), make.NOW))
-    later = replace(first, agents=far(10, 99, 99).agents)
+    first = world.carry_out(downloading(10, 20, 30), plan(downloading(10, 20, 30), make.NOW))
+    later = replace(first, agents=downloading(10, 99, 99).agents)
     assert plan(later, make.NOW).statuses == ()
-    moved = plan(replace(first, agents=far(11, 99, 99).agents), make.NOW)
+    moved = plan(replace(first, agents=downloading(11, 99, 99).agents), make.NOW)
     assert len(moved.statuses) == 1
     assert moved.events == ()
 

@@ -1,4 +1,4 @@
-"""The pod of a host: strict by default, the user's fields laid over, one volume for server and agent."""
+"""Pod template of a host: security contexts, the user's fields, the shared volume."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ def containers(**predictor: Any) -> dict[str, Any]:
     return {each["name"]: each for each in template["spec"]["containers"]}
 
 
-def test_the_pod_has_the_server_and_the_agent() -> None:
+def test_pod_has_the_server_and_the_agent() -> None:
     assert list(containers()) == ["kserve-container", "agent"]
 
 
-def test_triton_is_started_for_explicit_control_and_gets_the_users_arguments_last() -> None:
+def test_triton_has_explicit_model_control_and_the_users_arguments_last() -> None:
     args = containers(triton={"args": ["--log-verbose=1"]})["kserve-container"]["args"]
     assert args[0] == "tritonserver"
     assert "--model-control-mode=explicit" in args
     assert args[-1] == "--log-verbose=1"
 
 
-def test_unset_resources_are_one_cpu_and_two_gi() -> None:
+def test_server_resources_default_to_one_cpu_and_two_gi() -> None:
     resources = containers(triton={})["kserve-container"]["resources"]
     assert resources == {"limits": {"cpu": "1", "memory": "2Gi"}, "requests": {"cpu": "1", "memory": "2Gi"}}
 
 
-def test_a_request_alone_is_the_limit_too() -> None:
+def test_server_limit_defaults_to_the_request() -> None:
     resources = containers(triton={"resources": {"requests": {"memory": "4Gi"}}})["kserve-container"]["resources"]
     assert resources["limits"]["memory"] == "4Gi"
 
 
-def test_every_container_is_as_strict_as_restricted_asks() -> None:
+def test_containers_satisfy_pod_security_restricted() -> None:
     template = build_pod_template(make.host(), make.config())
     assert template["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert template["spec"]["automountServiceAccountToken"] is False
@@ -52,14 +52,14 @@ def test_every_container_is_as_strict_as_restricted_asks() -> None:
         assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_server_sees_only_the_models_and_cannot_write_them() -> None:
-    both = containers()
-    (models,) = [each for each in both["kserve-container"]["volumeMounts"] if each["name"] == "models"]
+def test_server_mounts_only_the_models_read_only() -> None:
+    by_name = containers()
+    (models,) = [each for each in by_name["kserve-container"]["volumeMounts"] if each["name"] == "models"]
     assert models == {"name": "models", "mountPath": "/mnt/models", "subPath": "models", "readOnly": True}
-    assert {"name": "models", "mountPath": "/mnt/manyserve"} in both["agent"]["volumeMounts"]
+    assert {"name": "models", "mountPath": "/mnt/manyserve"} in by_name["agent"]["volumeMounts"]
 
 
-def test_pod_fields_and_security_settings_of_the_user_are_laid_over() -> None:
+def test_pod_fields_and_security_settings_of_the_user_override_defaults() -> None:
     host = make.host(
         nodeSelector={"gpu": "yes"},
         tolerations=[{"key": "gpu"}],
@@ -75,26 +75,26 @@ def test_pod_fields_and_security_settings_of_the_user_are_laid_over() -> None:
     assert not {"triton", "minReplicas"} & set(spec)
 
 
-def test_the_image_is_the_users_or_the_configured_one_of_the_asked_version() -> None:
+def test_server_image_is_the_users_or_the_configured_one_of_the_runtime_version() -> None:
     assert server_image(make.host(), make.config()) == "example/tritonserver:1"
     assert server_image(make.host(triton={"runtimeVersion": "2"}), make.config()) == "example/tritonserver:2"
     assert server_image(make.host(triton={"image": "mine:3"}), make.config()) == "mine:3"
     assert server_image(make.host(), make.config(predictors={})) is None
 
 
-def test_a_server_of_ones_own_gets_only_the_arguments_that_the_user_gives() -> None:
+def test_custom_server_has_only_the_users_arguments() -> None:
     own = [{"image": "mine:1", "args": ["serve"], "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}]
     server = containers(triton=None, containers=own)["kserve-container"]
     assert server["args"] == ["serve"]
     assert server["image"] == "mine:1"
 
 
-def test_the_pod_is_the_same_whichever_form_the_host_has_so_that_a_change_of_form_rolls_nothing_out(
+def test_pod_template_is_equal_for_all_forms_of_a_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = {"args": ["--log-verbose=1"], "env": [{"name": "A", "value": "b"}], "runtimeVersion": "2"}
+    server = {"args": ["--log-verbose=1"], "env": [{"name": "A", "value": "b"}], "runtimeVersion": "2"}
     templates = []
     for form in make.FORMS:
         monkeypatch.setattr(make, "FORM", form)
-        templates.append(build_pod_template(make.host(triton=given, nodeSelector={"gpu": "yes"}), make.config()))
+        templates.append(build_pod_template(make.host(triton=server, nodeSelector={"gpu": "yes"}), make.config()))
     assert templates[0] == templates[1]

@@ -1,0 +1,85 @@
+"""Service, Ingress and HTTPRoute of a host: the children that lead requests to its pods.
+
+A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from manyserve.api import names
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import Key
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.children.common import child
+from manyserve.plan.children.urls import hostname
+from manyserve.plan.observed import Manifest
+
+ROUTING = ("Service", "Ingress", "HTTPRoute")
+"""Kinds that lead requests to pods."""
+
+
+def build_service(host: InferenceService) -> Manifest:
+    """Return the Service: it has the host's name, port 80 for HTTP and port 9000 for gRPC."""
+    name = host.metadata.name
+    ports = [
+        {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"},
+        {"name": "grpc", "port": names.GRPC_PORT, "targetPort": "grpc", "protocol": "TCP"},
+    ]
+    return child(host, "v1", "Service", name, spec={"selector": names.selector(name), "ports": ports})
+
+
+def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | None:
+    """Return the Ingress, or None when a Gateway is configured or ingresses are switched off."""
+    ingress = config.ingress
+    if ingress.gateway or ingress.disable_ingress_creation:
+        return None
+    key = Key(host.metadata.namespace, host.metadata.name)
+    backend = {"service": {"name": key.name, "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    ingress_class = {"ingressClassName": ingress.ingress_class_name} if ingress.ingress_class_name else {}
+    rules = [{"host": hostname(key, ingress), "http": {"paths": paths}}]
+    return child(host, "networking.k8s.io/v1", "Ingress", key.name, spec=ingress_class | {"rules": rules})
+
+
+def build_http_route(host: InferenceService, config: ServingConfig) -> Manifest | None:
+    """Return the HTTPRoute, or None when no Gateway is configured or ingresses are switched off."""
+    ingress = config.ingress
+    if not ingress.gateway or ingress.disable_ingress_creation:
+        return None
+    key = Key(host.metadata.namespace, host.metadata.name)
+    namespace, _, name = ingress.gateway.partition("/")
+    spec = {
+        "parentRefs": [{"namespace": namespace, "name": name}],
+        "hostnames": [hostname(key, ingress)],
+        "rules": [{"backendRefs": [{"name": key.name, "port": 80}]}],
+    }
+    return child(host, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
+
+
+def ingress_error(ingress: Manifest | None) -> str | None:
+    """Return the message for an Ingress without an address from its controller, or None."""
+    if ingress is None:
+        return "the Ingress does not exist yet"
+    if ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
+        return None
+    ingress_class = (ingress.get("spec") or {}).get("ingressClassName") or "the default class"
+    return f"no ingress controller has given the Ingress an address yet (class: {ingress_class})"
+
+
+def http_route_error(route: Manifest | None) -> str | None:
+    """Return the message for an HTTPRoute that its Gateway has not accepted, or None."""
+    if route is None:
+        return "the HTTPRoute does not exist yet"
+    for parent in _objects(route.get("status"), "parents"):
+        for condition in _objects(parent, "conditions"):
+            if condition.get("type") == "Accepted":
+                accepted = condition.get("status") == "True"
+                return None if accepted else f"the Gateway refused the HTTPRoute: {condition.get('message', '')}"
+    return "no Gateway has accepted the HTTPRoute yet"
+
+
+def _objects(parent: object, field: str) -> list[Manifest]:
+    """Return the objects in a list field; the CRD of another Gateway API release may allow any value there."""
+    values = parent.get(field) if isinstance(parent, Mapping) else None
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
