@@ -1,7 +1,7 @@
-"""CRDs printed from the pydantic types, for either API group.
+"""CustomResourceDefinitions, printed from the pydantic types for either API group.
 
-Printer columns stand beside the kinds, so that `kubectl get` is designed and not left over. The schemas hold types
-and descriptions only: a rule here would refuse objects that other controllers wrote. Rules are functions in `plan/`.
+Each kind has printer columns for `kubectl get`. The schemas hold types and descriptions only, since a rule in a schema
+would refuse objects of other controllers. Rules are functions in `plan/rules/`.
 """
 
 from __future__ import annotations

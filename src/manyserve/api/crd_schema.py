@@ -1,9 +1,9 @@
-"""From a pydantic type to a structural schema.
+"""Conversion of a pydantic type to a structural schema.
 
-pydantic speaks JSON Schema 2020; Kubernetes wants OpenAPI v3 without references, unions or titles. The
-converter inlines references, takes the one real type out of `X | null`, and keeps types and descriptions. Bounds,
-patterns and enums are left out: every object that KServe accepts must pass. Every object preserves unknown fields,
-and a field that may be left out may be null, since the API server drops a null that a schema does not allow.
+pydantic writes JSON Schema 2020, and Kubernetes demands OpenAPI v3 without references, unions or titles. The converter
+inlines references, takes the type out of `X | null`, and keeps types and descriptions. It omits bounds, patterns and
+enums, because every object that KServe accepts must pass. Every object preserves unknown fields. An optional field may
+be null, since the API server drops a null that a schema does not allow.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _convert(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference and take the type out of a union with `null`; what stands beside them wins."""
+    """Resolve a reference, or a union with `null`; the keys beside it override those of the type."""
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf")}
     if "$ref" in node:
         return _resolved(defs[node["$ref"].rpartition("/")[2]], defs) | beside
