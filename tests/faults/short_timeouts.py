@@ -17,5 +17,5 @@ if __name__ == "__main__":
     if SILENCE in os.environ:
         object.__setattr__(informer.WATCH_TIMEOUTS, "silence", float(os.environ[SILENCE]))  # every informer's default
     if LOOKS in os.environ:
-        rotation.SECONDS = float(os.environ[LOOKS])
+        rotation.REFRESH_INTERVAL = float(os.environ[LOOKS])
     main()

@@ -56,12 +56,12 @@ def ask(cache: Cache, new: Manifest, old: Manifest | None = None, **fields: Any)
 
 def message(outcome: Outcome) -> str:
     """Return the sentence of a refusal."""
-    return str(outcome.answer["response"]["status"]["message"])
+    return str(outcome.response["response"]["status"]["message"])
 
 
 def warnings(outcome: Outcome) -> list[str]:
     """Return the warnings that go with the answer."""
-    return list(outcome.answer["response"].get("warnings", []))
+    return list(outcome.response["response"].get("warnings", []))
 
 
 def waiting(model: Manifest) -> Manifest:

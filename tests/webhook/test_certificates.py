@@ -11,11 +11,11 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from manyserve.webhook.certs.check import (
     Issued,
+    authority_problem,
     ensure,
     expiry,
-    why_not_accepted,
-    why_not_authority,
-    why_not_leaf,
+    leaf_problem,
+    pair_problem,
 )
 from manyserve.webhook.certs.issue import CA_LIFE, CLOCK_SKEW, LEAF_LIFE, KeyPair, issue_authority, issue_leaf
 from manyserve.webhook.certs.secret import read, write
@@ -94,51 +94,51 @@ OTHER = issue_authority(NOW)
 )
 def test_a_broken_authority_is_replaced(issued: Issued, wrong: dict[str, KeyPair | bytes], why: str) -> None:
     broken = replace(issued, **wrong)  # type: ignore[arg-type]
-    assert str(why_not_authority(broken, NOW)).startswith(why)
+    assert str(authority_problem(broken, NOW)).startswith(why)
     healed = ensure(broken, NAMES, NOW)
     assert trusted(healed.leaf, healed.bundle, NAMES[0], NOW)
 
 
 def test_an_authority_with_another_ones_key_is_replaced(issued: Issued) -> None:
     broken = replace(issued, authority=KeyPair(issued.authority.certificate, OTHER.key))
-    assert why_not_authority(broken, NOW) == "its key is another one's"
+    assert authority_problem(broken, NOW) == "its key does not match"
 
 
 def test_a_broken_leaf_is_replaced(issued: Issued) -> None:
     foreign = issue_leaf(OTHER, NAMES, NOW)
     cases = {
         "it cannot be read": KeyPair(b"", b""),
-        "another CA signed it": foreign,
-        "its key is another one's": KeyPair(issued.leaf.certificate, foreign.key),
+        "it is signed by another CA": foreign,
+        "its key does not match": KeyPair(issued.leaf.certificate, foreign.key),
     }
     for why, leaf in cases.items():
         broken = replace(issued, leaf=leaf)
-        assert str(why_not_leaf(broken, NAMES, NOW)).startswith(why)
-        assert why_not_leaf(ensure(broken, NAMES, NOW), NAMES, NOW) is None
+        assert str(leaf_problem(broken, NAMES, NOW)).startswith(why)
+        assert leaf_problem(ensure(broken, NAMES, NOW), NAMES, NOW) is None
 
 
 def test_a_clock_set_back_a_month_makes_a_leaf_that_is_valid_then(issued: Issued) -> None:
-    assert why_not_leaf(issued, NAMES, NOW - LEAF_LIFE) == "it is not valid yet"
+    assert leaf_problem(issued, NAMES, NOW - LEAF_LIFE) == "it is not valid yet"
 
 
 def test_a_pair_is_not_accepted_before_its_time_nor_after_nor_by_another_name(issued: Issued) -> None:
     begin, end = NOW - CLOCK_SKEW, NOW + LEAF_LIFE
     second = timedelta(seconds=1)
-    assert [why_not_accepted(issued.leaf, NAMES[0], each) for each in (begin, NOW, end)] == [None, None, None]
-    assert why_not_accepted(issued.leaf, NAMES[0], begin - second) == (
+    assert [pair_problem(issued.leaf, NAMES[0], each) for each in (begin, NOW, end)] == [None, None, None]
+    assert pair_problem(issued.leaf, NAMES[0], begin - second) == (
         "the certificate is not valid before 2025-12-31T23:00:00Z"
     )
-    assert why_not_accepted(issued.leaf, NAMES[0], end + second) == "the certificate ended at 2026-01-31T00:00:00Z"
-    assert why_not_accepted(issued.leaf, "other.system.svc", NOW) == (
-        f"the certificate is for {', '.join(NAMES)}, and clients come by other.system.svc"
+    assert pair_problem(issued.leaf, NAMES[0], end + second) == "the certificate expired at 2026-01-31T00:00:00Z"
+    assert pair_problem(issued.leaf, "other.system.svc", NOW) == (
+        f"the certificate is for {', '.join(NAMES)}, and clients connect to other.system.svc"
     )
-    assert str(why_not_accepted(KeyPair(b"", b""), NAMES[0], NOW)).startswith("the certificate cannot be read: ")
+    assert str(pair_problem(KeyPair(b"", b""), NAMES[0], NOW)).startswith("the certificate cannot be read: ")
 
 
 def test_a_name_with_an_asterisk_stands_for_one_label(issued: Issued) -> None:
     leaf = issue_leaf(issued.authority, ("*.system.svc",), NOW)
-    assert why_not_accepted(leaf, "webhook.system.svc", NOW) is None
-    assert why_not_accepted(leaf, "webhook.other.system.svc", NOW) is not None
+    assert pair_problem(leaf, "webhook.system.svc", NOW) is None
+    assert pair_problem(leaf, "webhook.other.system.svc", NOW) is not None
     assert trusted(leaf, issued.bundle, "webhook.system.svc", NOW)
 
 

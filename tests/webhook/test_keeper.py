@@ -151,7 +151,7 @@ async def test_a_missing_secret_keeps_the_webhook_from_starting_with_a_sentence(
 
 
 async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    monkeypatch.setattr(keeper_module, "REFRESH_INTERVAL", 0.01)
     server, metrics = api(), Metrics()
     async with served(server) as client:
         first = keeper(client)
@@ -172,7 +172,7 @@ async def test_trouble_is_counted_and_the_next_look_heals_it(monkeypatch: pytest
 async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    monkeypatch.setattr(keeper_module, "REFRESH_INTERVAL", 0.01)
     looks: list[str] = []
 
     class Broken:
@@ -190,7 +190,7 @@ async def test_a_defect_in_a_look_is_logged_and_does_not_end_renewal(
 
 
 async def test_an_expiry_that_cannot_be_shown_does_not_end_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "SECONDS", 0.01)
+    monkeypatch.setattr(keeper_module, "REFRESH_INTERVAL", 0.01)
     server, metrics = api(), Metrics()
     async with served(server) as client:
         first = keeper(client)
@@ -225,9 +225,9 @@ async def test_a_folder_renewed_halfway_leaves_the_old_pair_until_it_is_whole(tm
 @pytest.mark.parametrize(
     ("issued_at", "names", "sentence"),
     [
-        (NOW - 2 * LEAF_LIFE, NAMES, "the certificate ended at 2025-12-02"),
+        (NOW - 2 * LEAF_LIFE, NAMES, "the certificate expired at 2025-12-02"),
         (NOW + LEAF_LIFE, NAMES, "the certificate is not valid before 2026-01-30"),
-        (NOW, ("v.system.svc",), r"the certificate is for v\.system\.svc, and clients come by w\.system\.svc"),
+        (NOW, ("v.system.svc",), r"the certificate is for v\.system\.svc, and clients connect to w\.system\.svc"),
     ],
     ids=["expired", "not yet valid", "wrong name"],
 )
@@ -253,7 +253,7 @@ async def test_a_pair_that_ends_while_it_is_served_is_told_at_each_look(tmp_path
     await folder.refresh()
     now[0] = NOW + LEAF_LIFE + timedelta(days=1)
     for _ in range(2):
-        with pytest.raises(BadPairError, match="the certificate ended at 2026-01-31"):
+        with pytest.raises(BadPairError, match="the certificate expired at 2026-01-31"):
             await folder.refresh()
 
 

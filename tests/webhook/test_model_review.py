@@ -17,7 +17,7 @@ THIRD = model_object("third")
 
 def test_a_model_that_fits_is_let_in_without_a_word() -> None:
     outcome = ask(cache_of(host_object(), FIRST), SECOND)
-    assert outcome.answer == {
+    assert outcome.response == {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "response": {"uid": "review-1", "allowed": True},
@@ -26,7 +26,7 @@ def test_a_model_that_fits_is_let_in_without_a_word() -> None:
 
 def test_a_third_model_is_refused_with_the_figures() -> None:
     outcome = ask(cache_of(host_object(), FIRST, SECOND), THIRD)
-    assert outcome.answer["response"]["status"] == {
+    assert outcome.response["response"]["status"] == {
         "code": 403,
         "reason": "Forbidden",
         "message": "spec.model.memory: 1Gi does not fit on triton-mms: 2Gi of 2Gi is used by 2 models "
@@ -45,7 +45,7 @@ def test_an_unsupported_framework_is_refused_with_those_that_are_supported() -> 
 
 def test_wrong_fields_are_refused_all_at_once() -> None:
     outcome = ask(cache_of(host_object()), model_object(memory="0", uri="ftp://b/x"))
-    assert outcome.answer["response"]["status"]["code"] == 422
+    assert outcome.response["response"]["status"]["code"] == 422
     assert "spec.model.memory: '0' is not greater than 0" in message(outcome)
     assert "'ftp://b/x' has an unknown scheme" in message(outcome)
 
@@ -53,7 +53,7 @@ def test_wrong_fields_are_refused_all_at_once() -> None:
 @pytest.mark.parametrize(("uri", "sentence"), uris.MALFORMED.values(), ids=uris.MALFORMED)
 def test_input_07_a_uri_that_is_none_is_refused_and_no_secret_is_echoed(uri: str, sentence: str) -> None:
     outcome = ask(cache_of(host_object()), model_object(uri=uri))
-    assert outcome.answer["response"]["status"]["code"] == 422
+    assert outcome.response["response"]["status"]["code"] == 422
     assert sentence in message(outcome)
     assert "pw" not in message(outcome)
 

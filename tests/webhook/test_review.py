@@ -35,10 +35,10 @@ def changed(**fields: Any) -> dict[str, Any]:
         (changed(request=None), "the AdmissionReview has no request with a uid"),
         (changed(request={}), "the AdmissionReview has no request with a uid"),
         (review_of(model_object(), uid=""), "the AdmissionReview has no request with a uid"),
-        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here; only"),
-        (review_of(model_object(), operation="CONNECT"), "operation 'CONNECT' is not judged here; only"),
-        (review_of(model_object(), kind={"kind": "Pod"}), "kind 'Pod' is not judged here; only InferenceService"),
-        (review_of(model_object(), kind=None), "kind null is not judged here; only"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not reviewed; only"),
+        (review_of(model_object(), operation="CONNECT"), "operation 'CONNECT' is not reviewed; only"),
+        (review_of(model_object(), kind={"kind": "Pod"}), "kind 'Pod' is not reviewed; only InferenceService"),
+        (review_of(model_object(), kind=None), "kind null is not reviewed; only"),
     ],
 )
 def test_what_is_not_for_us_is_a_bad_request_with_a_sentence(body: Any, sentence: str) -> None:
@@ -51,7 +51,7 @@ def test_what_is_not_for_us_is_a_bad_request_with_a_sentence(body: Any, sentence
 def test_a_review_without_an_object_is_denied_under_its_own_uid(thing: Any) -> None:
     outcome = review(review_of(model_object(), object=thing), VIEW)
     assert not outcome.allowed
-    assert outcome.answer["response"]["uid"] == "review-1"
+    assert outcome.response["response"]["uid"] == "review-1"
     assert message(outcome).startswith("the request's object is ")
 
 
@@ -105,7 +105,7 @@ OBJECTS = st.recursive(
 def test_whatever_the_object_the_answer_has_the_same_uid(uid: str, thing: Any, old: Any, *, model: bool) -> None:
     whole = review_of(model_object() if model else host_object(), uid=uid, object=thing, oldObject=old)
     whole["request"]["operation"] = "CREATE" if old is None else "UPDATE"
-    response = review(whole, VIEW).answer["response"]
+    response = review(whole, VIEW).response["response"]
     assert response["uid"] == uid
     assert isinstance(response["allowed"], bool)
     assert response["allowed"] or response["status"]["message"].isprintable()

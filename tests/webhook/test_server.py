@@ -100,7 +100,7 @@ async def test_five_hundred_reviews_at_once_are_all_answered(running: RunningWeb
         (b"\xff\xfe", "the body is not JSON"),
         (b"[" * 100_000, "the body is nested too deeply"),
         ({"kind": "Pod"}, "the body is not an AdmissionReview"),
-        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not reviewed"),
     ],
 )
 async def test_a_bad_review_is_a_bad_request_with_one_line(running: RunningWebhook, body: Any, sentence: str) -> None:
@@ -142,7 +142,7 @@ async def test_probes_tell_alive_from_ready(running: RunningWebhook) -> None:
 async def test_a_body_that_does_not_arrive_is_given_up(
     running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_limits, "SECONDS", 0.1)
+    monkeypatch.setattr(body_limits, "READ_TIMEOUT", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)

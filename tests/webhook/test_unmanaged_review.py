@@ -45,7 +45,7 @@ def test_a_create_of_a_form_without_a_mark_is_refused_unless_the_chart_lets_it_i
     refused = ask(cache_of(), form.manifest)
     assert not refused.allowed
     assert message(refused).endswith(f"; {HINT}")
-    assert refused.answer["response"]["status"]["reason"] == "Invalid"
+    assert refused.response["response"]["status"]["reason"] == "Invalid"
     assert ask(lenient(), form.manifest).allowed
 
 

@@ -122,10 +122,10 @@ def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
     reservations.reserve("a", allocation(2))
     clock.now += 6
     reservations.expire()
-    assert reservations.ledger.total(HOST) == 2
+    assert reservations.allocations.total(HOST) == 2
     clock.now += 6
     reservations.expire()
-    assert reservations.ledger.total(HOST) == 0
+    assert reservations.allocations.total(HOST) == 0
 
 
 def test_nothing_is_left_of_reservations_that_ended() -> None:
@@ -133,7 +133,7 @@ def test_nothing_is_left_of_reservations_that_ended() -> None:
     reservations = Reservations(clock)
     for index in range(1000):
         reservations.reserve(str(index), allocation(1))
-        reservations.seen(str(index))
+        reservations.release(str(index))
     clock.now += 11
     reservations.expire()
-    assert len(reservations.ledger) == len(reservations) == 0
+    assert len(reservations.allocations) == len(reservations) == 0
