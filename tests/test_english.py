@@ -21,7 +21,6 @@ NOT_YET = (  # files and folders that are not clean yet
     "src/manyserve/plan",
     "bench",
     "tests/agent",
-    "tests/api",
     "tests/bench",
     "tests/chart",
     "tests/cluster",
