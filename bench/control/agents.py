@@ -64,8 +64,8 @@ class Agents:
         app.router.add_get("/status", self._status)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         self.informers = [
-            Informer(client, kind, selection=ListOptions(namespace, labels=HOST_LABEL), on_change=told)
-            for kind, told in (
+            Informer(client, kind, selection=ListOptions(namespace, labels=HOST_LABEL), on_change=on_change)
+            for kind, on_change in (
                 (kinds.CONFIG_MAP, self._config),
                 (kinds.POD, self._pod),
                 (kinds.INGRESS, self._ingress),

@@ -89,8 +89,8 @@ class Scenarios:
         found["change every URI"] = replace(changed, floor=await self._floor(self._change))
         alone = await self._timed(self._ask_few, self._stage.bare)
         found[f"change {self._few} URIs"] = replace(few, alone=alone)
-        told = await self._tell()
-        found |= {"multiModelServer off": replace(off, floor=told), "multiModelServer on": replace(on, floor=told)}
+        floor = await self._status_floor()
+        found |= {"multiModelServer off": replace(off, floor=floor), "multiModelServer on": replace(on, floor=floor)}
         found["delete half"] = replace(halved, floor=await self._timed(self._halve, self._stage.bare))
         found["delete the hosts"] = replace(ended, floor=await self._collected())
         return found
@@ -194,7 +194,7 @@ class Scenarios:
         await side.user.delete_hosts(self._hosts)
         await side.models.all(0, is_there)
 
-    async def _tell(self) -> float:
+    async def _status_floor(self) -> float:
         """Return the seconds that it takes to write one status to each model, when nothing else happens."""
         writes = [partial(self._write, name, status) for name, status in self._stage.statuses.items()]
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Writes `docs/faults.md` from `reports/faults.json`, the figures of the last full run."""
+"""Write `docs/faults.md` from `reports/faults.json`, the figures of the last full run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An operator with the rights that the chart gives it and no others: its ServiceAccount's, by its shipped roles.
+"""An operator with only the rights of the chart: its ServiceAccount with the shipped roles.
 
-A right is a verb and a resource. Which of them were used is read from the proxy's history.
+A right is a verb and a resource. The used rights are read from the proxy's history.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.faults.exchange import Line
 from tests.faults.restarting import restarting
 
 VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
-"""With all that gives the operator a right more."""
+"""All values of the chart that add a right of the operator."""
 NAME = "shipped"
 _RESOURCE = re.compile(r"^(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/([^/?]+)(?:/[^/?]+(/status)?)?(?:\?|$)")
 _KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -24,7 +24,7 @@ Right = tuple[str, str]
 
 
 def roles(namespace: str) -> list[Manifest]:
-    """Return the operator's account and roles as the chart has them, for a namespace and by its name."""
+    """Return the operator's account and roles of the chart, for a namespace and named after it."""
     found = [
         each
         for each in objects(f"fullnameOverride={namespace}", *VALUES)
@@ -38,13 +38,13 @@ def roles(namespace: str) -> list[Manifest]:
 
 
 def given(manifests: Iterable[Manifest]) -> set[Right]:
-    """Return what some roles allow."""
+    """Return the rights that roles give."""
     rules = [rule for each in manifests for rule in each.get("rules", ())]
     return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
 
 
 def used(history: Iterable[Line]) -> set[Right]:
-    """Return the rights that some requests needed; to apply what was not there takes the one to create it, too."""
+    """Return the rights that requests needed. An apply of a new object needs the right to create it, too."""
     found: set[Right] = set()
     for line in history:
         if asked := _RESOURCE.match(line.path):
@@ -57,7 +57,7 @@ def used(history: Iterable[Line]) -> set[Right]:
 
 @asynccontextmanager
 async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
-    """Have the operator be one with the shipped rights, which stands for election; yield what it was given."""
+    """Replace the operator with one with the shipped rights and leader election; yield its roles."""
     namespace = env.kubectl.namespace
     found = roles(namespace)
     name = f"{namespace}-operator"

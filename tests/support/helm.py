@@ -19,7 +19,7 @@ from tests.support.programs import PROJECT
 
 
 class HelmFailed(AssertionError):
-    """helm ended with an error; the text is what it said."""
+    """helm ended with an error; the text is its output."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Helm:
     env: Mapping[str, str]
 
     def __call__(self, *words: str, limit: float = 120) -> str:
-        """Run helm and return what it printed. Raises `HelmFailed` with what it said."""
+        """Run helm and return its output. Raises `HelmFailed` with its error."""
         return self._run([str(Path(sys.executable).with_name("helm")), *words], limit)
 
     def shell(self, command: str, limit: float = 120) -> str:
@@ -65,7 +65,7 @@ class Helm:
 
 @contextmanager
 def released(helm: Helm, kubectl: Kubectl) -> Iterator[Helm]:
-    """Yield helm; at the end no release and none of the CRDs is left, nor an object of theirs."""
+    """Yield helm; at the end all releases, CRDs and their objects are removed."""
     try:
         yield helm
     finally:
@@ -101,7 +101,7 @@ def _still_there(kubectl: Kubectl) -> list[str]:
     """
     left = our_crds(kubectl)
     for each in left:
-        with suppress(Refused):  # it went meanwhile
+        with suppress(Refused):  # it was deleted meanwhile
             kubectl("annotate", "--overwrite", "crd", each, f"test={time.monotonic()}")
     return left
 

@@ -1,6 +1,6 @@
-"""Objects as users of KServe write them and as KServe stores them, and CRDs that take anything, as KServe's do.
+"""Objects as users of KServe write them and as KServe stores them, and CRDs that accept anything, as KServe's do.
 
-Each file of `tests/data/kserve` is one form. Its annotation has the reason for which manyserve leaves it alone.
+Each file of `tests/data/kserve` is one form. Its annotation has the reason why it is unmanaged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.kubectl import Kubectl
 Manifest = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "data" / "kserve"
 REASON = "example.com/unmanaged"
-"""The annotation of each form: why manyserve leaves it alone."""
+"""The annotation with the reason why a form is unmanaged."""
 HOST_FINALIZER = "inferenceservice.finalizers"
 MODEL_FINALIZER = "trainedmodel.finalizer"
 MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
@@ -31,7 +31,7 @@ REPLACE = ("replace",)
 
 @dataclass(frozen=True)
 class Form:
-    """One object of KServe's, and the reason for which it is unmanaged."""
+    """One object of KServe's, and the reason why it is unmanaged."""
 
     manifest: Manifest
 
@@ -47,12 +47,12 @@ class Form:
 
     @property
     def reason(self) -> str:
-        """The reason that the file gives."""
+        """The reason from the file."""
         return str(self.manifest["metadata"]["annotations"][REASON])
 
     @property
     def marked(self) -> bool:
-        """KServe says by itself that it looks after the object."""
+        """Whether the object has one of KServe's marks."""
         return self.reason in ("KServeFinalizer", "KServeDeploymentMode")
 
     def copy(self, name: str, **metadata: Any) -> Manifest:
@@ -73,7 +73,7 @@ TODAY = crds_in(CRDS)
 
 
 def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
-    """Put CRDs in the place of those that are there, and wait until the API server answers by them.
+    """Replace the present CRDs, and wait until the API server uses the new ones.
 
     Its answer to a list shows the columns of the CRD in force; there must be an object of each kind.
     """
@@ -83,7 +83,7 @@ def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
 
 
 def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:
-    """Have forms as they are stored: with their statuses, and models with an owner reference to their host."""
+    """Store forms with their statuses, and models with an owner reference to their host."""
     forms = tuple(forms)
     hosts = [each.manifest for each in forms if each.kind == "InferenceService"]
     kubectl("create", "-f", "-", text=yaml.safe_dump_all(hosts))
@@ -106,7 +106,7 @@ def drop_finalizers(kubectl: Kubectl) -> None:
 
 
 def _owned(model: Manifest, uids: dict[str, str]) -> Manifest:
-    """Return a model with an owner reference, as an earlier release of manyserve left it, when its host is there."""
+    """Return a model with an owner reference, as an earlier release of manyserve wrote it, if its host exists."""
     host = model["spec"]["inferenceService"]
     if host not in uids:
         return model
