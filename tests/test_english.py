@@ -49,8 +49,10 @@ def test_english_has_no_long_sentence_and_no_rejected_word() -> None:
 
 def test_exceptions_are_few_and_needed() -> None:
     assert len(EXCEPTIONS) <= 10
-    found = [(hit.piece.path.as_posix(), hit.text) for path, _ in EXCEPTIONS for hit in _hits_of(path)]
-    assert [each for each in EXCEPTIONS if not any(each[0] == path and each[1] in text for path, text in found)] == []
+    hits_of_exceptions = [(hit.piece.path.as_posix(), hit.text) for path, _ in EXCEPTIONS for hit in _hits_of(path)]
+    assert [
+        each for each in EXCEPTIONS if not any(each[0] == path and each[1] in text for path, text in hits_of_exceptions)
+    ] == []
 
 
 def _hits_of(path: str) -> list[Hit]:
@@ -99,8 +101,8 @@ def test_checker_keeps_a_number_at_the_end_of_a_sentence() -> None:
 def test_checker_reads_docstrings_comments_messages_and_names(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text('"""Doc."""\n# One\n# two.\nname = f"a message of {name} words"\nother = "a key"  # Three.\n')
-    found = [(piece.kind, piece.block.line, piece.block.text) for piece in pieces(path)]
-    assert found == [
+    pieces_found = [(piece.kind, piece.block.line, piece.block.text) for piece in pieces(path)]
+    assert pieces_found == [
         ("docstrings", 1, "Doc."),
         ("comments", 2, "One\ntwo."),
         ("comments", 5, "Three."),

@@ -83,11 +83,11 @@ class Watched:
 @asynccontextmanager
 async def watched(client: KubeClient, namespace: str) -> AsyncIterator[Watched]:
     """Watch the models of a namespace."""
-    found = Watched(client, namespace)
-    task = asyncio.create_task(found.informer.run())
-    await found.informer.synced.wait()
+    watched = Watched(client, namespace)
+    task = asyncio.create_task(watched.informer.run())
+    await watched.informer.synced.wait()
     try:
-        yield found
+        yield watched
     finally:
         task.cancel()
 

@@ -36,8 +36,8 @@ def test_agentenv_names_have_prefix_of_project() -> None:
 
 def test_agentenv_is_the_only_module_with_the_names_as_literals() -> None:
     modules = {path.relative_to(SOURCE): path.read_text() for path in SOURCE.rglob("*.py")}
-    found = {module: set().union(*map(names_in, literals(source))) for module, source in modules.items()}
-    assert {module: names for module, names in found.items() if names} == {Path("api/agentenv.py"): NAMES}
+    names_by_module = {module: set().union(*map(names_in, literals(source))) for module, source in modules.items()}
+    assert {module: names for module, names in names_by_module.items() if names} == {Path("api/agentenv.py"): NAMES}
 
 
 @pytest.mark.parametrize("package", ["plan", "agent"])

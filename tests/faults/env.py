@@ -56,8 +56,8 @@ class FaultEnv:
     async def apply(self, *manifests: dict[str, Any]) -> None:
         """Apply objects as a user, without the proxy."""
         metadata = [{"name": each["metadata"]["name"], "namespace": self.kubectl.namespace} for each in manifests]
-        found = [each | {"metadata": own} for each, own in zip(manifests, metadata, strict=True)]
-        await asyncio.to_thread(self.kubectl.apply, *found)
+        objects = [each | {"metadata": own} for each, own in zip(manifests, metadata, strict=True)]
+        await asyncio.to_thread(self.kubectl.apply, *objects)
 
     async def do(self, *words: str) -> str:
         """Run kubectl without the proxy."""
@@ -91,8 +91,8 @@ class FaultEnv:
         return time.monotonic() - began
 
     def _wrong(self, aside: str | None) -> list[str]:
-        found = expectations.final_problems(self.recorder.history)
-        return [each for each in found if aside is None or aside not in each.split()]
+        problems = expectations.final_problems(self.recorder.history)
+        return [each for each in problems if aside is None or aside not in each.split()]
 
     async def quiet(self, seconds: float = QUIET, limit: float = 60) -> None:
         """Wait until nothing was written for some seconds."""
@@ -115,8 +115,8 @@ class FaultEnv:
 
     def _deletions(self) -> list[tuple[float, str]]:
         """Return the models that the operator deleted, with the time of the request."""
-        found = (each for each in self.proxy.history if each.verb == "delete" and "/trainedmodels/" in each.path)
-        return [(each.at, each.path.rpartition("/")[2].partition("?")[0]) for each in found]
+        requests = (each for each in self.proxy.history if each.verb == "delete" and "/trainedmodels/" in each.path)
+        return [(each.at, each.path.rpartition("/")[2].partition("?")[0]) for each in requests]
 
     async def survives(self, *faults: AbstractAsyncContextManager[object]) -> float:
         """Run concurrent faults while something changes; return the seconds from their end until all is right."""
@@ -135,8 +135,8 @@ class FaultEnv:
         """Wait until the recorder has the changes of users so far."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             listing = await self.client.list(kind, ListOptions(self.kubectl.namespace))
-            there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
-            await eventually(partial(self._knows, kind, there), limit=30)
+            versions = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
+            await eventually(partial(self._knows, kind, versions), limit=30)
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
         world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)
@@ -171,12 +171,14 @@ def operator(
     With a token it is another user than the administrator.
     """
     words = SHORT_TIMEOUTS if short_silence else ()
-    found = (
+    all_settings = (
         {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
         | SHORT_SILENCE
         | (settings or {})
     )
-    return RestartedOperator(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
+    return RestartedOperator(
+        proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", all_settings, *words
+    )
 
 
 @asynccontextmanager

@@ -135,8 +135,8 @@ def final_problems(history: History) -> list[str]:
 def latest(history: History) -> dict[tuple[str, str], Manifest]:
     """Return the objects that exist at the end, by kind and name."""
     world: dict[tuple[str, str], Manifest] = {}
-    for each in history:
-        _apply(world, each)
+    for revision in history:
+        _apply(world, revision)
     return world
 
 
@@ -157,10 +157,10 @@ def host_of(config: str) -> str:
 def _configs(history: History) -> Iterator[tuple[Revision, dict[tuple[str, str], Manifest]]]:
     """Yield each revision of a `models.json`, with the other objects at that time."""
     world: dict[tuple[str, str], Manifest] = {}
-    for each in _in_order(history):
-        _apply(world, each)
-        if each.kind == "ConfigMap" and each.name.startswith("modelconfig-") and not each.gone:
-            yield each, world
+    for revision in _in_order(history):
+        _apply(world, revision)
+        if revision.kind == "ConfigMap" and revision.name.startswith("modelconfig-") and not revision.gone:
+            yield revision, world
 
 
 def _in_order(history: Iterable[Revision]) -> list[Revision]:
@@ -177,18 +177,20 @@ def _apply(world: dict[tuple[str, str], Manifest], each: Revision) -> None:
 
 def _limit(world: dict[tuple[str, str], Manifest], host: str) -> int:
     """Return the memory limit of a host in bytes, 0 when it does not exist."""
-    found = world.get(("InferenceService", host))
-    if found is None:
+    manifest = world.get(("InferenceService", host))
+    if manifest is None:
         return 0
-    return parse_memory(found["spec"]["predictor"]["triton"]["resources"]["limits"]["memory"])
+    return parse_memory(manifest["spec"]["predictor"]["triton"]["resources"]["limits"]["memory"])
 
 
 def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> tuple[Any, ...] | None:
     """Return uids and generations of a model and its host; None when either is absent or being deleted."""
-    found = [world.get(("TrainedModel", name)), world.get(("InferenceService", host))]
-    if any(each is None or each["metadata"].get("deletionTimestamp") for each in found):
+    objects = [world.get(("TrainedModel", name)), world.get(("InferenceService", host))]
+    if any(each is None or each["metadata"].get("deletionTimestamp") for each in objects):
         return None
-    return tuple(value for each in found if each for value in (each["metadata"]["uid"], each["metadata"]["generation"]))
+    return tuple(
+        value for each in objects if each for value in (each["metadata"]["uid"], each["metadata"]["generation"])
+    )
 
 
 def _is_ours(event: Manifest) -> bool:
@@ -225,9 +227,9 @@ def _placement(world: dict[tuple[str, str], Manifest], host: str, models: dict[s
 def _stale(kind: str, name: str, thing: Manifest, *, ready: bool) -> list[str]:
     """O5: the status is about the newest spec, and `Ready` is correct."""
     status = thing.get("status") or {}
-    found = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    statuses = {each["type"]: each["status"] for each in status.get("conditions") or ()}
     if status.get("observedGeneration") != thing["metadata"]["generation"]:
         return [f"the status of {kind} {name} is about an older spec"]
-    if (found.get("Ready") == "True") is not ready:
-        return [f"{kind} {name} says Ready={found.get('Ready')}, and {'is' if ready else 'is not'} placed"]
+    if (statuses.get("Ready") == "True") is not ready:
+        return [f"{kind} {name} says Ready={statuses.get('Ready')}, and {'is' if ready else 'is not'} placed"]
     return []

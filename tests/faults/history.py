@@ -52,16 +52,16 @@ class HistoryRecorder:
 
     async def _list(self, kind: Kind) -> None:
         """Store the present objects, and the deletions since the last list."""
-        found = await self._client.list(kind, self._selection)
+        listing = await self._client.list(kind, self._selection)
         known = {name: thing for (of, name), thing in latest(self.history).items() if of == kind.name}
-        for item in found.items:
+        for item in listing.items:
             old = known.pop(item["metadata"]["name"], None)
             if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self._keep(kind, item)
         for item in known.values():
-            metadata = item["metadata"] | {"resourceVersion": found.resource_version}
+            metadata = item["metadata"] | {"resourceVersion": listing.resource_version}
             self._keep(kind, item | {"metadata": metadata}, gone=True)
-        self._reached[kind] = found.resource_version
+        self._reached[kind] = listing.resource_version
 
     async def _watch(self, kind: Kind) -> None:
         """Store events until the watch ends."""

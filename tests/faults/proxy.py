@@ -139,9 +139,9 @@ class Proxy:
                 stream = Stream(exchange, answer)
                 self.streams.append(stream)
                 try:
-                    async for each in lines(upstream.content):
+                    async for line in lines(upstream.content):
                         if not stream.silent:
-                            await answer.write(each + b"\n")
+                            await answer.write(line + b"\n")
                 finally:
                     self.streams.remove(stream)
                     if upstream.connection is not None and upstream.connection.transport is not None:

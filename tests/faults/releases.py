@@ -46,11 +46,11 @@ async def published(env: FaultEnv, *, prunes: bool) -> None:
 
 
 def _prunes(kubectl: Kubectl) -> bool:
-    found = []
+    pruning = []
     for kind in (INFERENCE_SERVICE, TRAINED_MODEL):
         document = json.loads(kubectl("get", "--raw", f"/openapi/v3/apis/{kind.api_version}"))
-        found.append(pruning_problem(document, kind) is not None)
-    return all(found)
+        pruning.append(pruning_problem(document, kind) is not None)
+    return all(pruning)
 
 
 async def as_our_first_left_it(env: FaultEnv) -> None:
@@ -72,8 +72,8 @@ async def as_kserve_left_it(env: FaultEnv) -> None:
 
 def unmanaged(kubectl: Kubectl) -> dict[str, Manifest]:
     """Return the unmanaged objects."""
-    found = {each["metadata"]["name"]: each for kind in ("isvc", "tm") for each in kubectl.list(kind)}
-    return {each.name: found[each.name] for each in UNMANAGED}
+    unmanaged_objects = {each["metadata"]["name"]: each for kind in ("isvc", "tm") for each in kubectl.list(kind)}
+    return {each.name: unmanaged_objects[each.name] for each in UNMANAGED}
 
 
 def host_and_models() -> list[Manifest]:

@@ -25,16 +25,16 @@ Right = tuple[str, str]
 
 def roles(namespace: str) -> list[Manifest]:
     """Return the operator's account and roles of the chart, for a namespace and named after it."""
-    found = [
-        each
-        for each in objects(f"fullnameOverride={namespace}", *VALUES)
-        if each["kind"] in _KINDS and each["metadata"]["name"] == f"{namespace}-operator"
+    manifests = [
+        manifest
+        for manifest in objects(f"fullnameOverride={namespace}", *VALUES)
+        if manifest["kind"] in _KINDS and manifest["metadata"]["name"] == f"{namespace}-operator"
     ]
-    for each in found:
-        for place in (each["metadata"], *each.get("subjects", ())):
+    for manifest in manifests:
+        for place in (manifest["metadata"], *manifest.get("subjects", ())):
             if "namespace" in place:
                 place["namespace"] = namespace
-    return found
+    return manifests
 
 
 def given(manifests: Iterable[Manifest]) -> set[Right]:
@@ -45,32 +45,32 @@ def given(manifests: Iterable[Manifest]) -> set[Right]:
 
 def used(history: Iterable[Line]) -> set[Right]:
     """Return the rights that requests needed. An apply of a new object needs the right to create it, too."""
-    found: set[Right] = set()
+    rights: set[Right] = set()
     for line in history:
         if asked := _RESOURCE.match(line.path):
             resource = asked[1] + (asked[2] or "")
-            found.add((line.verb, resource))
+            rights.add((line.verb, resource))
             if (line.verb, line.status) == ("patch", 201):
-                found.add(("create", resource))
-    return found
+                rights.add(("create", resource))
+    return rights
 
 
 @asynccontextmanager
 async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
     """Replace the operator with one with the shipped rights and leader election; yield its roles."""
     namespace = env.kubectl.namespace
-    found = roles(namespace)
+    manifests = roles(namespace)
     name = f"{namespace}-operator"
-    await asyncio.to_thread(env.kubectl.apply, *found)
+    await asyncio.to_thread(env.kubectl.apply, *manifests)
     token = (await env.do("create", "token", name)).strip()
     env.operator.may_start.clear()
     env.operator.kill()
     settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name}
-    kept = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
+    restarted = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
     try:
-        async with restarting(kept):
-            env.operator = kept
-            await kept.ready()
-            yield found
+        async with restarting(restarted):
+            env.operator = restarted
+            await restarted.ready()
+            yield manifests
     finally:
         await env.do("delete", "clusterrole,clusterrolebinding", name)

@@ -115,8 +115,8 @@ async def _heals(client: KubeClient, webhook: Webhook, change: Change, what: str
 
     async def is_healed() -> bool:
         data = (await client.get(SECRETS, namespace, SECRET))["data"]
-        found = read_secret(data)
-        return data != changed and found is not None and await _served(webhook) == _text(found.leaf)
+        issued = read_secret(data)
+        return data != changed and issued is not None and await _served(webhook) == _text(issued.leaf)
 
     await eventually(is_healed, f"{what}: it is healed", LIMIT, SLOW_PAUSE)
 
@@ -215,9 +215,9 @@ async def _taken(webhook: Webhook, change: Callable[[], object], pair: KeyPair) 
 
 
 def _errors(webhook: Webhook) -> float:
-    found = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
-    assert found
-    return float(found[1])
+    match = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
+    assert match
+    return float(match[1])
 
 
 async def _serves(webhook: Webhook, pair: KeyPair) -> bool:

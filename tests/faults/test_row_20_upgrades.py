@@ -38,16 +38,16 @@ async def test_fault_20_upgrade_from_kserve_and_back_loses_nothing(env: FaultEnv
     async with _older(env, PERMISSIVE):
         await env.apply(*host_and_models())
         await releases.as_kserve_left_it(env)
-        kept = await asyncio.to_thread(releases.unmanaged, env.kubectl)
+        unmanaged = await asyncio.to_thread(releases.unmanaged, env.kubectl)
         await _right_after_a_restart(env)
         before = await asyncio.to_thread(_loaded, env)
         await install(env, TODAY)
         seconds = await _right_after_a_restart(env)
         figures.take("20 upgrade from KServe: seconds until all is right", seconds, "s")
         assert await asyncio.to_thread(_loaded, env) == before
-        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == kept
+        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == unmanaged
         labelled = await _users_are_not_locked_out(env)
-        assert _fields(labelled) == _fields(kept)
+        assert _fields(labelled) == _fields(unmanaged)
         await install(env, PERMISSIVE)
         seconds = await _right_after_a_restart(env)
         figures.take("20 downgrade to KServe: seconds until all is right", seconds, "s")
@@ -157,8 +157,10 @@ def _readiness(env: FaultEnv) -> str:
 async def _versions(env: FaultEnv) -> dict[tuple[str, str], str]:
     """Return the resourceVersion of each object that an operator may write."""
     written = [kind for kind in kinds.CHILDREN if kind is not kinds.HTTP_ROUTE]
-    found: dict[tuple[str, str], str] = {}
+    versions: dict[tuple[str, str], str] = {}
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, *written, kinds.EVENT):
         listing = await env.client.list(kind, ListOptions(env.kubectl.namespace))
-        found |= {(kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items}
-    return found
+        versions |= {
+            (kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items
+        }
+    return versions

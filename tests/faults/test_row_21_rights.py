@@ -157,5 +157,5 @@ def _may_patch_services(env: FaultEnv) -> bool:
 
 
 def _says(env: FaultEnv, host: str) -> str:
-    found = condition(env.kubectl.get("isvc", host))
-    return "" if found.get("status") == "True" else str(found.get("message", ""))
+    ready = condition(env.kubectl.get("isvc", host))
+    return "" if ready.get("status") == "True" else str(ready.get("message", ""))

@@ -65,8 +65,8 @@ def _limit_range(**limits: dict[str, str]) -> Manifest:
 
 
 def _says(env: FaultEnv, reason: str, *words: str) -> bool:
-    found = condition(env.kubectl.get("isvc", HOST))
-    return found.get("reason") == reason and all(each in found["message"] for each in words)
+    ready = condition(env.kubectl.get("isvc", HOST))
+    return ready.get("reason") == reason and all(each in ready["message"] for each in words)
 
 
 def _waits(env: FaultEnv, model: str) -> bool:

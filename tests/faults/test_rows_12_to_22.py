@@ -89,8 +89,8 @@ def _replicas(env: FaultEnv) -> int:
 
 def _are_ours(env: FaultEnv) -> bool:
     """Return whether the operator applies the field `replicas`."""
-    found = json.loads(env.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
-    (own,) = (each for each in found["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
+    deployment = json.loads(env.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
+    (own,) = (each for each in deployment["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
     return "f:replicas" in own["fieldsV1"]["f:spec"]
 
 
@@ -173,5 +173,5 @@ def _uid(env: FaultEnv) -> str:
 
 
 def _owners(env: FaultEnv) -> set[str]:
-    found = env.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
-    return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
+    children = env.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
+    return {owner["uid"] for each in children for owner in each["metadata"]["ownerReferences"]}

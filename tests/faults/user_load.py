@@ -63,8 +63,8 @@ class LoadResult:
     async def connect(self, client: KubeClient) -> None:
         """Connect to the webhook with the registered CA, in a loop, until cancelled."""
         while True:
-            found = await client.get(CONFIGURATION, "", self.webhook.registration)
-            bundle = base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+            registration = await client.get(CONFIGURATION, "", self.webhook.registration)
+            bundle = base64.b64decode(registration["webhooks"][0]["clientConfig"]["caBundle"]).decode()
             trust = ssl.create_default_context(cadata=bundle)
             await asyncio.sleep(LATE)
             try:
@@ -89,9 +89,9 @@ async def user_load(server: Cluster, client: KubeClient, webhook: Webhook) -> As
         try:
             yield result
         finally:
-            ended = [each for each in tasks if each.done()]
-            for each in tasks:
-                each.cancel()
+            ended = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for each in ended:
-                each.result()
+            for task in ended:
+                task.result()

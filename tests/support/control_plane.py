@@ -40,8 +40,8 @@ def mark(items: list[pytest.Item], folder: Path, marker: str) -> None:
     for item in items:
         if folder in item.path.parents:
             item.add_marker(marker)
-            for each in LEFT_BEHIND:
-                item.add_marker(pytest.mark.filterwarnings(each))
+            for warning in LEFT_BEHIND:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 def _free_ports() -> int:

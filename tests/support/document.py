@@ -16,5 +16,5 @@ def script(document: Path, heading: str) -> str:
 
 def headings(document: Path) -> list[str]:
     """Return the headings with commands, in order."""
-    found = [each.partition("\n") for each in document.read_text().split("\n## ")[1:]]
-    return [heading for heading, _, section in found if "```console\n" in section]
+    sections = [each.partition("\n") for each in document.read_text().split("\n## ")[1:]]
+    return [heading for heading, _, section in sections if "```console\n" in section]

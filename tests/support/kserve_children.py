@@ -53,8 +53,8 @@ def deployment(host: Manifest, pod_spec: Manifest, name: str = "") -> Manifest:
         "selector": {"matchLabels": {"app": labels["app"]}},
         "template": {"metadata": {"labels": labels}, "spec": pod_spec},
     }
-    made = owned(host, "Deployment", "apps/v1", name, spec=spec)
-    return made | {"metadata": made["metadata"] | {"labels": labels}}
+    manifest = owned(host, "Deployment", "apps/v1", name, spec=spec)
+    return manifest | {"metadata": manifest["metadata"] | {"labels": labels}}
 
 
 def service(host: Manifest, name: str = "", **spec: Any) -> Manifest:

@@ -57,9 +57,9 @@ class Form:
 
     def copy(self, name: str, **metadata: Any) -> Manifest:
         """Return the object under another name, with further metadata."""
-        found = deepcopy(self.manifest)
-        found["metadata"] |= {"name": name} | metadata
-        return found
+        copied = deepcopy(self.manifest)
+        copied["metadata"] |= {"name": name} | metadata
+        return copied
 
 
 def crds_in(folder: Path) -> str:
@@ -99,10 +99,10 @@ def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:
 def drop_finalizers(kubectl: Kubectl) -> None:
     """Remove all finalizers, so that the namespace can be deleted."""
     for kind in ("isvc", "tm"):
-        for each in kubectl.list(kind):
-            if each["metadata"].get("finalizers"):
+        for manifest in kubectl.list(kind):
+            if manifest["metadata"].get("finalizers"):
                 patch = '{"metadata":{"finalizers":null}}'
-                kubectl("patch", kind, each["metadata"]["name"], "--type=merge", "-p", patch)
+                kubectl("patch", kind, manifest["metadata"]["name"], "--type=merge", "-p", patch)
 
 
 def _owned(model: Manifest, uids: dict[str, str]) -> Manifest:

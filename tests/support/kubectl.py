@@ -58,8 +58,8 @@ class Kubectl:
 
     def get(self, kind: str, name: str) -> Manifest:
         """Return an object. Raises `Refused` when it does not exist."""
-        found: Manifest = json.loads(self("get", kind, name, "-o", "json"))
-        return found
+        manifest: Manifest = json.loads(self("get", kind, name, "-o", "json"))
+        return manifest
 
     def list(self, kind: str, *words: str) -> list[Manifest]:
         """Return objects."""
@@ -72,5 +72,5 @@ class Kubectl:
 
 def condition(thing: Manifest, kind: str = "Ready") -> Manifest:
     """Return a condition of an object, or an empty dictionary."""
-    found = thing.get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == kind), {})
+    conditions = thing.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})

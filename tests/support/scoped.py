@@ -21,9 +21,9 @@ def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> Non
     release = kubectl.namespace
     settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
     text = helm("template", release, str(CHART), "--namespace", release, "--set", "rbac.aggregate=false", *settings)
-    for each in yaml.safe_load_all(text):
-        if each and each["kind"] in kinds:
-            replace(kubectl, namespace=each["metadata"].get("namespace", release)).apply(each)
+    for manifest in yaml.safe_load_all(text):
+        if manifest and manifest["kind"] in kinds:
+            replace(kubectl, namespace=manifest["metadata"].get("namespace", release)).apply(manifest)
 
 
 def as_account(kubeconfig: Path, kubectl: Kubectl, account: str, folder: Path) -> Path:

@@ -30,9 +30,9 @@ async def test_fake_api_order_of_answers() -> None:
     api.by_path[PATH] = (200, {}, config_map(from_="by_path"))
     api.answers.append((200, {}, config_map(from_="answers")))
     async with served(api) as client:
-        found = [(await get(client))["data"]["from_"] for _ in range(2)]
+        answers = [(await get(client))["data"]["from_"] for _ in range(2)]
         del api.by_path[PATH]
-        assert [*found, (await get(client))["data"]["from_"]] == ["answers", "by_path", "objects"]
+        assert [*answers, (await get(client))["data"]["from_"]] == ["answers", "by_path", "objects"]
     assert [(each.verb, each.path) for each in api.requests] == [("GET", PATH)] * 3
 
 

@@ -51,8 +51,8 @@ class Webhook:
     @property
     def authority(self) -> str:
         """The registered CA, PEM."""
-        found = self.kubectl.get("validatingwebhookconfiguration", self.registration)
-        return base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+        configuration = self.kubectl.get("validatingwebhookconfiguration", self.registration)
+        return base64.b64decode(configuration["webhooks"][0]["clientConfig"]["caBundle"]).decode()
 
     @property
     def metrics(self) -> str:

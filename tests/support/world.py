@@ -105,7 +105,7 @@ def _agents_follow(observed: Observed) -> Observed:
         return observed
     text = text_of(manifest) or ""
     try:
-        said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
+        report = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
     except ValueError:  # an earlier host's ConfigMap with a manual edit: agents keep their models
         return observed
-    return replace(observed, agents={pod["metadata"]["uid"]: said for pod in observed.pods})
+    return replace(observed, agents={pod["metadata"]["uid"]: report for pod in observed.pods})

@@ -73,9 +73,9 @@ async def test_rotation_of_two_replicas_ends_with_one_certificate() -> None:
     server = api()
     async with served(server) as client:
         both = self_signed(client), self_signed(client)
-        await asyncio.gather(*(each.refresh() for each in both))
-        for each in both:
-            await each.refresh()
+        await asyncio.gather(*(source.refresh() for source in both))
+        for source in both:
+            await source.refresh()
         assert both[0].tls.pair == both[1].tls.pair
         assert server.writes.count(f"PUT {SECRET}") == 1
 
