@@ -71,11 +71,7 @@ async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Eve
         lambda: "certificate rotation stopped" if rotation.done() else informers.liveness_problem(),
         lambda: "stopping" if stop.is_set() else informers.readiness_problem(),
     )
-    handlers = Handlers(cache, metrics, health)
-    servers = (
-        HttpServer(secure_app(handlers), settings.port, tls.context, stop_seconds=STOP_SECONDS),
-        HttpServer(plain_app(handlers), settings.metrics_port, stop_seconds=STOP_SECONDS),
-    )
+    servers = _servers(settings, Handlers(cache, metrics, health), tls)
     tasks = [rotation, asyncio.create_task(_freeze_when_synced(informers))]
     informers.start()
     try:
@@ -89,6 +85,13 @@ async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Eve
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _servers(settings: WebhookSettings, handlers: Handlers, tls: ReloadableTls) -> tuple[HttpServer, HttpServer]:
+    return (
+        HttpServer(secure_app(handlers), settings.port, tls.context, stop_seconds=STOP_SECONDS),
+        HttpServer(plain_app(handlers), settings.metrics_port, stop_seconds=STOP_SECONDS),
+    )
 
 
 async def _wait_and_drain(stop: asyncio.Event) -> None:
