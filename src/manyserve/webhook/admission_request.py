@@ -48,7 +48,7 @@ class AdmissionRequest:
         uid = metadata.get("uid") if isinstance(metadata, Mapping) else None
         return uid if isinstance(uid, str) and uid else f"review {self.uid}"
 
-    def host(self, name: str) -> Key:
+    def host_key(self, name: str) -> Key:
         """Return the key of the host of this name in the object's namespace."""
         return Key(self.namespace, name)
 

@@ -26,7 +26,7 @@ def review_host(request: AdmissionRequest, view: View) -> Decision:
         old = parse_host(request.old) if request.old else None
     except UnreadableError:
         return allowed()
-    host = request.host(new.metadata.name)
+    host = request.host_key(new.metadata.name)
     refusal = _review_change(host, old, new, view) if old is not None else None
     return refusal or allowed(*_warnings(new), *ignored_fields(new))
 

@@ -67,7 +67,7 @@ def _change(request: AdmissionRequest) -> Change | None:
         old = parse_model(request.old) if request.old else None
     except UnreadableError:
         old = None
-    return Change(request.object_uid, model, old, request.host(model.spec.inference_service))
+    return Change(request.object_uid, model, old, request.host_key(model.spec.inference_service))
 
 
 def _no_host_warning(host: Key, view: View) -> str:

@@ -47,7 +47,7 @@ def _is_host(owner: Any) -> bool:
 def _exists(owner: Mapping[str, Any], request: AdmissionRequest, view: View) -> bool:
     if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
         return False
-    return view.uids.get(request.host(str(owner.get("name")))) == owner.get("uid")
+    return view.uids.get(request.host_key(str(owner.get("name")))) == owner.get("uid")
 
 
 def _sentence(owner: Mapping[str, Any]) -> str:
