@@ -1,4 +1,4 @@
-"""Setup of all tests: the figures that a run takes are printed at its end and written to `reports/`."""
+"""Setup of all tests: the figures of a run are printed at its end and written to `reports/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one backoff of all programs."""
+"""Backoff of all programs: base, cap and jitter."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ LINK = re.compile(r"\]\(([^):\s]+)\)")
 
 def paths(text: str) -> list[str]:
     """Return the paths in backticks; modules may be named without `src/manyserve/`."""
-    found = [*PATH.findall(text), *(f"src/manyserve/{module}" for module in MODULE.findall(text))]
-    return [path for path in found if "NNNN" not in path]
+    paths_in_text = [*PATH.findall(text), *(f"src/manyserve/{module}" for module in MODULE.findall(text))]
+    return [path for path in paths_in_text if "NNNN" not in path]
 
 
 def headings(page: Path) -> set[str]:

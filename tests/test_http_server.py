@@ -1,4 +1,4 @@
-"""The HTTP server of all programs; TLS and idle connections are tested with the webhook."""
+"""HTTP server of all programs. The webhook's tests cover TLS and idle connections."""
 
 from __future__ import annotations
 

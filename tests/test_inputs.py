@@ -20,11 +20,11 @@ def numbers_in(path: Path) -> set[int]:
     return {int(number) for match in NAME.findall(path.read_text()) for number in match if number}
 
 
-def test_the_table_of_inputs_is_numbered_without_a_gap() -> None:
+def test_inputs_table_is_numbered_without_gap() -> None:
     assert list(table()) == list(range(1, 33))
 
 
-def test_each_test_file_of_the_table_exists_and_has_tests_of_its_input() -> None:
+def test_inputs_table_names_existing_test_files() -> None:
     for number, files in table().items():
         assert files, f"input {number} has no test file"
         for file in files:
@@ -32,7 +32,7 @@ def test_each_test_file_of_the_table_exists_and_has_tests_of_its_input() -> None
             assert number in numbers_in(ROOT / file), f"{file} has no test of input {number}"
 
 
-def test_each_test_file_of_inputs_is_in_the_table_under_its_numbers() -> None:
+def test_inputs_table_has_each_test_file_of_inputs() -> None:
     listed = table()
     for path in (ROOT / "tests" / "inputs").glob("test_*.py"):
         numbers = numbers_in(path)
@@ -41,6 +41,6 @@ def test_each_test_file_of_inputs_is_in_the_table_under_its_numbers() -> None:
             assert str(path.relative_to(ROOT)) in listed[number], f"input {number} does not list {path.name}"
 
 
-def test_each_number_in_the_name_of_a_test_is_in_the_table() -> None:
+def test_inputs_table_has_each_number_of_test_names() -> None:
     used = {number for path in (ROOT / "tests").rglob("test_*.py") for number in numbers_in(path)}
     assert used == set(table())

@@ -1,4 +1,4 @@
-"""Metrics of all programs: names, units, and what all of them have."""
+"""Metrics of all programs: names, units, and shared metrics."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_sentences_are_counted(figures: Figures, kind: str) -> None:
 
 
 def tuned_constants(path: Path) -> list[str]:
-    """Return the names of the constants of a module whose values are numbers, or a `Backoff` of numbers; private ones are no settings."""
+    """Return the names of the public constants of a module that are numbers, or a `Backoff` of numbers."""
     named = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
     targets = [target for node in named if is_tuned(node) for target in node.targets if isinstance(target, ast.Name)]
     return [target.id for target in targets if not target.id.startswith("_")]

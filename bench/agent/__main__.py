@@ -37,23 +37,23 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.part or [part for part in PARTS if not (options.short and part in LONG_ONLY)]
     before = os.getloadavg()[0]
-    found: dict[str, object] = {}
+    figures: dict[str, object] = {}
     for part in parts:
-        found |= _measured(part, short=options.short)
-    found |= swaps(REPORTS / "walkthrough.json")
-    _write(options.report, found, before)
-    late = sum(map(missed, found.values()))
-    print(f"{late} of {len(found)} figures missed their goal" if late else "every goal is met")
+        figures |= _measured(part, short=options.short)
+    figures |= swaps(REPORTS / "walkthrough.json")
+    _write(options.report, figures, before)
+    late = sum(map(missed, figures.values()))
+    print(f"{late} of {len(figures)} figures missed their goal" if late else "every goal is met")
 
 
 def _measured(part: str, *, short: bool) -> dict[str, object]:
     """Measure one part, and print its figures."""
     print(f"==> {part}", flush=True)
     module = importlib.import_module(f"bench.agent.{part}")
-    found: dict[str, object] = module.measure(**(PARTS[part] if short else {}))
-    for name, each in found.items():
+    figures: dict[str, object] = module.measure(**(PARTS[part] if short else {}))
+    for name, each in figures.items():
         print(line(name, each), flush=True)
-    return found
+    return figures
 
 
 def swaps(report: Path) -> dict[str, object]:

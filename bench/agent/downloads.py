@@ -63,14 +63,14 @@ def _figures(kind: str, shape: str, runs: list[dict[str, Run]], total: int) -> d
     seconds = {who: median(run[who]["seconds"] for run in runs) for who in runs[0]}
     most = {who: max(run[who]["bytes"] for run in runs) / 1024**2 for who in runs[0]}
     what = f"{kind}://, {total / 1024**2:g} MiB in {f'{_FILES} files' if shape == 'many' else 'one file'}"
-    found: dict[str, object] = {
+    figures: dict[str, object] = {
         f"{what}: as fast as {peer}": figure(
             seconds[peer] / seconds[_OWN], "times", least=times, peer=f"{seconds[_OWN]:.2f} s, {seconds[peer]:.2f} s"
         )
         for peer, times in _PEERS[kind, shape].items()
     }
     others = ", ".join(f"{peer} {most[peer]:.0f}" for peer in _PEERS[kind, shape])
-    return found | {f"{what}: memory": figure(most[_OWN], "MiB", below=_LIMIT / 1024**2, peer=others)}
+    return figures | {f"{what}: memory": figure(most[_OWN], "MiB", below=_LIMIT / 1024**2, peer=others)}
 
 
 def _round(kind: str, shape: str, store: RunningStore, peers: Path, target: Path) -> dict[str, Run]:

@@ -27,8 +27,8 @@ def figure(
     met = (
         (below is None or value < below) and (least is None or value >= least) and (exactly is None or value == exactly)
     )
-    found = {"value": round(value, 3), "unit": unit, "load": round(os.getloadavg()[0], 2)}
-    return found | ({"goal": goal, "met": met} if goal else {}) | ({"peer": peer} if peer else {})
+    result = {"value": round(value, 3), "unit": unit, "load": round(os.getloadavg()[0], 2)}
+    return result | ({"goal": goal, "met": met} if goal else {}) | ({"peer": peer} if peer else {})
 
 
 def line(name: str, found: object) -> str:

@@ -21,19 +21,19 @@ GROWTH = 1.25
 
 def measure(sizes: tuple[int, ...] = (500, 2000), changes: int = 100) -> dict[str, object]:
     """Load so many models, size by size; with the last size, change some and count the loads."""
-    found: dict[str, object] = {}
+    figures: dict[str, object] = {}
     times: list[float] = []
     for count in sizes:
         with stage() as place:
             floor = _floor(place, count)
         with stage() as place:
-            figures, took = _start(place, count, floor)
-            found |= figures
+            of_start, took = _start(place, count, floor)
+            figures |= of_start
             times.append(took / count)
             if count == sizes[-1]:
-                found |= _change(place, count, changes)
-    found["time a model, most to fewest"] = figure(times[-1] / times[0], "times", below=GROWTH)
-    return found
+                figures |= _change(place, count, changes)
+    figures["time a model, most to fewest"] = figure(times[-1] / times[0], "times", below=GROWTH)
+    return figures
 
 
 def names(count: int) -> list[str]:
@@ -63,14 +63,14 @@ def _start(place: Stage, count: int, floor: float) -> tuple[dict[str, object], f
     agent = place.start()
     took = seconds_until(lambda: place.ready() == count, "the server has all models", LIMIT, agent)
     seconds_until(lambda: place.loaded() == count, "the agent reports all models", LIMIT)
-    each = f"{count} models: "
+    prefix = f"{count} models: "
     return {
-        f"{each}loads": figure(place.calls()["load"], "loads", exactly=count),
-        f"{each}until all are loaded": figure(took, "s", peer=f"a bare loop: {floor:.1f} s"),
-        f"{each}rate": figure(count / took, "models/s", peer=f"a bare loop: {count / floor:.0f}"),
-        f"{each}time a model": figure(took / count * 1000, "ms"),
-        f"{each}processor a model": figure(cpu_seconds(agent.pid) / count * 1000, "ms"),
-        f"{each}peak memory": figure(peak_mib(agent.pid), "MiB", below=MEMORY_MIB),
+        f"{prefix}loads": figure(place.calls()["load"], "loads", exactly=count),
+        f"{prefix}until all are loaded": figure(took, "s", peer=f"a bare loop: {floor:.1f} s"),
+        f"{prefix}rate": figure(count / took, "models/s", peer=f"a bare loop: {count / floor:.0f}"),
+        f"{prefix}time a model": figure(took / count * 1000, "ms"),
+        f"{prefix}processor a model": figure(cpu_seconds(agent.pid) / count * 1000, "ms"),
+        f"{prefix}peak memory": figure(peak_mib(agent.pid), "MiB", below=MEMORY_MIB),
     }, took
 
 

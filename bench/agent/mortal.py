@@ -24,12 +24,12 @@ class KillingFileSystem(FileSystem):
         self._left = steps
 
     def __getattribute__(self, name: str) -> object:
-        found = super().__getattribute__(name)
-        if not name.startswith("_") and callable(found):
+        attribute = super().__getattribute__(name)
+        if not name.startswith("_") and callable(attribute):
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             self._left -= 1
-        return found
+        return attribute
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def gs(bucket: str, prefix: str, endpoint: str, folder: Path) -> None:
 
 def peak() -> int:
     """Return the most bytes that this process had; `getrusage` would count its parent, too."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(match[1]) * 1024 if match else 0
 
 
 if __name__ == "__main__":

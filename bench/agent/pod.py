@@ -131,8 +131,8 @@ class Stage:
 
 def _asked(url: str, what: str = "counts") -> dict[str, Any]:
     with urlopen(f"{url}/-/{what}", timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+        report: dict[str, Any] = json.load(answer)
+        return report
 
 
 @contextmanager
@@ -140,11 +140,11 @@ def stage() -> Iterator[Stage]:
     """Start stand-ins of one's own, and end everything afterwards."""
     folder = tempfile.TemporaryDirectory(prefix="manyserve-bench-", ignore_cleanup_errors=True)
     with folder as root, _standin("server") as server, _standin("bucket") as bucket:
-        found = Stage(Path(root), server, bucket, 0).begin(Path(root))
+        stage = Stage(Path(root), server, bucket, 0).begin(Path(root))
         try:
-            yield found
+            yield stage
         finally:
-            found.end()
+            stage.end()
 
 
 @contextmanager

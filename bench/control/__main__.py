@@ -39,16 +39,16 @@ def main() -> None:
     options = parser.parse_args()
     tools.ensure("kubernetes", "kwok")
     sizes = SHORT if options.short else ((options.models, options.hosts),) if options.models else SIZES
-    found: dict[str, Figure] = {}
+    figures: dict[str, Figure] = {}
     others = earlier() if options.models else {}
     for models, hosts in sizes:
         began = time.monotonic()
-        found |= figures_of(uvloop.run(measure(models, hosts)), models, hosts)
+        figures |= figures_of(uvloop.run(measure(models, hosts)), models, hosts)
         print(f"==> {models} models on {hosts} host(s) took {time.monotonic() - began:.0f} s to measure", flush=True)
-        write(others | found)
-    for name, each in found.items():
+        write(others | figures)
+    for name, each in figures.items():
         print(line(name, each))
-    wrong = [name for name, each in found.items() if missed(each) and any(word in name for word in COUNTED)]
+    wrong = [name for name, each in figures.items() if missed(each) and any(word in name for word in COUNTED)]
     sys.exit(f"missed: {'; '.join(wrong)}" if options.short and wrong else 0)
 
 

@@ -39,8 +39,8 @@ class Agent:
     def load(self, text: str, models: Manifest) -> None:
         """Report this `models.json` as in force, with all models loaded."""
         self.revision += 1
-        said = {"instance": "a", "revision": self.revision, "serverReady": True, "settled": True}
-        self.body = json.dumps(said | {"config": modelconfig.content_hash(text), "models": models}).encode()
+        report = {"instance": "a", "revision": self.revision, "serverReady": True, "settled": True}
+        self.body = json.dumps(report | {"config": modelconfig.content_hash(text), "models": models}).encode()
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -64,8 +64,8 @@ class Agents:
         app.router.add_get("/status", self._status)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         self.informers = [
-            Informer(client, kind, selection=ListOptions(namespace, labels=HOST_LABEL), on_change=told)
-            for kind, told in (
+            Informer(client, kind, selection=ListOptions(namespace, labels=HOST_LABEL), on_change=on_change)
+            for kind, on_change in (
                 (kinds.CONFIG_MAP, self._config),
                 (kinds.POD, self._pod),
                 (kinds.INGRESS, self._ingress),
@@ -96,8 +96,8 @@ class Agents:
         self.texts[new["metadata"]["labels"][HOST_LABEL]] = text
         values = ((new.get("data") or {}) | (new.get("binaryData") or {})).values()
         self.written.append(sum(map(len, values)))
-        for each in self._listeners:
-            each.set()
+        for listener in self._listeners:
+            listener.set()
 
     def _pod(self, old: Manifest | None, new: Manifest | None) -> None:
         address = (new or {}).get("status", {}).get("podIP")

@@ -28,16 +28,16 @@ READY = "watching"
 Manifest = dict[str, Any]
 
 
-async def watch_and_tell(namespace: str, statuses: dict[str, Manifest]) -> None:
+async def watch_and_write(namespace: str, statuses: dict[str, Manifest]) -> None:
     """Write statuses until cancelled."""
     due: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
     async with KubeClient(find_cluster_config(os.environ)) as client, asyncio.TaskGroup() as group:
         for _ in range(MAX_IN_FLIGHT):
             group.create_task(_write(client, namespace, due))
         async for model in _models(client, ListOptions(namespace)):
-            told = model.get("status", {}).get("observedGeneration")
+            observed = model.get("status", {}).get("observedGeneration")
             generation = model["metadata"].get("generation")
-            if told != generation:
+            if observed != generation:
                 name = model["metadata"]["name"]
                 due.put_nowait((name, statuses[name] | {"observedGeneration": generation}))
 
@@ -69,7 +69,7 @@ async def _write(client: KubeClient, namespace: str, due: asyncio.Queue[tuple[st
 def main() -> None:
     """Watch the namespace of the environment."""
     statuses = json.loads(Path(sys.argv[1]).read_text())
-    uvloop.run(watch_and_tell(os.environ["MANYSERVE_WATCH_NAMESPACES"], statuses))
+    uvloop.run(watch_and_write(os.environ["MANYSERVE_WATCH_NAMESPACES"], statuses))
 
 
 if __name__ == "__main__":

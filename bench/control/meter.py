@@ -75,9 +75,9 @@ class Meter:
         return await asyncio.to_thread(self._counts)
 
     def _counts(self) -> Counts:
-        said = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
+        samples = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
         writes = {
-            " ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in said.items() if name == "api_writes"
+            " ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in samples.items() if name == "api_writes"
         }
         servers = (process.find(self.server, name) for name in ("kube-apiserver", "etcd"))
         return Counts(
@@ -85,11 +85,11 @@ class Meter:
             cpu=cpu_of(self.program.process.pid),
             server_cpu=sum(cpu_of(pid) for pid in servers if pid),
             writes=Counter({name: count for name, count in writes.items() if count}),
-            runs=int(sum(n for (name, _), n in said.items() if name == "reconcile")),
+            runs=int(sum(n for (name, _), n in samples.items() if name == "reconcile")),
             etcd=_sum(_PUT, _text(f"http://127.0.0.1:{self.server.port + 2}/metrics")),
             refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
-            late=apart(_buckets(said, "event_loop_lag_seconds")),
-            blocked=apart(_buckets(said, "event_loop_blocked_seconds")),
+            late=apart(_buckets(samples, "event_loop_lag_seconds")),
+            blocked=apart(_buckets(samples, "event_loop_blocked_seconds")),
             configs=tuple(self.agents.written),
         )
 
@@ -139,11 +139,11 @@ def cpu_of(pid: int) -> float:
 
 def apart(within: dict[str, float]) -> Counter[float]:
     """Return the counts of a histogram's buckets, from cumulative ones."""
-    found, before = Counter[float](), 0.0
+    buckets, before = Counter[float](), 0.0
     for bound, count in sorted((float(bound), count) for bound, count in within.items()):
-        found[bound] = int(count - before)
+        buckets[bound] = int(count - before)
         before = count
-    return found
+    return buckets
 
 
 def _buckets(said: dict[tuple[str, str], float], histogram: str) -> dict[str, float]:

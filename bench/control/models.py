@@ -31,19 +31,19 @@ def is_there(_model: Manifest) -> bool:
     return True
 
 
-def is_told(model: Manifest) -> bool:
+def has_current_status(model: Manifest) -> bool:
     """Return whether a model's status is about its newest spec."""
     return bool(model.get("status", {}).get("observedGeneration") == model["metadata"]["generation"])
 
 
 def is_ready(model: Manifest) -> bool:
     """Return whether the newest spec of a model is Ready."""
-    return is_told(model) and condition(model).get("status") == "True"
+    return has_current_status(model) and condition(model).get("status") == "True"
 
 
 def says(reason: str) -> Holds:
     """Return a predicate: a model is not ready for this reason."""
-    return lambda model: is_told(model) and condition(model).get("reason") == reason
+    return lambda model: has_current_status(model) and condition(model).get("reason") == reason
 
 
 class Watched:
@@ -83,11 +83,11 @@ class Watched:
 @asynccontextmanager
 async def watched(client: KubeClient, namespace: str) -> AsyncIterator[Watched]:
     """Watch the models of a namespace."""
-    found = Watched(client, namespace)
-    task = asyncio.create_task(found.informer.run())
-    await found.informer.synced.wait()
+    watched = Watched(client, namespace)
+    task = asyncio.create_task(watched.informer.run())
+    await watched.informer.synced.wait()
     try:
-        yield found
+        yield watched
     finally:
         task.cancel()
 

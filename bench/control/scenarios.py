@@ -77,7 +77,7 @@ class Scenarios:
             await self._have_hosts()
             applied = await self._measured(meter, self._apply)
             self._stage.statuses = self._stage.work.models.statuses()
-        found = {"apply": replace(applied, floor=await self._floor(self._apply)), "restart": await self._restart()}
+        costs = {"apply": replace(applied, floor=await self._floor(self._apply)), "restart": await self._restart()}
         async with self._stage.operator() as meter:
             await eventually(meter.has_run, limit=LIMIT)
             changed = await self._measured(meter, self._change)
@@ -86,23 +86,23 @@ class Scenarios:
             on = await self._measured(meter, self._on)
             halved = await self._measured(meter, self._halve, config=self._half_in_config)
             ended = await self._measured(meter, self._end)
-        found["change every URI"] = replace(changed, floor=await self._floor(self._change))
+        costs["change every URI"] = replace(changed, floor=await self._floor(self._change))
         alone = await self._timed(self._ask_few, self._stage.bare)
-        found[f"change {self._few} URIs"] = replace(few, alone=alone)
-        told = await self._tell()
-        found |= {"multiModelServer off": replace(off, floor=told), "multiModelServer on": replace(on, floor=told)}
-        found["delete half"] = replace(halved, floor=await self._timed(self._halve, self._stage.bare))
-        found["delete the hosts"] = replace(ended, floor=await self._collected())
-        return found
+        costs[f"change {self._few} URIs"] = replace(few, alone=alone)
+        floor = await self._status_floor()
+        costs |= {"multiModelServer off": replace(off, floor=floor), "multiModelServer on": replace(on, floor=floor)}
+        costs["delete half"] = replace(halved, floor=await self._timed(self._halve, self._stage.bare))
+        costs["delete the hosts"] = replace(ended, floor=await self._collected())
+        return costs
 
     async def _have_hosts(self) -> None:
         await self._stage.work.user.create_hosts(self._hosts)
         await eventually(self._hosts_are_ready, "the hosts are ready", LIMIT, HOST_POLL)
 
     async def _hosts_are_ready(self) -> bool:
-        found = (await self._stage.client.list(kinds.INFERENCE_SERVICE, ListOptions(WORK))).items
+        hosts = (await self._stage.client.list(kinds.INFERENCE_SERVICE, ListOptions(WORK))).items
         apart = await self._pods_are_apart()
-        return apart and all(condition(each).get("status") == "True" for each in found)
+        return apart and all(condition(each).get("status") == "True" for each in hosts)
 
     async def _pods_are_apart(self) -> bool:
         """Return whether each pod has an address of its own. kwok sometimes gives one twice; such a pod is deleted."""
@@ -194,7 +194,7 @@ class Scenarios:
         await side.user.delete_hosts(self._hosts)
         await side.models.all(0, is_there)
 
-    async def _tell(self) -> float:
+    async def _status_floor(self) -> float:
         """Return the seconds that it takes to write one status to each model, when nothing else happens."""
         writes = [partial(self._write, name, status) for name, status in self._stage.statuses.items()]
         began = time.monotonic()

@@ -33,8 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     before = os.getloadavg()[0]
     with control_plane() as server:
-        found = asyncio.run(measure(server, options.models, seconds=options.seconds, rounds=options.rounds))
-    for name, each in found.items():
+        figures = asyncio.run(measure(server, options.models, seconds=options.seconds, rounds=options.rounds))
+    for name, each in figures.items():
         print(line(name, each))
     machine = {"processors": os.cpu_count(), "system": platform.platform(), "python": sys.version.split()[0]}
     report = {
@@ -42,12 +42,12 @@ def main() -> None:
         "machine": machine,
         "load": {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)},
         **{name: getattr(options, name) for name in ("models", "seconds", "rounds")},
-        "figures": found,
+        "figures": figures,
     }
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(report, indent=1) + "\n")
-    late = sum(map(missed, found.values()))
-    print(f"{late} of {len(found)} figures missed their goal" if late else "every goal is met")
+    late = sum(map(missed, figures.values()))
+    print(f"{late} of {len(figures)} figures missed their goal" if late else "every goal is met")
 
 
 if __name__ == "__main__":

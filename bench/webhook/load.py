@@ -56,8 +56,8 @@ async def load(target: Target, connections: int, seconds: float) -> Round:
         encode = [binary("vegeta"), "encode", "--to", "csv", str(folder / "results")]
         encoded = await asyncio.create_subprocess_exec(*encode, stdout=asyncio.subprocess.PIPE)
         lines = (await encoded.communicate())[0].decode().splitlines()
-    found = latencies(lines, (before[0], after[0]), target.status, target.words)
-    return Round(after[0] - before[0], found, after[1] - before[1], after[2] - before[2])
+    seconds_of_requests = latencies(lines, (before[0], after[0]), target.status, target.words)
+    return Round(after[0] - before[0], seconds_of_requests, after[1] - before[1], after[2] - before[2])
 
 
 def _requests(target: Target) -> list[dict[str, Any]]:

@@ -42,17 +42,17 @@ async def measure(server: Cluster, models: int, *, seconds: float = 1.5, rounds:
         took = await furnish(server, models)
         few, many = (open_now.enter_context(webhook(each)) for each in (few_server, server))
         bare = open_now.enter_context(floor(server))
-        found = _at_rest(models, many, few, few_count) | {"creating the models": figure(took, "s")}
+        figures = _at_rest(models, many, few, few_count) | {"creating the models": figure(took, "s")}
         targets = {"many": _direct(many), "few": _direct(few), "floor": _direct(bare), **_through(server, many)}
         for connections in CONNECTIONS:
             seen = await _in_turn(targets, connections, seconds, rounds)
-            found |= direct_rows(connections, seen["many"], seen["floor"])
-            found |= through_rows(connections, seen["with"], seen["without"])
-            found |= ratio_rows(f"{models} models beside {few_count}, {_at(connections)}", seen["many"], seen["few"])
+            figures |= direct_rows(connections, seen["many"], seen["floor"])
+            figures |= through_rows(connections, seen["with"], seen["without"])
+            figures |= ratio_rows(f"{models} models beside {few_count}, {_at(connections)}", seen["many"], seen["few"])
         refused = {"many": _refusing(many), "few": _refusing(few)}
         seen = await _in_turn(refused, 1, seconds, rounds)
         loaded = {"memory after the load": figure(memory(many.pid), "MB")}
-        return found | ratio_rows(f"{models} models beside {few_count}, refused", seen["many"], seen["few"]) | loaded
+        return figures | ratio_rows(f"{models} models beside {few_count}, refused", seen["many"], seen["few"]) | loaded
 
 
 def _at_rest(models: int, many: Listening, few: Listening, few_count: int) -> Found:
@@ -66,11 +66,11 @@ def _at_rest(models: int, many: Listening, few: Listening, few_count: int) -> Fo
 
 async def _in_turn(targets: Mapping[str, Target], connections: int, seconds: float, rounds: int) -> dict[str, Summary]:
     """Load each target for some seconds, and all again."""
-    found: dict[str, list[Round]] = {name: [] for name in targets}
+    rounds_of: dict[str, list[Round]] = {name: [] for name in targets}
     for _ in range(rounds):
         for name, target in targets.items():
-            found[name].append(await load(target, connections, seconds))
-    return {name: summary(each) for name, each in found.items()}
+            rounds_of[name].append(await load(target, connections, seconds))
+    return {name: summary(each) for name, each in rounds_of.items()}
 
 
 def direct_rows(connections: int, own: Summary, bare: Summary) -> Found:

@@ -27,8 +27,8 @@ def reviews(namespace: str, *, memory: str = MEMORY) -> list[Manifest]:
 
 
 def _model(name: str, namespace: str, memory: str) -> Manifest:
-    found = make.model_object(name, memory=memory)
-    return found | {"metadata": {"name": name, "namespace": namespace}}
+    model = make.model_object(name, memory=memory)
+    return model | {"metadata": {"name": name, "namespace": namespace}}
 
 
 def _review(model: Manifest) -> Manifest:

@@ -74,11 +74,11 @@ def latencies(lines: Iterable[str], window: Window, status: int, words: bytes) -
 
     Raises `WrongAnswer` for an answer, at any time, without this status or without these words in it.
     """
-    found = []
+    inside = []
     for at, code, nanoseconds, _, _, error, body, *_ in csv.reader(lines):
         if int(code) != status or words not in base64.b64decode(body):
             raise WrongAnswer(f"{code} {error} {base64.b64decode(body).decode(errors='replace')[:500]}")
         began, seconds = int(at) / 1e9, int(nanoseconds) / 1e9
         if window[0] <= began and began + seconds <= window[1]:
-            found.append(seconds)
-    return found
+            inside.append(seconds)
+    return inside

@@ -1,8 +1,8 @@
 """API group of this process: one of two, read from `MANYSERVE_API_GROUP` when this module is imported.
 
-A process serves one group. Kinds, labels, annotations and owner references are constants that are made from the
-group, so the group is a constant, too. `docs/decisions/0002-api-group.md` has the reasons. This module is outside
-`api`, which does not read the environment.
+A process serves one group. Kinds, labels, annotations and owner references are constants that contain the group, so the
+group is a constant, too (`docs/decisions/0002-api-group.md`). This module is outside `api`, which does not read the
+environment.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The command line: `manyserve operator | webhook | agent | crds`.
+"""Command line: `manyserve operator | webhook | agent | crds`.
 
-An agent must not pay for kopf, nor the operator for storage clients. A program that cannot start says why in
-one line, and ends with exit code 2.
+Each program imports only its own libraries: an agent needs no kopf, and the operator no storage clients. A program that
+cannot start prints the reason on one line and exits with code 2.
 """
 
-# ruff: noqa: PLC0415  each program is imported only when it is run
+# ruff: noqa: PLC0415  a program is imported only when it runs
 from __future__ import annotations
 
 import os
@@ -54,7 +54,7 @@ def options(
 
 @app.command()
 def operator() -> None:
-    """Look after InferenceServices and TrainedModels."""
+    """Reconcile InferenceServices and TrainedModels."""
     from manyserve.operator.main import run
     from manyserve.operator.settings import OperatorSettings
 
@@ -63,7 +63,7 @@ def operator() -> None:
 
 @app.command()
 def webhook() -> None:
-    """Answer the API server's questions about new and changed objects."""
+    """Validate new and changed objects for the API server."""
     from manyserve.webhook.main import run
     from manyserve.webhook.settings import WebhookSettings
 
@@ -72,7 +72,7 @@ def webhook() -> None:
 
 @app.command()
 def agent() -> None:
-    """Load and unload models, beside a model server."""
+    """Download models, and load and unload them in a model server."""
     from manyserve.agent.main import run
     from manyserve.agent.settings import AgentSettings
 
@@ -101,7 +101,7 @@ def crds(
 
 
 def crd_documents(group: str) -> dict[str, str]:
-    """Return the text of each CRD of an API group by the name of its file."""
+    """Return the text of each CRD of an API group by file name."""
     import yaml
 
     from manyserve.api import crd
@@ -109,5 +109,5 @@ def crd_documents(group: str) -> dict[str, str]:
     def text(definition: dict[str, Any]) -> str:
         return _GENERATED + yaml.safe_dump(definition, sort_keys=False, width=110, allow_unicode=True)
 
-    found = (crd.inference_services(group), crd.trained_models(group))
-    return {f"{each['spec']['names']['plural']}.yaml": text(each) for each in found}
+    definitions = (crd.inference_services(group), crd.trained_models(group))
+    return {f"{each['spec']['names']['plural']}.yaml": text(each) for each in definitions}

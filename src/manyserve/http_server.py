@@ -1,4 +1,4 @@
-"""HTTP server of every program: aiohttp on one port, with or without TLS, and a graceful stop."""
+"""HTTP server of all programs: aiohttp on one port, with or without TLS, with a graceful stop."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from aiohttp import web
 from manyserve.api.errors import StartupError
 
 HANDSHAKE_SECONDS = 5.0
-"""The longest TLS handshake."""
+"""Seconds of the longest TLS handshake."""
 IDLE_SECONDS = 120.0
-"""An idle connection is closed after this time. It is more than the idle time of an API server's client, so that no
-client sends a request into a connection that is about to close."""
+"""Seconds after which an idle connection is closed. An API server's client closes it earlier, so no request meets a
+connection that is about to close."""
 BACKLOG = 1024
 ALL = "0.0.0.0"  # noqa: S104  pods are reached by their address
-"""The name of all addresses in messages."""
+"""All addresses, in messages."""
 
 
 class HttpServer:
-    """An aiohttp application on one port, between `start` and `stop`.
+    """Server of an aiohttp application on one port, from `start` to `stop`.
 
     Parameters
     ----------
     host
         The address to bind; None: all addresses.
     stop_seconds
-        How long `stop` waits for running requests.
+        Seconds for which `stop` waits for running requests.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class HttpServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Close the port, let running requests end, and close their connections."""
+        """Close the port, wait for running requests, and close their connections."""
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()

@@ -1,4 +1,4 @@
-"""The log of every program: one JSON object a line on standard output, with the keys of KFServing's agent."""
+"""Logs of all programs: JSON lines on standard output, with the keys of KFServing's agent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from aiohttp.web import RequestPayloadError
 
 
 def timestamp(seconds: float) -> str:
-    """Return wall-clock seconds as RFC 3339 in UTC with milliseconds."""
+    """Format wall-clock seconds as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line.
+    """Formats a record as one line of JSON.
 
     Parameters
     ----------
     clean
-        Takes out of a text what must not stand in a log.
+        Removes secrets from a text.
     """
 
     def __init__(self, clean: Callable[[str], str] = str) -> None:
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
         self._clean = clean
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a traceback goes into `stacktrace`."""
+        """Return the line; its `stacktrace` has the traceback."""
         path = PurePath(record.pathname)
         line = {
             "level": record.levelname.lower(),
@@ -47,11 +47,11 @@ class JsonLines(logging.Formatter):
         return _on_one_line(json.dumps(line, ensure_ascii=False))
 
 
-class WithoutClientsFaults(logging.Filter):
-    """Makes one line without a trace of what a client sent that is no HTTP: anyone may send anything to a port."""
+class ClientErrorFilter(logging.Filter):
+    """Shortens errors about malformed HTTP of a client to one line without a traceback, at level INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change such a record; let all pass."""
+        """Change such a record, and pass all records."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | RequestPayloadError):
             record.msg, record.args = "a request cannot be read: %s", (" ".join(str(error).split()),)
@@ -60,17 +60,17 @@ class WithoutClientsFaults(logging.Filter):
 
 
 def _on_one_line(text: str) -> str:
-    """Return JSON in which everything is escaped that could end a line, turn its direction, or not be written."""
+    """Escape the characters of JSON that are not printable: line ends, changes of direction, lone surrogates."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def set_up(level: str, clean: Callable[[str], str] = str, quiet: tuple[str, ...] = ()) -> None:
-    """Send the log of everything in this process to standard output; of the quiet ones only warnings."""
+    """Log to standard output, and only warnings of the loggers in `quiet`."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(clean))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    server_logger.addFilter(WithoutClientsFaults())
+    server_logger.addFilter(ClientErrorFilter())
     for name in quiet:
         logging.getLogger(name).setLevel(logging.WARNING)

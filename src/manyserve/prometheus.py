@@ -13,7 +13,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def new_registry() -> CollectorRegistry:
-    """Return a registry with the metrics that all programs share."""
+    """Return a registry with the metrics of all programs."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     add_build_info(registry)
@@ -26,5 +26,5 @@ def add_build_info(registry: CollectorRegistry) -> None:
 
 
 def metrics_response(registry: CollectorRegistry) -> web.Response:
-    """Return all metrics in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     return web.Response(body=generate_latest(registry), headers={"Content-Type": _CONTENT_TYPE})

@@ -26,12 +26,12 @@ _CREDENTIALS = re.compile(r"(?<=://)\S*(?=@)|^[^/\s]*(?=@)|(?<=\?)\S+")
 
 
 def env(*variables: str, default: Any, secret: bool = False) -> Any:
-    """Return a field that is read from the first of its variables that is set; no message shows a secret."""
+    """Return a field that is read from the first of its variables that is set. A secret is in no message."""
     return Field(default, validation_alias=AliasChoices(*variables), repr=not secret)
 
 
 class Settings(BaseSettings):
-    """Base class: frozen; the constructor takes fields by name, and only `from_env` reads variables."""
+    """Base class of frozen settings. The constructor takes fields by name, and only `from_env` reads variables."""
 
     model_config = SettingsConfigDict(
         frozen=True, validate_by_name=True, case_sensitive=True, env_ignore_empty=True, enable_decoding=False
@@ -46,12 +46,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave `os.environ` out, so that a constructor's result does not depend on it."""
+        """Exclude `os.environ`, so that the constructor does not depend on it."""
         return (init_settings,)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Return the settings of an environment. Raises `StartupError` with all wrong variables."""
+        """Read the settings from an environment. Raises `StartupError` with all wrong variables."""
         try:
             return cls(**_texts(cls, environ))
         except ValidationError as error:
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
 
 class ScopedSettings(Settings):
-    """Settings of a program with a scope: all namespaces, a list of them, or those that a selector matches."""
+    """Settings of a program with a scope: all namespaces, a list, or the namespaces that a selector matches."""
 
     watch_namespaces: Annotated[tuple[str, ...], from_text(parse_namespaces)] = env(NAMESPACES, default=())
     namespace_selector: Annotated[LabelSelector | None, from_text(parse_selector)] = env(SELECTOR, default=None)
@@ -79,7 +79,7 @@ class ScopedSettings(Settings):
 
 
 class _Variables(EnvSettingsSource):
-    """The variables of a mapping in place of those of the process."""
+    """Source of the variables of a mapping, instead of those of the process."""
 
     def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -90,14 +90,14 @@ class _Variables(EnvSettingsSource):
 
 
 def _texts(settings: type[Settings], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the texts of the variables that are set, by the alias of their field; nested settings by their name."""
+    """Return the texts of set variables, keyed by the alias of their field, and nested settings by name."""
     nested = {name: _texts(inner, environ) for name, inner in _nested(settings).items()}
     return _Variables(settings, environ)() | nested
 
 
 def _nested(settings: type[Settings]) -> dict[str, type[Settings]]:
-    kinds = {name: field.annotation for name, field in settings.model_fields.items()}
-    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Settings)}
+    types = {name: field.annotation for name, field in settings.model_fields.items()}
+    return {name: inner for name, inner in types.items() if isinstance(inner, type) and issubclass(inner, Settings)}
 
 
 def _message(settings: type[Settings], error: ErrorDetails, environ: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Types of settings: each has a parser of a variable's text, which raises `ValueError` with the allowed values."""
+"""Types of settings. Each has a parser of text, which raises `ValueError` with the allowed values."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def port(text: str) -> int:
 
 
 def flag(text: str) -> bool:
-    """Parse a boolean, in any case of its letters."""
+    """Parse a boolean, in upper or lower case."""
     if text.lower() not in _FLAGS:
         raise ValueError("must be true or false (or 1 or 0)")
     return _FLAGS[text.lower()]
 
 
 def level(text: str) -> str:
-    """Parse a log level, in any case of its letters."""
+    """Parse a log level, in upper or lower case."""
     if text.upper() not in LEVELS:
         raise ValueError(f"must be one of {', '.join(LEVELS)}")
     return text.upper()
@@ -71,16 +71,16 @@ def folder(text: str) -> Path:
 
 
 def url(text: str) -> str:
-    """Parse an http or https URL; without a scheme it is http, and a slash at its end is dropped."""
-    whole = text if "://" in text else f"http://{text}"
+    """Parse an http or https URL. The default scheme is http, and a trailing slash is dropped."""
+    full = text if "://" in text else f"http://{text}"
     try:
-        parts = urlsplit(whole)
-        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        parts = urlsplit(full)
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        fits = False
-    if not fits:
+        is_valid = False
+    if not is_valid:
         raise ValueError("must be an http or https URL")
-    return whole.rstrip("/")
+    return full.rstrip("/")
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -92,7 +92,7 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 def one_of(*names: str) -> BeforeValidator:
-    """Return the validator of a name out of a list."""
+    """Return the validator of a name from a list."""
 
     def parse(text: str) -> str:
         if text not in names:
@@ -103,7 +103,7 @@ def one_of(*names: str) -> BeforeValidator:
 
 
 def from_text(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Return the validator that parses the text of a variable; other values are left to pydantic."""
+    """Return the validator that parses a text; pydantic validates other values."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 

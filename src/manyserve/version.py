@@ -1,4 +1,4 @@
-"""The version of the installed package."""
+"""Version of the installed package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import metadata
 
 
 def version() -> str:
-    """Return the version, or a placeholder when the package runs from a checkout."""
+    """Return the version, or "not installed" in a checkout."""
     try:
         return metadata.version("manyserve")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The words of an agent: every field is documented for others who read /status, and stays what it is called."""
+"""Agent report: its JSON schema has each field with a description, and parsing reuses equal models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "agent-status.schema.json").read_text())
 
 
-def test_the_schema_has_every_field_as_it_is_on_the_wire() -> None:
-    whole = ModelReport(
+def test_agent_report_schema_has_each_field_as_on_the_wire() -> None:
+    full = ModelReport(
         state=ModelState.LOADED,
         digest="d",
         next_try="2026-01-01T00:00:00Z",
@@ -22,13 +22,13 @@ def test_the_schema_has_every_field_as_it_is_on_the_wire() -> None:
         download_seconds=0.5,
         load_seconds=0.5,
     )
-    report = AgentReport(instance="a", revision=1, models={"m": whole}).to_wire()
+    report = AgentReport(instance="a", revision=1, models={"m": full}).to_wire()
     assert set(SCHEMA["properties"]) == set(report)
     assert set(SCHEMA["$defs"]["ModelReport"]["properties"]) == set(report["models"]["m"])
     assert SCHEMA["$defs"]["ModelState"]["enum"] == [each.value for each in ModelState]
 
 
-def test_every_field_is_documented() -> None:
+def test_agent_report_schema_documents_each_field() -> None:
     for part in (SCHEMA, SCHEMA["$defs"]["ModelReport"]):
         assert [name for name, each in part["properties"].items() if not each.get("description")] == []
 
@@ -39,7 +39,7 @@ def body(**fields: Any) -> bytes:
     ).encode()
 
 
-def test_what_an_agent_says_again_is_known_already() -> None:
+def test_agent_report_reuses_equal_models_of_report_before() -> None:
     before = read(body())
     other = {"m": {"state": "Loaded", "digest": "d"}, "n": {"state": "Loading", "digest": "e"}}
     after = read(body(revision=2, models=other), before)

@@ -1,4 +1,4 @@
-"""API group of a process: read from the environment once, and followed by all that is made from it."""
+"""API group of a process: read from the environment once, and part of all constants that are made from it."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def run(code: str, group: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_default_is_the_group_of_kserve() -> None:
+def test_api_group_default_is_kserve() -> None:
     assert from_env({}) == from_env({VARIABLE: ""}) == from_env({VARIABLE: KSERVE}) == "serving.kserve.io"
 
 
-def test_the_other_group_is_our_own() -> None:
+def test_api_group_may_be_own_group() -> None:
     assert from_env({VARIABLE: OWN}) == "serving.manyserve.io"
 
 
 @pytest.mark.parametrize("wrong", ["serving.example.com", "Serving.kserve.io", "serving.kserve.io ", "kserve"])
-def test_another_group_is_refused(wrong: str) -> None:
+def test_api_group_refuses_other_groups(wrong: str) -> None:
     with pytest.raises(StartupError) as refused:
         from_env({VARIABLE: wrong})
     assert str(refused.value) == (
@@ -63,10 +63,10 @@ def test_another_group_is_refused(wrong: str) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_labels_annotations_kinds_and_owners_are_of_the_processs_group(group: str) -> None:
+def test_api_group_is_in_labels_annotations_kinds_and_owners(group: str) -> None:
     other = next(each for each in GROUPS if each != group)
-    for each in run(CONSTANTS, group):
-        text = json.dumps(each)
+    for constant in run(CONSTANTS, group):
+        text = json.dumps(constant)
         assert group in text
         assert other not in text
 
@@ -82,14 +82,14 @@ def test_labels_annotations_kinds_and_owners_are_of_the_processs_group(group: st
         (OWN, {OWN: "b"}, "b"),
     ],
 )
-def test_s3_annotations_of_kserve_are_read_in_both_groups_and_ours_go_before(
+def test_s3_annotations_of_kserve_are_read_in_both_groups_and_own_ones_win(
     group: str, notes: dict[str, str], region: str | None
 ) -> None:
     text = json.dumps({f"{prefix}/s3-region": value for prefix, value in notes.items()})
     assert run(ANNOTATIONS.format(text), group) == [region, []]
 
 
-def test_an_annotation_that_cannot_be_understood_is_named_with_its_own_prefix() -> None:
+def test_s3_annotation_error_names_annotation_with_its_prefix() -> None:
     text = json.dumps({f"{OWN}/s3-region": "eu 1", f"{KSERVE}/s3-usehttps": "maybe", f"{OWN}/s3-speed": "fast"})
     _, problems = run(ANNOTATIONS.format(text), OWN)
     assert problems == [
@@ -99,7 +99,7 @@ def test_an_annotation_that_cannot_be_understood_is_named_with_its_own_prefix() 
     ]
 
 
-def test_crds_are_printed_for_either_group_from_any_process() -> None:
+def test_cli_prints_crds_of_either_group() -> None:
     assert get_args(cli.ApiGroup) == GROUPS
     for words, variable, group in (
         ((), "", KSERVE),
@@ -112,7 +112,7 @@ def test_crds_are_printed_for_either_group_from_any_process() -> None:
         assert {each["spec"]["group"] for each in yaml.safe_load_all(done.stdout)} == {group}
 
 
-def test_a_group_that_there_is_not_is_refused_by_the_command_line() -> None:
+def test_cli_refuses_unknown_group() -> None:
     done = manyserve("crds", "--group", "serving.example.com")
     assert done.returncode == 2
     assert "'serving.kserve.io', 'serving.manyserve.io'" in done.stderr

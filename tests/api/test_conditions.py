@@ -1,4 +1,4 @@
-"""A condition keeps the time since which its status holds."""
+"""Conditions: transition times, order, truncation and interning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.make import NOW
 LATER = NOW + timedelta(seconds=5)
 
 
-def test_the_time_stays_while_the_status_stays_and_moves_when_it_flips() -> None:
+def test_condition_transition_time_changes_with_status_only() -> None:
     first = merge_conditions((), (Condition(type="Ready", status="False", reason="A"),), NOW)
     same = merge_conditions(first, (Condition(type="Ready", status="False", reason="B"),), LATER)
     flipped = merge_conditions(same, (Condition(type="Ready", status="True"),), LATER)
@@ -33,13 +33,13 @@ def test_conditions_are_sorted_by_type_and_found() -> None:
 
 
 @given(st.text(min_size=MESSAGE_LIMIT, max_size=4 * MESSAGE_LIMIT))
-def test_a_long_message_is_cut(text: str) -> None:
+def test_condition_message_is_truncated(text: str) -> None:
     (only,) = merge_conditions((), (Condition(type="Ready", status="False", message=text),), NOW)
     assert only.message == text[:MESSAGE_LIMIT]
 
 
-def test_models_that_say_the_same_hold_the_same_condition_once() -> None:
-    said = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
-    one, other = (TrainedModelStatus.from_wire({"conditions": said}).conditions[0] for _ in range(2))
-    assert one is other
-    assert one.to_wire() == said[0]
+def test_conditions_of_models_are_interned() -> None:
+    raw = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    first, second = (TrainedModelStatus.from_wire({"conditions": raw}).conditions[0] for _ in range(2))
+    assert first is second
+    assert first.to_wire() == raw[0]

@@ -1,4 +1,4 @@
-"""The CRDs: structural, documented and open; whether the API server agrees is a contract test."""
+"""CRDs: structural, documented and open. The contract tests check that the API server accepts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from manyserve.api import crd
 from manyserve.api_group import GROUPS, KSERVE, OWN
 
 MAPS = (".limits", ".requests", ".nodeSelector")
-"""Their values have a type, so no key of theirs is unknown."""
+"""Maps with typed values, so that no key is unknown."""
 DEFINITIONS = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
 
 
@@ -30,27 +30,27 @@ def all_nodes(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_every_field_is_documented(definition: dict[str, Any]) -> None:
+def test_crd_schema_documents_each_field(definition: dict[str, Any]) -> None:
     missing = [path for path, node in all_nodes(definition) if not node.get("description")]
     assert [path for path in missing if not path.endswith(("[]", ".*", ".metadata"))] == []
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_nothing_but_types_is_checked_so_that_every_object_of_kserve_passes(definition: dict[str, Any]) -> None:
+def test_crd_schema_has_types_only_so_that_objects_of_kserve_pass(definition: dict[str, Any]) -> None:
     allowed = {"type", "description", "required", "properties", "items", "additionalProperties", "anyOf", "nullable"}
     allowed |= {"x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}
     assert [path for path, node in all_nodes(definition) if not set(node) <= allowed] == []
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_every_object_of_spec_and_status_preserves_unknown_fields(definition: dict[str, Any]) -> None:
+def test_crd_schema_preserves_unknown_fields(definition: dict[str, Any]) -> None:
     objects = [(path, node) for path, node in all_nodes(definition) if node.get("type") == "object"]
     assert len(objects) > 5
     pruned = [path for path, node in objects if not node.get("x-kubernetes-preserve-unknown-fields")]
     assert [path for path in pruned if path not in ("", ".metadata") and not path.endswith(MAPS)] == []
 
 
-def test_no_more_is_required_than_by_kserve() -> None:
+def test_crd_schema_requires_no_more_than_kserve() -> None:
     required = {path: node["required"] for each in DEFINITIONS for path, node in all_nodes(each) if "required" in node}
     assert {path: names for path, names in required.items() if not path.endswith(".env[]")} == {
         ".spec": ["inferenceService", "model"],
@@ -62,13 +62,13 @@ def test_no_more_is_required_than_by_kserve() -> None:
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
-def test_no_reference_union_or_title_is_left(definition: dict[str, Any]) -> None:
+def test_crd_schema_has_no_reference_union_or_title(definition: dict[str, Any]) -> None:
     for path, node in all_nodes(definition):
         assert not {"$ref", "title", "default", "allOf", "oneOf", "const"} & set(node), path
         assert "anyOf" not in node or node.get("x-kubernetes-int-or-string"), path
 
 
-def test_the_default_columns_are_the_walkthroughs_and_wide_has_more() -> None:
+def test_crd_columns_are_those_of_walkthrough_and_wide_has_more() -> None:
     columns = [each["spec"]["versions"][0]["additionalPrinterColumns"] for each in DEFINITIONS]
     default = [[each["name"].upper() for each in some if not each.get("priority")] for some in columns]
     assert default[0] == ["URL", "READY", "PREV", "LATEST", "PREVROLLEDOUTREVISION", "LATESTREADYREVISION", "AGE"]
@@ -78,22 +78,22 @@ def test_the_default_columns_are_the_walkthroughs_and_wide_has_more() -> None:
 
 
 @pytest.mark.parametrize(("group", "short"), [(KSERVE, ["isvc", "tm"]), (OWN, ["misvc", "mtm"])])
-def test_short_names_differ_between_the_groups_and_nothing_else_does(group: str, short: list[str]) -> None:
-    found = [crd.inference_services(group), crd.trained_models(group)]
-    names = [each["spec"]["names"] for each in found]
+def test_crd_of_the_groups_differs_in_short_names_only(group: str, short: list[str]) -> None:
+    definitions = [crd.inference_services(group), crd.trained_models(group)]
+    names = [each["spec"]["names"] for each in definitions]
     assert [each.pop("shortNames") for each in names] == [[each] for each in short]
     assert [each["plural"] for each in names] == ["inferenceservices", "trainedmodels"]
     reference = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
-    for each, other in zip(found, reference, strict=True):
+    for definition, other in zip(definitions, reference, strict=True):
         other["spec"]["names"].pop("shortNames")
-        assert each["metadata"].pop("name") == f"{each['spec']['names']['plural']}.{group}"
-        assert each["spec"].pop("group") == group
+        assert definition["metadata"].pop("name") == f"{definition['spec']['names']['plural']}.{group}"
+        assert definition["spec"].pop("group") == group
         other["metadata"].pop("name")
         other["spec"].pop("group")
-        assert each == other
+        assert definition == other
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_definitions_have_the_label_by_which_the_chart_knows_them(group: str) -> None:
-    for each in (crd.inference_services(group), crd.trained_models(group)):
-        assert each["metadata"]["labels"] == {"app.kubernetes.io/part-of": "manyserve"}
+def test_crd_has_label_for_the_chart(group: str) -> None:
+    for definition in (crd.inference_services(group), crd.trained_models(group)):
+        assert definition["metadata"]["labels"] == {"app.kubernetes.io/part-of": "manyserve"}

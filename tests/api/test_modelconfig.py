@@ -1,4 +1,4 @@
-"""`models.json`: equal contents are equal bytes, and what is not exactly such a list is an error."""
+"""`models.json`: equal contents are equal bytes, and other content is an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import make
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 
 
-def test_it_is_a_sorted_list_with_kserves_keys() -> None:
+def test_models_json_is_sorted_list_with_keys_of_kserve() -> None:
     text = modelconfig.dump(entry_of(make.model(name)) for name in ("b", "a"))
     assert json.loads(text)[0] == {
         "modelName": "a",
@@ -28,14 +28,14 @@ def test_it_is_a_sorted_list_with_kserves_keys() -> None:
     assert [each["modelName"] for each in json.loads(text)] == ["a", "b"]
 
 
-def test_a_digest_and_a_refresh_interval_stand_there_only_where_the_user_gave_them() -> None:
+def test_models_json_has_optional_fields_only_if_set() -> None:
     entry = entry_of(make.model(digest="sha256:" + "0" * 64, refreshInterval="10m"))
-    (found,) = json.loads(modelconfig.dump([entry]))
-    assert found["modelSpec"].items() >= {"digest": "sha256:" + "0" * 64, "refreshInterval": "10m"}.items()
+    (parsed,) = json.loads(modelconfig.dump([entry]))
+    assert parsed["modelSpec"].items() >= {"digest": "sha256:" + "0" * 64, "refreshInterval": "10m"}.items()
 
 
 @given(st.lists(names, unique=True, max_size=10), st.randoms())
-def test_the_order_of_the_input_does_not_matter(found: list[str], random: object) -> None:
+def test_models_json_does_not_depend_on_order_of_input(found: list[str], random: object) -> None:
     entries = [entry_of(make.model(name)) for name in found]
     text = modelconfig.dump(entries)
     random.shuffle(entries)  # type: ignore[attr-defined]
@@ -57,18 +57,18 @@ def test_the_order_of_the_input_does_not_matter(found: list[str], random: object
         '[{"modelName": "a/b", "modelSpec": {"storageUri": "gs://b/k", "framework": "onnx", "memory": "1"}}]',
     ],
 )
-def test_what_is_not_such_a_list_is_an_error(text: str | bytes) -> None:
+def test_models_json_parser_refuses_other_content(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         modelconfig.parse(text)
 
 
-def test_a_model_that_stands_twice_is_an_error() -> None:
+def test_models_json_parser_refuses_duplicate_model() -> None:
     entry = entry_of(make.model("a"))
     with pytest.raises(ValueError, match=r"names a model twice: a"):
         modelconfig.parse(modelconfig.dump([entry, entry]))
 
 
-def test_only_what_decides_the_files_is_in_the_digest() -> None:
+def test_entry_digest_depends_on_files_only() -> None:
     digest = entry_of(make.model()).digest
     assert entry_of(make.model(memory="512Mi")).digest == digest
     assert entry_of(make.model(uri="gs://other/cifar10")).digest != digest

@@ -1,7 +1,7 @@
-"""Reading `models.json` is bounded: whatever stands there costs no more than a small multiple of the longest list.
+"""Limits of the `models.json` parser: any content costs at most a small multiple of the longest list.
 
-The costs are compared with each other in processor time, one right after the other, so that a busy machine changes
-nothing. The garbage collector leaves out the objects of the tests before, which would count for the longest lists only.
+Costs are processor time, measured in pairs one right after the other, so that a busy machine has no influence. The
+objects of earlier tests are frozen for the garbage collector: they would add cost to the longest lists only.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from manyserve.api.modelconfig import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, Entry, 
 from tests.support.poison import ENTRY, MIB, REFUSED, TAKEN, distinct, repeated
 
 MOST_TIMES = 4.0
-"""The longest list that is taken beside 20,000 models with digests: MAX_BYTES of text beside 5 MiB."""
+"""The longest accepted list against 20,000 models with digests: MAX_BYTES of text against 5 MiB."""
 MOST_MEMORY = 48 * MIB
 END = len(ENTRY) + 1
-"""Where the first entry of a list ends."""
+"""Position of the end of a list's first entry."""
 
 
 def entry(number: int, uri: str, **fields: str) -> Entry:
@@ -38,19 +38,19 @@ def twenty_thousand() -> str:
 
 
 def seconds(read: Callable[[], object]) -> float:
-    """Return the processor time of one reading."""
+    """Return the processor time of a call."""
     began = time.thread_time()
     read()
     return time.thread_time() - began
 
 
 def costs_a_few_times(read: Callable[[], object], usual: str) -> bool:
-    """Return whether a reading takes less than MOST_TIMES that of the usual list, in one of three pairs."""
+    """Return whether a call takes less than MOST_TIMES the time of the usual list, in one of three pairs."""
     return any(seconds(read) < MOST_TIMES * seconds(lambda: parse(usual)) for _ in range(3))
 
 
 def outcome(data: bytes) -> str:
-    """Return with what gzip data is refused, nothing when it is taken."""
+    """Return the error about gzip data, or an empty text."""
     try:
         parse(unpack(data))
     except ValueError as error:
@@ -59,7 +59,7 @@ def outcome(data: bytes) -> str:
 
 
 def text_outcome(text: str) -> str:
-    """Return with what a text is refused, nothing when it is taken."""
+    """Return the error about a text, or an empty text."""
     try:
         parse(text)
     except ValueError as error:
@@ -77,9 +77,7 @@ def usual() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("make", [*REFUSED.values(), *TAKEN.values()], ids=[*REFUSED, *TAKEN])
-def test_any_text_packed_or_not_costs_no_more_than_a_few_times_the_list_that_fills_a_config_map(
-    make: Callable[[], str], usual: str
-) -> None:
+def test_models_json_parser_cost_is_bounded_for_any_text(make: Callable[[], str], usual: str) -> None:
     text = make()
     packed = gzip.compress(text.encode(), 1)
     assert costs_a_few_times(lambda: text_outcome(text), usual)
@@ -87,22 +85,22 @@ def test_any_text_packed_or_not_costs_no_more_than_a_few_times_the_list_that_fil
 
 
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_is_refused_with_a_short_sentence_and_without_much_memory(make: Callable[[], str]) -> None:
+def test_models_json_parser_refuses_with_short_message_and_bounded_memory(make: Callable[[], str]) -> None:
     text = make()
     tracemalloc.start()
-    said = text_outcome(text)
+    error = text_outcome(text)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0 < len(said) < 400
+    assert 0 < len(error) < 400
     assert most < MOST_MEMORY
 
 
 @pytest.mark.parametrize("make", TAKEN.values(), ids=TAKEN)
-def test_fields_that_a_newer_release_may_write_are_passed_over(make: Callable[[], str]) -> None:
+def test_models_json_parser_ignores_fields_of_newer_release(make: Callable[[], str]) -> None:
     assert text_outcome(make()) == ""
 
 
-def test_a_gzip_bomb_is_unpacked_no_further_than_the_limits() -> None:
+def test_unpack_stops_at_limits_of_gzip_bomb() -> None:
     bomb = gzip.compress(b" " * 512 * MIB, 9)
     tracemalloc.start()
     assert "has more than" in outcome(bomb)
@@ -112,12 +110,12 @@ def test_a_gzip_bomb_is_unpacked_no_further_than_the_limits() -> None:
     assert most < MOST_MEMORY
 
 
-def test_packed_data_that_is_cut_is_refused() -> None:
+def test_unpack_refuses_truncated_data() -> None:
     with pytest.raises(ValueError, match="cut short"):
         unpack(gzip.compress(b"x" * 1000)[:-10])
 
 
-def test_the_limits_are_exact() -> None:
+def test_models_json_limits_are_exact() -> None:
     assert len(parse(distinct(MAX_ENTRIES))) == MAX_ENTRIES
     assert text_outcome(distinct(MAX_ENTRIES + 1)) == f"models.json has more than {MAX_ENTRIES} entries"
     longest = distinct(1) + " " * (MAX_BYTES - len(distinct(1)))
@@ -127,14 +125,14 @@ def test_the_limits_are_exact() -> None:
 
 @pytest.mark.parametrize("uri", ["gs://bucket/" + "x" * 2036, "gs://bucket/" + "\U0001f600" * 2036, "gs://b/k"])
 @pytest.mark.parametrize("count", [1, 300])
-def test_a_list_that_packs_well_is_padded_and_can_be_read_again_by_any_reader_of_gzip(uri: str, count: int) -> None:
+def test_pack_pads_to_max_ratio_and_stays_valid_gzip(uri: str, count: int) -> None:
     text = dump(entry(number, uri) for number in range(count))
     packed = pack(text)
     assert len(text) <= MAX_RATIO * len(packed)
     assert unpack(packed).decode() == text == gzip.decompress(packed).decode()
 
 
-def test_an_entry_that_cannot_be_used_is_named_with_its_number_and_its_field() -> None:
+def test_models_json_error_names_index_and_field_of_entry() -> None:
     bad = repeated(ENTRY, len(ENTRY) * 2).replace("1Mi", "1Mi" * 40)
     assert text_outcome(bad).startswith("models.json[0].modelSpec.memory")
     with pytest.raises(ValueError, match=r"^models\.json\[1\]\.modelName: "):
@@ -142,7 +140,7 @@ def test_an_entry_that_cannot_be_used_is_named_with_its_number_and_its_field() -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("", "it is empty"),
         ("{}", "it is not a JSON list"),
@@ -154,5 +152,5 @@ def test_an_entry_that_cannot_be_used_is_named_with_its_number_and_its_field() -
         (f"[{ENTRY}] 1", f"something follows the list at character {END + 1}"),
     ],
 )
-def test_what_is_no_list_is_named_with_its_place(text: str, said: str) -> None:
-    assert text_outcome(text) == said
+def test_models_json_error_names_position(text: str, error: str) -> None:
+    assert text_outcome(text) == error

@@ -1,4 +1,4 @@
-"""Memory is counted in whole bytes, exactly, and what is wrong with a quantity is said in a sentence."""
+"""Quantities and memory: exact parsing to whole bytes, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from manyserve.api.quantity import LARGEST, format_memory, parse_memory, parse_q
         ("+1Gi", 2**30),
     ],
 )
-def test_quantities_of_memory_are_whole_bytes(text: str | int, count: int) -> None:
+def test_memory_parses_to_whole_bytes(text: str | int, count: int) -> None:
     assert parse_memory(text) == count
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is not a quantity"),
         ("abc", "is not a quantity"),
@@ -50,28 +50,28 @@ def test_quantities_of_memory_are_whole_bytes(text: str | int, count: int) -> No
         ("\u0661Gi", "is not a quantity"),
     ],
 )
-def test_what_is_no_memory_is_refused_with_a_sentence(text: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said) as error:
+def test_memory_parser_refuses_with_sentence(text: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         parse_memory(text)
     assert "such as 512Mi or 1Gi" in str(error.value)
 
 
 @given(st.integers(1, LARGEST))
-def test_a_number_of_bytes_is_itself(count: int) -> None:
+def test_memory_parses_number_of_bytes(count: int) -> None:
     assert parse_memory(count) == parse_memory(str(count)) == count
 
 
 @given(st.integers(1, 1023), st.sampled_from(["", "Ki", "Mi", "Gi", "Ti", "Pi"]))
-def test_whole_units_are_printed_as_they_are_written(number: int, suffix: str) -> None:
+def test_memory_format_round_trip_of_whole_units(number: int, suffix: str) -> None:
     assert format_memory(parse_memory(f"{number}{suffix}")) == f"{number}{suffix}"
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
+def test_quantity_parser_of_any_text_returns_or_raises_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         assert parse_quantity(text).is_finite()
 
 
-def test_what_is_not_whole_is_rounded_for_people() -> None:
+def test_memory_format_rounds_to_two_digits() -> None:
     assert format_memory(1500 * 1024**2) == "1.46Gi"
     assert format_memory(0) == "0"

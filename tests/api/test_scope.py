@@ -1,4 +1,4 @@
-"""The scope as it is read from the environment, and the semantics of Kubernetes' label selectors."""
+"""Scope of a program: its variables, and the semantics of Kubernetes' label selectors."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def scope_of(environ: dict[str, str]) -> Scope:
     return ScopedSettings.from_env(environ).scope
 
 
-def test_an_environment_without_a_scope_is_all_namespaces() -> None:
+def test_scope_default_is_all_namespaces() -> None:
     assert scope_of({}) == scope_of({NAMESPACES: "", SELECTOR: ""}) == EVERYWHERE
 
 
-def test_a_list_of_namespaces_is_read_once_each() -> None:
+def test_scope_drops_duplicate_namespaces() -> None:
     assert scope_of({NAMESPACES: "team-a, team-b,team-a"}).namespaces == ("team-a", "team-b")
 
 
 @pytest.mark.parametrize("text", ["a,,b", "Team", "a b", "-a", "a" * 64, "a.b", "*"])
-def test_a_list_with_what_is_no_namespace_is_refused(text: str) -> None:
+def test_scope_refuses_invalid_namespace(text: str) -> None:
     with pytest.raises(
         StartupError, match=rf"^{NAMESPACES}='{re.escape(text)}' is not valid: it must be names of namespaces"
     ):
@@ -49,14 +49,14 @@ def test_a_list_with_what_is_no_namespace_is_refused(text: str) -> None:
         ),
     ],
 )
-def test_a_wrong_selector_is_refused_with_the_wrong_part(text: str, sentence: str) -> None:
+def test_scope_error_names_invalid_part_of_selector(text: str, sentence: str) -> None:
     with pytest.raises(
         StartupError, match=rf"(?s)^{SELECTOR}=.* is not valid: it must be a label selector as JSON.*: {sentence}"
     ):
         scope_of({SELECTOR: text})
 
 
-def test_a_list_and_a_selector_together_are_refused() -> None:
+def test_scope_refuses_list_together_with_selector() -> None:
     with pytest.raises(
         StartupError, match=f"^{SELECTOR}='{{}}' is not valid: it must be unset while {NAMESPACES} is set$"
     ):
@@ -85,7 +85,9 @@ def test_a_list_and_a_selector_together_are_refused() -> None:
         ),
     ],
 )
-def test_a_selector_matches_as_in_kubernetes(selector: dict[str, Any], labels: dict[str, str], matches: bool) -> None:
+def test_label_selector_matches_as_in_kubernetes(
+    selector: dict[str, Any], labels: dict[str, str], matches: bool
+) -> None:
     scope = scope_of({SELECTOR: json.dumps(selector)})
     assert scope.selector == LabelSelector.model_validate(selector)
     assert scope.selector.matches(labels) is matches

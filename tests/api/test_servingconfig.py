@@ -1,4 +1,4 @@
-"""The configuration is taken whole or not at all, and what is wrong is said with its key and field."""
+"""`inferenceservice-config`: accepted as a whole or not at all, with an error that names key and field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manyserve.api.credentialsconfig import S3Credentials
 from manyserve.api.servingconfig import ConfigError, parse
 
 
-def test_the_shape_of_kfserving_0_6_is_read() -> None:
+def test_serving_config_parses_form_of_kfserving_0_6() -> None:
     predictors = {
         "triton": {
             "image": "nvcr.io/nvidia/tritonserver",
@@ -29,7 +29,7 @@ def test_the_shape_of_kfserving_0_6_is_read() -> None:
     assert config.predictors["sklearn.v2"].image == "docker.io/seldonio/mlserver"
 
 
-def test_the_credentials_that_kserve_ships_are_read_with_empty_texts_for_what_is_not_set() -> None:
+def test_serving_config_treats_empty_texts_of_kserve_credentials_as_unset() -> None:
     switches = ("s3UseHttps", "s3VerifySSL", "s3UseVirtualBucket", "s3UseAccelerate", "s3UseAnonymousCredential")
     texts = ("s3Endpoint", "s3Region", "s3CABundleConfigMap", "s3CABundle")
     s3 = {"s3AccessKeyIDName": "AWS_ACCESS_KEY_ID"} | dict.fromkeys((*switches, *texts), "")
@@ -38,7 +38,7 @@ def test_the_credentials_that_kserve_ships_are_read_with_empty_texts_for_what_is
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"predictors": "{"}, "inferenceservice-config: predictors is not JSON"),
         ({"ingress": "[]"}, "inferenceservice-config: ingress must be a JSON object"),
@@ -48,7 +48,7 @@ def test_the_credentials_that_kserve_ships_are_read_with_empty_texts_for_what_is
         ({"ingress": '{"urlScheme": "ftp"}'}, "ingress.urlScheme"),
     ],
 )
-def test_a_broken_edit_is_refused_with_its_key_and_field(data: dict[str, str], said: str) -> None:
+def test_serving_config_error_names_key_and_field(data: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match="inferenceservice-config") as error:
         parse(data)
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""The measurements work, and what must be exact is: the short form of `make agent-bench`."""
+"""The agent bench: its short form runs, and exact figures are exact."""
 
 import json
 import subprocess
@@ -12,15 +12,15 @@ from bench.agent.figures import figure, line, missed
 PROJECT = Path(__file__).parents[2]
 
 
-def test_the_short_form_measures_every_part_and_nothing_is_loaded_twice_or_lost(tmp_path: Path) -> None:
+def test_agent_bench_short_form_measures_each_part_with_exact_counts(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "bench.agent", "--short", "--report", str(report)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(report.read_text())
-    assert found["machine"]["processors"]
-    assert set(found["load"]) == {"before", "after"}
-    exact = {name: each for name, each in found["figures"].items() if each.get("goal", "").startswith("=")}
+    result = json.loads(report.read_text())
+    assert result["machine"]["processors"]
+    assert set(result["load"]) == {"before", "after"}
+    exact = {name: each for name, each in result["figures"].items() if each.get("goal", "").startswith("=")}
     assert len(exact) >= 5
     assert not [name for name, each in exact.items() if not each["met"]], done.stdout
     assert "==> kills" in done.stdout
@@ -36,20 +36,20 @@ def test_the_short_form_measures_every_part_and_nothing_is_loaded_twice_or_lost(
         (101, {"exactly": 100}, False),
     ],
 )
-def test_a_figure_says_whether_it_met_its_goal(value: float, goal: dict[str, float], met: bool) -> None:
-    found = figure(value, "things", **goal)  # type: ignore[arg-type]
-    assert found["met"] is met
-    assert missed(found) is not met
-    assert ("met" if met else "MISSED") in line("it", found)
+def test_figure_compares_value_with_goal(value: float, goal: dict[str, float], met: bool) -> None:
+    result = figure(value, "things", **goal)  # type: ignore[arg-type]
+    assert result["met"] is met
+    assert missed(result) is not met
+    assert ("met" if met else "MISSED") in line("it", result)
 
 
-def test_what_has_no_goal_cannot_miss_it() -> None:
+def test_figure_without_goal_is_not_missed() -> None:
     assert not missed(figure(7, "s", peer="another: 9"))
     assert "(another: 9)" in line("it", figure(7, "s", peer="another: 9"))
     assert not missed("words")
 
 
-def test_the_swaps_of_the_walkthrough_are_read_from_its_report(tmp_path: Path) -> None:
+def test_agent_bench_reads_swaps_from_walkthrough_report(tmp_path: Path) -> None:
     report = tmp_path / "walkthrough.json"
     assert swaps(report) == {}
     report.write_text(json.dumps({"figures": [{"name": "swap_lost", "value": 0}, {"name": "else", "value": 1}]}))

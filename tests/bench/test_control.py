@@ -1,4 +1,4 @@
-"""What the bench of the control plane makes of what it counts: differences, goals, and the document."""
+"""The control plane bench: differences of counts, goals, and figures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bench.control.scenarios import Measured, middle
 APPLY = "10 models on 1 host, apply"
 
 
-def test_a_scenario_is_what_was_counted_between_two_looks() -> None:
+def test_counts_difference_between_two_polls() -> None:
     before = Counts(at=1, writes=Counter({"a": 1}), configs=(5,), late=Counter({0.1: 2}))
     after = Counts(at=3, writes=Counter({"a": 4, "b": 1}), configs=(5, 6, 7), late=Counter({0.1: 2, 0.5: 1}))
-    found = difference(before, after)
-    assert (found.at, found.writes, found.configs) == (2, Counter({"a": 3, "b": 1}), (6, 7))
-    assert [bound for bound, count in found.late.items() if count] == [0.5]
+    counts = difference(before, after)
+    assert (counts.at, counts.writes, counts.configs) == (2, Counter({"a": 3, "b": 1}), (6, 7))
+    assert [bound for bound, count in counts.late.items() if count] == [0.5]
 
 
-def test_a_histogram_is_taken_apart() -> None:
+def test_histogram_buckets_from_cumulative_counts() -> None:
     assert apart({"0.1": 3, "+Inf": 7, "0.5": 5}) == Counter({0.1: 3, 0.5: 2, float("inf"): 2})
 
 
@@ -38,17 +38,17 @@ def applied(**counts: object) -> Measured:
         ({"blocked": Counter({0.25: 1})}, "event loop blocked, at most"),
     ],
 )
-def test_what_is_too_much_misses_its_goal(counts: dict[str, object], name: str) -> None:
+def test_control_figures_miss_goal_when_exceeded(counts: dict[str, object], name: str) -> None:
     assert missed(figures_of({"apply": applied(**counts)}, 10, 1)[f"{APPLY}: {name}"])
     assert not any(map(missed, figures_of({"apply": applied()}, 10, 1).values()))
 
 
-def test_a_restart_that_writes_anything_misses_its_goal() -> None:
+def test_control_figures_miss_goal_when_restart_writes() -> None:
     wrote = Measured(1.0, Counts(writes=Counter({"TrainedModel status": 1})), 100.0)
     assert missed(figures_of({"restart": wrote}, 10, 1)["10 models on 1 host, restart: writes to models"])
 
 
-def test_of_what_was_tried_three_times_the_middle_counts_and_all_are_told() -> None:
+def test_control_figures_have_median_and_all_of_three_tries() -> None:
     tries = [Measured(1.0, Counts(), 100.0, in_config=seconds, alone=2.0) for seconds in (6.0, 3.9, 4.1)]
     rows = figures_of({"change 1000 URIs": middle(tries)}, 1000, 1)
     row = rows["1000 models on 1 host, change 1000 URIs: all of it in models.json, from the first request"]

@@ -1,4 +1,4 @@
-"""A plan is carried out in its order; what is refused is remembered and stops nothing else."""
+"""The applier keeps the order of a plan. Refused children are remembered, and stop no other write."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ HOST = Key("default", "h")
 OWNER = {"uid": "uid-of-h"}
 
 
-class Cluster(ScriptedServer):
-    """Keeps objects by path, and refuses what it is told to refuse."""
+class FakeCluster(ScriptedServer):
+    """A fake API server with objects by path, and scripted refusals."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,8 +116,8 @@ def whole_plan() -> Plan:
     )
 
 
-async def test_the_order_is_children_then_config_then_what_is_told() -> None:
-    server = Cluster()
+async def test_apply_writes_children_then_config_then_statuses() -> None:
+    server = FakeCluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         await carried.apply(whole_plan())
@@ -132,8 +132,8 @@ async def test_the_order_is_children_then_config_then_what_is_told() -> None:
     assert len(carried.writes) == 6
 
 
-async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_plan() -> None:
-    server = Cluster()
+async def test_apply_writes_nothing_in_a_namespace_that_left_the_scope() -> None:
+    server = FakeCluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         carried.watches._live._scope = Scope(("other",))
@@ -142,10 +142,10 @@ async def test_a_namespace_that_has_left_the_scope_gets_no_write_of_an_earlier_p
     assert server.written() == []
 
 
-async def test_owners_that_somebody_changed_since_are_not_written() -> None:
-    server = Cluster()
+async def test_apply_leaves_owner_references_that_changed_after_the_plan() -> None:
+    server = FakeCluster()
     changed = make.model_object(host="h")
-    changed["metadata"]["ownerReferences"] = [{"uid": "uid-of-a-stranger"}]
+    changed["metadata"]["ownerReferences"] = [{"uid": "uid-of-another"}]
     async with carrying(server) as carried:
         carried.has(changed)
         await carried.apply(Plan(owner_references=whole_plan().owner_references))
@@ -153,7 +153,7 @@ async def test_owners_that_somebody_changed_since_are_not_written() -> None:
 
 
 async def test_apply_leaves_models_json_and_what_follows_it_when_that_is_deferred() -> None:
-    server = Cluster()
+    server = FakeCluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"), make.model_object("other", host="h"))
         progress = make.status_write("other", priority=Priority.PROGRESS)
@@ -167,8 +167,8 @@ async def test_apply_leaves_models_json_and_what_follows_it_when_that_is_deferre
     }
 
 
-async def test_the_config_is_written_for_the_version_that_was_planned_for() -> None:
-    server = Cluster()
+async def test_apply_writes_the_config_with_the_planned_resource_version() -> None:
+    server = FakeCluster()
     async with carrying(server) as carried:
         await carried.apply(Plan(config=whole_plan().config))
     body = server.requests[-1][4]
@@ -176,8 +176,8 @@ async def test_the_config_is_written_for_the_version_that_was_planned_for() -> N
     assert body["metadata"]["resourceVersion"] == "7"
 
 
-async def test_a_conflict_on_the_config_drops_the_rest() -> None:
-    server = Cluster()
+async def test_apply_drops_the_rest_after_a_conflict_on_the_config() -> None:
+    server = FakeCluster()
     server.refuse["PUT", "modelconfig-h-0"] = (409, "the object has been modified")
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
@@ -190,8 +190,8 @@ async def test_a_conflict_on_the_config_drops_the_rest() -> None:
     ("code", "sentence"),
     [(403, "exceeded quota: tight"), (422, "spec.replicas is invalid"), (404, "namespaces default not found")],
 )
-async def test_a_refused_child_is_remembered_with_the_sentence_and_stops_no_other(code: int, sentence: str) -> None:
-    server = Cluster()
+async def test_apply_remembers_a_refused_child_and_writes_the_others(code: int, sentence: str) -> None:
+    server = FakeCluster()
     server.refuse["PATCH", "h"] = (code, sentence)
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
@@ -204,18 +204,18 @@ async def test_a_refused_child_is_remembered_with_the_sentence_and_stops_no_othe
         assert carried.known.failures == {}
 
 
-async def test_a_strangers_object_is_not_touched() -> None:
-    server = Cluster()
-    stranger = thing("Service") | {"metadata": {"name": "h", "namespace": "default"}}
-    server.objects["/api/v1/namespaces/default/services/h"] = stranger
+async def test_apply_leaves_a_foreign_object_alone() -> None:
+    server = FakeCluster()
+    foreign = thing("Service") | {"metadata": {"name": "h", "namespace": "default"}}
+    server.objects["/api/v1/namespaces/default/services/h"] = foreign
     async with carrying(server) as carried:
         with pytest.raises(errors.ChildRejected, match="Service h already exists and does not belong"):
             await carried.apply(Plan(applies=(Apply(thing("Service"), "it does not exist"),)))
     assert server.written() == []
 
 
-async def test_a_status_is_only_written_to_the_object_that_was_planned_for() -> None:
-    server = Cluster()
+async def test_apply_writes_a_status_only_to_the_planned_object() -> None:
+    server = FakeCluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         status = make.status_write(uid="an-earlier-one")
@@ -224,8 +224,8 @@ async def test_a_status_is_only_written_to_the_object_that_was_planned_for() -> 
     assert server.written() == []
 
 
-async def test_what_is_gone_meanwhile_is_no_error() -> None:
-    server = Cluster()
+async def test_apply_ignores_objects_that_are_gone() -> None:
+    server = FakeCluster()
     for name in ("p", "cifar10", "status"):
         server.refuse["PATCH", name] = (404, "not found")
     server.refuse["DELETE", "h"] = (409, "the uid in the precondition does not match")
@@ -243,8 +243,8 @@ async def test_what_is_gone_meanwhile_is_no_error() -> None:
     }
 
 
-async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
-    server = Cluster()
+async def test_apply_stores_its_writes_before_the_watch_has_them() -> None:
+    server = FakeCluster()
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
         await carried.apply(Plan(applies=whole_plan().applies))
@@ -256,8 +256,8 @@ async def test_what_was_written_is_known_before_the_watch_brings_it() -> None:
     [("DELETE", "h", 403), ("PATCH", "h", 500), ("PATCH", "p", 403), ("PATCH", "cifar10", 422)],
     ids=["a delete", "a child, by a webhook that is away", "a nudge", "an owner"],
 )
-async def test_whatever_is_refused_the_config_and_the_status_are_written(verb: str, name: str, code: int) -> None:
-    server = Cluster()
+async def test_apply_writes_config_and_status_after_any_refusal(verb: str, name: str, code: int) -> None:
+    server = FakeCluster()
     server.refuse[verb, name] = (code, "no")
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
@@ -266,8 +266,8 @@ async def test_whatever_is_refused_the_config_and_the_status_are_written(verb: s
     assert {"PUT configmaps/modelconfig-h-0", "PATCH trainedmodels/cifar10/status"} <= set(server.written())
 
 
-async def test_a_child_that_is_not_refused_any_more_has_its_host_looked_at_again() -> None:
-    async with carrying(Cluster()) as carried:
+async def test_apply_enqueues_the_host_when_a_refusal_ends() -> None:
+    async with carrying(FakeCluster()) as carried:
         touched: list[Key] = []
         carried.known._touch = touched.append
         carried.known.failures[HOST] = {Child("Deployment", "h"): "no"}

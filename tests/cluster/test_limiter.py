@@ -40,7 +40,7 @@ class Server:
             await eventually(partial(self.has_answered, wanted))
 
     def has_answered(self, count: int) -> bool:
-        """Tell whether so many answers have been given."""
+        """Return whether so many answers have been given."""
         return len(self.answered) >= count
 
 

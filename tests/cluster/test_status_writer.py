@@ -171,7 +171,7 @@ async def test_status_writer_serves_hosts_in_turn(case: Case) -> None:
     assert case.server.written.index("other") <= MAX_IN_FLIGHT + 1, "it is next but one when a permit is free"
 
 
-async def test_status_writer_keeps_the_turn_of_a_host_whose_plan_is_made_again(case: Case) -> None:
+async def test_status_writer_keeps_the_round_of_a_host_that_is_planned_again(case: Case) -> None:
     many = [f"m-{number}" for number in range(100)]
     case.has(*many)
     case.has("other", host=OTHER)

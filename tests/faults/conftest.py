@@ -1,4 +1,4 @@
-"""An env for each fault. The history of a failed test is kept, and every row's figures go to `reports/faults.json`."""
+"""Fixtures of the fault tests. The history of a failed test is saved; figures go to `reports/faults.json`."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where the figures of the rows are recorded."""
+    """Report of the figures of the rows."""
     return reports(request.config)["faults"]
 
 
 @pytest.fixture
 def short_silence() -> bool:
-    """Whether the operator gives silent watches up sooner than it does in a cluster."""
+    """Whether the operator closes silent watches sooner than in a cluster."""
     return not LONG
 
 
@@ -53,7 +53,7 @@ async def env(
     short_silence: bool,
 ) -> AsyncIterator[FaultEnv]:
     """The real operator behind the proxy, in the test's own namespace."""
-    async with playing(api_server, kubectl, client, tmp_path, short_silence=short_silence) as found:
-        yield found
+    async with playing(api_server, kubectl, client, tmp_path, short_silence=short_silence) as running:
+        yield running
         if request.node.stash.get(FAILED, True):
-            found.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")
+            running.proxy.save(REPORTS / "histories" / f"{request.node.name}.jsonl")

@@ -1,4 +1,4 @@
-"""Writes `docs/faults.md` from `reports/faults.json`, the figures of the last full run."""
+"""Write `docs/faults.md` from `reports/faults.json`, the figures of the last full run."""
 
 from __future__ import annotations
 
@@ -95,18 +95,18 @@ def main() -> None:
     path = REPORTS / "faults.json"
     report = json.loads(path.read_text())
     by_row: dict[str, list[str]] = defaultdict(list)
-    for each in report["figures"]:
-        row, _, what = each["name"].partition(" ")
+    for figure in report["figures"]:
+        row, _, what = figure["name"].partition(" ")
         pair = what.startswith("and ")
-        line = f"{each['name'] if pair else what}: {each['value']:g} {each.get('unit', '')}".rstrip()
-        by_row["pairs" if pair else row].append(f"{line} (load {each['load']:g})")
+        line = f"{figure['name'] if pair else what}: {figure['value']:g} {figure.get('unit', '')}".rstrip()
+        by_row["pairs" if pair else row].append(f"{line} (load {figure['load']:g})")
     unknown = by_row.keys() - ROWS.keys() - {"pairs"}
     if unknown:
         raise SystemExit(f"tests/faults/document.py has no text for the rows {sorted(unknown)}")
     lines = [TOP, run(path.stat().st_mtime, report["figures"]), "", OFF, ""]
     lines += ["| row | fault | figures |", "| --- | --- | --- |"]
     lines += [f"| {row} | {what} | {'<br>'.join(by_row[row])} |" for row, what in ROWS.items() if row in by_row]
-    lines += ["", "## In pairs", "", *(f"- {each}" for each in by_row["pairs"])] if by_row["pairs"] else []
+    lines += ["", "## In pairs", "", *(f"- {figure}" for figure in by_row["pairs"])] if by_row["pairs"] else []
     DOCUMENT.write_text("\n".join(lines) + "\n")
 
 

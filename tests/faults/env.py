@@ -1,7 +1,7 @@
-"""A namespace with the real operator behind the proxy, a played kubelet, and a recorder of all that happens.
+"""Environment of a fault: a namespace with the real operator behind the proxy, a simulated kubelet, and a recorder.
 
-Every test of a fault goes the same way: all is right; the fault begins; its user changes something meanwhile;
-the fault ends; all is right again within a limit, nothing is written any more, and no law was ever broken.
+Every test of a fault has the same course: all is right. The fault begins. A user changes something meanwhile.
+The fault ends. All is right again within a limit, nothing is written any more, and no expectation was ever broken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HOST = "triton-mms"
 LONG = os.environ.get("FAULTS") == "long"
 SHORT_TIMEOUTS = ("-m", "tests.faults.short_timeouts", "operator")
 SHORT_SILENCE = {short_timeouts.SILENCE: "6"}
-"""In the short form a silent watch is given up after 6 seconds, not after 75."""
+"""In the short form a silent watch is closed after 6 s, not after 75 s."""
 QUIET = 10.0 if LONG else 4.0
 LIMIT = 120.0
 """Seconds within which all must be right again, on a busy machine."""
@@ -41,7 +41,7 @@ LIMIT = 120.0
 
 @dataclass
 class FaultEnv:
-    """Where a fault happens."""
+    """Environment of one test."""
 
     kubectl: Kubectl
     client: KubeClient
@@ -54,33 +54,33 @@ class FaultEnv:
     folder: Path
 
     async def apply(self, *manifests: dict[str, Any]) -> None:
-        """Apply objects, as a user: past the proxy."""
+        """Apply objects as a user, without the proxy."""
         metadata = [{"name": each["metadata"]["name"], "namespace": self.kubectl.namespace} for each in manifests]
-        found = [each | {"metadata": own} for each, own in zip(manifests, metadata, strict=True)]
-        await asyncio.to_thread(self.kubectl.apply, *found)
+        objects = [each | {"metadata": own} for each, own in zip(manifests, metadata, strict=True)]
+        await asyncio.to_thread(self.kubectl.apply, *objects)
 
     async def do(self, *words: str) -> str:
-        """Run kubectl, past the proxy."""
+        """Run kubectl without the proxy."""
         return await asyncio.to_thread(self.kubectl, *words)
 
     async def furnish(self) -> None:
-        """Have a host with room for two models, and three of them; wait until all is right."""
+        """Create a host with memory for two models, and three models; wait until all is right."""
         await self.apply(make.host_object(), *(make.model_object(name) for name in ("one", "two", "three")))
         await self.right()
 
     async def clear(self) -> None:
-        """Have no host and no model, and nothing of theirs."""
+        """Delete all hosts and models, and wait until their children are gone."""
         await self.do("delete", "isvc,tm", "--all")
         ours = ("Deployment", "ConfigMap", "Service", "Ingress", "Pod")
         await eventually(lambda: not [kind for kind, name in self._world() if kind in ours and HOST in name], limit=60)
 
     async def change(self) -> None:
-        """Make room, and change a placed model; add one that waits."""
+        """Delete a model, change a placed one, and add one that waits."""
         await self.do("delete", "tm", "one", "--wait=false")
         await self.apply(make.model_object("two", uri="gs://bucket/another"), make.model_object("four"))
 
     async def right(self, limit: float = LIMIT, *, aside: str | None = None) -> float:
-        """Wait until everything is as it should be, one object perhaps aside, and return the seconds."""
+        """Wait until everything is right, except for the object `aside`, and return the seconds."""
         began = time.monotonic()
         await self._recorded()
         try:
@@ -91,11 +91,11 @@ class FaultEnv:
         return time.monotonic() - began
 
     def _wrong(self, aside: str | None) -> list[str]:
-        found = expectations.what_is_not_right(self.recorder.history)
-        return [each for each in found if aside is None or aside not in each.split()]
+        problems = expectations.final_problems(self.recorder.history)
+        return [each for each in problems if aside is None or aside not in each.split()]
 
     async def quiet(self, seconds: float = QUIET, limit: float = 60) -> None:
-        """Wait until nobody has written anything for some seconds."""
+        """Wait until nothing was written for some seconds."""
         since = time.monotonic()
         end = since + limit
         while (left := since + seconds - time.monotonic()) > 0:
@@ -106,20 +106,20 @@ class FaultEnv:
                 since = expectations.written(self.recorder.history)[-1].at
 
     async def judge(self) -> None:
-        """Fail with every sentence about a broken law."""
+        """Fail with the sentences about all broken expectations."""
         await self.quiet()
         history = self.recorder.history
-        broken = [*expectations.what_is_not_right(history), *expectations.always(history)]
+        broken = [*expectations.final_problems(history), *expectations.always(history)]
         broken += expectations.models_outlive_their_host(history, self._deletions())
         assert not broken, "; ".join(broken)
 
     def _deletions(self) -> list[tuple[float, str]]:
-        """Return the models that the operator deleted, with the time at which it asked for that."""
-        found = (each for each in self.proxy.history if each.verb == "delete" and "/trainedmodels/" in each.path)
-        return [(each.at, each.path.rpartition("/")[2].partition("?")[0]) for each in found]
+        """Return the models that the operator deleted, with the time of the request."""
+        requests = (each for each in self.proxy.history if each.verb == "delete" and "/trainedmodels/" in each.path)
+        return [(each.at, each.path.rpartition("/")[2].partition("?")[0]) for each in requests]
 
     async def survives(self, *faults: AbstractAsyncContextManager[object]) -> float:
-        """Have faults at once while something changes; return the seconds from their end until all is right."""
+        """Run concurrent faults while something changes; return the seconds from their end until all is right."""
         await self.furnish()
         async with faults[0]:
             if faults[1:]:
@@ -132,11 +132,11 @@ class FaultEnv:
         return seconds
 
     async def _recorded(self) -> None:
-        """Wait until the recorder has seen what users have done so far."""
+        """Wait until the recorder has the changes of users so far."""
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             listing = await self.client.list(kind, ListOptions(self.kubectl.namespace))
-            there = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
-            await eventually(partial(self._knows, kind, there), limit=30)
+            versions = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
+            await eventually(partial(self._knows, kind, versions), limit=30)
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
         world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)
@@ -151,7 +151,7 @@ class FaultEnv:
         return ("InferenceService", HOST) in self._world()
 
     def another(self, name: str) -> RestartedOperator:
-        """Return a further operator that comes by the proxy under a name of its own."""
+        """Return a further operator that uses the proxy under its own name."""
         return operator(self.proxy, self.kubectl.namespace, self.agent_port, self.folder, name)
 
 
@@ -166,17 +166,19 @@ def operator(
     token: str | None = None,
     short_silence: bool = not LONG,
 ) -> RestartedOperator:
-    """Return an operator that comes by the proxy, and that no lease holds back; it is not started yet.
+    """Return an operator that uses the proxy and needs no Lease; it is not started yet.
 
-    With a token it comes as somebody else than the administrator.
+    With a token it is another user than the administrator.
     """
     words = SHORT_TIMEOUTS if short_silence else ()
-    found = (
+    all_settings = (
         {"MANYSERVE_AGENT_PORT": str(agent_port), "MANYSERVE_LEADER_ELECTION": "false"}
         | SHORT_SILENCE
         | (settings or {})
     )
-    return RestartedOperator(proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", found, *words)
+    return RestartedOperator(
+        proxy.kubeconfig(name, folder, token), namespace, folder / f"{name}.log", all_settings, *words
+    )
 
 
 @asynccontextmanager

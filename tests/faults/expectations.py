@@ -1,8 +1,8 @@
-"""The promises, as laws over the history of a namespace: every revision of every object, in order.
+"""Expectations on the history of a namespace: the promises O1 to O7, checked on every revision of every object.
 
-Each law is a pure function that returns a sentence for each time it was broken. The first ones hold always;
-`what_is_not_right` is about the end of the history, and is empty once everything is as it should be (O1, O2
-and O5 of the promises). They know the API's words only, and nothing of how the operator decides.
+Each expectation is a pure function that returns a sentence for each violation. The first ones hold at any time.
+`final_problems` checks the end of the history, and is empty once everything is right (O1, O2 and O5).
+They know the API types only, and nothing of the operator's decisions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from manyserve.api.quantity import parse_memory
 from tests.support.kserve_forms import REASON
 
 Manifest = dict[str, Any]
-STRANGER = "example.com/stranger"
-"""The label of objects that are nobody's business but their owner's."""
+FOREIGN = "example.com/foreign"
+"""Label of foreign objects, which only their owner may change."""
 MOST_EVENTS = 25
 
 
@@ -30,25 +30,25 @@ class Revision:
 
     version: int
     at: float
-    """When it was seen, in seconds of a clock that only goes forward."""
+    """Time of the event, in seconds of a monotonic clock."""
     kind: str
     name: str
     thing: Manifest
     gone: bool = False
-    """It is the last one: the object was deleted."""
+    """Whether the object was deleted; this is its last revision."""
 
 
 History = Sequence[Revision]
 
 
 def always(history: History) -> list[str]:
-    """Return where a promise was broken that must never be (O3, O4, O7, no flood of Events)."""
-    laws = (memory_is_never_above_the_limit, what_is_placed_stays, strangers_are_left_alone, events_are_few)
-    return [sentence for law in laws for sentence in law(history)]
+    """Return the violations of expectations that hold at any time (O3, O4, O7, no flood of Events)."""
+    checks = (memory_is_never_above_the_limit, placed_models_stay, foreign_objects_stay_unchanged, events_are_few)
+    return [sentence for check in checks for sentence in check(history)]
 
 
 def memory_is_never_above_the_limit(history: History) -> list[str]:
-    """O3: in no revision of `models.json` do the models declare more than their host has at that time."""
+    """O3: in each revision of `models.json`, the declared memory is at most the limit of the host at that time."""
     return [
         f"revision {config.version} of {config.name} holds {used} bytes, its host has {limit}"
         for config, world in _configs(history)
@@ -57,57 +57,55 @@ def memory_is_never_above_the_limit(history: History) -> list[str]:
     ]
 
 
-def what_is_placed_stays(history: History) -> list[str]:
-    """O4: no model is dropped that is still there as it was, on a host that is still there as it was."""
-    said = []
+def placed_models_stay(history: History) -> list[str]:
+    """O4: no model is dropped while the model and its host exist unchanged."""
+    problems = []
     before: dict[str, tuple[frozenset[str], dict[str, tuple[Any, ...] | None]]] = {}
     for config, world in _configs(history):
         names = frozenset(each.model_name for each in entries(config.thing))
         held, identities = before.get(config.name, (frozenset(), {}))
         host = host_of(config.name)
-        said += [
+        problems += [
             f"revision {config.version} of {config.name} drops {name}, which nobody changed"
             for name in sorted(held - names)
             if identities[name] is not None and identities[name] == _identity(world, host, name)
         ]
         before[config.name] = names, {name: _identity(world, host, name) for name in names}
-    return said
+    return problems
 
 
-def strangers_are_left_alone(history: History) -> list[str]:
-    """O7: an object with the label of strangers has one revision, the first."""
+def foreign_objects_stay_unchanged(history: History) -> list[str]:
+    """O7: an object with the label `FOREIGN` has one revision, the first."""
     seen = Counter(
         (each.kind, each.name)
         for each in history
-        if STRANGER in (each.thing["metadata"].get("labels") or {}) and not each.gone
+        if FOREIGN in (each.thing["metadata"].get("labels") or {}) and not each.gone
     )
-    return [
-        f"{kind} {name} is a stranger's, and has {count} revisions" for (kind, name), count in seen.items() if count > 1
-    ]
+    return [f"{kind} {name} is foreign, and has {count} revisions" for (kind, name), count in seen.items() if count > 1]
 
 
 def events_are_few(history: History) -> list[str]:
-    """No object has more Events than the operator's own bound."""
+    """No object has more Events than the limit of the operator."""
     last = {each.name: each.thing for each in history if each.kind == "Event"}
     about = (thing["involvedObject"] for thing in last.values() if _is_ours(thing))
-    told = Counter((each["kind"], each["name"], each.get("uid")) for each in about)
-    return [f"{kind} {name} has {count} Events" for (kind, name, _), count in told.items() if count > MOST_EVENTS]
+    events = Counter((each["kind"], each["name"], each.get("uid")) for each in about)
+    return [f"{kind} {name} has {count} Events" for (kind, name, _), count in events.items() if count > MOST_EVENTS]
 
 
 def models_outlive_their_host(history: History, deletions: Iterable[tuple[float, str]]) -> list[str]:
-    """The operator deletes no model while the host that placed it is there; `deletions` are its own, with the time."""
-    said = []
+    """No model is deleted while the host that placed it exists. `deletions` are the operator's, with their times."""
+    problems = []
     for at, name in deletions:
         world = latest([each for each in history if each.at <= at])
         placed_by = (world.get(("TrainedModel", name), {}).get("status") or {}).get("placedBy") or {}
         host = world.get(("InferenceService", placed_by.get("name", "")))
         if host is not None and host["metadata"]["uid"] == placed_by.get("uid"):
-            said.append(f"the operator deleted {name}, and its host {placed_by['name']} is there")
-    return said
+            problems.append(f"the operator deleted {name}, and its host {placed_by['name']} exists")
+    return problems
 
 
 def writes_after(history: History, since: float) -> list[str]:
-    """O6: what was written after a time at which everything was right and nobody asked for anything."""
+    """O6: return the writes after a time at which everything was right and no user changed anything."""
     return [
         f"{each.kind} {each.name} was written again, revision {each.version}"
         for each in written(history)
@@ -116,34 +114,34 @@ def writes_after(history: History, since: float) -> list[str]:
 
 
 def written(history: History) -> list[Revision]:
-    """Return the history without the Events of others: the scheduler, for one, never tires of telling its own."""
+    """Return the history without Events of other programs, such as the scheduler's, which it repeats."""
     return [each for each in history if each.kind != "Event" or _is_ours(each.thing)]
 
 
-def what_is_not_right(history: History) -> list[str]:
-    """O1, O2, O5: return what is not as it should be at the end of the history."""
+def final_problems(history: History) -> list[str]:
+    """O1, O2, O5: return the problems at the end of the history."""
     world = {key: thing for key, thing in latest(history).items() if not _is_unmanaged(thing)}
     hosts = [name for kind, name in world if kind == "InferenceService"]
     models = {name: thing for (kind, name), thing in world.items() if kind == "TrainedModel"}
-    said = [sentence for host in hosts for sentence in _placement(world, host, models)]
+    problems = [sentence for host in hosts for sentence in _placement(world, host, models)]
     for host in hosts:
-        said += _stale("InferenceService", host, world["InferenceService", host], ready=True)
+        problems += _stale("InferenceService", host, world["InferenceService", host], ready=True)
     for name, model in models.items():
         placed = any(each.model_name == name for each in entries(world.get(("ConfigMap", _config(model)), {})))
-        said += _stale("TrainedModel", name, model, ready=placed)
-    return said
+        problems += _stale("TrainedModel", name, model, ready=placed)
+    return problems
 
 
 def latest(history: History) -> dict[tuple[str, str], Manifest]:
-    """Return the objects that there are at the end, by kind and name."""
+    """Return the objects that exist at the end, by kind and name."""
     world: dict[tuple[str, str], Manifest] = {}
-    for each in history:
-        _turn(world, each)
+    for revision in history:
+        _apply(world, revision)
     return world
 
 
 def entries(config: Manifest) -> tuple[modelconfig.Entry, ...]:
-    """Return what a ConfigMap places."""
+    """Return the entries of a ConfigMap's `models.json`."""
     packed = (config.get("binaryData") or {}).get(f"{modelconfig.KEY}.gz")
     text = (config.get("data") or {}).get(modelconfig.KEY)
     if packed:
@@ -157,20 +155,20 @@ def host_of(config: str) -> str:
 
 
 def _configs(history: History) -> Iterator[tuple[Revision, dict[tuple[str, str], Manifest]]]:
-    """Yield each revision of a `models.json`, with what else there is at that time."""
+    """Yield each revision of a `models.json`, with the other objects at that time."""
     world: dict[tuple[str, str], Manifest] = {}
-    for each in _in_order(history):
-        _turn(world, each)
-        if each.kind == "ConfigMap" and each.name.startswith("modelconfig-") and not each.gone:
-            yield each, world
+    for revision in _in_order(history):
+        _apply(world, revision)
+        if revision.kind == "ConfigMap" and revision.name.startswith("modelconfig-") and not revision.gone:
+            yield revision, world
 
 
 def _in_order(history: Iterable[Revision]) -> list[Revision]:
-    """Sort by resourceVersion: watches of different kinds do not arrive in the order of what they tell."""
+    """Sort by resourceVersion, since watches of different kinds are not ordered with each other."""
     return sorted(history, key=lambda each: each.version)
 
 
-def _turn(world: dict[tuple[str, str], Manifest], each: Revision) -> None:
+def _apply(world: dict[tuple[str, str], Manifest], each: Revision) -> None:
     if each.gone:
         world.pop((each.kind, each.name), None)
     else:
@@ -178,19 +176,21 @@ def _turn(world: dict[tuple[str, str], Manifest], each: Revision) -> None:
 
 
 def _limit(world: dict[tuple[str, str], Manifest], host: str) -> int:
-    """Return the bytes that a host has, 0 when it is not there."""
-    found = world.get(("InferenceService", host))
-    if found is None:
+    """Return the memory limit of a host in bytes, 0 when it does not exist."""
+    manifest = world.get(("InferenceService", host))
+    if manifest is None:
         return 0
-    return parse_memory(found["spec"]["predictor"]["triton"]["resources"]["limits"]["memory"])
+    return parse_memory(manifest["spec"]["predictor"]["triton"]["resources"]["limits"]["memory"])
 
 
 def _identity(world: dict[tuple[str, str], Manifest], host: str, name: str) -> tuple[Any, ...] | None:
-    """Return what makes a placed model the same one; None when it is gone or going, or its host is."""
-    found = [world.get(("TrainedModel", name)), world.get(("InferenceService", host))]
-    if any(each is None or each["metadata"].get("deletionTimestamp") for each in found):
+    """Return uids and generations of a model and its host; None when either is absent or being deleted."""
+    objects = [world.get(("TrainedModel", name)), world.get(("InferenceService", host))]
+    if any(each is None or each["metadata"].get("deletionTimestamp") for each in objects):
         return None
-    return tuple(value for each in found if each for value in (each["metadata"]["uid"], each["metadata"]["generation"]))
+    return tuple(
+        value for each in objects if each for value in (each["metadata"]["uid"], each["metadata"]["generation"])
+    )
 
 
 def _is_ours(event: Manifest) -> bool:
@@ -206,30 +206,30 @@ def _config(model: Manifest) -> str:
 
 
 def _placement(world: dict[tuple[str, str], Manifest], host: str, models: dict[str, Manifest]) -> list[str]:
-    """O1 and O2: what is placed exists, as its user wants it, and what is not placed has no room."""
+    """O1 and O2: a placed model exists in its present form, and a model that is not placed does not fit."""
     config = world.get(("ConfigMap", f"modelconfig-{host}-0"))
     if config is None:
         return [f"{host} has no models.json"]
     held = {each.model_name: each.model_spec for each in entries(config)}
     free = _limit(world, host) - sum(parse_memory(each.memory) for each in held.values())
-    said = [f"{name} is placed and does not exist" for name in held if name not in models]
+    problems = [f"{name} is placed and does not exist" for name in held if name not in models]
     for name, model in models.items():
         wanted = model["spec"]["model"]
         if model["spec"]["inferenceService"] != host:
             continue
         if name not in held and parse_memory(wanted["memory"]) <= free:
-            said.append(f"{name} would fit and is not placed")
+            problems.append(f"{name} would fit and is not placed")
         if name in held and held[name].storage_uri != wanted["storageUri"]:
-            said.append(f"{name} is placed as it was before")
-    return said
+            problems.append(f"{name} is placed as it was before")
+    return problems
 
 
 def _stale(kind: str, name: str, thing: Manifest, *, ready: bool) -> list[str]:
-    """O5: the status is about the newest spec, and `Ready` is the truth."""
+    """O5: the status is about the newest spec, and `Ready` is correct."""
     status = thing.get("status") or {}
-    found = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    statuses = {each["type"]: each["status"] for each in status.get("conditions") or ()}
     if status.get("observedGeneration") != thing["metadata"]["generation"]:
         return [f"the status of {kind} {name} is about an older spec"]
-    if (found.get("Ready") == "True") is not ready:
-        return [f"{kind} {name} says Ready={found.get('Ready')}, and {'is' if ready else 'is not'} placed"]
+    if (statuses.get("Ready") == "True") is not ready:
+        return [f"{kind} {name} says Ready={statuses.get('Ready')}, and {'is' if ready else 'is not'} placed"]
     return []

@@ -1,4 +1,4 @@
-"""Context managers for faults: a fault lasts as long as its context. `ROWS` has them by number, for pairs.
+"""Context managers of the faults: a fault lasts as long as its context. `ROWS` has them by number, for pairs.
 
 A fault lasts seconds here, and minutes with `FAULTS=long`. In pairs it always lasts seconds.
 """
@@ -37,7 +37,7 @@ LATE = 0.2
 
 @asynccontextmanager
 async def killed(env: FaultEnv, nth: int = 2) -> AsyncIterator[Rule]:
-    """Row 1: the operator dies after its nth write from now on, and gets no answer to it."""
+    """Row 1: the operator is killed after its nth write from now on, before the response."""
     rule = Rule(dying(env), "killed after it", verbs=WRITES, path=NO_EVENT, client="operator", first=nth, count=1)
     with env.proxy.faulty(rule):
         yield rule
@@ -58,7 +58,7 @@ def dying(env: FaultEnv) -> Do:
 
 @asynccontextmanager
 async def answers_lost(env: FaultEnv, seconds: float = 60 if LONG else 2) -> AsyncIterator[None]:
-    """Row 2: half of all writes happen, and their answers are lost."""
+    """Row 2: half of all writes are done, and their responses are lost."""
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
     with env.proxy.faulty(rule):
         yield
@@ -114,7 +114,7 @@ FAILING = ((500, 0.34), (503, 0.5), (504, 1.0))
 
 @asynccontextmanager
 async def silent(env: FaultEnv) -> AsyncIterator[None]:
-    """Row 6: the open watches fall silent, and stay open; the fault ends when the operator has closed all of them."""
+    """Row 6: the open watches become silent and stay open, until the operator has closed all of them."""
     streams = env.proxy.watches()
     for stream in streams:
         stream.silent = True
@@ -169,7 +169,7 @@ async def stale_list(env: FaultEnv) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def control_plane_killed(env: FaultEnv, seconds: float = 30 if LONG else 3) -> AsyncIterator[None]:
-    """Row 10: etcd and the API server die by SIGKILL, and come back."""
+    """Row 10: etcd and the API server are killed with SIGKILL, and restarted."""
     server = env.api_server
     for name in ("kube-apiserver", "etcd"):
         pid = process.find(server, name)

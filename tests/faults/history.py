@@ -1,4 +1,4 @@
-"""Recorder of a namespace: a watch of each kind, straight at the API server, that keeps every revision.
+"""Recorder of a namespace: a watch of each kind, without the proxy, that stores every revision.
 
 After a restart of the API server the recorder lists again. A revision that came and went in between is not judged.
 """
@@ -29,7 +29,7 @@ PAUSE = 0.2
 
 
 class HistoryRecorder:
-    """The history of one namespace, while it runs."""
+    """Records the history of one namespace."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.history: list[Revision] = []
@@ -38,7 +38,7 @@ class HistoryRecorder:
         self._reached: dict[Kind, str] = {}
 
     async def follow(self, kind: Kind, listed: asyncio.Event) -> None:
-        """Keep every revision of a kind until cancelled."""
+        """Store every revision of a kind until cancelled."""
         while True:
             try:
                 if kind not in self._reached:
@@ -51,20 +51,20 @@ class HistoryRecorder:
                 await asyncio.sleep(PAUSE)  # the API server is away, or was quiet
 
     async def _list(self, kind: Kind) -> None:
-        """Keep what there is, and what is not there any more."""
-        found = await self._client.list(kind, self._selection)
+        """Store the present objects, and the deletions since the last list."""
+        listing = await self._client.list(kind, self._selection)
         known = {name: thing for (of, name), thing in latest(self.history).items() if of == kind.name}
-        for item in found.items:
+        for item in listing.items:
             old = known.pop(item["metadata"]["name"], None)
             if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self._keep(kind, item)
         for item in known.values():
-            metadata = item["metadata"] | {"resourceVersion": found.resource_version}
+            metadata = item["metadata"] | {"resourceVersion": listing.resource_version}
             self._keep(kind, item | {"metadata": metadata}, gone=True)
-        self._reached[kind] = found.resource_version
+        self._reached[kind] = listing.resource_version
 
     async def _watch(self, kind: Kind) -> None:
-        """Keep what comes until the watch ends."""
+        """Store events until the watch ends."""
         watch = self._client.watch(kind, self._selection, version=self._reached[kind], silence=SILENCE)
         async with aclosing(watch) as events:
             async for event in events:
@@ -85,7 +85,7 @@ class HistoryRecorder:
 
 @asynccontextmanager
 async def recording(client: KubeClient, namespace: str) -> AsyncIterator[HistoryRecorder]:
-    """Have a recorder of a namespace; it has listed everything when this yields."""
+    """Run a recorder of a namespace; it has listed everything when this yields."""
     recorder = HistoryRecorder(client, namespace)
     listed = [asyncio.Event() for _ in KINDS]
     tasks = [asyncio.create_task(recorder.follow(*each)) for each in zip(KINDS, listed, strict=True)]

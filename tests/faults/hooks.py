@@ -1,6 +1,4 @@
-"""The shipped registration of the webhook, with nobody behind it, or somebody else: one that hangs, one
-that talks HTML.
-"""
+"""The shipped registration of the webhook with no server behind it, or with one that hangs or answers HTML."""
 
 from __future__ import annotations
 
@@ -23,12 +21,12 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def registered(env: FaultEnv, port: int, policy: str) -> AsyncIterator[None]:
-    """Have the webhook registered for the namespace, trusted with the certificate of `serving`."""
+    """Register the webhook for the namespace, trusted with the certificate of `serving`."""
     authority = (pki.folder_of(env.api_server) / "ca.crt").read_bytes()
     with ExitStack() as stack:
         registration = shipped.registered(env.kubectl, port, policy, authority)
         await asyncio.to_thread(stack.enter_context, registration)
-        await asyncio.sleep(2)  # the API server tells nobody when it has taken a registration up
+        await asyncio.sleep(2)  # the API server does not report when a registration is in force
         yield
         await asyncio.to_thread(stack.close)
         await asyncio.sleep(2)
@@ -51,11 +49,11 @@ async def serving(server: Cluster, answer: Answer) -> AsyncIterator[int]:
 
 
 async def hang(_request: web.Request) -> web.StreamResponse:
-    """Answer after nine seconds, which is too late."""
+    """Answer after 9 s, which is too late."""
     await asyncio.sleep(9)
     return web.Response()
 
 
 async def talk_html(_request: web.Request) -> web.StreamResponse:
-    """Answer with a page for people."""
+    """Answer with an HTML page."""
     return web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")

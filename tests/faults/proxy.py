@@ -1,8 +1,8 @@
-"""A proxy between our programs and the API server that breaks what its rules say, and records every request.
+"""Proxy between the programs and the API server that injects faults by rules, and records every request.
 
-Programs reach it by a kubeconfig of their own, so the history knows who asked. Watches are passed on line by
-line as they come; while they are open they can be cut (between lines or within one), silenced with their
-connection open, or made to say something that the API server never said.
+Each program has its own kubeconfig, so the history has the client of each request. Watches are passed on line by
+line. An open watch can be cut (between lines or within one), silenced with its connection open, or made to send
+a line that the API server never sent.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ class Stream:
 
     @property
     def open(self) -> bool:
-        """Whether the client is still there; nobody else would notice while nothing is said."""
+        """Whether the client is still connected. An idle stream would not notice."""
         transport = self.exchange.request.transport
         return transport is not None and not transport.is_closing()
 
     async def say(self, line: bytes) -> None:
-        """Send something that may be half a line."""
+        """Send data, which may be half a line."""
         await self.answer.write(line)
 
     def cut(self) -> None:
-        """Break it."""
+        """Reset the connection."""
         hang_up(self.exchange.request)
 
 
 class Proxy:
-    """The proxy, between `proxying` and its end."""
+    """The running proxy."""
 
     def __init__(self, upstream: aiohttp.ClientSession, kubeconfig: Path) -> None:
         self.history: list[Line] = []
@@ -64,7 +64,7 @@ class Proxy:
         self._address = ""
 
     def kubeconfig(self, client: str, folder: Path, token: str | None = None) -> Path:
-        """Return a kubeconfig with which a client of this name comes through the proxy, with a token or as we do."""
+        """Return a kubeconfig for a client of this name that uses the proxy, with a token or as the administrator."""
         config = json.loads(self._kubeconfig.read_text())
         if token is not None:
             config["users"][0]["user"] = {"token": token}
@@ -75,7 +75,7 @@ class Proxy:
 
     @contextmanager
     def faulty(self, *rules: Rule) -> Iterator[None]:
-        """Have these rules for a while, before those that are there."""
+        """Add these rules before the present ones for the duration of the context."""
         before = self.rules
         self.rules = [*rules, *before]
         try:
@@ -84,7 +84,7 @@ class Proxy:
             self.rules = [each for each in self.rules if each not in rules]
 
     async def answered(self, limit: float = 10) -> None:
-        """Wait until no request but the open watches is under way: a connection that is half made would be left."""
+        """Wait until only open watches are in flight, since a half-open connection would be left behind."""
         with suppress(NotInTime):
             await eventually(lambda: sum(not each.seconds for each in self.history) <= len(self.streams), limit=limit)
 
@@ -93,7 +93,7 @@ class Proxy:
         return [each for each in self.streams if path in each.exchange.path]
 
     def writes(self, client: str = "") -> list[Line]:
-        """Return the writes that had an answer, Events aside."""
+        """Return the writes with a response, except Events."""
         return [
             each
             for each in self.history
@@ -101,12 +101,12 @@ class Proxy:
         ]
 
     def save(self, path: Path) -> None:
-        """Keep the history as lines of JSON."""
+        """Save the history as lines of JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.history))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request: as the API server does, unless a rule acts."""
+        """Handle a request: forward it, unless a rule acts."""
         client = request.match_info["client"]
         path = request.raw_path.removeprefix(f"/as/{client}")
         watch = request.query.get("watch") in ("true", "1")
@@ -139,9 +139,9 @@ class Proxy:
                 stream = Stream(exchange, answer)
                 self.streams.append(stream)
                 try:
-                    async for each in lines(upstream.content):
+                    async for line in lines(upstream.content):
                         if not stream.silent:
-                            await answer.write(each + b"\n")
+                            await answer.write(line + b"\n")
                 finally:
                     self.streams.remove(stream)
                     if upstream.connection is not None and upstream.connection.transport is not None:

@@ -1,6 +1,6 @@
-"""The CRDs and the objects of older releases: what a cluster has before an upgrade.
+"""CRDs and objects of older releases, as a cluster has them before an upgrade.
 
-Two of them: our own first one, with CRDs that prune; and KServe, from which users come: its CRDs take anything here,
+There are two: the project's first release, with CRDs that prune, and KServe. KServe's CRDs accept anything here,
 and its controller wrote `models.json`, statuses and finalizers in its own way. Beside the host and its models KServe
 has objects that are unmanaged.
 """
@@ -25,7 +25,7 @@ Manifest = dict[str, Any]
 FIRST = crds_in(Path(__file__).parents[1] / "data" / "first_crds")
 LONG_AGO = "2021-06-01T00:00:00Z"
 ODD_URI = "gs://bucket"
-"""Our first release took this `storageUri`; KServe takes any."""
+"""The first release accepted this `storageUri`; KServe accepts any."""
 _STORED = (
     *("canary-traffic", "custom-container", "future-fields", "model-with-storage-uri", "modelmesh", "openshift-ai"),
     *("stored-model", "stored-model-of-absent-host", "stored-model-with-future-fields", "stored-multi-model-triton"),
@@ -46,21 +46,21 @@ async def published(env: FaultEnv, *, prunes: bool) -> None:
 
 
 def _prunes(kubectl: Kubectl) -> bool:
-    found = []
+    pruning = []
     for kind in (INFERENCE_SERVICE, TRAINED_MODEL):
         document = json.loads(kubectl("get", "--raw", f"/openapi/v3/apis/{kind.api_version}"))
-        found.append(pruning_problem(document, kind) is not None)
-    return all(found)
+        pruning.append(pruning_problem(document, kind) is not None)
+    return all(pruning)
 
 
 async def as_our_first_left_it(env: FaultEnv) -> None:
-    """Have `models.json` as a release of ours wrote it, with two of the three models."""
+    """Write `models.json` as the first release did, with two of the three models."""
     entries = [_entry(env.kubectl.get("tm", name)) for name in ("old", "two")]
     await asyncio.to_thread(env.kubectl.apply, _config(env.kubectl.get("isvc", HOST), entries))
 
 
 async def as_kserve_left_it(env: FaultEnv) -> None:
-    """Have `models.json` as KServe's controller writes it, its statuses, and objects that are unmanaged."""
+    """Write `models.json` and statuses as KServe's controller does, and create unmanaged objects."""
     await as_our_first_left_it(env)
     for name in ("old", "two"):
         url = f"http://{HOST}.example.com/v2/models/{name}/infer"
@@ -71,13 +71,13 @@ async def as_kserve_left_it(env: FaultEnv) -> None:
 
 
 def unmanaged(kubectl: Kubectl) -> dict[str, Manifest]:
-    """Return the unmanaged objects that there are."""
-    found = {each["metadata"]["name"]: each for kind in ("isvc", "tm") for each in kubectl.list(kind)}
-    return {each.name: found[each.name] for each in UNMANAGED}
+    """Return the unmanaged objects."""
+    unmanaged_objects = {each["metadata"]["name"]: each for kind in ("isvc", "tm") for each in kubectl.list(kind)}
+    return {each.name: unmanaged_objects[each.name] for each in UNMANAGED}
 
 
 def host_and_models() -> list[Manifest]:
-    """Return what its user has: a host, two models that fit, of which one is odd today, and one that waits."""
+    """Return a user's objects: a host, two models that fit, of which one is invalid today, and one that waits."""
     return [
         make.host_object(),
         make.model_object("old", uri=ODD_URI),

@@ -1,4 +1,4 @@
-"""`manyserve operator`, kept running as a kubelet does: started again when it ends or says that it is not alive."""
+"""`manyserve operator`, restarted as a kubelet does: after its end, or after failed liveness probes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ LOOK = 0.2
 PROBE = 2.0
 FAILURES = 3
 PAUSE = 0.5
-"""Before it is started again; a kubelet's is longer, and only adds to the seconds."""
+"""Seconds before a restart. A kubelet waits longer, which would only add to the figures."""
 
 
 class RestartedOperator:
-    """One operator, through all its lives."""
+    """One operator with all its restarts."""
 
     def __init__(self, kubeconfig: Path, namespace: str, log: Path, settings: dict[str, str], *words: str) -> None:
         self.starts = 0
         self.unwell = 0
-        """How often it was ended because it was not alive."""
+        """Number of restarts after failed liveness probes."""
         self.now: Program | None = None
         self.may_start = asyncio.Event()
         self.may_start.set()
         self._program = partial(program, kubeconfig, namespace, log, *words, settings=settings)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill it with SIGKILL."""
         if self.now is not None:
             self.now.process.kill()
 
     async def ready(self, limit: float = 60) -> None:
-        """Wait until it says that it is ready."""
+        """Wait until its readiness probe succeeds."""
         await eventually(self._says_ready, "the operator is ready", limit, LOOK)
 
     async def _says_ready(self) -> bool:
@@ -54,7 +54,7 @@ class RestartedOperator:
             await asyncio.sleep(PAUSE)
 
     async def _until_it_ends(self, running: Program) -> None:
-        """Wait for its end; end it when it was alive and says three times that it is not any more."""
+        """Wait for its end. Kill it after three failed liveness probes in a row, once it was alive."""
         failures, was_alive, look_at = 0, False, time.monotonic()
         while running.process.poll() is None:
             if time.monotonic() >= look_at:

@@ -1,7 +1,7 @@
-"""What the proxy does to which requests.
+"""Rules of the proxy: the requests that they match, and their actions.
 
-A rule matches by verb, path, client and chance, lets the first ones pass, acts on as many as it is told, and
-then sleeps. What it does is a function that answers in the API server's place, or has it answer and spoils that.
+A rule matches by verb, path, client and chance. It passes the first matches, acts on a limited number, and then
+stops. Its action is a function that answers instead of the API server, or that spoils the server's response.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ Do = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Rule:
-    """One rule; the first of the proxy's that acts is the only one that does."""
+    """One rule. Only the first rule that acts on a request does so."""
 
     do: Do
     what: str
-    """What it does, for the history."""
+    """Name of the action, for the history."""
     verbs: tuple[str, ...] = ()
     """Empty: all."""
     path: str = ""
-    """A regular expression that is searched in path and query."""
+    """A regular expression that is searched for in path and query."""
     client: str = ""
     """Empty: all."""
     first: int = 1
-    """The first one of those that match that it acts on."""
+    """Number of the first match on which the rule acts."""
     count: int | None = None
-    """How many it acts on; None: all."""
+    """Number of requests on which the rule acts; None: all."""
     chance: float = 1.0
     dice: random.Random | None = None
     seen: int = 0
-    """How many matched."""
+    """Number of matches."""
     done: int = 0
-    """How many it acted on."""
+    """Number of requests on which the rule acted."""
 
     def acts(self, verb: str, path: str, client: str) -> bool:
-        """Tell whether it acts on this request, and count it."""
+        """Return whether the rule acts on this request, and count it."""
         if (self.verbs and verb not in self.verbs) or (self.client and client != self.client):
             return False
         if not re.search(self.path, path):
@@ -60,7 +60,7 @@ class Rule:
 
 
 def answer(status: int, *, retry_after: int | None = None) -> Do:
-    """Answer with an error, as the API server words it; it did nothing."""
+    """Answer with an error in the API server's form, without forwarding the request."""
     text = json.dumps({"kind": "Status", "apiVersion": "v1", "code": status, "message": f"a fault: {status}"})
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
@@ -71,18 +71,18 @@ def answer(status: int, *, retry_after: int | None = None) -> Do:
 
 
 async def refuse(exchange: Exchange) -> web.StreamResponse:
-    """Break the connection; nothing happened."""
+    """Reset the connection without forwarding the request."""
     return exchange.reset()
 
 
 async def lose_the_answer(exchange: Exchange) -> web.StreamResponse:
-    """Have it done, and break the connection instead of answering."""
+    """Forward the request, and reset the connection instead of answering."""
     await exchange.forward()
     return exchange.reset()
 
 
 def delay(seconds: float) -> Do:
-    """Send it on later."""
+    """Forward the request after a delay."""
 
     async def do(exchange: Exchange) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -92,7 +92,7 @@ def delay(seconds: float) -> Do:
 
 
 async def serve_an_old_list(exchange: Exchange) -> web.StreamResponse:
-    """Answer with the first list of this path that passed; the truth when none did."""
+    """Answer with the first recorded list of this path, or with the present one."""
     old = exchange.lists.get(exchange.path)
     if old is None:
         return await exchange.forward()

@@ -1,5 +1,5 @@
-"""`manyserve` with less patience than a cluster takes: 75 seconds for a silent watch, or 10 between two looks for a
-certificate, are too long for a test of each change.
+"""`manyserve` with short timeouts: 75 s for a silent watch, and 10 s between refreshes of a certificate, are too long
+for tests.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from manyserve.cluster import informer
 from manyserve.webhook.certs import rotation
 
 SILENCE = "TEST_SILENCE_SECONDS"
-LOOKS = "TEST_SECONDS_BETWEEN_LOOKS"
+REFRESH = "TEST_SECONDS_BETWEEN_REFRESHES"
 
 if __name__ == "__main__":
     if SILENCE in os.environ:
         object.__setattr__(informer.WATCH_TIMEOUTS, "silence", float(os.environ[SILENCE]))  # every informer's default
-    if LOOKS in os.environ:
-        rotation.SECONDS = float(os.environ[LOOKS])
+    if REFRESH in os.environ:
+        rotation.REFRESH_INTERVAL = float(os.environ[REFRESH])
     main()

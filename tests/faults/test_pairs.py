@@ -1,7 +1,7 @@
 """Rows 1 to 11 and 18 in random pairs; the seed is printed, and `FAULTS_SEED` runs the same pairs again.
 
-The short form takes the same two pairs each time: what is new is found by the long form, with fifty others each time,
-not by who changes a line. `FAULTS_PAIRS` is how many.
+The short form runs the same two pairs each time, so that no change fails by chance. The long form runs 50 random pairs
+and finds new defects. `FAULTS_PAIRS` is the number of pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAIRS = sorted(random.Random(SEED).sample(list(itertools.combinations(ROWS, 2)),
 
 @pytest.fixture
 def short_silence() -> bool:
-    """In pairs each fault takes seconds, in the long form, too."""
+    """Return True: in pairs each fault lasts seconds, in the long form, too."""
     return True
 
 

@@ -13,7 +13,7 @@ STEP = 1 if LONG else 7
 MOST = 60
 
 
-async def test_fault_01_a_kill_after_any_write_loses_nothing(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_01_operator_killed_after_any_write_loses_nothing(env: FaultEnv, figures: Figures) -> None:
     kills, worst = 0, 0.0
     for nth in range(1, MOST, STEP):
         await env.clear()

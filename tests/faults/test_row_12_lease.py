@@ -1,4 +1,4 @@
-"""Row 12: the one that works is not let at its Lease while it writes; two replicas as they are deployed."""
+"""Row 12: the leader cannot renew its Lease while it writes; two replicas as deployed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ async def pair(api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_pa
         yield found
 
 
-async def test_fault_12_one_that_cannot_renew_while_it_writes_stops_before_the_other_begins(
-    pair: Pair, figures: Figures
-) -> None:
+async def test_fault_12_leader_without_lease_stops_before_other_replica_writes(pair: Pair, figures: Figures) -> None:
     async def keep_asking() -> None:
         while True:
             await pair.apply_model()

@@ -1,7 +1,7 @@
-"""Row 17: whatever becomes of the webhook's certificate while it is asked, nobody's request is refused.
+"""Row 17: no request is refused during any change of the webhook's certificate.
 
-The webhook is the real program with `failurePolicy: Fail`, and the API server asks it. Its own certificate is in a
-Secret, where it heals what it finds; one that somebody else renews is in a folder, where it waits for a better one.
+The webhook is the real program with `failurePolicy: Fail`, and the API server calls it. A self-signed certificate is in
+a Secret, which the webhook repairs. The certificate of another program is in a folder, where the webhook waits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from manyserve.webhook.certs.secret import write
 from manyserve.webhook.settings import WebhookSettings
 from tests.contract.stage import configure
 from tests.faults.env import LONG
-from tests.faults.short_timeouts import LOOKS
+from tests.faults.short_timeouts import REFRESH
 from tests.faults.user_load import CONNECTORS, RATE, LoadResult, user_load
 from tests.support import make
 from tests.support.eventually import SLOW_PAUSE, eventually, eventually_in_thread
@@ -37,8 +37,8 @@ from tests.support.programs import WEBHOOK
 from tests.support.webhook import SECRET, SERVICE, Webhook, webhook_beside
 
 WORDS = WEBHOOK if LONG else ("-m", "tests.faults.short_timeouts", "webhook")
-HASTE = {} if LONG else {LOOKS: "2"}
-"""In the short form the webhook looks for its certificate every 2 seconds, not every 10."""
+SHORT_REFRESH = {} if LONG else {REFRESH: "2"}
+"""In the short form the webhook refreshes its certificate every 2 s, not every 10 s."""
 LIMIT = 60.0
 DAY = timedelta(days=1)
 Change = Callable[[Issued, tuple[str, ...]], Issued]
@@ -62,9 +62,9 @@ def _foreign(issued: Issued, names: tuple[str, ...]) -> Issued:
     return replace(issued, leaf=issue_leaf(issue_authority(now), names, now))
 
 
-def _worn_authority(issued: Issued, _: tuple[str, ...]) -> Issued:
-    worn = issue_authority(datetime.now(UTC) - CA_LIFE * 2 / 3 - DAY)
-    return Issued(worn, worn.certificate + issued.bundle, issued.leaf)
+def _expiring_authority(issued: Issued, _: tuple[str, ...]) -> Issued:
+    expiring = issue_authority(datetime.now(UTC) - CA_LIFE * 2 / 3 - DAY)
+    return Issued(expiring, expiring.certificate + issued.bundle, issued.leaf)
 
 
 CHANGES: dict[str, Change] = {
@@ -74,7 +74,7 @@ CHANGES: dict[str, Change] = {
     "for another name": _leaf(name="other.svc"),
     "torn": _torn,
     "another CA's": _foreign,
-    "a CA of which two thirds are over": _worn_authority,
+    "a CA of which two thirds are over": _expiring_authority,
 }
 
 
@@ -82,15 +82,15 @@ CHANGES: dict[str, Change] = {
 async def _asked(
     server: Cluster, kubectl: Kubectl, folder: Path, authority: bytes | None = None, **more: str
 ) -> AsyncIterator[Webhook]:
-    """Run the webhook as this row has it, in a namespace with a host."""
+    """Run the webhook in a namespace with a host."""
     await asyncio.to_thread(configure, kubectl)
     await asyncio.to_thread(kubectl.apply, make.host_object() | {"metadata": {"name": "triton-mms"}})
-    settings = {"words": WORDS, "more": HASTE | more, "authority": authority}
+    settings = {"words": WORDS, "more": SHORT_REFRESH | more, "authority": authority}
     async with webhook_beside(server.kubeconfig, kubectl, folder, policy="Fail", **settings) as found:
         yield found
 
 
-async def test_fault_17_a_rotation_under_load_refuses_nobody(
+async def test_fault_17_rotation_under_load_refuses_no_request(
     api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     async with _asked(api_server, kubectl, tmp_path) as webhook, user_load(api_server, client, webhook) as result:
@@ -104,7 +104,7 @@ async def test_fault_17_a_rotation_under_load_refuses_nobody(
 
 
 async def _heals(client: KubeClient, webhook: Webhook, change: Change, what: str) -> None:
-    """Change what is in the Secret, and wait until something else is, and is served."""
+    """Change the Secret, and wait until the webhook has written and serves another certificate."""
     namespace = webhook.kubectl.namespace
     names = WebhookSettings(namespace=namespace, service=SERVICE).names
     stored = await client.get(SECRETS, namespace, SECRET)
@@ -115,14 +115,14 @@ async def _heals(client: KubeClient, webhook: Webhook, change: Change, what: str
 
     async def is_healed() -> bool:
         data = (await client.get(SECRETS, namespace, SECRET))["data"]
-        found = read_secret(data)
-        return data != changed and found is not None and await _served(webhook) == _text(found.leaf)
+        issued = read_secret(data)
+        return data != changed and issued is not None and await _served(webhook) == _text(issued.leaf)
 
     await eventually(is_healed, f"{what}: it is healed", LIMIT, SLOW_PAUSE)
 
 
 async def _goes_on(result: LoadResult) -> None:
-    """Have users ask a moment longer: who hears late of the last change connects after it."""
+    """Continue the load for a moment: clients with late news of the last change connect after it."""
     creates, connections = result.answered, result.connected
     await eventually(
         lambda: (result.answered > creates + 100 and result.connected > connections + 2 * CONNECTORS) or result.refused,
@@ -132,7 +132,7 @@ async def _goes_on(result: LoadResult) -> None:
     )
 
 
-async def test_fault_17_a_bundle_that_was_emptied_refuses_creates_until_the_webhook_has_put_it_back(
+async def test_fault_17_emptied_bundle_refuses_creates_until_webhook_restores_it(
     api_server: Cluster, kubectl: Kubectl, tmp_path: Path, figures: Figures
 ) -> None:
     async with _asked(api_server, kubectl, tmp_path) as webhook:
@@ -144,7 +144,7 @@ async def test_fault_17_a_bundle_that_was_emptied_refuses_creates_until_the_webh
 
 
 async def _refused_without_a_bundle(kubectl: Kubectl, webhook: Webhook) -> float:
-    """Empty the bundle until a create is refused before the webhook has put it back; return when it was emptied."""
+    """Empty the bundle until a create is refused before the webhook restores it; return the time of the change."""
     empty = json.dumps([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}])
     for _ in range(10):
         began = time.monotonic()
@@ -165,7 +165,7 @@ def _refusal(kubectl: Kubectl) -> str:
     return ""
 
 
-async def test_fault_17_of_a_folder_only_a_pair_is_taken_that_is_whole_and_good(
+async def test_fault_17_folder_provides_complete_and_good_pairs_only(
     api_server: Cluster, kubectl: Kubectl, client: KubeClient, tmp_path: Path, figures: Figures
 ) -> None:
     names, folder = WebhookSettings(namespace=kubectl.namespace, service=SERVICE).names, tmp_path / "certificate"
@@ -202,7 +202,7 @@ def _put(folder: Path, pair: KeyPair, *files: str) -> None:
 
 
 async def _kept(webhook: Webhook, change: Callable[[], object]) -> None:
-    """Have something bad in the folder: it is counted, and the old pair is served."""
+    """Put a bad pair into the folder: it is counted, and the old pair stays in use."""
     before, counted = await _served(webhook), _errors(webhook)
     change()
     await eventually_in_thread(lambda: _errors(webhook) > counted, "the look that failed is counted", LIMIT)
@@ -215,9 +215,9 @@ async def _taken(webhook: Webhook, change: Callable[[], object], pair: KeyPair) 
 
 
 def _errors(webhook: Webhook) -> float:
-    found = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
-    assert found
-    return float(found[1])
+    match = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
+    assert match
+    return float(match[1])
 
 
 async def _serves(webhook: Webhook, pair: KeyPair) -> bool:

@@ -1,6 +1,6 @@
-"""Row 20: the CRDs and objects of an older release, then today's: nothing is reloaded, no field is lost.
+"""Row 20: CRDs and objects of an older release, then the present ones: nothing is reloaded, no field is lost.
 
-The program is today's all the time: it meets the CRDs of before it as well as its own, since nobody upgrades both
+The program is always the present one: it meets the older CRDs as well as its own, since users do not upgrade both
 at once. It is restarted after each change of CRDs, as an upgrade does.
 The way back leads to KServe's CRDs, which take anything, and to releases from this one on. CRDs of our earlier
 releases prune fields: under these the operator writes nothing, so there is no way back to them.
@@ -34,20 +34,20 @@ from tests.support.webhook import webhook_beside
 MANAGED = [("tm", "old"), ("tm", "two"), ("tm", "three"), ("isvc", HOST)]
 
 
-async def test_fault_20_up_from_kserve_and_down_again_loses_nothing(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_20_upgrade_from_kserve_and_back_loses_nothing(env: FaultEnv, figures: Figures) -> None:
     async with _older(env, PERMISSIVE):
         await env.apply(*host_and_models())
         await releases.as_kserve_left_it(env)
-        kept = await asyncio.to_thread(releases.unmanaged, env.kubectl)
+        unmanaged = await asyncio.to_thread(releases.unmanaged, env.kubectl)
         await _right_after_a_restart(env)
         before = await asyncio.to_thread(_loaded, env)
         await install(env, TODAY)
         seconds = await _right_after_a_restart(env)
         figures.take("20 upgrade from KServe: seconds until all is right", seconds, "s")
         assert await asyncio.to_thread(_loaded, env) == before
-        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == kept
+        assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == unmanaged
         labelled = await _users_are_not_locked_out(env)
-        assert _fields(labelled) == _fields(kept)
+        assert _fields(labelled) == _fields(unmanaged)
         await install(env, PERMISSIVE)
         seconds = await _right_after_a_restart(env)
         figures.take("20 downgrade to KServe: seconds until all is right", seconds, "s")
@@ -61,7 +61,7 @@ async def test_fault_20_up_from_kserve_and_down_again_loses_nothing(env: FaultEn
         assert await asyncio.to_thread(releases.unmanaged, env.kubectl) == labelled
 
 
-async def test_fault_20_under_crds_of_ours_that_prune_nothing_is_written_and_today_s_make_all_right(
+async def test_fault_20_operator_writes_nothing_under_pruning_crds_and_recovers_with_present_ones(
     env: FaultEnv, figures: Figures
 ) -> None:
     async with _older(env, FIRST):
@@ -90,7 +90,7 @@ async def test_fault_20_under_crds_of_ours_that_prune_nothing_is_written_and_tod
 
 @asynccontextmanager
 async def _older(env: FaultEnv, crds: str) -> AsyncIterator[None]:
-    """Have the CRDs of an older release and no operator; today's CRDs again afterwards, and no finalizers."""
+    """Install the CRDs of an older release and stop the operator; restore the present CRDs and drop finalizers."""
     env.operator.may_start.clear()
     env.operator.kill()
     await eventually(lambda: env.operator.now is None, limit=30)
@@ -103,7 +103,7 @@ async def _older(env: FaultEnv, crds: str) -> AsyncIterator[None]:
 
 
 async def _users_are_not_locked_out(env: FaultEnv) -> dict[str, Any]:
-    """Have users write with today's CRDs and webhook, and return the unmanaged objects."""
+    """Write as users with the present CRDs and webhook, and return the unmanaged objects."""
     async with webhook_beside(env.api_server.kubeconfig, env.kubectl, env.folder, policy="Fail"):
         await env.do("annotate", "tm", "old", "example.com/up=yes")
         await env.do("label", "isvc,tm", "--all", "team=a")
@@ -113,7 +113,7 @@ async def _users_are_not_locked_out(env: FaultEnv) -> dict[str, Any]:
 
 
 async def _right_after_a_restart(env: FaultEnv) -> float:
-    """Have the operator begin anew, and return the seconds until all is right."""
+    """Restart the operator, and return the seconds until all is right."""
     began = time.monotonic()
     starts = env.operator.starts
     env.operator.may_start.set()
@@ -130,7 +130,7 @@ async def _set_uri(env: FaultEnv, uri: str) -> None:
 
 
 def _loaded(env: FaultEnv) -> dict[str, Any]:
-    """Return what must stay: what the servers are told to load, the pods' template, and since when all is Ready."""
+    """Return the state that must stay: the models in `models.json`, the pod template, and the times of Ready."""
     deployment = env.kubectl.get("deployment", names.deployment(HOST))
     return {
         "models.json": _models_json(env),
@@ -144,7 +144,7 @@ def _models_json(env: FaultEnv) -> Any:
 
 
 def _fields(things: dict[str, Any]) -> dict[str, str]:
-    """Return what a user's label does not change of objects, as text."""
+    """Return the parts of objects that a user's label does not change, as text."""
     parts = ("spec", "status")
     return {name: json.dumps([each.get(part) for part in parts], sort_keys=True) for name, each in things.items()}
 
@@ -157,8 +157,10 @@ def _readiness(env: FaultEnv) -> str:
 async def _versions(env: FaultEnv) -> dict[tuple[str, str], str]:
     """Return the resourceVersion of each object that an operator may write."""
     written = [kind for kind in kinds.CHILDREN if kind is not kinds.HTTP_ROUTE]
-    found: dict[tuple[str, str], str] = {}
+    versions: dict[tuple[str, str], str] = {}
     for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, *written, kinds.EVENT):
         listing = await env.client.list(kind, ListOptions(env.kubectl.namespace))
-        found |= {(kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items}
-    return found
+        versions |= {
+            (kind.name, each["metadata"]["name"]): each["metadata"]["resourceVersion"] for each in listing.items
+        }
+    return versions

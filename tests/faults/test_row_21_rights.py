@@ -1,4 +1,4 @@
-"""Row 21: the operator has the shipped roles and nothing else; what they give is used, and what they lack is named."""
+"""Row 21: the operator has the shipped roles only. Each right is used, and a missing right is named."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, Refused, condition
 
 TAKES_A_MINUTE = {("patch", "events")}
-"""An Event that is told again counts up the first one, a minute later at the soonest."""
+"""A repeated Event increments the count of the first one, after a minute at the earliest."""
 WITH_A_GATEWAY = {"gateway": "infra/gateway"}
 
 
 @pytest.fixture
 async def gateway_api(env: FaultEnv) -> AsyncIterator[None]:
-    """Have HTTPRoutes in the cluster, of any form."""
+    """Install a CRD of HTTPRoutes that accepts any form."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     plural, group = "httproutes", "gateway.networking.k8s.io"
     crd = {
@@ -49,7 +49,7 @@ async def gateway_api(env: FaultEnv) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("gateway_api")
-async def test_fault_21_the_shipped_rights_are_enough_and_none_of_them_is_idle(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_21_shipped_rights_are_sufficient_and_all_used(env: FaultEnv, figures: Figures) -> None:
     async with with_shipped_rights(env) as roles:
         await _do_all_that_takes_a_right(env)
         asked = [each for each in env.proxy.history if each.client == NAME]
@@ -112,9 +112,7 @@ async def _stands(env: FaultEnv, kinds: str) -> None:
     await eventually_in_thread(lambda: len(env.kubectl.list(kinds)) == count, f"there are {kinds}", 60)
 
 
-async def test_fault_21_a_right_that_is_taken_away_is_named_and_holds_up_nothing_else(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_21_missing_right_is_named_and_stops_nothing_else(env: FaultEnv, figures: Figures) -> None:
     async with with_shipped_rights(env) as roles:
         await env.furnish()
         role = next(each for each in roles if each["kind"] == "ClusterRole")
@@ -138,7 +136,7 @@ async def test_fault_21_a_right_that_is_taken_away_is_named_and_holds_up_nothing
 
 
 async def _allow(env: FaultEnv, role: Manifest, without: Right | None = None) -> None:
-    """Have the role as it is shipped, or without a right, and wait until that is in force."""
+    """Apply the shipped role, or the role without a right, and wait until it is in force."""
     rules = [
         rule | {"verbs": [verb for verb in rule["verbs"] if (verb, *rule["resources"]) != without]}
         for rule in role["rules"]
@@ -159,5 +157,5 @@ def _may_patch_services(env: FaultEnv) -> bool:
 
 
 def _says(env: FaultEnv, host: str) -> str:
-    found = condition(env.kubectl.get("isvc", host))
-    return "" if found.get("status") == "True" else str(found.get("message", ""))
+    ready = condition(env.kubectl.get("isvc", host))
+    return "" if ready.get("status") == "True" else str(ready.get("message", ""))

@@ -1,4 +1,4 @@
-"""Row 22: what a namespace's administrator allows: a quota, a LimitRange, Pod Security *restricted*.
+"""Row 22: limits of a namespace's administrator: a quota, a LimitRange, Pod Security *restricted*.
 
 The plugins are the API server's own, and the pods are made by the real controllers.
 """
@@ -14,9 +14,7 @@ from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, condition
 
 
-async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_22_quota_message_is_in_condition_and_its_end_is_noticed(env: FaultEnv, figures: Figures) -> None:
     await _has_quota(env, services=0, pods=0)
     await env.apply(make.host_object(), make.model_object("one"))
     await eventually_in_thread(
@@ -34,7 +32,7 @@ async def test_fault_22_a_quota_is_told_in_its_own_words_and_its_end_is_noticed(
     await env.judge()
 
 
-async def test_fault_22_in_a_restricted_namespace_pods_are_let_in_unless_a_limit_range_forbids_them(
+async def test_fault_22_pods_pass_pod_security_restricted_unless_limit_range_forbids_them(
     env: FaultEnv, figures: Figures
 ) -> None:
     await env.do("label", "namespace", env.kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
@@ -51,7 +49,7 @@ async def test_fault_22_in_a_restricted_namespace_pods_are_let_in_unless_a_limit
 
 
 async def _has_quota(env: FaultEnv, **hard: int) -> None:
-    """Have a quota, and wait until it is in force."""
+    """Create a quota, and wait until it is in force."""
     wanted = {name: str(count) for name, count in hard.items()}
     await env.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": wanted}}
@@ -67,8 +65,8 @@ def _limit_range(**limits: dict[str, str]) -> Manifest:
 
 
 def _says(env: FaultEnv, reason: str, *words: str) -> bool:
-    found = condition(env.kubectl.get("isvc", HOST))
-    return found.get("reason") == reason and all(each in found["message"] for each in words)
+    ready = condition(env.kubectl.get("isvc", HOST))
+    return ready.get("reason") == reason and all(each in ready["message"] for each in words)
 
 
 def _waits(env: FaultEnv, model: str) -> bool:

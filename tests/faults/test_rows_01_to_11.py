@@ -1,6 +1,6 @@
-"""Rows 1 to 11: the way to the API server, the operator and its peers break, one at a time.
+"""Rows 1 to 11: faults of the connection to the API server, of the operator and of its peers, one at a time.
 
-Each records how many seconds after the fault's end everything was right again.
+Each test records the seconds from the end of the fault until everything is right again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ HEARD = 100 if LONG else 30
 AGAIN = "seconds until all is right again"
 
 
-async def test_fault_02_a_lost_answer_makes_nothing_twice(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_02_operator_creates_nothing_twice_after_lost_answer(env: FaultEnv, figures: Figures) -> None:
     figures.take(f"2 lost answers: {AGAIN}", await env.survives(faults.answers_lost(env)), "s")
     lost = [each for each in env.proxy.history if each.fault]
     figures.take("2 lost answers: how many", len(lost), "")
 
 
-async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_03_operator_backs_off_in_storm_of_conflicts(env: FaultEnv, figures: Figures) -> None:
     figures.take(f"3 conflict storm: {AGAIN}", await env.survives(faults.conflict_storm(env)), "s")
     conflicts = [each for each in env.proxy.writes() if each.status == 409]
     figures.take("3 conflict storm: writes that were refused", len(conflicts), "", below=12)
@@ -38,7 +38,7 @@ async def test_fault_03_a_storm_of_conflicts_is_answered_with_pauses(env: FaultE
     assert len(conflicts) < 12
 
 
-async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_04_operator_obeys_retry_after(env: FaultEnv, figures: Figures) -> None:
     figures.take(f"4 throttled: {AGAIN}", await env.survives(faults.throttled(env)), "s")
     refused = [each for each in env.proxy.history if each.status == 429 and each.verb != "create"]
     assert refused
@@ -46,7 +46,7 @@ async def test_fault_04_throttled_it_waits_as_long_as_it_is_told(env: FaultEnv, 
 
 
 def _came_back(refused: Line, history: list[Line]) -> float:
-    """Return the seconds from an answer until the same was asked again; a watch is asked for at another version."""
+    """Return the seconds from a response until the same request is repeated. A watch is repeated at another version."""
     end = refused.at + refused.seconds
     later = (each for each in history if each.at >= end and each.verb == refused.verb)
     return next((each.at - end for each in later if _what(each) == _what(refused)), float("inf"))
@@ -57,7 +57,7 @@ def _what(line: Line) -> str:
 
 
 @pytest.mark.parametrize("outage", [60, 300] if LONG else [6], ids="{} s".format)
-async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(
+async def test_fault_05_informers_retry_failing_lists_and_watches(
     env: FaultEnv, figures: Figures, outage: float
 ) -> None:
     seconds = await env.survives(faults.failing_reads(env, outage))
@@ -65,7 +65,7 @@ async def test_fault_05_lists_and_watches_that_fail_are_tried_until_they_do_not(
     assert env.operator.starts == 1, "an API server that fails is no reason to be restarted"
 
 
-async def test_fault_06_watches_that_fall_silent_are_given_up(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_06_informers_close_silent_watches(env: FaultEnv, figures: Figures) -> None:
     await env.furnish()
     began = time.monotonic()
     async with faults.silent(env):
@@ -76,31 +76,29 @@ async def test_fault_06_watches_that_fall_silent_are_given_up(env: FaultEnv, fig
     assert env.operator.starts == 1
 
 
-async def test_fault_07_what_was_deleted_while_nobody_watched_is_gone(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_07_model_deleted_while_watch_is_cut_is_gone(env: FaultEnv, figures: Figures) -> None:
     figures.take(f"7 410 with a deletion in the gap: {AGAIN}", await env.survives(faults.gone(env)), "s")
     assert any(each.status == 410 for each in env.proxy.history), "it was told that it is too old"
 
 
-async def test_fault_08_a_stream_may_say_anything(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_08_informers_survive_malformed_streams(env: FaultEnv, figures: Figures) -> None:
     seconds = await env.survives(faults.bad_streams(env))
     figures.take(f"8 ERROR, unknown event, 2 MiB line, cut line: {AGAIN}", seconds, "s")
     assert env.operator.starts == 1
 
 
-async def test_fault_09_an_old_list_after_a_restart_does_no_harm(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_09_old_list_after_restart_does_no_harm(env: FaultEnv, figures: Figures) -> None:
     figures.take(f"9 an old list after a restart: {AGAIN}", await env.survives(faults.stale_list(env)), "s")
     assert any(each.fault for each in env.proxy.history), "there was an old list"
 
 
-async def test_fault_09_an_old_list_that_the_watch_does_not_mend_takes_no_model_off_its_host(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_09_old_list_without_newer_events_unplaces_no_model(env: FaultEnv, figures: Figures) -> None:
     seconds = await env.survives(faults.gone(env), faults.stale_list(env))
     figures.take(f"9 an old list, and its watch answered 410: {AGAIN}", seconds, "s")
     assert {"an old list", "410"} <= {each.fault for each in env.proxy.history}
 
 
-async def test_fault_10_etcd_and_the_api_server_are_killed_and_come_back(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_10_operator_recovers_after_kill_of_control_plane(env: FaultEnv, figures: Figures) -> None:
     seconds = await env.survives(faults.control_plane_killed(env))
     figures.take(f"10 etcd and API server killed: {AGAIN}", seconds, "s")
 

@@ -1,4 +1,4 @@
-"""Rows 13 to 22: what users, administrators and other programs do to a host and its namespace."""
+"""Rows 13 to 22: changes by users, administrators and other programs to a host and its namespace."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ AGAIN = "seconds until all is right again"
 DEPLOYMENT = names.deployment(HOST)
 
 
-async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_13_models_before_their_host_and_repeatedly_recreated_host(env: FaultEnv, figures: Figures) -> None:
     await env.apply(make.model_object("one"), make.model_object("two"))
     await eventually_in_thread(
         lambda: _reason(env, "one") == "InferenceServiceNotFound", "the model says what it waits for"
@@ -38,7 +36,7 @@ async def test_fault_13_models_before_their_host_and_a_host_made_again_and_again
     await env.judge()
 
 
-async def test_fault_14_a_config_edited_by_hand_is_put_back(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_14_models_json_edited_by_hand_is_restored(env: FaultEnv, figures: Figures) -> None:
     models = (make.model_object("one"), make.model_object("two"), make.model_object("large", memory="3Gi"))
     await env.apply(make.host_object(), *models)  # who is placed of an empty list does not depend on who came first
     await env.right()
@@ -57,7 +55,7 @@ def _models_json(env: FaultEnv) -> str:
     return str(env.kubectl.get("configmap", CONFIG)["data"]["models.json"])
 
 
-async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_14_replicas_belong_to_autoscaler_while_it_exists(env: FaultEnv, figures: Figures) -> None:
     await env.apply(make.host_object(minReplicas=1, maxReplicas=4), make.model_object("one"))
     await env.right()
     await env.do("scale", "deployment", DEPLOYMENT, "--replicas=2")
@@ -79,7 +77,7 @@ async def test_fault_14_replicas_are_the_autoscalers_while_there_is_one(env: Fau
 
 
 async def _scaled_by_an_autoscaler(env: FaultEnv, replicas: int) -> None:
-    """Set the number as a HorizontalPodAutoscaler's controller does: by the subresource `scale`."""
+    """Set the replicas as the controller of a HorizontalPodAutoscaler does: by the subresource `scale`."""
     patch = json.dumps({"spec": {"replicas": replicas}})
     words = ("--subresource=scale", "--type=merge", "--field-manager=an-autoscaler", "-p", patch)
     await env.do("patch", "deployment", DEPLOYMENT, *words)
@@ -90,30 +88,28 @@ def _replicas(env: FaultEnv) -> int:
 
 
 def _are_ours(env: FaultEnv) -> bool:
-    """Tell whether the number of replicas is a field that the operator applies."""
-    found = json.loads(env.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
-    (own,) = (each for each in found["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
+    """Return whether the operator applies the field `replicas`."""
+    deployment = json.loads(env.kubectl("get", "deployment", DEPLOYMENT, "-o", "json", "--show-managed-fields"))
+    (own,) = (each for each in deployment["metadata"]["managedFields"] if each["manager"] == names.MANAGER)
     return "f:replicas" in own["fieldsV1"]["f:spec"]
 
 
-async def test_fault_18_of_a_crowd_as_many_are_placed_as_fit(env: FaultEnv, figures: Figures) -> None:
-    room = 20
-    await env.apply(make.host_object(memory=f"{100 * room}Mi"))
+async def test_fault_18_burst_of_creates_places_as_many_models_as_fit(env: FaultEnv, figures: Figures) -> None:
+    fitting = 20
+    await env.apply(make.host_object(memory=f"{100 * fitting}Mi"))
     await env.right()
     async with faults.many_creates(env):
         pass
     figures.take("18 four times as many models as fit, at once: seconds until all is right", await env.right(), "s")
     for _ in range(3):
         placed = _placed(env)
-        assert len(placed) == room
+        assert len(placed) == fitting
         await env.do("delete", "tm", placed[0], "--wait=false")
         await env.right()
     await env.judge()
 
 
-async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gone_soon(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_19_namespace_with_placed_models_is_deleted_soon(env: FaultEnv, figures: Figures) -> None:
     await env.apply(make.host_object(memory="64Gi"), *(make.model_object(f"m-{number}") for number in range(20)))
     began = time.monotonic()
     name = env.kubectl.namespace
@@ -127,7 +123,7 @@ async def test_fault_19_a_namespace_that_goes_while_its_models_are_placed_is_gon
     await env.do("create", "namespace", name)
 
 
-async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_21_expired_token_is_read_again(env: FaultEnv, figures: Figures) -> None:
     tokens = Tokens(env)
     await tokens.next()
     tokens.use(env.folder / "operator.kubeconfig")
@@ -146,13 +142,13 @@ async def test_fault_21_a_token_that_is_not_accepted_any_more_is_read_again(env:
     assert env.operator.starts == starts + 1, "it lives on"
 
 
-async def test_fault_22_a_strangers_object_of_our_name_is_left_alone(env: FaultEnv, figures: Figures) -> None:
+async def test_fault_22_foreign_object_with_name_of_child_stays_unchanged(env: FaultEnv, figures: Figures) -> None:
     await env.do("create", "service", "clusterip", HOST, "--tcp=80:80")
-    await env.do("label", "service", HOST, f"{expectations.STRANGER}=yes")
+    await env.do("label", "service", HOST, f"{expectations.FOREIGN}=yes")
     await env.apply(make.host_object(), make.model_object("one"))
     await eventually_in_thread(lambda: "does not belong" in _host_says(env), "the host says whose name it is")
     await env.quiet()
-    assert expectations.strangers_are_left_alone(env.recorder.history) == []
+    assert expectations.foreign_objects_stay_unchanged(env.recorder.history) == []
     await env.do("delete", "service", HOST)
     figures.take("22 a name is free again: seconds until all is right", await env.right(), "s")
     await env.judge()
@@ -177,5 +173,5 @@ def _uid(env: FaultEnv) -> str:
 
 
 def _owners(env: FaultEnv) -> set[str]:
-    found = env.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
-    return {owner["uid"] for each in found for owner in each["metadata"]["ownerReferences"]}
+    children = env.kubectl.list("deployment,service,configmap,ingress", "-l", "app.kubernetes.io/managed-by=manyserve")
+    return {owner["uid"] for each in children for owner in each["metadata"]["ownerReferences"]}

@@ -1,4 +1,4 @@
-"""Rows 15 and 16: the webhook is down, slow, or answers garbage; nobody's clean-up and no status waits for it."""
+"""Rows 15 and 16: the webhook is down, slow, or answers HTML. No deletion and no status waits for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from tests.support.kubectl import Refused, condition
 from tests.support.programs import free_port
 
 TIMEOUT = 5.0
-"""As shipped: `timeoutSeconds`."""
+"""The shipped `timeoutSeconds`."""
 
 
-async def test_fault_15_with_fail_a_webhook_that_is_down_refuses_creates_and_nothing_else(
-    env: FaultEnv, figures: Figures
-) -> None:
+async def test_fault_15_webhook_down_with_fail_refuses_creates_only(env: FaultEnv, figures: Figures) -> None:
     await env.furnish()
     async with registered(env, free_port(), "Fail"):
         with pytest.raises(Refused, match=r"failed calling webhook .validate\.serving\.kserve\.io"):
@@ -32,7 +30,7 @@ async def test_fault_15_with_fail_a_webhook_that_is_down_refuses_creates_and_not
     await env.judge()
 
 
-async def test_fault_15_with_ignore_a_bad_object_has_a_condition_and_the_others_are_served(env: FaultEnv) -> None:
+async def test_fault_15_invalid_object_with_ignore_gets_condition_and_others_are_served(env: FaultEnv) -> None:
     async with registered(env, free_port(), "Ignore"):
         await env.apply(make.host_object(), make.model_object("one"), make.model_object("bad", framework="abacus"))
         await eventually_in_thread(
@@ -43,7 +41,7 @@ async def test_fault_15_with_ignore_a_bad_object_has_a_condition_and_the_others_
 
 
 @pytest.mark.parametrize("answer", [hang, talk_html], ids=["hangs", "answers HTML"])
-async def test_fault_16_a_webhook_that_hangs_or_talks_nonsense_holds_a_request_up_no_longer_than_its_timeout(
+async def test_fault_16_webhook_that_hangs_or_answers_html_delays_request_up_to_timeout(
     env: FaultEnv, figures: Figures, answer: Answer
 ) -> None:
     await env.apply(make.host_object())

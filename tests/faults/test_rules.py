@@ -1,4 +1,4 @@
-"""A rule acts on what it is meant for, as often as it is told, and on nothing else."""
+"""Rules of the proxy: matches, limits and chance."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
         ("PATCH", "/apis/serving.kserve.io/v1alpha1/namespaces/default/trainedmodels/m/status", False, "patch"),
     ],
 )
-def test_verbs_are_the_api_servers_own(method: str, path: str, watch: bool, verb: str) -> None:
+def test_exchange_verbs_are_those_of_api_server(method: str, path: str, watch: bool, verb: str) -> None:
     assert verb_of(method, path, watch=watch) == verb
 
 
-def test_a_rule_acts_on_its_verbs_paths_and_clients_only() -> None:
+def test_rule_matches_its_verbs_paths_and_clients_only() -> None:
     rule = Rule(refuse, "refused", verbs=("list",), path="/configmaps", client="second")
     assert rule.acts("list", CONFIG_MAPS, "second")
     assert not rule.acts("watch", CONFIG_MAPS, "second")
@@ -36,12 +36,12 @@ def test_a_rule_acts_on_its_verbs_paths_and_clients_only() -> None:
     assert not rule.acts("list", CONFIG_MAPS, "operator")
 
 
-def test_a_rule_lets_the_first_ones_pass_and_sleeps_after_the_last() -> None:
+def test_rule_passes_first_requests_and_stops_after_last() -> None:
     rule = Rule(refuse, "refused", first=3, count=2)
     assert [rule.acts("get", "/", "") for _ in range(6)] == [False, False, True, True, False, False]
 
 
-def test_a_rule_by_chance_is_the_same_with_the_same_seed() -> None:
+def test_rule_by_chance_is_reproducible_with_seed() -> None:
     rules = [Rule(refuse, "refused", chance=0.5, dice=random.Random(7)) for _ in range(2)]
     first, second = ([rule.acts("get", "/", "") for _ in range(50)] for rule in rules)
     assert first == second

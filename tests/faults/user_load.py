@@ -1,8 +1,7 @@
-"""Users who create models at a steady pace, each as a dry run, and what was refused: a webhook's load.
+"""Load on a webhook: users create models at a steady rate, as dry runs, and refusals are counted.
 
-Beside them somebody connects anew again and again, and trusts what was registered a second ago, as an API server
-does that hears late: one that runs well keeps its connections, and would not notice a certificate of a CA that it
-cannot know yet.
+A further client opens new connections and trusts the registration of a second ago, as a slow API server does. An API
+server that keeps its connections would not notice a certificate of a CA that it cannot know yet.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from tests.support import make
 from tests.support.webhook import SERVICE, Webhook
 
 RATE = 200.0
-"""Creates a second, if the machine can."""
+"""Creates a second, if the machine is fast enough."""
 ASKERS = 20
 CONNECTORS = 10
 LATE = 1.0
-"""Seconds from reading what is registered to connecting."""
+"""Seconds from the read of the registration to the connection."""
 
 
 @dataclass
 class LoadResult:
-    """What became of the requests."""
+    """Outcome of the requests."""
 
     webhook: Webhook
     answered: int = 0
@@ -45,11 +44,11 @@ class LoadResult:
 
     @property
     def rate(self) -> float:
-        """How many creates a second were answered."""
+        """Answered creates a second."""
         return self.answered / (time.monotonic() - self.began)
 
     async def create(self, session: aiohttp.ClientSession) -> None:
-        """Create models, again and again, until cancelled."""
+        """Create models in a loop until cancelled."""
         path = TRAINED_MODEL.path(self.webhook.kubectl.namespace)
         body = make.model_object() | {"metadata": {"generateName": "load-"}}
         due = time.monotonic()
@@ -62,10 +61,10 @@ class LoadResult:
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def connect(self, client: KubeClient) -> None:
-        """Connect to the webhook as whoever trusts what is registered, again and again, until cancelled."""
+        """Connect to the webhook with the registered CA, in a loop, until cancelled."""
         while True:
-            found = await client.get(CONFIGURATION, "", self.webhook.registration)
-            bundle = base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+            registration = await client.get(CONFIGURATION, "", self.webhook.registration)
+            bundle = base64.b64decode(registration["webhooks"][0]["clientConfig"]["caBundle"]).decode()
             trust = ssl.create_default_context(cadata=bundle)
             await asyncio.sleep(LATE)
             try:
@@ -79,7 +78,7 @@ class LoadResult:
 
 @asynccontextmanager
 async def user_load(server: Cluster, client: KubeClient, webhook: Webhook) -> AsyncIterator[LoadResult]:
-    """Have users ask for as long as this is entered."""
+    """Run the load for the duration of the context."""
     access = find_cluster_config({"KUBECONFIG": str(server.kubeconfig)})
     headers = {"Authorization": f"Bearer {access.token()}"}
     connector = aiohttp.TCPConnector(limit=ASKERS, ssl=access.tls or True)
@@ -90,9 +89,9 @@ async def user_load(server: Cluster, client: KubeClient, webhook: Webhook) -> As
         try:
             yield result
         finally:
-            ended = [each for each in tasks if each.done()]
-            for each in tasks:
-                each.cancel()
+            ended = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for each in ended:
-                each.result()
+            for task in ended:
+                task.result()

@@ -33,7 +33,7 @@ def objects(kind: type[InferenceService] | type[TrainedModel]) -> st.SearchStrat
 
 def check_uid(asked: Any) -> None:
     """Review, and compare the uid of the response with the one of the request."""
-    assert review(asked, VIEW).answer["response"]["uid"] == asked["request"]["uid"]
+    assert review(asked, VIEW).response["response"]["uid"] == asked["request"]["uid"]
 
 
 @given(data=st.data(), model=st.booleans(), update=st.booleans())
@@ -45,7 +45,7 @@ def test_review_of_any_object_has_its_uid_and_a_printable_message(
     good = model_object() if model else host_object()
     old = data.draw(objects(kind)) if update else None
     asked = review_of(good, old, object=data.draw(objects(kind)))
-    answer = review(asked, VIEW).answer
+    answer = review(asked, VIEW).response
     assert answer["response"]["uid"] == "review-1"
     assert answer["response"]["allowed"] or answer["response"]["status"]["message"].isprintable()
     json.dumps(answer, allow_nan=False).encode()

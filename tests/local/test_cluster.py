@@ -1,6 +1,6 @@
-"""The local cluster, for real: it comes up, does what pods need, is told apart from strangers, and goes.
+"""The local cluster on a real machine: it starts, serves pods, refuses ports of other programs, and is removed.
 
-A cluster of this module's own, on a port of its own, so that it can be broken.
+The module has its own cluster on its own port, so that a test can break it.
 """
 
 import json
@@ -62,12 +62,12 @@ def _command_lines() -> Iterator[Path]:
     return Path("/proc").glob("[0-9]*/cmdline")
 
 
-def test_a_second_up_finds_it_healthy() -> None:
+def test_cluster_up_again_finds_it_healthy() -> None:
     again = localcluster("up")
     assert (again.returncode, "already running" in again.stderr) == (0, True)
 
 
-def test_a_restricted_pod_resolves_services_and_reaches_the_store() -> None:
+def test_cluster_pod_resolves_services_and_reaches_store() -> None:
     assert localcluster("store").returncode == 0
     kubectl("create", "namespace", "strict")
     kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
@@ -80,7 +80,7 @@ def test_a_restricted_pod_resolves_services_and_reaches_the_store() -> None:
     assert "models/tensorrt/simple_string/config.pbtxt" in names
 
 
-def test_the_host_reaches_an_ingress_and_can_upload_to_the_store() -> None:
+def test_machine_reaches_ingress_and_uploads_to_store() -> None:
     assert localcluster("store").returncode == 0
     gateway = f"http://127.0.0.1:{HERE.gateway_port}"
     upload = f"{gateway}/upload/storage/v1/b/kfserving-examples/o?uploadType=media&name=new/file"
@@ -89,17 +89,17 @@ def test_the_host_reaches_an_ingress_and_can_upload_to_the_store() -> None:
         assert json.load(answer)["size"] == "3"
 
 
-def test_a_port_of_a_stranger_is_refused_in_one_sentence() -> None:
-    stranger = Cluster(port=22350)
-    command = [sys.executable, "-m", "localcluster", "up", "--control-plane-only", "--port", str(stranger.port)]
+def test_cluster_up_refuses_port_of_other_program_in_one_sentence() -> None:
+    cluster = Cluster(port=22350)
+    command = [sys.executable, "-m", "localcluster", "up", "--control-plane-only", "--port", str(cluster.port)]
     env = os.environ | {"PYTHONPATH": str(ROOT / "deploy" / "local")}
-    with socket.create_server(("127.0.0.1", stranger.port)):
+    with socket.create_server(("127.0.0.1", cluster.port)):
         refused = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr == "port 22350 is in use by another program: choose another with --port\n"
 
 
-def test_after_everything_was_killed_up_starts_afresh() -> None:
+def test_cluster_up_starts_anew_after_everything_was_killed() -> None:
     for file in (HERE.folder / "pid").iterdir():
         os.kill(int(file.read_text().split()[0]), 9)
     assert localcluster("status").returncode == 1

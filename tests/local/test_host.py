@@ -1,4 +1,4 @@
-"""What a cluster needs of its machine: installed where that can be, and otherwise one sentence."""
+"""Requirements of a cluster on its machine: installed where possible, else refused in one sentence."""
 
 import os
 import sys
@@ -19,20 +19,20 @@ def has(monkeypatch: pytest.MonkeyPatch, *programs: str, user: int = 0) -> list[
     return ran
 
 
-def test_a_control_plane_is_given_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_installs_openssl_for_control_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = has(monkeypatch, "apt-get")
     host.check_for_control_plane()
     assert [command[-1] for command in ran] == ["openssl"]
 
 
-def test_a_control_plane_that_has_openssl_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_installs_nothing_when_openssl_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = has(monkeypatch, "openssl", user=1000)
     host.check_for_control_plane()
     assert ran == []
 
 
 @pytest.mark.parametrize(("programs", "user"), [(["apt-get"], 1000), ([], 0)])
-def test_where_openssl_cannot_be_installed_a_sentence_says_so(
+def test_host_refuses_in_one_sentence_without_openssl(
     monkeypatch: pytest.MonkeyPatch, programs: list[str], user: int
 ) -> None:
     ran = has(monkeypatch, *programs, user=user)
@@ -41,7 +41,7 @@ def test_where_openssl_cannot_be_installed_a_sentence_says_so(
     assert ran == []
 
 
-def test_that_sentence_comes_before_anything_is_built_and_with_exit_2(
+def test_host_refusal_comes_before_any_build_with_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     has(monkeypatch, user=1000)
@@ -52,12 +52,12 @@ def test_that_sentence_comes_before_anything_is_built_and_with_exit_2(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nodes need Linux")
-def test_nodes_are_given_what_the_walkthrough_types_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_installs_programs_of_walkthrough_for_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = has(monkeypatch, "apt-get")
     host.check_for_nodes()
     assert {"curl", "openssl", "containerd"} <= set(ran[0])
 
 
-def test_a_program_that_is_not_there_is_a_sentence() -> None:
+def test_host_names_missing_program_in_one_sentence() -> None:
     with pytest.raises(Failure, match="`no-such-program` is needed, and this machine does not have it"):
         process.run(["no-such-program"])

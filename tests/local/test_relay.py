@@ -1,4 +1,4 @@
-"""The relay between the host and a cluster: what goes in comes out, and nothing is left open.
+"""The relay between the machine and a cluster: it copies both directions and leaves no connection open.
 
 It enters the namespace that it is already in, so no cluster is needed, only root.
 """
@@ -72,13 +72,13 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-async def test_the_end_of_one_direction_is_passed_on_and_the_other_still_answers() -> None:
+async def test_relay_passes_half_close_and_keeps_other_direction() -> None:
     async with relayed() as (port, _):
         message = os.urandom(5_000_000)
         assert await echo(port, message) == message
 
 
-async def test_many_connections_at_once_leave_nothing_open() -> None:
+async def test_relay_closes_many_concurrent_connections() -> None:
     async with relayed() as (port, pid):
         assert await echo(port, b"first") == b"first"
         idle = open_files(pid)
@@ -87,7 +87,7 @@ async def test_many_connections_at_once_leave_nothing_open() -> None:
         await until_open(pid, idle)
 
 
-async def test_a_caller_that_breaks_off_leaves_nothing_open() -> None:
+async def test_relay_closes_connection_of_broken_client() -> None:
     async with relayed() as (port, pid):
         assert await echo(port, b"first") == b"first"
         idle = open_files(pid)

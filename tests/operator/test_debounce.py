@@ -28,7 +28,7 @@ class Queue:
 
 
 class Case:
-    """A debouncer with a clock, and hosts whose every plan changes `models.json`."""
+    """A debouncer with a clock, and hosts with plans that all change `models.json`."""
 
     def __init__(self) -> None:
         self.now = 0.0

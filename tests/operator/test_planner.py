@@ -16,7 +16,7 @@ SNAPSHOT = Observed(Key("default", "triton-mms"), make.config())
 
 
 class Case:
-    """Notes where each plan was made, and in which turn of the loop its picture was taken and it was made."""
+    """Records the thread of each plan, and the loop iterations of its snapshot and of the plan."""
 
     def __init__(self) -> None:
         self.turn = 0

@@ -46,7 +46,7 @@ class Lookups:
 
 
 class Case:
-    """A host whose every plan writes its config, and a clock."""
+    """A host with plans that all write its config, and a clock."""
 
     def __init__(self, todo: Plan = WRITE) -> None:
         self.now = 0.0

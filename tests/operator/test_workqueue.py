@@ -272,7 +272,7 @@ async def test_workqueue_tries_a_failing_host_again_and_reconciles_the_others(mo
 
 
 @pytest.mark.usefixtures("fast")
-async def test_workqueue_reconciles_a_host_again_whose_reconcile_was_cancelled_by_itself(
+async def test_workqueue_reconciles_a_host_again_after_its_reconcile_cancelled_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workqueue, "MAX_IN_FLIGHT", 1)
@@ -307,7 +307,7 @@ async def test_workqueue_reconciles_a_host_again_when_its_result_says_so() -> No
 
 
 @pytest.mark.usefixtures("fast")
-async def test_workqueue_reconciles_a_host_again_whose_reconcile_was_cut_short() -> None:
+async def test_workqueue_reconciles_a_host_again_after_a_cancelled_reconcile() -> None:
     begun: list[Key] = []
 
     async def reconcile(host: Key) -> Result:

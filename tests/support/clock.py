@@ -1,4 +1,4 @@
-"""A clock that tests set, for whatever takes a clock as an argument."""
+"""Clock that tests set, for code with a clock as an argument."""
 
 from __future__ import annotations
 

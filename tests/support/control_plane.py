@@ -27,8 +27,8 @@ CRDS = Path(__file__).parents[2] / "crds"
 PORTS = 6
 
 
-# Python 3.11 leaves a transport behind when a client gives up in the middle of a TLS handshake, as an operator does
-# that is stopped; the collector of garbage tells whichever test comes next.
+# Python 3.11 leaves a transport behind when a client stops in the middle of a TLS handshake, as an operator does at its
+# end. The garbage collector then warns in the next test.
 LEFT_BEHIND = tuple(
     f"ignore:Exception ignored in. <{what}:pytest.PytestUnraisableExceptionWarning"
     for what in ("function _SelectorTransport.__del__", "socket.socket")
@@ -40,8 +40,8 @@ def mark(items: list[pytest.Item], folder: Path, marker: str) -> None:
     for item in items:
         if folder in item.path.parents:
             item.add_marker(marker)
-            for each in LEFT_BEHIND:
-                item.add_marker(pytest.mark.filterwarnings(each))
+            for warning in LEFT_BEHIND:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 def _free_ports() -> int:
@@ -96,7 +96,7 @@ def bare_server() -> Iterator[Cluster]:
 
 
 def _are_served(kubectl: Kubectl) -> bool:
-    """Tell whether our kinds can be listed; kubectl itself cannot wait for a CRD that has no status yet."""
+    """Return whether the kinds can be listed. kubectl cannot wait for a CRD that has no status yet."""
     try:
         return kubectl("get", "isvc,tm", "-A") == ""
     except Refused:
@@ -111,14 +111,14 @@ def environment(server: Cluster) -> dict[str, str]:
 
 @pytest.fixture
 def kubectl(api_server: Cluster) -> Iterator[Kubectl]:
-    """kubectl in a namespace of the test's own."""
+    """kubectl in a new namespace for the test."""
     with new_namespace(api_server) as kubectl:
         yield kubectl
 
 
 @contextmanager
 def new_namespace(server: Cluster) -> Iterator[Kubectl]:
-    """Have a namespace, and kubectl in it."""
+    """Create a namespace, and yield kubectl for it."""
     kubectl = Kubectl(environment(server), f"test-{uuid.uuid4().hex[:8]}")
     kubectl("create", "namespace", kubectl.namespace)
     yield kubectl
@@ -127,6 +127,6 @@ def new_namespace(server: Cluster) -> Iterator[Kubectl]:
 
 @pytest.fixture
 async def client(api_server: Cluster) -> AsyncIterator[KubeClient]:
-    """Our own client."""
+    """The project's own client."""
     async with KubeClient(find_cluster_config({"KUBECONFIG": str(api_server.kubeconfig)})) as client:
         yield client

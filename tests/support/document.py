@@ -15,6 +15,6 @@ def script(document: Path, heading: str) -> str:
 
 
 def headings(document: Path) -> list[str]:
-    """Return the headings under which there are commands, in order."""
-    found = [each.partition("\n") for each in document.read_text().split("\n## ")[1:]]
-    return [heading for heading, _, section in found if "```console\n" in section]
+    """Return the headings with commands, in order."""
+    sections = [each.partition("\n") for each in document.read_text().split("\n## ")[1:]]
+    return [heading for heading, _, section in sections if "```console\n" in section]

@@ -1,4 +1,4 @@
-"""An API server in memory: scripted answers, scripted watches, stored objects, and a record of all requests."""
+"""API server in memory: scripted answers, scripted watches, stored objects, and a record of all requests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.watch_lines import Manifest, event
 Answer = tuple[int, dict[str, str], Manifest]
 """A status, headers and a body."""
 SILENT = object()
-"""The end of a script whose watch stays open, and then sends what `FakeApi.put` changes."""
+"""The end of a script of a watch that stays open, and then sends the changes of `FakeApi.put`."""
 PLURALS = ("inferenceservices", "trainedmodels", "configmaps")
 """Kinds that a stateful server lists even when it has none of them."""
 
 
 class Request(NamedTuple):
-    """A request as it came."""
+    """A received request."""
 
     verb: str
     path: str
@@ -153,7 +153,7 @@ async def served(api: FakeApi, token: Token | None = None) -> AsyncIterator[Kube
 
 
 def _is_in(path: str, folder: str) -> bool:
-    """Tell whether an object is listed under a path, of its namespace or of all."""
+    """Return whether a list at a path has the object: of its namespace, or of all."""
     return folder in (path.rpartition("/")[0], re.sub("/namespaces/[^/]+", "", path).rpartition("/")[0])
 
 

@@ -1,7 +1,7 @@
-"""Figures: what a run measured, beside the goal and a peer, written to `reports/`.
+"""Figures of a run with their goals and peers, written to `reports/`.
 
-Absolute times mean little on shared machines, so every figure carries the machine's load when it was
-taken. A figure whose goal is missed is printed as missed; whether that fails the run is the test's matter.
+Absolute times mean little on shared machines, so every figure has the machine's load at its time. A figure that misses
+its goal is printed as missed. The test decides whether it fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REPORTS = Path(__file__).parents[2] / "reports"
 LONG = os.environ.get("UNMANAGED") == "long"
 """The long form of the report `unmanaged`, as `make unmanaged` has it."""
 SHARED = ("unmanaged",)
-"""Reports to which several runs of pytest add: what another run measured stays until it is measured again."""
+"""Reports to which several runs of pytest add: a figure of another run stays until it is measured again."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Figures:
         exactly: float | None = None,
         peer: str = "",
     ) -> None:
-        """Record a figure; `below` or `exactly` is its goal, `peer` what another one takes in the same run."""
+        """Record a figure; `below` or `exactly` is its goal, and `peer` the value of a peer in the same run."""
         goal = f"< {below:g}" if below is not None else f"= {exactly:g}" if exactly is not None else ""
         met = value < below if below is not None else value == exactly if exactly is not None else None
         load = round(os.getloadavg()[0], 2)
@@ -83,7 +83,7 @@ _REPORTS = pytest.StashKey[_Reports]()
 
 
 def reports(config: pytest.Config) -> dict[str, Figures]:
-    """Return the run's figures by the report that they go to; a new one is begun when it is asked for."""
+    """Return the run's figures by report; a new report is created on access."""
     return config.stash.setdefault(_REPORTS, _Reports())
 
 

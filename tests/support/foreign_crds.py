@@ -1,4 +1,4 @@
-"""CRDs of another controller in the group of KServe: they take any object, as KServe's nearly do."""
+"""CRDs of another controller in the group of KServe: they accept any object, as KServe's nearly do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def permissive_crds() -> list[Manifest]:
 
 
 def permissive_crd(kind: str, short: str, version: str, group: str = KSERVE) -> Manifest:
-    """Return a CRD that takes anything."""
+    """Return a CRD that accepts anything."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     one = {"name": version, "served": True, "storage": True, "subresources": {"status": {}}}
     plural = f"{kind.lower()}s"

@@ -19,7 +19,7 @@ from tests.support.programs import PROJECT
 
 
 class HelmFailed(AssertionError):
-    """helm ended with an error; the text is what it said."""
+    """helm ended with an error; the text is its output."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Helm:
     env: Mapping[str, str]
 
     def __call__(self, *words: str, limit: float = 120) -> str:
-        """Run helm and return what it printed. Raises `HelmFailed` with what it said."""
+        """Run helm and return its output. Raises `HelmFailed` with its error."""
         return self._run([str(Path(sys.executable).with_name("helm")), *words], limit)
 
     def shell(self, command: str, limit: float = 120) -> str:
@@ -44,8 +44,8 @@ class Helm:
 
     def releases(self) -> list[tuple[str, str]]:
         """Return the namespace and the name of every release."""
-        found = json.loads(self("list", "--all", "--all-namespaces", "-o", "json"))
-        return [(each["namespace"], each["name"]) for each in found]
+        releases = json.loads(self("list", "--all", "--all-namespaces", "-o", "json"))
+        return [(each["namespace"], each["name"]) for each in releases]
 
     def _run(self, command: list[str], limit: float) -> str:
         path = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
@@ -65,7 +65,7 @@ class Helm:
 
 @contextmanager
 def released(helm: Helm, kubectl: Kubectl) -> Iterator[Helm]:
-    """Yield helm; at the end no release and none of the CRDs is left, nor an object of theirs."""
+    """Yield helm; at the end all releases, CRDs and their objects are removed."""
     try:
         yield helm
     finally:
@@ -77,8 +77,8 @@ def released(helm: Helm, kubectl: Kubectl) -> Iterator[Helm]:
 def remove_crds(kubectl: Kubectl) -> None:
     """Delete the CRDs of both groups, and the objects with their finalizers."""
     for crd in our_crds(kubectl):
-        for each in kubectl.list(crd, "--all-namespaces"):
-            metadata = each["metadata"]
+        for resource in kubectl.list(crd, "--all-namespaces"):
+            metadata = resource["metadata"]
             if metadata.get("finalizers"):
                 where = ("--namespace", metadata["namespace"])
                 patch = json.dumps({"metadata": {"finalizers": None}})
@@ -100,9 +100,9 @@ def _still_there(kubectl: Kubectl) -> list[str]:
     is (re)initializing"), until something changes it.
     """
     left = our_crds(kubectl)
-    for each in left:
-        with suppress(Refused):  # it went meanwhile
-            kubectl("annotate", "--overwrite", "crd", each, f"test={time.monotonic()}")
+    for crd in left:
+        with suppress(Refused):  # it was deleted meanwhile
+            kubectl("annotate", "--overwrite", "crd", crd, f"test={time.monotonic()}")
     return left
 
 

@@ -1,4 +1,4 @@
-"""Specs and statuses as users of KServe 0.7 to 0.20 have them in their clusters, defaults of its webhook included."""
+"""Specs and statuses of KServe 0.7 to 0.20 as stored in clusters, with the defaults of its webhook."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOSTS: dict[str, Manifest] = {
     "XGBoost": {"predictor": {"model": {"modelFormat": {"name": "xgboost"}}}},
     "LightGBM": {"predictor": {"model": {"modelFormat": {"name": "lightgbm"}, "image": "example/server:1"}}},
 }
-"""Specs that are hosts."""
+"""Specs of hosts."""
 
 OTHERS: dict[str, Manifest] = {
     "model with storageUri": {
@@ -229,7 +229,7 @@ OTHERS: dict[str, Manifest] = {
         }
     },
 }
-"""Specs that are no hosts of ours."""
+"""Specs of unmanaged InferenceServices."""
 
 MODELS: dict[str, Manifest] = {
     "as in the samples": {

@@ -12,7 +12,7 @@ MANAGED_METADATA = {"finalizers": [HOST_FINALIZERS[0]], "annotations": {DEPLOYME
 
 
 def kept_by_kserve(host: Manifest) -> Manifest:
-    """Return an InferenceService with the marks by which KServe says that it looks after it."""
+    """Return an InferenceService with KServe's marks."""
     return host | {"metadata": {"name": host["metadata"]["name"]} | MANAGED_METADATA}
 
 
@@ -27,7 +27,7 @@ def kept_model(model: Manifest) -> Manifest:
 
 
 def owned(host: Manifest, kind: str, api_version: str, name: str, **parts: Any) -> Manifest:
-    """Return a child as KServe makes it: its controller is the InferenceService, and it has none of our labels."""
+    """Return a child as KServe creates it: controlled by the InferenceService, without manyserve's labels."""
     owner = {
         "apiVersion": host["apiVersion"],
         "kind": host["kind"],
@@ -40,7 +40,7 @@ def owned(host: Manifest, kind: str, api_version: str, name: str, **parts: Any) 
 
 
 def pod_labels(host: str, deployment: str) -> dict[str, str]:
-    """Return the labels of the pods of a Deployment; the first is the one that its selector and its Service have."""
+    """Return the labels of the pods of a Deployment; the first one is that of its selector and its Service."""
     return {"app": f"isvc.{deployment}", "serving.kserve.io/inferenceservice": host, "component": "predictor"}
 
 
@@ -53,12 +53,12 @@ def deployment(host: Manifest, pod_spec: Manifest, name: str = "") -> Manifest:
         "selector": {"matchLabels": {"app": labels["app"]}},
         "template": {"metadata": {"labels": labels}, "spec": pod_spec},
     }
-    made = owned(host, "Deployment", "apps/v1", name, spec=spec)
-    return made | {"metadata": made["metadata"] | {"labels": labels}}
+    manifest = owned(host, "Deployment", "apps/v1", name, spec=spec)
+    return manifest | {"metadata": manifest["metadata"] | {"labels": labels}}
 
 
 def service(host: Manifest, name: str = "", **spec: Any) -> Manifest:
-    """Return the Service of a host's Deployment, or with a name one of that name."""
+    """Return the Service of a host's Deployment, or a Service of the given name."""
     own = host["metadata"]["name"]
     ports = [{"name": f"{own}-predictor", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
     whole = {"selector": {"app": f"isvc.{own}-predictor"}, "ports": ports} | spec
@@ -92,7 +92,7 @@ def autoscaler(host: Manifest, name: str = "") -> Manifest:
 
 
 def model_config(host: Manifest, *models: Manifest) -> Manifest:
-    """Return the ConfigMap from which agents read which models to load, with the keys in KServe's order."""
+    """Return the ConfigMap of the agents' models, with the keys in KServe's order."""
     entries = [
         {
             "modelName": each["metadata"]["name"],

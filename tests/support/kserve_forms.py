@@ -1,6 +1,6 @@
-"""Objects as users of KServe write them and as KServe stores them, and CRDs that take anything, as KServe's do.
+"""Objects as users of KServe write them and as KServe stores them, and CRDs that accept anything, as KServe's do.
 
-Each file of `tests/data/kserve` is one form. Its annotation has the reason for which manyserve leaves it alone.
+Each file of `tests/data/kserve` is one form. Its annotation has the reason why it is unmanaged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.kubectl import Kubectl
 Manifest = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "data" / "kserve"
 REASON = "example.com/unmanaged"
-"""The annotation of each form: why manyserve leaves it alone."""
+"""The annotation with the reason why a form is unmanaged."""
 HOST_FINALIZER = "inferenceservice.finalizers"
 MODEL_FINALIZER = "trainedmodel.finalizer"
 MODE = {"serving.kserve.io/deploymentMode": "RawDeployment"}
@@ -31,7 +31,7 @@ REPLACE = ("replace",)
 
 @dataclass(frozen=True)
 class Form:
-    """One object of KServe's, and the reason for which it is unmanaged."""
+    """One object of KServe's, and the reason why it is unmanaged."""
 
     manifest: Manifest
 
@@ -47,19 +47,19 @@ class Form:
 
     @property
     def reason(self) -> str:
-        """The reason that the file gives."""
+        """The reason from the file."""
         return str(self.manifest["metadata"]["annotations"][REASON])
 
     @property
     def marked(self) -> bool:
-        """KServe says by itself that it looks after the object."""
+        """Whether the object has one of KServe's marks."""
         return self.reason in ("KServeFinalizer", "KServeDeploymentMode")
 
     def copy(self, name: str, **metadata: Any) -> Manifest:
         """Return the object under another name, with further metadata."""
-        found = deepcopy(self.manifest)
-        found["metadata"] |= {"name": name} | metadata
-        return found
+        copied = deepcopy(self.manifest)
+        copied["metadata"] |= {"name": name} | metadata
+        return copied
 
 
 def crds_in(folder: Path) -> str:
@@ -73,7 +73,7 @@ TODAY = crds_in(CRDS)
 
 
 def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
-    """Put CRDs in the place of those that are there, and wait until the API server answers by them.
+    """Replace the present CRDs, and wait until the API server uses the new ones.
 
     Its answer to a list shows the columns of the CRD in force; there must be an object of each kind.
     """
@@ -83,7 +83,7 @@ def install(kubectl: Kubectl, crds: str, way: tuple[str, ...] = APPLY) -> None:
 
 
 def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:
-    """Have forms as they are stored: with their statuses, and models with an owner reference to their host."""
+    """Store forms with their statuses, and models with an owner reference to their host."""
     forms = tuple(forms)
     hosts = [each.manifest for each in forms if each.kind == "InferenceService"]
     kubectl("create", "-f", "-", text=yaml.safe_dump_all(hosts))
@@ -99,14 +99,14 @@ def store(kubectl: Kubectl, forms: Iterable[Form]) -> None:
 def drop_finalizers(kubectl: Kubectl) -> None:
     """Remove all finalizers, so that the namespace can be deleted."""
     for kind in ("isvc", "tm"):
-        for each in kubectl.list(kind):
-            if each["metadata"].get("finalizers"):
+        for manifest in kubectl.list(kind):
+            if manifest["metadata"].get("finalizers"):
                 patch = '{"metadata":{"finalizers":null}}'
-                kubectl("patch", kind, each["metadata"]["name"], "--type=merge", "-p", patch)
+                kubectl("patch", kind, manifest["metadata"]["name"], "--type=merge", "-p", patch)
 
 
 def _owned(model: Manifest, uids: dict[str, str]) -> Manifest:
-    """Return a model with an owner reference, as an earlier release of manyserve left it, when its host is there."""
+    """Return a model with an owner reference, as an earlier release of manyserve wrote it, if its host exists."""
     host = model["spec"]["inferenceService"]
     if host not in uids:
         return model

@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 
 class Refused(AssertionError):
-    """kubectl ended with an error; the text is what it said."""
+    """kubectl ended with an error; the text is its output."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Kubectl:
     namespace: str = "default"
 
     def __call__(self, *words: str, text: str | None = None, limit: float = 120) -> str:
-        """Run kubectl and return what it printed. Raises `Refused` with what it said."""
+        """Run kubectl and return its output. Raises `Refused` with its error."""
         done = subprocess.run(
             ["kubectl", "--namespace", self.namespace, *words],
             input=text,
@@ -44,7 +44,7 @@ class Kubectl:
         return self("apply", "-f", "-", text=yaml.safe_dump_all(manifests))
 
     def here(self, manifest: Manifest) -> Manifest:
-        """Return an object as a user has it for this namespace, without what the API server gives."""
+        """Return a user's form of an object for this namespace, without the fields that the API server sets."""
         own = {key: each for key, each in manifest["metadata"].items() if key in ("name", "labels", "annotations")}
         return manifest | {"metadata": own | {"namespace": self.namespace}}
 
@@ -53,24 +53,24 @@ class Kubectl:
         return self("create", *words, "-f", "-", text=json.dumps(self.here(manifest)))
 
     def try_out(self, manifest: Manifest, *words: str) -> str:
-        """Create an object without keeping it. Raises `Refused`."""
+        """Create an object as a dry run. Raises `Refused`."""
         return self.create(manifest, "--dry-run=server", *words)
 
     def get(self, kind: str, name: str) -> Manifest:
-        """Return an object. Raises `Refused` when it is not there."""
-        found: Manifest = json.loads(self("get", kind, name, "-o", "json"))
-        return found
+        """Return an object. Raises `Refused` when it does not exist."""
+        manifest: Manifest = json.loads(self("get", kind, name, "-o", "json"))
+        return manifest
 
     def list(self, kind: str, *words: str) -> list[Manifest]:
         """Return objects."""
         return list(json.loads(self("get", kind, *words, "-o", "json"))["items"])
 
     def exists(self, kind: str, name: str) -> bool:
-        """Tell whether the object is there."""
+        """Return whether the object exists."""
         return bool(self("get", kind, name, "--ignore-not-found", "-o", "name").strip())
 
 
 def condition(thing: Manifest, kind: str = "Ready") -> Manifest:
-    """Return a condition of an object, empty when it is not there."""
-    found = thing.get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == kind), {})
+    """Return a condition of an object, or an empty dictionary."""
+    conditions = thing.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})

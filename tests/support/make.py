@@ -1,4 +1,4 @@
-"""Builders for the objects of tests: what is not said is as in the walkthrough."""
+"""Builders for the objects of tests, with defaults from the walkthrough."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Manifest = dict[str, Any]
 
 
 def config(*, multi_model: bool = True, **sections: Any) -> ServingConfig:
-    """Return the configuration that the chart ships, with Triton."""
+    """Return the chart's configuration, with Triton."""
     triton = {
         "image": "example/tritonserver",
         "defaultImageVersion": "1",
@@ -36,7 +36,7 @@ def config(*, multi_model: bool = True, **sections: Any) -> ServingConfig:
 
 
 def host_object(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> Manifest:
-    """Return an InferenceService as a user applies it, its server in the form that `FORM` says."""
+    """Return an InferenceService as a user applies it, with its server in the form of `FORM`."""
     limits = {"cpu": "1", "memory": memory}
     spec = {"triton": {"resources": {"limits": limits, "requests": limits}}} | predictor
     given = {key: value for key, value in spec.items() if value is not None}
@@ -49,7 +49,7 @@ def host_object(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: A
 
 
 def as_model(predictor: Manifest) -> Manifest:
-    """Return a predictor as KServe 0.8 and newer store it: its one framework as `model`."""
+    """Return a predictor as KServe 0.8 and newer store it, with its framework as `model`."""
     named = [name for name in FRAMEWORKS_RUN if isinstance(predictor.get(name), dict)]
     if len(named) != 1:
         return predictor
@@ -59,12 +59,12 @@ def as_model(predictor: Manifest) -> Manifest:
 
 
 def server_path(name: str = "triton") -> str:
-    """Return the path of the server in a host that `host_object` makes."""
+    """Return the path of the server in a host of `host_object`."""
     return f"spec.predictor.{'model' if FORM == 'model' else name}"
 
 
 def host(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> InferenceService:
-    """Return a host."""
+    """Return a parsed host."""
     return InferenceService.from_wire(host_object(name, memory=memory, **predictor))
 
 
@@ -98,7 +98,7 @@ def model_object(
 
 
 def model(name: str = "cifar10", **fields: Any) -> TrainedModel:
-    """Return a model."""
+    """Return a parsed model."""
     return TrainedModel.from_wire(model_object(name, **fields))
 
 
@@ -117,7 +117,7 @@ def pod(name: str = "pod-1", *, ready: bool = True, annotations: dict[str, str] 
 
 
 def status_write(name: str = "cifar10", uid: str = "", **fields: Any) -> SetStatus:
-    """Return the write that tells a model that it is loaded."""
+    """Return the status write of a loaded model."""
     return SetStatus(
         "TrainedModel", name, uid or f"uid-{name}", TrainedModelStatus(), TrainedModelStatus(loaded="1/1"), **fields
     )

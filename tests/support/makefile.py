@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 _OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "T")
-"""Variables by which a make that runs these tests would change the one that a test runs."""
+"""Variables of a make around these tests, which would change the make of a test."""
 
 
 def command(*words: str) -> list[str]:

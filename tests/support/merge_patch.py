@@ -11,5 +11,5 @@ def merge_patch(target: Any, patch: Any) -> Any:
     if not isinstance(patch, Mapping):
         return patch
     before = target if isinstance(target, Mapping) else {}
-    kept = {key: value for key, value in before.items() if key not in patch}
-    return kept | {key: merge_patch(before.get(key), value) for key, value in patch.items() if value is not None}
+    unchanged = {key: value for key, value in before.items() if key not in patch}
+    return unchanged | {key: merge_patch(before.get(key), value) for key, value in patch.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Lists of models that cost much to read, as somebody may write them into a ConfigMap."""
+"""Lists of models that are expensive to parse, as a user may write them into a ConfigMap."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ENTRY = json.dumps({"modelName": "a", "modelSpec": SPEC})
 
 
 def repeated(element: str, length: int) -> str:
-    """Return a list of about so many characters in which one element stands again and again."""
+    """Return a list of about `length` characters that repeats one element."""
     return f"[{','.join([element] * (length // (len(element) + 1)))}]"
 
 
 def distinct(count: int, more: str = "") -> str:
-    """Return a list of entries that can be read, each with a further field."""
+    """Return a list of `count` valid entries, each with a further field."""
     plain = (ENTRY.replace('"a"', f'"m-{number:05d}"', 1) for number in range(count))
     return f"[{','.join(each[:-1] + more + '}' for each in plain)}]"
 
@@ -58,11 +58,11 @@ TAKEN: dict[str, Callable[[], str]] = {
     "numbers in a field that nobody knows": lambda: distinct(30_000, f', "later": {repeated("0", 140)}'),
     "blanks": lambda: "[" + " " * (MAX_BYTES - 100) + "]",
 }
-"""A newer release may write fields that this one does not know, so these are lists of models."""
+"""Valid lists of models: a newer release may write fields that this one does not know."""
 
 
 def config_map_forms(text: str) -> dict[str, dict[str, Any]]:
-    """Return the content of ConfigMaps that hold the text, as far as they can: as text, packed, and both."""
+    """Return the content of ConfigMaps with the text, as far as it fits: as text, packed, and both."""
     plain = {KEY: text[:900_000]}
     packed = {PACKED_KEY: b64encode(gzip.compress(text.encode(), 6)).decode()}
     return {"plain": {"data": plain}, "packed": {"binaryData": packed}, "both": {"data": plain, "binaryData": packed}}

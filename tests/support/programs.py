@@ -1,4 +1,4 @@
-"""Our programs as processes of their own, as they are deployed: running, or any of them to its end."""
+"""The project's programs as processes, as they are deployed: in the background, or run to their end."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MANYSERVE = ("-c", "from manyserve.cli import main; main()")
 OPERATOR = (*_MANYSERVE, "operator")
 WEBHOOK = (*_MANYSERVE, "webhook")
 PORTS = (12000, 22000)
-"""Below those that the kernel gives to clients, and beside those of the API servers."""
+"""Below the ports that the kernel gives to clients, and apart from those of the API servers."""
 
 
 def free_port() -> int:
-    """Return a port that is free now, and that no client is given before it is listened on."""
+    """Return a port that is free now, and that the kernel gives to no client meanwhile."""
     for _ in range(100):
         port = random.randrange(*PORTS)
         with socket.socket() as probe, suppress(OSError):
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def read(port: int, path: str) -> str:
-    """Return what is answered, or nothing when there is no answer, or a bad one."""
+    """Return the response, or an empty text without a successful response."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return str(answer.read().decode())
@@ -42,7 +42,7 @@ def read(port: int, path: str) -> str:
 
 
 def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `manyserve WORDS` to its end, in our environment, changed by `env`."""
+    """Run `manyserve WORDS` to its end, in this environment, changed by `env`."""
     program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
     whole = os.environ | {"PYTHONPATH": str(PROJECT / "src")} | env
     return subprocess.run(program, env=whole, capture_output=True, text=True, timeout=60, check=False)
@@ -50,7 +50,7 @@ def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True)
 class Program:
-    """A running program and its two ports; the webhook has its probes at the one for metrics."""
+    """A running program and its two ports. The webhook has its probes at the port of the metrics."""
 
     process: subprocess.Popen[bytes]
     health: int

@@ -1,4 +1,4 @@
-"""The rights that the chart gives the two programs when it is set for some namespaces, for a test's release."""
+"""Rights of the two programs from the chart with a list of namespaces, for a test's release."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ REGISTERED = ("Secret", "ValidatingWebhookConfiguration")
 
 
 def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> None:
-    """Create the accounts, roles and bindings of a release in kubectl's namespace, by whose name its objects begin."""
+    """Create the accounts, roles and bindings of a release in kubectl's namespace, with that name as their prefix."""
     release = kubectl.namespace
     settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
     text = helm("template", release, str(CHART), "--namespace", release, "--set", "rbac.aggregate=false", *settings)
-    for each in yaml.safe_load_all(text):
-        if each and each["kind"] in kinds:
-            replace(kubectl, namespace=each["metadata"].get("namespace", release)).apply(each)
+    for manifest in yaml.safe_load_all(text):
+        if manifest and manifest["kind"] in kinds:
+            replace(kubectl, namespace=manifest["metadata"].get("namespace", release)).apply(manifest)
 
 
 def as_account(kubeconfig: Path, kubectl: Kubectl, account: str, folder: Path) -> Path:
@@ -36,7 +36,7 @@ def as_account(kubeconfig: Path, kubectl: Kubectl, account: str, folder: Path) -
 
 
 def may(kubectl: Kubectl, account: str, verb: str, resource: str, *where: str) -> bool:
-    """Return what `kubectl auth can-i` says of an account, such as `system:serviceaccount:NAMESPACE:NAME`."""
+    """Return the answer of `kubectl auth can-i` for an account, such as `system:serviceaccount:NAMESPACE:NAME`."""
     try:
         kubectl("auth", "can-i", verb, resource, f"--as={account}", *where)
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""The webhook's account, rights and Secret as they are shipped, for a test's own namespace: nothing more."""
+"""The shipped account, rights and Secret of the webhook, for a test's own namespace."""
 
 from __future__ import annotations
 

@@ -24,19 +24,19 @@ async def get(client: KubeClient) -> Manifest:
     return await client.get(CONFIG_MAP, "n", "c")
 
 
-async def test_answers_come_before_answers_by_path_and_these_before_stored_objects() -> None:
+async def test_fake_api_order_of_answers() -> None:
     api = FakeApi(stateful=True)
     api.put(PATH, config_map(from_="objects"))
     api.by_path[PATH] = (200, {}, config_map(from_="by_path"))
     api.answers.append((200, {}, config_map(from_="answers")))
     async with served(api) as client:
-        found = [(await get(client))["data"]["from_"] for _ in range(2)]
+        answers = [(await get(client))["data"]["from_"] for _ in range(2)]
         del api.by_path[PATH]
-        assert [*found, (await get(client))["data"]["from_"]] == ["answers", "by_path", "objects"]
+        assert [*answers, (await get(client))["data"]["from_"]] == ["answers", "by_path", "objects"]
     assert [(each.verb, each.path) for each in api.requests] == [("GET", PATH)] * 3
 
 
-async def test_a_stateful_server_refuses_unknown_objects_and_old_versions() -> None:
+async def test_fake_api_stateful_refuses_unknown_objects_and_old_versions() -> None:
     api = FakeApi(stateful=True)
     async with served(api) as client:
         with pytest.raises(NotFound):
@@ -49,7 +49,7 @@ async def test_a_stateful_server_refuses_unknown_objects_and_old_versions() -> N
     assert api.writes == [f"PUT {PATH}"]
 
 
-async def test_a_watch_without_a_script_sends_what_is_put() -> None:
+async def test_fake_api_watch_without_script_sends_changes() -> None:
     api = FakeApi(stateful=True)
     async with served(api) as client:
         watch = client.watch(CONFIG_MAP, ListOptions("n"), version="1", silence=5)
@@ -60,7 +60,7 @@ async def test_a_watch_without_a_script_sends_what_is_put() -> None:
         await watch.aclose()
 
 
-async def test_a_broken_server_answers_nothing_but_errors() -> None:
+async def test_fake_api_broken_answers_errors_only() -> None:
     api = FakeApi()
     api.broken = True
     async with served(api) as client:

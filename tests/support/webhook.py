@@ -1,9 +1,8 @@
-"""`manyserve webhook` as a process of its own, asked by a real API server about one namespace.
+"""`manyserve webhook` as a process, called by a real API server for one namespace.
 
-It is registered as it is shipped and has the shipped rights and nothing more; its certificate is its own, and it
-writes its CA into its registration itself.
-Two things differ from a cluster: the API server runs beside it and not before a Service, so the registration has
-a URL on this machine; and a namespace selector keeps it from the namespaces of other tests.
+It has the shipped registration and the shipped rights only. Its certificate is self-signed, and it writes the CA into
+its registration itself. Two things differ from a cluster. The API server does not use a Service, so the registration
+has a URL on this machine. A namespace selector excludes the namespaces of other tests.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from tests.support.shipped import shipped_rights
 SHIPPED = PROJECT / "webhooks" / "validatingwebhookconfiguration.yaml"
 DENIED = 'admission webhook "validate.serving.kserve.io" denied the request'
 SERVICE = "localhost"
-"""The certificate is for the Service's name, so this is its name."""
+"""The name of the Service, which is the name in the certificate."""
 SECRET = "manyserve-webhook-certificate"
 PROBE = make.model_object("probe", uri="https://169.254.169.254/latest")
-"""The CRD lets it in; the webhook alone refuses it, whatever else there is."""
+"""The CRD accepts it; only the webhook refuses it, in any state of the cluster."""
 LIMIT = 60.0
-"""Seconds for a start, or an end, on a busy machine."""
+"""Seconds for a start or a stop on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """A running webhook that the API server asks."""
+    """A running webhook that the API server calls."""
 
     program: Program
     port: int
@@ -51,18 +50,18 @@ class Webhook:
 
     @property
     def authority(self) -> str:
-        """The CA that it registered, PEM."""
-        found = self.kubectl.get("validatingwebhookconfiguration", self.registration)
-        return base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+        """The registered CA, PEM."""
+        configuration = self.kubectl.get("validatingwebhookconfiguration", self.registration)
+        return base64.b64decode(configuration["webhooks"][0]["clientConfig"]["caBundle"]).decode()
 
     @property
     def metrics(self) -> str:
-        """What it counts."""
+        """Its metrics."""
         return read(self.program.metrics, "/metrics")
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Its log; a line that is no JSON fails the test."""
+        """Its log. A line that is not JSON fails the test."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
@@ -78,7 +77,7 @@ def webhook(
     authority: bytes | None = None,
     group: str = KSERVE,
 ) -> Iterator[Webhook]:
-    """Run the webhook for kubectl's namespace; the API server asks it when this yields, and no more afterwards.
+    """Run the webhook for kubectl's namespace. The API server calls it when this yields, and not afterwards.
 
     The namespace is also where its Secret and `inferenceservice-config` are; that one is the test's to make.
     `more` are further settings, `authority` the CA of a certificate that is not its own, `group` its API group.
@@ -108,7 +107,7 @@ def webhook(
 async def webhook_beside(
     kubeconfig: Path, kubectl: Kubectl, folder: Path, *, policy: str = "Ignore", **other: Any
 ) -> AsyncIterator[Webhook]:
-    """Run the webhook for a test that has an event loop which must go on meanwhile."""
+    """Run the webhook for a test with an event loop, without blocking the loop."""
     with ExitStack() as stack:
         running = webhook(kubeconfig, kubectl, folder, policy=policy, **other)
         yield await asyncio.to_thread(stack.enter_context, running)
@@ -116,13 +115,13 @@ async def webhook_beside(
 
 
 def is_ready(running: Program, log: Path) -> bool:
-    """Tell whether the webhook knows what there is; one that has ended fails the test with its last words."""
+    """Return whether the webhook is ready. A webhook that has ended fails the test with the end of its log."""
     assert running.process.poll() is None, log.read_text()
     return read(running.metrics, "/readyz") == "ok\n"
 
 
 def is_asked(kubectl: Kubectl, group: str = KSERVE) -> bool:
-    """Tell whether the API server asks the webhook about the namespace: it refuses the probe."""
+    """Return whether the API server calls the webhook for the namespace: the probe is refused."""
     try:
         kubectl.try_out(PROBE | {"apiVersion": f"{group}/v1alpha1"})
     except Refused as refused:
@@ -136,7 +135,7 @@ def registered(
 ) -> Iterator[str]:
     """Have a webhook registered for kubectl's namespace as it is shipped, at a port of this machine.
 
-    The API server tells nobody when it has taken a registration up, nor when it has dropped one.
+    The API server does not report when a registration is in force, nor when it is dropped.
     """
     manifest = yaml.safe_load(SHIPPED.read_text().replace(KSERVE, group))
     name = manifest["metadata"]["name"] = f"manyserve-{kubectl.namespace}"
@@ -154,5 +153,5 @@ def registered(
 
 
 def unregister(kubectl: Kubectl, name: str) -> None:
-    """Take a registration away, if it is still there."""
+    """Delete a registration, if it exists."""
     kubectl("delete", "validatingwebhookconfiguration", name, "--ignore-not-found")

@@ -1,7 +1,7 @@
-"""A world without a cluster: it carries out plans on the picture they were made from.
+"""Simulated cluster: it applies plans to the observed state from which they were made.
 
-It does what the API server, the deployment controller, the kubelet, the ingress controller and the agents
-would do, at once and without fail, so that a test can ask what the next plan is.
+It plays the API server, the deployment controller, the kubelet, the ingress controller and the agents, at once and
+without failures. So a test can check the next plan.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Thing = TypeVar("Thing", InferenceService, TrainedModel)
 
 
 def carry_out(observed: Observed, todo: Plan) -> Observed:
-    """Return the picture after the plan was carried out."""
+    """Return the observed state after the plan was applied."""
     children = dict(observed.children)
     manifests = [each.manifest for each in todo.applies] + ([todo.config.manifest] if todo.config else [])
     for manifest in manifests:
@@ -39,7 +39,7 @@ def carry_out(observed: Observed, todo: Plan) -> Observed:
 
 
 def settle(observed: Observed) -> Observed:
-    """Return the picture when everyone has done their part: pods run, agents have loaded what is placed."""
+    """Return the observed state with running pods, and agents that have loaded the placed models."""
     for _ in range(4):
         observed = carry_out(observed, plan(observed, make.NOW))
         observed = _agents_follow(observed)
@@ -86,7 +86,7 @@ def _model(model: TrainedModel, todo: Plan) -> TrainedModel:
 
 
 def _parsed(thing: Thing, wire: Manifest) -> Thing:
-    """Return the thing as its informer shows it; the wire form of a parsed one has no unknown fields any more."""
+    """Return an object as its informer has it. The wire form of a parsed object has no unknown fields any more."""
     return type(thing).from_wire(wire).model_copy(update={"unknown_fields": thing.unknown_fields})
 
 
@@ -105,7 +105,7 @@ def _agents_follow(observed: Observed) -> Observed:
         return observed
     text = text_of(manifest) or ""
     try:
-        said = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
-    except ValueError:  # an earlier host's, in which somebody wrote: agents keep what they have
+        report = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text))
+    except ValueError:  # an earlier host's ConfigMap with a manual edit: agents keep their models
         return observed
-    return replace(observed, agents={pod["metadata"]["uid"]: said for pod in observed.pods})
+    return replace(observed, agents={pod["metadata"]["uid"]: report for pod in observed.pods})

@@ -1,4 +1,4 @@
-"""Hosts in both forms."""
+"""Fixture of hosts in both forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builders for the webhook's tests: reviews, and caches with hosts and models in them."""
+"""Builders for the webhook's tests: reviews, and caches with hosts and models."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.support.make import Manifest, config
 
 
 def cache_of(*objects: Manifest, clock: FakeClock | None = None, **configuration: Any) -> Cache:
-    """Return a cache that has been told of these objects."""
+    """Return a cache that contains these objects."""
     cache = Cache(Reservations(clock or FakeClock()), config(**configuration))
-    for each in objects:
-        changed(cache, each)
+    for manifest in objects:
+        changed(cache, manifest)
     return cache
 
 
 def changed(cache: Cache, new: Manifest | None, old: Manifest | None = None) -> None:
-    """Tell the cache what an informer would."""
+    """Call the cache as an informer does."""
     kind = (new or old or {})["kind"]
     (cache.host_changed if kind == "InferenceService" else cache.model_changed)(old, new)
 
@@ -47,7 +47,7 @@ def review_of(new: Any, old: Any = None, *, uid: str = "review-1", **fields: Any
 
 
 def ask(cache: Cache, new: Manifest, old: Manifest | None = None, **fields: Any) -> Outcome:
-    """Return the outcome of a review, its reservation made as the server would."""
+    """Review an object, and make the reservation as the handler does."""
     outcome = review(review_of(new, old, **fields), cache.view())
     if outcome.reserve is not None:
         cache.reservations.reserve(outcome.object_uid, outcome.reserve)
@@ -55,21 +55,21 @@ def ask(cache: Cache, new: Manifest, old: Manifest | None = None, **fields: Any)
 
 
 def message(outcome: Outcome) -> str:
-    """Return the sentence of a refusal."""
-    return str(outcome.answer["response"]["status"]["message"])
+    """Return the message of a refusal."""
+    return str(outcome.response["response"]["status"]["message"])
 
 
 def warnings(outcome: Outcome) -> list[str]:
-    """Return the warnings that go with the answer."""
-    return list(outcome.answer["response"].get("warnings", []))
+    """Return the warnings of a response."""
+    return list(outcome.response["response"].get("warnings", []))
 
 
 def waiting(model: Manifest) -> Manifest:
-    """Return the model as it is when the operator found no room for it."""
+    """Return the model with the condition that it does not fit."""
     condition = {"type": "MemoryResourceAvailable", "status": "False"}
     return model | {"status": {"conditions": [condition]}}
 
 
-def leaving(thing: Manifest) -> Manifest:
-    """Return the object as it is while it is being deleted."""
-    return thing | {"metadata": thing["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+def being_deleted(manifest: Manifest) -> Manifest:
+    """Return the object with a deletionTimestamp."""
+    return manifest | {"metadata": manifest["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}

@@ -1,6 +1,6 @@
-"""What a review costs: the same beside ten models of a host and beside a thousand, whatever its answer is.
+"""Cost of a review: the same on a host with ten models and with a thousand, for each decision.
 
-Counted in lines of Python that are gone through, so that no clock and no other program has a say in it.
+The cost is the number of executed lines of Python, so that neither a clock nor another program has an influence.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from tests.webhook.reviews import ask, cache_of
     ],
     ids=["a model that fits", "a model that does not", "a host made smaller", "a host made too small"],
 )
-def test_a_review_does_the_same_work_beside_ten_models_and_beside_a_thousand(
-    new: Manifest, old: Manifest | None, *, allowed: bool
-) -> None:
+def test_review_cost_does_not_depend_on_number_of_models(new: Manifest, old: Manifest | None, *, allowed: bool) -> None:
     work = []
     for count in (10, 1000):
         models = (model_object(f"model-{number}", memory="1Mi") for number in range(count))
         cache = cache_of(host_object(memory="100Gi"), *models)
-        ask(cache, new, old)  # what is done once, such as to compile a pattern, is not counted
+        ask(cache, new, old)  # work that is done once, such as the compilation of a pattern, is not counted
         lines, outcome = lines_of(partial(ask, cache, new, old))
         assert outcome.allowed is allowed
         work.append(lines)
@@ -43,7 +41,7 @@ def test_a_review_does_the_same_work_beside_ten_models_and_beside_a_thousand(
 
 
 def lines_of(call: Callable[[], Outcome]) -> tuple[int, Outcome]:
-    """Return how many lines of Python a call goes through, each turn of a loop again, and what it returns."""
+    """Return the number of lines of Python that a call executes, and its result."""
     lines = 0
 
     def count(_frame: FrameType, event: str, _: object) -> Any:

@@ -1,4 +1,4 @@
-"""A model that is given an InferenceService as its owner that is not there is refused, with what helps."""
+"""Reviews of owner references: a new reference to an absent InferenceService is refused, with the remedy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def owned(uid: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("hosts", [[], [HOST]], ids=["no host", "another host"])
-def test_an_owner_that_is_not_there_is_refused_with_the_command_that_removes_it(
-    hosts: list[dict[str, Any]], dry_run: bool
-) -> None:
+def test_owner_review_refuses_absent_owner_and_names_command(hosts: list[dict[str, Any]], dry_run: bool) -> None:
     assert message(ask(cache_of(*hosts), owned("uid-old"), dryRun=dry_run)) == (
         "metadata.ownerReferences[0]: InferenceService 'triton-mms' with uid 'uid-old' does not exist, and Kubernetes "
         "deletes an object that has an owner which does not exist. A model needs no owner. If it comes from a backup, "
@@ -32,7 +30,7 @@ def test_an_owner_that_is_not_there_is_refused_with_the_command_that_removes_it(
     )
 
 
-def test_an_inference_service_of_the_other_group_is_no_owner_that_is_there() -> None:
+def test_owner_review_refuses_owner_of_other_group() -> None:
     other = owned("uid-triton-mms", apiVersion="serving.manyserve.io/v1beta1")
     assert "does not exist" in message(ask(cache_of(HOST), other))
 
@@ -45,26 +43,26 @@ def test_an_inference_service_of_the_other_group_is_no_owner_that_is_there() -> 
         owned("x", apiVersion="example.com/v1"),
     ],
 )
-def test_the_present_host_and_other_kinds_may_be_owners(model: dict[str, Any]) -> None:
+def test_owner_review_allows_existing_host_and_other_kinds(model: dict[str, Any]) -> None:
     assert ask(cache_of(HOST), model).allowed
 
 
 @pytest.mark.parametrize("odd", [None, {}, [7], "x", [{"kind": "InferenceService"}]])
-def test_what_is_no_owner_reference_is_not_judged(odd: Any) -> None:
+def test_owner_review_ignores_malformed_owner_references(odd: Any) -> None:
     model = model_object()
     outcome = ask(cache_of(HOST), model | {"metadata": model["metadata"] | {"ownerReferences": odd}})
     assert outcome.allowed or "does not exist" not in message(outcome)
 
 
-def test_an_update_of_a_model_with_an_old_owner_passes() -> None:
+def test_owner_review_allows_update_of_model_with_old_owner() -> None:
     old = owned("uid-old")
     model = old["spec"]["model"] | {"storageUri": "gs://bucket/new"}
     assert ask(cache_of(HOST), old | {"spec": old["spec"] | {"model": model}}, old).allowed
 
 
-def test_an_update_may_not_add_an_owner_that_is_not_there() -> None:
-    said = message(ask(cache_of(HOST), owned("uid-old"), model_object()))
-    assert "with uid 'uid-old' does not exist" in said
+def test_owner_review_refuses_absent_owner_in_update() -> None:
+    refusal = message(ask(cache_of(HOST), owned("uid-old"), model_object()))
+    assert "with uid 'uid-old' does not exist" in refusal
     assert ask(cache_of(HOST), owned("uid-triton-mms"), model_object()).allowed
     assert ask(cache_of(HOST), model_object(), owned("uid-old")).allowed
 
@@ -72,7 +70,7 @@ def test_an_update_may_not_add_an_owner_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     "spec", [{"predictor": 7}, {"predictor": {"huggingface": {}}}], ids=["unreadable", "unmanaged"]
 )
-def test_an_inference_service_that_is_no_host_is_there_too_and_its_uid_decides(spec: dict[str, Any]) -> None:
+def test_owner_review_compares_uid_of_unmanaged_and_unreadable_owner(spec: dict[str, Any]) -> None:
     cache = cache_of()
     cache.host_changed(None, HOST | {"spec": spec})
     assert ask(cache, owned("uid-triton-mms")).allowed

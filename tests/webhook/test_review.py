@@ -1,4 +1,4 @@
-"""Reviews that no API server sends, and the promise that nothing makes a review raise."""
+"""Reviews of arbitrary bodies and objects: each gets a decision, or a `BadReviewError` with a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from manyserve.webhook.admission_request import BadReviewError
 from manyserve.webhook.review import review
 from tests.support.make import host_object, model_object
-from tests.webhook.reviews import cache_of, message, review_of
+from tests.webhook.reviews import being_deleted, cache_of, message, review_of
 
 VIEW = cache_of(host_object(), model_object("first")).view()
 
@@ -35,37 +35,37 @@ def changed(**fields: Any) -> dict[str, Any]:
         (changed(request=None), "the AdmissionReview has no request with a uid"),
         (changed(request={}), "the AdmissionReview has no request with a uid"),
         (review_of(model_object(), uid=""), "the AdmissionReview has no request with a uid"),
-        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here; only"),
-        (review_of(model_object(), operation="CONNECT"), "operation 'CONNECT' is not judged here; only"),
-        (review_of(model_object(), kind={"kind": "Pod"}), "kind 'Pod' is not judged here; only InferenceService"),
-        (review_of(model_object(), kind=None), "kind null is not judged here; only"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not reviewed; only"),
+        (review_of(model_object(), operation="CONNECT"), "operation 'CONNECT' is not reviewed; only"),
+        (review_of(model_object(), kind={"kind": "Pod"}), "kind 'Pod' is not reviewed; only InferenceService"),
+        (review_of(model_object(), kind=None), "kind null is not reviewed; only"),
     ],
 )
-def test_what_is_not_for_us_is_a_bad_request_with_a_sentence(body: Any, sentence: str) -> None:
+def test_review_of_unsuitable_body_is_bad_request(body: Any, sentence: str) -> None:
     with pytest.raises(BadReviewError) as caught:
         review(body, VIEW)
     assert str(caught.value).startswith(sentence)
 
 
 @pytest.mark.parametrize("thing", [None, 7, "x", []])
-def test_a_review_without_an_object_is_denied_under_its_own_uid(thing: Any) -> None:
+def test_review_without_object_is_denied_under_its_uid(thing: Any) -> None:
     outcome = review(review_of(model_object(), object=thing), VIEW)
     assert not outcome.allowed
-    assert outcome.answer["response"]["uid"] == "review-1"
+    assert outcome.response["response"]["uid"] == "review-1"
     assert message(outcome).startswith("the request's object is ")
 
 
-def test_an_update_without_its_old_object_is_denied_under_its_own_uid() -> None:
+def test_review_of_update_without_old_object_is_denied() -> None:
     outcome = review(review_of(model_object(), operation="UPDATE"), VIEW)
     assert message(outcome) == "the request's oldObject is null; it must be an object"
 
 
-def test_a_write_of_the_status_passes_should_it_ever_come_here() -> None:
+def test_review_allows_write_of_status() -> None:
     old = model_object(memory="1")
     assert review(review_of(model_object(memory="0"), old, subResource="status"), VIEW).allowed
 
 
-def test_an_object_out_of_scope_passes_whatever_is_in_it() -> None:
+def test_review_allows_object_out_of_scope() -> None:
     cache = cache_of()
     wrong = review_of(model_object(memory="0"))
     assert not review(wrong, cache.view()).allowed
@@ -81,7 +81,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_body_makes_a_review_raise_anything_but_a_sentence(body: Any) -> None:
+def test_review_of_any_body_raises_bad_review_only(body: Any) -> None:
     with pytest.raises(BadReviewError):
         review(body, VIEW)
 
@@ -102,10 +102,10 @@ OBJECTS = st.recursive(
     old=st.none() | st.dictionaries(WORDS, OBJECTS),
     model=st.booleans(),
 )
-def test_whatever_the_object_the_answer_has_the_same_uid(uid: str, thing: Any, old: Any, *, model: bool) -> None:
+def test_review_of_any_object_answers_under_its_uid(uid: str, thing: Any, old: Any, *, model: bool) -> None:
     whole = review_of(model_object() if model else host_object(), uid=uid, object=thing, oldObject=old)
     whole["request"]["operation"] = "CREATE" if old is None else "UPDATE"
-    response = review(whole, VIEW).answer["response"]
+    response = review(whole, VIEW).response["response"]
     assert response["uid"] == uid
     assert isinstance(response["allowed"], bool)
     assert response["allowed"] or response["status"]["message"].isprintable()
@@ -113,7 +113,7 @@ def test_whatever_the_object_the_answer_has_the_same_uid(uid: str, thing: Any, o
 
 
 @given(st.dictionaries(WORDS, OBJECTS), st.dictionaries(WORDS, OBJECTS))
-def test_whatever_an_informer_says_the_cache_takes_it(host: Any, model: Any) -> None:
+def test_cache_accepts_any_object(host: Any, model: Any) -> None:
     cache = cache_of()
     metadata = {"metadata": {"name": "x", "namespace": "default"}}
     cache.host_changed(None, host | metadata)
@@ -123,21 +123,20 @@ def test_whatever_an_informer_says_the_cache_takes_it(host: Any, model: Any) -> 
     assert cache.view().hosts == {}
 
 
-def test_an_update_that_makes_a_host_managed_is_judged_as_a_create() -> None:
+def test_review_of_host_that_becomes_managed_is_review_of_create() -> None:
     host = host_object()
     host["spec"]["predictor"]["triton"]["foo"] = 1
-    kept = host | {"metadata": host["metadata"] | {"finalizers": ["inferenceservice.finalizers"]}}
-    assert review(review_of(kept, kept), VIEW).allowed, "KServe looks after it"
-    refused = review(review_of(host, kept), VIEW)
+    unmanaged = host | {"metadata": host["metadata"] | {"finalizers": ["inferenceservice.finalizers"]}}
+    assert review(review_of(unmanaged, unmanaged), VIEW).allowed, "KServe manages it"
+    refused = review(review_of(host, unmanaged), VIEW)
     assert "spec.predictor.triton.foo" in message(refused)
     assert review(review_of(host, host), VIEW).allowed, "its spec stays as it was"
-    leaving = host | {"metadata": host["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
-    assert review(review_of(leaving, kept), VIEW).allowed, "no finalizer is held fast"
-    assert review(review_of(host_object(), kept), VIEW).allowed
+    assert review(review_of(being_deleted(host), unmanaged), VIEW).allowed, "removal of a finalizer is never refused"
+    assert review(review_of(host_object(), unmanaged), VIEW).allowed
 
 
-def test_an_update_that_makes_a_model_managed_is_judged_as_a_create() -> None:
+def test_review_of_model_that_becomes_managed_is_review_of_create() -> None:
     model = model_object("second", memory="64Gi")
-    kept = model | {"metadata": model["metadata"] | {"finalizers": ["trainedmodel.finalizer"]}}
-    assert review(review_of(kept, kept), VIEW).allowed
-    assert "64Gi" in message(review(review_of(model, kept), VIEW))
+    unmanaged = model | {"metadata": model["metadata"] | {"finalizers": ["trainedmodel.finalizer"]}}
+    assert review(review_of(unmanaged, unmanaged), VIEW).allowed
+    assert "64Gi" in message(review(review_of(model, unmanaged), VIEW))

@@ -1,4 +1,4 @@
-"""The webhook lets updates of unmanaged objects pass, and refuses their creation unless KServe looks after them."""
+"""Reviews of unmanaged objects: updates pass, and a create is refused without one of KServe's marks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def lenient() -> Cache:
     return Cache(Reservations(FakeClock()), config(), refuse_unmanaged=False)
 
 
-def marked(thing: Manifest, **metadata: Any) -> Manifest:
-    return thing | {"metadata": thing["metadata"] | metadata}
+def marked(manifest: Manifest, **metadata: Any) -> Manifest:
+    return manifest | {"metadata": manifest["metadata"] | metadata}
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda each: each.name)
-def test_an_update_of_a_form_of_kserve_passes_without_a_warning(form: Form) -> None:
+def test_unmanaged_review_allows_update_without_warning(form: Form) -> None:
     new = form.copy(form.name, labels={"team": "a"})
     new["spec"]["more"] = "of it"
     outcome = ask(cache_of(), new, form.manifest)
@@ -41,25 +41,25 @@ def test_an_update_of_a_form_of_kserve_passes_without_a_warning(form: Form) -> N
 
 
 @pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
-def test_a_create_of_a_form_without_a_mark_is_refused_unless_the_chart_lets_it_in(form: Form) -> None:
+def test_unmanaged_review_refuses_create_without_mark_by_default(form: Form) -> None:
     refused = ask(cache_of(), form.manifest)
     assert not refused.allowed
     assert message(refused).endswith(f"; {HINT}")
-    assert refused.answer["response"]["status"]["reason"] == "Invalid"
+    assert refused.response["response"]["status"]["reason"] == "Invalid"
     assert ask(lenient(), form.manifest).allowed
 
 
 @pytest.mark.parametrize("metadata", [{"annotations": MODE}, {"finalizers": [HOST_FINALIZER]}], ids=str)
 @pytest.mark.parametrize("form", UNMARKED, ids=lambda each: each.name)
-def test_a_create_of_a_form_with_a_mark_passes(form: Form, metadata: Manifest) -> None:
+def test_unmanaged_review_allows_create_with_mark(form: Form, metadata: Manifest) -> None:
     assert ask(cache_of(), form.copy(form.name, **metadata)).allowed
 
 
-def test_the_refusal_names_the_field_the_reason_and_the_way_out() -> None:
+def test_unmanaged_review_refusal_names_field_reason_and_remedy() -> None:
     assert message(ask(cache_of(), PYTORCH)) == REASON
 
 
-def test_an_update_that_makes_a_host_unmanaged_passes_with_a_warning() -> None:
+def test_unmanaged_review_warns_when_host_becomes_unmanaged() -> None:
     outcome = ask(cache_of(host_object()), marked(host_object(), annotations=MODE), host_object())
     assert outcome.allowed
     assert warnings(outcome) == [
@@ -68,28 +68,28 @@ def test_an_update_that_makes_a_host_unmanaged_passes_with_a_warning() -> None:
     ]
 
 
-def test_an_update_that_removes_the_mark_of_a_host_passes() -> None:
+def test_unmanaged_review_allows_removal_of_mark() -> None:
     assert ask(cache_of(), host_object(), marked(host_object(), annotations=MODE)).allowed
 
 
-def test_an_update_that_removes_the_mark_and_changes_the_spec_is_judged_as_a_hosts() -> None:
+def test_unmanaged_review_passes_managed_host_to_rules() -> None:
     outcome = ask(cache_of(), host_object(timeout=3), marked(host_object(), annotations=MODE))
     assert "spec.predictor.timeout" in message(outcome)
 
 
-def test_a_model_of_kserves_passes_whatever_it_asks_for() -> None:
+def test_unmanaged_review_allows_any_unmanaged_model() -> None:
     model = marked(model_object(memory="900Gi", framework="unknown", uri="no uri"), finalizers=[MODEL_FINALIZER])
     outcome = ask(cache_of(host_object()), model)
     assert outcome.allowed
     assert outcome.reserve is None
 
 
-def test_a_model_of_kserves_takes_no_memory_from_the_others() -> None:
+def test_cache_counts_no_memory_of_unmanaged_model() -> None:
     cache = cache_of(host_object(), marked(model_object("kserves", memory="2Gi"), finalizers=[MODEL_FINALIZER]))
     assert ask(cache, model_object("own", memory="2Gi")).allowed
 
 
-def test_a_model_that_names_an_unmanaged_inferenceservice_is_let_in_with_a_warning() -> None:
+def test_model_review_warns_about_unmanaged_inferenceservice() -> None:
     cache = lenient()
     changed(cache, PYTORCH)
     outcome = ask(cache, model_object())
@@ -99,7 +99,7 @@ def test_a_model_that_names_an_unmanaged_inferenceservice_is_let_in_with_a_warni
     )
 
 
-def test_an_inferenceservice_that_becomes_a_host_again_has_its_memory_again() -> None:
+def test_cache_follows_inferenceservice_that_becomes_managed() -> None:
     cache = cache_of(marked(host_object(), annotations=MODE))
     assert ask(cache, model_object(memory="900Gi")).allowed
     changed(cache, host_object(), marked(host_object(), annotations=MODE))
@@ -110,7 +110,7 @@ ODD: list[Any] = [None, [], "x", {"finalizers": "x"}, {"finalizers": [{}]}, {"an
 
 
 @pytest.mark.parametrize("metadata", ODD, ids=str)
-def test_odd_metadata_of_an_old_object_has_a_decision(metadata: Any) -> None:
+def test_unmanaged_review_accepts_malformed_metadata_of_old_object(metadata: Any) -> None:
     outcome = ask(cache_of(), PYTORCH, PYTORCH | {"metadata": metadata})
     assert outcome.allowed
 
@@ -118,7 +118,7 @@ def test_odd_metadata_of_an_old_object_has_a_decision(metadata: Any) -> None:
 @pytest.mark.parametrize(
     "spec", [None, "x", {"inferenceService": {}, "model": {"framework": "a", "memory": "1"}}], ids=str
 )
-def test_a_stored_model_of_an_odd_shape_stops_nothing(spec: Any) -> None:
+def test_cache_ignores_malformed_model(spec: Any) -> None:
     cache = cache_of(host_object())
     changed(cache, model_object("odd") | {"spec": spec})
     assert ask(cache, model_object()).allowed

@@ -68,10 +68,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _env(arguments: argparse.Namespace) -> None:
     """Print shell commands that point kubectl and curl at a cluster."""
-    here = Cluster(arguments.port)
-    print(f"export KUBECONFIG={here.kubeconfig}")
+    target = Cluster(arguments.port)
+    print(f"export KUBECONFIG={target.kubeconfig}")
     print("export INGRESS_HOST=127.0.0.1")
-    print(f"export INGRESS_PORT={here.gateway_port}")
+    print(f"export INGRESS_PORT={target.gateway_port}")
     if str(cache() / "bin") not in os.environ.get("PATH", "").split(os.pathsep):
         print(f"export PATH={cache() / 'bin'}:$PATH")
 

@@ -57,11 +57,11 @@ def _relay_to(address: str, port: int) -> Callable[[asyncio.StreamReader, asynci
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection(address, port)
+            upstream_reader, upstream_writer = await asyncio.open_connection(address, port)
         except OSError:  # no program listens inside yet: the client sees a reset and retries
             writer.transport.abort()
             return
-        await _join(reader, back, there, writer)
+        await _join(reader, upstream_writer, upstream_reader, writer)
 
     return relay
 

@@ -19,11 +19,11 @@ HOST = "gcs.example.com"
 def start(port: int) -> None:
     """Ensure the object store in the cluster on this port, reachable from inside and outside."""
     load_images(port, ["fake-gcs-server"])
-    here = Cluster(port)
+    target = Cluster(port)
     with step("starting the object store"):
-        api.kubectl(here, "apply", "-f", str(MANIFEST))
-        api.kubectl(here, "-n", "manyserve-store", "rollout", "status", "deployment/gcs", "--timeout=60s")
-        until("the store behind the gateway", lambda: _answers(here), limit=30)
+        api.kubectl(target, "apply", "-f", str(MANIFEST))
+        api.kubectl(target, "-n", "manyserve-store", "rollout", "status", "deployment/gcs", "--timeout=60s")
+        until("the store behind the gateway", lambda: _answers(target), limit=30)
 
 
 def _answers(cluster: Cluster) -> bool:

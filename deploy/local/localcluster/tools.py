@@ -130,14 +130,14 @@ def _build(tool: Tool) -> None:
     """Build into a folder beside the final one, and rename when all is there."""
     tool.home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tool.home.parent, prefix=".building-") as scratch:
-        made = Path(scratch) / "made"
-        command = ["go", "build", "-trimpath", "-ldflags", tool.flags, "-o", made / tool.name, tool.package]
+        built = Path(scratch) / "made"
+        command = ["go", "build", "-trimpath", "-ldflags", tool.flags, "-o", built / tool.name, tool.package]
         run(command, env=GO_ENV, cwd=tool.source)
         for extra in tool.extras:
             module = tool.package.partition("/cmd/")[0]
             folder = run(["go", "list", "-m", "-f", "{{.Dir}}", module], env=GO_ENV, cwd=tool.source).strip()
-            shutil.copy(Path(folder) / extra, made)
-        made.rename(tool.home)
+            shutil.copy(Path(folder) / extra, built)
+        built.rename(tool.home)
 
 
 def link(target: Path, place: Path) -> None:

@@ -1,6 +1,5 @@
-"""Words: what users write and what the parts exchange.
+"""API types: the two kinds, the operator's configuration, `models.json`, and the agents' reports.
 
-Pydantic types for the two kinds, the operator's configuration, `models.json` and the agents' reports;
-quantities, conditions and names; and the printing of the CRDs from the types. Nothing here decides
-anything and nothing here does I/O: every other room speaks these words.
+They are pydantic types, with quantities, conditions, names, and the printing of the CRDs beside them. This package
+decides nothing and does no I/O. Every other package imports it.
 """

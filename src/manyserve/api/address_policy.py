@@ -1,8 +1,8 @@
-"""Which addresses may be read from: the public ones, and those in networks that an administrator allows.
+"""Address policy against SSRF: public addresses may be read from, others only in networks that an administrator allows.
 
-A storage URI is written by a user, and whoever it leads to is asked from within the cluster: by the metadata
-service of a cloud, by a database without a password, by the model server itself. The webhook and the plan
-judge literal addresses with this, the agent every address that a name resolves to.
+A user writes the storage URI, and the request comes from inside the cluster. It could reach the metadata service of a
+cloud, a database without a password, or the model server itself. The webhook and the plan check literal addresses. The
+agent checks every address that a host name resolves to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 _PLATFORM = frozenset(
     map(
         ip_address,
-        # some of them are public by their number
+        # the numbers of some of them are in public ranges
         ("169.254.169.254", "169.254.170.2", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254"),
     )
 )
@@ -26,22 +26,22 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
 class RefusedError(Exception):
-    """A host may not be read from; the text says why, without the addresses that an inner name resolves to."""
+    """A host name may not be read from. The text has the reason, and no address that an internal name resolves to."""
 
 
-def literal(host: str) -> Address | None:
-    """Return the address that a host spells out; None for a name. Raises `RefusedError` for odd spellings."""
-    bare = host.rstrip(".")
+def literal(hostname: str) -> Address | None:
+    """Parse a literal address; None for a name. Raises `RefusedError` for odd spellings."""
+    bare = hostname.rstrip(".")
     try:
         return ip_address(bare.partition("%")[0])
     except ValueError:
         if not _NUMBER.fullmatch(bare.rpartition(".")[2]):
             return None
-    raise RefusedError(f"{host} is an address in an odd spelling; write four numbers from 0 to 255, with dots")
+    raise RefusedError(f"{hostname} is an address in an odd spelling; write four numbers from 0 to 255, with dots")
 
 
 def refusal(address: Address, networks: Sequence[Network]) -> str:
-    """Return what an address is that keeps it from being read; empty when it may be."""
+    """Return why an address may not be read from, as a noun phrase; empty when it may be."""
     inner = list(_embedded(address))
     if any(each in network for each in (address, *inner) for network in networks):
         return ""
@@ -49,7 +49,7 @@ def refusal(address: Address, networks: Sequence[Network]) -> str:
 
 
 def _embedded(address: Address) -> Iterator[Address]:
-    """Yield the IPv4 address that an IPv6 one stands for."""
+    """Yield the IPv4 addresses that an IPv6 address embeds: NAT64, IPv4-mapped, 6to4."""
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             yield IPv4Address(int(address) & 0xFFFFFFFF)
@@ -59,7 +59,7 @@ def _embedded(address: Address) -> Iterator[Address]:
 
 
 def _kind(address: Address) -> str:
-    """Return what a non-public address is, in words; empty for a public one."""
+    """Return the description of a non-public address; empty for a public one."""
     site_local = isinstance(address, IPv6Address) and address.is_site_local
     kinds = (
         (address in _PLATFORM, "an address of the cloud's own services"),

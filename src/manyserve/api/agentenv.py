@@ -1,7 +1,7 @@
-"""Environment variables by which the operator configures the agent: each name is written here and nowhere else.
+"""Environment variables by which the operator configures the agent: the only place with their names.
 
-`plan` sets them on the agent's container, and `agent` reads them. The agent has further settings of its own, which the
-operator never sets.
+`plan` sets them on the agent's container, and `agent` reads them. The agent has further settings, which the operator
+never sets.
 """
 
 from __future__ import annotations

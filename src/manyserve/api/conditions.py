@@ -1,7 +1,7 @@
-"""Conditions: their types, their reasons, and how one replaces another.
+"""Kubernetes conditions: types, reasons, and the merge of new conditions into old ones.
 
-A condition keeps its `lastTransitionTime` until its status flips, so that nothing is written when nothing
-changed and users can read since when something holds.
+A condition keeps its `lastTransitionTime` until its status flips. So an unchanged condition causes no write, and users
+can read the time of the change.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ MESSAGE_LIMIT = 1024
 REASON_LIMIT = 128
 
 
-def _cut(limit: int) -> BeforeValidator:
+def _truncated(limit: int) -> BeforeValidator:
     return BeforeValidator(lambda text: text[:limit] if isinstance(text, str) else text)
 
 
-Message = Annotated[str, _cut(MESSAGE_LIMIT)]
-"""One sentence for people, cut when somebody else's error makes it too long."""
-Reason = Annotated[str, _cut(REASON_LIMIT)]
-"""One word for programs, cut likewise: it may be a pod's, and nobody bounds those."""
+Message = Annotated[str, _truncated(MESSAGE_LIMIT)]
+"""A sentence for people, truncated, since it may quote a long error of another program."""
+Reason = Annotated[str, _truncated(REASON_LIMIT)]
+"""A word for programs, truncated, since it may be the reason of a pod, which has no limit."""
 
 
 def known_status(status: str) -> Status:
-    """Return Unknown for a status that is none: another controller may have written it."""
+    """Return the status, or Unknown for an invalid one, which another controller may have written."""
     return _KNOWN.get(status, "Unknown")
 
 
 class Condition(KubeModel):
     """One condition of an object's status."""
 
-    type: Annotated[str, Field(description="What this condition is about.")]
-    status: Annotated[str, Field(description="Whether it holds: True, False or Unknown.")]
-    reason: Annotated[Reason | None, Field(description="One word for why, for programs.")] = None
-    message: Annotated[Message | None, Field(description="One sentence for why, for people.")] = None
-    last_transition_time: Annotated[str | None, Field(description="When the status last flipped.")] = None
+    type: Annotated[str, Field(description="Type of the condition.")]
+    status: Annotated[str, Field(description="Status: True, False or Unknown.")]
+    reason: Annotated[Reason | None, Field(description="Reason of the status, one word for programs.")] = None
+    message: Annotated[Message | None, Field(description="Reason of the status, one sentence for people.")] = None
+    last_transition_time: Annotated[str | None, Field(description="Time of the last change of the status.")] = None
 
 
 @lru_cache(maxsize=4096)
 def condition(
     kind: str, status: Status, reason: str | None = None, message: str | None = None, since: str | None = None
 ) -> Condition:
-    """Return a condition: the same one for the same words, for thousands of models say the same."""
+    """Return an interned condition: the same object for equal arguments, since thousands of models have equal ones."""
     return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
 
 
@@ -74,32 +74,32 @@ def _shared(own: Condition) -> Condition:
 
 
 Interned = Annotated[Condition, AfterValidator(_shared)]
-"""A condition as it is read: half of what is known of a model would be conditions, were they not shared."""
+"""A condition that is interned when it is parsed. Conditions would be half of the bytes of a cached model."""
 
 
-_KEPT: dict[tuple[int, ...], tuple[Condition, ...]] = {}
-_MOST_KEPT = 4096
+_INTERNED: dict[tuple[int, ...], tuple[Condition, ...]] = {}
+_MAX_INTERNED = 4096
 
 
-def _together(own: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    if len(_KEPT) >= _MOST_KEPT:
-        _KEPT.clear()
-    return _KEPT.setdefault(tuple(map(id, own)), own)  # what is kept keeps its conditions, and so their ids
+def _interned(own: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    if len(_INTERNED) >= _MAX_INTERNED:
+        _INTERNED.clear()
+    return _INTERNED.setdefault(tuple(map(id, own)), own)  # the tuple holds its conditions, so their ids stay unique
 
 
-INTERN = AfterValidator(_together)
-"""Has conditions be the same tuple for the same words: a comparison that finds nothing else costs nothing."""
+INTERN = AfterValidator(_interned)
+"""Interns tuples of conditions, so that the comparison of equal ones is a comparison of identity."""
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """Return the condition of this type, if it is there."""
+    """Return the condition of this type, or None."""
     return next((each for each in conditions if each.type == kind), None)
 
 
 def merge_conditions(old: Iterable[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
-    """Return the new conditions sorted by type, each with the time since which its status holds."""
+    """Return the new conditions sorted by type, each with its `lastTransitionTime`."""
     before = {each.type: each for each in old}
-    return _together(
+    return _interned(
         tuple(_timed(before.get(each.type), each, now) for each in sorted(new, key=lambda each: each.type))
     )
 
@@ -116,7 +116,7 @@ def _since(new: Condition, moment: str) -> Condition:
     return condition(new.type, known_status(new.status), new.reason, new.message, moment)
 
 
-@lru_cache(maxsize=64)  # a plan says the same moment six times for each of its models
+@lru_cache(maxsize=64)  # a plan formats the same time six times for each of its models
 def timestamp(moment: datetime) -> str:
-    """Return a moment as Kubernetes writes it, in UTC and whole seconds."""
+    """Format a time as Kubernetes does, in UTC and whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

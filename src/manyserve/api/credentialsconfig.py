@@ -1,8 +1,8 @@
-"""The key `credentials` of `inferenceservice-config`: where object stores are and how agents prove themselves.
+"""Key `credentials` of `inferenceservice-config`: endpoints of object stores and the authentication of agents.
 
-The keys of KFServing 0.6 stand here under their own names, ours beside them. No secret is ever among them:
-those lie in the secrets of a host's ServiceAccount. 0.6 wrote its switches as "0" and "1"; true and false do
-as well. An empty text means "not set", as in the ConfigMap that KServe ships.
+The keys of KFServing 0.6 keep their names, beside further ones. None of them is a secret: those are in the secrets of a
+host's ServiceAccount. A switch is "0" or "1", as in 0.6, or true or false. An empty text is unset, as in the ConfigMap
+that KServe ships.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SWITCH_SENTENCE = "must be true or false"
 
 
 def read_switch(value: object) -> bool:
-    """Return a switch: true, false, 1 or 0, as a word or not. Raises `ValueError` with a sentence."""
+    """Parse a switch: true, false, 1 or 0, quoted or not. Raises `ValueError` with a sentence."""
     if str(value).lower() not in _WORDS:
         raise ValueError(SWITCH_SENTENCE)
     return _WORDS[str(value).lower()]
 
 
 def read_url(text: str) -> str:
-    """Return an http or https URL that holds no secret. Raises `ValueError` with a sentence."""
+    """Check an http or https URL, which must hold no secret. Raises `ValueError` with a sentence."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -47,25 +47,25 @@ def read_url(text: str) -> str:
 
 
 def read_endpoint(text: str) -> str:
-    """Return the place of an S3 store, without its scheme. Raises `ValueError` with a sentence."""
+    """Check the endpoint of an S3 store, without a scheme. Raises `ValueError` with a sentence."""
     if len(text) > _LONGEST_ENDPOINT or not re.fullmatch(PLACE, text, re.ASCII):
         raise ValueError(ENDPOINT_SENTENCE)
     try:
         urlsplit(f"//{text}")
-    except ValueError:  # brackets around what is no address
+    except ValueError:  # brackets without an address inside
         raise ValueError(ENDPOINT_SENTENCE) from None
     return text
 
 
 def read_config_map(text: str) -> str:
-    """Return the name of a ConfigMap. Raises `ValueError` with a sentence."""
+    """Check the name of a ConfigMap. Raises `ValueError` with a sentence."""
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text):
         raise ValueError("must be the name of a ConfigMap")
     return text
 
 
 def read_network(text: object) -> Network:
-    """Return a network. Raises `ValueError` with a sentence."""
+    """Parse a network in CIDR form. Raises `ValueError` with a sentence."""
     try:
         return ip_network(str(text))
     except ValueError:
@@ -79,7 +79,7 @@ KeyName = Annotated[str, Field(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
 
 class Store(KubeModel):
-    """What is configured for one kind of store."""
+    """Configuration of one kind of store."""
 
     @model_validator(mode="before")
     @classmethod
@@ -95,7 +95,7 @@ class GcsCredentials(Store):
 
 
 class S3Credentials(Store):
-    """S3, at AWS or anywhere else."""
+    """S3, of AWS or another provider."""
 
     s3_access_key_id_name: Annotated[KeyName | None, Field(alias="s3AccessKeyIDName")] = None
     s3_secret_access_key_name: KeyName | None = None
@@ -129,13 +129,13 @@ class HttpsCredentials(Store):
     allow_http: Switch = False
     allowed_networks: Annotated[
         tuple[Annotated[Network, BeforeValidator(read_network)], ...],
-        Field(max_length=64, description="Not public, and read from all the same."),
+        Field(max_length=64, description="Networks that are not public and may be read from."),
     ] = ()
     ca_bundle: Annotated[str | None, Field(pattern="^/", description="A file with further certificates.")] = None
 
 
 class Credentials(KubeModel):
-    """All stores."""
+    """Configuration of all stores."""
 
     gcs: GcsCredentials = GcsCredentials()
     s3: S3Credentials = S3Credentials()
@@ -143,5 +143,5 @@ class Credentials(KubeModel):
     hf: HfCredentials = HfCredentials()
     https: HttpsCredentials = HttpsCredentials()
     read_secret_annotations: Annotated[
-        Switch, Field(description="Settings of S3 stand in annotations of secrets, too: the operator may read those.")
+        Switch, Field(description="S3 settings are read from annotations of secrets, too. The operator has the right.")
     ] = False

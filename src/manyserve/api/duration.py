@@ -13,7 +13,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that a duration stands for. Raises `ValueError` with a sentence."""
+    """Parse a duration to seconds. Raises `ValueError` with a sentence."""
     if re.search(DURATION, text) is None or len(text) > 32:
         raise ValueError(f"{text[:32]!r} is not a duration; it {REFRESH_SENTENCE}")
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

@@ -1,8 +1,8 @@
-"""InferenceService: the host, one model server (and its replicas) that many TrainedModels share.
+"""InferenceService: the host, a model server with its replicas that many TrainedModels share.
 
-Users bring objects written for KFServing 0.6 and for KServe. The server stands under its own name (`triton`), or
-under `model`, as KServe 0.8 and newer store it; both are read the same, and neither is rewritten. Fields of theirs
-that are not supported yet stand in `api.unsupported`.
+Objects may have the form of KFServing 0.6, or that of KServe. The server is the field of its framework (`triton`), or
+the field `model`, as KServe 0.8 and newer store it. Both mean the same, and neither is rewritten. `api.unsupported`
+lists the fields that are not supported yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from manyserve.api.unknown_fields import Whole
 from manyserve.api.unsupported import properties
 
 CUSTOM = "containers"
-"""The predictor of a server of the user's own."""
+"""The predictor of a custom server."""
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "triton": ("v2",),
     "sklearn": ("v1", "v2"),
@@ -27,18 +27,18 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "lightgbm": ("v1", "v2"),
     CUSTOM: ("v2", "v1"),
 }
-"""The predictors that the operator can run, with their protocols, the default first. Each is a field of `PredictorSpec`
-and has a server in `plan.servers.registry`."""
+"""Supported predictors with their protocols, the default first. Each is a field of `PredictorSpec` and has a server in
+`plan.servers.registry`."""
 FRAMEWORKS = tuple(name for name in PROTOCOLS if name != CUSTOM)
-"""The model servers that the operator knows how to run."""
+"""Supported model servers, without the custom one."""
 OTHER_FRAMEWORKS = ("tensorflow", "pytorch", "onnx", "huggingface", "pmml", "paddle")
 """The model servers of KServe that the operator does not run."""
 PREDICTORS = (*FRAMEWORKS, "model", CUSTOM)
-"""The fields of `spec.predictor` in which a server may stand."""
+"""Fields of `spec.predictor` that may hold a server."""
 DEFAULT_PROTOCOLS = {name: protocols[0] for name, protocols in PROTOCOLS.items()}
 _KNOWN_PROTOCOLS = frozenset(protocol for protocols in PROTOCOLS.values() for protocol in protocols)
 PROTOCOL_ENV = "PROTOCOL"
-"""The variable in which a server of the user's own says its protocol, as in 0.6."""
+"""Environment variable with the protocol of a custom server, as in 0.6."""
 
 NAME_LIMIT = 45
 """`H-predictor-default` must be a DNS label of at most 63 characters."""
@@ -47,7 +47,7 @@ _IGNORED_NAME = "Ignored: the server is always called kserve-container."
 
 
 class ServerFields(ContainerFields):
-    """A model server that the operator knows how to run."""
+    """Fields of a supported model server."""
 
     runtime_version: Annotated[str | None, Field(description="Tag of the image; unset: the configured one.")] = None
     protocol_version: Annotated[
@@ -61,7 +61,7 @@ class ServerFields(ContainerFields):
     storage_uri: Annotated[
         str | None,
         Field(
-            description="A model of the host's own. Not supported: a host has no storageUri, TrainedModels do.",
+            description="Model of the predictor. Not supported: a host has no storageUri, TrainedModels do.",
         ),
     ] = None
 
@@ -70,11 +70,11 @@ class ModelFormat(KubeModel):
     """The framework of a server."""
 
     name: Annotated[str, Field(description=f"Framework: {', '.join(FRAMEWORKS)}.")] = ""
-    version: Annotated[str | None, Field(description="Ignored: models say their own.")] = None
+    version: Annotated[str | None, Field(description="Ignored: each model has its framework.")] = None
 
 
 class FormatFields(ServerFields):
-    """A model server as KServe 0.8 and newer store it."""
+    """Fields of a model server as KServe 0.8 and newer store it."""
 
     model_format: Annotated[ModelFormat, Field(description="Framework of the server.")] = ModelFormat()
     runtime: Annotated[str | None, Field(description="Ignored: the server is the one of inferenceservice-config.")] = (
@@ -97,31 +97,35 @@ class PredictorSpec(PodFields):
     containers: Annotated[
         tuple[Container, ...] | None,
         Field(
-            description="A server of one's own that speaks the v2 protocol with its repository extension, or v1 as "
-            "KServe's own servers do when its env has PROTOCOL=v1; its env has MULTI_MODEL_SERVER=true.",
+            description="Custom server. It implements the v2 protocol with its repository extension, or v1 as KServe's "
+            "servers do when its env has PROTOCOL=v1. Its env has MULTI_MODEL_SERVER=true.",
         ),
     ] = None
     min_replicas: Annotated[int | None, Field(description="Fewest replicas; unset: 1.")] = None
     max_replicas: Annotated[
-        int | None, Field(description="Most replicas; above minReplicas an autoscaler is made.")
+        int | None, Field(description="Most replicas; above minReplicas the host gets an autoscaler.")
     ] = None
-    scale_target: Annotated[int | None, Field(description="Percent of the request to aim at; unset: 80.")] = None
-    scale_metric: Annotated[str | None, Field(description="Scaled by: cpu, or memory; unset: cpu.")] = None
+    scale_target: Annotated[int | None, Field(description="Target utilization, percent of the request; unset: 80.")] = (
+        None
+    )
+    scale_metric: Annotated[str | None, Field(description="Metric of the autoscaler: cpu or memory; unset: cpu.")] = (
+        None
+    )
 
     @cached_property
     def given(self) -> tuple[str, ...]:
-        """The fields in which a server stands; exactly one in a host that can run."""
+        """The fields that hold a server; a valid host has exactly one."""
         return tuple(name for name in PREDICTORS if getattr(self, name) not in (None, ()))
 
     @cached_property
     def field(self) -> str:
-        """The field in which the server stands, as a part of a path: `triton`, `model`, `containers[0]`, or empty."""
+        """The field that holds the server, as a part of a path: `triton`, `model`, `containers[0]`, or empty."""
         name = next(iter(self.given), "")
         return f"{CUSTOM}[0]" if name == CUSTOM else name
 
     @cached_property
     def framework_server(self) -> ServerFields | None:
-        """The server that the operator knows how to run, None for one of the user's own and for other frameworks."""
+        """The supported server; None for a custom one and for other frameworks."""
         if self.field in FRAMEWORKS:
             server: ServerFields = getattr(self, self.field)
             return server
@@ -129,24 +133,24 @@ class PredictorSpec(PodFields):
 
     @property
     def server(self) -> ContainerFields:
-        """The server's container fields, whichever predictor it is."""
+        """The container fields of the server, for any predictor."""
         return self.framework_server or (self.containers or (ContainerFields(),))[0]
 
     @cached_property
     def name(self) -> str:
-        """The predictor's name: `triton`, or `containers` for a server of the user's own; empty when none is given."""
+        """The predictor's name: `triton`, or `containers` for a custom server; empty when there is none."""
         if self.field == "model" and self.model is not None:
             return self.model.model_format.name if self.framework_server else ""
         return self.field.partition("[")[0]
 
     @property
     def is_custom(self) -> bool:
-        """Whether the server is one of the user's own."""
+        """Whether the server is a custom one."""
         return self.name == CUSTOM
 
     @cached_property
     def protocol(self) -> str:
-        """The inference protocol that the server speaks, `v1` or `v2`."""
+        """The inference protocol of the server, `v1` or `v2`."""
         given = self.framework_server.protocol_version if self.framework_server else None
         if self.is_custom:
             given = next((each.value for each in self.server.env or () if each.name == PROTOCOL_ENV), None)
@@ -162,7 +166,7 @@ class InferenceServiceSpec(KubeModel):
 
 
 class InferenceService(Whole):
-    """A model server that many TrainedModels share."""
+    """The host: a model server that many TrainedModels share."""
 
     metadata: Meta
     spec: InferenceServiceSpec

@@ -1,7 +1,7 @@
 """Incremental decoding of a JSON list: one element at a time, in windows of bounded length.
 
-A decoder that reads a whole document builds all of it before anything is checked. Here an element that is refused ends
-the work, so the cost is that of the text before it. No element is longer than a window.
+A decoder of whole documents builds all of a document before a check. This decoder stops at the first element that is
+refused, so the cost is that of the text before it. No element is longer than a window.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from collections.abc import Generator, Iterator
 
 WINDOW = 64 * 1024
-"""Characters: the most that an element may have."""
+"""Characters of the longest element."""
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
 def elements(text: str) -> Iterator[object]:
-    """Yield the elements of a JSON list. Raises `ValueError` with a sentence when the text is no such list."""
+    """Yield the elements of a JSON list. Raises `ValueError` with a sentence when the text is not a JSON list."""
     start = _skip(text, 0)
     if text[start : start + 1] != "[":
         raise ValueError("it is not a JSON list" if text else "it is empty")
@@ -30,7 +30,7 @@ def elements(text: str) -> Iterator[object]:
 
 
 def _separated(text: str, start: int) -> Generator[object, None, int]:
-    """Yield the elements from `start` on, and return where the bracket that ends the list is."""
+    """Yield the elements from `start` on, and return the position of the closing bracket."""
     window, base = text[start : start + WINDOW], start
     while True:
         try:
@@ -52,16 +52,16 @@ def _separated(text: str, start: int) -> Generator[object, None, int]:
 
 
 def _skip(text: str, start: int) -> int:
-    """Return where the next character is that is no blank."""
-    found = _BLANK.match(text, start)
-    return found.end() if found else start
+    """Return the position of the next character that is not blank."""
+    blank = _BLANK.match(text, start)
+    return blank.end() if blank else start
 
 
 def _refusal(error: Exception, text: str, start: int) -> str:
-    where = f"the element at character {start}"
+    element = f"the element at character {start}"
     if isinstance(error, RecursionError):
-        return f"{where} is nested too deeply"
-    said = error.msg if isinstance(error, json.JSONDecodeError) else error
+        return f"{element} is nested too deeply"
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else error
     if start + WINDOW < len(text):
-        return f"{where} is not JSON, or has more than {WINDOW} characters: {said}"
-    return f"{where} is not JSON: {said}"
+        return f"{element} is not JSON, or has more than {WINDOW} characters: {reason}"
+    return f"{element} is not JSON: {reason}"

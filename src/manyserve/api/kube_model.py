@@ -1,8 +1,8 @@
-"""The base of every type that stands in a Kubernetes object.
+"""Base classes of the types of Kubernetes objects.
 
-Fields are snake_case here and camelCase on the wire. Reading is lenient: a type has no bounds and no patterns,
-those are rules in `plan/`, and a field that it does not know is left out (`unknown_fields` finds it).
-`Opaque` is a part of an object that we hand on without looking inside, such as an affinity.
+Fields are snake_case in Python and camelCase on the wire. Parsing is lenient: types have no bounds and no patterns,
+since rules are in `plan/rules/`. An unknown field is dropped (`unknown_fields` finds it). `RawObject` is a part of an
+object that is passed on unparsed, such as an affinity.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class KubeModel(BaseModel):
     model_config = WIRE
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON form, without the fields that are unset."""
+        """Serialize to the JSON form, without unset fields."""
         return self.model_dump(mode="json", exclude_none=True)
 
     @classmethod
@@ -37,13 +37,13 @@ _NONE: set[str] = set()
 
 
 class CompactModel(KubeModel):
-    """One of which there are tens of thousands: it does not remember which of its fields were given.
+    """Base class of types with tens of thousands of instances: no record of the fields that were set.
 
-    pydantic keeps a set for that in each; those of a model's six parts are half of what the model takes.
+    pydantic has a set for that in each instance. The sets of a model's six parts are half of the bytes of the model.
     """
 
     def model_post_init(self, _context: Any) -> None:
-        """Give them all the same set: nobody changes what is frozen, and a copy has its own."""
+        """Share one empty set. This is safe: instances are frozen, and a copy gets a set of its own."""
         object.__setattr__(self, "__pydantic_fields_set__", _NONE)
 
 
@@ -55,16 +55,16 @@ def _owner(*fields: tuple[str, Any]) -> dict[str, Any]:
 def _shared(own: dict[str, Any]) -> dict[str, Any]:
     try:
         return _owner(*own.items())
-    except TypeError:  # something in it has no hash: the API server would have refused it
+    except TypeError:  # a value cannot be hashed; the API server would have refused it
         return own
 
 
 Owner = Annotated[dict[str, Any], AfterValidator(_shared)]
-"""An owner reference as it is read, the same one for all that have it. Not to be changed."""
+"""An owner reference, interned: equal ones are the same dictionary, which must not be changed."""
 
 
 class Meta(CompactModel):
-    """The part of `metadata` that we read."""
+    """The fields of `metadata` that are read."""
 
     name: str
     namespace: str = ""

@@ -1,13 +1,12 @@
 """`models.json`: the contract between the operator and the agents.
 
-A JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}`, with `digest` and
-`refreshInterval` in the spec of the models that have them, in the ConfigMap of a host's shard, sorted by
-name, so that equal contents are equal bytes. Reading is strict: a file that is not exactly such a list is an
-error, because agents must never unload anything over a file they cannot read. A list too long to stand there
-as text stands there packed, as `models.json.gz`; the hash is that of the text inside.
+It is a JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}` in the ConfigMap of a host's
+shard. A spec may have `digest` and `refreshInterval`, too. The list is sorted by name, so that equal contents are equal
+bytes. A list that is too long for a ConfigMap is packed, as `models.json.gz`; the hash is that of the text inside.
 
-Anybody with the right to edit a ConfigMap may write into it, so reading is bounded: in entries, in bytes of text, and
-in the ratio of text to packed data. The limits hold for the operator and the agents, and nothing is written past them.
+Parsing is strict: any other content is an error, because agents must never unload a model over an unreadable file. It
+is bounded, too, because every user with the right to edit a ConfigMap may write into it. The limits are on entries, on
+bytes of text, and on the ratio of text to packed data. They hold for readers and for writers.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from manyserve.api.quantity import LARGEST
 KEY = "models.json"
 PACKED_KEY = f"{KEY}.gz"
 MAX_ENTRIES = 32_000
-"""Some 20,000 models with digests are all that a ConfigMap holds."""
+"""A ConfigMap holds about 20,000 models with digests."""
 MAX_BYTES = 8 * 1024 * 1024
-"""No reader takes a longer text, packed or not. 20,000 models with digests are 5 MiB of text, packed 1 MiB; of models
-with the longest URIs, 3,900 are 8 MiB."""
+"""Bytes of the longest text, packed or not. 20,000 models with digests are 5 MiB of text, packed 1 MiB. 3,900 models
+with the longest URIs are 8 MiB."""
 MAX_RATIO = 256
-"""Bytes of text for one byte of packed data: a list of models packs to 1:5 with digests, to 1:50 without."""
+"""Bytes of text for one byte of packed data. A list of models packs to 1:5 with digests, and to 1:50 without."""
 
 
 class EntrySpec(CompactModel):
-    """What to load."""
+    """Spec of a placed model."""
 
     storage_uri: Annotated[str, Field(min_length=1, max_length=2048)]
     framework: Annotated[str, Field(min_length=1, max_length=63)]
@@ -55,7 +54,7 @@ class Entry(CompactModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of what decides the files: a change of declared memory alone reloads nothing."""
+        """SHA-256, in hex, of the fields that decide the files. A change of declared memory alone reloads nothing."""
         spec = self.model_spec
         parts = {"framework": spec.framework, "storageUri": spec.storage_uri}
         parts |= {"digest": spec.digest} if spec.digest else {}
@@ -67,25 +66,25 @@ _ENTRIES = TypeAdapter(tuple[Entry, ...])
 
 
 def dump(entries: Iterable[Entry]) -> str:
-    """Return the text of `models.json`: sorted by name, the same bytes for the same entries."""
+    """Serialize to the text of `models.json`: sorted by name, the same bytes for the same entries."""
     ordered = sorted(entries, key=lambda entry: entry.model_name)
     data = _ENTRIES.dump_json(tuple(ordered), indent=1, by_alias=True, exclude_none=True, ensure_ascii=True)
     return f"{data.decode()}\n"
 
 
 def parse(text: str | bytes) -> tuple[Entry, ...]:
-    """Return the entries. Raises `ValueError` with a sentence when the text is not a list of entries."""
+    """Parse the entries. Raises `ValueError` with a sentence when the text is not a list of entries."""
     if len(text) > MAX_BYTES:
         raise ValueError(_TOO_LONG)
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for element in elements(text if isinstance(text, str) else text.decode()):
-        if len(found) >= MAX_ENTRIES:
+        if len(entries) >= MAX_ENTRIES:
             raise ValueError(f"{KEY} has more than {MAX_ENTRIES} entries")
-        entry = _entry(element, len(found))
-        if entry.model_name in found:
+        entry = _entry(element, len(entries))
+        if entry.model_name in entries:
             raise ValueError(f"{KEY} names a model twice: {entry.model_name}")
-        found[entry.model_name] = entry
-    return tuple(found.values())
+        entries[entry.model_name] = entry
+    return tuple(entries.values())
 
 
 def _entry(element: object, index: int) -> Entry:
@@ -98,21 +97,21 @@ def _entry(element: object, index: int) -> Entry:
 
 
 def content_hash(text: str | bytes) -> str:
-    """Return the short hash by which operator and agents tell one `models.json` from another."""
+    """Return the short hash by which the operator and the agents identify a `models.json`."""
     data = text.encode() if isinstance(text, str) else text
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def pack(text: str) -> bytes:
-    """Return the text as gzip data, the same bytes for the same text.
+    """Compress the text with gzip, to the same bytes for the same text.
 
-    Where the text packs better than `MAX_RATIO`, zeros follow the gzip data, which readers of gzip skip.
+    Zeros follow the gzip data when the text packs better than `MAX_RATIO`; readers of gzip skip them.
     """
     return gzip.compress(text.encode(), compresslevel=6, mtime=0).ljust(-(-len(text) // MAX_RATIO), b"\0")
 
 
 def unpack(data: bytes) -> bytes:
-    """Return the content of gzip data, unpacked no further than the limits. Raises `ValueError`."""
+    """Decompress gzip data up to the limits. Raises `ValueError`."""
     reader, most = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), len(data) * MAX_RATIO
     try:
         text = reader.decompress(data, min(most, MAX_BYTES) + 1)

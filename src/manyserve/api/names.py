@@ -1,4 +1,4 @@
-"""Names, labels and annotations of everything the operator makes for a host `H`."""
+"""Names, labels and annotations of the child objects of a host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METRICS_PORT = 8002
 
 
 class Key(NamedTuple):
-    """Which host: everything is reconciled by host."""
+    """Namespace and name of a host. The host is the unit of reconciliation."""
 
     namespace: str
     name: str
@@ -54,7 +54,7 @@ def model_config(host: str, shard: int = 0) -> str:
 
 
 def labels(host: str) -> dict[str, str]:
-    """Return the labels of everything that is made for the host."""
+    """Return the labels of all child objects of the host."""
     return {MANAGED_BY: MANAGER, HOST_LABEL: host}
 
 

@@ -1,8 +1,7 @@
-"""The parts of a pod that a predictor may set: fields of the container and fields of the pod.
+"""Fields of the container and of the pod that a predictor may set.
 
-Both are handed on to Kubernetes as they are. What Kubernetes itself checks deeply (an affinity, a volume)
-is opaque here: the API server judges it when the Deployment is written, and its sentence becomes the
-host's condition.
+They are copied to the Deployment unchanged. Parts with deep checks in Kubernetes, such as an affinity or a volume, are
+raw. The API server checks them when the Deployment is written, and its message becomes the host's condition.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ Opaques = tuple[RawObject, ...]
 class Resources(KubeModel):
     """Requests and limits of a container."""
 
-    limits: Annotated[dict[str, Quantity] | None, Field(description="The most it may use.")] = None
-    requests: Annotated[dict[str, Quantity] | None, Field(description="What is set aside for it.")] = None
+    limits: Annotated[dict[str, Quantity] | None, Field(description="Limits by resource.")] = None
+    requests: Annotated[dict[str, Quantity] | None, Field(description="Requests by resource.")] = None
     claims: Annotated[Opaques | None, Field(description="Resource claims of the pod that it uses.")] = None
 
 
@@ -30,12 +29,12 @@ class EnvVar(KubeModel):
     """One environment variable."""
 
     name: Annotated[str, Field(description="Name of the variable.")]
-    value: Annotated[str | None, Field(description="Its value.")] = None
-    value_from: Annotated[RawObject | None, Field(description="Where its value comes from.")] = None
+    value: Annotated[str | None, Field(description="Value.")] = None
+    value_from: Annotated[RawObject | None, Field(description="Source of the value.")] = None
 
 
 class ContainerFields(KubeModel):
-    """The fields of a container that a predictor may set."""
+    """Fields of a container that a predictor may set."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("server")))
 
@@ -44,34 +43,34 @@ class ContainerFields(KubeModel):
     command: Annotated[tuple[str, ...] | None, Field(description="Entry point.")] = None
     args: Annotated[
         tuple[str, ...] | None,
-        Field(description="Arguments, added to those that the operator gives."),
+        Field(description="Arguments, after those of the operator."),
     ] = None
     env: Annotated[tuple[EnvVar, ...] | None, Field(description="Environment variables.")] = None
     env_from: Annotated[Opaques | None, Field(description="Sources of environment variables.")] = None
     working_dir: Annotated[str | None, Field(description="Working directory.")] = None
-    ports: Annotated[Opaques | None, Field(description="Ports; the first is where HTTP is answered.")] = None
+    ports: Annotated[Opaques | None, Field(description="Ports; the first serves HTTP.")] = None
     resources: Annotated[
         Resources | None,
         Field(description="Requests and limits; unset: cpu 1, memory 2Gi. limits.memory bounds the models' sum."),
     ] = None
     volume_mounts: Annotated[Opaques | None, Field(description="Volumes of the pod to mount.")] = None
-    liveness_probe: Annotated[RawObject | None, Field(description="When to restart the server.")] = None
-    readiness_probe: Annotated[RawObject | None, Field(description="When the server answers.")] = None
-    startup_probe: Annotated[RawObject | None, Field(description="When the server has started.")] = None
+    liveness_probe: Annotated[RawObject | None, Field(description="Liveness probe.")] = None
+    readiness_probe: Annotated[RawObject | None, Field(description="Readiness probe.")] = None
+    startup_probe: Annotated[RawObject | None, Field(description="Startup probe.")] = None
     lifecycle: Annotated[RawObject | None, Field(description="Hooks after start and before stop.")] = None
     security_context: Annotated[
-        RawObject | None, Field(description="Security settings, laid over our strict ones.")
+        RawObject | None, Field(description="Security settings, which override the strict defaults.")
     ] = None
 
 
 class Container(ContainerFields):
-    """A whole container, for a server of one's own."""
+    """Container of a custom server."""
 
     name: Annotated[str | None, Field(description="Ignored: the server is always called kserve-container.")] = None
 
 
 class PodFields(KubeModel):
-    """The fields of a pod that a predictor may set."""
+    """Fields of a pod that a predictor may set."""
 
     automount_service_account_token: Annotated[
         bool | None, Field(description="Whether pods get the token of their ServiceAccount; only false is supported.")
@@ -82,14 +81,14 @@ class PodFields(KubeModel):
         Field(description="Labels that a node must have."),
     ] = None
     tolerations: Annotated[Opaques | None, Field(description="Taints that the pods tolerate.")] = None
-    affinity: Annotated[RawObject | None, Field(description="Where pods would rather run.")] = None
-    topology_spread_constraints: Annotated[Opaques | None, Field(description="How pods are spread.")] = None
+    affinity: Annotated[RawObject | None, Field(description="Affinity and anti-affinity of the pods.")] = None
+    topology_spread_constraints: Annotated[Opaques | None, Field(description="Topology spread constraints.")] = None
     image_pull_secrets: Annotated[Opaques | None, Field(description="Secrets for pulling images.")] = None
     volumes: Annotated[Opaques | None, Field(description="Further volumes.")] = None
     priority_class_name: Annotated[str | None, Field(description="Priority class.")] = None
     runtime_class_name: Annotated[str | None, Field(description="Runtime class.")] = None
     scheduler_name: Annotated[str | None, Field(description="Scheduler.")] = None
     security_context: Annotated[
-        RawObject | None, Field(description="Security settings of the pod, laid over our strict ones.")
+        RawObject | None, Field(description="Security settings of the pod, which override the strict defaults.")
     ] = None
     termination_grace_period_seconds: Annotated[int | None, Field(description="Seconds for a graceful stop.")] = None

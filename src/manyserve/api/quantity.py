@@ -1,7 +1,7 @@
-"""Memory as Kubernetes writes it, counted in whole bytes.
+"""Quantities of Kubernetes, and memory in whole bytes.
 
-Sums of declared memory decide what is placed, so they are exact integers, never floats. `1.5Gi` is a whole
-number of bytes and fine; `1.5` is not. The largest quantity is what 63 bits hold, as in Kubernetes.
+Sums of declared memory decide placement, so they are exact integers, never floats. `1.5Gi` is a whole number of bytes
+and valid; `1.5` is not. The largest quantity fits in 63 bits, as in Kubernetes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Memory = Quantity
 
 
 def parse_quantity(text: Any) -> Decimal:
-    """Return the number that a quantity stands for. Raises `ValueError` with a sentence."""
+    """Parse a quantity. Raises `ValueError` with a sentence."""
     if isinstance(text, bool) or not isinstance(text, str | int):
         raise ValueError(f"{text!r} is not a quantity; it must be {EXAMPLE}")
     match = _NUMBER.fullmatch(str(text)[:64])
@@ -53,7 +53,7 @@ def parse_quantity(text: Any) -> Decimal:
 
 
 def parse_memory(text: Any) -> int:
-    """Return the bytes that a declared memory stands for. Raises `ValueError` with a sentence."""
+    """Parse a declared memory to bytes. Raises `ValueError` with a sentence."""
     number = parse_quantity(text)
     if number <= 0:
         raise ValueError(f"{str(text)!r} is not greater than 0; it must be {EXAMPLE}")
@@ -65,7 +65,7 @@ def parse_memory(text: Any) -> int:
 
 
 def format_memory(count: int) -> str:
-    """Return bytes as a person reads them: exact where a binary suffix divides, else rounded to two digits."""
+    """Format bytes for people: exact where a binary suffix divides them, else rounded to two digits."""
     sign, count = ("-", -count) if count < 0 else ("", count)
     for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
         unit = 1024**power

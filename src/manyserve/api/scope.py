@@ -1,4 +1,4 @@
-"""The scope: the namespaces in which objects are managed, as the operator and the webhook are set."""
+"""Scope: the namespaces in which the operator and the webhook manage objects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Requirement(BaseModel):
         return self
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels satisfy it; as in Kubernetes, NotIn is satisfied by an absent key."""
+        """Return whether labels satisfy the requirement. An absent key satisfies NotIn, as in Kubernetes."""
         if self.operator in ("Exists", "DoesNotExist"):
             return (self.key in labels) is (self.operator == "Exists")
         return (labels.get(self.key) in self.values) is (self.operator == "In")
@@ -57,9 +57,9 @@ class Scope:
     """All namespaces, those of a list, or those with labels that a selector matches."""
 
     namespaces: tuple[str, ...] = ()
-    """Empty: not by a list."""
+    """Empty: no list."""
     selector: LabelSelector | None = None
-    """None: not by labels."""
+    """None: no selector."""
 
 
 EVERYWHERE = Scope()

@@ -1,7 +1,7 @@
 """`inferenceservice-config`: the operator's configuration, with the keys of KFServing 0.6.
 
-A ConfigMap in the operator's namespace; each key holds JSON. `parse` takes its data whole or not at all: a
-broken edit raises `ConfigError` with the key and the field, and the caller keeps the last good one.
+It is a ConfigMap in the operator's namespace, and each key holds JSON. `parse` accepts all of the data or nothing: an
+invalid edit raises `ConfigError` with the key and the field, and the caller keeps the last valid configuration.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NAME = "inferenceservice-config"
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; the message says which key and field, and what is wrong."""
+    """The configuration is invalid. The message has the key, the field and the reason."""
 
 
 class PredictorConfig(KubeModel):
-    """One model server: its image and what it can load."""
+    """Configuration of one model server: its image and the frameworks that it supports."""
 
     image: str
     default_image_version: str = "latest"
@@ -32,11 +32,11 @@ class PredictorConfig(KubeModel):
     supported_frameworks: tuple[str, ...] = ()
     multi_model_server: bool = False
     restrict_load_api: bool = True
-    """Whether Triton's load API is closed to all but the agent, where its version can do that."""
+    """Whether only the agent may use Triton's load API, if the version of Triton can restrict it."""
 
 
 class IngressConfig(KubeModel):
-    """How hosts are reached from outside: an Ingress by default, an HTTPRoute when a gateway is named."""
+    """Access to hosts from outside: an Ingress by default, an HTTPRoute when `gateway` is set."""
 
     ingress_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)] = "example.com"
     domain_template: Annotated[str, Field(max_length=160)] = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
@@ -47,7 +47,7 @@ class IngressConfig(KubeModel):
 
 
 class AgentConfig(KubeModel):
-    """The agent sidecar: its image and its resources."""
+    """Image and resources of the agent sidecar."""
 
     image: str = "manyserve/manyserve:0.1.0"
     image_pull_policy: str | None = None
@@ -58,7 +58,7 @@ class AgentConfig(KubeModel):
 
 
 class DeployConfig(KubeModel):
-    """How Deployments roll out."""
+    """Roll-out of Deployments."""
 
     progress_deadline: Annotated[int, Field(ge=1, le=86400, description="Seconds.")] = 600
 
@@ -67,7 +67,7 @@ class ServingConfig(KubeModel):
     """The whole configuration."""
 
     predictors: dict[str, PredictorConfig] = {}
-    """By predictor, `triton`, or by predictor and protocol, `sklearn.v2`."""
+    """Keyed by predictor, `triton`, or by predictor and protocol, `sklearn.v2`."""
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
     deploy: DeployConfig = DeployConfig()
@@ -75,7 +75,7 @@ class ServingConfig(KubeModel):
 
 
 def parse(data: Mapping[str, str]) -> ServingConfig:
-    """Return the configuration that the ConfigMap's data says. Raises `ConfigError`."""
+    """Parse the data of the ConfigMap. Raises `ConfigError`."""
     sections = {key: _section(key, text) for key, text in data.items() if key in ServingConfig.model_fields}
     try:
         return ServingConfig.model_validate(sections)
@@ -96,9 +96,9 @@ def _section(key: str, text: str) -> Any:
 
 
 def _flat_predictors(section: dict[str, Any]) -> dict[str, Any]:
-    """Put the protocol into the name where a server is given by protocol, as 0.6 does for sklearn and xgboost."""
+    """Flatten servers that are given by protocol to names with a protocol. 0.6 has sklearn and xgboost so."""
     flat: dict[str, Any] = {}
-    for name, each in section.items():
-        by_protocol = isinstance(each, dict) and each and each.keys() <= {"v1", "v2"}
-        flat |= {f"{name}.{protocol}": one for protocol, one in each.items()} if by_protocol else {name: each}
+    for name, value in section.items():
+        by_protocol = isinstance(value, dict) and value and value.keys() <= {"v1", "v2"}
+        flat |= {f"{name}.{protocol}": server for protocol, server in value.items()} if by_protocol else {name: value}
     return flat

@@ -1,8 +1,7 @@
-"""Where a model may be stored: each scheme of `storageUri`, the form that its URIs have, and its sentence.
+"""Storage URIs: the format of `storageUri` for each scheme, and the message for a URI of another form.
 
-`FORMS` is the specification. A
-URI never holds a secret: user names, passwords and queries, such as those of signed URLs, are refused, and
-what proves who asks comes from the secrets of the host's ServiceAccount.
+`URI_FORMATS` is the specification. A URI never holds a secret: user names, passwords and queries, such as those of
+signed URLs, are refused. Credentials come from the secrets of the host's ServiceAccount.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ PLACE = _HOST + _PORT
 """The pattern of host[:port]."""
 _WORD = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,95}"
 
-_USER = "^[^/]*//[^/]*@"  # what stands before an @ in the place; abfss:// has its container there
+_USER = "^[^/]*//[^/]*@"  # the part before an @; in abfss:// it is the container
 PLAIN_SENTENCE = (
     "must be scheme://place/path, without spaces, user names, queries, fragments or '..': a URI is no place for "
     "secrets, the host's ServiceAccount lists those"
@@ -24,7 +23,7 @@ PLAIN_SENTENCE = (
 
 
 class UriFormat(NamedTuple):
-    """What the URIs of a scheme look like: a pattern of the whole URI, and the sentence for those that do not."""
+    """Format of a scheme: the pattern of the whole URI, and the message for a URI that does not match."""
 
     pattern: str
     sentence: str
@@ -69,7 +68,7 @@ URI_FORMATS = {
         "must be hf://organisation/model, with /folder or :revision behind it where you want one",
     ),
 }
-"""Every scheme that agents can download."""
+"""The schemes that agents can download."""
 
 SCHEME_SENTENCE = "must start with one of: " + ", ".join(f"{each}://" for each in URI_FORMATS)
 
@@ -77,23 +76,23 @@ _CLAIM = re.compile(r"pvc://([a-z0-9][-a-z0-9.]*)(/.*)?")
 
 
 def scheme_of(uri: str) -> str | None:
-    """Return the scheme as it stands there, whether we know it or not; None when there is none."""
+    """Return the scheme as written, known or not; None when there is none."""
     scheme, separator, _ = uri.partition("://")
     return scheme if separator else None
 
 
 def is_safe(uri: str) -> bool:
-    """Tell whether a URI has nothing in it that could be a secret, lead elsewhere, or break a line."""
+    """Return whether a URI has no part that could be a secret, lead to another path, or break a line."""
     has_user = re.search(_USER, uri) is not None and not uri.startswith("abfss://")
     return uri.isprintable() and not has_user and not any(each in uri for each in (" ", "?", "#", ".."))
 
 
-def matches_format(uri: str, form: UriFormat) -> bool:
-    """Tell whether a URI looks as those of its scheme do."""
-    return re.search(form.pattern, uri, re.ASCII) is not None and not uri.endswith("\n")
+def matches_format(uri: str, uri_format: UriFormat) -> bool:
+    """Return whether a URI has the format of its scheme."""
+    return re.search(uri_format.pattern, uri, re.ASCII) is not None and not uri.endswith("\n")
 
 
 def claim_of(uri: str) -> str | None:
-    """Return the PersistentVolumeClaim that a URI names, None when it is none of pvc://."""
-    found = _CLAIM.fullmatch(uri) if uri.startswith("pvc://") else None
-    return found[1] if found else None
+    """Return the PersistentVolumeClaim of a pvc:// URI; None for other schemes."""
+    match = _CLAIM.fullmatch(uri) if uri.startswith("pvc://") else None
+    return match[1] if match else None

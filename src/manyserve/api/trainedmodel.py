@@ -1,7 +1,7 @@
-"""TrainedModel: one model that its user wants answered by one InferenceService.
+"""TrainedModel: one model on one InferenceService.
 
-The name of the object is the model's name on the server. `Ready` is True only while the model answers on
-every ready replica of its host.
+The name of the object is the model's name on the server. `Ready` is True only while the model answers on every ready
+replica of its host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from manyserve.api.quantity import Memory
 from manyserve.api.unknown_fields import Whole
 
 NAME_LIMIT = 128
-"""An agent makes file names of the model's name and a digest, and those end at 255."""
+"""An agent makes file names of the model's name and a digest, and a file name has at most 255 bytes."""
 MODEL_NAME_SENTENCE = f"metadata.name is the model's name in its URL: letters, digits and - only, at most {NAME_LIMIT}"
 NAME_SENTENCE = "must be letters, digits and '-' and start with a letter"
 DIGEST = "^sha256:[0-9a-f]{64}$"
@@ -26,7 +26,7 @@ FRAMEWORK_SENTENCE = "must be one word in lower case, such as pytorch, tensorflo
 
 
 class ModelSpec(CompactModel):
-    """What to load: the files, the framework they are for, and the memory they need."""
+    """The model: its files, its framework, and the memory that it needs."""
 
     framework: Annotated[
         str,
@@ -56,27 +56,27 @@ class ModelSpec(CompactModel):
     digest: Annotated[
         str | None,
         Field(
-            description="SHA-256 of the model's content, sha256:HEX, checked after each download; another one has the "
-            "model fetched again. Computed in the model's folder: find . -type f -printf '%P\\n' | LC_ALL=C sort | "
+            description="SHA-256 of the model's content, sha256:HEX, checked after each download. A new digest causes "
+            "a new download. Computed in the model's folder: find . -type f -printf '%P\\n' | LC_ALL=C sort | "
             'while read -r f; do sha256sum "$f"; done | sha256sum',
         ),
     ] = None
     refresh_interval: Annotated[
         str | None,
         Field(
-            description="How often the place is looked at again for other content, such as 10m; at least 10s. "
-            "Unset: never, a new version is another storageUri or digest.",
+            description="Interval of the checks for new content at storageUri, such as 10m; at least 10s. "
+            "Unset: no checks, a new version is another storageUri or digest.",
         ),
     ] = None
 
 
 class TrainedModelSpec(CompactModel):
-    """Which model, and on which host."""
+    """A model and its host."""
 
     inference_service: Annotated[
         str,
         Field(
-            description="Name of the InferenceService, in the same namespace, that is to answer for the model. "
+            description="Name of the InferenceService, in the same namespace, that serves the model. "
             "It may be created later: the model waits.",
         ),
     ]
@@ -84,53 +84,53 @@ class TrainedModelSpec(CompactModel):
 
 
 class Address(CompactModel):
-    """Where something answers inside the cluster."""
+    """Address inside the cluster."""
 
     url: Annotated[str | None, Field(description="URL inside the cluster.")] = None
 
 
 class Failure(KubeModel):
-    """What went wrong last on the way to a loaded model."""
+    """The last failed download or load of a model."""
 
     pod: Annotated[str, Field(description="Pod on which it failed.")]
     reason: Annotated[str, Field(description="DownloadFailed or LoadFailed.")]
     message: Annotated[Message, Field(description="The error, without secrets.")]
-    attempt: Annotated[int, Field(description="How many times it was tried.")] = 0
-    next_try: Annotated[str | None, Field(description="When it is tried again.")] = None
+    attempt: Annotated[int, Field(description="Number of attempts.")] = 0
+    next_try: Annotated[str | None, Field(description="Time of the next attempt.")] = None
 
 
 class PlacedBy(CompactModel):
     """The host that placed a model."""
 
     name: Annotated[str, Field(description="Name of the InferenceService.")]
-    uid: Annotated[str, Field(description="Its uid: one that has the name later is another host.")]
+    uid: Annotated[str, Field(description="Its uid: a later InferenceService of this name is another host.")]
 
 
 @lru_cache(maxsize=4096)
 def placed_by(name: str, uid: str) -> PlacedBy:
-    """Return the host that placed a model: the same object for all models of the host."""
+    """Return an interned `PlacedBy`: the same object for all models of the host."""
     return PlacedBy(name=name, uid=uid)
 
 
-_TOGETHER = AfterValidator(lambda own: None if own is None else placed_by(own.name, own.uid))
+_INTERN_HOST = AfterValidator(lambda own: None if own is None else placed_by(own.name, own.uid))
 
 
 class TrainedModelStatus(CompactModel):
-    """What the operator knows about the model."""
+    """Status of a model."""
 
-    url: Annotated[str | None, Field(description="Where the model answers, for clients.")] = None
-    address: Annotated[Address | None, Field(description="Where the model answers inside the cluster.")] = None
-    conditions: Annotated[tuple[Interned, ...], Field(description="What holds and what does not."), INTERN] = ()
+    url: Annotated[str | None, Field(description="URL of the model, for clients.")] = None
+    address: Annotated[Address | None, Field(description="Address inside the cluster.")] = None
+    conditions: Annotated[tuple[Interned, ...], Field(description="Conditions by type."), INTERN] = ()
     replicas: Annotated[int | None, Field(description="Ready replicas of the host.")] = None
     loaded_replicas: Annotated[int | None, Field(description="Replicas on which the model is loaded.")] = None
-    loaded: Annotated[str | None, Field(description="Loaded replicas of replicas, such as 2/3.")] = None
-    last_failure: Annotated[Failure | None, Field(description="The last failure, while it lasts.")] = None
-    observed_generation: Annotated[int | None, Field(description="Generation that this status is about.")] = None
+    loaded: Annotated[str | None, Field(description="Loaded replicas / replicas, such as 2/3.")] = None
+    last_failure: Annotated[Failure | None, Field(description="The last failure, while it persists.")] = None
+    observed_generation: Annotated[int | None, Field(description="Generation of the spec behind this status.")] = None
     observed_uid: Annotated[
         str | None,
         Field(
-            description="uid of the TrainedModel that this status is about. A status that was restored from a backup "
-            "has another one, and nothing is decided by it.",
+            description="uid of the TrainedModel that this status was written for. A status from a backup has another "
+            "uid and is ignored.",
         ),
     ] = None
     placed_by: Annotated[
@@ -138,7 +138,7 @@ class TrainedModelStatus(CompactModel):
         Field(
             description="InferenceService that placed the model. When it is deleted, the operator deletes the model."
         ),
-        _TOGETHER,
+        _INTERN_HOST,
     ] = None
 
 

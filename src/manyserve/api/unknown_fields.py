@@ -1,7 +1,7 @@
-"""Detection of fields that our types do not know.
+"""Detection of fields that are not in the types.
 
-The CRDs preserve unknown fields, so a misspelt one is stored. The walk follows the types and stops at each
-opaque part. What stands there is Kubernetes' to judge.
+The CRDs preserve unknown fields, so a misspelt one is stored. The walk follows the types and stops at raw parts, which
+Kubernetes checks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pydantic.json_schema import SkipJsonSchema
 from manyserve.api.kube_model import KubeModel
 
 MOST = 100
-"""Paths that an object carries: more say nothing more."""
+"""Paths that an object carries at most."""
 _NAME_LIMIT = 64
 
 
 class Whole(KubeModel):
-    """A whole object, which carries the paths of the unknown fields of its spec."""
+    """Base class of whole objects, which carry the paths of the unknown fields of their spec."""
 
     unknown_fields: Annotated[SkipJsonSchema[tuple[str, ...]], Field(exclude=True)] = ()
 
@@ -31,17 +31,17 @@ class Whole(KubeModel):
         """Parse the JSON form. Raises `pydantic.ValidationError`."""
         if not isinstance(data, dict):
             return super().from_wire(data)
-        found = carried(cls, data.get("spec"))
-        return super().from_wire({**data, "unknownFields": found} if found else data)
+        paths = carried(cls, data.get("spec"))
+        return super().from_wire({**data, "unknownFields": paths} if paths else data)
 
 
 def carried(kind: type[Whole], spec: Any) -> tuple[str, ...]:
-    """Return the paths of the unknown fields of a spec that an object of this kind carries."""
+    """Return the paths of the first `MOST` unknown fields of a spec."""
     return tuple(path for path, _ in islice(unknown_fields(kind, spec), MOST))
 
 
 def unknown_fields(kind: type[Whole], spec: Any) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each field of a spec that the type does not know and that is not null, in their order."""
+    """Yield path and value of each field of a spec that is not in the type and not null, in their order."""
     part = _parts(kind).get("spec")
     if part is not None and isinstance(spec, dict):
         yield from _unknown(part, spec, "spec")
@@ -64,7 +64,7 @@ def _unknown(kind: type[BaseModel], data: dict[str, Any], path: str) -> Iterator
 
 @cache
 def _parts(kind: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
-    """Return the fields of a type by their names on the wire, each with the type of its objects if it is ours."""
+    """Return the fields of a type by their names on the wire, each with its pydantic type if it has one."""
     return {field.alias or name: _part(field.annotation) for name, field in kind.model_fields.items()}
 
 
@@ -75,6 +75,6 @@ def _part(annotation: Any) -> type[BaseModel] | None:
 
 
 def _path(path: str, name: str) -> str:
-    """Return the path as it may be echoed: cut, printable, on one line."""
+    """Return a path that is safe in a message: truncated, printable, on one line."""
     short = name[:_NAME_LIMIT]
     return f"{path}.{short if short.isprintable() else ascii(short)}"

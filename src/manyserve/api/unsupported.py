@@ -1,6 +1,6 @@
-"""The fields of KFServing and KServe, up to 0.20, that manyserve knows and does not support yet.
+"""Fields of KFServing and KServe, up to 0.20, that are not supported yet.
 
-The CRD keeps and explains each of them. On a host of ours the rules refuse it with a sentence.
+The CRD preserves and describes each of them. The rules refuse it on a managed host.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ Level = Literal["spec", "predictor", "server"]
 
 
 class Unsupported(NamedTuple):
-    """A field: the object in which it stands, its name, and its description."""
+    """A field: its parent object, its name, and its description."""
 
     level: Level
     name: str
@@ -66,7 +66,7 @@ UNSUPPORTED = (
     Unsupported("predictor", "resourceClaims", "Resource claims of the pods."),
     Unsupported("predictor", "resources", "Requests and limits of a whole pod."),
     Unsupported("predictor", "restartPolicy", "When containers are started again."),
-    Unsupported("predictor", "schedulingGates", "What holds the pods back from scheduling."),
+    Unsupported("predictor", "schedulingGates", "Gates that keep the pods from being scheduled."),
     Unsupported("predictor", "serviceAccount", "Former name of serviceAccountName."),
     Unsupported("predictor", "setHostnameAsFQDN", "Use of the full domain name as host name."),
     Unsupported("predictor", "shareProcessNamespace", "One process namespace for all containers."),
@@ -91,13 +91,13 @@ def named(level: Level) -> tuple[str, ...]:
 
 
 def properties(level: Level) -> dict[str, Any]:
-    """Return what JSON schema holds beside a type's own properties: each field of one level, of any type."""
-    found = (each for each in UNSUPPORTED if each.level == level)
+    """Return the JSON schema properties of the fields of one level: each may have any type."""
     return {
         each.name: {
             "description": f"{each.description} Not supported yet: refused on a multi-model host.",
             "nullable": True,
             "x-kubernetes-preserve-unknown-fields": True,
         }
-        for each in found
+        for each in UNSUPPORTED
+        if each.level == level
     }

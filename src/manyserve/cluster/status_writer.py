@@ -64,7 +64,7 @@ class StatusWriter:
         """Forget all that is set."""
         self._waiting: defaultdict[Key, dict[_Object, _Entry]] = defaultdict(dict)
         self._in_flight: set[tuple[Key, _Object]] = set()
-        self._delayed: list[tuple[float, int, _Entry]] = []  # a heap; what was replaced stays in it until it is due
+        self._delayed: list[tuple[float, int, _Entry]] = []  # a heap; a replaced entry stays in it until it is due
         self._ready: list[tuple[Priority, int, int, _Entry]] = []  # a heap by priority and round
         self._rounds: dict[tuple[Priority, Key | None], int] = {}  # the last of each host, and that of the last write
 

@@ -19,7 +19,7 @@ from manyserve.operator.workqueue import WorkQueue
 
 MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
 INTERVAL_PER_HOST = 0.1  # seconds of that interval for each host that users change: all write ten times a second
-MAX_WRITE_INTERVAL = 10.0  # seconds of that interval, and for which a changed host counts: what users will wait
+MAX_WRITE_INTERVAL = 10.0  # seconds of that interval, and for which a changed host counts: the longest that users wait
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Debouncer:
             await asyncio.sleep(self.release())
 
     def release(self) -> float:
-        """Add the hosts whose `models.json` may be written now; return the seconds until the next one's may be."""
+        """Add each host with a `models.json` that may be written now; return the seconds until the next one's may be."""
         now, wait = self._clock(), USERS_IDLE
         for times, end in ((self._changed, now - MAX_WRITE_INTERVAL), (self._paid_until, now)):
             while times and next(iter(times.values())) <= end:

@@ -1,7 +1,7 @@
-"""The webhook: an early answer to `kubectl apply`, with a sentence and figures.
+"""Validating admission webhook: it refuses an invalid object, or a model that does not fit, at `kubectl apply`.
 
-The API server asks it about every InferenceService and TrainedModel that is created or changed. It answers
-from memory, never the last word: the operator judges everything again. `review` decides and is pure; `view`
-and `reservations` are what it decides from; `certificates` and `bundle` keep TLS going without anyone's help;
-`server` and `main` are the shell.
+The API server calls it for every InferenceService and TrainedModel that is created or updated. It answers from its
+cache, and the operator checks everything again (`docs/decisions/0007-the-webhook-fails-open.md`). `review` decides and
+is pure, from the data of `cache` and `reservations`. `certs` issues and renews the TLS certificate. `handlers` and
+`main` are the shell.
 """

@@ -1,7 +1,7 @@
-"""An AdmissionReview, read without trust: anyone who reaches the port may post anything.
+"""Parser of AdmissionReview requests. Any client that reaches the port may post any body.
 
-What is not a review at all has no uid to answer to and becomes HTTP 400; what is one, but not about an object
-that can be judged, is denied under its own uid. Both come with a sentence, neither with a trace.
+A body that is no review has no uid to answer to, and is HTTP 400. A review of an unsuitable object is denied under its
+own uid. Either response has a sentence and no traceback.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Raw = Mapping[str, Any]
 
 
 class BadReviewError(ValueError):
-    """Not a review that we can answer. `uid` is there when at least a denial can be addressed."""
+    """An invalid review. `uid` is set when it can still be denied."""
 
     def __init__(self, sentence: str, uid: str | None = None) -> None:
         super().__init__(sentence)
@@ -30,7 +30,7 @@ class BadReviewError(ValueError):
 
 @dataclass(frozen=True)
 class AdmissionRequest:
-    """What the API server asks: whether an object may be stored, in place of the old one when there is one."""
+    """Request of the API server to store an object, in place of the old one if there is one."""
 
     uid: str
     kind: str
@@ -43,18 +43,18 @@ class AdmissionRequest:
 
     @property
     def object_uid(self) -> str:
-        """What tells this object from all others, also from a namesake made after it is gone."""
+        """The uid of the object, or a substitute. It differs for a later object of the same name."""
         metadata = self.object.get("metadata")
         uid = metadata.get("uid") if isinstance(metadata, Mapping) else None
         return uid if isinstance(uid, str) and uid else f"review {self.uid}"
 
-    def host(self, name: str) -> Key:
+    def host_key(self, name: str) -> Key:
         """Return the key of the host of this name in the object's namespace."""
         return Key(self.namespace, name)
 
 
 def read(review: Any) -> AdmissionRequest:
-    """Return the request of a review. Raises `BadReviewError`."""
+    """Parse a review. Raises `BadReviewError`."""
     if not isinstance(review, Mapping) or review.get("kind") != "AdmissionReview":
         raise BadReviewError("the body is not an AdmissionReview")
     if review.get("apiVersion") != API_VERSION:
@@ -78,30 +78,30 @@ def read(review: Any) -> AdmissionRequest:
 
 
 def _kind(request: Raw) -> str:
-    """Return the kind; another one here means wrong rules in the webhook configuration: not the user's fault."""
+    """Return the kind. Another kind means wrong rules in the webhook configuration, so it is no denial."""
     kind = request.get("kind")
-    found = kind if isinstance(kind, Mapping) else {}
-    name = found.get("kind")
-    if found.get("group") != GROUP or not isinstance(name, str) or VERSIONS.get(name) != found.get("version"):
+    group_version_kind = kind if isinstance(kind, Mapping) else {}
+    name, group, version = (group_version_kind.get(key) for key in ("kind", "group", "version"))
+    if group != GROUP or not isinstance(name, str) or VERSIONS.get(name) != version:
         known = " and ".join(f"{kind} {version}" for kind, version in VERSIONS.items())
-        raise BadReviewError(f"kind {quoted(name)} is not judged here; only {known} of {GROUP} are")
+        raise BadReviewError(f"kind {quoted(name)} is not reviewed; only {known} of {GROUP} are")
     return name
 
 
 def _operation(request: Raw) -> str:
     operation = request.get("operation")
     if operation not in OPERATIONS:
-        raise BadReviewError(f"operation {quoted(operation)} is not judged here; only {' and '.join(OPERATIONS)} are")
+        raise BadReviewError(f"operation {quoted(operation)} is not reviewed; only {' and '.join(OPERATIONS)} are")
     return str(operation)
 
 
 def _object(request: Raw, field: str, uid: str) -> Raw:
-    found = request.get(field)
-    if not isinstance(found, Mapping):
-        raise BadReviewError(f"the request's {field} is {quoted(found)}; it must be an object", uid)
-    return found
+    value = request.get(field)
+    if not isinstance(value, Mapping):
+        raise BadReviewError(f"the request's {field} is {quoted(value)}; it must be an object", uid)
+    return value
 
 
 def _text(request: Raw, field: str) -> str:
-    found = request.get(field)
-    return found if isinstance(found, str) else ""
+    value = request.get(field)
+    return value if isinstance(value, str) else ""

@@ -1,8 +1,8 @@
-"""Allocations of memory by host: the sums are updated with each entry and never computed anew.
+"""Allocations of memory by host, with sums that are updated with each entry.
 
-One ledger holds the models that the informer shows. Another holds the models that were admitted a moment ago and are
-not shown yet. A request reads one sum, or the few largest allocations when the sum is too large. So it costs the same
-for ten models and for ten thousand.
+One instance of `Allocations` holds the models in the informer. Another holds the models that were admitted a moment
+ago and are not in the informer yet. A request reads one sum, or the few largest allocations when the sum is too large.
+So its cost does not depend on the number of models.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _HostAllocations:
     of: dict[str, Allocation] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     ranks: list[tuple[int, str, str]] = field(default_factory=list)
-    """Sorted, so that an insertion among 10,000 is a binary search and one move of memory."""
+    """Sorted: an insertion among 10,000 is a binary search and one memory move."""
     frameworks: Counter[str] = field(default_factory=Counter)
 
     def add(self, uid: str, allocation: Allocation) -> None:
@@ -80,9 +80,9 @@ class Allocations:
         allocation = self._allocations.pop(uid, None)
         if allocation is None:
             return
-        others = self._by_host[allocation.host]
-        others.remove(uid)
-        if not others.of:
+        on_host = self._by_host[allocation.host]
+        on_host.remove(uid)
+        if not on_host.of:
             del self._by_host[allocation.host]
 
     def get(self, uid: str) -> Allocation | None:

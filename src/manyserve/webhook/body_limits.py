@@ -1,8 +1,8 @@
-"""The bodies of requests, within limits: on the bytes and seconds of each, and on the large ones at a time.
+"""Limits on request bodies: bytes and seconds for each, and the number of large ones at a time.
 
-Anyone who reaches the port may send many large bodies at once, and all of them in memory would be more than the
-container has. So few are read at a time and the others wait in their connections; a review of usual size, which
-says how long it is, waits for nobody.
+Any client that reaches the port may send many large bodies at once, which together would exceed the memory of the
+container. So few large ones are read at a time, and the others wait in their connections. A review of usual size with a
+Content-Length never waits.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ import asyncio
 from aiohttp import web
 
 LIMIT = 7 * 1024**2
-"""Bytes, as controller-runtime allows: an update carries the object twice."""
-SECONDS = 10.0
-USUAL = 32 * 1024
-LARGE_AT_ONCE = 4
+"""Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
+READ_TIMEOUT = 10.0
+"""Seconds until the whole body must have arrived."""
+SMALL_BODY = 32 * 1024
+"""Bytes of a body that is read without a permit."""
+MAX_LARGE_READS = 4
 
 
 class TooLargeError(Exception):
-    """A body with more bytes than any review has."""
+    """A body has more bytes than `LIMIT`."""
 
 
 class BodyLimits:
-    """Reads them."""
+    """Reader of bodies, with a semaphore for large ones."""
 
     def __init__(self) -> None:
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large_reads = asyncio.Semaphore(MAX_LARGE_READS)
 
     async def read(self, request: web.Request) -> bytearray:
         """Return the body. Raises `TimeoutError`, `TooLargeError` or `web.RequestPayloadError`."""
@@ -34,15 +36,15 @@ class BodyLimits:
         if length is not None and length > LIMIT:
             raise TooLargeError
         is_packed = "Content-Encoding" in request.headers
-        async with asyncio.timeout(SECONDS):
-            if length is not None and length <= USUAL and not is_packed:
+        async with asyncio.timeout(READ_TIMEOUT):
+            if length is not None and length <= SMALL_BODY and not is_packed:
                 return await _read(request)
-            async with self._large:
+            async with self._large_reads:
                 return await _read(request)
 
 
 async def _read(request: web.Request) -> bytearray:
-    """Read to the end. `request.read` would keep the body for as long as the connection stays without another one."""
+    """Read to the end. `request.read` would hold the body until the next request of the connection."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk

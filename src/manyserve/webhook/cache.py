@@ -26,20 +26,20 @@ Raw = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class View:
-    """Hosts, used memory and configuration, as of now."""
+    """Hosts, used memory and configuration at the time of a review."""
 
     config: ServingConfig
     hosts: Mapping[Key, InferenceService | None]
-    """None stands for a host that is there and cannot be read."""
+    """The value is None when the host exists and cannot be parsed."""
     placed: Allocations
     reserved: Allocations
     in_scope: Callable[[str], bool]
-    """Whether the objects of a namespace are judged."""
+    """Whether a namespace is in scope."""
     unmanaged: Mapping[Key, Unmanaged] = field(default_factory=dict)
-    """InferenceServices that are there and unmanaged."""
+    """Unmanaged InferenceServices."""
     refuse_unmanaged: bool = True
     uids: Mapping[Key, str] = field(default_factory=dict)
-    """Of all InferenceServices, in whatever form."""
+    """uids of all InferenceServices, also of unmanaged and unreadable ones."""
 
     def used(self, host: Key, *, without: str = "") -> int:
         """Return the bytes that are used on a host, without the model with this uid."""
@@ -50,16 +50,16 @@ class View:
         return total - sum(each.memory for each in (*of_others, *own) if each and each.host == host)
 
     def largest_consumers(self, host: Key, *, without: str = "") -> str:
-        """Return the number and the largest of the models on a host, without the model with this uid."""
+        """Return the number of models on a host and its largest ones, without the model with this uid."""
         placed, reserved = self.placed.allocations(host), self.reserved.allocations(host)
-        both, apart = placed.keys() & reserved.keys(), {without, *self._waiting(host)}
-        few = LARGEST_SHOWN + len(apart)
-        largest = {*self.placed.largest(host, few), *self.reserved.largest(host, few), *both} - apart
-        count = len(placed) + len(reserved) - len(both) - sum(uid in placed or uid in reserved for uid in apart)
+        both, excluded = placed.keys() & reserved.keys(), {without, *self._waiting(host)}
+        needed = LARGEST_SHOWN + len(excluded)
+        largest = {*self.placed.largest(host, needed), *self.reserved.largest(host, needed), *both} - excluded
+        count = len(placed) + len(reserved) - len(both) - sum(uid in placed or uid in reserved for uid in excluded)
         return top_consumers([_sum_of(placed.get(uid), reserved.get(uid)) for uid in largest], count)
 
     def _waiting(self, host: Key) -> frozenset[str]:
-        """Return the uids of models that are larger than their host: they wait, also before their status says so."""
+        """Return the uids of models that are larger than their host. They wait, even before their status says so."""
         parsed = self.hosts.get(host)
         return frozenset(self.placed.larger(host, memory_limit(parsed)) if parsed else ())
 
@@ -80,7 +80,7 @@ class Cache:
         self._uids: dict[Key, str] = {}
         self.reservations = reservations
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
-        """Whether the objects of a namespace are judged."""
+        """Whether a namespace is in scope."""
         self._hosts: dict[Key, InferenceService | None] = {}
         self._placed = Allocations()
 
@@ -91,7 +91,7 @@ class Cache:
             self.config,
             self._hosts,
             self._placed,
-            self.reservations.ledger,
+            self.reservations.allocations,
             self.in_scope,
             self._unmanaged,
             self._refuse_unmanaged,
@@ -99,29 +99,29 @@ class Cache:
         )
 
     def host_changed(self, old: Raw | None, new: Raw | None) -> None:
-        """Take over a host that is new, changed or gone."""
+        """Update the cache with a host that was created, changed or deleted."""
         key = _key(old if new is None else new)
         self._hosts.pop(key, None)
         self._unmanaged.pop(key, None)
         self._uids.pop(key, None)
-        if new is not None:
-            self._uids[key] = _uid(new)
-        why = host_unmanaged(new) if new is not None else None
-        if why is not None:
-            self._unmanaged[key] = why
-        if new is None or why is not None:
+        if new is None:
+            return
+        self._uids[key] = _uid(new)
+        unmanaged = host_unmanaged(new)
+        if unmanaged is not None:
+            self._unmanaged[key] = unmanaged
             return
         try:
-            self._hosts[_key(new)] = parse_host(new)
+            self._hosts[key] = parse_host(new)
         except UnreadableError:
-            self._hosts[_key(new)] = None
+            self._hosts[key] = None
 
     def model_changed(self, old: Raw | None, new: Raw | None) -> None:
-        """Take over a model that is new, changed, moved or gone."""
-        for each in (old, new):
-            if each is not None:
-                self.reservations.seen(_uid(each))
-                self._placed.drop(_uid(each))
+        """Update the cache with a model that was created, changed, moved or deleted."""
+        for model in (old, new):
+            if model is not None:
+                self.reservations.release(_uid(model))
+                self._placed.drop(_uid(model))
         allocation = allocation_of(new) if new is not None else None
         if new is not None and allocation is not None:
             self._placed.put(_uid(new), allocation)
@@ -138,7 +138,7 @@ def allocation_of(raw: Raw) -> Allocation | None:
             return None
         names = (spec["inferenceService"], model["framework"])
         if not all(isinstance(each, str) for each in names):
-            return None  # another CRD than ours let it in
+            return None  # another CRD than this project's accepted the object
         host = Key(metadata["namespace"], names[0])
         return Allocation(host, names[1], MemoryShare(metadata["name"], declared_bytes(model["memory"])))
     except (KeyError, TypeError, AttributeError, ValueError):

@@ -1,7 +1,6 @@
-"""The doors: `POST /validate` over TLS, and probes and metrics beside it.
+"""HTTP handlers: `POST /validate` over TLS, probes, and metrics.
 
-A review costs a few look-ups, so the handlers hold nothing but the reading of a body within its limits. What
-cannot be answered as a review gets one line and no trace.
+A review costs a few look-ups, so it runs in the event loop. An invalid request gets one line and no traceback.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from manyserve.webhook.review import Outcome, review
 
 @dataclass(frozen=True)
 class Health:
-    """Why the process is not alive, or not ready; None when it is."""
+    """Predicates of the probes: each returns the problem, or None when there is none."""
 
     alive: Callable[[], str | None]
     ready: Callable[[], str | None]
 
 
 class Handlers:
-    """The handlers."""
+    """Handlers of one webhook process."""
 
     def __init__(self, cache: Cache, metrics: Metrics, health: Health) -> None:
         self._cache = cache
@@ -44,41 +43,42 @@ class Handlers:
         try:
             body = await self._bodies.read(request)
             began = time.perf_counter()
-            outcome = self._judge(body)
+            outcome = self._review(body)
         except BadReviewError as error:
-            return self._bad(str(error))
-        except (web.RequestPayloadError, ConnectionError) as error:  # or whoever asked has gone
-            answer = self._bad(f"the body cannot be read: {' '.join(str(error).split())}")
-            answer.force_close()  # nobody knows where the next request begins
-            return answer
+            return self._bad_request(str(error))
+        except (web.RequestPayloadError, ConnectionError) as error:  # or the client closed the connection
+            response = self._bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
+            response.force_close()  # the start of the next request is unknown
+            return response
         except body_limits.TooLargeError:
             return web.Response(
                 status=413, text=f"the body is too large; it must be at most {body_limits.LIMIT} bytes\n"
             )
         except TimeoutError:
-            return web.Response(status=408, text=f"the body did not arrive within {body_limits.SECONDS:.0f} seconds\n")
+            limit = body_limits.READ_TIMEOUT
+            return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
         self._metrics.seconds.observe(time.perf_counter() - began)
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
-        return web.Response(body=json.dumps(outcome.answer).encode(), content_type="application/json")
+        return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
 
-    def _bad(self, sentence: str) -> web.Response:
+    def _bad_request(self, sentence: str) -> web.Response:
         self._metrics.bad_requests.inc()
         return web.Response(status=400, text=f"{sentence}\n")
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """Tell whether the process should live on."""
-        return _state(self._health.alive())
+        """Answer the liveness probe."""
+        return _probe_response(self._health.alive())
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Tell whether the process should be asked."""
-        return _state(self._health.ready())
+        """Answer the readiness probe."""
+        return _probe_response(self._health.ready())
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Show the metrics."""
+        """Answer a scrape of the metrics."""
         return metrics_response(self._metrics.registry)
 
-    def _judge(self, body: bytearray) -> Outcome:
+    def _review(self, body: bytearray) -> Outcome:
         try:
             outcome = review(_parsed(body), self._cache.view())
         except RecursionError:
@@ -93,27 +93,27 @@ def _parsed(body: bytearray) -> Any:
         raise BadReviewError("the body is empty")
     try:
         return json.loads(body)
-    except ValueError:  # also what is no UTF-8
+    except ValueError:  # also a body that is not UTF-8
         raise BadReviewError("the body is not JSON") from None
 
 
-def _state(why_not: str | None) -> web.Response:
-    return web.Response(status=503 if why_not else 200, text=f"{why_not or 'ok'}\n")
+def _probe_response(problem: str | None) -> web.Response:
+    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
 
 
-def secure_app(doors: Handlers) -> web.Application:
+def secure_app(handlers: Handlers) -> web.Application:
     """Return the application for the TLS port."""
     app = web.Application(client_max_size=body_limits.LIMIT)
-    app.router.add_post("/validate", doors.validate)
-    app.router.add_get("/healthz", doors.healthz)
-    app.router.add_get("/readyz", doors.readyz)
+    app.router.add_post("/validate", handlers.validate)
+    app.router.add_get("/healthz", handlers.healthz)
+    app.router.add_get("/readyz", handlers.readyz)
     return app
 
 
-def plain_app(doors: Handlers) -> web.Application:
-    """Return the application for the plain port: nothing that may be posted to."""
+def plain_app(handlers: Handlers) -> web.Application:
+    """Return the application for the plain port, with GET routes only."""
     app = web.Application(client_max_size=1024)
-    app.router.add_get("/healthz", doors.healthz)
-    app.router.add_get("/readyz", doors.readyz)
-    app.router.add_get("/metrics", doors.metrics)
+    app.router.add_get("/healthz", handlers.healthz)
+    app.router.add_get("/readyz", handlers.readyz)
+    app.router.add_get("/metrics", handlers.metrics)
     return app

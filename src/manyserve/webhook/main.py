@@ -1,7 +1,7 @@
-"""The life of the webhook: a certificate first, then the doors, then the caches; and a graceful end.
+"""Life of the webhook process: certificate, servers, informers, and a graceful stop.
 
-The doors open before the caches are filled, so that probes are answered; `/readyz` says no until then, and a
-review that comes too early gets an answer from what is known, which only ever lets too much in.
+The servers start before the informers have listed, so that probes are answered. `/readyz` fails until then. An earlier
+review is answered from an incomplete cache, which can only admit too much.
 """
 
 from __future__ import annotations
@@ -37,74 +37,77 @@ from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.settings import WebhookSettings
 
 DRAIN_SECONDS = 3.0
-"""After the signal to stop, requests are still answered until every API server knows that we are going."""
+"""Seconds of service after the signal to stop, until every API server has removed this endpoint."""
 STOP_SECONDS = 2.0
-"""The longest wait for running requests at the end."""
+"""Seconds of the longest wait for running requests at the end."""
 
 _log = logging.getLogger(__name__)
 
 
 def run(settings: WebhookSettings) -> None:
-    """Run until told to stop. Raises `StartupError`."""
+    """Run until SIGTERM or SIGINT. Raises `StartupError`."""
     logs.set_up(settings.log_level)
     uvloop.run(_main(settings))
 
 
 async def _main(settings: WebhookSettings) -> None:
     stop = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with KubeClient(find_cluster_config()) as client:
         await serve(settings, client, stop)
 
 
 async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises `StartupError`."""
-    await _reach(client)
+    await _check_api_server(client)
     cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
     metrics, tls = Metrics(), ReloadableTls()
-    keeper = _keeper(settings, client, tls)
-    await first_refresh(keeper)
-    watching = WebhookInformers(client, settings, cache, metrics)
-    renewal = asyncio.create_task(run_rotation(keeper, metrics, tls))
+    source = _certificate_source(settings, client, tls)
+    await first_refresh(source)
+    informers = WebhookInformers(client, settings, cache, metrics)
+    rotation = asyncio.create_task(run_rotation(source, metrics, tls))
     health = Health(
-        lambda: "the certificate is not renewed any more" if renewal.done() else watching.liveness_problem(),
-        lambda: "stopping" if stop.is_set() else watching.readiness_problem(),
+        lambda: "certificate rotation stopped" if rotation.done() else informers.liveness_problem(),
+        lambda: "stopping" if stop.is_set() else informers.readiness_problem(),
     )
-    doors = Handlers(cache, metrics, health)
-    servers = (
-        HttpServer(secure_app(doors), settings.port, tls.context, stop_seconds=STOP_SECONDS),
-        HttpServer(plain_app(doors), settings.metrics_port, stop_seconds=STOP_SECONDS),
-    )
-    tasks = [renewal, asyncio.create_task(_freeze_when_synced(watching))]
-    watching.start()
+    servers = _servers(settings, Handlers(cache, metrics, health), tls)
+    tasks = [rotation, asyncio.create_task(_freeze_when_synced(informers))]
     try:
-        for server in servers:
+        for server in servers:  # before the informers: a port in use ends no watch that is being opened
             await server.start()
+        informers.start()
         _log.info("listening on ports %d (TLS) and %d", settings.port, settings.metrics_port)
-        await _told_to_stop(stop)
+        await _wait_and_drain(stop)
     finally:
         await asyncio.gather(*(server.stop() for server in servers))
-        await watching.stop()
+        await informers.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _told_to_stop(stop: asyncio.Event) -> None:
+def _servers(settings: WebhookSettings, handlers: Handlers, tls: ReloadableTls) -> tuple[HttpServer, HttpServer]:
+    return (
+        HttpServer(secure_app(handlers), settings.port, tls.context, stop_seconds=STOP_SECONDS),
+        HttpServer(plain_app(handlers), settings.metrics_port, stop_seconds=STOP_SECONDS),
+    )
+
+
+async def _wait_and_drain(stop: asyncio.Event) -> None:
     await stop.wait()
     _log.info("stopping")
     await asyncio.sleep(DRAIN_SECONDS)
 
 
-async def _reach(client: KubeClient) -> None:
+async def _check_api_server(client: KubeClient) -> None:
     try:
         await client.read("/version")
     except ClusterError as error:
         raise StartupError(f"the API server cannot be reached: {error}") from error
 
 
-def _keeper(settings: WebhookSettings, client: KubeClient, tls: ReloadableTls) -> CertificateSource:
+def _certificate_source(settings: WebhookSettings, client: KubeClient, tls: ReloadableTls) -> CertificateSource:
     if settings.certificate_folder is not None:
         return FileSource(tls, settings.certificate_folder, settings.names[0], utc_now)
     return SelfSignedSource(
@@ -112,9 +115,9 @@ def _keeper(settings: WebhookSettings, client: KubeClient, tls: ReloadableTls) -
     )
 
 
-async def _freeze_when_synced(watching: WebhookInformers) -> None:
-    """Keep the collector away from what stays: a full collection over thousands of objects takes long."""
-    await watching.synced()
+async def _freeze_when_synced(informers: WebhookInformers) -> None:
+    """Exclude the cached objects from garbage collection: a full collection over thousands of objects takes long."""
+    await informers.synced()
     gc.collect()
     gc.freeze()
-    _log.info("ready: %d objects known", sum(len(each.objects) for each in watching.informers))
+    _log.info("ready: %d objects cached", sum(len(each.objects) for each in informers.informers))

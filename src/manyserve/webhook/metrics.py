@@ -1,4 +1,4 @@
-"""The webhook's metrics."""
+"""Prometheus metrics of the webhook."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ class Metrics:
         )
 
     def certificate(self, pair: KeyPair | None) -> None:
-        """Show when the certificate that is served ends."""
+        """Set the gauge to the expiry of the certificate in use."""
         if pair is not None:
             self.certificate_expiry.set(expiry(pair).timestamp())

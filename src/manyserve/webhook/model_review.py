@@ -1,4 +1,4 @@
-"""Review of a TrainedModel: by itself, and beside the other models of its host.
+"""Review of a TrainedModel against its host and the other models of the host.
 
 A model is admitted with a warning when its host is absent, being deleted, unreadable or not multi-model. Such a model
 waits, and its conditions name the reason. A model is refused when the server does not support its framework, or when it
@@ -8,7 +8,6 @@ does not fit now; the message has the figures. On an update only the changed fie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
@@ -16,17 +15,16 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import framework_error, insufficient_memory, multi_model_error
 from manyserve.plan.management import not_managed
 from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
-from manyserve.plan.rules.validation import UnreadableError, model_problems, parse_model
+from manyserve.plan.rules.validation import UnreadableError, parse_model
 from manyserve.webhook.admission_request import AdmissionRequest
 from manyserve.webhook.allocations import Allocation
 from manyserve.webhook.cache import View
-from manyserve.webhook.ratchet import new_violations
-from manyserve.webhook.response import Decision, allowed, forbidden, invalid
+from manyserve.webhook.response import Decision, allowed, forbidden
 
 
 @dataclass(frozen=True)
 class Change:
-    """A model, its old form when that can be read, and its host."""
+    """A model, its old form if that can be parsed, and its host."""
 
     uid: str
     model: TrainedModel
@@ -34,21 +32,18 @@ class Change:
     host: Key
 
     @property
-    def moves(self) -> bool:
+    def is_new_on_host(self) -> bool:
         """Whether the model is new on this host."""
         return self.old is None or self.old.spec.inference_service != self.model.spec.inference_service
 
     @property
     def memory_before(self) -> int:
         """The bytes that the model declared on this same host before."""
-        return 0 if self.old is None or self.moves else declared_or_zero(self.old)
+        return 0 if self.old is None or self.is_new_on_host else declared_or_zero(self.old)
 
 
 def review_model(request: AdmissionRequest, view: View) -> Decision:
-    """Return the verdict on a model that is created or whose spec changes."""
-    problems = new_violations(partial(model_problems, https=view.config.credentials.https), request)
-    if problems:
-        return invalid(problems)
+    """Decide on a new model, or on a model with a changed spec, after the rules."""
     change = _change(request)
     if change is None:
         return allowed("this object cannot be read, as before; its conditions will say why")
@@ -57,41 +52,41 @@ def review_model(request: AdmissionRequest, view: View) -> Decision:
         return allowed(f"waits: {not_managed(change.host.name, unmanaged)}")
     host = view.hosts.get(change.host)
     if host is None:
-        return allowed(_absent(change.host, view))
-    warning = _waits(host, view)
-    return allowed(warning) if warning else _judge_on_host(change, host, view)
+        return allowed(_no_host_warning(change.host, view))
+    warning = _wait_warning(host, view)
+    return allowed(warning) if warning else _review_on_host(change, host, view)
 
 
 def _change(request: AdmissionRequest) -> Change | None:
     try:
         model = parse_model(request.object)
         declared(model)
-    except ValueError:  # the old form was unreadable too, or the rules would have refused this one
+    except ValueError:  # the old form was unreadable, too: else the rules had refused this one
         return None
     try:
         old = parse_model(request.old) if request.old else None
     except UnreadableError:
         old = None
-    return Change(request.object_uid, model, old, request.host(model.spec.inference_service))
+    return Change(request.object_uid, model, old, request.host_key(model.spec.inference_service))
 
 
-def _absent(host: Key, view: View) -> str:
+def _no_host_warning(host: Key, view: View) -> str:
     if host in view.hosts:
         return f"waits for InferenceService {host.name}, which is stored in a form that cannot be read"
     return f"waits for InferenceService {host.name}, which does not exist in namespace {host.namespace} yet"
 
 
-def _waits(host: InferenceService, view: View) -> str | None:
-    """Return the warning about a model that the host does not take yet, or None when it does."""
+def _wait_warning(host: InferenceService, view: View) -> str | None:
+    """Return the warning that models of the host wait, or None when they do not."""
     if host.metadata.deletion_timestamp:
         return f"waits for InferenceService {host.metadata.name}, which is being deleted"
     error = multi_model_error(host, view.config)
     return f"waits: {error}" if error else None
 
 
-def _judge_on_host(change: Change, host: InferenceService, view: View) -> Decision:
+def _review_on_host(change: Change, host: InferenceService, view: View) -> Decision:
     framework, wanted = change.model.spec.model.framework, declared(change.model)
-    if change.moves or change.old is None or change.old.spec.model.framework != framework:
+    if change.is_new_on_host or change.old is None or change.old.spec.model.framework != framework:
         error = framework_error(host, framework, view.config)
         if error:
             return forbidden("spec.model.framework", error)
@@ -101,11 +96,11 @@ def _judge_on_host(change: Change, host: InferenceService, view: View) -> Decisi
     if not fits(used, wanted, limit):
         consumers = view.largest_consumers(change.host, without=change.uid)
         return forbidden("spec.model.memory", insufficient_memory(change.host.name, limit, used, consumers, wanted))
-    more = MemoryShare(change.model.metadata.name, max(wanted - _shown(change, view), 0))
-    return allowed(reserve=Allocation(change.host, framework, more))
+    increase = MemoryShare(change.model.metadata.name, max(wanted - _placed_bytes(change, view), 0))
+    return allowed(reserve=Allocation(change.host, framework, increase))
 
 
-def _shown(change: Change, view: View) -> int:
-    """Return the bytes that the informer counts for this model on this host already."""
+def _placed_bytes(change: Change, view: View) -> int:
+    """Return the bytes of this model on this host according to the informer."""
     allocation = view.placed.get(change.uid)
     return allocation.memory if allocation and allocation.host == change.host else 0

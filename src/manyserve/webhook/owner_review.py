@@ -1,6 +1,6 @@
-"""The verdict on the owner references that a TrainedModel is given, such as by a restore of an older backup.
+"""Review of the owner references of a TrainedModel, for instance after a restore of an older backup.
 
-Kubernetes deletes an object that has an owner which does not exist, so a restored model would go without a message.
+Kubernetes deletes an object with an owner that does not exist, so the restored model would vanish without a message.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ COMMAND = (
     """-p '{"metadata":{"ownerReferences":null,"resourceVersion":null,"uid":null}}' """
     "| kubectl apply --server-side --force-conflicts -f -"
 )
-"""Restores a backup without owner references, also when some of its objects are there already."""
+"""Restores a backup without owner references, even if some of its objects exist."""
 
 
 def review_owners(request: AdmissionRequest, view: View) -> Decision | None:
-    """Return a no when a model is given an InferenceService as its owner that is not there now."""
+    """Refuse a new owner reference to an InferenceService that does not exist."""
     before = list(_owners(request.old)) if request.old is not None else []
     for index, owner in enumerate(_owners(request.object)):
-        if owner not in before and _is_host(owner) and not _is_there(owner, request, view):
+        if owner not in before and _is_host(owner) and not _exists(owner, request, view):
             return forbidden(f"metadata.ownerReferences[{index}]", _sentence(owner))
     return None
 
@@ -44,10 +44,10 @@ def _is_host(owner: Any) -> bool:
     return str(owner.get("apiVersion")).partition("/")[0] in GROUPS
 
 
-def _is_there(owner: Mapping[str, Any], request: AdmissionRequest, view: View) -> bool:
+def _exists(owner: Mapping[str, Any], request: AdmissionRequest, view: View) -> bool:
     if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
         return False
-    return view.uids.get(request.host(str(owner.get("name")))) == owner.get("uid")
+    return view.uids.get(request.host_key(str(owner.get("name")))) == owner.get("uid")
 
 
 def _sentence(owner: Mapping[str, Any]) -> str:

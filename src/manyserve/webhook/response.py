@@ -1,4 +1,4 @@
-"""A verdict, and the AdmissionReview that carries it back."""
+"""Decision on a request, and its serialization as an AdmissionReview."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from manyserve.webhook.allocations import Allocation
 
 MESSAGE_LIMIT = 1024
 WARNING_LIMIT = 256
-"""The API server cuts longer ones."""
+"""Characters; the API server truncates longer warnings."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """May the object be stored? `message` says why not; `warnings` are shown to the user in either case."""
+    """Whether the object may be stored. `message` is the reason of a refusal; kubectl prints `warnings` in any case."""
 
     allowed: bool
     message: str = ""
@@ -32,32 +32,32 @@ ALLOWED = Decision(allowed=True)
 
 
 def allowed(*warnings: str, reserve: Allocation | None = None) -> Decision:
-    """Return a yes, perhaps with words for the user."""
+    """Allow the request, with optional warnings."""
     return Decision(allowed=True, warnings=warnings, reserve=reserve)
 
 
 def invalid(problems: Sequence[FieldError]) -> Decision:
-    """Return a no because the object by itself is wrong."""
+    """Refuse an object that breaks rules by itself."""
     return Decision(allowed=False, message="; ".join(map(str, problems)), code=422, reason="Invalid")
 
 
 def forbidden(path: str, sentence: str) -> Decision:
-    """Return a no because of what else there is."""
+    """Refuse an object that conflicts with other objects."""
     return Decision(allowed=False, message=f"{path}: {sentence}", code=403, reason="Forbidden")
 
 
-def to_response(uid: str, verdict: Decision) -> dict[str, Any]:
-    """Return the AdmissionReview with the verdict on the request with this uid."""
-    response: dict[str, Any] = {"uid": uid, "allowed": verdict.allowed}
-    if not verdict.allowed:
-        message = truncate(verdict.message, MESSAGE_LIMIT)
-        response["status"] = {"code": verdict.code, "reason": verdict.reason, "message": message}
-    if verdict.warnings:
-        response["warnings"] = [truncate(each, WARNING_LIMIT) for each in verdict.warnings]
+def to_response(uid: str, decision: Decision) -> dict[str, Any]:
+    """Return the AdmissionReview with the decision on the request with this uid."""
+    response: dict[str, Any] = {"uid": uid, "allowed": decision.allowed}
+    if not decision.allowed:
+        message = truncate(decision.message, MESSAGE_LIMIT)
+        response["status"] = {"code": decision.code, "reason": decision.reason, "message": message}
+    if decision.warnings:
+        response["warnings"] = [truncate(each, WARNING_LIMIT) for each in decision.warnings]
     return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
 
 
 def truncate(text: str, limit: int) -> str:
-    """Return a text of at most so many characters, all printable, with dots where some are left out."""
+    """Truncate a text to `limit` printable characters, with three dots for the rest."""
     line = "".join(each if each.isprintable() else " " for each in text)
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -1,60 +1,69 @@
-"""From an AdmissionReview and a view to an answer, and nothing else: no clock, no I/O.
+"""Review of an AdmissionReview: a pure function of the request and a view, without clock and I/O.
 
-Objects out of scope always pass. Other objects that manyserve does not manage come next (`unmanaged_review`): updates
-of them pass, creates may not. An update that makes an object managed is judged as a create.
+Objects out of scope always pass, and so do objects that are being deleted. Updates of unmanaged objects pass; a create
+of one may be refused (`unmanaged_review`). An update that makes an object managed is reviewed as a create.
 
-Three things always pass, whatever the rules say: what is being deleted, what keeps its spec (users write labels, the
-operator removes owner references), and what was wrong in the same way before. So an object that was
-stored before a rule was made stays editable. One thing is refused though the spec stays: a new owner that is not there.
+An update without a change of the spec passes (users write labels, the operator removes owner references), except for a
+new owner reference to an absent host. Rules are ratcheting, as the API server's own schema rules are: a violation that
+the old object had in the same way passes. So a rule that is newer than an object does not block its user. An unknown
+field is the same violation while its value is the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, read
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.api.unknown_fields import Whole, unknown_fields
+from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.validation import host_problems, model_problems
+from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, Raw, read
 from manyserve.webhook.allocations import Allocation
 from manyserve.webhook.cache import View
 from manyserve.webhook.host_review import review_host
 from manyserve.webhook.model_review import review_model
 from manyserve.webhook.owner_review import review_owners
-from manyserve.webhook.response import ALLOWED, Decision, to_response
+from manyserve.webhook.response import ALLOWED, Decision, invalid, to_response
 from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
+
+_KINDS: dict[str, type[Whole]] = {"InferenceService": InferenceService, "TrainedModel": TrainedModel}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The answer to send, and the memory to reserve for the object with this uid."""
+    """The response to send, and the memory to reserve for the object with this uid."""
 
-    answer: dict[str, Any]
+    response: dict[str, Any]
     kind: str
     allowed: bool
     object_uid: str = ""
     reserve: Allocation | None = None
     reason: str = ""
-    """Of a refusal: `Invalid`, `Forbidden` or `BadRequest`."""
+    """The reason of a refusal: `Invalid`, `Forbidden` or `BadRequest`."""
 
 
 def review(body: Any, view: View) -> Outcome:
-    """Answer a review. Raises `BadReviewError` when it has no uid to answer to."""
+    """Review a parsed body. Raises `BadReviewError` when it has no uid to answer to."""
     try:
         request = read(body)
     except BadReviewError as error:
         if error.uid is None:
             raise
-        verdict = Decision(allowed=False, message=str(error), code=400, reason="BadRequest")
-        return Outcome(to_response(error.uid, verdict), "", allowed=False, reason=verdict.reason)
-    verdict = judge(request, view)
-    reserve = None if request.dry_run else verdict.reserve
-    return Outcome(
-        to_response(request.uid, verdict), request.kind, verdict.allowed, request.object_uid, reserve, verdict.reason
-    )
+        refusal = Decision(allowed=False, message=str(error), code=400, reason="BadRequest")
+        return Outcome(to_response(error.uid, refusal), "", allowed=False, reason=refusal.reason)
+    decision = decide(request, view)
+    reserve = None if request.dry_run else decision.reserve
+    response = to_response(request.uid, decision)
+    return Outcome(response, request.kind, decision.allowed, request.object_uid, reserve, decision.reason)
 
 
-def judge(request: AdmissionRequest, view: View) -> Decision:
-    """Return the verdict on a request."""
-    if request.subresource or _is_leaving(request) or not view.in_scope(request.namespace):
+def decide(request: AdmissionRequest, view: View) -> Decision:
+    """Return the decision on a request."""
+    if request.subresource or _is_being_deleted(request) or not view.in_scope(request.namespace):
         return ALLOWED
     unmanaged = review_unmanaged(request, view)
     if unmanaged is not None:
@@ -62,17 +71,39 @@ def judge(request: AdmissionRequest, view: View) -> Decision:
     owners = review_owners(request, view) if request.kind == "TrainedModel" else None
     if owners is not None:
         return owners
-    if becomes_managed(request):  # nothing has judged it before
+    if becomes_managed(request):  # the old form was never reviewed
         request = replace(request, old=None)
-    elif _keeps_its_spec(request):
+    elif request.old is not None and request.old.get("spec") == request.object.get("spec"):
         return ALLOWED
-    return review_model(request, view) if request.kind == "TrainedModel" else review_host(request, view)
+    return _review_spec(request, view)
 
 
-def _is_leaving(request: AdmissionRequest) -> bool:
+def _review_spec(request: AdmissionRequest, view: View) -> Decision:
+    """Decide by the rules of the kind first, and then by the other objects."""
+    is_model = request.kind == "TrainedModel"
+    rules = partial(model_problems, https=view.config.credentials.https) if is_model else host_problems
+    violations = _new_violations(rules, request)
+    if violations:
+        return invalid(violations)
+    return review_model(request, view) if is_model else review_host(request, view)
+
+
+def _new_violations(rules: Callable[[Raw], list[FieldError]], request: AdmissionRequest) -> list[FieldError]:
+    """Return the violations of the object that the old object did not have."""
+    violations = rules(request.object)
+    if not violations or request.old is None:
+        return violations
+    before = set(rules(request.old))
+    changed = _changed_unknown_fields(_KINDS[request.kind], request.object, request.old)
+    return [each for each in violations if each not in before or each.path in changed]
+
+
+def _changed_unknown_fields(kind: type[Whole], new: Raw, old: Raw) -> set[str]:
+    """Return the paths of the unknown fields with a new value."""
+    before = dict(unknown_fields(kind, old.get("spec")))
+    return {path for path, value in unknown_fields(kind, new.get("spec")) if before.get(path) != value}
+
+
+def _is_being_deleted(request: AdmissionRequest) -> bool:
     metadata = request.object.get("metadata")
     return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
-
-
-def _keeps_its_spec(request: AdmissionRequest) -> bool:
-    return request.old is not None and request.old.get("spec") == request.object.get("spec")

@@ -1,4 +1,4 @@
-"""The webhook's settings."""
+"""Settings of the webhook."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from manyserve.settings_types import Flag, Folder, LogLevel, Port
 
 
 class WebhookSettings(ScopedSettings):
-    """All settings of `manyserve webhook`."""
+    """Settings of `manyserve webhook`."""
 
     namespace: str = Field(validation_alias="POD_NAMESPACE", description="the namespace that the webhook runs in")
     """The namespace of the Service, the Secret and `inferenceservice-config`."""
     service: str = env("MANYSERVE_WEBHOOK_SERVICE", default="manyserve-webhook")
-    """The Service by which the API server calls; the certificate is for its names."""
+    """The Service that the API server calls; the certificate is for its DNS names."""
     secret: str = env("MANYSERVE_WEBHOOK_SECRET", default="manyserve-webhook-certificate")
-    """The name of the Secret that holds the self-signed certificate."""
+    """The name of the Secret with the self-signed certificate."""
     configuration: str = env("MANYSERVE_WEBHOOK_CONFIGURATION", default="manyserve-webhook")
     """The ValidatingWebhookConfiguration that gets the CA bundle."""
     certificate_folder: Folder | None = env("MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER", default=None)
     """The folder of `tls.crt` and `tls.key`, which another program renews; None: self-signed."""
     port: Port = env("MANYSERVE_WEBHOOK_PORT", default=9443)
-    """Serves reviews, over TLS."""
+    """The port of reviews, with TLS."""
     metrics_port: Port = env("MANYSERVE_METRICS_PORT", default=9090)
-    """Serves probes and metrics, without TLS."""
+    """The port of probes and metrics, without TLS."""
     refuse_unmanaged: Flag = env("MANYSERVE_REFUSE_UNMANAGED", default=True)
     """Whether the creation of an unmanaged InferenceService is refused."""
     log_level: LogLevel = env("MANYSERVE_LOG_LEVEL", default="INFO")

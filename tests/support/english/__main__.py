@@ -23,11 +23,11 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", type=Path, help="files or folders; none: the whole project")
     options = parser.parse_args()
     pieces = [piece for piece in pieces_of(options.paths) if options.kind in {None, piece.kind}]
-    found = [hit for piece in pieces for hit in hits(piece)]
+    found_hits = [hit for piece in pieces for hit in hits(piece)]
     if not options.count:
-        print("\n".join([*map(str, found), f"{len(found)} hits"]))
-        return int(bool(found))
-    print(json.dumps({kind: _figures(kind, pieces, found) for kind in KINDS}, indent=2))
+        print("\n".join([*map(str, found_hits), f"{len(found_hits)} hits"]))
+        return int(bool(found_hits))
+    print(json.dumps({kind: _figures(kind, pieces, found_hits) for kind in KINDS}, indent=2))
     return 0
 
 

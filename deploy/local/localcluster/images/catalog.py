@@ -37,8 +37,8 @@ class Image:
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in files if file.is_file() and "__pycache__" not in file.parts]
 
 
 def _plain(*items: Path | str) -> Callable[[], Iterable[Path | str]]:

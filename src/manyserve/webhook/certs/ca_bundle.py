@@ -1,7 +1,7 @@
-"""The caBundle in the ValidatingWebhookConfiguration: by it the API server knows that we are who we are.
+"""The caBundle in the ValidatingWebhookConfiguration, by which the API server trusts the webhook's certificate.
 
-The chart leaves it out, and an upgrade or a hand may reset it; so it is compared every few seconds, and
-patched only when it differs. The resourceVersion in the patch lets nobody's edit be lost.
+The chart omits it, and an upgrade or a manual edit may reset it. So it is compared every 10 s, and patched only when it
+differs. The patch has the resourceVersion, so that no other edit is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRIES = 3
 
 
 async def ensure_bundle(client: KubeClient, name: str, bundle: bytes) -> bool:
-    """Put the bundle into every webhook of the configuration, and tell whether it was missing.
+    """Write the bundle to every webhook of the configuration, and return whether it was missing.
 
     Raises `ClusterError`.
     """
@@ -33,7 +33,7 @@ async def ensure_bundle(client: KubeClient, name: str, bundle: bytes) -> bool:
             return False
         try:
             await client.merge_patch(CONFIGURATION, "", name, patch)
-        except Conflict:  # the other replica, most likely
+        except Conflict:  # most likely with the other replica
             if not left:
                 raise
             continue
@@ -42,7 +42,7 @@ async def ensure_bundle(client: KubeClient, name: str, bundle: bytes) -> bool:
 
 
 def bundle_patch(configuration: dict[str, Any], bundle: bytes) -> dict[str, Any] | None:
-    """Return the merge patch that puts the bundle in, or None when it is there."""
+    """Return the merge patch that writes the bundle, or None when it is up to date."""
     wanted = base64.b64encode(bundle).decode()
     webhooks = configuration.get("webhooks") or []
     if all(each.get("clientConfig", {}).get("caBundle") == wanted for each in webhooks):

@@ -1,4 +1,4 @@
-"""Making a CA, and a certificate for the webhook's Service that it signs."""
+"""Issue of a CA, and of a certificate for the webhook's Service that it signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CA_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=30)
 CLOCK_SKEW = timedelta(hours=1)
-_SIGNS = x509.KeyUsage(
+_CA_USAGE = x509.KeyUsage(
     digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
     data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
 )  # fmt: skip
@@ -22,24 +22,24 @@ _SIGNS = x509.KeyUsage(
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A certificate, perhaps with those that signed it, and its key; PEM."""
+    """A certificate and its key as PEM; the certificate may be a chain."""
 
     certificate: bytes
     key: bytes
 
 
 def issue_authority(now: datetime) -> KeyPair:
-    """Return a new CA."""
+    """Issue a new CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"manyserve webhook CA {now:%Y-%m-%d}")])
     builder = _builder(subject, subject, key, now, CA_LIFE)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_SIGNS, critical=True)
+    builder = builder.add_extension(_CA_USAGE, critical=True)
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
 def issue_leaf(authority: KeyPair, names: Sequence[str], now: datetime) -> KeyPair:
-    """Return a new certificate for these DNS names, signed by the CA."""
+    """Issue a new certificate for these DNS names, signed by the CA."""
     issuer, signer = x509.load_pem_x509_certificate(authority.certificate), key_of(authority.key)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "manyserve webhook")])
@@ -70,13 +70,13 @@ def _builder(
 
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
-    form, text = serialization.PrivateFormat.PKCS8, serialization.Encoding.PEM
-    return KeyPair(certificate.public_bytes(text), key.private_bytes(text, form, serialization.NoEncryption()))
+    pkcs8, pem = serialization.PrivateFormat.PKCS8, serialization.Encoding.PEM
+    return KeyPair(certificate.public_bytes(pem), key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
 
 
 def key_of(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """Return a key of ours. Raises `ValueError` or `TypeError`."""
+    """Parse an elliptic curve key. Raises `ValueError` or `TypeError`."""
     key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError("the key is not one of ours")
+        raise TypeError("the key is not an elliptic curve key")
     return key

@@ -1,8 +1,8 @@
-"""The TLS context of the server, and how a new pair gets into it without ever breaking it.
+"""TLS context of the server, with a safe reload of its certificate.
 
-A certificate loaded with another one's key leaves a context that refuses every handshake from then on, and a
-rotation that is read halfway gives just that. So a pair is first loaded into a context that is thrown away,
-and only then, from the same file, into the one that connections use. New connections get the new pair.
+A context that loads a certificate with the wrong key refuses every later handshake, and a read in the middle of a
+rotation gives such a pair. So a pair is first loaded into a context that is discarded. Then it is loaded, from the same
+file, into the context that connections use. New connections get the new pair.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from manyserve.webhook.certs.issue import KeyPair
 
 
 class BadPairError(ValueError):
-    """A certificate and a key that do not make a pair."""
+    """A certificate and a key do not match, or cannot be used."""
 
 
 class ReloadableTls:
-    """The context that connections use."""
+    """TLS context that reloads its certificate."""
 
     def __init__(self) -> None:
         self.context = new_context()
         self.pair: KeyPair | None = None
-        """What is served now."""
+        """The pair in use."""
 
     def load(self, pair: KeyPair) -> bool:
-        """Serve a pair from now on; tell whether it is another than before. Raises `BadPairError`."""
+        """Use a pair for new connections, and return whether it is a new one. Raises `BadPairError`."""
         if pair == self.pair:
             return False
-        with tempfile.TemporaryDirectory(prefix="manyserve-") as folder:  # readable by us alone
+        with tempfile.TemporaryDirectory(prefix="manyserve-") as folder:  # readable by this user alone
             file = Path(folder) / "pair.pem"
             file.write_bytes(pair.certificate.rstrip() + b"\n" + pair.key)
             try:
@@ -43,7 +43,7 @@ class ReloadableTls:
 
 
 def new_context() -> ssl.SSLContext:
-    """Return a context for a server."""
+    """Return a server's TLS context without a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -1,8 +1,8 @@
-"""The Secret that the replicas share: our own authority, kept where all of them can read it.
+"""The Secret with the CA and the leaf, which the replicas share.
 
-The chart makes it, empty, so that no right to create Secrets is needed. Whoever finds that what is in it is
-no longer good writes it anew; the resourceVersion lets only the first of two writers win, and the other takes
-what the first wrote.
+The chart creates it empty, so that the webhook needs no right to create Secrets. A replica that finds a certificate due
+for renewal writes a new one. The write has the resourceVersion, so only the first of two writers succeeds, and the
+other reads the result of the first.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ _TRIES = 3
 async def ensure_issued(
     client: KubeClient, namespace: str, name: str, names: Sequence[str], now: datetime
 ) -> tuple[Issued, bool]:
-    """Return good certificates for these DNS names, and whether we were the one to write them.
+    """Return good certificates for these DNS names, and whether this process wrote them.
 
     Raises `ClusterError`.
     """
     for left in reversed(range(_TRIES)):
         stored = await client.get(SECRET, namespace, name)
-        before = read(stored.get("data") or {})
-        good = ensure(before, names, now)
-        if good is before:
-            return good, False
+        old = read(stored.get("data") or {})
+        new = ensure(old, names, now)
+        if new is old:
+            return new, False
         try:
-            await client.replace(SECRET, stored | {"data": (stored.get("data") or {}) | write(good)})
+            await client.replace(SECRET, stored | {"data": (stored.get("data") or {}) | write(new)})
         except Conflict:
             if not left:
                 raise
             continue
-        return good, True
+        return new, True
     raise AssertionError("the last try returns or raises")
 
 
 def read(data: Mapping[str, Any]) -> Issued | None:
-    """Return what a Secret's data holds, or None when that is not a whole set."""
+    """Parse the data of the Secret; None when it is incomplete."""
     try:
         ca, ca_key, bundle, leaf, leaf_key = (base64.b64decode(data[key], validate=True) for key in _KEYS)
     except (KeyError, TypeError, binascii.Error):
@@ -57,7 +57,7 @@ def read(data: Mapping[str, Any]) -> Issued | None:
 
 
 def write(issued: Issued) -> dict[str, str]:
-    """Return the data of a Secret that holds these certificates."""
+    """Return the data of a Secret with these certificates."""
     ca, leaf = issued.authority, issued.leaf
     values = (ca.certificate, ca.key, issued.bundle, leaf.certificate, leaf.key)
     return {key: base64.b64encode(value).decode() for key, value in zip(_KEYS, values, strict=True)}

@@ -1,4 +1,4 @@
-"""The doors over real TLS: good reviews, bad ones, rotations under load, and connections that say nothing."""
+"""HTTP handlers over real TLS: valid and invalid reviews, reloads under load, and idle connections."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ ISSUED = ensure(None, NAMES, datetime.now(UTC))
 
 @dataclass
 class RunningWebhook:
-    """A webhook that listens, and what a client needs to reach it."""
+    """A listening webhook, with its client."""
 
     port: int
     tls: ReloadableTls
-    doors: Handlers
+    handlers: Handlers
     metrics: Metrics
     client: aiohttp.ClientSession
     not_ready: list[str]
@@ -63,16 +63,16 @@ async def running() -> AsyncIterator[RunningWebhook]:
     tls, metrics, not_ready = ReloadableTls(), Metrics(), list[str]()
     tls.load(ISSUED.leaf)
     health = Health(lambda: None, lambda: next(iter(not_ready), None))
-    doors = Handlers(cache_of(host_object(), model_object("first")), metrics, health)
-    server = HttpServer(secure_app(doors), 0, tls.context, host="localhost")
+    handlers = Handlers(cache_of(host_object(), model_object("first")), metrics, health)
+    server = HttpServer(secure_app(handlers), 0, tls.context, host="localhost")
     port = await server.start()
     connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
     async with aiohttp.ClientSession(connector=connector) as client:
-        yield RunningWebhook(port, tls, doors, metrics, client, not_ready)
+        yield RunningWebhook(port, tls, handlers, metrics, client, not_ready)
     await server.stop()
 
 
-async def test_a_review_is_answered(running: RunningWebhook) -> None:
+async def test_handler_answers_review(running: RunningWebhook) -> None:
     status, text = await running.post(review_of(model_object("second")))
     assert status == 200
     assert json.loads(text)["response"] == {"uid": "review-1", "allowed": True}
@@ -80,13 +80,13 @@ async def test_a_review_is_answered(running: RunningWebhook) -> None:
     assert b"manyserve_webhook_reviews_total" + labels + b" 1.0" in generate_latest(running.metrics.registry)
 
 
-async def test_what_was_just_admitted_counts_at_once(running: RunningWebhook) -> None:
+async def test_handler_reserves_memory_at_once(running: RunningWebhook) -> None:
     answers = await asyncio.gather(*(running.post(review_of(model_object(f"m{index}"))) for index in range(20)))
     allowed = [json.loads(text)["response"]["allowed"] for _, text in answers]
     assert sum(allowed) == 1
 
 
-async def test_five_hundred_reviews_at_once_are_all_answered(running: RunningWebhook) -> None:
+async def test_handler_answers_500_concurrent_reviews(running: RunningWebhook) -> None:
     reviews = [review_of(model_object(f"m{index}", memory=1), uid=f"u{index}") for index in range(500)]
     answers = await asyncio.gather(*map(running.post, reviews))
     assert [json.loads(text)["response"]["uid"] for _, text in answers] == [f"u{index}" for index in range(500)]
@@ -100,17 +100,17 @@ async def test_five_hundred_reviews_at_once_are_all_answered(running: RunningWeb
         (b"\xff\xfe", "the body is not JSON"),
         (b"[" * 100_000, "the body is nested too deeply"),
         ({"kind": "Pod"}, "the body is not an AdmissionReview"),
-        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not judged here"),
+        (review_of(model_object(), operation="DELETE"), "operation 'DELETE' is not reviewed"),
     ],
 )
-async def test_a_bad_review_is_a_bad_request_with_one_line(running: RunningWebhook, body: Any, sentence: str) -> None:
+async def test_handler_answers_bad_review_with_one_line(running: RunningWebhook, body: Any, sentence: str) -> None:
     status, text = await running.post(body)
     assert status == 400
     assert text.startswith(sentence)
     assert text.count("\n") == 1
 
 
-async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: RunningWebhook) -> None:
+async def test_handler_accepts_update_of_object_of_1_5_mb(running: RunningWebhook) -> None:
     heavy = model_object("second")
     heavy["metadata"]["annotations"] = {"a": "x" * 1_500_000}
     new = heavy | {"spec": heavy["spec"] | {"model": heavy["spec"]["model"] | {"memory": "512Mi"}}}
@@ -119,19 +119,19 @@ async def test_an_object_of_a_megabyte_and_a_half_is_judged_twice_over(running: 
     assert json.loads(text)["response"]["allowed"]
 
 
-async def test_a_body_beyond_the_limit_is_refused(running: RunningWebhook) -> None:
+async def test_handler_refuses_body_beyond_limit(running: RunningWebhook) -> None:
     status, text = await running.post(b" " * (body_limits.LIMIT + 1))
     assert status == 413
     assert "Traceback" not in text
 
 
-async def test_only_reviews_are_posted_and_nothing_else_is_there(running: RunningWebhook) -> None:
+async def test_handler_serves_no_other_path_or_method(running: RunningWebhook) -> None:
     for method, path, expected in (("GET", "/validate", 405), ("POST", "/metrics", 404), ("GET", "/../etc", 404)):
         async with running.client.request(method, running.url(path)) as answer:
             assert answer.status == expected
 
 
-async def test_probes_tell_alive_from_ready(running: RunningWebhook) -> None:
+async def test_probes_distinguish_liveness_and_readiness(running: RunningWebhook) -> None:
     running.not_ready.append("not listed yet: trainedmodels")
     async with running.client.get(running.url("/healthz")) as answer:
         assert answer.status == 200
@@ -139,17 +139,15 @@ async def test_probes_tell_alive_from_ready(running: RunningWebhook) -> None:
         assert (answer.status, await answer.text()) == (503, "not listed yet: trainedmodels\n")
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(
-    running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body_limits, "SECONDS", 0.1)
+async def test_handler_times_out_on_incomplete_body(running: RunningWebhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limits, "READ_TIMEOUT", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
 
 
-async def test_a_good_rotation_under_load_refuses_nobody(running: RunningWebhook) -> None:
+async def test_tls_reload_under_load_refuses_no_request(running: RunningWebhook) -> None:
     stop = asyncio.Event()
     answered = 0
 
@@ -172,7 +170,7 @@ async def test_a_good_rotation_under_load_refuses_nobody(running: RunningWebhook
     assert answered > 50
 
 
-async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: RunningWebhook) -> None:
+async def test_tls_reload_of_torn_pair_keeps_old_pair(running: RunningWebhook) -> None:
     before = await served_certificate(running.port)
     other = issue_leaf(ISSUED.authority, NAMES, datetime.now(UTC))
     for torn in (
@@ -189,12 +187,12 @@ async def test_a_torn_rotation_leaves_the_old_pair_in_service(running: RunningWe
 
 async def served_certificate(port: int) -> bytes:
     _, writer = await asyncio.open_connection("localhost", port, ssl=trusting(ISSUED))
-    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.close()
-    return found
+    return certificate
 
 
-async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: RunningWebhook) -> None:
+async def test_tls_refuses_old_versions_and_plain_http(running: RunningWebhook) -> None:
     old = trusting(ISSUED)
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -207,11 +205,9 @@ async def test_old_tls_and_no_tls_are_refused_and_the_server_goes_on(running: Ru
     assert (await running.post(review_of(model_object())))[0] == 200
 
 
-async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
-    running: RunningWebhook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_tls_handshakes_left_open_are_closed(running: RunningWebhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
-    server = HttpServer(secure_app(running.doors), 0, running.tls.context, host="127.0.0.1")
+    server = HttpServer(secure_app(running.handlers), 0, running.tls.context, host="127.0.0.1")
     port = await server.start()
     assert (await running.post(review_of(model_object())))[0] == 200
     tasks_before = len(asyncio.all_tasks())
@@ -220,8 +216,8 @@ async def test_hundreds_of_handshakes_left_half_open_leave_nothing_behind(
     assert (await running.post(review_of(model_object())))[0] == 200
     await eventually(lambda: all(map(closed_by_peer, connections)), limit=10)
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before, limit=10)
-    for each in connections:
-        each.close()
+    for connection in connections:
+        connection.close()
     await server.stop()
 
 
@@ -235,23 +231,23 @@ def closed_by_peer(connection: socket.socket) -> bool:
         return True
 
 
-async def test_a_connection_that_never_asks_is_closed_and_one_that_asks_is_not(running: RunningWebhook) -> None:
-    server = HttpServer(plain_app(running.doors), 0, host="127.0.0.1", idle=2)
+async def test_http_server_closes_idle_connection_only(running: RunningWebhook) -> None:
+    server = HttpServer(plain_app(running.handlers), 0, host="127.0.0.1", idle=2)
     port = await server.start()
-    silent, quiet = await asyncio.open_connection("127.0.0.1", port)
+    idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(2):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" in await reader.readline()
         assert await reader.readuntil(b"ok\n")
         await asyncio.sleep(1.2)
-    assert silent.at_eof()
-    for each in (quiet, writer):
-        each.close()
-        await each.wait_closed()
+    assert idle_reader.at_eof()
+    for stream in (idle_writer, writer):
+        stream.close()
+        await stream.wait_closed()
     await server.stop()
 
 
 async def test_http_server_names_the_port_in_use(running: RunningWebhook) -> None:
     with pytest.raises(StartupError, match=f"^cannot bind localhost:{running.port}: address already in use$"):
-        await HttpServer(plain_app(running.doors), running.port, host="localhost").start()
+        await HttpServer(plain_app(running.handlers), running.port, host="localhost").start()

@@ -1,4 +1,4 @@
-"""What the webhook says to an InferenceService."""
+"""Reviews of InferenceServices."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MODEL = model_object()
 OWN = {"image": "x", "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}
 
 
-def test_a_host_is_let_in() -> None:
+def test_host_review_allows_host_without_warning() -> None:
     outcome = ask(cache_of(), host_object())
     assert outcome.allowed
     assert warnings(outcome) == []
 
 
-def test_a_host_that_cannot_be_honoured_is_refused() -> None:
+def test_host_review_refuses_unsupported_field() -> None:
     outcome = ask(cache_of(), host_object(timeout=3))
     assert message(outcome) == "spec.predictor.timeout: timeout is not supported yet"
 
 
-def test_a_host_may_not_shrink_below_what_is_placed_on_it() -> None:
+def test_host_review_refuses_limit_below_memory_of_placed_models() -> None:
     outcome = ask(cache_of(host_object(), MODEL), host_object(memory="512Mi"), host_object())
     assert message(outcome) == (
         "spec.predictor: triton-mms cannot go down to 512Mi of memory: 1Gi is used by 1 model "
@@ -33,31 +33,31 @@ def test_a_host_may_not_shrink_below_what_is_placed_on_it() -> None:
     )
 
 
-def test_a_host_may_shrink_to_what_is_placed_on_it_and_not_for_those_that_wait() -> None:
+def test_host_review_allows_limit_of_placed_models_despite_waiting_ones() -> None:
     cache = cache_of(host_object(), MODEL, waiting(model_object("second")))
     assert ask(cache, host_object(memory="1Gi"), host_object()).allowed
 
 
-def test_a_host_that_is_over_its_limit_may_be_raised_in_steps() -> None:
+def test_host_review_allows_raise_of_host_over_its_limit() -> None:
     small = host_object(memory="256Mi")
     assert ask(cache_of(small, MODEL), host_object(memory="512Mi"), small).allowed
 
 
-def test_memory_reserved_a_moment_ago_counts_for_a_shrink() -> None:
+def test_host_review_counts_reserved_memory() -> None:
     cache = cache_of(host_object())
     assert ask(cache, MODEL).allowed
     assert not ask(cache, host_object(memory="512Mi"), host_object()).allowed
 
 
-def test_a_host_without_models_may_become_anything() -> None:
+def test_host_review_allows_any_server_without_models() -> None:
     assert ask(cache_of(host_object()), host_object(triton=None, containers=[OWN]), host_object()).allowed
 
 
-def test_a_custom_server_may_take_over_since_it_takes_any_framework() -> None:
+def test_host_review_allows_change_to_custom_server() -> None:
     assert ask(cache_of(host_object(), MODEL), host_object(triton=None, containers=[OWN]), host_object()).allowed
 
 
-def test_a_server_that_does_not_know_the_models_frameworks_may_not_take_over() -> None:
+def test_host_review_refuses_server_without_frameworks_of_models() -> None:
     own = host_object(triton=None, containers=[OWN])
     placed = model_object(framework="sklearn")
     assert message(ask(cache_of(own, placed), host_object(), own)) == (
@@ -66,16 +66,16 @@ def test_a_server_that_does_not_know_the_models_frameworks_may_not_take_over() -
     )
 
 
-def test_a_host_with_a_framework_that_was_dropped_from_the_configuration_stays_editable() -> None:
+def test_host_review_allows_update_after_framework_left_configuration() -> None:
     cache = cache_of(host_object(), model_object(framework="sklearn"))
     assert ask(cache, host_object(minReplicas=2), host_object()).allowed
 
 
-def test_a_host_stays_editable_while_multi_model_serving_is_off() -> None:
+def test_host_review_allows_update_while_multi_model_serving_is_off() -> None:
     assert ask(cache_of(host_object(), MODEL, multi_model=False), host_object(minReplicas=2), host_object()).allowed
 
 
-def test_a_request_without_a_limit_is_named_as_the_limit() -> None:
+def test_host_review_warns_about_request_without_limit() -> None:
     raw = host_object()
     next(iter(raw["spec"]["predictor"].values()))["resources"] = {"requests": {"memory": "4Gi"}}
     outcome = ask(cache_of(), raw)
@@ -83,17 +83,17 @@ def test_a_request_without_a_limit_is_named_as_the_limit() -> None:
     assert warnings(outcome) == ["limits.memory is not set, so requests.memory (4Gi) is the limit for the models' sum"]
 
 
-def test_a_host_that_was_wrong_before_may_be_changed_elsewhere() -> None:
+def test_host_review_ratchets_old_violations() -> None:
     old = host_object(timeout=3)
     assert ask(cache_of(), host_object(timeout=3, minReplicas=2), old).allowed
     assert not ask(cache_of(), host_object(timeout=3, minReplicas=2, logger={}), old).allowed
 
 
-def test_a_host_stored_in_another_shape_may_be_corrected() -> None:
+def test_host_review_allows_correction_of_unreadable_host() -> None:
     assert ask(cache_of(), host_object(), host_object() | {"spec": {"predictor": 7}}).allowed
 
 
-def test_an_unknown_field_is_refused_with_its_name_and_an_update_that_does_not_touch_it_passes() -> None:
+def test_host_review_ratchets_unknown_field() -> None:
     old = host_object(foo=1)
     sentence = "spec.predictor.foo: is not a field that manyserve knows"
     assert message(ask(cache_of(), old)).startswith(sentence)
@@ -102,11 +102,11 @@ def test_an_unknown_field_is_refused_with_its_name_and_an_update_that_does_not_t
     assert message(ask(cache_of(), host_object(foo=2), old)).startswith(sentence)
 
 
-def test_a_field_that_is_not_supported_may_stay_and_not_change() -> None:
+def test_host_review_ratchets_unsupported_field() -> None:
     old = host_object(logger={"mode": "all"})
     assert ask(cache_of(), host_object(logger={"mode": "all"}, minReplicas=2), old).allowed
-    said = message(ask(cache_of(), host_object(logger={"mode": "request"}), old))
-    assert said == "spec.predictor.logger: logger is not supported yet"
+    refusal = message(ask(cache_of(), host_object(logger={"mode": "request"}), old))
+    assert refusal == "spec.predictor.logger: logger is not supported yet"
     assert ask(cache_of(), host_object(), old).allowed
 
 
@@ -119,14 +119,14 @@ IGNORED_BY_HOSTS: dict[str, tuple[Manifest, str]] = {
 
 
 @pytest.mark.parametrize(("fields", "warning"), IGNORED_BY_HOSTS.values(), ids=IGNORED_BY_HOSTS)
-def test_a_field_without_effect_is_warned_of(fields: Manifest, warning: str) -> None:
+def test_host_review_warns_about_field_without_effect(fields: Manifest, warning: str) -> None:
     outcome = ask(cache_of(), host_object(**fields))
     assert outcome.allowed
-    (said,) = warnings(outcome)
-    assert said.startswith(warning.replace("SERVER", server_path()))
+    (text,) = warnings(outcome)
+    assert text.startswith(warning.replace("SERVER", server_path()))
 
 
-def test_fields_of_kserve_without_effect_are_warned_of() -> None:
+def test_host_review_warns_about_kserve_fields_without_effect() -> None:
     model = {"modelFormat": {"name": "triton", "version": "2"}, "runtime": "kserve-tritonserver", "name": ""}
     outcome = ask(cache_of(), host_object(triton=None, model=model))
     assert [each.partition(" has no effect")[0] for each in warnings(outcome)] == [
@@ -136,11 +136,11 @@ def test_fields_of_kserve_without_effect_are_warned_of() -> None:
     assert all(len(each) < WARNING_LIMIT for each in warnings(outcome))
 
 
-def test_every_field_without_effect_has_a_warning_here() -> None:
+def test_host_review_cases_cover_all_ignored_fields() -> None:
     assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 2
 
 
-def test_a_host_may_change_its_form_under_its_models() -> None:
+def test_host_review_allows_change_of_form_with_models() -> None:
     stored = host_object(triton=None, model={"modelFormat": {"name": "triton"}})
     assert ask(cache_of(host_object(), MODEL), stored, host_object()).allowed
     other = host_object(triton=None, model={"modelFormat": {"name": "sklearn"}})

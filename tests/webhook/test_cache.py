@@ -1,4 +1,4 @@
-"""The sums: always what counting anew would give, and never slower for many models."""
+"""Cache, allocations and reservations: each sum equals the recomputed one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from manyserve.webhook.allocations import Allocation, Allocations
 from manyserve.webhook.reservations import Reservations
 from tests.support.clock import FakeClock
 from tests.support.make import Manifest, host_object, model_object
-from tests.webhook.reviews import cache_of, changed, leaving, waiting
+from tests.webhook.reviews import being_deleted, cache_of, changed, waiting
 
 HOST = Key("default", "triton-mms")
 GIB = 1024**3
@@ -26,46 +26,48 @@ OPERATIONS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "
 
 
 @given(OPERATIONS)
-def test_a_sum_is_what_counting_anew_would_give(operations: list[tuple[str, str | None, int]]) -> None:
-    ledger, expected = Allocations(), dict[str, Allocation]()
+def test_allocations_sums_equal_recomputed_sums(operations: list[tuple[str, str | None, int]]) -> None:
+    allocations, expected = Allocations(), dict[str, Allocation]()
     for uid, host, memory in operations:
         if host is None:
-            ledger.drop(uid)
+            allocations.drop(uid)
             expected.pop(uid, None)
         else:
             expected[uid] = allocation(memory, Key("n", host), ("onnx", "pytorch")[memory % 2])
-            ledger.put(uid, expected[uid])
+            allocations.put(uid, expected[uid])
     for host in ("x", "y"):
-        mine = {uid: each for uid, each in expected.items() if each.host.name == host}
-        assert ledger.total(Key("n", host)) == sum(each.memory for each in mine.values())
-        assert dict(ledger.allocations(Key("n", host))) == mine
-        assert ledger.largest(Key("n", host), 2) == sorted(mine, key=lambda uid: (-mine[uid].memory, uid))[:2]
-        assert set(ledger.frameworks(Key("n", host))) == {each.framework for each in mine.values()}
-    assert len(ledger) == len(expected)
+        on_host = {uid: each for uid, each in expected.items() if each.host.name == host}
+        assert allocations.total(Key("n", host)) == sum(each.memory for each in on_host.values())
+        assert dict(allocations.allocations(Key("n", host))) == on_host
+        assert (
+            allocations.largest(Key("n", host), 2) == sorted(on_host, key=lambda uid: (-on_host[uid].memory, uid))[:2]
+        )
+        assert set(allocations.frameworks(Key("n", host))) == {each.framework for each in on_host.values()}
+    assert len(allocations) == len(expected)
 
 
 ADMITTED = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5))
 
 
 @given(ADMITTED, ADMITTED, st.sampled_from("abcdefgh"))
-def test_who_takes_most_is_what_looking_at_all_models_would_give(
-    shown: dict[str, int], reserved: dict[str, int], without: str
+def test_cache_largest_consumers_equal_those_of_all_models(
+    placed: dict[str, int], reserved: dict[str, int], without: str
 ) -> None:
-    cache = cache_of(*(model_object(name, memory=memory) for name, memory in shown.items()))
+    cache = cache_of(*(model_object(name, memory=memory) for name, memory in placed.items()))
     for name, memory in reserved.items():
         cache.reservations.reserve(f"uid-{name}", allocation(memory, model=name))
-    memories = {name: shown.get(name, 0) + reserved.get(name, 0) for name in {*shown, *reserved} - {without}}
+    memories = {name: placed.get(name, 0) + reserved.get(name, 0) for name in {*placed, *reserved} - {without}}
     expected = top_consumers([MemoryShare(*each) for each in memories.items()], len(memories))
     assert cache.view().largest_consumers(HOST, without=f"uid-{without}") == expected
 
 
-def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> None:
+def test_cache_counts_model_until_it_waits_or_is_deleted() -> None:
     cache, model = cache_of(host_object()), model_object()
     steps: list[tuple[Manifest | None, int]] = [
         (model, GIB),
         (waiting(model), 0),
         (model, GIB),
-        (leaving(model), 0),
+        (being_deleted(model), 0),
         (model_object(memory="512Mi"), GIB // 2),
         (None, 0),
     ]
@@ -76,7 +78,7 @@ def test_a_model_counts_from_its_creation_until_it_waits_leaves_or_is_gone() -> 
         old = new
 
 
-def test_a_model_that_is_larger_than_its_host_takes_nothing_of_it_before_it_is_told_either() -> None:
+def test_cache_ignores_model_larger_than_host_before_its_condition() -> None:
     host = host_object(memory="1Gi")
     cache = cache_of(model_object("huge", memory="3Gi"), model_object("small", memory="512Mi"))
     assert cache.view().used(HOST) == 3.5 * GIB, "its host does not exist yet"
@@ -89,15 +91,15 @@ def test_a_model_that_is_larger_than_its_host_takes_nothing_of_it_before_it_is_t
     assert cache.view().used(HOST) == 3.5 * GIB
 
 
-def test_a_model_that_moves_takes_its_memory_along() -> None:
-    here, there = model_object(), model_object(host="other")
-    cache = cache_of(here)
-    changed(cache, there, here)
+def test_cache_moves_memory_with_model() -> None:
+    model, moved = model_object(), model_object(host="other")
+    cache = cache_of(model)
+    changed(cache, moved, model)
     assert cache.view().used(HOST) == 0
     assert cache.view().used(Key("default", "other")) == GIB
 
 
-def test_a_namesake_made_after_a_model_is_gone_is_counted_once() -> None:
+def test_cache_counts_recreated_model_once() -> None:
     old, new = model_object(), model_object()
     new["metadata"] = new["metadata"] | {"uid": "another"}
     cache = cache_of(old)
@@ -105,7 +107,7 @@ def test_a_namesake_made_after_a_model_is_gone_is_counted_once() -> None:
     assert cache.view().used(HOST) == GIB
 
 
-def test_a_replaced_host_keeps_the_models_that_name_it() -> None:
+def test_cache_keeps_models_of_recreated_host() -> None:
     host = host_object()
     cache = cache_of(host, model_object())
     changed(cache, None, host)
@@ -114,7 +116,7 @@ def test_a_replaced_host_keeps_the_models_that_name_it() -> None:
     assert cache.view().used(HOST) == GIB
 
 
-def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
+def test_reservations_renewal_replaces_deadline() -> None:
     clock = FakeClock()
     reservations = Reservations(clock)
     reservations.reserve("a", allocation(1))
@@ -122,18 +124,18 @@ def test_a_renewed_reservation_is_not_ended_by_its_first_deadline() -> None:
     reservations.reserve("a", allocation(2))
     clock.now += 6
     reservations.expire()
-    assert reservations.ledger.total(HOST) == 2
+    assert reservations.allocations.total(HOST) == 2
     clock.now += 6
     reservations.expire()
-    assert reservations.ledger.total(HOST) == 0
+    assert reservations.allocations.total(HOST) == 0
 
 
-def test_nothing_is_left_of_reservations_that_ended() -> None:
+def test_reservations_leave_nothing_after_release() -> None:
     clock = FakeClock()
     reservations = Reservations(clock)
     for index in range(1000):
         reservations.reserve(str(index), allocation(1))
-        reservations.seen(str(index))
+        reservations.release(str(index))
     clock.now += 11
     reservations.expire()
-    assert len(reservations.ledger) == len(reservations) == 0
+    assert len(reservations.allocations) == len(reservations) == 0
