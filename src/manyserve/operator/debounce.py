@@ -85,7 +85,7 @@ class Debouncer:
             await asyncio.sleep(self.release())
 
     def release(self) -> float:
-        """Add each host with a `models.json` that may be written now; return the seconds until the next one's may be."""
+        """Add each host with a `models.json` that may be written now. Return the seconds until the next one may be."""
         now, wait = self._clock(), USERS_IDLE
         for times, end in ((self._changed, now - MAX_WRITE_INTERVAL), (self._paid_until, now)):
             while times and next(iter(times.values())) <= end:
