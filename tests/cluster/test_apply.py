@@ -66,13 +66,13 @@ class Carried:
     """An applier with what it needs."""
 
     def __init__(self, client: KubeClient) -> None:
-        self.known = ClusterState(lambda _key: None)
-        self.watches = Informers(client, self.known, EVERYWHERE)
+        self.state = ClusterState(lambda _key: None)
+        self.informers = Informers(client, self.state, EVERYWHERE)
         self.recorder = EventRecorder(client)
         self.writes: list[tuple[str, str]] = []
-        limiter, of = Limiter(), self.watches.informer_of
-        self.statuses = StatusWriter(self.known, of, limiter, self.recorder, self.on_write)
-        self.applier = Applier(client, self.known, of, limiter, self.statuses, self.on_write)
+        limiter, of = Limiter(), self.informers.informer_of
+        self.statuses = StatusWriter(self.state, of, limiter, self.recorder, self.on_write)
+        self.applier = Applier(client, self.state, of, limiter, self.statuses, self.on_write)
 
     def on_write(self, kind: str, verb: str) -> None:
         self.writes.append((kind, verb))
@@ -90,7 +90,7 @@ class Carried:
     def has(self, *manifests: Manifest) -> None:
         for each in manifests:
             each["metadata"].setdefault("resourceVersion", "5")
-            self.watches.informer_of(each["kind"], each["metadata"]["namespace"]).store.apply_event(each)
+            self.informers.informer_of(each["kind"], each["metadata"]["namespace"]).store.apply_event(each)
 
 
 @asynccontextmanager
@@ -136,7 +136,7 @@ async def test_apply_writes_nothing_in_a_namespace_that_left_the_scope() -> None
     server = FakeCluster()
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
-        carried.watches._live._scope = Scope(("other",))
+        carried.informers._live._scope = Scope(("other",))
         with pytest.raises(errors.OutOfScope, match="namespace default is out of scope"):
             await carried.apply(whole_plan())
     assert server.written() == []
@@ -197,11 +197,11 @@ async def test_apply_remembers_a_refused_child_and_writes_the_others(code: int, 
         carried.has(make.model_object(host="h"))
         with pytest.raises(errors.ChildRejected, match=sentence):
             await carried.apply(whole_plan())
-        assert carried.known.failures == {HOST: {Child("Deployment", "h"): sentence}}
+        assert carried.state.failures == {HOST: {Child("Deployment", "h"): sentence}}
         assert "PATCH trainedmodels/cifar10/status" in server.written()
         server.refuse.clear()
         await carried.apply(whole_plan())
-        assert carried.known.failures == {}
+        assert carried.state.failures == {}
 
 
 async def test_apply_leaves_a_foreign_object_alone() -> None:
@@ -232,7 +232,7 @@ async def test_apply_ignores_objects_that_are_gone() -> None:
     async with carrying(server) as carried:
         carried.has(make.model_object(host="h"))
         await carried.apply(whole_plan())
-        assert carried.known.failures == {}
+        assert carried.state.failures == {}
     assert set(server.written()) == {
         "PATCH deployments/h",
         "DELETE ingresses/h",
@@ -248,13 +248,14 @@ async def test_apply_stores_its_writes_before_the_watch_has_them() -> None:
     server.reply = lambda _verb, _path, _body: thing("Deployment", version="12")
     async with carrying(server) as carried:
         await carried.apply(Plan(applies=whole_plan().applies))
-        assert carried.watches.informer_of("Deployment", "default").objects[HOST]["metadata"]["resourceVersion"] == "12"
+        deployment = carried.informers.informer_of("Deployment", "default").objects[HOST]
+        assert deployment["metadata"]["resourceVersion"] == "12"
 
 
 @pytest.mark.parametrize(
     ("verb", "name", "code"),
     [("DELETE", "h", 403), ("PATCH", "h", 500), ("PATCH", "p", 403), ("PATCH", "cifar10", 422)],
-    ids=["a delete", "a child, by a webhook that is away", "a nudge", "an owner"],
+    ids=["a delete", "a child, by a webhook that is away", "a config refresh", "an owner"],
 )
 async def test_apply_writes_config_and_status_after_any_refusal(verb: str, name: str, code: int) -> None:
     server = FakeCluster()
@@ -268,9 +269,9 @@ async def test_apply_writes_config_and_status_after_any_refusal(verb: str, name:
 
 async def test_apply_enqueues_the_host_when_a_refusal_ends() -> None:
     async with carrying(FakeCluster()) as carried:
-        touched: list[Key] = []
-        carried.known._touch = touched.append
-        carried.known.failures[HOST] = {Child("Deployment", "h"): "no"}
+        enqueued: list[Key] = []
+        carried.state._enqueue = enqueued.append
+        carried.state.failures[HOST] = {Child("Deployment", "h"): "no"}
         await carried.apply(Plan())
-    assert touched == [HOST]
-    assert not carried.known.failures
+    assert enqueued == [HOST]
+    assert not carried.state.failures

@@ -26,10 +26,10 @@ class DepartureEnv:
 
     def host(self, uid: str, **metadata: Any) -> None:
         manifest = make.host_object()
-        self.departures.host_stored(KEY, manifest | {"metadata": manifest["metadata"] | {"uid": uid} | metadata})
+        self.departures.update_host(KEY, manifest | {"metadata": manifest["metadata"] | {"uid": uid} | metadata})
 
     def gone(self) -> None:
-        self.departures.host_stored(KEY, None)
+        self.departures.update_host(KEY, None)
 
     @property
     def left(self) -> dict[str, float]:

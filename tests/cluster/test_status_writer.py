@@ -28,8 +28,8 @@ FINAL, PROGRESS, CHANGED, TRANSIENT = Priority
 class Server:
     """The informer of every kind: it takes patches when it is let, and stores them."""
 
-    def __init__(self, known: ClusterState) -> None:
-        self.known = known
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
         self.open = asyncio.Event()
         self.open.set()
         self.asking: Counter[str] = Counter()
@@ -72,13 +72,13 @@ class Case:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.touched: list[Key] = []
-        self.known = ClusterState(self.touched.append)
-        self.server = Server(self.known)
+        self.enqueued: list[Key] = []
+        self.state = ClusterState(self.enqueued.append)
+        self.server = Server(self.state)
         self.recorder = Recorder()
         self.writes: list[tuple[str, str]] = []
         self.statuses = StatusWriter(
-            self.known,
+            self.state,
             cast("Any", self.server.of),
             Limiter(),
             cast("Any", self.recorder),
@@ -88,10 +88,10 @@ class Case:
 
     def has(self, *names: str, host: Key = HOST) -> None:
         for name in names:
-            self.known.update_model(None, make.model_object(name, host=host.name))
+            self.state.update_model(None, make.model_object(name, host=host.name))
 
     def update(self, name: str, priority: Priority = FINAL, loaded: str = "1/1", host: Key = HOST) -> SetStatus:
-        before = self.known.models[host][name].status if name in self.known.models[host] else TrainedModelStatus()
+        before = self.state.models[host][name].status if name in self.state.models[host] else TrainedModelStatus()
         after = TrainedModelStatus(loaded=loaded)
         return SetStatus("TrainedModel", name, f"uid-{name}", before, after, priority)
 
@@ -257,7 +257,7 @@ async def test_status_writer_writes_one_at_a_time_while_users_are_active(case: C
     many = [f"m-{number}" for number in range(100)]
     case.has(*many)
     case.server.open.clear()
-    case.known.last_model_change = case.now
+    case.state.last_model_change = case.now
     async with writing(case):
         case.set(*(case.update(name) for name in many))
         await eventually(lambda: case.server.asking.total() == 1)
@@ -275,7 +275,7 @@ async def test_status_writer_leaves_an_object_that_is_gone_another_one_or_as_wan
     another["metadata"]["uid"] = "another"
     gone, replaced = case.update("gone"), case.update("b")
     same = SetStatus("TrainedModel", "a", "uid-a", TrainedModelStatus(loaded="0/1"), TrainedModelStatus())
-    case.known.update_model(make.model_object("b"), another)
+    case.state.update_model(make.model_object("b"), another)
     case.set(gone, replaced, same)
     async with writing(case):
         await eventually(lambda: not case.statuses.busy)
@@ -287,14 +287,14 @@ async def test_status_writer_does_not_repeat_what_was_written_while_the_plan_was
     case.has("a")
     ready = Condition(type=READY, status="True", last_transition_time="2026-01-01T00:00:00Z")
     model = make.model_object("a")
-    case.known.update_model(model, model | {"status": {"conditions": [ready.to_wire()]}})
+    case.state.update_model(model, model | {"status": {"conditions": [ready.to_wire()]}})
     later = ready.model_copy(update={"last_transition_time": "2026-01-01T00:00:01Z"})
     after = TrainedModelStatus(conditions=(later,))
     case.set(SetStatus("TrainedModel", "a", "uid-a", TrainedModelStatus(), after))
     async with writing(case):
         await eventually(lambda: not case.statuses.busy)
     assert case.server.tries.total() == 0
-    assert find(case.known.models[HOST]["a"].status.conditions, READY) == ready
+    assert find(case.state.models[HOST]["a"].status.conditions, READY) == ready
 
 
 def event(name: str) -> Event:
@@ -321,7 +321,7 @@ async def test_status_writer_sends_the_event_of_a_status_that_was_stored_though_
         case.set(case.update("a"), events=(event("a"),))
         await eventually(lambda: case.server.tries["a"] == 1)
         model = make.model_object("a")
-        case.known.update_model(model, model | {"status": {"loaded": "1/1"}})
+        case.state.update_model(model, model | {"status": {"loaded": "1/1"}})
         await case.after(BACKOFF.base)
         await eventually(lambda: case.recorder.events == ["a"])
     assert case.server.tries["a"] == 1
@@ -351,7 +351,7 @@ async def test_status_writer_enqueues_the_host_of_a_conflict(case: Case) -> None
     case.server.fails["a"] = Conflict("it has been modified")
     async with writing(case):
         case.set(case.update("a"))
-        await eventually(lambda: case.touched == [HOST])
+        await eventually(lambda: case.enqueued == [HOST])
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Throttled("slow down", retry_after=5), OutOfScope("left")])

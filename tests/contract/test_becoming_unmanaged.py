@@ -104,7 +104,7 @@ def _is_ready(stage: Stage, model: str) -> bool:
 
 def _has_announced(operator: Operator, uid: str) -> bool:
     """Return whether the operator has sent the event of a host, or observed it."""
-    return uid in operator._known.unmanaged.announced and operator._recorder._warnings.empty()
+    return uid in operator._state.unmanaged.announced and operator._recorder._warnings.empty()
 
 
 def _children(kubectl: Kubectl) -> dict[tuple[str, str], Manifest]:

@@ -91,7 +91,7 @@ async def test_operator_reconnects_to_a_frozen_api_server(stage: Stage, api_serv
     assert pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        stage.operator._known.enqueue_all()
+        stage.operator._state.enqueue_all()
         await asyncio.sleep(5)
         assert stage.operator.liveness_problem() is None
     finally:
@@ -105,7 +105,7 @@ async def test_operator_keeps_manual_scaling_of_an_autoscaled_host(stage: Stage)
     deployment = names.deployment(HOST)
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     stage.kubectl("scale", "deployment", deployment, "--replicas=2")
-    stage.operator._known.enqueue_all()
+    stage.operator._state.enqueue_all()
     await asyncio.sleep(2)
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))

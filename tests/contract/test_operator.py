@@ -72,7 +72,7 @@ async def test_operator_writes_nothing_in_an_idle_cluster(stage: Stage) -> None:
 
     await asyncio.sleep(2)
     before = versions()
-    stage.operator._known.enqueue_all()
+    stage.operator._state.enqueue_all()
     await asyncio.sleep(3)
     assert versions() == before
 

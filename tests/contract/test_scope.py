@@ -231,7 +231,7 @@ async def test_scope_selector_serves_a_labelled_namespace_and_keeps_its_objects_
 
         await asyncio.to_thread(label, other, None)
         await eventually_in_thread(
-            lambda: not stage.operator._known.hosts.keys() - {(kubectl.namespace, HOST)}, "it has left"
+            lambda: not stage.operator._state.hosts.keys() - {(kubectl.namespace, HOST)}, "it has left"
         )
         await asyncio.to_thread(apply, other, make.model_object("later"))
         await asyncio.to_thread(other, "label", "isvc", HOST, "changed=yes")

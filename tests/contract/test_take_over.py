@@ -69,7 +69,7 @@ async def test_take_over_of_service_and_ingress_waits_for_the_ready_deployment(s
     hand_over(stage)
     await eventually_in_thread(lambda: PENDING in message(stage), "the host reports the wait")
     assert "Ingress triton-mms belongs to another controller" in message(stage, "IngressReady")
-    stage.operator._known.enqueue_all()
+    stage.operator._state.enqueue_all()
     await asyncio.sleep(1)
     assert versions(stage, f"service/{HOST}", f"ingress/{HOST}") == before, (
         "nothing is written while pods are not ready"
@@ -100,7 +100,7 @@ async def test_take_over_leaves_a_headless_service_and_names_the_command(stage: 
     assert f"kubectl {command}" in message(stage)
     assert versions(stage, f"service/{HOST}") == before
     stage.kubectl(*command.split())
-    stage.operator._known.enqueue_all()
+    stage.operator._state.enqueue_all()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "its own Service is made")
 
 
@@ -118,7 +118,7 @@ async def test_take_over_replaces_a_deployment_of_the_name_and_keeps_its_pods(st
     assert f"kubectl {command}" in message(stage)
 
     stage.kubectl(*command.split())
-    stage.operator._known.enqueue_all()
+    stage.operator._state.enqueue_all()
     await eventually_in_thread(lambda: stage.ready("isvc", HOST).get("status") == "True", "the host is ready")
     assert stage.kubectl.get("deployment", name)["spec"]["selector"]["matchLabels"] == names.selector(HOST)
     (pod,) = pods(stage, old)

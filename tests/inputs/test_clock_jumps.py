@@ -85,7 +85,7 @@ async def wait_until_idle(stage: Stage, recorder: HistoryRecorder) -> None:
         before = -1
         while before < len(recorder.history):
             before = len(recorder.history)
-            stage.operator._known.enqueue_all()
+            stage.operator._state.enqueue_all()
             await asyncio.sleep(1.5)
 
 

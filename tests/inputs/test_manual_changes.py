@@ -122,7 +122,7 @@ async def test_input_26_paused_deployment_stays_paused_and_is_reported(
         predictor["message"]
         == "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed"
     )
-    await asyncio.to_thread(stage.operator._known.enqueue_all)
+    await asyncio.to_thread(stage.operator._state.enqueue_all)
     assert stage.kubectl.get("deployment", DEPLOYMENT)["spec"]["paused"] is True
     stage.kubectl("rollout", "resume", "deployment", DEPLOYMENT)
     await eventually_in_thread(lambda: reason() == "None", "the reason is removed after the resumption")

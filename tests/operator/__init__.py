@@ -1,1 +1,1 @@
-"""Tests of manyserve.operator."""  # noqa: A005  named as the room that it tests
+"""Tests of manyserve.operator."""  # noqa: A005  named as the package that it tests

@@ -92,13 +92,13 @@ async def poller_env() -> AsyncIterator[PollerEnv]:
 
 
 async def test_poller_polls_a_running_pod_and_enqueues_its_host(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: env.report)
     assert env.enqueued == [HOST]
 
 
 async def test_poller_asks_for_reports_newer_than_the_last_one(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
     assert env.agent.polls[1] == {"after": "1", "instance": "a", "wait": "1"}
     env.agent.set_report(config="new")
@@ -107,7 +107,7 @@ async def test_poller_asks_for_reports_newer_than_the_last_one(env: PollerEnv) -
 
 
 async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
     env.agent.changed.set()
     await eventually(lambda: len(env.agent.polls) > 3)
@@ -118,7 +118,7 @@ async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> No
 async def test_poller_drops_the_report_after_a_malformed_response(
     env: PollerEnv, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: env.report)
     if fault == "an error":
         env.agent.broken = True
@@ -133,7 +133,7 @@ async def test_poller_drops_the_report_after_a_malformed_response(
 
 
 async def test_poller_keeps_the_report_during_a_short_outage(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
     env.agent.broken = True
     env.agent.set_report(config="new")
@@ -144,39 +144,39 @@ async def test_poller_keeps_the_report_during_a_short_outage(env: PollerEnv) -> 
 
 
 async def test_poller_stops_for_a_pod_in_deletion(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: env.report)
-    env.poller.pod_stored(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
+    env.poller.update_pod(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
     assert env.report is None
 
 
 async def test_poller_distinguishes_pods_of_one_name_by_uid(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: env.report)
-    env.poller.pod_stored(pod(), pod("u2"))
+    env.poller.update_pod(pod(), pod("u2"))
     await eventually(lambda: "u2" in env.state.reports)
     assert env.report is None
 
 
 @pytest.mark.parametrize("waiting", [pod(phase="Pending"), pod(address=None)], ids=["pending", "without an address"])
 async def test_poller_skips_a_pod_that_does_not_run(env: PollerEnv, waiting: dict[str, Any]) -> None:
-    env.poller.pod_stored(None, waiting)
-    env.poller.pod_stored(waiting, pod())
+    env.poller.update_pod(None, waiting)
+    env.poller.update_pod(waiting, pod())
     await eventually(lambda: env.report)
-    env.poller.pod_stored(pod(), waiting)
+    env.poller.update_pod(pod(), waiting)
     assert env.report is None
 
 
 async def test_poller_waits_for_the_first_report_of_every_pod(env: PollerEnv) -> None:
-    env.poller.pod_stored(None, pod())
-    env.poller.pod_stored(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
+    env.poller.update_pod(None, pod())
+    env.poller.update_pod(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
     await env.poller.wait_first_reports()
     assert env.report
 
 
 async def test_poller_wait_for_first_reports_is_bounded(env: PollerEnv) -> None:
     env.agent.broken = True
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await asyncio.wait_for(env.poller.wait_first_reports(), 5)
     assert not env.report
 
@@ -184,7 +184,7 @@ async def test_poller_wait_for_first_reports_is_bounded(env: PollerEnv) -> None:
 async def test_poller_of_a_standby_polls_nothing_until_it_leads(env: PollerEnv) -> None:
     await env.poller.close()
     env.state.update_pod(None, pod())
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     assert env.poller.healthy
     await env.poller.wait_first_reports()
     assert env.agent.polls == []
@@ -195,7 +195,7 @@ async def test_poller_of_a_standby_polls_nothing_until_it_leads(env: PollerEnv) 
 
 async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: PollerEnv) -> None:
     env.state.update_pod(None, pod())
-    env.poller.pod_stored(None, pod())
+    env.poller.update_pod(None, pod())
     await eventually(lambda: env.report)
     await env.poller.close()
     assert env.report is None

@@ -76,7 +76,7 @@ async def test_liveness_names_a_cancelled_task(operator: Operator, name: str) ->
 async def test_liveness_names_a_watch_that_ended_by_an_exception(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    informer = operator._watches.informer_of("Pod", "default")
+    informer = operator._informers.informer_of("Pod", "default")
 
     def broken() -> float:
         raise error
@@ -87,7 +87,7 @@ async def test_liveness_names_a_watch_that_ended_by_an_exception(
 
 
 async def test_liveness_names_a_stalled_watch(operator: Operator) -> None:
-    operator._watches.informer_of("Pod", "default").last_step -= STALE + 1
+    operator._informers.informer_of("Pod", "default").last_step -= STALE + 1
     assert operator.liveness_problem() == "stalled watches: pods"
 
 
@@ -103,7 +103,7 @@ async def test_liveness_names_a_stalled_election(operator: Operator) -> None:
 
 
 async def test_liveness_names_a_stopped_agent_poller(operator: Operator) -> None:
-    operator._replicas.pod_stored(None, pod())
+    operator._agent_poller.update_pod(None, pod())
     assert operator.liveness_problem() is None
     task_of("agent of u1").cancel()
     await eventually(operator.liveness_problem)

@@ -55,11 +55,11 @@ class Case:
         self.debouncer = Debouncer(self.queue, clock=lambda: self.now)
         self.applier = Applier()
         self.threads: list[threading.Thread] = []
-        self.known = known = ClusterState(lambda _key: None)
-        known.config = make.config()
-        known.update_host(None, make.host_object())
+        self.state = state = ClusterState(lambda _key: None)
+        state.config = make.config()
+        state.update_host(None, make.host_object())
         self.reconciler = Reconciler(
-            known,
+            state,
             cast("Any", self.applier),
             cast("Any", Lookups()),
             self.debouncer,
@@ -134,6 +134,6 @@ async def test_reconcile_reads_a_long_models_json_beside_the_event_loop(packed: 
     case = Case()
     metadata = {"name": "modelconfig-triton-mms-0", "namespace": "default", "labels": {HOST_LABEL: HOST.name}}
     config_map = {"kind": "ConfigMap", "metadata": metadata, "binaryData": {PACKED_KEY: packed}}
-    case.known.update_child(None, config_map)
+    case.state.update_child(None, config_map)
     await case.reconcile(0.0)
     assert [each is not threading.main_thread() for each in case.threads] == [beside]

@@ -46,9 +46,9 @@ class Scenario:
         self._host = Key("default", host_name(self._documents))
         self._objects: dict[Child, Manifest] = {}
         self._version = 0
-        self._known = ClusterState(lambda _key: None)
-        self._known.departures = Departures(lambda: self._seconds)
-        self._known.accounts.update(None, {"metadata": {"name": "default", "namespace": "default"}})
+        self._state = ClusterState(lambda _key: None)
+        self._state.departures = Departures(lambda: self._seconds)
+        self._state.accounts.update(None, {"metadata": {"name": "default", "namespace": "default"}})
 
     def observed(self) -> Observed | None:
         """Return the snapshot, or None when the operator leaves the host as it is."""
@@ -57,9 +57,9 @@ class Scenario:
             self._take(yaml.safe_load((DATA / "inferenceservice-config.yaml").read_text()))
         for document in self._documents:
             self._take(document)
-        observe(self._known, self._host)  # begins the grace period of a host that is gone
+        observe(self._state, self._host)  # begins the grace period of a host that is gone
         self._seconds = self._gone_for
-        return observe(self._known, self._host)
+        return observe(self._state, self._host)
 
     def _take(self, document: Manifest) -> None:
         kind = document["kind"]
@@ -89,7 +89,7 @@ class Scenario:
 
     def _configure(self, document: Manifest) -> None:
         try:
-            self._known.config = servingconfig.parse(document["data"])
+            self._state.config = servingconfig.parse(document["data"])
         except servingconfig.ConfigError:
             return  # the last valid configuration stays, as in the operator
 
@@ -101,11 +101,11 @@ class Scenario:
             after["metadata"]["resourceVersion"] = str(self._version)
             self._objects[name] = after
         if after is not None and name.kind in CHILDREN and is_foreign(after):
-            self._known.foreign[self._host] = self._known.foreign.get(self._host, frozenset()) | {name}
+            self._state.foreign[self._host] = self._state.foreign.get(self._host, frozenset()) | {name}
             return  # the operator watches objects with its label only, and sees this one at an apply
-        stored = {"InferenceService": self._known.update_host, "TrainedModel": self._known.update_model}
-        stored["Pod"] = self._known.update_pod
-        stored.get(name.kind, self._known.update_child)(before, after)
+        stored = {"InferenceService": self._state.update_host, "TrainedModel": self._state.update_model}
+        stored["Pod"] = self._state.update_pod
+        stored.get(name.kind, self._state.update_child)(before, after)
 
     def _settle(self) -> None:
         """Simulate operator, kubelet and agents until the documents before are settled."""
@@ -120,14 +120,14 @@ class Scenario:
         self._store_all(world.carry_out(observed, plan(observed, make.NOW)))
 
     def _snapshot(self) -> Observed:
-        observed = observe(self._known, self._host)
+        observed = observe(self._state, self._host)
         if observed is None:
             raise ValueError("Settled and Planned need a usable configuration")
         return observed
 
     def _store_all(self, observed: Observed) -> None:
         """Store the objects of the fake cluster."""
-        self._known.reports |= observed.agents
+        self._state.reports |= observed.agents
         for child, manifest in observed.children.items():
             self._store(child, manifest)
         if observed.host is not None:
@@ -136,13 +136,13 @@ class Scenario:
             self._store(Child("TrainedModel", model.metadata.name), model.to_wire())
 
     def _replicas(self) -> int:
-        host = self._known.hosts.get(self._host)
+        host = self._state.hosts.get(self._host)
         return max(1, (host.spec.predictor.min_replicas if host else None) or 1)
 
     def _report(self, document: Manifest) -> None:
         """Change the report of an agent; by default it is about the current `models.json`."""
         uid = self._objects[Child("Pod", document["pod"])]["metadata"]["uid"]
-        before = self._known.reports.get(uid, AgentReport(instance="a", revision=1, server_ready=True, settled=True))
+        before = self._state.reports.get(uid, AgentReport(instance="a", revision=1, server_ready=True, settled=True))
         manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name)))
         text = (text_of(manifest) if manifest else None) or ""
         given = document if "configError" in document else {"config": modelconfig.content_hash(text)} | document
@@ -150,7 +150,7 @@ class Scenario:
         for entry in _entries(text):
             if entry.model_name in document.get("models", {}):
                 report["models"][entry.model_name]["digest"] = entry.digest
-        self._known.reports[uid] = AgentReport.from_wire(report)
+        self._state.reports[uid] = AgentReport.from_wire(report)
 
 
 def read(path: Path) -> Scenario:

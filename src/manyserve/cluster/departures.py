@@ -37,7 +37,7 @@ class Departures:
         """Uids of the hosts that were last seen with the finalizer `orphan` while they were being deleted."""
         self._records: dict[Key, dict[str, Departure]] = {}
 
-    def host_stored(self, key: Key, new: Manifest | None) -> None:
+    def update_host(self, key: Key, new: Manifest | None) -> None:
         """Record a change of a host: `new` is None when it was deleted."""
         if new is None:
             self._present.pop(key, None)

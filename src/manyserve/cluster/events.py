@@ -30,7 +30,7 @@ MESSAGE_LIMIT = 1024
 WAITING = 2000
 REMEMBERED = 4096
 REPEAT_SECONDS = 60.0
-LOOK = 0.1
+TICK = 0.1
 BURST, BURST_SECONDS = 25, 300.0
 
 _VERSIONS = {"InferenceService": f"{GROUP}/v1beta1", "TrainedModel": f"{GROUP}/v1alpha1", "ConfigMap": "v1"}
@@ -134,7 +134,7 @@ class EventRecorder:
         while True:
             namespace, event = await waiting.get()
             while pause():  # noqa: ASYNC110  time ends it
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(TICK)
             self._full = self._full and not waiting.empty()
             try:
                 await self._send(namespace, event)

@@ -26,7 +26,7 @@ from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
-from manyserve.cluster.unmanaged import Unmanaged
+from manyserve.cluster.unmanaged import UnmanagedObjects
 from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 
@@ -44,17 +44,17 @@ class ClusterState:
 
     Parameters
     ----------
-    touch
+    enqueue
         Called with each host to be reconciled because one of its objects changed.
-    news
+    on_model_change
         Called instead with each host of a model that a user changed.
     """
 
-    def __init__(self, touch: Callable[[Key], None], news: Callable[[Key], None] | None = None) -> None:
+    def __init__(self, enqueue: Callable[[Key], None], on_model_change: Callable[[Key], None] | None = None) -> None:
         self.config: ServingConfig | None = None
         """None until there is a valid one."""
         self.hosts: dict[Key, InferenceService] = {}
-        self.unmanaged = Unmanaged()
+        self.unmanaged = UnmanagedObjects()
         """Unmanaged InferenceServices and TrainedModels."""
         self.unparsable: set[Key] = set()
         """Hosts that exist and do not parse: they are not reconciled."""
@@ -80,23 +80,23 @@ class ClusterState:
         """Results of the metadata poller."""
         self.last_model_change = float("-inf")
         """When a user last changed a model, in seconds of a monotonic clock."""
-        self._touch = touch
-        self._news = news or touch
+        self._enqueue = enqueue
+        self._on_model_change = on_model_change or enqueue
 
     def enqueue(self, key: Key) -> None:
         """Enqueue a host."""
-        self._touch(key)
+        self._enqueue(key)
 
     def enqueue_all(self) -> None:
         """Enqueue every host, also unmanaged ones, and those that exist only as a name in a model."""
         for key in self._named():
-            self._touch(key)
+            self._enqueue(key)
 
     def enqueue_namespace(self, namespace: str) -> None:
         """Enqueue every host of a namespace, as `enqueue_all` does for all."""
         for key in self._named():
             if key.namespace == namespace:
-                self._touch(key)
+                self._enqueue(key)
 
     def _named(self) -> set[Key]:
         return {*self.hosts, *self.models, *self.unmanaged.hosts}
@@ -104,11 +104,11 @@ class ClusterState:
     def update_host(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a host."""
         key = key_of_change(old, new)
-        self.departures.host_stored(key, new)
+        self.departures.update_host(key, new)
         self.hosts.pop(key, None)
         self.unparsable.discard(key)
         why = management.host_unmanaged(new) if new is not None else None
-        self.unmanaged.host_stored(key, new, why)
+        self.unmanaged.update_host(key, new, why)
         if new is None or why is not None:
             self.failures.pop(key, None)
             return
@@ -157,13 +157,13 @@ class ClusterState:
     def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Enqueue the hosts that use this ServiceAccount."""
         for key in list(hosts_with(key_of_change(old, new), self.hosts)):
-            self._touch(key)
+            self._enqueue(key)
 
     def model_changed(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Call `news` for the host that a model names, and for the one that it named before."""
+        """Call `on_model_change` for the host that a model names, and for the one that it named before."""
         self.last_model_change = time.monotonic()
         for key in {model_host(each) for each in (old, new) if each is not None}:
-            self._news(key)
+            self._on_model_change(key)
 
     def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
         """Return a host, or a model of a host."""
@@ -173,7 +173,7 @@ class ClusterState:
         """Keep refusals and other controllers' children for a host's next plan; it is due when they change."""
         failures_ended = self.failures.pop(key, None) and not refused
         if foreign != self.foreign.pop(key, frozenset()) or failures_ended:
-            self._touch(key)
+            self._enqueue(key)
         if foreign:
             self.foreign[key] = foreign
         if refused:
@@ -182,7 +182,7 @@ class ClusterState:
     def changed(self, old: Manifest | None, new: Manifest | None, host: Callable[[Manifest], Key]) -> None:
         """Enqueue the host of an object, and the one that it belonged to before."""
         for key in {host(each) for each in (old, new) if each is not None}:
-            self._touch(key)
+            self._enqueue(key)
 
 
 def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> Value | None:

@@ -10,7 +10,7 @@ from manyserve.plan import management
 from manyserve.plan.observed import UnmanagedHost
 
 
-class Unmanaged:
+class UnmanagedObjects:
     """The unmanaged objects of the cluster, by host."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Unmanaged:
         self.announced: set[str] = set()
         """Uids of hosts for which the Warning event `NotManaged` was sent."""
 
-    def host_stored(self, key: Key, host: Manifest | None, why: management.Unmanaged | None) -> None:
+    def update_host(self, key: Key, host: Manifest | None, why: management.Unmanaged | None) -> None:
         """Update the cache by a change of an InferenceService."""
         before = self.hosts.pop(key, None)
         if host is not None and why is not None:

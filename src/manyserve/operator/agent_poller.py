@@ -67,7 +67,7 @@ class AgentPoller:
         )
         for pods in self._state.pods.values():
             for pod in pods.values():
-                self.pod_stored(None, pod)
+                self.update_pod(None, pod)
 
     async def close(self) -> None:
         """Stop all polls, and drop all reports."""
@@ -99,7 +99,7 @@ class AgentPoller:
         """Whether all polls run."""
         return not any(task.done() for _, task in self._tasks.values())
 
-    def pod_stored(self, old: Manifest | None, new: Manifest | None) -> None:
+    def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
         """Start or stop the poll of a pod by its change. Before `open` nothing is polled."""
         if self._session is None:
             return

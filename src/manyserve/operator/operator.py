@@ -61,23 +61,23 @@ class Operator:
         self._leader_tasks = Tasks()
         self._queue = WorkQueue()
         self._debouncer = Debouncer(self._queue)
-        self._known = known = ClusterState(self._queue.add, self._debouncer.on_change)
+        self._state = state = ClusterState(self._queue.add, self._debouncer.on_change)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
-        self._replicas = AgentPoller(known, self._queue.add, port=settings.agent_port)
-        self._watches = Informers(client, known, settings.scope, self._replicas.pod_stored)
-        self._lookups = MetadataPoller(client, known.lookup_results, self._queue.add)
-        self._config = ServingConfigWatcher(client, known, self._recorder, settings.namespace)
-        limiter, of, count = Limiter(), self._watches.informer_of, self._count_write
-        self._statuses = StatusWriter(known, of, limiter, self._recorder, count)
-        self._applier = Applier(client, known, of, limiter, self._statuses, count, self._deletion_doubt)
+        self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
+        self._informers = Informers(client, state, settings.scope, self._agent_poller.update_pod)
+        self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
+        self._config = ServingConfigWatcher(client, state, self._recorder, settings.namespace)
+        limiter, of, count = Limiter(), self._informers.informer_of, self._count_write
+        self._statuses = StatusWriter(state, of, limiter, self._recorder, count)
+        self._applier = Applier(client, state, of, limiter, self._statuses, count, self._deletion_doubt)
         self._health = HealthServer(self.liveness_problem, self.readiness_problem)
         metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.active else 0)
         for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
             for reason in reasons:
-                metrics.UNMANAGED.labels(kind, reason).set_function(partial(known.unmanaged.count, kind, reason))
-            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._watches.count_out_of_scope, kind))
-        for kind in {each.kind.name for each in self._watches}:
-            metrics.OBJECTS.labels(kind).set_function(partial(self._watches.count, kind))
+                metrics.UNMANAGED.labels(kind, reason).set_function(partial(state.unmanaged.count, kind, reason))
+            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._informers.count_out_of_scope, kind))
+        for kind in {each.kind.name for each in self._informers}:
+            metrics.OBJECTS.labels(kind).set_function(partial(self._informers.count, kind))
 
     async def listen(self) -> None:
         """Bind the ports. Raises `StartupError` when one is in use."""
@@ -85,7 +85,7 @@ class Operator:
 
     async def start(self) -> None:
         """Start all tasks. The work begins when everything has been listed, on the leader only."""
-        for informer in self._informers:
+        for informer in self._all_informers:
             self._tasks.start(f"watch of {informer.kind.plural}", informer.run())
         if self._guard:
             self._tasks.start("CRD guard", self._guard.run(self._client))
@@ -102,31 +102,31 @@ class Operator:
         ended = [*self._tasks.ended, *self._leader_tasks.ended]
         if ended:
             return f"ended: {', '.join(ended)}"
-        if not self._replicas.healthy:
+        if not self._agent_poller.healthy:
             return "agent poller stopped"
-        return stale_watches(self._informers) or stuck_election(self._elector) or self._queue.stall_reason()
+        return stale_watches(self._all_informers) or stuck_election(self._elector) or self._queue.stall_reason()
 
     def readiness_problem(self) -> str | None:
         """Return the reason why this replica is not ready, or None."""
-        if self._known.config is None and self._config.informer.synced.is_set():
+        if self._state.config is None and self._config.informer.synced.is_set():
             return "inferenceservice-config cannot be used"
         refused = self._elector.refused if self._elector else None
-        missing = unsynced(self._informers) or self._watches.scope_problem()
+        missing = unsynced(self._all_informers) or self._informers.scope_problem()
         return missing or refused or (self._guard.problem if self._guard else None)
 
     def _deletion_doubt(self, namespace: str) -> str | None:
         """Return the reason against deletions of models in a namespace now, or None."""
-        scope = None if self._known.in_scope(namespace) else f"namespace {namespace} is not in scope, or not listed yet"
-        return scope or unsynced(self._informers) or (self._guard.problem if self._guard else None)
+        scope = None if self._state.in_scope(namespace) else f"namespace {namespace} is not in scope, or not listed yet"
+        return scope or unsynced(self._all_informers) or (self._guard.problem if self._guard else None)
 
     @property
-    def _informers(self) -> tuple[Informer, ...]:
-        return (self._config.informer, *self._watches)
+    def _all_informers(self) -> tuple[Informer, ...]:
+        return (self._config.informer, *self._informers)
 
     async def _work(self) -> None:
         """Run for election once everything has been listed, and work as the leader."""
         await self._config.ready()
-        await self._watches.synced()
+        await self._informers.synced()
         if self._elector:
             await self._elector.run(self._leadership)
         else:
@@ -140,28 +140,28 @@ class Operator:
         metrics.LEADER.set(1)
         self._recorder.clear()
         self._config.record_problem()
-        await self._replicas.open()
+        await self._agent_poller.open()
         self._leader_tasks.start("events", self._while_clear(self._recorder.run))
-        self._leader_tasks.start("lookups", self._lookups.run())
-        self._leader_tasks.start("resync", resync(self._known, self._queue))
+        self._leader_tasks.start("lookups", self._metadata_poller.run())
+        self._leader_tasks.start("resync", resync(self._state, self._queue))
         self._leader_tasks.start("reconcile", self._reconcile())
         try:
             yield
         finally:
             metrics.LEADER.set(0)
             await self._leader_tasks.stop()
-            await self._replicas.close()
+            await self._agent_poller.close()
 
     async def _reconcile(self) -> None:
         """Reconcile until cancelled; never from a snapshot that is not whole yet, the agents' reports included."""
-        await self._replicas.wait_first_reports()
+        await self._agent_poller.wait_first_reports()
         await self._while_clear(self._run_queue)
 
     async def _run_queue(self) -> None:
         """Reconcile all hosts, and then those that change; write statuses in the background."""
-        reconciler = Reconciler(self._known, self._applier, self._lookups, self._debouncer, Planner())
+        reconciler = Reconciler(self._state, self._applier, self._metadata_poller, self._debouncer, Planner())
         self._statuses.clear()
-        self._known.enqueue_all()
+        self._state.enqueue_all()
         async with asyncio.TaskGroup() as group:
             for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconciler.reconcile)):
                 group.create_task(work)
