@@ -147,14 +147,15 @@ async def _check_digest(job: Job, entry: Entry, folder: Path) -> None:
 async def _link(job: Job, entry: Entry, listing: Listing) -> bool:
     """Link the files of another model with the same content. Return False if there is none."""
     context, state, store = job.context, job.context.state, job.context.store
-    donors = {name: state.desired[name].digest for name in context.dedup.candidates(entry, state.desired, state.disk)}
-    if not donors:
+    names = context.dedup.candidates(entry, state.desired, state.disk)
+    candidates = {name: state.desired[name].digest for name in names}
+    if not candidates:
         return False
     try:
-        donor = await in_thread(_link_first, job, donors, listing)
-        if donor:
+        candidate = await in_thread(_link_first, job, candidates, listing)
+        if candidate:
             await in_thread(context.server.prepare, job.name, store.staged(job.name, job.digest))
-            log.info("%s is on the volume already, with model %s: its files are linked", listing.uri, donor)
+            log.info("%s is on the volume already, with model %s: its files are linked", listing.uri, candidate)
             return True
     except OSError as error:
         log.warning("the files of %s cannot be linked, they are downloaded: %s", listing.uri, error)
@@ -165,18 +166,18 @@ async def _link(job: Job, entry: Entry, listing: Listing) -> bool:
     return False
 
 
-def _link_first(job: Job, donors: dict[str, str], listing: Listing) -> str:
-    """Link the files of the first donor with the listed files, and return its name.
+def _link_first(job: Job, candidates: dict[str, str], listing: Listing) -> str:
+    """Link the files of the first candidate with the listed files, and return its name.
 
-    The donor must have them still afterwards. A change or a removal deletes its marker first.
+    The candidate must have them still afterwards. A change or a removal deletes its marker first.
     """
     store = job.context.store
     may_copy = job.context.budget.space_for(job.name, store.staging).fits(listing.size)
-    for donor, digest in donors.items():
-        if store.fingerprint(donor, digest) == listing.fingerprint:
-            link_tree(store.models / donor, store.stage(job.name, job.digest), may_copy=may_copy)
-            if store.fingerprint(donor, digest) == listing.fingerprint:
-                return donor
+    for candidate, digest in candidates.items():
+        if store.fingerprint(candidate, digest) == listing.fingerprint:
+            link_tree(store.models / candidate, store.stage(job.name, job.digest), may_copy=may_copy)
+            if store.fingerprint(candidate, digest) == listing.fingerprint:
+                return candidate
     return ""
 
 

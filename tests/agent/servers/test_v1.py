@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError, V1Server
-from manyserve.agent.servers.base import Answer
+from manyserve.agent.servers.base import Response
 from manyserve.agent.servers.v1 import read_list, read_ready
 
 READY = ServerModel(ServerState.READY)
@@ -135,11 +135,11 @@ def test_input_29_v1_invalid_list_means_server_is_unavailable(body: bytes) -> No
 
 @pytest.mark.parametrize("body", [b'{"ready": false}', b'{"ready": "False"}', b"{}", b"[]", b"not JSON", b"3"])
 def test_input_29_v1_answer_200_without_ready_is_not_ready(body: bytes) -> None:
-    model = read_ready(Answer(200, body))
+    model = read_ready(Response(200, body))
     assert model is not None
     assert model.state is ServerState.UNAVAILABLE
 
 
 @pytest.mark.parametrize("body", [b'{"name": "a", "ready": true}', b'{"name": "a", "ready": "True"}'])
 def test_v1_read_ready_accepts_boolean_and_string(body: bytes) -> None:
-    assert read_ready(Answer(200, body)) == READY
+    assert read_ready(Response(200, body)) == READY

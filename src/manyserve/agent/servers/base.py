@@ -52,8 +52,8 @@ class ModelServer(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer of the server, its body cut at the limit."""
+class Response:
+    """A response of the server, its body cut at the limit."""
 
     status: int
     body: bytes
@@ -78,13 +78,13 @@ class Connection:
         self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Answer:
+    async def request(self, method: str, path: str, *, body: bytes | None = None, limit: int = READ_LIMIT) -> Response:
         """Send a request, without a time limit. Raises `ServerUnavailableError` without an answer."""
         try:
             async with self._open_session().request(
                 method, f"{self._url}{path}", data=body, headers=self._headers, allow_redirects=False
             ) as answer:
-                return Answer(answer.status, await _read(answer, limit), answer.reason or "")
+                return Response(answer.status, await _read(answer, limit), answer.reason or "")
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnavailableError(
                 f"the model server does not answer: {one_line(error) or type(error).__name__}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.redaction import one_line
-from manyserve.agent.servers.base import Answer, Connection, LoadRejectedError, ServerUnavailableError
+from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
 
 _LIST_LIMIT = 32 * 1024 * 1024
 _RECHECKS = 4  # ready models that are requested again at each poll
@@ -98,7 +98,7 @@ def read_list(body: bytes) -> list[str]:
     raise ServerUnavailableError(f"the server's list cannot be read: {one_line(body[:256].decode(errors='replace'))}")
 
 
-def read_ready(answer: Answer) -> ServerModel | None:
+def read_ready(answer: Response) -> ServerModel | None:
     """Return the state of a model from an answer; None when the server does not know the model."""
     if answer.status == 404:
         return None

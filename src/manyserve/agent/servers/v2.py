@@ -14,7 +14,7 @@ from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.redaction import READ_LIMIT, one_line
-from manyserve.agent.servers.base import Answer, Connection, LoadRejectedError, ServerUnavailableError
+from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
 
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
@@ -65,7 +65,7 @@ class V2Server:
         """Close the connection."""
         await self._connection.close()
 
-    async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Answer:
+    async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Response:
         return await self._connection.request("POST", f"/v2/repository/{path}", body=body, limit=limit)
 
 
