@@ -143,8 +143,8 @@ def test_parsed_memory_fits_63_bits_and_is_printable(text: str | int) -> None:
 def test_storage_uri_functions_accept_any_text(uri: str) -> None:
     storageuri.scheme_of(uri)
     storageuri.is_safe(uri)
-    for form in storageuri.URI_FORMATS.values():
-        storageuri.matches_format(uri, form)
+    for uri_format in storageuri.URI_FORMATS.values():
+        storageuri.matches_format(uri, uri_format)
     claim = storageuri.claim_of(uri)
     assert claim is None or (claim and "/" not in claim)
 

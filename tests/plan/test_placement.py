@@ -62,14 +62,14 @@ def test_placement_reports_unreadable_memory() -> None:
 
 def test_placement_keeps_unreadable_entry_of_unreadable_model() -> None:
     broken = entry_of(make.model("a", memory="abc"))
-    placement = place(make.host(), [make.model("b")], [broken], CONFIG, unreadable={"a"})
+    placement = place(make.host(), [make.model("b")], [broken], CONFIG, unparsable={"a"})
     assert placement.placed == {"a": broken, "b": entry_of(make.model("b"))}
     assert not placement.insufficient_memory
 
 
 def test_placement_drops_unreadable_model_above_the_limit() -> None:
     big, small = entry_of(make.model("a", memory="3Gi")), entry_of(make.model("b", memory="2Gi"))
-    placement = place(make.host(), [make.model("c")], [big, small], CONFIG, unreadable={"a", "b"})
+    placement = place(make.host(), [make.model("c")], [big, small], CONFIG, unparsable={"a", "b"})
     assert set(placement.placed) == {"b"}
     assert placement.used == placement.limit
 

@@ -78,7 +78,7 @@ ConfigMapName = Annotated[str, AfterValidator(read_config_map)]
 KeyName = Annotated[str, Field(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
 
-class Store(KubeModel):
+class StoreCredentials(KubeModel):
     """Configuration of one kind of store."""
 
     @model_validator(mode="before")
@@ -87,14 +87,14 @@ class Store(KubeModel):
         return {key: each for key, each in given.items() if each != ""} if isinstance(given, dict) else given
 
 
-class GcsCredentials(Store):
+class GcsCredentials(StoreCredentials):
     """Google Cloud Storage."""
 
     gcs_credential_file_name: Annotated[KeyName | None, Field(description="Key of a secret with such a file.")] = None
     endpoint: Url | None = None
 
 
-class S3Credentials(Store):
+class S3Credentials(StoreCredentials):
     """S3, of AWS or another provider."""
 
     s3_access_key_id_name: Annotated[KeyName | None, Field(alias="s3AccessKeyIDName")] = None
@@ -111,19 +111,19 @@ class S3Credentials(Store):
     ] = None
 
 
-class AzureCredentials(Store):
+class AzureCredentials(StoreCredentials):
     """Azure Blob Storage."""
 
     endpoint: Url | None = None
 
 
-class HfCredentials(Store):
+class HfCredentials(StoreCredentials):
     """Hugging Face."""
 
     endpoint: Url | None = None
 
 
-class HttpsCredentials(Store):
+class HttpsCredentials(StoreCredentials):
     """https:// and http://."""
 
     allow_http: Switch = False

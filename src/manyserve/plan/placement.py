@@ -66,18 +66,18 @@ def place(
     models: Collection[TrainedModel],
     current: Sequence[Entry],
     config: ServingConfig,
-    unreadable: Collection[str] = (),
+    unparsable: Collection[str] = (),
 ) -> Placement:
     """Return the placement on the host, given the current entries of `models.json`.
 
-    `unreadable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
+    `unparsable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
     holds for models that became invalid: their previous version stays loaded.
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
     invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held))}
     packing = _Packing(limit)
-    for model_name in sorted(held.keys() & {*unreadable, *_staying(models, invalid)}):
+    for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid)}):
         packing.keep(held[model_name])
     for model in _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config):
         packing.add(model, held.get(model.metadata.name))
@@ -92,10 +92,10 @@ def keep_placed(
     host: InferenceService,
     models: Iterable[TrainedModel],
     current: Sequence[Entry],
-    unreadable: Collection[str] = (),
+    unparsable: Collection[str] = (),
 ) -> Placement:
     """Return the placement of a host with an invalid spec: the entries stay, except those of deleted models."""
-    staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unreadable)
+    staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unparsable)
     placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
     used = sum(map(declared_or_zero, placed.values()))
     return Placement(placed, used=used, limit=memory_limit(host))
