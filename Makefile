@@ -3,6 +3,8 @@
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
+# make tools   the programs that tests need        make format   style, where a program can correct it
+# make contract, stores, servers, walkthrough, faults-short, bench-short     parts of make test
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
 # make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)

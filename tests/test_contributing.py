@@ -14,6 +14,7 @@ RECORDS = tuple(str(path.relative_to(ROOT)) for path in sorted((DOCS / "decision
 LINKED = ("README.md", "SECURITY.md", *PAGES, *RECORDS)
 PATH = re.compile(r"`((?:src|tests|docs|deploy|requirements)/[\w./-]*\w/?|[A-Z]+\.md|pyproject\.toml)`")
 MODULE = re.compile(r"`((?:api|plan|cluster|operator|webhook|agent)/[\w/]+\.py)`")
+NAME = re.compile(r"`([A-Z][A-Z_]+|(?:[A-Z][a-z]+)+)`")
 LINK = re.compile(r"\]\(([^):\s]+)\)")
 
 
@@ -32,6 +33,15 @@ def headings(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", [*PAGES, *RECORDS])
 def test_paths_in_backticks_exist(page: str) -> None:
     assert [path for path in paths((ROOT / page).read_text()) if not (ROOT / path).exists()] == []
+
+
+def test_names_in_a_step_of_a_recipe_are_in_its_files() -> None:
+    steps = re.split(r"^ *(?:\d+\.|\*) ", (DOCS / "contributing.md").read_text(), flags=re.MULTILINE)
+    for step in steps:
+        files = [ROOT / path for path in paths(step) if (ROOT / path).is_file()]
+        code = "\n".join(file.read_text() for file in files)
+        missing = [name for name in NAME.findall(step) if not re.search(rf"\b{name}\b", code)]
+        assert missing == [] or not files, step
 
 
 @pytest.mark.parametrize("page", LINKED)
