@@ -393,3 +393,36 @@ async def test_status_writer_goes_on_after_a_defect(case: Case) -> None:
     async with writing(case):
         case.set(case.update("a"), case.update("b"))
         await eventually(lambda: case.server.written == ["b"])
+
+
+async def test_status_writer_drops_statuses_of_a_namespace_that_left_the_scope() -> None:
+    case = Case()
+    case.has("m")
+    calls: list[float] = []
+
+    def informer_of(_kind: str, _namespace: str) -> Any:
+        calls.append(case.now)
+        raise OutOfScope("namespace default is out of scope")
+
+    case.statuses._informer_of = informer_of
+    async with writing(case):
+        case.set(case.update("m"))
+        case.state.models.clear()
+        for _ in range(10):
+            await case.after(60)
+    assert calls == []
+
+
+async def test_status_writer_keeps_no_host_behind_for_statuses_that_were_dropped() -> None:
+    case = Case()
+    many, others = [f"a{number:03}" for number in range(300)], [f"b{number:03}" for number in range(100)]
+    case.has(*many)
+    case.has(*others, host=OTHER)
+    case.set(*map(case.update, many))
+    case.set(*(case.update(name, host=OTHER) for name in others), host=OTHER)
+    case.set()
+    case.set(case.update("a000"))
+    async with writing(case):
+        while len(case.server.written) <= len(others):
+            await settled()
+    assert case.server.written.index("a000") < 20

@@ -137,3 +137,39 @@ async def test_reconcile_reads_a_long_models_json_beside_the_event_loop(packed: 
     case.state.update_child(None, config_map)
     await case.reconcile(0.0)
     assert [each is not threading.main_thread() for each in case.threads] == [beside]
+
+
+async def test_reconcile_plans_a_change_after_two_writes_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case()
+
+    async def step(at: float) -> None:
+        case.now = at
+        key = await case.queue.get()
+        case.queue.done(key, await case.reconciler.reconcile(key))
+
+    async def slow(_key: Key, todo: Plan, *, defer_config: bool) -> None:
+        assert todo.config is not None
+        assert not defer_config
+        case.now = 0.40
+        case.debouncer.on_change(HOST)  # it changes no `models.json`
+        case.now = 0.71
+        case.debouncer.release()
+        case.now = 0.75
+
+    case.debouncer.on_change(HOST)
+    await step(0.0)
+    case.now = 0.05
+    case.debouncer.on_change(HOST)
+    case.now = 0.36
+    case.debouncer.release()
+    monkeypatch.setattr(case.applier, "apply", slow)
+    await step(0.37)
+    monkeypatch.undo()
+    case.todo = Plan()
+    await step(0.9)
+    case.todo = WRITE
+    case.now = 0.95
+    case.debouncer.on_change(HOST)
+    for _ in range(100):
+        case.now += case.debouncer.release()
+    assert len(case.queue) == 1

@@ -26,6 +26,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
     That is so without a valid configuration, and for a namespace out of scope. It is so, too, for a host that does not
     parse: as an absent one it would lose its models.
     """
+    state.written.pop(key, None)
     if state.config is None or key in state.unparsable or not state.in_scope(key.namespace):
         return None
     pods = tuple(state.pods.get(key, {}).values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -72,6 +72,8 @@ class ClusterState:
         self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
+        self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
+        """Objects, by kind and name, with statuses that were written since the last snapshot of their host."""
         self.failures: dict[Key, dict[Child, str]] = {}
         self.foreign: dict[Key, frozenset[Child]] = {}
         """Children that another controller made for a host, and that are not taken over yet."""
@@ -168,6 +170,11 @@ class ClusterState:
     def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
         """Return a host, or a model of a host."""
         return self.models.get(key, {}).get(name) if kind == "TrainedModel" else self.hosts.get(key)
+
+    def planned(self, key: Key, updated: Set[tuple[str, str]], in_flight: Set[tuple[Key, tuple[str, str]]]) -> None:
+        """Enqueue a host again if its plan missed a status write: done since its snapshot or in flight, not updated."""
+        if (self.written.pop(key, set()) | {each for host, each in in_flight if host == key}) - updated:
+            self._enqueue(key)
 
     def applied(self, key: Key, refused: dict[Child, str], foreign: frozenset[Child]) -> None:
         """Keep refusals and other controllers' children for a host's next plan; it is due when they change."""

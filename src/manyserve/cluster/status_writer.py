@@ -79,7 +79,10 @@ class StatusWriter:
         With `final_only`, progress that waits stays: newer one would speak of a `models.json` that is not written yet.
         """
         event_of: dict[_Object, Event] = {(event.kind, event.name): event for event in events}
+        self._known.planned(key, {update.subject for update in updates}, self._in_flight)
         before, self._waiting[key] = self._waiting[key], {}
+        for each in Priority if not before else ():  # entries that are gone hold no next one back
+            self._rounds.pop((each, key), None)
         burst = self.busy or len(updates) > MAX_IN_FLIGHT
         for update in updates:
             entry, final = before.get(update.subject), update.priority is Priority.FINAL
@@ -188,13 +191,14 @@ class StatusWriter:
     async def _patch(self, key: Key, update: SetStatus) -> bool:
         """Write a status if it differs; return whether the object is still the same one. A uid is no precondition."""
         current = self._known.object_of(key, *update.subject)
-        informer = self._informer_of(update.kind, key.namespace)
         if current is None or current.metadata.uid != update.uid:
             return False
+        informer = self._informer_of(update.kind, key.namespace)
         status = update.rebase(current.status, utc_now()).patch
         patch = {"metadata": {"resourceVersion": current.metadata.resource_version}, "status": status}
         if status and not await informer.merge_patch(Key(key.namespace, update.name), patch, "status"):
             return False
         if status:
+            self._known.written[key].add(update.subject)
             self._on_write(update.kind, "status")
         return True

@@ -49,8 +49,7 @@ class Debouncer:
 
     def take(self, key: Key) -> float:
         """Return for how many seconds a plan must leave `models.json` alone; if for none, the batch is the plan's."""
-        delay = self.delay(key)
-        if not delay:
+        if not (delay := self.delay(key)):
             self._batches.pop(key, None)
         return delay
 
@@ -94,7 +93,7 @@ class Debouncer:
             delay = self.delay(key)
             if delay:
                 wait = min(wait, delay)
-            elif not batch.complete:
+            else:  # again until a plan takes the batch: a plan within the paid time leaves it
                 batch.complete = True
                 self._queue.add(key)
         return wait
