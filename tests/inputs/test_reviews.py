@@ -53,7 +53,7 @@ NO_REVIEWS = {
     "an empty uid": (review(uid=""), "the AdmissionReview has no request with a uid"),
     "a uid that is no text": (review(uid=7), "the AdmissionReview has no request with a uid"),
     "an unknown kind": (review(kind=kind("Pod")), "kind 'Pod' is not reviewed; only InferenceService v1beta1"),
-    "another group's kind": (review(kind=kind("TrainedModel", "example.com")), "kind 'TrainedModel' is not judged"),
+    "another group's kind": (review(kind=kind("TrainedModel", "example.com")), "kind 'TrainedModel' is not reviewed"),
     "another version": (review(kind=kind("TrainedModel", version="v1")), "kind 'TrainedModel' is not reviewed"),
     "no kind": (without("kind"), "kind null is not reviewed"),
     "DELETE": (review(operation="DELETE", object=None), "operation 'DELETE' is not reviewed; only CREATE and UPDATE"),
