@@ -158,7 +158,7 @@ def versions(kubectl: Kubectl) -> list[str]:
 
 
 def test_migration_page_commands_are_all_run_by_this_test() -> None:
-    assert headings(DOC) == ["What can come", *STEPS, OTHER_CASE]
+    assert headings(DOC) == ["Hosts that can be migrated", *STEPS, OTHER_CASE]
     assert script(DOC, "Hosts that can be migrated") == SETTINGS
     assert LOCAL[0] in script(DOC, STEPS[3])
 
