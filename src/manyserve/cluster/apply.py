@@ -35,7 +35,7 @@ class Applier:
     def __init__(
         self,
         client: KubeClient,
-        known: ClusterState,
+        state: ClusterState,
         informer_of: InformerOf,
         limiter: Limiter,
         statuses: StatusWriter,
@@ -43,12 +43,12 @@ class Applier:
         doubt: Doubt = no_doubt,
     ) -> None:
         self._client = client
-        self._known = known
+        self._state = state
         self._informer_of = informer_of
         self._limiter = limiter
         self._statuses = statuses
         self._on_write = on_write
-        self._deletion = ModelDeletion(client, known.departures, on_write, limiter, doubt)
+        self._deletion = ModelDeletion(client, state.departures, on_write, limiter, doubt)
 
     async def apply(self, key: Key, todo: Plan, *, defer_config: bool = False) -> None:
         """Write what the plan says, and hand its statuses to their writer. Raises `ClusterError`: plan again.
@@ -64,8 +64,8 @@ class Applier:
             await self._limiter.run(partial(self._child, refused, child, write) for child, write in stage)
         failed = await self._write_others(key, todo, () if defer_config else todo.config_refreshes)
         self._statuses.set(key, todo.statuses, todo.events, final_only=defer_config)
-        self._known.unmanaged.announced.update(event.uid for event in todo.events if event.once)
-        self._known.applied(key, refused, frozenset(foreign))
+        self._state.unmanaged.announced.update(event.uid for event in todo.events if event.once)
+        self._state.applied(key, refused, frozenset(foreign))
         if refused:
             raise errors.ChildRejected("; ".join(f"{child.kind} {child.name}: {why}" for child, why in refused.items()))
         if failed:
@@ -133,7 +133,7 @@ class Applier:
 
     async def _set_owners(self, key: Key, action: SetOwnerReferences) -> None:
         """Write a model's owners if they are still those that were planned from."""
-        model = self._known.models.get(key, {}).get(action.model)
+        model = self._state.models.get(key, {}).get(action.model)
         if model is None or tuple(model.metadata.owner_references) != action.before:
             return  # the change has enqueued the host
         version = model.metadata.resource_version

@@ -43,14 +43,14 @@ class StatusWriter:
 
     def __init__(
         self,
-        known: ClusterState,
+        state: ClusterState,
         informer_of: InformerOf,
         limiter: Limiter,
         recorder: EventRecorder,
         on_write: OnWrite,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._known = known
+        self._state = state
         self._informer_of = informer_of
         self._limiter = limiter
         self._recorder = recorder
@@ -79,7 +79,7 @@ class StatusWriter:
         With `final_only`, progress that waits stays: newer one would speak of a `models.json` that is not written yet.
         """
         event_of: dict[_Object, Event] = {(event.kind, event.name): event for event in events}
-        self._known.planned(key, {update.subject for update in updates}, self._in_flight)
+        self._state.planned(key, {update.subject for update in updates}, self._in_flight)
         before, self._waiting[key] = self._waiting[key], {}
         for each in Priority if not before else ():  # entries that are gone hold no next one back
             self._rounds.pop((each, key), None)
@@ -138,7 +138,7 @@ class StatusWriter:
             now = self._clock()
             while self._delayed and self._delayed[0][0] <= now:
                 self._queue(heapq.heappop(self._delayed)[-1])
-            active = self._known.last_model_change + USERS_IDLE - now
+            active = self._state.last_model_change + USERS_IDLE - now
             if self._ready and len(self._in_flight) < (1 if active > 0 else MAX_IN_FLIGHT):
                 return
             waits = [due - now for due, *_ in self._delayed[:1]] + [active] * (active > 0)
@@ -186,11 +186,11 @@ class StatusWriter:
         text, defect = "status of %s %s not written: %s; again in %.1f s", not isinstance(error, ClusterError)
         _log.warning(text, *entry.update.subject, error, newest.due - now, exc_info=defect)
         if isinstance(error, Conflict):
-            self._known.enqueue(entry.host)
+            self._state.enqueue(entry.host)
 
     async def _patch(self, key: Key, update: SetStatus) -> bool:
         """Write a status if it differs; return whether the object is still the same one. A uid is no precondition."""
-        current = self._known.object_of(key, *update.subject)
+        current = self._state.object_of(key, *update.subject)
         if current is None or current.metadata.uid != update.uid:
             return False
         informer = self._informer_of(update.kind, key.namespace)
@@ -199,6 +199,6 @@ class StatusWriter:
         if status and not await informer.merge_patch(Key(key.namespace, update.name), patch, "status"):
             return False
         if status:
-            self._known.written[key].add(update.subject)
+            self._state.written[key].add(update.subject)
             self._on_write(update.kind, "status")
         return True

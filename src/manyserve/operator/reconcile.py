@@ -18,19 +18,19 @@ class Reconciler:
     """Makes hosts as they should be."""
 
     def __init__(
-        self, known: ClusterState, applier: Applier, lookups: MetadataPoller, debouncer: Debouncer, planner: Planner
+        self, state: ClusterState, applier: Applier, poller: MetadataPoller, debouncer: Debouncer, planner: Planner
     ) -> None:
-        self._known = known
+        self._state = state
         self._applier = applier
-        self._lookups = lookups
+        self._poller = poller
         self._debouncer = debouncer
         self._planner = planner
 
     async def reconcile(self, key: Key) -> Result:
         """Make a host as it should be; its `models.json` only when the debouncer lets it. Raises `ClusterError`."""
-        self._lookups.set_required(key, required_lookups(self._known, key))
+        self._poller.set_required(key, required_lookups(self._state, key))
         defer = self._debouncer.take(key) > 0
-        made = await self._planner.make(partial(observe, self._known, key), size(self._known, key))
+        made = await self._planner.make(partial(observe, self._state, key), size(self._state, key))
         if made is None:
             return Result()
         todo, seconds = made
