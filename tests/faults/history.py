@@ -15,6 +15,7 @@ from manyserve.cluster.client import KubeClient, ListOptions, Manifest
 from manyserve.cluster.errors import ClusterError, Expired, from_status
 from manyserve.cluster.kinds import Kind
 from tests.faults.expectations import Revision, latest
+from tests.support.tasks import background
 
 KINDS = (
     kinds.INFERENCE_SERVICE,
@@ -88,14 +89,6 @@ async def recording(client: KubeClient, namespace: str) -> AsyncIterator[History
     """Run a recorder of a namespace; it has listed everything when this yields."""
     recorder = HistoryRecorder(client, namespace)
     listed = [asyncio.Event() for _ in KINDS]
-    tasks = [asyncio.create_task(recorder.follow(*each)) for each in zip(KINDS, listed, strict=True)]
-    await asyncio.gather(*(each.wait() for each in listed))
-    try:
+    async with background(*(recorder.follow(*each) for each in zip(KINDS, listed, strict=True))):
+        await asyncio.gather(*(each.wait() for each in listed))
         yield recorder
-    finally:
-        ended = [task for task in tasks if task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in ended:
-            task.result()

@@ -22,6 +22,7 @@ from manyserve.cluster.kinds import TRAINED_MODEL
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.webhook.certs.ca_bundle import CONFIGURATION
 from tests.support import make
+from tests.support.tasks import background
 from tests.support.webhook import SERVICE, Webhook
 
 RATE = 200.0
@@ -84,14 +85,6 @@ async def user_load(server: Cluster, client: KubeClient, webhook: Webhook) -> As
     connector = aiohttp.TCPConnector(limit=ASKERS, ssl=access.tls or True)
     async with aiohttp.ClientSession(access.server, connector=connector, headers=headers) as session:
         result = LoadResult(webhook)
-        tasks = [asyncio.create_task(result.create(session)) for _ in range(ASKERS)]
-        tasks += [asyncio.create_task(result.connect(client)) for _ in range(CONNECTORS)]
-        try:
+        creates = (result.create(session) for _ in range(ASKERS))
+        async with background(*creates, *(result.connect(client) for _ in range(CONNECTORS))):
             yield result
-        finally:
-            ended = [task for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for task in ended:
-                task.result()
