@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.support.eventually import eventually
@@ -51,7 +52,7 @@ class Measured:
     tries: tuple[float, ...] = ()
     """Those seconds, each time that it was tried."""
     alone: float | None = None
-    """Seconds of the user's requests without any other program."""
+    """Seconds of the user's requests without any other program, the median of as many tries."""
 
 
 async def measure(count: int, hosts: int) -> dict[str, Measured]:
@@ -87,7 +88,7 @@ class Scenarios:
             halved = await self._measured(meter, self._halve, config=self._half_in_config)
             ended = await self._measured(meter, self._end)
         costs["change every URI"] = replace(changed, floor=await self._floor(self._change))
-        alone = await self._timed(self._ask_few, self._stage.bare)
+        alone = median([await self._timed(partial(self._ask_few, uri=each), self._stage.bare) for each in FEW])
         costs[f"change {self._few} URIs"] = replace(few, alone=alone)
         floor = await self._status_floor()
         costs |= {"multiModelServer off": replace(off, floor=floor), "multiModelServer on": replace(on, floor=floor)}
@@ -172,7 +173,7 @@ class Scenarios:
 
         return await self._measured(meter, change, config=all_changed)
 
-    async def _ask_few(self, side: Side, uri: str = FEW[0]) -> None:
+    async def _ask_few(self, side: Side, uri: str) -> None:
         await side.user.change(range(self._few), uri)
 
     async def _off(self, side: Side) -> None:

@@ -53,3 +53,11 @@ def test_control_figures_have_median_and_all_of_three_tries() -> None:
     rows = figures_of({"change 1000 URIs": middle(tries)}, 1000, 1)
     row = rows["1000 models on 1 host, change 1000 URIs: all of it in models.json, from the first request"]
     assert (row["value"], row["peer"]) == (4.1, "of 6.00, 3.90, 4.10 s; the requests alone took 2.00 s")
+
+
+def test_control_figures_compare_changed_uris_with_requests_alone() -> None:
+    name = "1000 models on 1 host, change 1000 URIs: all of it in models.json, beside the requests alone"
+    for seconds, late in ((3.9, False), (4.1, True)):
+        changed = Measured(1.0, Counts(), 100.0, in_config=seconds, alone=2.0)
+        row = figures_of({"change 1000 URIs": changed}, 1000, 1)[name]
+        assert (row["value"], missed(row)) == (seconds / 2, late)
