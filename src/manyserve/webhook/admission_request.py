@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyserve.api.names import GROUP, Key
-from manyserve.plan.rules.field_error import quoted
+from manyserve.plan.rules.fields import quoted
 
 API_VERSION = "admission.k8s.io/v1"
 VERSIONS = {"InferenceService": "v1beta1", "TrainedModel": "v1alpha1"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from manyserve.api.names import GROUP
 from manyserve.api_group import GROUPS
-from manyserve.plan.rules.field_error import quoted
+from manyserve.plan.rules.fields import quoted
 from manyserve.webhook.admission_request import AdmissionRequest, Raw
 from manyserve.webhook.cache import View
 from manyserve.webhook.response import Decision, forbidden

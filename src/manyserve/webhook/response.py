@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.fields import FieldError
 from manyserve.webhook.admission_request import API_VERSION
 from manyserve.webhook.allocations import Allocation
 

@@ -19,7 +19,7 @@ from typing import Any
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unknown_fields import Whole, unknown_fields
-from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems, model_problems
 from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, Raw, read
 from manyserve.webhook.allocations import Allocation

@@ -7,7 +7,7 @@ such objects.
 from __future__ import annotations
 
 from manyserve.plan.management import MARKS, Unmanaged, host_unmanaged, model_unmanaged
-from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.fields import FieldError
 from manyserve.webhook.admission_request import AdmissionRequest, Raw
 from manyserve.webhook.cache import View
 from manyserve.webhook.response import ALLOWED, Decision, allowed, invalid
