@@ -1,4 +1,4 @@
-"""Service, Ingress and HTTPRoute of a host: the children that lead requests to its pods. Their URLs, too.
+"""Service, Ingress and HTTPRoute, which lead requests to a host's pods, and the URLs of hosts and models.
 
 A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither.
 """
