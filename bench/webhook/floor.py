@@ -16,7 +16,7 @@ from aiohttp import web
 
 from manyserve.http_server import HttpServer
 from manyserve.webhook.certs.check import ensure
-from manyserve.webhook.certs.reload import ReloadableTls
+from manyserve.webhook.certs.rotation import ReloadableTls
 
 ANSWER = (
     b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", '

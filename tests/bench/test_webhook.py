@@ -10,7 +10,7 @@ from bench.webhook import reviews
 from bench.webhook.measure import direct_rows, ratio_rows, through_rows
 from bench.webhook.samples import Round, Summary, WrongAnswer, latencies, percentile, summary
 
-from manyserve.webhook.admission_request import read
+from manyserve.webhook.admission import read
 from manyserve.webhook.review import review
 from tests.support.make import host_object
 from tests.webhook.reviews import cache_of

@@ -21,9 +21,9 @@ from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
 from manyserve.webhook.certs.check import Issued
 from manyserve.webhook.certs.issue import CA_LIFE, LEAF_LIFE, KeyPair, issue_authority, issue_leaf
-from manyserve.webhook.certs.secret import SECRET as SECRETS
-from manyserve.webhook.certs.secret import read as read_secret
-from manyserve.webhook.certs.secret import write
+from manyserve.webhook.certs.objects import SECRET as SECRETS
+from manyserve.webhook.certs.objects import read as read_secret
+from manyserve.webhook.certs.objects import write
 from manyserve.webhook.settings import WebhookSettings
 from tests.contract.stage import configure
 from tests.faults.env import LONG

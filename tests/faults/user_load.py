@@ -20,7 +20,7 @@ from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kinds import TRAINED_MODEL
 from manyserve.cluster.kubeconfig import find_cluster_config
-from manyserve.webhook.certs.ca_bundle import CONFIGURATION
+from manyserve.webhook.certs.objects import CONFIGURATION
 from tests.support import make
 from tests.support.tasks import background
 from tests.support.webhook import SERVICE, Webhook

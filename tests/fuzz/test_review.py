@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.webhook.admission_request import BadReviewError
+from manyserve.webhook.admission import BadReviewError
 from manyserve.webhook.review import review
 from tests.fuzz.profile import sentence_of, tried
 from tests.fuzz.shapes import JSON, near

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.rules.field_error import quoted
+from manyserve.plan.rules.fields import quoted
 from tests.inputs.refusals import create_host, refusal
 from tests.inputs.webhook_client import WebhookClient
 from tests.support import make

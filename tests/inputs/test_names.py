@@ -17,7 +17,7 @@ from manyserve.api.inferenceservice import NAME_LIMIT as HOST_LIMIT
 from manyserve.api.trainedmodel import NAME_LIMIT as MODEL_LIMIT
 from manyserve.logs import JsonLines
 from manyserve.plan.model_config import text_of
-from manyserve.plan.rules.field_error import quoted
+from manyserve.plan.rules.fields import quoted
 from tests.contract.stage import configure
 from tests.inputs.refusals import lines_about, refusal
 from tests.support import make

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.owner_references import owner_reference_updates
+from manyserve.plan.departure import owner_reference_updates
 from manyserve.plan.plan import plan
 from tests.plan.test_plan import seen
 from tests.support import make, world

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from manyserve.api.names import Key
 from manyserve.plan.capacity import top_consumers
 from manyserve.plan.memory import MemoryShare
-from manyserve.webhook.allocations import Allocation, Allocations
-from manyserve.webhook.reservations import Reservations
+from manyserve.webhook.allocations import Allocation, Allocations, Reservations
 from tests.support.clock import FakeClock
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.reviews import being_deleted, cache_of, changed, waiting

@@ -20,11 +20,10 @@ from prometheus_client import generate_latest
 from manyserve import http_server
 from manyserve.api.errors import StartupError
 from manyserve.http_server import HttpServer
-from manyserve.webhook import body_limits
 from manyserve.webhook.certs.check import Issued, ensure
 from manyserve.webhook.certs.issue import KeyPair, issue_leaf
-from manyserve.webhook.certs.reload import BadPairError, ReloadableTls
-from manyserve.webhook.handlers import Handlers, Health, plain_app, secure_app
+from manyserve.webhook.certs.rotation import BadPairError, ReloadableTls
+from manyserve.webhook.handlers import LIMIT, Handlers, Health, plain_app, secure_app
 from manyserve.webhook.metrics import Metrics
 from tests.support.eventually import eventually
 from tests.support.make import host_object, model_object
@@ -120,7 +119,7 @@ async def test_handler_accepts_update_of_object_of_1_5_mb(running: RunningWebhoo
 
 
 async def test_handler_refuses_body_beyond_limit(running: RunningWebhook) -> None:
-    status, text = await running.post(b" " * (body_limits.LIMIT + 1))
+    status, text = await running.post(b" " * (LIMIT + 1))
     assert status == 413
     assert "Traceback" not in text
 
@@ -140,7 +139,7 @@ async def test_probes_distinguish_liveness_and_readiness(running: RunningWebhook
 
 
 async def test_handler_times_out_on_incomplete_body(running: RunningWebhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_limits, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr("manyserve.webhook.handlers.READ_TIMEOUT", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)

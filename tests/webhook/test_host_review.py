@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manyserve.plan.rules.ignored import IGNORED
-from manyserve.webhook.response import WARNING_LIMIT
+from manyserve.webhook.admission import WARNING_LIMIT
 from tests.support.make import Manifest, host_object, model_object, server_path
 from tests.webhook.reviews import ask, cache_of, message, waiting, warnings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.webhook.owner_review import COMMAND
+from manyserve.webhook.model_review import COMMAND
 from tests.support.make import host_object, model_object
 from tests.webhook.reviews import ask, cache_of, message
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.webhook.admission_request import BadReviewError
+from manyserve.webhook.admission import BadReviewError
 from manyserve.webhook.review import review
 from tests.support.make import host_object, model_object
 from tests.webhook.reviews import being_deleted, cache_of, message, review_of

@@ -11,7 +11,7 @@ from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
 from manyserve.plan.model_config import entries_at_most
 from manyserve.plan.observed import Account, Child, Observed
-from manyserve.plan.storage.secrets import mounted_secrets
+from manyserve.plan.storage.mounts import mounted_secrets
 
 
 def size(state: ClusterState, key: Key) -> int:

@@ -13,7 +13,7 @@ from manyserve.api.quantity import format_memory
 from manyserve.api.servingconfig import PredictorConfig, ServingConfig
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.memory import MemoryShare
-from manyserve.plan.rules.field_error import quoted
+from manyserve.plan.rules.fields import quoted
 
 LARGEST_SHOWN = 3
 """Number of models that a sentence about memory names."""

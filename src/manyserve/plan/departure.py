@@ -1,8 +1,11 @@
 """Departures: deletion of the models of a host that is gone.
 
 `follow` updates the records of a host name between two snapshots. `plan_departures` selects the models of a snapshot
-that are to be deleted. `cluster.deletion` deletes them, after a live check with the API server. See
-docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
+that are to be deleted. `cluster.deletion` deletes them, after a live check with the API server.
+
+Kubernetes deletes no model. So references of models to InferenceServices are removed, and all other owner references
+stay. Earlier releases and KServe wrote them. A reference names a uid, so Kubernetes would delete a model that is
+restored from a backup. See docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
+from manyserve.api.names import GROUP
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.actions import Depart, ModelVersion
+from manyserve.plan.actions import Depart, ModelVersion, SetOwnerReferences
 from manyserve.plan.observed import Departure, Observed
 
 GRACE_PERIOD = 5.0
@@ -140,3 +145,19 @@ def _alive(models: Iterable[TrainedModel]) -> Iterator[TrainedModel]:
 def _has_no_owner(child: Mapping[str, object]) -> bool:
     metadata = child["metadata"]
     return isinstance(metadata, Mapping) and not metadata.get("ownerReferences")
+
+
+def owner_reference_updates(models: Iterable[TrainedModel]) -> tuple[SetOwnerReferences, ...]:
+    """Return the writes that remove references to InferenceServices from models that are not being deleted."""
+    owned = (each for each in models if each.metadata.owner_references and not each.metadata.deletion_timestamp)
+    return tuple(filter(None, map(_update, owned)))
+
+
+def _update(model: TrainedModel) -> SetOwnerReferences | None:
+    before = model.metadata.owner_references
+    others = tuple(owner for owner in before if not _is_host(owner))
+    return SetOwnerReferences(model.metadata.name, others, tuple(before)) if len(others) < len(before) else None
+
+
+def _is_host(owner: Mapping[str, Any]) -> bool:
+    return owner.get("kind") == "InferenceService" and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/")

@@ -7,10 +7,16 @@ into other bytes.
 
 A ConfigMap holds 1 MiB, and readers take at most `MAX_ENTRIES` and `MAX_BYTES`. A model beyond these limits is not
 placed, and its status gives the reason. The entries of the current list stay. So readers accept every written list.
+
+Staleness: an API server with a lagging cache, or one that is cut off from the others, may list outdated models to a
+starting operator, such as those of half a minute ago. Newer models would then be removed from their host. So an
+annotation of `models.json` holds the resourceVersions of the newest host and model of its snapshot. A plan of an older
+snapshot does nothing. An impossible annotation, such as a version later than that of the ConfigMap itself, is ignored.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -18,10 +24,11 @@ from collections.abc import Mapping
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import KEY, MAX_BYTES, MAX_ENTRIES, MAX_RATIO, PACKED_KEY, Entry, dump, pack, unpack
+from manyserve.api.names import PLANNED_FROM
 from manyserve.plan.actions import WriteConfig
 from manyserve.plan.children.common import belongs_to, child, difference
 from manyserve.plan.model_config_cache import TextCache
-from manyserve.plan.observed import Manifest
+from manyserve.plan.observed import CacheVersions, Manifest
 
 LONGEST_TEXT = 900 * 1024
 """Maximal bytes of a list that is written as plain text."""
@@ -36,6 +43,8 @@ USUAL_ENTRY = 250
 """Bytes of text of a typical entry."""
 
 _EMPTY_LIST = dump(())
+_UNPACKED: TextCache[str | None] = TextCache()
+_ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
 def current_text(host: InferenceService, config_map: Manifest | None) -> str:
@@ -123,4 +132,20 @@ def _unpack(data: str) -> tuple[str | None, int]:
     return text, len(text)
 
 
-_UNPACKED: TextCache[str | None] = TextCache()
+def planned_from(versions: CacheVersions) -> dict[str, str]:
+    """Return the annotation of a `models.json` that is planned from a snapshot with these versions."""
+    return {PLANNED_FROM: f"{versions.hosts.newest_version}/{versions.models.newest_version}"}
+
+
+def is_stale(versions: CacheVersions, config_map: Manifest) -> bool:
+    """Return whether the snapshot lacks a change that the plan of this `models.json` had seen."""
+    metadata = config_map["metadata"]
+    match = _ANNOTATION.fullmatch(str((metadata.get("annotations") or {}).get(PLANNED_FROM, "")))
+    stored = str(metadata.get("resourceVersion", ""))
+    if match is None or not stored.isdecimal():
+        return False
+    newest_versions = (int(each) for each in match.groups())
+    return any(
+        version.observed_version < newest <= int(stored)
+        for version, newest in zip((versions.hosts, versions.models), newest_versions, strict=True)
+    )

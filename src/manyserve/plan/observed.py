@@ -17,7 +17,7 @@ from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import Unmanaged
-from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 
 Manifest = dict[str, Any]

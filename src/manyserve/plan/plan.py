@@ -20,13 +20,11 @@ from manyserve.plan.actions import Plan, Priority
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.config_refresh import config_refreshes
-from manyserve.plan.departure import DepartingModels, plan_departures
-from manyserve.plan.model_config import current_text, write_model_config
+from manyserve.plan.departure import DepartingModels, owner_reference_updates, plan_departures
+from manyserve.plan.model_config import current_text, is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
-from manyserve.plan.owner_references import owner_reference_updates
 from manyserve.plan.placement import Placement, keep_placed, place
 from manyserve.plan.pods import replicas_of
-from manyserve.plan.staleness import is_stale, planned_from
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status

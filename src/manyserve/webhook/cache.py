@@ -18,8 +18,7 @@ from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
 from manyserve.plan.rules.validation import UnreadableError, parse_host
-from manyserve.webhook.allocations import Allocation, Allocations
-from manyserve.webhook.reservations import Reservations
+from manyserve.webhook.allocations import Allocation, Allocations, Reservations
 
 Raw = Mapping[str, Any]
 

@@ -1,10 +1,15 @@
-"""HTTP handlers: `POST /validate` over TLS, probes, and metrics.
+"""HTTP handlers: `POST /validate` over TLS with limits on its bodies, probes, and metrics.
 
 A review costs a few look-ups, so it runs in the event loop. An invalid request gets one line and no traceback.
+
+Any client that reaches the port may send many large bodies at once, which together would exceed the memory of the
+container. So few large ones are read at a time, and the others wait in their connections. A review of usual size with a
+Content-Length never waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -14,11 +19,51 @@ from typing import Any
 from aiohttp import web
 
 from manyserve.prometheus import metrics_response
-from manyserve.webhook import body_limits
-from manyserve.webhook.admission_request import BadReviewError
+from manyserve.webhook.admission import BadReviewError
 from manyserve.webhook.cache import Cache
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.review import Outcome, review
+
+LIMIT = 7 * 1024**2
+"""Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
+READ_TIMEOUT = 10.0
+"""Seconds until the whole body must have arrived."""
+SMALL_BODY = 32 * 1024
+"""Bytes of a body that is read without a permit."""
+MAX_LARGE_READS = 4
+
+
+class TooLargeError(Exception):
+    """A body has more bytes than `LIMIT`."""
+
+
+class BodyLimits:
+    """Reader of bodies, with a semaphore for large ones."""
+
+    def __init__(self) -> None:
+        self._large_reads = asyncio.Semaphore(MAX_LARGE_READS)
+
+    async def read(self, request: web.Request) -> bytearray:
+        """Return the body. Raises `TimeoutError`, `TooLargeError` or `web.RequestPayloadError`."""
+        length = request.content_length
+        if length is not None and length > LIMIT:
+            raise TooLargeError
+        is_packed = "Content-Encoding" in request.headers
+        async with asyncio.timeout(READ_TIMEOUT):
+            if length is not None and length <= SMALL_BODY and not is_packed:
+                return await _read(request)
+            async with self._large_reads:
+                return await _read(request)
+
+
+async def _read(request: web.Request) -> bytearray:
+    """Read to the end. `request.read` would hold the body until the next request of the connection."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > LIMIT:
+            raise TooLargeError
+    return body
 
 
 @dataclass(frozen=True)
@@ -36,7 +81,7 @@ class Handlers:
         self._cache = cache
         self._metrics = metrics
         self._health = health
-        self._bodies = body_limits.BodyLimits()
+        self._bodies = BodyLimits()
 
     async def validate(self, request: web.Request) -> web.Response:
         """Answer a review."""
@@ -50,12 +95,10 @@ class Handlers:
             response = self._bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
             response.force_close()  # the start of the next request is unknown
             return response
-        except body_limits.TooLargeError:
-            return web.Response(
-                status=413, text=f"the body is too large; it must be at most {body_limits.LIMIT} bytes\n"
-            )
+        except TooLargeError:
+            return web.Response(status=413, text=f"the body is too large; it must be at most {LIMIT} bytes\n")
         except TimeoutError:
-            limit = body_limits.READ_TIMEOUT
+            limit = READ_TIMEOUT
             return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
         self._metrics.seconds.observe(time.perf_counter() - began)
         verdict = "allowed" if outcome.allowed else "refused"
@@ -103,7 +146,7 @@ def _probe_response(problem: str | None) -> web.Response:
 
 def secure_app(handlers: Handlers) -> web.Application:
     """Return the application for the TLS port."""
-    app = web.Application(client_max_size=body_limits.LIMIT)
+    app = web.Application(client_max_size=LIMIT)
     app.router.add_post("/validate", handlers.validate)
     app.router.add_get("/healthz", handlers.healthz)
     app.router.add_get("/readyz", handlers.readyz)

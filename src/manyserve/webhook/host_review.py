@@ -14,9 +14,8 @@ from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_mod
 from manyserve.plan.memory import fits, memory_limit
 from manyserve.plan.rules.ignored import ignored_fields
 from manyserve.plan.rules.validation import UnreadableError, parse_host
-from manyserve.webhook.admission_request import AdmissionRequest
+from manyserve.webhook.admission import AdmissionRequest, Decision, allowed, forbidden
 from manyserve.webhook.cache import View
-from manyserve.webhook.response import Decision, allowed, forbidden
 
 
 def review_host(request: AdmissionRequest, view: View) -> Decision:

@@ -21,11 +21,12 @@ from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.http_server import HttpServer
+from manyserve.webhook.allocations import Reservations
 from manyserve.webhook.cache import Cache
-from manyserve.webhook.certs.reload import ReloadableTls
 from manyserve.webhook.certs.rotation import (
     CertificateSource,
     FileSource,
+    ReloadableTls,
     SelfSignedSource,
     first_refresh,
     run_rotation,
@@ -33,7 +34,6 @@ from manyserve.webhook.certs.rotation import (
 from manyserve.webhook.handlers import Handlers, Health, plain_app, secure_app
 from manyserve.webhook.informers import WebhookInformers
 from manyserve.webhook.metrics import Metrics
-from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.settings import WebhookSettings
 
 DRAIN_SECONDS = 3.0

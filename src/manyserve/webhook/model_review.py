@@ -1,25 +1,38 @@
-"""Review of a TrainedModel against its host and the other models of the host.
+"""Review of a TrainedModel against its host and the other models of the host, and of its owner references.
 
 A model is admitted with a warning when its host is absent, being deleted, unreadable or not multi-model. Such a model
 waits, and its conditions name the reason. A model is refused when the server does not support its framework, or when it
 does not fit now; the message has the figures. On an update only the changed fields are reviewed.
+
+Kubernetes deletes an object with an owner that does not exist, so a model that is restored from an older backup would
+vanish without a message. So a new owner reference to such an InferenceService is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import Key
+from manyserve.api.names import GROUP, Key
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.api_group import GROUPS
 from manyserve.plan.capacity import framework_error, insufficient_memory, multi_model_error
 from manyserve.plan.management import not_managed
 from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
+from manyserve.plan.rules.fields import quoted
 from manyserve.plan.rules.validation import UnreadableError, parse_model
-from manyserve.webhook.admission_request import AdmissionRequest
+from manyserve.webhook.admission import AdmissionRequest, Decision, Raw, allowed, forbidden
 from manyserve.webhook.allocations import Allocation
 from manyserve.webhook.cache import View
-from manyserve.webhook.response import Decision, allowed, forbidden
+
+COMMAND = (
+    "kubectl patch --local --type=merge -f backup.yaml -o json "
+    """-p '{"metadata":{"ownerReferences":null,"resourceVersion":null,"uid":null}}' """
+    "| kubectl apply --server-side --force-conflicts -f -"
+)
+"""Restores a backup without owner references, even if some of its objects exist."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +117,39 @@ def _placed_bytes(change: Change, view: View) -> int:
     """Return the bytes of this model on this host according to the informer."""
     allocation = view.placed.get(change.uid)
     return allocation.memory if allocation and allocation.host == change.host else 0
+
+
+def review_owners(request: AdmissionRequest, view: View) -> Decision | None:
+    """Refuse a new owner reference to an InferenceService that does not exist."""
+    before = list(_owners(request.old)) if request.old is not None else []
+    for index, owner in enumerate(_owners(request.object)):
+        if owner not in before and _is_host(owner) and not _exists(owner, request, view):
+            return forbidden(f"metadata.ownerReferences[{index}]", _sentence(owner))
+    return None
+
+
+def _owners(model: Raw) -> Iterator[Any]:
+    metadata = model.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, Mapping) else None
+    return iter(owners if isinstance(owners, list) else ())
+
+
+def _is_host(owner: Any) -> bool:
+    if not isinstance(owner, Mapping) or owner.get("kind") != "InferenceService":
+        return False
+    return str(owner.get("apiVersion")).partition("/")[0] in GROUPS
+
+
+def _exists(owner: Mapping[str, Any], request: AdmissionRequest, view: View) -> bool:
+    if not str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
+        return False
+    return view.uids.get(request.host_key(str(owner.get("name")))) == owner.get("uid")
+
+
+def _sentence(owner: Mapping[str, Any]) -> str:
+    return (
+        f"InferenceService {quoted(owner.get('name'))} with uid {quoted(owner.get('uid'))} does not exist, and "
+        "Kubernetes deletes an object that has an owner which does not exist. A model needs no owner. "
+        "If it comes from a backup, "
+        f"restore it without owner references: {COMMAND}"
+    )

@@ -1,7 +1,9 @@
 """Review of an AdmissionReview: a pure function of the request and a view, without clock and I/O.
 
-Objects out of scope always pass, and so do objects that are being deleted. Updates of unmanaged objects pass; a create
-of one may be refused (`unmanaged_review`). An update that makes an object managed is reviewed as a create.
+Objects out of scope always pass, and so do objects that are being deleted. Updates of unmanaged objects pass, and a
+create passes only with one of KServe's marks. With the chart's value `webhook.refuseUnmanaged: false` each create
+passes, for a cluster where another controller runs such objects. An update that makes an object managed is reviewed as
+a create.
 
 An update without a change of the spec passes (users write labels, the operator removes owner references), except for a
 new owner reference to an absent host. Rules are ratcheting, as the API server's own schema rules are: a violation that
@@ -19,18 +21,27 @@ from typing import Any
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unknown_fields import Whole, unknown_fields
-from manyserve.plan.rules.field_error import FieldError
+from manyserve.plan.management import MARKS, Unmanaged, host_unmanaged, model_unmanaged
+from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems, model_problems
-from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, Raw, read
+from manyserve.webhook.admission import (
+    ALLOWED,
+    AdmissionRequest,
+    BadReviewError,
+    Decision,
+    Raw,
+    allowed,
+    invalid,
+    read,
+    to_response,
+)
 from manyserve.webhook.allocations import Allocation
 from manyserve.webhook.cache import View
 from manyserve.webhook.host_review import review_host
-from manyserve.webhook.model_review import review_model
-from manyserve.webhook.owner_review import review_owners
-from manyserve.webhook.response import ALLOWED, Decision, invalid, to_response
-from manyserve.webhook.unmanaged_review import becomes_managed, review_unmanaged
+from manyserve.webhook.model_review import review_model, review_owners
 
 _KINDS: dict[str, type[Whole]] = {"InferenceService": InferenceService, "TrainedModel": TrainedModel}
+_HINT = "webhook.refuseUnmanaged=false in the chart lets such objects in, for another controller"
 
 
 @dataclass(frozen=True)
@@ -107,3 +118,28 @@ def _changed_unknown_fields(kind: type[Whole], new: Raw, old: Raw) -> set[str]:
 def _is_being_deleted(request: AdmissionRequest) -> bool:
     metadata = request.object.get("metadata")
     return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+
+
+def review_unmanaged(request: AdmissionRequest, view: View) -> Decision | None:
+    """Decide on an unmanaged object; None when it is managed."""
+    unmanaged = _unmanaged(request, request.object)
+    if unmanaged is None:
+        return None
+    if request.old is not None:
+        return ALLOWED if _unmanaged(request, request.old) else allowed(_warning(request, unmanaged))
+    if unmanaged.reason in MARKS or not view.refuse_unmanaged:
+        return ALLOWED
+    return invalid([FieldError(unmanaged.path, f"{unmanaged.message}; {_HINT}")])
+
+
+def becomes_managed(request: AdmissionRequest) -> bool:
+    """Return whether an update turns an unmanaged object into a managed one, as a migration from KServe does."""
+    return request.old is not None and _unmanaged(request, request.old) is not None
+
+
+def _unmanaged(request: AdmissionRequest, raw: Raw) -> Unmanaged | None:
+    return host_unmanaged(raw) if request.kind == "InferenceService" else model_unmanaged(raw)
+
+
+def _warning(request: AdmissionRequest, unmanaged: Unmanaged) -> str:
+    return f"manyserve stops acting on this {request.kind}: {unmanaged}"

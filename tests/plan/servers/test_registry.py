@@ -11,7 +11,7 @@ from manyserve.api import conditions
 from manyserve.api.inferenceservice import PROTOCOLS, PredictorSpec
 from manyserve.api.names import Key
 from manyserve.plan.capacity import framework_error, multi_model_error
-from manyserve.plan.children.urls import model_path
+from manyserve.plan.children.routing import model_path
 from manyserve.plan.observed import Observed
 from manyserve.plan.servers.registry import SERVERS, server_kind
 from tests.plan.servers.launched import (

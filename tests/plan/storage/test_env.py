@@ -13,8 +13,7 @@ from manyserve.agent.storage_settings import SourceSettings
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.plan.plan import plan
 from manyserve.plan.storage.env import annotated, configured
-from manyserve.plan.storage.mounts import PVC_DIR
-from manyserve.plan.storage.secrets import CREDENTIALS_DIR
+from manyserve.plan.storage.mounts import CREDENTIALS_DIR, PVC_DIR
 from tests.plan.storage.snapshots import (
     DEPLOYMENT,
     account_with,

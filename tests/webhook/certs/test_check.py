@@ -18,7 +18,7 @@ from manyserve.webhook.certs.check import (
     pair_problem,
 )
 from manyserve.webhook.certs.issue import CA_LIFE, CLOCK_SKEW, LEAF_LIFE, KeyPair, issue_authority, issue_leaf
-from manyserve.webhook.certs.secret import read, write
+from manyserve.webhook.certs.objects import read, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("webhook.system.svc", "webhook.system.svc.cluster.local")

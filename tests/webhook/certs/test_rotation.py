@@ -17,9 +17,15 @@ from manyserve.cluster.errors import ClusterError
 from manyserve.webhook.certs import rotation
 from manyserve.webhook.certs.check import ensure, is_trusted
 from manyserve.webhook.certs.issue import CA_LIFE, LEAF_LIFE, KeyPair, issue_leaf
-from manyserve.webhook.certs.reload import BadPairError, ReloadableTls
-from manyserve.webhook.certs.rotation import FileSource, SelfSignedSource, first_refresh, run_rotation
-from manyserve.webhook.certs.secret import write
+from manyserve.webhook.certs.objects import write
+from manyserve.webhook.certs.rotation import (
+    BadPairError,
+    FileSource,
+    ReloadableTls,
+    SelfSignedSource,
+    first_refresh,
+    run_rotation,
+)
 from manyserve.webhook.metrics import Metrics
 from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi, served

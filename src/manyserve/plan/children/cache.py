@@ -16,9 +16,8 @@ from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
-from manyserve.plan.children.deployment import build_deployment
+from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
-from manyserve.plan.children.scaling import build_autoscaler, build_disruption_budget
 from manyserve.plan.children.server_container import server_image
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.status.predictor_ready import deployment_is_ready

@@ -1,4 +1,4 @@
-"""Deployment of a host, and its revision number.
+"""Deployment of a host, its revision number, and the autoscaler and disruption budget of its replicas.
 
 A revision is a pod template. Annotations of the Deployment hold the number and the hash of its template. After the
 deletion of the Deployment, the count continues from the host's status.
@@ -13,9 +13,11 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.children.common import child, digest
 from manyserve.plan.children.pod_template import NO_SOURCES, build_pod_template
-from manyserve.plan.children.scaling import is_autoscaled
 from manyserve.plan.observed import Manifest
 from manyserve.plan.storage.mounts import Sources
+
+_DEFAULT_TARGET = 80
+"""Percent of the requested resource."""
 
 
 def build_deployment(
@@ -70,3 +72,42 @@ def _revision_in_status(host: InferenceService) -> int:
 def _number(text: str) -> int:
     """Parse a revision number; a value that the operator never writes counts as 0."""
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+
+
+def is_autoscaled(host: InferenceService) -> bool:
+    """Return whether the autoscaler sets the number of replicas: `maxReplicas` is above `minReplicas`."""
+    predictor = host.spec.predictor
+    return (predictor.max_replicas or 0) > (predictor.min_replicas or 1)
+
+
+def build_autoscaler(host: InferenceService) -> Manifest | None:
+    """Return the HorizontalPodAutoscaler, or None when the number of replicas is fixed."""
+    if not is_autoscaled(host):
+        return None
+    predictor = host.spec.predictor
+    name = names.deployment(host.metadata.name)
+    target = {"type": "Utilization", "averageUtilization": predictor.scale_target or _DEFAULT_TARGET}
+    return child(
+        host,
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        name,
+        spec={
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": predictor.min_replicas or 1,
+            "maxReplicas": predictor.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": predictor.scale_metric or "cpu", "target": target}}],
+        },
+    )
+
+
+def build_disruption_budget(host: InferenceService) -> Manifest | None:
+    """Return the PodDisruptionBudget, by which a node drain evicts the replicas one at a time.
+
+    A single replica has none, since the budget would block the drain.
+    """
+    if (host.spec.predictor.min_replicas or 1) < 2:
+        return None
+    name = host.metadata.name
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": names.selector(name)}}
+    return child(host, "policy/v1", "PodDisruptionBudget", names.deployment(name), spec=spec)

@@ -1,22 +1,45 @@
 """Pod template of a host: the model server, the agent as its sidecar, and the volume that they share.
 
 The agent mounts the whole volume (folders `models`, `staging`, `markers`), so that it can rename between them. The
-server mounts only `models`, read-only. The security contexts satisfy the Pod Security Standard *restricted*; the
-user's fields override them.
+server mounts only `models`, read-only. The security contexts are stricter than the Pod Security Standard
+*restricted*, by a read-only root filesystem; the user's fields override them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from manyserve.api import names
+from manyserve.api import agentenv, names
+from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.children import pod_security
-from manyserve.plan.children.agent_container import build_agent
-from manyserve.plan.children.server_container import build_server
+from manyserve.plan.children.server_container import STRICT, build_server, http_port, key_env, launch_spec
+from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
+
+GROUP_ID = 65532
+"""Group that owns the shared volume; also the agent's user ID."""
+
+POD_SECURITY = {
+    "runAsNonRoot": True,
+    "fsGroup": GROUP_ID,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Security context of each pod."""
+
+STORE_DIR = "/mnt/manyserve"
+CONFIG_DIR = "/mnt/configs"
+_PROBES = {
+    "readinessProbe": {"httpGet": {"path": "/readyz", "port": "agent"}, "periodSeconds": 1},
+    "livenessProbe": {
+        "httpGet": {"path": "/healthz", "port": "agent"},
+        "periodSeconds": 10,
+        "timeoutSeconds": 5,
+        "failureThreshold": 6,
+    },
+}
 
 NO_SOURCES = Sources()
 
@@ -28,7 +51,7 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
     spec = user_fields | {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": pod_security.POD | user_fields.get("securityContext", {}),
+        "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [*_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
@@ -49,4 +72,45 @@ def _volumes(name: str) -> list[dict[str, Any]]:
         {"name": "models-config", "configMap": {"name": names.model_config(name)}},
         {"name": "server-tmp", "emptyDir": {}},
         {"name": "agent-tmp", "emptyDir": {}},
+    ]
+
+
+def build_agent(host: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
+    """Return the container of the agent, with the credentials of the stores."""
+    agent = config.agent
+    pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
+    return pull | {
+        "name": names.AGENT_CONTAINER,
+        "image": agent.image,
+        "args": ["agent"],
+        "env": _agent_env(host, config, sources),
+        "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
+        "resources": {
+            "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit},
+            "requests": {"cpu": agent.cpu_request, "memory": agent.memory_request},
+        },
+        **_PROBES,
+        "securityContext": STRICT | {"runAsUser": GROUP_ID},
+        "volumeMounts": _agent_mounts(sources),
+    }
+
+
+def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) -> list[dict[str, Any]]:
+    env = {
+        agentenv.STORE_DIR: STORE_DIR,
+        agentenv.CONFIG_FILE: f"{CONFIG_DIR}/models.json",
+        agentenv.SERVER_URL: f"http://localhost:{http_port(host)}",
+        agentenv.SERVER_DIALECT: server_kind(host.spec.predictor).dialect,
+    }
+    env |= sources.env
+    variables = [{"name": name, "value": value} for name, value in env.items()]
+    return [*variables, *((key_env(),) if launch_spec(host, config).has_key else ())]
+
+
+def _agent_mounts(sources: Sources) -> list[dict[str, Any]]:
+    return [
+        {"name": "models", "mountPath": STORE_DIR},
+        {"name": "models-config", "mountPath": CONFIG_DIR, "readOnly": True},
+        {"name": "agent-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
+        *({"name": folder.name, "mountPath": folder.path, "readOnly": True} for folder in sources.folders),
     ]

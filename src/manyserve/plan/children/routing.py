@@ -1,22 +1,23 @@
-"""Service, Ingress and HTTPRoute of a host: the children that lead requests to its pods.
+"""Service, Ingress and HTTPRoute, which lead requests to a host's pods, and the URLs of hosts and models.
 
 A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.servingconfig import IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
-from manyserve.plan.children.urls import hostname
 from manyserve.plan.observed import Manifest
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
 """Kinds that lead requests to pods."""
+_PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 
 
 def build_service(host: InferenceService) -> Manifest:
@@ -83,3 +84,24 @@ def _objects(parent: object, field: str) -> list[Manifest]:
     """Return the objects in a list field; the CRD of another Gateway API release may allow any value there."""
     values = parent.get(field) if isinstance(parent, Mapping) else None
     return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+
+
+def hostname(key: Key, ingress: IngressConfig) -> str:
+    """Return the DNS name of the host outside the cluster."""
+    values = {"Name": key.name, "Namespace": key.namespace, "IngressDomain": ingress.ingress_domain}
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
+
+
+def host_url(key: Key, ingress: IngressConfig) -> str:
+    """Return the URL of the host outside the cluster."""
+    return f"{ingress.url_scheme}://{hostname(key, ingress)}"
+
+
+def host_address(key: Key) -> str:
+    """Return the URL of the host inside the cluster."""
+    return f"http://{key.name}.{key.namespace}.svc.cluster.local"
+
+
+def model_path(model: str, protocol: str) -> str:
+    """Return the URL path of a model's inference endpoint in the protocol of its server."""
+    return f"/v1/models/{model}:predict" if protocol == "v1" else f"/v2/models/{model}/infer"

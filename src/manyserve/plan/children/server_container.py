@@ -13,13 +13,19 @@ from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
-from manyserve.plan.children.pod_security import STRICT
 from manyserve.plan.memory import DEFAULT_MEMORY
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
 from manyserve.plan.servers.registry import server_kind
 
 DEFAULT_CPU = "1"
 SERVER_USER = 1000
+STRICT = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+}
+"""Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
 _GPU = "nvidia.com/gpu"
 _MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED

@@ -13,8 +13,7 @@ from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, P
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import server as server_rules
-from manyserve.plan.rules.field_error import FieldError, quoted
-from manyserve.plan.rules.fields import host_fields_are_known
+from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
-from manyserve.plan.children.scaling import is_autoscaled
+from manyserve.plan.children.deployment import is_autoscaled
 
 
 class Ignored(NamedTuple):

@@ -21,8 +21,7 @@ from manyserve.api.trainedmodel import (
 )
 from manyserve.plan.memory import declared
 from manyserve.plan.rules import source as source_rules
-from manyserve.plan.rules.field_error import FieldError, quoted
-from manyserve.plan.rules.fields import model_fields_are_known
+from manyserve.plan.rules.fields import FieldError, model_fields_are_known, quoted
 
 Rule = Callable[[TrainedModel], Iterator[FieldError]]
 

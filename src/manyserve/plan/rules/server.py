@@ -14,7 +14,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
-from manyserve.plan.rules.field_error import FieldError, quoted
+from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.servers.registry import server_kind
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]

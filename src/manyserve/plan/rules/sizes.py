@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.rules.field_error import FieldError, quoted, too_long
+from manyserve.plan.rules.fields import FieldError, quoted, too_long
 
 _RANGES = {
     "minReplicas": (1, 1000),

@@ -15,7 +15,7 @@ from manyserve.api.address_policy import Network, RefusedError, literal, refusal
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.storageuri import PLAIN_SENTENCE, SCHEME_SENTENCE, URI_FORMATS, is_safe, matches_format, scheme_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.rules.field_error import FieldError, quoted_uri, too_long
+from manyserve.plan.rules.fields import FieldError, quoted_uri, too_long
 
 STORAGE_URI = "spec.model.storageUri"
 URI_LIMIT = 2048

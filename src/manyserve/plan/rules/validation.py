@@ -20,7 +20,7 @@ from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
 from manyserve.api.unknown_fields import carried
 from manyserve.plan.rules import host as host_rules
 from manyserve.plan.rules import model as model_rules
-from manyserve.plan.rules.field_error import FieldError, quoted, shape_problems
+from manyserve.plan.rules.fields import FieldError, quoted, shape_problems
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 
 __all__ = ["FieldError", "UnreadableError", "host_problems", "model_problems", "parse_host", "parse_model"]

@@ -13,10 +13,9 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import Components, ComponentStatus, InferenceServiceStatus, Traffic
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
-from manyserve.plan.children import urls
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.deployment import revision_number
-from manyserve.plan.children.routing import http_route_error, ingress_error
+from manyserve.plan.children.routing import host_address, host_url, http_route_error, ingress_error
 from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
@@ -27,7 +26,7 @@ def host_status(
     host: InferenceService, observed: Observed, placement: Placement, desired: Manifest | None, now: datetime
 ) -> InferenceServiceStatus:
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
-    url, address = urls.host_url(observed.key, observed.config.ingress), Address(url=urls.host_address(observed.key))
+    url, address = host_url(observed.key, observed.config.ingress), Address(url=host_address(observed.key))
     new = _conditions(host, observed, placement)
     return InferenceServiceStatus(
         url=url,

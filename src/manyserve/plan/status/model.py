@@ -16,7 +16,7 @@ from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
 from manyserve.plan.capacity import framework_error, multi_model_error
-from manyserve.plan.children import urls
+from manyserve.plan.children.routing import host_address, host_url, model_path
 from manyserve.plan.departure import host_uid
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
@@ -25,7 +25,7 @@ from manyserve.plan.rules.fields import model_fields_are_known
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
-from manyserve.plan.storage.claims import claim_condition
+from manyserve.plan.storage.mounts import claim_condition
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
 HOST_NOT_READY = "InferenceServiceNotReady"
@@ -101,7 +101,7 @@ class HostContext:
         """The URLs of the host outside and inside the cluster, and the protocol of its server."""
         ingress = self.observed.config.ingress
         key, protocol = self.observed.key, self.host.spec.predictor.protocol
-        return urls.host_url(key, ingress), urls.host_address(key), protocol
+        return host_url(key, ingress), host_address(key), protocol
 
     def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
         """Merge old and checked conditions; computed once for all models with the same objects."""
@@ -119,7 +119,7 @@ def model_status(model: TrainedModel, context: HostContext, now: datetime) -> Tr
     old = model.status
     loading = _loading(model, context)
     url, address, protocol = context.url_parts
-    path = urls.model_path(name, protocol)
+    path = model_path(name, protocol)
     merged = context.merge(old.conditions, tuple([check(model, context, loading) for _, check in CHECKS]), now)
     loaded = f"{loading.loaded}/{loading.replicas}"
     host_record = _placed_by(model, context)

@@ -20,7 +20,7 @@ from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_problem
 from manyserve.plan.storage.env import annotated
-from manyserve.plan.storage.secrets import secret_problems
+from manyserve.plan.storage.mounts import secret_problems
 
 Problem = tuple[str, str]
 """Reason and message of a condition."""

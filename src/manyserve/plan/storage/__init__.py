@@ -1,1 +1,1 @@
-"""Storage of models, as the operator configures it: environment, mounts, secrets, claims."""
+"""Storage of models, as the operator configures it: environment, and mounts of secrets and claims."""

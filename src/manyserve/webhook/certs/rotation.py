@@ -2,12 +2,18 @@
 
 The source is refreshed every 10 s (`REFRESH_INTERVAL`), and a new pair is loaded into the server. An error of any kind
 is logged and counted, and never ends the rotation: the pair in use stays until a later refresh succeeds.
+
+A TLS context that loads a certificate with the wrong key refuses every later handshake, and a read in the middle of a
+rotation gives such a pair. So a pair is first loaded into a context that is discarded. Then it is loaded, from the same
+file, into the context that connections use. New connections get the new pair.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,17 +23,51 @@ from typing import Protocol
 from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError, NotFound
-from manyserve.webhook.certs.ca_bundle import ensure_bundle
 from manyserve.webhook.certs.check import is_trusted, pair_problem
 from manyserve.webhook.certs.issue import KeyPair
-from manyserve.webhook.certs.reload import BadPairError, ReloadableTls
-from manyserve.webhook.certs.secret import ensure_issued
+from manyserve.webhook.certs.objects import ensure_bundle, ensure_issued
 from manyserve.webhook.metrics import Metrics
 
 REFRESH_INTERVAL = 10.0
 """Seconds."""
 
 _log = logging.getLogger(__name__)
+
+
+class BadPairError(ValueError):
+    """A certificate and a key do not match, or cannot be used."""
+
+
+class ReloadableTls:
+    """TLS context that reloads its certificate."""
+
+    def __init__(self) -> None:
+        self.context = new_context()
+        self.pair: KeyPair | None = None
+        """The pair in use."""
+
+    def load(self, pair: KeyPair) -> bool:
+        """Use a pair for new connections, and return whether it is a new one. Raises `BadPairError`."""
+        if pair == self.pair:
+            return False
+        with tempfile.TemporaryDirectory(prefix="manyserve-") as folder:  # readable by this user alone
+            file = Path(folder) / "pair.pem"
+            file.write_bytes(pair.certificate.rstrip() + b"\n" + pair.key)
+            try:
+                new_context().load_cert_chain(file)
+            except (ssl.SSLError, OSError) as error:
+                raise BadPairError(f"the certificate and its key cannot be used: {error}") from error
+            self.context.load_cert_chain(file)
+        self.pair = pair
+        return True
+
+
+def new_context() -> ssl.SSLContext:
+    """Return a server's TLS context without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class CertificateSource(Protocol):
