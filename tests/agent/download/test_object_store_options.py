@@ -14,7 +14,7 @@ from manyserve.agent.download.object_store.gcs import gcs_options, wants_identit
 from manyserve.agent.download.object_store.location import ObjectLocation, is_azure, parse_location
 from manyserve.agent.download.object_store.options import StoreOptions
 from manyserve.agent.download.object_store.s3 import s3_options
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import SourceSettings
 
 S3 = ObjectLocation("s3", "bucket", "models/a")
 GCS = ObjectLocation("gs", "bucket", "models/a")
