@@ -20,8 +20,7 @@ from pathlib import Path
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.digests import content_digest, mismatch
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
-from manyserve.agent.job import Job
-from manyserve.agent.progress import ProgressReporter
+from manyserve.agent.job import Job, ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage
 from manyserve.agent.volume.dedup import link_tree
