@@ -23,8 +23,7 @@ from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.job import Job, ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage
-from manyserve.agent.volume.dedup import link_tree
-from manyserve.agent.volume.disk_budget import disk_full_error, is_full
+from manyserve.agent.volume.disk_space import disk_full_error, is_full, link_tree
 from manyserve.agent.volume.markers import SUCCESS
 from manyserve.api.modelconfig import Entry
 

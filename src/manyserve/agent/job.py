@@ -20,8 +20,7 @@ from manyserve.agent.retry import RetryState
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.state import AgentState
-from manyserve.agent.volume.dedup import Deduplicator
-from manyserve.agent.volume.disk_budget import DiskBudget, disk_full_error
+from manyserve.agent.volume.disk_space import Deduplicator, DiskBudget, disk_full_error
 from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
 
