@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from manyserve.agent.concurrency import in_thread
-from manyserve.agent.digests import content_digest, mismatch
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
+from manyserve.agent.download.checksums import content_digest, mismatch
 from manyserve.agent.job import Job, ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage

@@ -18,12 +18,11 @@ from yarl import URL
 from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.checksums import header_checksums, verify
+from manyserve.agent.download.checksums import header_checksums, verify
+from manyserve.agent.download.credentials import Secrets, secret_headers
 from manyserve.agent.download.http.client import HttpClient, HttpSession
 from manyserve.agent.download.http.errors import status_error, to_download_error
 from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
-from manyserve.agent.download.http.secret_headers import secret_headers
 from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
-from manyserve.agent.download.object_store.checksums import (
+from manyserve.agent.download.object_store.errors import to_download_error
+from manyserve.agent.download.object_store.listing import (
     ETagChecksums,
     RereadProgress,
+    list_files,
     listed_etag,
     normalized_etag,
 )
-from manyserve.agent.download.object_store.errors import to_download_error
-from manyserve.agent.download.object_store.listing import list_files
 from manyserve.agent.download.object_store.location import ObjectLocation, parse_location
 from manyserve.agent.download.object_store.pool import StorePool
 from manyserve.agent.settings import AgentSettings

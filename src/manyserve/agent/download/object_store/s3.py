@@ -11,8 +11,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.credentials import Secret, SecretsByName
-from manyserve.agent.download.object_store.location import S3, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions, first_value, parse_bool, validated
+from manyserve.agent.download.object_store.location import (
+    S3,
+    ObjectLocation,
+    StoreOptions,
+    first_value,
+    parse_bool,
+    validated,
+)
 from manyserve.agent.settings import SourceSettings
 from manyserve.api.storageuri import PLACE
 
