@@ -14,8 +14,7 @@ import uvloop
 
 from bench.agent.peer_reading import peak
 from manyserve.agent.download import choose, downloaders
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 
 
 class _Nobody:

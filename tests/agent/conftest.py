@@ -5,8 +5,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent import retry
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.backoff import Backoff
 from tests.agent.support import ConfigMount, FakeBucket, FakeTriton, Pod
 

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.context import AgentContext
+from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build
 from manyserve.agent.servers import V2Server

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from manyserve.agent import index_poller
-from manyserve.agent.index_poller import IndexPoller
+from manyserve.agent import state
 from manyserve.agent.servers import ServerUnavailableError
+from manyserve.agent.state import IndexPoller
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 
@@ -55,7 +55,7 @@ async def test_index_poller_coalesces_requests_during_poll() -> None:
 
 
 async def test_index_poller_polls_periodically(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_poller, "_MAX_REST", 0.0)
+    monkeypatch.setattr(state, "_MAX_REST", 0.0)
     requests, counts = FakeIndex(), list[int]()
     task = asyncio.create_task(IndexPoller(requests).run(0.01, lambda: counts.append(requests.count)))
     await eventually(lambda: requests.count >= 3, limit=30)
@@ -87,8 +87,8 @@ async def test_index_poller_duty_cycle_is_a_tenth() -> None:
 
     real, poller = asyncio.sleep, IndexPoller(ask, clock=clock)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("manyserve.agent.index_poller.asyncio.sleep", sleep)
+        patch.setattr("manyserve.agent.state.asyncio.sleep", sleep)
         async with running(poller):
             await poller.fresh()
             await poller.fresh()
-    assert slept[0] == pytest.approx(index_poller.DUTY_FACTOR * 0.01)
+    assert slept[0] == pytest.approx(state.DUTY_FACTOR * 0.01)

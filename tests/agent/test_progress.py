@@ -2,7 +2,7 @@
 
 import pytest
 
-from manyserve.agent.progress import UpdateThrottle
+from manyserve.agent.job import UpdateThrottle
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 

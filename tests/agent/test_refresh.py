@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent import retry
-from manyserve.agent.digests import COMMAND, content_digest, mismatch
+from manyserve.agent.download.checksums import COMMAND, content_digest, mismatch
 from manyserve.agent.retry import NEVER, RetryState, Stage, next_refresh, refresh_interval
 from manyserve.api.modelconfig import Entry
 from manyserve.backoff import Backoff

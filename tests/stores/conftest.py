@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from manyserve.agent.download import choose, downloaders
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.settings_types import networks
 from tests.agent.support import Counted
 from tests.stores import programs

@@ -14,8 +14,7 @@ import pytest
 from obstore.store import AzureStore
 
 from manyserve.agent.download import DownloadError, choose, downloaders
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
 from tests.stores.conftest import FILES, RANGE, fetch, read, seed

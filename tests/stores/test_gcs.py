@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.download import DownloadError
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import SourceSettings
 from tests.stores.conftest import FILES, RANGE, fetch, seed_gcs
 from tests.stores.programs import BUCKET, RunningStore
 

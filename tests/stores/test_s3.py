@@ -10,8 +10,7 @@ import pytest
 from obstore.store import S3Store
 
 from manyserve.agent.download import DownloadError, choose, downloaders
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.webhook.certs.issue import KeyPair, issue_authority, issue_leaf
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted

@@ -18,14 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from manyserve.agent.concurrency import in_thread
-from manyserve.agent.digests import content_digest, mismatch
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
-from manyserve.agent.job import Job
-from manyserve.agent.progress import ProgressReporter
+from manyserve.agent.download.checksums import content_digest, mismatch
+from manyserve.agent.job import Job, ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage
-from manyserve.agent.volume.dedup import link_tree
-from manyserve.agent.volume.disk_budget import disk_full_error, is_full
+from manyserve.agent.volume.disk_space import disk_full_error, is_full, link_tree
 from manyserve.agent.volume.markers import SUCCESS
 from manyserve.api.modelconfig import Entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from manyserve.agent.context import AgentContext
+from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.prometheus import metrics_response
 

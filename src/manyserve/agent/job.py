@@ -1,15 +1,54 @@
-"""A job, the work for one model, as data."""
+"""A job, the work for one model, as data, with the parts of the agent that it uses, and its progress.
+
+The progress of a download has two sums: bytes that arrived, for the report, and bytes that were stored, for the disk
+budget.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
-from manyserve.agent.context import AgentContext
+from manyserve.agent.concurrency import TimeoutSemaphore
+from manyserve.agent.download import Downloaders, Listing
+from manyserve.agent.metrics import Metrics
 from manyserve.agent.reconcile import Step
 from manyserve.agent.retry import RetryState
+from manyserve.agent.servers import ModelServer
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.state import AgentState
+from manyserve.agent.volume.disk_space import Deduplicator, DiskBudget, disk_full_error
+from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
+
+
+@dataclass
+class AgentContext:
+    """The parts of one agent, put together."""
+
+    settings: AgentSettings
+    state: AgentState
+    store: Store
+    server: ModelServer
+    downloaders: Downloaders
+    metrics: Metrics
+    clock: Callable[[], float]
+    """Monotonic time, in seconds."""
+    unix_time: Callable[[], float]
+    jitter: Callable[[], float]
+    downloads: TimeoutSemaphore = field(init=False)
+    loads: TimeoutSemaphore = field(init=False)
+    dedup: Deduplicator = field(init=False)
+    budget: DiskBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dedup = Deduplicator()
+        self.budget = DiskBudget(self.settings.disk_reserve)
+        self.downloads = TimeoutSemaphore(self.settings.parallel_downloads, self.settings.download_slot_seconds)
+        self.loads = TimeoutSemaphore(self.settings.parallel_loads, self.settings.load_slot_seconds)
 
 
 class JobProgress(NamedTuple):
@@ -86,3 +125,53 @@ class Job:
         if progress != self.progress:
             self.progress = progress
             self.context.state.changed.set()
+
+
+class UpdateThrottle:
+    """Rate limit of updates: one at first, then one for each interval at most."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._next = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Return whether an update is due, and count it if so."""
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True
+
+
+class ProgressReporter:
+    """Progress listener of one download. Its methods run in the event loop."""
+
+    def __init__(self, job: Job, listing: Listing, volume: Path) -> None:
+        self._job = job
+        self._listing = listing
+        self._volume = volume
+        self._throttle = UpdateThrottle(job.context.settings.progress_seconds)
+        self._arrived = 0
+        self._reservation = job.context.budget.reserve(job.name, listing.size)
+
+    def __enter__(self) -> ProgressReporter:
+        self._store = self._reservation.__enter__()
+        self.arrived(0)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._reservation.__exit__(None, None, None)
+
+    def arrived(self, count: int) -> None:
+        """Count bytes of the network, and publish the sum when an update is due."""
+        context = self._job.context
+        context.metrics.bytes.inc(count)
+        self._arrived += count
+        if self._throttle.is_due(context.clock()):
+            self._job.publish(JobProgress(Step.FETCH, arrived=self._arrived, total=self._listing.size or None))
+
+    def stored(self, count: int) -> None:
+        """Count bytes of the volume. Raises `DownloadError` before bytes beyond the listed size fill it."""
+        if self._store(count) > 0:
+            space = self._job.context.budget.space_for(self._job.name, self._volume)
+            if not space.fits(0):
+                raise disk_full_error(self._listing.uri, 0, space)

@@ -13,11 +13,10 @@ from contextlib import suppress
 
 from manyserve.agent import reconcile
 from manyserve.agent.config import Config, ConfigFile
-from manyserve.agent.context import AgentContext
-from manyserve.agent.index_poller import DUTY_FACTOR
-from manyserve.agent.job import Job
+from manyserve.agent.job import AgentContext, Job
 from manyserve.agent.readiness import ReadinessGate
 from manyserve.agent.report import ReportBuilder, ReportPublisher
+from manyserve.agent.state import DUTY_FACTOR
 from manyserve.agent.worker import work
 from manyserve.api import agentenv
 from manyserve.api.errors import StartupError

@@ -15,9 +15,9 @@ import time
 import uvloop
 
 from manyserve import logs
-from manyserve.agent.context import AgentContext
 from manyserve.agent.download import downloaders
 from manyserve.agent.http_api import application
+from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.redaction import without_secrets

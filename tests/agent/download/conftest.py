@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.webserver import Site, Trust, make_trust
 
 

@@ -14,9 +14,8 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import make_client
-from manyserve.agent.download.huggingface.downloader import HubDownloader, hub_api, parse_location
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.download.huggingface import HubDownloader, hub_api, parse_location
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, open_files
 from tests.agent.download.hub import COMMIT, Hub
 from tests.agent.download.webserver import FakeDns, Site, Trust

@@ -15,8 +15,7 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.object_store.gcs import MetadataServer
 from manyserve.agent.download.ssrf import check_endpoint
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.settings_types import networks
 from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from tests.agent.download.bucket import CheckedBucket

@@ -9,8 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import MIB, SourceSettings
+from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
 from tests.agent.download.bucket import CheckedBucket
 from tests.agent.support import DROPPED_STREAMS, Counted
 from tests.support.eventually import eventually

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from manyserve.agent.download import DownloadError, choose
-from manyserve.agent.download.object_store.errors import shorten, to_download_error
+from manyserve.agent.download.errors import shorten, store_error
 from manyserve.agent.download.object_store.location import parse_location
 from manyserve.agent.redaction import LIMIT
 
@@ -21,7 +21,7 @@ def test_store_error_has_code_and_message_of_answer() -> None:
 def test_input_30_store_error_of_ten_megabytes_is_shortened_quickly(repeated: str) -> None:
     long = repeated * (10_000_000 // len(repeated))
     started = time.process_time()
-    message = str(to_download_error(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
+    message = str(store_error(RuntimeError(f"{ANSWER}{long}\n\nDebug source:\n{long}"), "s3://b/a"))
     assert time.process_time() - started < 1
     assert len(message) < LIMIT + 100
 

@@ -11,10 +11,9 @@ import pytest
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.object_store.azure import azure_options
 from manyserve.agent.download.object_store.gcs import gcs_options, wants_identity
-from manyserve.agent.download.object_store.location import ObjectLocation, is_azure, parse_location
-from manyserve.agent.download.object_store.options import StoreOptions
+from manyserve.agent.download.object_store.location import ObjectLocation, StoreOptions, is_azure, parse_location
 from manyserve.agent.download.object_store.s3 import s3_options
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import SourceSettings
 
 S3 = ObjectLocation("s3", "bucket", "models/a")
 GCS = ObjectLocation("gs", "bucket", "models/a")

@@ -11,8 +11,7 @@ import pytest
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.pvc import ClaimDownloader
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, open_files
 from tests.agent.support import CancelOnArrival, Counted
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.download import DownloadError, Listing, RemoteFile
-from manyserve.agent.volume.disk_budget import DiskBudget, DiskSpace, disk_full_error, is_full
+from manyserve.agent.volume.disk_space import DiskBudget, DiskSpace, disk_full_error, is_full
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 

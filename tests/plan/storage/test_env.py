@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.agent.settings import AgentSettings
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.plan.plan import plan
 from manyserve.plan.storage.env import annotated, configured

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import HttpDownloader
-from manyserve.agent.download.huggingface.downloader import HubDownloader
+from manyserve.agent.download.huggingface import HubDownloader
 from manyserve.agent.download.object_store.downloader import ObjectStoreDownloader
 from manyserve.agent.download.object_store.location import is_azure
 from manyserve.agent.download.object_store.pool import StorePool

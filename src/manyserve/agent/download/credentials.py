@@ -1,14 +1,25 @@
-"""The Secrets of the host's ServiceAccount, as mounted: a folder for each Secret, a file for each key.
+"""The Secrets of the host's ServiceAccount, as mounted, and the HTTP headers that they hold for one host.
 
-They are read again when a link or a file changes. The kubelet swaps a Secret's folder by the link `..data`.
-All keys of a Secret are read through one target of this link, so they are of one version.
-Values lose the white space around them, because keys are often made with `echo`. A file that is no text is ignored.
+A mounted Secret is a folder with a file for each key. The files are read again when a link or a file changes. The
+kubelet swaps a Secret's folder by the link `..data`. All keys of a Secret are read through one target of this link, so
+they are of one version. Values lose the white space around them, because keys are often made with `echo`. A file that
+is no text is ignored.
+
+Headers are as in KServe. The key `https-host` names the host, with or without its port. The key `headers` is a JSON
+object of texts. The headers are sent over https for any URI of the host. Over http they are sent only when
+`https-host` itself is `http://host`.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from yarl import URL
+
+from manyserve.agent.download.base import DownloadError
 
 Secret = Mapping[str, str]
 """The values of one Secret by key."""
@@ -17,6 +28,11 @@ SecretsByName = Mapping[str, Secret]
 
 _MAX_BYTES = 1024 * 1024  # of a value; a Kubernetes Secret is smaller
 _MAX_READS = 5  # while the kubelet swaps folders
+HOST_KEY, HEADERS_KEY = "https-host", "headers"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_AGENT_HEADERS = frozenset(
+    {"host", "range", "if-range", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+)
 
 
 class Secrets:
@@ -98,3 +114,35 @@ def _names(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".."))
     except OSError:
         return []
+
+
+def secret_headers(url: URL, secrets: SecretsByName) -> dict[str, str]:
+    """Return the headers for a URL. Raises `DownloadError`, which names the secret and no value."""
+    scheme = "" if url.scheme == "https" else f"{url.scheme}://"
+    names = (url.host, url.raw_host, url.authority, f"{url.raw_host}:{url.port}")
+    hostnames = {f"{scheme}{name}" for name in names}
+    headers: dict[str, str] = {}
+    for name, secret in secrets.items():
+        if secret.get(HOST_KEY, "").lower() in hostnames:
+            headers |= _parse(name, secret.get(HEADERS_KEY, "{}"))
+    return headers
+
+
+def _parse(secret: str, text: str) -> dict[str, str]:
+    try:
+        headers = json.loads(text)
+    except (ValueError, RecursionError):
+        headers = None
+    if not isinstance(headers, dict) or not all(map(_is_header, headers, headers.values())):
+        sentence = f"the key {HEADERS_KEY} of the secret {secret} must be a JSON object of header names and texts"
+        raise DownloadError(sentence, reason="bad_secret", permanent=True)
+    reserved = sorted(name for name in headers if name.lower() in _AGENT_HEADERS)
+    if reserved:
+        names = ", ".join(reserved)
+        sentence = f"the key {HEADERS_KEY} of the secret {secret} has {names}, which the agent sets itself"
+        raise DownloadError(sentence, reason="bad_secret", permanent=True)
+    return headers
+
+
+def _is_header(name: str, value: object) -> bool:
+    return bool(_NAME.fullmatch(name)) and isinstance(value, str) and value.isprintable()

@@ -36,8 +36,17 @@ from pathlib import Path
 
 from manyserve.agent.reconcile import OnDisk
 from manyserve.agent.volume.durable_fs import FileSystem
-from manyserve.agent.volume.markers import KEPT, LOADED, MARKER, SUCCESS, Marker, MarkerStore, listing
-from manyserve.agent.volume.scanner import Scanner, models_in
+from manyserve.agent.volume.markers import (
+    KEPT,
+    LOADED,
+    MARKER,
+    SUCCESS,
+    Marker,
+    MarkerStore,
+    Scanner,
+    listing,
+    models_in,
+)
 
 _OLD = "old"
 _SETTLED = "SETTLED"  # no model has capitals in its name

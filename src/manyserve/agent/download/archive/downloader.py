@@ -17,9 +17,8 @@ from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 
-from manyserve.agent.download.archive.tar import tar_members
+from manyserve.agent.download.archive.formats import tar_members, zip_members
 from manyserve.agent.download.archive.unpack import ArchiveError, ArchiveLimits, unpack
-from manyserve.agent.download.archive.zip import zip_members
 from manyserve.agent.download.base import DownloadError
 
 __all__ = ["ArchiveKind", "ArchiveLimits", "archive_kind", "unpack_archive"]

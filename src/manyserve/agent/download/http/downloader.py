@@ -18,12 +18,11 @@ from yarl import URL
 from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.checksums import header_checksums, verify
+from manyserve.agent.download.checksums import header_checksums, verify
+from manyserve.agent.download.credentials import Secrets, secret_headers
+from manyserve.agent.download.errors import status_error, web_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession
-from manyserve.agent.download.http.errors import status_error, to_download_error
 from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
-from manyserve.agent.download.http.secret_headers import secret_headers
 from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
@@ -111,7 +110,7 @@ def download_errors(uri: str) -> Iterator[None]:
     except DownloadError:
         raise
     except Exception as error:
-        converted = to_download_error(error, one_line(uri))
+        converted = web_error(error, one_line(uri))
         if converted is None:
             raise
         raise converted from error

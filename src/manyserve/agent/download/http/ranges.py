@@ -22,8 +22,8 @@ from yarl import URL
 
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download.base import DownloadError, Progress, RemoteFile
+from manyserve.agent.download.errors import status_error
 from manyserve.agent.download.http.client import HttpSession, read_chunks
-from manyserve.agent.download.http.errors import status_error
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]+)-(?P<last>[0-9]+)|\*)/(?P<total>[0-9]{1,18})")
 

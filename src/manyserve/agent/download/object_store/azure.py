@@ -11,9 +11,8 @@ from collections.abc import Mapping
 
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import Secret, SecretsByName
-from manyserve.agent.download.object_store.location import AZURE, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions, first_value, validated
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.download.object_store.location import AZURE, ObjectLocation, StoreOptions, first_value, validated
+from manyserve.agent.settings import SourceSettings
 
 _ACCOUNT = "[a-z0-9]{3,24}"
 _ACCOUNTS = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME")

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.errors import store_error
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
-from manyserve.agent.download.object_store.checksums import (
+from manyserve.agent.download.object_store.listing import (
     ETagChecksums,
     RereadProgress,
+    list_files,
     listed_etag,
     normalized_etag,
 )
-from manyserve.agent.download.object_store.errors import to_download_error
-from manyserve.agent.download.object_store.listing import list_files
 from manyserve.agent.download.object_store.location import ObjectLocation, parse_location
 from manyserve.agent.download.object_store.pool import StorePool
 from manyserve.agent.settings import AgentSettings
@@ -65,7 +65,7 @@ class ObjectStoreDownloader:
             async with asyncio.timeout(self._stall_seconds):
                 files = await list_files(store, uri, location.prefix, self._limits)
         except Exception as error:
-            raise to_download_error(error, uri) from error
+            raise store_error(error, uri) from error
         if not files:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
         return Listing(uri, tuple(files))
@@ -78,7 +78,7 @@ class ObjectStoreDownloader:
             download = _Download(await self._stores.open(location), location, folder, progress)
             await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
         except Exception as error:
-            raise to_download_error(error, listing.uri) from error
+            raise store_error(error, listing.uri) from error
 
     async def _copy_verified(self, download: _Download, piece: Piece) -> None:
         """Copy a piece. A whole file is compared with its ETag."""

@@ -17,9 +17,8 @@ import aiohttp
 
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import SecretsByName
-from manyserve.agent.download.object_store.location import GCS, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.download.object_store.location import GCS, ObjectLocation, StoreOptions
+from manyserve.agent.settings import SourceSettings
 
 _ENDPOINT = "https://storage.googleapis.com"
 _METADATA_HOST = "169.254.169.254"

@@ -1,24 +1,32 @@
-"""Listings of a prefix in an object store, as the files of a model.
+"""Listings of a prefix in an object store, as the files of a model, and their ETags as MD5 checksums.
 
 Stores have no folders, but tools create empty objects as folder markers: these become folders. A name that no folder
 can hold is refused. Examples are a part that is `..` or empty, and a name that is a file and a folder.
+
+Most stores use the MD5 of a file that was uploaded in one piece as its ETag. In some buckets an ETag only looks like
+an MD5, for example when a customer's key encrypts the files. So a file that does not match is read a second time. If
+the same bytes arrive, the network is not the cause, and the ETags of this bucket are not used any more.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from manyserve.agent.download.base import DownloadError, Limits, RemoteFile
-from manyserve.agent.download.object_store.checksums import normalized_etag
+from manyserve.agent.download.base import DownloadError, Limits, Progress, RemoteFile
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
+log = logging.getLogger("manyserve.agent")
+
 _PAGE_SIZE = 1000
 _MAX_PART_BYTES = 255
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 async def list_files(store: ObjectStore, uri: str, prefix: str, limits: Limits) -> list[RemoteFile]:
@@ -66,3 +74,45 @@ def _refused(key: str, problem: str) -> DownloadError:
 def _remote_file(meta: ObjectMeta, path: str) -> RemoteFile:
     version = f"{normalized_etag(meta['e_tag'])} {meta['last_modified'].isoformat()}"
     return RemoteFile(key=meta["path"], path=path, size=meta["size"], version=version)
+
+
+def normalized_etag(etag: str | None) -> str:
+    """Return an ETag without quotes and the prefix of a weak one. Responses have both, listings neither."""
+    return (etag or "").removeprefix("W/").strip('"')
+
+
+def listed_etag(file: RemoteFile) -> str:
+    """Return the ETag of a listed file; empty when the store has none."""
+    return file.version.partition(" ")[0]
+
+
+class ETagChecksums:
+    """The expected checksums of files, and the buckets with ETags that are none."""
+
+    def __init__(self) -> None:
+        self._distrusted: set[str] = set()
+
+    def md5(self, bucket: str, file: RemoteFile) -> str | None:
+        """Return the expected MD5 of a file in hex digits; None when its ETag is no MD5."""
+        etag = listed_etag(file).lower()
+        return etag if _MD5.fullmatch(etag) and bucket not in self._distrusted else None
+
+    def distrust(self, bucket: str) -> None:
+        """Stop using the ETags of a bucket."""
+        if bucket not in self._distrusted:
+            self._distrusted.add(bucket)
+            log.warning("the ETags of %s are no checksums: its files are checked by their sizes alone", bucket)
+
+
+class RereadProgress:
+    """The progress of a second read. Its bytes come over the network, but take no further space."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def arrived(self, count: int) -> None:
+        """Forward the bytes."""
+        self._progress.arrived(count)
+
+    def stored(self, count: int) -> None:
+        """Ignore the bytes."""

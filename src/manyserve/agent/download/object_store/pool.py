@@ -18,8 +18,7 @@ from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.credentials import Secrets, read_text
 from manyserve.agent.download.object_store.azure import azure_options
 from manyserve.agent.download.object_store.gcs import MetadataServer, gcs_options, wants_identity
-from manyserve.agent.download.object_store.location import AZURE, GCS, S3, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions
+from manyserve.agent.download.object_store.location import AZURE, GCS, S3, ObjectLocation, StoreOptions
 from manyserve.agent.download.object_store.s3 import CA_BUNDLE, s3_options, s3_secret
 from manyserve.agent.download.ssrf import check_endpoint
 from manyserve.agent.redaction import one_line

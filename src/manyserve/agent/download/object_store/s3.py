@@ -11,9 +11,15 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from manyserve.agent.download.credentials import Secret, SecretsByName
-from manyserve.agent.download.object_store.location import S3, ObjectLocation
-from manyserve.agent.download.object_store.options import StoreOptions, first_value, parse_bool, validated
-from manyserve.agent.storage_settings import SourceSettings
+from manyserve.agent.download.object_store.location import (
+    S3,
+    ObjectLocation,
+    StoreOptions,
+    first_value,
+    parse_bool,
+    validated,
+)
+from manyserve.agent.settings import SourceSettings
 from manyserve.api.storageuri import PLACE
 
 CA_BUNDLE = "AWS_CA_BUNDLE"

@@ -23,12 +23,12 @@ from yarl import URL
 
 from manyserve.agent.concurrency import in_steps
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.checksums import Checksum, verify
 from manyserve.agent.download.credentials import Secrets
-from manyserve.agent.download.http.checksums import Checksum, verify
+from manyserve.agent.download.errors import forbidden_error, listing_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession, ssl_context
 from manyserve.agent.download.http.downloader import download_errors, make_client, make_copier
 from manyserve.agent.download.http.ranges import Source, run_workers
-from manyserve.agent.download.huggingface.errors import forbidden_error, listing_error
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 

@@ -1,1 +1,0 @@
-"""Downloads from the Hugging Face hub."""
