@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.kube_model import Whole, unknown_fields
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.api.unknown_fields import Whole, unknown_fields
 from manyserve.plan.rules.field_error import FieldError
 from manyserve.plan.rules.validation import host_problems, model_problems
 from manyserve.webhook.admission_request import AdmissionRequest, BadReviewError, Raw, read
