@@ -13,7 +13,7 @@ from functools import partial
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import CrdGuard, Work
-from manyserve.cluster.deletion import MODEL_DELETED
+from manyserve.cluster.departures import MODEL_DELETED
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.informers import Informers

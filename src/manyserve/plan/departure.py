@@ -1,7 +1,7 @@
 """Departures: deletion of the models of a host that is gone.
 
 `follow` updates the records of a host name between two snapshots. `plan_departures` selects the models of a snapshot
-that are to be deleted. `cluster.deletion` deletes them, after a live check with the API server. See
+that are to be deleted. `cluster.departures` deletes them, after a live check with the API server. See
 docs/decisions/0001-the-operator-deletes-a-hosts-models.md.
 """
 
