@@ -21,7 +21,7 @@ from manyserve.api.errors import StartupError
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import NotFound
 from manyserve.cluster.kubeconfig import find_cluster_config
-from manyserve.operator import preflight
+from manyserve.operator.main import check
 from manyserve.operator.settings import OperatorSettings
 from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from manyserve.webhook.settings import WebhookSettings
@@ -70,7 +70,7 @@ def webhook_environment(env: Mapping[str, str], operator: OperatorSettings, fold
 async def _check(namespace: str) -> None:
     """Return when the cluster has the kinds and the namespace of the Lease. Raises `StartupError`."""
     async with KubeClient(find_cluster_config()) as client:
-        await preflight.check(client)
+        await check(client)
         try:
             await client.read(f"/api/v1/namespaces/{namespace}")
         except NotFound as error:

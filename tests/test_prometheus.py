@@ -7,9 +7,9 @@ import re
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
+from manyserve import version
 from manyserve.agent.metrics import Metrics as AgentMetrics
 from manyserve.operator import metrics as operator_metrics
-from manyserve.version import version
 from manyserve.webhook.metrics import Metrics as WebhookMetrics
 
 REGISTRIES = {

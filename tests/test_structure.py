@@ -20,7 +20,6 @@ PACING = (
     "operator/workqueue.py",
     "operator/debounce.py",
     "operator/reconcile.py",
-    "operator/planner.py",
     "cluster/apply.py",
     "cluster/limiter.py",
     "cluster/status_writer.py",

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from manyserve import version
 from manyserve.api.errors import StartupError
-from manyserve.version import version
 
 app = typer.Typer(
     help="Multi-model serving for Kubernetes.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, disable_created_metrics, generate_latest
 
-from manyserve.version import version
+from manyserve import version
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

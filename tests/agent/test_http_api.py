@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from manyserve import version
 from manyserve.agent.http_api import application
 from manyserve.api.agentreport import AgentReport
-from manyserve.version import version
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from manyserve.api.names import Key
-from manyserve.cluster.deletion import MODEL_DELETED, ModelDeletion
-from manyserve.cluster.departures import Departures
+from manyserve.cluster.departures import MODEL_DELETED, Departures, ModelDeletion
 from manyserve.cluster.errors import Conflict, Unavailable
 from manyserve.cluster.limiter import Limiter
 from manyserve.plan.actions import Depart, ModelVersion

@@ -21,10 +21,9 @@ from pydantic import ValidationError
 import manyserve.api
 from manyserve.api import address_policy, credentialsconfig, modelconfig, servingconfig, storageuri
 from manyserve.api.agentreport import AgentReport, read
-from manyserve.api.duration import parse_duration
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.modelconfig import Entry
-from manyserve.api.quantity import LARGEST, format_memory, parse_memory, parse_quantity
+from manyserve.api.quantity import LARGEST, format_memory, parse_duration, parse_memory, parse_quantity
 from tests.fuzz.profile import sentence_of, tried
 from tests.fuzz.shapes import JSON, NUMBERS, TEXT, near, right
 

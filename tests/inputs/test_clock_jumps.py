@@ -14,7 +14,7 @@ import pytest
 
 from manyserve.cluster.client import KubeClient
 from manyserve.operator import operator
-from manyserve.operator.planner import Planner
+from manyserve.operator.reconcile import Planner
 from tests.contract.stage import HOST, Stage, staged
 from tests.faults import expectations
 from tests.faults.expectations import Revision

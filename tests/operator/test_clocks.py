@@ -18,7 +18,7 @@ DATES = {
     "cluster/events.py",
     "cluster/status_writer.py",
     "operator/leader_election.py",
-    "operator/planner.py",
+    "operator/reconcile.py",
     "webhook/main.py",
 }
 """Readers of the time of day: for dates in objects, certificates and annotations, and for the age of statuses."""

@@ -7,7 +7,7 @@ import threading
 from datetime import datetime
 
 from manyserve.api.names import Key
-from manyserve.operator.planner import IN_THREAD_FROM, Planner
+from manyserve.operator.reconcile import IN_THREAD_FROM, Planner
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
 from tests.support import make

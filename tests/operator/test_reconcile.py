@@ -14,8 +14,7 @@ from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.errors import Conflict
 from manyserve.cluster.state import USERS_IDLE, ClusterState
 from manyserve.operator.debounce import Debouncer
-from manyserve.operator.planner import Planner
-from manyserve.operator.reconcile import Reconciler
+from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.workqueue import Result, WorkQueue
 from manyserve.plan.actions import Plan, WriteConfig
 from manyserve.plan.observed import Observed

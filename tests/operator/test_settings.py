@@ -13,7 +13,7 @@ import pytest
 from manyserve.api.errors import StartupError
 from manyserve.api.scope import EVERYWHERE
 from manyserve.operator.health import HealthServer
-from manyserve.operator.preflight import check
+from manyserve.operator.main import check
 from manyserve.operator.settings import OperatorSettings
 from tests.support.fake_api import FakeApi, served
 from tests.support.programs import manyserve

@@ -21,8 +21,7 @@ from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.state import ClusterState
 from manyserve.cluster.status_writer import StatusWriter
 from manyserve.operator.debounce import Debouncer
-from manyserve.operator.planner import Planner
-from manyserve.operator.reconcile import Reconciler
+from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.workqueue import WorkQueue
 from manyserve.plan.actions import Plan, Priority, SetStatus
 from manyserve.plan.observed import Manifest, Observed

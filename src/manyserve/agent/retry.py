@@ -14,8 +14,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 
-from manyserve.api.duration import SHORTEST_REFRESH, parse_duration
 from manyserve.api.modelconfig import Entry
+from manyserve.api.quantity import SHORTEST_REFRESH, parse_duration
 from manyserve.backoff import Backoff
 
 BACKOFF = Backoff(base=1.0, cap=60.0)

@@ -13,9 +13,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
-from manyserve.api.kube_model import KubeModel, Meta
+from manyserve.api.kube_model import KubeModel, Meta, Whole
 from manyserve.api.pod import Container, ContainerFields, PodFields
-from manyserve.api.unknown_fields import Whole
 from manyserve.api.unsupported import properties
 
 CUSTOM = "containers"

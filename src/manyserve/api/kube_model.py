@@ -1,21 +1,31 @@
 """Base classes of the types of Kubernetes objects.
 
 Fields are snake_case in Python and camelCase on the wire. Parsing is lenient: types have no bounds and no patterns,
-since rules are in `plan/rules/`. An unknown field is dropped (`unknown_fields` finds it). `RawObject` is a part of an
-object that is passed on unparsed, such as an affinity.
+since rules are in `plan/rules/`. `RawObject` is a part of an object that is passed on unparsed, such as an affinity.
+
+An unknown field is dropped from the parsed object. The CRDs preserve it, so a misspelt one is stored. A whole object
+carries the paths of such fields. The walk that finds them follows the types and stops at raw parts, which Kubernetes
+checks.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import islice
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 RawObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 
 WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", serialize_by_alias=True)
+
+MOST = 100
+"""Paths that an object carries at most."""
+_NAME_LIMIT = 64
 
 
 class KubeModel(BaseModel):
@@ -74,3 +84,62 @@ class Meta(CompactModel):
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
     owner_references: tuple[Owner, ...] = ()
+
+
+class Whole(KubeModel):
+    """Base class of whole objects, which carry the paths of the unknown fields of their spec."""
+
+    unknown_fields: Annotated[SkipJsonSchema[tuple[str, ...]], Field(exclude=True)] = ()
+
+    @classmethod
+    def from_wire(cls, data: Any) -> Self:
+        """Parse the JSON form. Raises `pydantic.ValidationError`."""
+        if not isinstance(data, dict):
+            return super().from_wire(data)
+        paths = carried(cls, data.get("spec"))
+        return super().from_wire({**data, "unknownFields": paths} if paths else data)
+
+
+def carried(kind: type[Whole], spec: Any) -> tuple[str, ...]:
+    """Return the paths of the first `MOST` unknown fields of a spec."""
+    return tuple(path for path, _ in islice(unknown_fields(kind, spec), MOST))
+
+
+def unknown_fields(kind: type[Whole], spec: Any) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each field of a spec that is not in the type and not null, in their order."""
+    part = _parts(kind).get("spec")
+    if part is not None and isinstance(spec, dict):
+        yield from _unknown(part, spec, "spec")
+
+
+def _unknown(kind: type[BaseModel], data: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    known = _parts(kind)
+    for name, value in data.items():
+        if name not in known:
+            if value is not None:
+                yield _path(path, name), value
+        elif (part := known[name]) is not None:
+            if isinstance(value, dict):
+                yield from _unknown(part, value, f"{path}.{name}")
+            elif isinstance(value, list):
+                inner = ((index, each) for index, each in enumerate(value) if isinstance(each, dict))
+                for index, each in inner:
+                    yield from _unknown(part, each, f"{path}.{name}[{index}]")
+
+
+@cache
+def _parts(kind: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Return the fields of a type by their names on the wire, each with its pydantic type if it has one."""
+    return {field.alias or name: _part(field.annotation) for name, field in kind.model_fields.items()}
+
+
+def _part(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _part(each)) is not None), None)
+
+
+def _path(path: str, name: str) -> str:
+    """Return a path that is safe in a message: truncated, printable, on one line."""
+    short = name[:_NAME_LIMIT]
+    return f"{path}.{short if short.isprintable() else ascii(short)}"

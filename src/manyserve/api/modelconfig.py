@@ -6,7 +6,9 @@ bytes. A list that is too long for a ConfigMap is packed, as `models.json.gz`; t
 
 Parsing is strict: any other content is an error, because agents must never unload a model over an unreadable file. It
 is bounded, too, because every user with the right to edit a ConfigMap may write into it. The limits are on entries, on
-bytes of text, and on the ratio of text to packed data. They hold for readers and for writers.
+bytes of text, and on the ratio of text to packed data. They hold for readers and for writers. The list is decoded one
+element at a time, in windows of bounded length. So the cost of a list with a refused element is that of the text before
+it, while a decoder of whole documents would build all of the list before a check.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from manyserve.api.json_list import elements
 from manyserve.api.kube_model import CompactModel
 from manyserve.api.quantity import LARGEST
 
@@ -34,6 +36,8 @@ MAX_BYTES = 8 * 1024 * 1024
 with the longest URIs are 8 MiB."""
 MAX_RATIO = 256
 """Bytes of text for one byte of packed data. A list of models packs to 1:5 with digests, and to 1:50 without."""
+WINDOW = 64 * 1024
+"""Characters of the longest element."""
 
 
 class EntrySpec(CompactModel):
@@ -63,6 +67,8 @@ class Entry(CompactModel):
 
 _TOO_LONG = f"it has more than {MAX_BYTES} bytes"
 _ENTRIES = TypeAdapter(tuple[Entry, ...])
+_BLANK = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
 
 
 def dump(entries: Iterable[Entry]) -> str:
@@ -94,6 +100,56 @@ def _entry(element: object, index: int) -> Entry:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         path = ".".join(("", *map(str, first["loc"])))
         raise ValueError(f"{KEY}[{index}]{path}: {first['msg']}") from None
+
+
+def elements(text: str) -> Iterator[object]:
+    """Yield the elements of a JSON list. Raises `ValueError` with a sentence when the text is not a JSON list."""
+    start = _skip(text, 0)
+    if text[start : start + 1] != "[":
+        raise ValueError("it is not a JSON list" if text else "it is empty")
+    start = _skip(text, start + 1)
+    if text[start : start + 1] != "]":
+        start = yield from _separated(text, start)
+    if _skip(text, start + 1) != len(text):
+        raise ValueError(f"something follows the list at character {start + 1}")
+
+
+def _separated(text: str, start: int) -> Generator[object, None, int]:
+    """Yield the elements from `start` on, and return the position of the closing bracket."""
+    window, base = text[start : start + WINDOW], start
+    while True:
+        try:
+            element, end = _DECODER.raw_decode(window, start - base)
+        except (ValueError, RecursionError) as error:
+            if base == start:
+                raise ValueError(_refusal(error, text, start)) from None
+            window, base = text[start : start + WINDOW], start
+            continue
+        yield element
+        start = _skip(text, base + end)
+        if text[start : start + 1] == "]":
+            return start
+        if text[start : start + 1] != ",":
+            raise ValueError(f"the list does not go on with ',' or ']' at character {start}")
+        start = _skip(text, start + 1)
+        if start - base >= len(window):
+            window, base = text[start : start + WINDOW], start
+
+
+def _skip(text: str, start: int) -> int:
+    """Return the position of the next character that is not blank."""
+    blank = _BLANK.match(text, start)
+    return blank.end() if blank else start
+
+
+def _refusal(error: Exception, text: str, start: int) -> str:
+    element = f"the element at character {start}"
+    if isinstance(error, RecursionError):
+        return f"{element} is nested too deeply"
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+    if start + WINDOW < len(text):
+        return f"{element} is not JSON, or has more than {WINDOW} characters: {reason}"
+    return f"{element} is not JSON: {reason}"
 
 
 def content_hash(text: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""Quantities of Kubernetes, and memory in whole bytes.
+"""Quantities of Kubernetes, memory in whole bytes, and durations as Go writes them: `30s`, `10m`, `1h30m`.
 
 Sums of declared memory decide placement, so they are exact integers, never floats. `1.5Gi` is a whole number of bytes
 and valid; `1.5` is not. The largest quantity fits in 63 bits, as in Kubernetes.
@@ -16,6 +16,10 @@ LARGEST = 2**63 - 1
 EXAMPLE = "a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"
 QUANTITY_SENTENCE = "must be a quantity, such as 500m, 1 or 2Gi, and not negative"
 
+SHORTEST_REFRESH = 10.0
+DURATION = r"^([0-9]{1,6}(\.[0-9]{1,9})?(ms|s|m|h))+$"
+REFRESH_SENTENCE = "must be a duration of at least 10s, such as 30s, 10m or 1h30m"
+
 _SUFFIXES = {
     "": Decimal(1),
     "n": Decimal("1e-9"),
@@ -28,6 +32,8 @@ _SUFFIXES = {
 _NUMBER = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,3})?"
 )
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 Quantity = Annotated[
     str | int,
@@ -73,3 +79,10 @@ def format_memory(count: int) -> str:
             whole, rest = divmod(count, unit)
             return f"{sign}{whole}{letter}i" if rest == 0 else f"{sign}{count / unit:.2f}{letter}i"
     return f"{sign}{count}"
+
+
+def parse_duration(text: str) -> float:
+    """Parse a duration to seconds. Raises `ValueError` with a sentence."""
+    if re.search(DURATION, text) is None or len(text) > 32:
+        raise ValueError(f"{text[:32]!r} is not a duration; it {REFRESH_SENTENCE}")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

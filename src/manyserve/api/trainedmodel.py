@@ -12,9 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from manyserve.api.conditions import INTERN, Interned, Message
-from manyserve.api.kube_model import CompactModel, KubeModel, Meta
+from manyserve.api.kube_model import CompactModel, KubeModel, Meta, Whole
 from manyserve.api.quantity import Memory
-from manyserve.api.unknown_fields import Whole
 
 NAME_LIMIT = 128
 """An agent makes file names of the model's name and a digest, and a file name has at most 255 bytes."""

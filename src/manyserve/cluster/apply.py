@@ -14,7 +14,7 @@ from functools import partial
 from manyserve.api.names import CONFIG_HASH, Key
 from manyserve.cluster import errors, kinds
 from manyserve.cluster.client import KubeClient, Manifest
-from manyserve.cluster.deletion import Doubt, ModelDeletion, no_doubt
+from manyserve.cluster.departures import Doubt, ModelDeletion, no_doubt
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import InformerOf, OnWrite
 from manyserve.cluster.kinds import Kind

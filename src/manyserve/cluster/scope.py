@@ -1,7 +1,10 @@
-"""The live scope: the namespaces in scope now, and a filter for the cached objects in them.
+"""Which cached objects are managed: the live scope with its filter, and the cache of unmanaged objects.
 
-With a label selector every namespace is watched. The objects of a namespace out of scope stay in the informers'
-stores and go no further. When its labels change, all of them enter or leave the cluster state in one step.
+The live scope has the namespaces in scope now. With a label selector every namespace is watched. The objects of a
+namespace out of scope stay in the informers' stores and go no further. When its labels change, all of them enter or
+leave the cluster state in one step.
+
+Unmanaged objects are in the cluster state, each with its reason, and apart from the managed ones.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from manyserve.cluster.client import KubeClient
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import NAMESPACE
 from manyserve.cluster.store import Change, Manifest, identity, key_of_change
+from manyserve.plan import management
+from manyserve.plan.observed import UnmanagedHost
 
 
 class Filter:
@@ -107,3 +112,28 @@ class LiveScope:
             return
         (self._selected.add if inside else self._selected.discard)(name)
         self._on_change(name, inside)
+
+
+class UnmanagedObjects:
+    """The unmanaged objects of the cluster by host, with the reason of each."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[Key, UnmanagedHost] = {}
+        self.models: defaultdict[Key, dict[str, management.Unmanaged]] = defaultdict(dict)
+        """By the host that they name. Those that are placed stay placed."""
+        self.announced: set[str] = set()
+        """Uids of hosts for which the Warning event `NotManaged` was sent."""
+
+    def update_host(self, key: Key, host: Manifest | None, why: management.Unmanaged | None) -> None:
+        """Update the cache by a change of an InferenceService."""
+        before = self.hosts.pop(key, None)
+        if host is not None and why is not None:
+            self.hosts[key] = UnmanagedHost(host["metadata"]["uid"], why)
+        elif before is not None:
+            self.announced.discard(before.uid)
+
+    def count(self, kind: str, reason: str) -> int:
+        """Return the number of objects of a kind that are unmanaged for a reason."""
+        if kind == "InferenceService":
+            return sum(each.why.reason == reason for each in self.hosts.values())
+        return sum(each.reason == reason for models in self.models.values() for each in models.values())

@@ -24,9 +24,9 @@ from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
+from manyserve.cluster.scope import UnmanagedObjects
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
-from manyserve.cluster.unmanaged import UnmanagedObjects
 from manyserve.plan import management
 from manyserve.plan.observed import CacheVersions, Child
 

@@ -13,7 +13,7 @@ from functools import partial
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import CrdGuard, Work
-from manyserve.cluster.deletion import MODEL_DELETED
+from manyserve.cluster.departures import MODEL_DELETED
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.informers import Informers
@@ -26,8 +26,7 @@ from manyserve.operator.agent_poller import AgentPoller
 from manyserve.operator.debounce import Debouncer
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader_election import LeaderElector
-from manyserve.operator.planner import Planner
-from manyserve.operator.reconcile import Reconciler
+from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks, resync
@@ -36,7 +35,7 @@ from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 
 
 class Operator:
-    """All parts of the operator. kopf starts and stops it, see `lifecycle`.
+    """All parts of the operator. kopf starts and stops it, see `main`.
 
     Parameters
     ----------

@@ -1,17 +1,58 @@
-"""Reconciles one host: observe, plan, apply."""
+"""Reconciles one host: observe, plan, apply.
+
+Plans for many models are made in a thread, and those for few in the event loop, one plan per iteration. A large plan
+would block the loop. Of a hundred small ones, threads that take turns at the GIL would cost it more time.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 
 from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
+from manyserve.cluster.clock import utc_now
 from manyserve.cluster.metadata_poller import MetadataPoller
 from manyserve.cluster.observe import observe, required_lookups, size
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.debounce import Debouncer
-from manyserve.operator.planner import Planner
 from manyserve.operator.workqueue import Result
+from manyserve.plan.actions import Plan
+from manyserve.plan.observed import Observed
+from manyserve.plan.plan import plan
+
+Decide = Callable[[Observed, datetime], Plan]
+IN_THREAD_FROM = 200  # models; a plan for fewer takes a few milliseconds
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="plan")  # one: two would only take turns at the GIL
+
+
+class Planner:
+    """Makes plans with `decide`."""
+
+    def __init__(self, decide: Decide = plan, now: Callable[[], datetime] = utc_now) -> None:
+        self._decide = decide
+        self._now = now
+        self._lock = asyncio.Lock()
+
+    async def make(self, observe: Callable[[], Observed | None], models: int) -> tuple[Plan, float] | None:
+        """Return the plan of a host with about so many models, and the seconds of processor time that it took."""
+        if models >= IN_THREAD_FROM:
+            observed, loop = observe(), asyncio.get_running_loop()
+            return await loop.run_in_executor(_THREAD, self._plan, observed) if observed else None
+        async with self._lock:
+            observed = observe()
+            made = self._plan(observed) if observed else None
+            await asyncio.sleep(0)
+            return made
+
+    def _plan(self, observed: Observed) -> tuple[Plan, float]:
+        began = time.thread_time()
+        todo = self._decide(observed, self._now())
+        return todo, time.thread_time() - began
 
 
 class Reconciler:

@@ -1,7 +1,7 @@
 """Departures: deletion of the models of a host that is gone.
 
 `follow` updates the records of a host name between two snapshots. `plan_departures` selects the models of a snapshot
-that are to be deleted. `cluster.deletion` deletes them, after a live check with the API server.
+that are to be deleted. `cluster.departures` deletes them, after a live check with the API server.
 
 Kubernetes deletes no model. So references of models to InferenceServices are removed, and all other owner references
 stay. Earlier releases and KServe wrote them. A reference names a uid, so Kubernetes would delete a model that is

@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.kube_model import Whole, unknown_fields
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.api.unknown_fields import Whole, unknown_fields
 from manyserve.plan.management import MARKS, Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems, model_problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from manyserve.api.duration import REFRESH_SENTENCE, SHORTEST_REFRESH, parse_duration
+from manyserve.api.quantity import REFRESH_SENTENCE, SHORTEST_REFRESH, parse_duration
 from manyserve.api.trainedmodel import (
     DIGEST,
     DIGEST_SENTENCE,

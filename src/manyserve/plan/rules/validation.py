@@ -14,10 +14,9 @@ from pydantic import ValidationError
 
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
-from manyserve.api.kube_model import KubeModel, Meta
+from manyserve.api.kube_model import KubeModel, Meta, carried
 from manyserve.api.quantity import EXAMPLE
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
-from manyserve.api.unknown_fields import carried
 from manyserve.plan.rules import host as host_rules
 from manyserve.plan.rules import model as model_rules
 from manyserve.plan.rules.fields import FieldError, quoted, shape_problems
