@@ -122,6 +122,18 @@ async def test_reconcile_creates_a_config_map_that_is_missing_at_once() -> None:
     assert case.applier.config_written == [True, True]
 
 
+async def test_reconcile_that_is_deferred_is_due_by_the_debouncer_and_not_by_time() -> None:
+    case = Case()
+    results = []
+    for at in (0.0, 0.25):
+        case.debouncer.on_change(HOST)
+        results.append(await case.reconcile(at))
+    assert [each.requeue_after for each in results] == [9.0, None]
+    case.now = 1.0
+    case.debouncer.release()
+    assert len(case.queue) == 1
+
+
 async def test_reconcile_returns_the_time_of_the_next_plan_and_what_this_one_took() -> None:
     result = await Case().reconcile(0.0)
     assert result.requeue_after == 9.0
@@ -165,9 +177,11 @@ async def test_reconcile_plans_a_change_after_two_writes_within_a_second(monkeyp
     await step(0.37)
     monkeypatch.undo()
     case.todo = Plan()
-    await step(0.9)
+    case.now = 1.01
+    case.debouncer.release()
+    await step(1.02)
     case.todo = WRITE
-    case.now = 0.95
+    case.now = 1.05
     case.debouncer.on_change(HOST)
     for _ in range(100):
         case.now += case.debouncer.release()

@@ -48,19 +48,21 @@ class Debouncer:
             self._queue.add(key)
 
     def take(self, key: Key) -> float:
-        """Return for how many seconds a plan must leave `models.json` alone; if for none, the batch is the plan's."""
+        """Return for how many seconds a plan must leave `models.json` alone; if for none, reserve batch and write."""
         if not (delay := self.delay(key)):
             self._batches.pop(key, None)
+            self._paid_until[key] = max(self._paid_until.pop(key, 0.0), self._clock()) + MIN_WRITE_INTERVAL
         return delay
+
+    def cancel(self, key: Key) -> None:
+        """Give back a reservation: the plan wrote no `models.json`."""
+        self._paid_until[key] = self._paid_until.get(key, 0.0) - MIN_WRITE_INTERVAL
+        if key in self._batches and not self.delay(key):
+            self._queue.add(key)
 
     def defer(self, key: Key) -> None:
         """Note that a plan left `models.json` alone: the host is added again when it may be written."""
         self._batches.setdefault(key, _Batch(now := self._clock(), now)).complete = False
-
-    def on_write(self, key: Key) -> None:
-        """Note that the `models.json` of a host was written."""
-        now = self._clock()
-        self._paid_until[key] = max(self._paid_until.pop(key, now), now) + MIN_WRITE_INTERVAL
 
     def delay(self, key: Key) -> float:
         """Return the seconds until the `models.json` of a host may be written."""
@@ -75,8 +77,7 @@ class Debouncer:
         if interval == MIN_WRITE_INTERVAL:
             return max(min(paid, batch.last + USERS_IDLE - now), early)
         share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
-        latest = batch.first + interval * share
-        return max(min(latest, batch.last + MIN_WRITE_INTERVAL) - now, early)
+        return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 
     async def run(self) -> None:
         """Add each host to the queue when its `models.json` may be written, until cancelled."""
@@ -90,8 +91,7 @@ class Debouncer:
             while times and next(iter(times.values())) <= end:
                 del times[next(iter(times))]
         for key, batch in self._batches.items():
-            delay = self.delay(key)
-            if delay:
+            if delay := self.delay(key):
                 wait = min(wait, delay)
             else:  # again until a plan takes the batch: a plan within the paid time leaves it
                 batch.complete = True

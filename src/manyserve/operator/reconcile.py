@@ -44,10 +44,9 @@ class Planner:
             observed, loop = observe(), asyncio.get_running_loop()
             return await loop.run_in_executor(_THREAD, self._plan, observed) if observed else None
         async with self._lock:
-            observed = observe()
-            made = self._plan(observed) if observed else None
+            planned = self._plan(observed) if (observed := observe()) else None
             await asyncio.sleep(0)
-            return made
+            return planned
 
     def _plan(self, observed: Observed) -> tuple[Plan, float]:
         began = time.thread_time()
@@ -70,12 +69,18 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Result:
         """Make a host as it should be; its `models.json` only when the debouncer lets it. Raises `ClusterError`."""
         self._poller.set_required(key, required_lookups(self._state, key))
-        defer = self._debouncer.take(key) > 0
-        made = await self._planner.make(partial(observe, self._state, key), size(self._state, key))
-        if made is None:
-            return Result()
-        todo, seconds = made
-        await self._applier.apply(key, todo, defer_config=defer and todo.changes_config)
-        if todo.changes_config:
-            (self._debouncer.defer if defer else self._debouncer.on_write)(key)
+        defer, written = self._debouncer.take(key) > 0, False
+        try:
+            planned = await self._planner.make(partial(observe, self._state, key), size(self._state, key))
+            if planned is None:
+                return Result()
+            todo, seconds = planned
+            await self._applier.apply(key, todo, defer_config=defer and todo.changes_config)
+            written = todo.changes_config and not defer
+        finally:
+            if not (defer or written):
+                self._debouncer.cancel(key)
+        if defer and todo.changes_config:
+            self._debouncer.defer(key)  # which adds the host again, so time alone does not
+            return Result(planning=seconds)
         return Result(todo.requeue_after, seconds)
