@@ -18,12 +18,9 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import pod_problem
+from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
-
-Problem = tuple[str, str]
-"""Reason and message of a condition."""
 
 
 def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
