@@ -47,16 +47,21 @@ def replicas_of(observed: Observed) -> tuple[Replica, ...]:
 
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
     status, metadata = pod.get("status", {}), pod["metadata"]
-    conditions = status.get("conditions") or ()
     return Replica(
         name=metadata["name"],
         uid=metadata["uid"],
-        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
+        ready=is_ready(pod),
         running=status.get("phase") == "Running",
         annotations=metadata.get("annotations") or {},
         report=report,
         claims=mounted_claims(pod.get("spec", {})),
     )
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Return whether the pod has the condition `Ready`."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def mounted_claims(pod_spec: Manifest) -> frozenset[str]:

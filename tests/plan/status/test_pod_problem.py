@@ -133,3 +133,9 @@ def test_pod_in_deletion_is_not_reported() -> None:
     leaving = pod(container(state=ended(143)))
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert pod_problem([leaving]) is None
+
+
+def test_ready_pod_is_not_reported() -> None:
+    ready = make.pod()
+    ready["status"]["conditions"].append({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"})
+    assert pod_problem([ready]) is None

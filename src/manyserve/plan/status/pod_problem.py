@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from manyserve.plan.observed import Manifest
+from manyserve.plan.pods import is_ready
 from manyserve.redaction import one_line
 
 Problem = tuple[str, str]
@@ -22,9 +23,12 @@ _SIGNALS = 128
 
 
 def pod_problem(pods: Sequence[Manifest]) -> Problem | None:
-    """Return the reason and the sentence of the first pod with a problem, or None; failed pods come last."""
-    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    for pod in sorted(alive, key=_has_failed):
+    """Return the reason and the sentence of the first pod with a problem, or None; failed pods come last.
+
+    A ready pod has none, whatever its other conditions say.
+    """
+    unready = [pod for pod in pods if not (pod["metadata"].get("deletionTimestamp") or is_ready(pod))]
+    for pod in sorted(unready, key=_has_failed):
         problems = tuple(_problems(pod))
         if problems:
             sentences = "; ".join(sentence for _, sentence in problems)
