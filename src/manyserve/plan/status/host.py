@@ -47,9 +47,14 @@ def _conditions(host: InferenceService, observed: Observed, placement: Placement
         type=conditions.READY,
         status="False" if failed else "True",
         reason=failed.reason if failed else _reason_while_ready(predictor),
-        message=failed.message if failed else predictor.message,
+        message=_message_of(failed, predictor) if failed else predictor.message,
     )
     return (predictor, ingress, ready)
+
+
+def _message_of(failed: Condition, predictor: Condition) -> str | None:
+    """Return the message of a host that is not ready. One without a way from outside still answers inside."""
+    return failed.message if failed is predictor else f"answers inside the cluster only: {failed.message}"
 
 
 def _reason_while_ready(predictor: Condition) -> str | None:
