@@ -22,9 +22,10 @@ from manyserve.plan.memory import memory_limit
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import entry_of, place
 from manyserve.plan.plan import plan
-from manyserve.plan.pods import pod_problem, replicas_of
+from manyserve.plan.pods import replicas_of
 from manyserve.plan.rules.validation import UnreadableError, host_problems, model_problems, parse_host, parse_model
 from manyserve.plan.status.loading import not_placed, roll_up, still_served
+from manyserve.plan.status.pod_problem import pod_problem
 from tests.fuzz import snapshots
 from tests.fuzz.profile import tried
 from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, near, right

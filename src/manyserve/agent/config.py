@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from manyserve.agent.redaction import one_line
 from manyserve.api import modelconfig
 from manyserve.api.modelconfig import Entry
+from manyserve.redaction import one_line
 
 _FORCED_READ_EVERY = 50  # polls; finds a change that the times of the file do not show
 

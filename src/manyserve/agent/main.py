@@ -20,13 +20,13 @@ from manyserve.agent.http_api import application
 from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
-from manyserve.agent.redaction import without_secrets
 from manyserve.agent.servers import DIALECTS, ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.state import AgentState
 from manyserve.agent.volume.durable_fs import FileSystem
 from manyserve.agent.volume.store import Store
 from manyserve.http_server import HttpServer
+from manyserve.redaction import without_secrets
 
 log = logging.getLogger("manyserve.agent")
 

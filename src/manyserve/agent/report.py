@@ -12,10 +12,10 @@ from typing import Any
 
 from manyserve.agent.job import IDLE, JobProgress
 from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerState, Step, is_loaded, is_ready
-from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.modelconfig import Entry
+from manyserve.redaction import one_line
 
 _FAILED = {Stage.DOWNLOAD: ModelState.DOWNLOAD_FAILED, Stage.LOAD: ModelState.LOAD_FAILED}
 _REFRESH_FAILED = {

@@ -14,8 +14,8 @@ from manyserve.agent import load
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import Job
 from manyserve.agent.reconcile import NOTHING, Step, is_ready
-from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import backoff
+from manyserve.redaction import one_line
 
 log = logging.getLogger("manyserve.agent")
 _BACKOFF_FAILURES = 10  # the backoff is that of so many failures

@@ -15,10 +15,10 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.job import IDLE, Job
 from manyserve.agent.reconcile import Step, is_loaded
-from manyserve.agent.redaction import one_line
 from manyserve.agent.retry import Stage, backoff
 from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
 from manyserve.logs import timestamp
+from manyserve.redaction import one_line
 
 log = logging.getLogger("manyserve.agent")
 

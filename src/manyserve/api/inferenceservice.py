@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from manyserve.api.deploymentstrategy import DeploymentStrategy
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.kube_model import KubeModel, Meta, Whole
 from manyserve.api.pod import Container, ContainerFields, PodFields
@@ -110,6 +111,11 @@ class PredictorSpec(PodFields):
     scale_metric: Annotated[str | None, Field(description="Metric of the autoscaler: cpu or memory; unset: cpu.")] = (
         None
     )
+
+    deployment_strategy: Annotated[
+        DeploymentStrategy | None,
+        Field(description="How new pods replace old ones; unset: a new pod is ready before an old one ends."),
+    ] = None
 
     @cached_property
     def given(self) -> tuple[str, ...]:

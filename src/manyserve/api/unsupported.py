@@ -39,7 +39,6 @@ UNSUPPORTED = (
     Unsupported("predictor", "autoScaling", "Metrics and behaviour of the autoscaler."),
     Unsupported("predictor", "labels", "Further labels of the pods."),
     Unsupported("predictor", "annotations", "Further annotations of the pods."),
-    Unsupported("predictor", "deploymentStrategy", "How pods are replaced."),
     Unsupported("predictor", "workerSpec", "Further pods of a server that runs on several nodes."),
     Unsupported("predictor", "storageUris", "Several models of the predictor's own."),
     Unsupported("predictor", "storageContainerName", "Container that downloads the predictor's own model."),

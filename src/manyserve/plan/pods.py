@@ -6,13 +6,10 @@ so for the digest that is desired now, and the model server answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.plan.observed import Manifest, Observed
-
-_BENIGN = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,10 @@ def replicas_of(observed: Observed) -> tuple[Replica, ...]:
 
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
     status, metadata = pod.get("status", {}), pod["metadata"]
-    conditions = status.get("conditions") or ()
     return Replica(
         name=metadata["name"],
         uid=metadata["uid"],
-        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
+        ready=is_ready(pod),
         running=status.get("phase") == "Running",
         annotations=metadata.get("annotations") or {},
         report=report,
@@ -62,32 +58,13 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
     )
 
 
+def is_ready(pod: Manifest) -> bool:
+    """Return whether the pod has the condition `Ready`."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 def mounted_claims(pod_spec: Manifest) -> frozenset[str]:
     """Return the PersistentVolumeClaims that a pod mounts."""
     sources = (volume.get("persistentVolumeClaim") for volume in pod_spec.get("volumes") or ())
     return frozenset(each["claimName"] for each in sources if each)
-
-
-def pod_problem(pods: Sequence[Manifest]) -> tuple[str, str] | None:
-    """Return the reason and the sentence of the first pod that cannot start, or None."""
-    for pod in pods:
-        problem = _scheduling_problem(pod) or _container_problem(pod)
-        if problem and not pod["metadata"].get("deletionTimestamp"):
-            return problem[0], f"pod {pod['metadata']['name']}: {problem[1]}"
-    return None
-
-
-def _scheduling_problem(pod: Manifest) -> tuple[str, str] | None:
-    for condition in pod.get("status", {}).get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return condition.get("reason") or "Unschedulable", condition.get("message") or "it cannot be scheduled"
-    return None
-
-
-def _container_problem(pod: Manifest) -> tuple[str, str] | None:
-    for container in pod.get("status", {}).get("containerStatuses") or ():
-        waiting = container.get("state", {}).get("waiting")
-        if waiting and waiting.get("reason") not in _BENIGN:
-            reason = waiting.get("reason") or "Waiting"
-            return reason, f"container {container['name']} is waiting: {waiting.get('message') or reason}"
-    return None

@@ -7,7 +7,7 @@ import pytest
 from manyserve.agent.download import DownloadError, choose
 from manyserve.agent.download.errors import shorten, store_error
 from manyserve.agent.download.object_store.location import parse_location
-from manyserve.agent.redaction import LIMIT
+from manyserve.redaction import LIMIT
 
 ANSWER = "Generic S3 error: Error performing GET http://x in 1ms - Server returned non-2xx status code: 400: "
 

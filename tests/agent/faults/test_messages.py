@@ -2,7 +2,7 @@
 
 import pytest
 
-from manyserve.agent.redaction import LIMIT
+from manyserve.redaction import LIMIT
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 

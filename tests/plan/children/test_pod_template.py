@@ -98,3 +98,7 @@ def test_pod_template_is_equal_for_all_forms_of_a_host(
         monkeypatch.setattr(make, "FORM", form)
         templates.append(build_pod_template(make.host(triton=server, nodeSelector={"gpu": "yes"}), make.config()))
     assert templates[0] == templates[1]
+
+
+def test_containers_end_with_a_message_from_their_log() -> None:
+    assert {each["terminationMessagePolicy"] for each in containers().values()} == {"FallbackToLogsOnError"}

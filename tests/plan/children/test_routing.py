@@ -40,11 +40,20 @@ def test_http_route_is_ready_when_its_gateway_accepted_it() -> None:
 
     assert http_route_error(route_with("True")) is None
     assert http_route_error(route_with("False")) == "the Gateway refused the HTTPRoute: no such listener"
-    assert http_route_error({}) == "no Gateway has accepted the HTTPRoute yet"
+    message = http_route_error({"spec": {"parentRefs": [{"namespace": "infra", "name": "public"}]}})
+    assert message == (
+        "no Gateway has accepted the HTTPRoute yet; it needs the Gateway infra/public and a controller for it, or "
+        "ingress.disableIngressCreation: true in inferenceservice-config, if all requests come from inside the cluster"
+    )
+    assert http_route_error({})
 
 
 def test_ingress_is_ready_when_it_has_an_address() -> None:
     waiting = {"spec": {"ingressClassName": "contour"}}
-    message = "no ingress controller has given the Ingress an address yet (class: contour)"
+    message = (
+        "no ingress controller has given the Ingress an address yet (class: contour); it needs a controller for that "
+        "class, or ingress.disableIngressCreation: true in inferenceservice-config, if all requests come from inside "
+        "the cluster"
+    )
     assert ingress_error(waiting) == message
     assert ingress_error(waiting | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}) is None

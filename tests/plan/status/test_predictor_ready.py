@@ -42,7 +42,9 @@ def test_predictor_ready_reports_a_paused_deployment_which_stays_paused() -> Non
 def test_predictor_ready_truncates_a_long_reason_of_a_pod() -> None:
     waiting = {"reason": "x" * 300, "message": "y" * 3000}
     stuck = make.pod(ready=False)
-    stuck["status"]["containerStatuses"] = [{"name": "agent", "state": {"waiting": waiting}}]
+    stuck["status"]["containerStatuses"] = [
+        {"name": name, "state": {"waiting": waiting}} for name in ("agent", "kserve-container", "sidecar")
+    ]
     todo = plan(seen(pods=(stuck,)), make.NOW)
     unavailable = world.carry_out(seen(pods=(stuck,)), todo)
     bare = {key: each for key, each in unavailable.children[DEPLOYMENT].items() if key != "status"}

@@ -14,8 +14,8 @@ from manyserve.agent.download.object_store.downloader import ObjectStoreDownload
 from manyserve.agent.download.object_store.location import is_azure
 from manyserve.agent.download.object_store.pool import StorePool
 from manyserve.agent.download.pvc import ClaimDownloader
-from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
+from manyserve.redaction import one_line
 
 __all__ = [
     "DownloadError",

@@ -10,7 +10,7 @@ import re
 import aiohttp
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.redaction import one_line
+from manyserve.redaction import one_line
 
 NOT_FOUND = ("was not found", "not_found", True)
 OTHER = ("could not be read", "unavailable", False)

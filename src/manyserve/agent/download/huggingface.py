@@ -29,8 +29,8 @@ from manyserve.agent.download.errors import forbidden_error, listing_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession, ssl_context
 from manyserve.agent.download.http.downloader import download_errors, make_client, make_copier
 from manyserve.agent.download.http.ranges import Source, run_workers
-from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
+from manyserve.redaction import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
-from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 from manyserve.api.storageuri import claim_of
+from manyserve.redaction import one_line
 
 CHUNK_BYTES = 1024 * 1024
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")

@@ -16,7 +16,7 @@ from typing import Protocol
 import aiohttp
 
 from manyserve.agent.reconcile import ServerModel
-from manyserve.agent.redaction import READ_LIMIT, one_line
+from manyserve.redaction import READ_LIMIT, one_line
 
 _CONNECT_SECONDS = 5.0
 

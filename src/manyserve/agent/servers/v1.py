@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 from manyserve.agent.reconcile import ServerModel, ServerState
-from manyserve.agent.redaction import one_line
 from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
+from manyserve.redaction import one_line
 
 _LIST_LIMIT = 32 * 1024 * 1024
 _RECHECKS = 4  # ready models that are requested again at each poll

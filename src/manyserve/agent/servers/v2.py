@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
-from manyserve.agent.redaction import READ_LIMIT, one_line
 from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
+from manyserve.redaction import READ_LIMIT, one_line
 
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024

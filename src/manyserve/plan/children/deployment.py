@@ -13,6 +13,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.children.common import child, digest
 from manyserve.plan.children.pod_template import NO_SOURCES, build_pod_template
+from manyserve.plan.children.strategy import build_strategy
 from manyserve.plan.observed import Manifest
 from manyserve.plan.storage.mounts import Sources
 
@@ -37,7 +38,7 @@ def build_deployment(
         | {
             "selector": {"matchLabels": names.selector(name)},
             "progressDeadlineSeconds": config.deploy.progress_deadline,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "strategy": build_strategy(predictor.deployment_strategy),
             "template": template,
         },
     )

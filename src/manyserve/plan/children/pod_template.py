@@ -14,7 +14,7 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.children.server_container import STRICT, build_server, http_port, key_env, launch_spec
+from manyserve.plan.children.server_container import LAST_MESSAGE, STRICT, build_server, http_port, key_env, launch_spec
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
 
@@ -79,7 +79,7 @@ def build_agent(host: InferenceService, config: ServingConfig, sources: Sources)
     """Return the container of the agent, with the credentials of the stores."""
     agent = config.agent
     pull = {"imagePullPolicy": agent.image_pull_policy} if agent.image_pull_policy else {}
-    return pull | {
+    return {**LAST_MESSAGE, **pull} | {
         "name": names.AGENT_CONTAINER,
         "image": agent.image,
         "args": ["agent"],

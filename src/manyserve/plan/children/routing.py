@@ -17,6 +17,10 @@ from manyserve.plan.observed import Manifest
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
 """Kinds that lead requests to pods."""
+_INSIDE_ONLY = (
+    "or ingress.disableIngressCreation: true in inferenceservice-config, if all requests come from inside the cluster"
+)
+"""Remedy for a cluster without a way from outside."""
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 
 
@@ -65,7 +69,10 @@ def ingress_error(ingress: Manifest | None) -> str | None:
     if ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
         return None
     ingress_class = (ingress.get("spec") or {}).get("ingressClassName") or "the default class"
-    return f"no ingress controller has given the Ingress an address yet (class: {ingress_class})"
+    return (
+        f"no ingress controller has given the Ingress an address yet (class: {ingress_class}); "
+        f"it needs a controller for that class, {_INSIDE_ONLY}"
+    )
 
 
 def http_route_error(route: Manifest | None) -> str | None:
@@ -77,7 +84,15 @@ def http_route_error(route: Manifest | None) -> str | None:
             if condition.get("type") == "Accepted":
                 accepted = condition.get("status") == "True"
                 return None if accepted else f"the Gateway refused the HTTPRoute: {condition.get('message', '')}"
-    return "no Gateway has accepted the HTTPRoute yet"
+    gateway = next((f"{each.get('namespace')}/{each.get('name')}" for each in _parents(route)), "the Gateway")
+    return (
+        f"no Gateway has accepted the HTTPRoute yet; it needs the Gateway {gateway} and a controller for it, "
+        f"{_INSIDE_ONLY}"
+    )
+
+
+def _parents(route: Manifest) -> list[Manifest]:
+    return _objects(route.get("spec"), "parentRefs")
 
 
 def _objects(parent: object, field: str) -> list[Manifest]:

@@ -26,6 +26,8 @@ STRICT = {
     "runAsNonRoot": True,
 }
 """Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
+LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
 _GPU = "nvidia.com/gpu"
 _MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
@@ -37,7 +39,8 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
     copied = {key: value for key, value in server.to_wire().items() if key in _COPIED}
     port, launch = http_port(host), launch_spec(host, config)
     return (
-        _probes(launch)
+        LAST_MESSAGE
+        | _probes(launch)
         | copied
         | _env(launch, server.env or ())
         | {

@@ -15,6 +15,7 @@ from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
+from manyserve.plan.rules.strategy import strategy_is_accepted_by_kubernetes
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
 
@@ -104,5 +105,6 @@ RULES: tuple[Rule, ...] = (
     replicas_are_a_range,
     custom_server_is_multi_model,
     numbers_and_sizes_fit,
+    strategy_is_accepted_by_kubernetes,
     *server_rules.RULES,
 )

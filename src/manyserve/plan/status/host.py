@@ -41,15 +41,20 @@ def host_status(
 
 def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
     predictor = predictor_ready(host, observed, placement)
-    ingress = _ingress_ready(observed)
+    ingress = _ingress_ready(host, observed)
     failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
         type=conditions.READY,
         status="False" if failed else "True",
         reason=failed.reason if failed else _reason_while_ready(predictor),
-        message=failed.message if failed else predictor.message,
+        message=_message_of(failed, predictor) if failed else predictor.message,
     )
     return (predictor, ingress, ready)
+
+
+def _message_of(failed: Condition, predictor: Condition) -> str | None:
+    """Return the message of a host that is not ready. One without a way from outside still answers inside."""
+    return failed.message if failed is predictor else f"answers inside the cluster only: {failed.message}"
 
 
 def _reason_while_ready(predictor: Condition) -> str | None:
@@ -57,7 +62,7 @@ def _reason_while_ready(predictor: Condition) -> str | None:
     return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
 
 
-def _ingress_ready(observed: Observed) -> Condition:
+def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
     name, ingress = observed.key.name, observed.config.ingress
     child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
     reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
@@ -65,10 +70,10 @@ def _ingress_ready(observed: Observed) -> Condition:
         error = None
     elif child in observed.foreign:
         error = pending_message(child)
-    elif ingress.gateway:
-        error = http_route_error(observed.child(child.kind, child.name))
     else:
-        error = ingress_error(observed.child(child.kind, child.name))
+        manifest = observed.children.get(child)
+        own = manifest if manifest is not None and belongs_to(manifest, host) else None
+        error = http_route_error(own) if ingress.gateway else ingress_error(own)
     status: conditions.Status = "False" if error else "True"
     return Condition(type=conditions.INGRESS_READY, status=status, reason=reason if error else None, message=error)
 

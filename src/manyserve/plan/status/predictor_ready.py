@@ -1,8 +1,8 @@
 """Condition `PredictorReady` of a host.
 
 The predictor answers while its Deployment is available and the host owns its Service. `CHECKS` finds further problems.
-A host that answers despite one stays ready, with the problem in its message. A host without a problem in `CHECKS` that
-does not answer has the message of the pod or of the Deployment.
+A host that answers despite one stays ready, with the problem in its message. So does a host with a roll-out that does
+not come up. A host without a problem in `CHECKS` that does not answer has the message of the pod or of the Deployment.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import pod_problem
+from manyserve.plan.status.pod_problem import Problem, pod_problem
+from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
-
-Problem = tuple[str, str]
-"""Reason and message of a condition."""
 
 
 def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
@@ -31,7 +29,7 @@ def predictor_ready(host: InferenceService, observed: Observed, placement: Place
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _rollout_problem(host, observed) or _pause_problem(host, observed) or _config_problem(placement)
+        problem = _problem_beside_answers(host, observed, placement)
     elif problem is None:
         problem = _with_foreign(_availability_problem(host, observed), observed)
     reason, message = problem or (None, None)
@@ -107,7 +105,7 @@ def _availability_problem(host: InferenceService, observed: Observed) -> Problem
     return (
         _scale_problem(host, observed)
         or pod_problem(observed.pods)
-        or _rollout_problem(host, observed)
+        or rollout_problem(_deployment(host, observed) or {})
         or _pause_problem(host, observed)
         or _replicas_problem(host, observed)
     )
@@ -119,14 +117,12 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
     return problem if first is None else (problem[0], f"{problem[1]}; {pending_message(first)}")
 
 
-def _rollout_problem(host: InferenceService, observed: Observed) -> Problem | None:
-    """Return the problem of a Deployment that cannot create pods or does not progress."""
-    deployment = _deployment(host, observed) or {}
-    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
-        for condition in _conditions(deployment):
-            if condition["type"] == kind and condition["status"] == bad:
-                return condition.get("reason") or kind, condition.get("message") or "the Deployment does not progress"
-    return None
+def _problem_beside_answers(host: InferenceService, observed: Observed, placement: Placement) -> Problem | None:
+    return (
+        problem_beside_answers(_deployment(host, observed) or {}, observed.pods)
+        or _pause_problem(host, observed)
+        or _config_problem(placement)
+    )
 
 
 def _pause_problem(host: InferenceService, observed: Observed) -> Problem | None:

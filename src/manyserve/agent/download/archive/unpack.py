@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from gzip import BadGzipFile
 from pathlib import Path
 
-from manyserve.agent.redaction import one_line
+from manyserve.redaction import one_line
 
 CHUNK_BYTES = 256 * 1024
 MAX_DEPTH = 64

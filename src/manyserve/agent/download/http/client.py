@@ -21,7 +21,7 @@ from yarl import URL
 
 from manyserve.agent.download.base import DownloadError
 from manyserve.agent.download.ssrf import AddressPolicy, CheckedResolver, RefusedError
-from manyserve.agent.redaction import one_line
+from manyserve.redaction import one_line
 
 Headers = Mapping[str, str]
 

@@ -24,8 +24,8 @@ from manyserve.agent.download.errors import status_error, web_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession
 from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
 from manyserve.agent.download.ssrf import AddressPolicy
-from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
+from manyserve.redaction import one_line
 
 _SNIFFED_BYTES = 64 * 1024
 _SIZE = re.compile(r"[0-9]{1,18}")

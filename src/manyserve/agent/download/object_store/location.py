@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.redaction import one_line
+from manyserve.redaction import one_line
 
 GCS, S3, AZURE = "gs", "s3", "az"
 _BLOB_HOST = re.compile(r"(?P<account>[a-z0-9]+)\.(blob|dfs)\.core\.windows\.net")

@@ -21,8 +21,8 @@ from manyserve.agent.download.object_store.gcs import MetadataServer, gcs_option
 from manyserve.agent.download.object_store.location import AZURE, GCS, S3, ObjectLocation, StoreOptions
 from manyserve.agent.download.object_store.s3 import CA_BUNDLE, s3_options, s3_secret
 from manyserve.agent.download.ssrf import check_endpoint
-from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
+from manyserve.redaction import one_line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig

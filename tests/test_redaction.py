@@ -7,8 +7,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.agent.redaction import LIMIT, one_line, without_secrets
 from manyserve.logs import JsonLines, timestamp
+from manyserve.redaction import LIMIT, one_line, without_secrets
 
 
 def test_one_line_removes_secrets_and_line_ends() -> None:
