@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
+from tests.agent.download.archives import contents, folders
 from tests.agent.download.bucket import CheckedBucket
 from tests.agent.support import DROPPED_STREAMS, Counted
 from tests.support.eventually import eventually
@@ -48,10 +49,6 @@ async def fetch(source: Downloader, folder: Path, uri: str = URI) -> dict[str, b
     return files
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 async def test_object_store_paths_follow_prefix(bucket: CheckedBucket, source: Downloader, tmp_path: Path) -> None:
     bucket.objects = {"models/a/config.pbtxt": b"c", "models/a/1/model.onnx": b"m" * 700_000, "models/a/1/empty": b""}
     assert await fetch(source, tmp_path) == {"config.pbtxt": b"c", "1/model.onnx": b"m" * 700_000, "1/empty": b""}
@@ -73,7 +70,25 @@ async def test_object_store_folder_markers_become_folders(
 ) -> None:
     bucket.objects = {"models/a/": b"", "models/a/1/": b"", "models/a/1/x": b"1", "models/a/2/": b""}
     assert await fetch(source, tmp_path) == {"1/x": b"1"}
-    assert (tmp_path / "2").is_dir()
+    assert folders(tmp_path) == {"1", "2"}
+
+
+async def test_object_store_folder_marker_of_azure_becomes_folder(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {"models/a/1": b"", "models/a/2": b"", "models/a/2/x": b"1", "models/a/empty": b""}
+    bucket.metadata = {f"models/a/{name}": {"x-goog-meta-hdi_isfolder": "true"} for name in ("1", "2")}
+    assert await fetch(source, tmp_path) == {"2/x": b"1", "empty": b""}
+    assert folders(tmp_path) == {"1", "2"}
+
+
+async def test_object_store_folder_marker_leaves_etags_trusted(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket.objects = {"models/a/1/": b"", "models/a/x": b"1"}
+    await fetch(source, tmp_path)
+    assert bucket.gets.count("models/a/1") == 1
+    assert "ETag" not in caplog.text
 
 
 FAULTS = [

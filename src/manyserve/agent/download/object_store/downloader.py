@@ -8,6 +8,7 @@ Large objects are read in pieces, several at once, all of the listed version.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1024 * 1024
+_AZURE_FOLDER = "hdi_isfolder"  # metadata of a folder marker without a slash at its end
+_MD5_OF_NOTHING = hashlib.md5(usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,10 @@ class ObjectStoreDownloader:
             except FileNotFoundError:
                 if file.size:
                     raise _not_found(file) from None
-                target.mkdir(parents=True, exist_ok=True)  # a folder marker
-                return ""
+                return _make_folder(target)  # its marker has a slash at its end, which a request does not have
             _check_version(file, result.meta)
+            if not file.size and result.attributes.get(_AZURE_FOLDER) == "true":
+                return _make_folder(target)
             chunks = _with_timeout(result.stream(min_chunk_size=CHUNK_BYTES), self._stall_seconds)
             with open_piece(target, piece, hashed=hashed) as writer:
                 count = await write_chunks(chunks, writer, size, progress)
@@ -115,6 +119,12 @@ class ObjectStoreDownloader:
             verb = "has" if piece.is_whole else "was asked for"
             raise DownloadError(f"{file.key} {verb} {size} bytes, but {count} came", reason="checksum")
         return writer.md5
+
+
+def _make_folder(path: Path) -> str:
+    """Create the folder of a marker. Return the MD5 of a marker's content, which is empty."""
+    path.mkdir(parents=True, exist_ok=True)
+    return _MD5_OF_NOTHING
 
 
 async def _with_timeout(chunks: BytesStream, seconds: float) -> AsyncIterator[bytes]:
