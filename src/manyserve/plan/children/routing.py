@@ -5,19 +5,17 @@ A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.api.servingconfig import IngressConfig, ServingConfig
+from manyserve.api.servingconfig import PLACEHOLDER, IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
 from manyserve.plan.observed import Manifest
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
 """Kinds that lead requests to pods."""
-_PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 
 
 def build_service(host: InferenceService) -> Manifest:
@@ -89,7 +87,7 @@ def _objects(parent: object, field: str) -> list[Manifest]:
 def hostname(key: Key, ingress: IngressConfig) -> str:
     """Return the DNS name of the host outside the cluster."""
     values = {"Name": key.name, "Namespace": key.namespace, "IngressDomain": ingress.ingress_domain}
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
+    return PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
 
 
 def host_url(key: Key, ingress: IngressConfig) -> str:
