@@ -102,7 +102,7 @@ async def test_s3_refuses_object_that_changed_after_listing(s3: RunningStore, tm
 
 
 async def test_s3_private_bucket_needs_keys(s3: RunningStore, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"may not be read: .*AccessDenied") as caught:
+    with pytest.raises(DownloadError, match=r"may not be read: .*AccessDenied.*; the request was anonym") as caught:
         await fetch(URI, tmp_path / "a", SourceSettings(s3_endpoint=s3.url))
     assert caught.value.reason == "forbidden"
 

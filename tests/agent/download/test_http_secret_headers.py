@@ -48,6 +48,21 @@ async def test_http_secret_headers_go_over_http_only_if_secret_allows_it(
     }
 
 
+async def test_http_denied_request_names_secrets_without_headers_for_host(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.serve("/x", b"no", status=403)
+    secret(config, "other", "other.test", '{"X-Token": "s3cret"}')
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("403; the secret other does not have https-host for models.test and headers")
+    secret(config, "more", "more.test", "{}")
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("403; none of the secrets more, other has https-host for models.test and headers")
+    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("the server answered 403")
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
     [

@@ -12,6 +12,7 @@ from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, folders
 from tests.agent.download.bucket import CheckedBucket
+from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
 from tests.support.eventually import eventually
 
@@ -122,6 +123,31 @@ async def test_object_store_fault_is_reported_in_bounded_time(
     assert (caught.value.reason, caught.value.permanent) == (reason, permanent)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(("fault", "is_hinted"), [("status 403", True), ("status 401", True), ("status 500", False)])
+async def test_object_store_denied_anonymous_request_names_secret_and_missing_key(
+    bucket: CheckedBucket, tmp_path: Path, fault: str, is_hinted: bool
+) -> None:
+    SecretMount(tmp_path / "secrets", "gcs-key", **{"key.json": "hush"})
+    sources = SourceSettings(gcs_endpoint=bucket.url, credentials_dir=tmp_path / "secrets")
+    source = choose(URI, downloaders(AgentSettings(sources=sources)))
+    bucket.objects = {"models/a/x": b"1"}
+    listing = await source.find(URI)
+    bucket.fault = fault
+    for call in (source.find(URI), source.fetch(listing, tmp_path / "a", Counted())):
+        with pytest.raises(DownloadError) as caught:
+            await call
+        hint = "; the request was anonymous: the secret gcs-key does not have gcloud-application-credentials.json"
+        assert str(caught.value).endswith(hint) is is_hinted
+
+
+async def test_object_store_that_denies_existence_of_bucket_names_missing_key(
+    bucket: CheckedBucket, source: Downloader
+) -> None:
+    bucket.fault = "status 404"
+    with pytest.raises(DownloadError, match=r"was not found: .*; the request was anonymous: the host's Service"):
+        await source.find(URI)
 
 
 @pytest.mark.parametrize("fault", ["short", "longer", "cut", "changing", "drip", "hang get", "status 503"])

@@ -30,6 +30,11 @@ class DownloadError(Exception):
         """A retry alone is not expected to help."""
 
 
+def with_hint(error: DownloadError, hint: str) -> DownloadError:
+    """Return the error with a hint at the end of its sentence."""
+    return DownloadError(f"{error}; {hint}", reason=error.reason, permanent=error.permanent)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file of a model at its source, or one empty folder."""

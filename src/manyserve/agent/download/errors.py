@@ -9,7 +9,7 @@ import re
 
 import aiohttp
 
-from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.base import DownloadError, with_hint
 from manyserve.agent.redaction import one_line
 
 NOT_FOUND = ("was not found", "not_found", True)
@@ -35,6 +35,7 @@ _CAUSES = (
     re.compile(r'Os \{\s*code: \d+,\s*kind: \w+,\s*message: "(?P<cause>[^"]*)'),
 )
 _STATUS = re.compile(r"status code: (?P<code>\d{3})")
+_NOT_PUBLIC = "PublicAccessNotPermitted"  # Azure's answer, with 409, to an anonymous request
 _STORE_STATUSES = {"401": FORBIDDEN, "403": FORBIDDEN, "404": NOT_FOUND}
 
 
@@ -57,16 +58,20 @@ def web_error(error: BaseException, uri: str) -> DownloadError | None:
     return None
 
 
-def store_error(error: BaseException, uri: str) -> DownloadError:
-    """Convert any error of an object store's download, of a group the first."""
+def store_error(error: BaseException, uri: str, hint: str = "") -> DownloadError:
+    """Convert any error of an object store's download, of a group the first; `hint` is for a denied request.
+
+    A store may deny a request by the answer that a private bucket does not exist.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return store_error(error.exceptions[0], uri)
+        return store_error(error.exceptions[0], uri, hint)
     if isinstance(error, DownloadError):
         return error
     words = shorten(str(error))
     problem, reason, permanent = _classify_store_error(error, words)
     sentence = f"{uri} {problem}: {words}" if words else f"{uri} {problem}"
-    return DownloadError(sentence, reason=reason, permanent=permanent)
+    converted = DownloadError(sentence, reason=reason, permanent=permanent)
+    return with_hint(converted, hint) if hint and reason in {"forbidden", "not_found"} else converted
 
 
 def shorten(text: str) -> str:
@@ -92,6 +97,8 @@ def _classify_store_error(error: BaseException, words: str) -> tuple[str, str, b
     from obstore import exceptions  # noqa: PLC0415 (only when needed: it is large)
 
     status = _STATUS.search(words)  # a failed listing has the same type of error for each cause
+    if _NOT_PUBLIC in words:
+        return FORBIDDEN
     if status and status["code"] in _STORE_STATUSES:
         return _STORE_STATUSES[status["code"]]
     kinds: dict[type[BaseException] | tuple[type[BaseException], ...], tuple[str, str, bool]] = {

@@ -17,9 +17,9 @@ from yarl import URL
 
 from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
-from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile, with_hint
 from manyserve.agent.download.checksums import header_checksums, verify
-from manyserve.agent.download.credentials import Secrets, secret_headers
+from manyserve.agent.download.credentials import HEADERS_KEY, HOST_KEY, Secrets, secret_headers, without_keys
 from manyserve.agent.download.errors import status_error, web_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession
 from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
@@ -61,7 +61,8 @@ class HttpDownloader:
             url = parse_url(uri)
             async with self._client.session(uri) as session:
                 headers = secret_headers(url, self._secrets.by_name())
-                size, version = await self._request_version(session, url, headers)
+                with _explained(url, headers, self._secrets):
+                    size, version = await self._request_version(session, url, headers)
         file = RemoteFile(key=url.path, path="", size=size, version=version)
         Limits(1, self._settings.max_bytes).check(one_line(uri), [file])
         return Listing(uri, (file,))
@@ -87,7 +88,8 @@ class HttpDownloader:
             target = folder / (file_name(url) or "download")
             async with self._client.session(listing.uri) as session:
                 source = Source(url, file, headers, has_ranges=bool(etag), etag=etag)
-                head = await self._copier.copy(session, source, target, progress)
+                with _explained(url, headers, self._secrets):
+                    head = await self._copier.copy(session, source, target, progress)
             checksums = header_checksums(head.headers, is_partial=head.is_partial)
             await in_steps(verify(target, checksums, one_line(listing.uri)))
             await self._unpack(listing.uri, head, target, progress)
@@ -114,6 +116,19 @@ def download_errors(uri: str) -> Iterator[None]:
         if converted is None:
             raise
         raise converted from error
+
+
+@contextmanager
+def _explained(url: URL, secret_headers: Mapping[str, str], secrets: Secrets) -> Iterator[None]:
+    """Name the missing keys when a server denies a request without headers of a secret."""
+    try:
+        yield
+    except DownloadError as error:
+        if secret_headers or error.reason != "forbidden":
+            raise
+        raise with_hint(
+            error, without_keys(secrets.by_name(), f"{HOST_KEY} for {url.host} and {HEADERS_KEY}")
+        ) from error
 
 
 def parse_url(uri: str) -> URL:

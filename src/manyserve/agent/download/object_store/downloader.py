@@ -68,7 +68,7 @@ class ObjectStoreDownloader:
             async with asyncio.timeout(self._stall_seconds):
                 files = await list_files(store, uri, location.prefix, self._limits)
         except Exception as error:
-            raise store_error(error, uri) from error
+            raise store_error(error, uri, await self._stores.hint(location)) from error
         if not files:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
         return Listing(uri, tuple(files))
@@ -81,7 +81,7 @@ class ObjectStoreDownloader:
             download = _Download(await self._stores.open(location), location, folder, progress)
             await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
         except Exception as error:
-            raise store_error(error, listing.uri) from error
+            raise store_error(error, listing.uri, await self._stores.hint(location)) from error
 
     async def _copy_verified(self, download: _Download, piece: Piece) -> None:
         """Copy a piece. A whole file is compared with its ETag."""
