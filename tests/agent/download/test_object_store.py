@@ -1,6 +1,7 @@
 """Downloads from object stores, through obstore, against a store with faults."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
-from tests.agent.download.archives import contents, folders
+from tests.agent.download.archives import contents, folders, tar_of, zipped
 from tests.agent.download.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
@@ -90,6 +91,79 @@ async def test_object_store_folder_marker_leaves_etags_trusted(
     await fetch(source, tmp_path)
     assert bucket.gets.count("models/a/1") == 1
     assert "ETag" not in caplog.text
+
+
+CONTENT = (("config.pbtxt", b"c"), ("1/model.onnx", b"m" * 1000))
+ARCHIVES = {
+    "m.tar": tar_of(CONTENT),
+    "m.tar.gz": gzip.compress(tar_of(CONTENT)),
+    "m.TGZ": gzip.compress(tar_of(CONTENT)),
+    "m.zip": zipped(*CONTENT),
+    "m": gzip.compress(tar_of(CONTENT)),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize(
+    ("prefix", "uri"),
+    [("models/", "gs://bucket/models/{}"), ("models/a/", URI), ("models/a/inner/", URI), ("models/a/", f"{URI}/{{}}")],
+)
+async def test_object_store_archive_that_is_only_object_is_unpacked(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, name: str, prefix: str, uri: str
+) -> None:
+    bucket.objects = {f"{prefix}{name}": ARCHIVES[name]}
+    counted, listing = Counted(), await source.find(uri.format(name))
+    await source.fetch(listing, tmp_path, counted)
+    assert contents(tmp_path) == dict(CONTENT)
+    assert folders(tmp_path) == {"1"}
+    assert (counted.came, counted.lies) == (listing.size, listing.size + 1001)
+
+
+async def test_object_store_archive_beside_folder_markers_is_unpacked(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {
+        "models/a/": b"",
+        "models/a/x/": b"",
+        "models/a/m.zip/": b"",
+        "models/a/x/m.zip": zipped(*CONTENT),
+    }
+    await source.fetch(await source.find(URI), tmp_path, Counted())
+    assert contents(tmp_path) == dict(CONTENT)
+    assert folders(tmp_path) == {"1"}
+
+
+async def test_object_store_archive_beside_other_objects_stays(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    for number, names in enumerate([("m.zip", "n.zip"), ("m.zip", "1/n.zip"), ("1/m.zip", "2/n.zip")]):
+        bucket.objects = {f"models/a/{name}": zipped(*CONTENT) for name in names}
+        assert await fetch(source, tmp_path / str(number)) == dict.fromkeys(names, zipped(*CONTENT))
+
+
+async def test_object_store_model_that_is_a_zip_by_its_format_stays(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {"models/a/model.pt": zipped(*CONTENT)}
+    assert await fetch(source, tmp_path) == {"model.pt": zipped(*CONTENT)}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("m.tar.gz", b"no archive", "is called an archive, but its content is no tar, tar.gz or zip"),
+        ("m.zip", zipped(("../up", b"x")), r"was not unpacked: '\.\./up' leads out of the folder"),
+        ("m.tar", tar_of(CONTENT)[:-1500], "was not unpacked: '1/model.onnx' is cut short"),
+        ("m.tar.gz", gzip.compress(tar_of([("x", bytes(MIB * 65))])), "unpacks to more than 100 times its size"),
+    ],
+)
+async def test_object_store_bad_archive_is_refused_as_that_of_web_servers(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    bucket.objects = {f"models/a/{name}": data}
+    with pytest.raises(DownloadError, match=f"^{URI} .*{words}") as caught:
+        await source.fetch(await source.find(URI), tmp_path, Counted())
+    assert (caught.value.reason, caught.value.permanent) == ("bad_archive", True)
 
 
 FAULTS = [

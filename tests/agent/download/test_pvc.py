@@ -13,7 +13,7 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings, SourceSettings
-from tests.agent.download.archives import contents, folders, open_files
+from tests.agent.download.archives import contents, folders, open_files, zipped
 from tests.agent.support import CancelOnArrival, Counted
 
 URI = "pvc://models/a"
@@ -102,6 +102,21 @@ async def test_claim_folder_that_cannot_be_read_is_reported(
 
 async def test_claim_file_is_copied_as_model(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     assert await copied(source, tmp_path / "x", f"{URI}/config.pbtxt") == {"config.pbtxt": b"c"}
+
+
+@pytest.mark.parametrize("uri", ["pvc://models/packed", "pvc://models/packed/m.zip"])
+async def test_claim_archive_that_is_only_file_is_unpacked(
+    model: Path, source: ClaimDownloader, tmp_path: Path, uri: str
+) -> None:
+    packed = zipped(("config.pbtxt", b"c"), ("1/model.onnx", b"m"))
+    (model.parent / "packed").mkdir()
+    (model.parent / "packed" / "m.zip").write_bytes(packed)
+    counted = Counted()
+    await source.fetch(await source.find(uri), tmp_path / "x", counted)
+    assert contents(tmp_path / "x") == {"config.pbtxt": b"c", "1/model.onnx": b"m"}
+    assert (counted.came, counted.lies) == (len(packed), len(packed) + 2)
+    (model / "m.zip").write_bytes(packed)
+    assert (await copied(source, tmp_path / "y"))["m.zip"] == packed
 
 
 async def test_claim_downloader_is_chosen_for_pvc(model: Path, tmp_path: Path) -> None:

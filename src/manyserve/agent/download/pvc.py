@@ -2,7 +2,7 @@
 
 Other pods may write to the claim meanwhile, and it may hold links. A link to a file of the same claim is read as the
 file. A link to a folder is refused, because it may lead in a circle. An empty folder is part of the model: Triton
-requires one of an ensemble.
+requires one of an ensemble. An archive that is the only file is unpacked, as in KServe.
 Each file is opened first and checked afterwards: the open file must be a regular file within the claim.
 """
 
@@ -19,6 +19,7 @@ from typing import BinaryIO, NoReturn
 from urllib.parse import urlsplit
 
 from manyserve.agent.concurrency import in_steps, in_thread
+from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
@@ -35,6 +36,7 @@ class ClaimDownloader:
     def __init__(self, settings: AgentSettings) -> None:
         self._root = settings.sources.pvc_dir
         self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._archive_limits = archive_limits(settings)
         self._threads = settings.parallel_downloads
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
@@ -43,13 +45,14 @@ class ClaimDownloader:
         return Listing(uri, await in_thread(self._list, uri, pool=self._pool(uri)))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Copy the files."""
+        """Copy the files. Unpack an archive that is the only one."""
 
         def on_copied(count: int) -> None:
             progress.arrived(count)
             progress.stored(count)
 
         await in_steps(self._copy(listing, folder), on_copied, pool=self._pool(listing.uri))
+        await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
 
     def _pool(self, uri: str) -> ThreadPoolExecutor:
         """Return the threads of a claim. A claim that hangs then blocks no other claim."""

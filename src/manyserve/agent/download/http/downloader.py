@@ -16,7 +16,13 @@ from pathlib import Path
 from yarl import URL
 
 from manyserve.agent.concurrency import in_steps, in_thread
-from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
+from manyserve.agent.download.archive.downloader import (
+    ArchiveKind,
+    archive_kind,
+    archive_limits,
+    first_bytes,
+    unpack_archive,
+)
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile, with_hint
 from manyserve.agent.download.checksums import header_checksums, verify
 from manyserve.agent.download.credentials import HEADERS_KEY, HOST_KEY, Secrets, secret_headers, without_keys
@@ -27,7 +33,6 @@ from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 
-_SNIFFED_BYTES = 64 * 1024
 _SIZE = re.compile(r"[0-9]{1,18}")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{,200}\?>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
@@ -97,10 +102,9 @@ class HttpDownloader:
     async def _unpack(self, uri: str, head: ResponseHead, target: Path, progress: Progress) -> None:
         """Replace an archive by its content. Any other file stays."""
         name = file_name(parse_url(uri))
-        kind = check_content(one_line(uri), name, head.headers, await in_thread(_first_bytes, target))
+        kind = check_content(one_line(uri), name, head.headers, await in_thread(first_bytes, target))
         if kind:
-            sources = self._settings.sources
-            limits = ArchiveLimits(sources.archive_files, self._settings.max_bytes, sources.archive_ratio)
+            limits = archive_limits(self._settings)
             await in_steps(unpack_archive(target, kind, limits, one_line(uri)), progress.stored)
 
 
@@ -170,8 +174,3 @@ def check_content(uri: str, name: str, headers: Mapping[str, str], start: bytes)
     if not kind and not name:
         raise DownloadError(f"{uri} does not name a file", reason="bad_uri", permanent=True)
     return kind
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_SNIFFED_BYTES)

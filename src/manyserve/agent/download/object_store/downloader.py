@@ -2,7 +2,8 @@
 
 `gs://bucket/models/a` means the objects below `models/a/`, never those of `models/a-other/`. The part after the prefix
 is the path of a file. When there are none, but an object has exactly that name, the model is this one file.
-Large objects are read in pieces, several at once, all of the listed version.
+Large objects are read in pieces, several at once, all of the listed version. An archive that is the only object is
+unpacked, as in KServe.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.errors import store_error
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
@@ -54,6 +56,7 @@ class ObjectStoreDownloader:
     def __init__(self, stores: StorePool, settings: AgentSettings, streams: asyncio.Semaphore) -> None:
         self._stores = stores
         self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._archive_limits = archive_limits(settings)
         self._stall_seconds = settings.stall_seconds
         self._workers = settings.parallel_files
         self._range_bytes = settings.sources.range_bytes
@@ -74,12 +77,13 @@ class ObjectStoreDownloader:
         return Listing(uri, tuple(files))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Stream all files, several at once. The first failure cancels all."""
+        """Stream all files, several at once. The first failure cancels all. Unpack an archive that is the only file."""
         location = parse_location(listing.uri)
         pieces = (piece for file in listing.files for piece in split(file, self._range_bytes))
         try:
             download = _Download(await self._stores.open(location), location, folder, progress)
             await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
+            await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
         except Exception as error:
             raise store_error(error, listing.uri, await self._stores.hint(location)) from error
 
