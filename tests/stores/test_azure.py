@@ -17,7 +17,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
-from tests.stores.conftest import FILES, RANGE, fetch, read, seed
+from tests.stores.conftest import ARCHIVE, FILES, PACKED, RANGE, fetch, folders, read, seed, unpacked
 from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, RunningStore
 
 CONTAINER = "container"
@@ -85,6 +85,23 @@ async def test_azure_reads_single_blob_as_model(azure: RunningStore, tmp_path: P
     SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
     files = await fetch(f"{URIS[0]}/config.pbtxt", tmp_path / "a", sources(azure, tmp_path / "secrets"))
     assert files == {"config.pbtxt": FILES["config.pbtxt"]}
+
+
+async def test_azure_keeps_folder_of_marker(azure: RunningStore, tmp_path: Path) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    store = writer(azure)
+    store.put("models/ensemble/config.pbtxt", b"c")
+    store.put("models/ensemble/1", b"", attributes={"hdi_isfolder": "true"})
+    uri = URIS[0].replace("models/a", "models/ensemble")
+    assert await fetch(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == {"config.pbtxt": b"c"}
+    assert folders(tmp_path / "a") == {"1"}
+
+
+async def test_azure_unpacks_archive_that_is_only_blob(azure: RunningStore, tmp_path: Path) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    writer(azure).put("models/packed/m.tar.gz", ARCHIVE)
+    uri = URIS[0].replace("models/a", "models/packed")
+    assert await unpacked(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == PACKED
 
 
 @pytest.mark.parametrize(("path", "words"), [("container/none", "has no objects"), ("none/models/a", "ContainerNotF")])
