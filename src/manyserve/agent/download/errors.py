@@ -113,18 +113,18 @@ def _classify_store_error(error: BaseException, words: str) -> tuple[str, str, b
     return next((result for kind, result in kinds.items() if isinstance(error, kind)), OTHER)
 
 
-def forbidden_error(uri: str, *, has_token: bool) -> DownloadError:
-    """Return the error of a repository or a file of the hub without access."""
+def forbidden_error(uri: str, missing: str) -> DownloadError:
+    """Return the error of a repository or a file of the hub without access; `missing`: the clause without a token."""
     hint = (
-        "the HF_TOKEN in the secret may not; ask its owner for access"
-        if has_token
-        else "it is gated or private; the host's ServiceAccount needs a secret with the key HF_TOKEN"
+        f"it is gated or private; {missing}"
+        if missing
+        else "the HF_TOKEN in the secret may not; ask its owner for access"
     )
     return DownloadError(f"{uri} may not be read: {hint}", reason="forbidden", permanent=True)
 
 
-def listing_error(error: BaseException, uri: str, revision: str | None, *, has_token: bool) -> DownloadError:
-    """Convert an error of the hub's listing."""
+def listing_error(error: BaseException, uri: str, revision: str | None, missing: str) -> DownloadError:
+    """Convert an error of the hub's listing; `missing` is as in `forbidden_error`."""
     if isinstance(error, TimeoutError):
         return DownloadError(f"{uri} could not be read: the hub did not answer in time", reason="stalled")
     response = getattr(error, "response", None)
@@ -135,9 +135,9 @@ def listing_error(error: BaseException, uri: str, revision: str | None, *, has_t
         sentence = f"{uri} was not found: the repository has no revision {revision or 'main'}"
         return DownloadError(sentence, reason="not_found", permanent=True)
     if code == "GatedRepo" or status == 403:
-        return forbidden_error(uri, has_token=has_token)
+        return forbidden_error(uri, missing)
     if status in {401, 404}:
-        hint = "the HF_TOKEN in the secret may not see it" if has_token else "it is private and needs an HF_TOKEN"
+        hint = f"it is private; {missing}" if missing else "the HF_TOKEN in the secret may not see it"
         return DownloadError(f"{uri} was not found, or {hint}", reason="not_found", permanent=True)
     return DownloadError(f"{uri} could not be read: the hub answered {status}", reason="unavailable")
 
