@@ -63,6 +63,16 @@ async def test_http_denied_request_names_secrets_without_headers_for_host(
     assert message.endswith("the server answered 403")
 
 
+async def test_http_denied_request_without_tls_names_form_of_key(
+    plain: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    plain.serve("/x", b"no", status=401)
+    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    uri = plain.url("/x", scheme="http")
+    message = await fetch_error(make_downloader(with_http(config)), tmp_path, uri, permanent=True)
+    assert message.endswith("401; the secret mine does not have https-host for http://models.test and headers")
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
     [

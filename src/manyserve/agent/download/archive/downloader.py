@@ -28,9 +28,17 @@ from manyserve.agent.download.base import DownloadError, Progress
 from manyserve.agent.redaction import one_line
 from manyserve.agent.settings import AgentSettings
 
-__all__ = ["ArchiveKind", "ArchiveLimits", "archive_kind", "archive_limits", "unpack_archive", "unpack_only_file"]
+__all__ = [
+    "ArchiveKind",
+    "ArchiveLimits",
+    "archive_kind",
+    "archive_limits",
+    "first_bytes",
+    "unpack_archive",
+    "unpack_only_file",
+]
 
-SNIFFED_BYTES = 64 * 1024
+_SNIFFED_BYTES = 64 * 1024
 _ARCHIVE_NAME = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _OTHER_NAME = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
 _TYPES = re.compile(r"application/(?:zip|x-zip-compressed|x-tar|x-gtar|x-gzip|gzip|x-compressed-tar)\b", re.IGNORECASE)
@@ -62,7 +70,7 @@ async def unpack_only_file(uri: str, folder: Path, limits: ArchiveLimits, progre
 def first_bytes(path: Path) -> bytes:
     """Return the bytes from which the kind of a file is known."""
     with path.open("rb") as file:
-        return file.read(SNIFFED_BYTES)
+        return file.read(_SNIFFED_BYTES)
 
 
 def _only_file(folder: Path) -> Path | None:

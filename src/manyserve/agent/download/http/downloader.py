@@ -130,9 +130,8 @@ def _explained(url: URL, secret_headers: Mapping[str, str], secrets: Secrets) ->
     except DownloadError as error:
         if secret_headers or error.reason != "forbidden":
             raise
-        raise with_hint(
-            error, without_keys(secrets.by_name(), f"{HOST_KEY} for {url.host} and {HEADERS_KEY}")
-        ) from error
+        wanted = f"{HOST_KEY} for {'' if url.scheme == 'https' else 'http://'}{url.host}"
+        raise with_hint(error, without_keys(secrets.by_name(), f"{wanted} and {HEADERS_KEY}")) from error
 
 
 def parse_url(uri: str) -> URL:
