@@ -174,6 +174,7 @@ def test_content_digest_equals_that_of_standard_tools(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "link").symlink_to("Z")
+    (tmp_path / "empty").mkdir()
     result = subprocess.run(["bash", "-c", COMMAND], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert asyncio.run(content_digest(tmp_path)) == f"sha256:{result.stdout.split()[0]}"
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from manyserve.api.credentialsconfig import S3Credentials
-from manyserve.api.servingconfig import ConfigError, parse
+from manyserve.api.servingconfig import ConfigError, IngressConfig, parse
 
 
 def test_serving_config_parses_form_of_kfserving_0_6() -> None:
@@ -37,6 +37,27 @@ def test_serving_config_treats_empty_texts_of_kserve_credentials_as_unset() -> N
     assert config.credentials.s3 == S3Credentials(s3_access_key_id_name="AWS_ACCESS_KEY_ID")
 
 
+def test_serving_config_takes_empty_domain_template_as_unset() -> None:
+    assert parse({"ingress": '{"domainTemplate": ""}'}).ingress == IngressConfig()
+    joined = "{{ .Name }}-{{.Namespace}}.{{.IngressDomain }}"
+    assert parse({"ingress": json.dumps({"domainTemplate": joined})}).ingress.domain_template == joined
+
+
+UNKNOWN = {
+    "{{ .Name }}.{{ .Cluster }}.{{ .IngressDomain }}": "{{ .Cluster }}",
+    "{{ .Name }}.{{.namespace}}.{{ .Region }}": "{{.namespace}}",
+    "{{ .Name | lower }}.example.com": "{{ .Name | lower }}",
+    "{{ .Name }}.{{ .Namespace }.example.com": "{{ .Namespace }.example.com",
+    "{ .Name }.example.com": "{ .Name }.example.com",
+}
+"""Unknown placeholders by their templates. From a single brace on, the rest is named."""
+
+
+def placeholder(name: str) -> str:
+    known = "{{ .Name }}, {{ .Namespace }} and {{ .IngressDomain }}"
+    return f"ingress.domainTemplate: {name!r} is no known placeholder; the known ones are {known}"
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -46,6 +67,7 @@ def test_serving_config_treats_empty_texts_of_kserve_credentials_as_unset() -> N
         ({"deploy": '{"progressDeadline": 0}'}, "deploy.progressDeadline: Input should be greater than"),
         ({"ingress": '{"ingressDomain": "a b"}'}, "ingress.ingressDomain: String should match"),
         ({"ingress": '{"urlScheme": "ftp"}'}, "ingress.urlScheme"),
+        *(({"ingress": json.dumps({"domainTemplate": text})}, placeholder(name)) for text, name in UNKNOWN.items()),
     ],
 )
 def test_serving_config_error_names_key_and_field(data: dict[str, str], message: str) -> None:

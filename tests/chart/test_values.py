@@ -42,6 +42,7 @@ REFUSED = {
     ("config.predictors.sklearn.v3.image=x",): "config.predictors.sklearn: Additional property v3 is not allowed",
     ("config.predictors.xgboost.image=x",): "config.predictors.xgboost: Additional property image is not allowed",
     ("global.imageRegistry=x",): "global: Additional property imageRegistry is not allowed",
+    ("config.ingress.domainTemplate=x-{{ .Name }}.{{ .Cluster }}",): "config.ingress.domainTemplate: Does not match",
     ("webhook.refuseUnmanaged=perhaps",): "webhook.refuseUnmanaged: Invalid type. Expected: boolean",
     ("webhook.refuseUnmanagd=false",): "webhook: Additional property refuseUnmanagd is not allowed",
 }
@@ -51,6 +52,7 @@ ALLOWED = [
     (SECRET, CERT_MANAGER),
     (SECRET, CA, CERT_MANAGER),
     ("webhook.certificate.existingSecret=", "webhook.certificate.caBundle="),
+    ("config.ingress.domainTemplate=x-{{ .Name }}-{{.Namespace}}.{{ .IngressDomain }}",),
     ("config.predictors.triton.image=x",),
     ("config.predictors.xgboost.v2.image=x", "config.predictors.lightgbm=null"),
     ("config.predictors.sklearn.v1=null", "config.predictors.sklearn.v2=null", "config.predictors.sklearn.image=x"),

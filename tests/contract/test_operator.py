@@ -45,6 +45,34 @@ async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
 
 
+async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> None:
+    ingress = json.dumps({"domainTemplate": "all.{{ .IngressDomain }}"})
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", json.dumps({"data": {"ingress": ingress}}))
+    second = make.host_object("another")
+    stage.apply(make.host_object())
+    await eventually_in_thread(lambda: stage.kubectl.exists("ingress", HOST), "the first host has an Ingress")
+    stage.apply(second)
+    await eventually_in_thread(
+        lambda: ingress_ready(stage, "another").get("reason") == "HostNameTaken", "the second waits"
+    )
+    assert (
+        f"belongs to the older InferenceService {stage.kubectl.namespace}/{HOST}"
+        in ingress_ready(stage, "another")["message"]
+    )
+    assert not stage.kubectl.exists("ingress", "another")
+    assert "url" not in stage.kubectl.get("isvc", "another")["status"]
+    stage.kubectl("delete", "isvc", HOST)
+    await eventually_in_thread(lambda: stage.kubectl.exists("ingress", "another"), "the name is free")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("isvc", "another")["status"].get("url") == "http://all.example.com", "it has the name"
+    )
+
+
+def ingress_ready(stage: Stage, host: str) -> dict[str, str]:
+    conditions = (stage.kubectl.get("isvc", host).get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == "IngressReady"), {})
+
+
 async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     count = 200

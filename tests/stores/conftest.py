@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import urllib.parse
 import urllib.request
@@ -14,6 +15,7 @@ import pytest
 from manyserve.agent.download import choose, downloaders
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.settings_types import networks
+from tests.agent.download.archives import tar_of
 from tests.agent.support import Counted
 from tests.stores import programs
 from tests.stores.programs import RunningStore
@@ -27,6 +29,10 @@ FILES: Mapping[str, bytes] = {
     "1/with space & plus+.txt": b"odd",
     "1/ünïcode.txt": b"odder",
 }
+
+
+PACKED = {"config.pbtxt": b"name: 'a'", "1/model.onnx": b"weights"}
+ARCHIVE = gzip.compress(tar_of(PACKED.items()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,6 +76,13 @@ def seed_gcs(running: RunningStore, model: str, files: Mapping[str, bytes] = FIL
             assert json.load(answer)["name"] == key
 
 
+async def unpacked(uri: str, folder: Path, sources: SourceSettings) -> dict[str, bytes]:
+    """Download an archive and return its files."""
+    source = choose(uri, downloaders(AgentSettings(sources=sources)))
+    await source.fetch(await source.find(uri), folder, Counted())
+    return contents(folder)
+
+
 async def fetch(uri: str, folder: Path, sources: SourceSettings) -> dict[str, bytes]:
     """Download a model and return its files."""
     source = choose(uri, downloaders(AgentSettings(sources=sources)))
@@ -84,6 +97,10 @@ async def read(source: Any, uri: str, folder: Path) -> dict[str, bytes]:
     files = contents(folder)
     assert counted.came == counted.lies == sum(map(len, files.values()))
     return files
+
+
+def folders(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

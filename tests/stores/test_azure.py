@@ -17,7 +17,7 @@ from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.mounts import SecretMount
 from tests.agent.support import Counted
-from tests.stores.conftest import FILES, RANGE, fetch, read, seed
+from tests.stores.conftest import ARCHIVE, FILES, PACKED, RANGE, fetch, folders, read, seed, unpacked
 from tests.stores.programs import ACCOUNT, ACCOUNT_KEY, RunningStore
 
 CONTAINER = "container"
@@ -87,6 +87,23 @@ async def test_azure_reads_single_blob_as_model(azure: RunningStore, tmp_path: P
     assert files == {"config.pbtxt": FILES["config.pbtxt"]}
 
 
+async def test_azure_keeps_folder_of_marker(azure: RunningStore, tmp_path: Path) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    store = writer(azure)
+    store.put("models/ensemble/config.pbtxt", b"c")
+    store.put("models/ensemble/1", b"", attributes={"hdi_isfolder": "true"})
+    uri = URIS[0].replace("models/a", "models/ensemble")
+    assert await fetch(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == {"config.pbtxt": b"c"}
+    assert folders(tmp_path / "a") == {"1"}
+
+
+async def test_azure_unpacks_archive_that_is_only_blob(azure: RunningStore, tmp_path: Path) -> None:
+    SecretMount(tmp_path / "secrets", "azure", AZURE_STORAGE_ACCESS_KEY=ACCOUNT_KEY)
+    writer(azure).put("models/packed/m.tar.gz", ARCHIVE)
+    uri = URIS[0].replace("models/a", "models/packed")
+    assert await unpacked(uri, tmp_path / "a", sources(azure, tmp_path / "secrets")) == PACKED
+
+
 @pytest.mark.parametrize(("path", "words"), [("container/none", "has no objects"), ("none/models/a", "ContainerNotF")])
 async def test_azure_reports_missing_container_or_prefix(
     azure: RunningStore, tmp_path: Path, path: str, words: str
@@ -123,5 +140,5 @@ async def test_azure_refuses_blob_that_changed_after_listing(azure: RunningStore
 
 
 async def test_azure_reports_missing_account(azure: RunningStore, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"neither the URI nor a secret.s AZURE_STORAGE_ACCOUNT names one"):
+    with pytest.raises(DownloadError, match=r"the URI names none, and .* lists no secret with AZURE_STORAGE_ACC"):
         await fetch(URIS[2], tmp_path / "a", sources(azure, tmp_path / "secrets"))

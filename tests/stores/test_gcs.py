@@ -8,7 +8,7 @@ import pytest
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.settings import SourceSettings
-from tests.stores.conftest import FILES, RANGE, fetch, seed_gcs
+from tests.stores.conftest import ARCHIVE, FILES, PACKED, RANGE, fetch, seed_gcs, unpacked
 from tests.stores.programs import BUCKET, RunningStore
 
 URI = f"gs://{BUCKET}/models/a"
@@ -27,6 +27,12 @@ async def test_gcs_reads_from_custom_endpoint(gcs: RunningStore, tmp_path: Path)
 async def test_gcs_reads_single_object_as_model(gcs: RunningStore, tmp_path: Path) -> None:
     files = await fetch(f"{URI}/config.pbtxt", tmp_path, SourceSettings(gcs_endpoint=gcs.url))
     assert files == {"config.pbtxt": FILES["config.pbtxt"]}
+
+
+@pytest.mark.parametrize("uri", [f"gs://{BUCKET}/models/packed", f"gs://{BUCKET}/models/packed/m.tar.gz"])
+async def test_gcs_unpacks_archive_that_is_only_object(gcs: RunningStore, tmp_path: Path, uri: str) -> None:
+    seed_gcs(gcs, "packed", {"m.tar.gz": ARCHIVE})
+    assert await unpacked(uri, tmp_path, SourceSettings(gcs_endpoint=gcs.url)) == PACKED
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ async def load_files(job: Job, release: Release = lambda: None) -> None:
         release()
 
     try:
-        await _load_with_timeout(job, on_response)
+        await _load_explained(job, on_response)
     except (LoadRejectedError, ServerUnavailableError, TimeoutError):
         with suppress(ServerUnavailableError):
             await state.poll_server()
@@ -107,6 +107,15 @@ def _set_slow(job: Job) -> None:
     """Mark the load as slow: the pod's readiness does not wait for it any more."""
     job.is_slow = True
     job.set_note(f"the model server has not finished the load after {job.context.settings.load_slot_seconds:g} s")
+
+
+async def _load_explained(job: Job, on_response: Release) -> None:
+    try:
+        await _load_with_timeout(job, on_response)
+    except LoadRejectedError as error:
+        context = job.context
+        reason = await in_thread(context.server.explain, context.store.models / job.name, str(error))
+        raise LoadRejectedError(reason) from error
 
 
 async def _load_with_timeout(job: Job, on_response: Release) -> None:

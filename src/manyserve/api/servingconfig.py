@@ -7,16 +7,21 @@ invalid edit raises `ConfigError` with the key and the field, and the caller kee
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.quantity import Memory
 
 NAME = "inferenceservice-config"
+PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
+"""A placeholder of `domainTemplate`."""
+_DOMAIN_TEMPLATE = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
+_OTHER_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|[{}].*", re.DOTALL)
 
 
 class ConfigError(ValueError):
@@ -35,11 +40,19 @@ class PredictorConfig(KubeModel):
     """Whether only the agent may use Triton's load API, if the version of Triton can restrict it."""
 
 
+def _domain_template(text: str) -> str:
+    """Return the template, or the default for an empty one. Raises `ValueError` for an unknown placeholder."""
+    if other := _OTHER_PLACEHOLDER.search(PLACEHOLDER.sub("", text)):
+        allowed = "{{ .Name }}, {{ .Namespace }} and {{ .IngressDomain }}"
+        raise ValueError(f"{other[0]!r} is no known placeholder; the known ones are {allowed}")
+    return text or _DOMAIN_TEMPLATE
+
+
 class IngressConfig(KubeModel):
     """Access to hosts from outside: an Ingress by default, an HTTPRoute when `gateway` is set."""
 
     ingress_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)] = "example.com"
-    domain_template: Annotated[str, Field(max_length=160)] = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
+    domain_template: Annotated[str, Field(max_length=160), AfterValidator(_domain_template)] = _DOMAIN_TEMPLATE
     url_scheme: Annotated[str, Field(pattern=r"^https?$")] = "http"
     ingress_class_name: str | None = None
     gateway: Annotated[str | None, Field(pattern=r"^[^/]+/[^/]+$", description="namespace/name")] = None

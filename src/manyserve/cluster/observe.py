@@ -39,6 +39,9 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         host=state.hosts.get(key),
         unmanaged=unmanaged,
         announced=unmanaged is not None and unmanaged.uid in state.unmanaged.announced,
+        same_hostname=tuple(
+            state.hosts[other] for other in state.hostnames.others(key, state.hosts, state.config.ingress)
+        ),
         departures=state.departures.of(key, models),
         models=models,
         cache_versions=state.cache_versions(key.namespace),

@@ -23,6 +23,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.departures import Departures
+from manyserve.cluster.hostnames import Hostnames
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
 from manyserve.cluster.scope import UnmanagedObjects
 from manyserve.cluster.service_accounts import Accounts, hosts_with
@@ -56,6 +57,7 @@ class ClusterState:
         self.hosts: dict[Key, InferenceService] = {}
         self.unmanaged = UnmanagedObjects()
         """Unmanaged InferenceServices and TrainedModels."""
+        self.hostnames = Hostnames()
         self.unparsable: set[Key] = set()
         """Hosts that exist and do not parse: they are not reconciled."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
@@ -104,8 +106,13 @@ class ClusterState:
         return {*self.hosts, *self.models, *self.unmanaged.hosts}
 
     def update_host(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Update the state by a change of a host."""
+        """Update the state by a change of a host. Other hosts with its host name are enqueued."""
         key = key_of_change(old, new)
+        self._store_host(key, new)
+        for other in self.hostnames.update(key, self.hosts.get(key)):
+            self._enqueue(other)
+
+    def _store_host(self, key: Key, new: Manifest | None) -> None:
         self.departures.update_host(key, new)
         self.hosts.pop(key, None)
         self.unparsable.discard(key)

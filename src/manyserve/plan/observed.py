@@ -96,6 +96,8 @@ class Observed:
     key: Key
     config: ServingConfig
     host: InferenceService | None = None
+    same_hostname: tuple[InferenceService, ...] = ()
+    """Other managed hosts, of any namespace, with the same host name."""
     unmanaged: UnmanagedHost | None = None
     """The InferenceService of this name, when it is unmanaged; `host` is None then."""
     announced: bool = False

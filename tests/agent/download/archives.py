@@ -61,6 +61,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def folders(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir()}
+
+
 def open_files(folder: Path) -> int:
     """Return the number of files below a folder that this process has open."""
     links = (os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir())

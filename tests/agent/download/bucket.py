@@ -23,6 +23,8 @@ class CheckedBucket(FakeBucket):
 
     etags: dict[str, str] = field(default_factory=dict)
     """ETags that replace the MD5, by key."""
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Headers with the metadata of objects, by key."""
     ranges: list[str] = field(default_factory=list)
     signed: list[str] = field(default_factory=list)
     """The Authorization header of each request; empty for an anonymous one."""
@@ -72,6 +74,7 @@ class CheckedBucket(FakeBucket):
         if self.fault == "changing":
             self.objects[key] = self.objects[key][::-1]
         headers = {"ETag": f'"{self.etag(key)}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        headers |= self.metadata.get(key, {})
         data, status = self.objects[key], 200
         if match := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
             start, end = int(match[1]), min(int(match[2]) + 1, len(data))

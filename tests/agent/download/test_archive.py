@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind
 from manyserve.agent.download.archive.unpack import ArchiveNames
-from tests.agent.download.archives import LOOSE, URI, contents, entry, tar, tar_gz, tar_of, unpack_all, zipped
+from tests.agent.download.archives import LOOSE, URI, contents, entry, folders, tar, tar_gz, tar_of, unpack_all, zipped
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))
 WHOLE = {"config.pbtxt": b"name", "1/model.onnx": b"weights" * 100_000}
@@ -58,6 +58,18 @@ def test_archive_of_common_tools_is_unpacked(tmp_path: Path) -> None:
     assert unpack_all(tmp_path / "e", zipped(("ünï", b"1"), compression=zipfile.ZIP_STORED), ArchiveKind.ZIP) == {
         "ünï": b"1"
     }
+
+
+@pytest.mark.parametrize("kind", [ArchiveKind.TAR, ArchiveKind.ZIP])
+@pytest.mark.parametrize("top", ["", "m/"])
+def test_archive_empty_folders_are_part_of_model(tmp_path: Path, kind: ArchiveKind, top: str) -> None:
+    config, inner = f"{top}config.pbtxt", (f"{top}1/", f"{top}2/inner/")
+    packed = {
+        ArchiveKind.TAR: tar(entry(config), *(entry(name, b"", tarfile.DIRTYPE) for name in inner)),
+        ArchiveKind.ZIP: zipped((config, b"x"), *((name, b"") for name in inner)),
+    }
+    assert unpack_all(tmp_path / "a", packed[kind], kind) == {"config.pbtxt": b"x"}
+    assert folders(tmp_path / "a") == {"1", "2", "2/inner"}
 
 
 def _with_library(name: str, form: int) -> bytes:

@@ -30,7 +30,9 @@ async def test_http_error_has_status_in_sentence(
 ) -> None:
     site.serve("/x", b"secret", status=status)
     uri = site.url("/x")
-    assert await fetch_error(make_downloader(config), tmp_path, uri, permanent=permanent) == f"{uri} {words}"
+    message = await fetch_error(make_downloader(config), tmp_path, uri, permanent=permanent)
+    hint = "; the host's ServiceAccount lists no secret with https-host for models.test and headers"
+    assert message == f"{uri} {words}" + (hint if status in {401, 403} else "")
 
 
 async def test_http_error_repeats_no_secret_of_uri(site: Site, config: AgentSettings, tmp_path: Path) -> None:

@@ -48,6 +48,31 @@ async def test_http_secret_headers_go_over_http_only_if_secret_allows_it(
     }
 
 
+async def test_http_denied_request_names_secrets_without_headers_for_host(
+    site: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    site.serve("/x", b"no", status=403)
+    secret(config, "other", "other.test", '{"X-Token": "s3cret"}')
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("403; the secret other does not have https-host for models.test and headers")
+    secret(config, "more", "more.test", "{}")
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("403; none of the secrets more, other has https-host for models.test and headers")
+    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
+    assert message.endswith("the server answered 403")
+
+
+async def test_http_denied_request_without_tls_names_form_of_key(
+    plain: Site, config: AgentSettings, tmp_path: Path
+) -> None:
+    plain.serve("/x", b"no", status=401)
+    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    uri = plain.url("/x", scheme="http")
+    message = await fetch_error(make_downloader(with_http(config)), tmp_path, uri, permanent=True)
+    assert message.endswith("401; the secret mine does not have https-host for http://models.test and headers")
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
     [

@@ -19,6 +19,7 @@ from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, open_files
 from tests.agent.download.hub import COMMIT, Hub
 from tests.agent.download.webserver import FakeDns, Site, Trust
+from tests.agent.mounts import SecretMount
 from tests.agent.support import CancelOnArrival, Counted
 
 URI = "hf://org/model"
@@ -150,9 +151,12 @@ async def test_hub_token_goes_to_hub_only(hub: Hub, config: AgentSettings, tmp_p
 
 async def test_hub_error_of_gated_model_names_token(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
     hub.token = "hf_other"
-    assert await fetch_error(make_downloader(config), tmp_path) == (
-        f"{URI} may not be read: it is gated or private; the host's ServiceAccount needs a secret with the key HF_TOKEN"
-    )
+    words = f"{URI} may not be read: it is gated or private; "
+    lists_none = "the host's ServiceAccount lists no secret with the key HF_TOKEN"
+    assert await fetch_error(make_downloader(config), tmp_path) == f"{words}{lists_none}"
+    SecretMount(config.sources.credentials_dir, "other", token="hf_s3cret")
+    lacks = "the secret other does not have the key HF_TOKEN"
+    assert await fetch_error(make_downloader(config), tmp_path) == f"{words}{lacks}"
     give_token(config, "hf_s3cret")
     assert await fetch_error(make_downloader(config), tmp_path) == (
         f"{URI} may not be read: the HF_TOKEN in the secret may not; ask its owner for access"
@@ -160,7 +164,7 @@ async def test_hub_error_of_gated_model_names_token(hub: Hub, config: AgentSetti
 
 
 async def test_hub_error_names_missing_repository_or_revision(hub: Hub, config: AgentSettings, tmp_path: Path) -> None:
-    words = "was not found, or it is private and needs an HF_TOKEN"
+    words = "was not found, or it is private; the host's ServiceAccount lists no secret with the key HF_TOKEN"
     assert await fetch_error(make_downloader(config), tmp_path, "hf://org/missing") == f"hf://org/missing {words}"
     assert await fetch_error(make_downloader(config), tmp_path, "hf://org/nothing") == f"hf://org/nothing {words}"
     words = "was not found: the repository has no revision none"

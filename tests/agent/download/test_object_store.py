@@ -1,6 +1,7 @@
 """Downloads from object stores, through obstore, against a store with faults."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
 from manyserve.agent.download.base import Limits, RemoteFile
 from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
+from tests.agent.download.archives import contents, folders, tar_of, zipped
 from tests.agent.download.bucket import CheckedBucket
+from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
 from tests.support.eventually import eventually
 
@@ -48,10 +51,6 @@ async def fetch(source: Downloader, folder: Path, uri: str = URI) -> dict[str, b
     return files
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 async def test_object_store_paths_follow_prefix(bucket: CheckedBucket, source: Downloader, tmp_path: Path) -> None:
     bucket.objects = {"models/a/config.pbtxt": b"c", "models/a/1/model.onnx": b"m" * 700_000, "models/a/1/empty": b""}
     assert await fetch(source, tmp_path) == {"config.pbtxt": b"c", "1/model.onnx": b"m" * 700_000, "1/empty": b""}
@@ -73,7 +72,98 @@ async def test_object_store_folder_markers_become_folders(
 ) -> None:
     bucket.objects = {"models/a/": b"", "models/a/1/": b"", "models/a/1/x": b"1", "models/a/2/": b""}
     assert await fetch(source, tmp_path) == {"1/x": b"1"}
-    assert (tmp_path / "2").is_dir()
+    assert folders(tmp_path) == {"1", "2"}
+
+
+async def test_object_store_folder_marker_of_azure_becomes_folder(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {"models/a/1": b"", "models/a/2": b"", "models/a/2/x": b"1", "models/a/empty": b""}
+    bucket.metadata = {f"models/a/{name}": {"x-goog-meta-hdi_isfolder": "true"} for name in ("1", "2")}
+    assert await fetch(source, tmp_path) == {"2/x": b"1", "empty": b""}
+    assert folders(tmp_path) == {"1", "2"}
+
+
+async def test_object_store_folder_marker_leaves_etags_trusted(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket.objects = {"models/a/1/": b"", "models/a/x": b"1"}
+    await fetch(source, tmp_path)
+    assert bucket.gets.count("models/a/1") == 1
+    assert "ETag" not in caplog.text
+
+
+CONTENT = (("config.pbtxt", b"c"), ("1/model.onnx", b"m" * 1000))
+ARCHIVES = {
+    "m.tar": tar_of(CONTENT),
+    "m.tar.gz": gzip.compress(tar_of(CONTENT)),
+    "m.TGZ": gzip.compress(tar_of(CONTENT)),
+    "m.zip": zipped(*CONTENT),
+    "m": gzip.compress(tar_of(CONTENT)),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize(
+    ("prefix", "uri"),
+    [("models/", "gs://bucket/models/{}"), ("models/a/", URI), ("models/a/inner/", URI), ("models/a/", f"{URI}/{{}}")],
+)
+async def test_object_store_archive_that_is_only_object_is_unpacked(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, name: str, prefix: str, uri: str
+) -> None:
+    bucket.objects = {f"{prefix}{name}": ARCHIVES[name]}
+    counted, listing = Counted(), await source.find(uri.format(name))
+    await source.fetch(listing, tmp_path, counted)
+    assert contents(tmp_path) == dict(CONTENT)
+    assert folders(tmp_path) == {"1"}
+    assert (counted.came, counted.lies) == (listing.size, listing.size + 1001)
+
+
+async def test_object_store_archive_beside_folder_markers_is_unpacked(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {
+        "models/a/": b"",
+        "models/a/x/": b"",
+        "models/a/m.zip/": b"",
+        "models/a/x/m.zip": zipped(*CONTENT),
+    }
+    await source.fetch(await source.find(URI), tmp_path, Counted())
+    assert contents(tmp_path) == dict(CONTENT)
+    assert folders(tmp_path) == {"1"}
+
+
+async def test_object_store_archive_beside_other_objects_stays(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    for number, names in enumerate([("m.zip", "n.zip"), ("m.zip", "1/n.zip"), ("1/m.zip", "2/n.zip")]):
+        bucket.objects = {f"models/a/{name}": zipped(*CONTENT) for name in names}
+        assert await fetch(source, tmp_path / str(number)) == dict.fromkeys(names, zipped(*CONTENT))
+
+
+async def test_object_store_model_that_is_a_zip_by_its_format_stays(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path
+) -> None:
+    bucket.objects = {"models/a/model.pt": zipped(*CONTENT)}
+    assert await fetch(source, tmp_path) == {"model.pt": zipped(*CONTENT)}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("m.tar.gz", b"no archive", "is called an archive, but its content is no tar, tar.gz or zip"),
+        ("m.zip", zipped(("../up", b"x")), r"was not unpacked: '\.\./up' leads out of the folder"),
+        ("m.tar", tar_of(CONTENT)[:-1500], "was not unpacked: '1/model.onnx' is cut short"),
+        ("m.tar.gz", gzip.compress(tar_of([("x", bytes(MIB * 65))])), "unpacks to more than 100 times its size"),
+    ],
+)
+async def test_object_store_bad_archive_is_refused_as_that_of_web_servers(
+    bucket: CheckedBucket, source: Downloader, tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    bucket.objects = {f"models/a/{name}": data}
+    with pytest.raises(DownloadError, match=f"^{URI} .*{words}") as caught:
+        await source.fetch(await source.find(URI), tmp_path, Counted())
+    assert (caught.value.reason, caught.value.permanent) == ("bad_archive", True)
 
 
 FAULTS = [
@@ -107,6 +197,31 @@ async def test_object_store_fault_is_reported_in_bounded_time(
     assert (caught.value.reason, caught.value.permanent) == (reason, permanent)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(("fault", "is_hinted"), [("status 403", True), ("status 401", True), ("status 500", False)])
+async def test_object_store_denied_anonymous_request_names_secret_and_missing_key(
+    bucket: CheckedBucket, tmp_path: Path, fault: str, is_hinted: bool
+) -> None:
+    SecretMount(tmp_path / "secrets", "gcs-key", **{"key.json": "hush"})
+    sources = SourceSettings(gcs_endpoint=bucket.url, credentials_dir=tmp_path / "secrets")
+    source = choose(URI, downloaders(AgentSettings(sources=sources)))
+    bucket.objects = {"models/a/x": b"1"}
+    listing = await source.find(URI)
+    bucket.fault = fault
+    for call in (source.find(URI), source.fetch(listing, tmp_path / "a", Counted())):
+        with pytest.raises(DownloadError) as caught:
+            await call
+        hint = "; the request was anonymous: the secret gcs-key does not have gcloud-application-credentials.json"
+        assert str(caught.value).endswith(hint) is is_hinted
+
+
+async def test_object_store_that_denies_existence_of_bucket_names_missing_key(
+    bucket: CheckedBucket, source: Downloader
+) -> None:
+    bucket.fault = "status 404"
+    with pytest.raises(DownloadError, match=r"was not found: .*; the request was anonymous: the host's Service"):
+        await source.find(URI)
 
 
 @pytest.mark.parametrize("fault", ["short", "longer", "cut", "changing", "drip", "hang get", "status 503"])

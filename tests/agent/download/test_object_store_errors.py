@@ -17,6 +17,15 @@ def test_store_error_has_code_and_message_of_answer() -> None:
     assert shorten(message) == "Server returned non-2xx status code: 400: BadDay: Come back"
 
 
+def test_store_error_of_azure_without_public_access_is_forbidden() -> None:
+    message = (
+        f"{ANSWER.replace('400', '409')}<Error><Code>PublicAccessNotPermitted</Code><Message>No.</Message></Error>"
+    )
+    error = store_error(RuntimeError(message), "az://c/a", "the request was anonymous")
+    assert (error.reason, error.permanent) == ("forbidden", True)
+    assert str(error).endswith("409: PublicAccessNotPermitted: No.; the request was anonymous")
+
+
 @pytest.mark.parametrize("repeated", ["<Code>a</Code>", "<Code>", '"dns error"', "InvalidCertificate(", "://", " - "])
 def test_input_30_store_error_of_ten_megabytes_is_shortened_quickly(repeated: str) -> None:
     long = repeated * (10_000_000 // len(repeated))

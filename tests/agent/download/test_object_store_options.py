@@ -94,6 +94,47 @@ def test_store_options_without_secret_or_identity_are_anonymous() -> None:
     assert dict(gcs_options(GCS, SourceSettings(), {}).config)["skip_signature"] is True
 
 
+S3_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+AZURE_KEYS = (
+    "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_ACCESS_KEY of this account, or AZURE_STORAGE_SAS_TOKEN, "
+    "or AZ_CLIENT_ID, AZ_CLIENT_SECRET, AZ_TENANT_ID"
+)
+
+
+def test_s3_options_name_the_missing_keys_of_an_anonymous_request() -> None:
+    nothing = f"the host's ServiceAccount lists no secret with {S3_KEYS}"
+    assert s3().anonymous_because == nothing
+    for secret in ({"accesskey": "a", "secretkey": "b"}, {"AWS_ACCESS_KEY_ID": "half"}, {"AWS_REGION": "eu-1"}):
+        assert s3(secret).anonymous_because == f"the secret secret-0 does not have {S3_KEYS}"
+    absent = "secret-1 (empty or absent)"
+    assert s3({"a": "b"}, {}).anonymous_because == f"none of the secrets secret-0, {absent} has {S3_KEYS}"
+    named = s3({"a": "b"}, s3_access_key_name="MINIO_USER", s3_secret_key_name="MINIO_PASSWORD")
+    assert named.anonymous_because == "the secret secret-0 does not have MINIO_USER and MINIO_PASSWORD"
+
+
+def test_s3_options_name_no_key_when_there_are_credentials_or_none_are_wanted() -> None:
+    for options in (s3({}, KEYS), s3({}, environ=IRSA), s3({"awsAnonymousCredential": "true"}), s3(s3_anonymous=True)):
+        assert options.anonymous_because == ""
+
+
+def test_gcs_options_name_the_missing_key_of_an_anonymous_request() -> None:
+    wrong = {"gcs": {"key.json": SERVICE_ACCOUNT}}
+    assert gcs_options(GCS, SourceSettings(), wrong).anonymous_because == f"the secret gcs does not have {GCS_KEY}"
+    right = {"gcs": {GCS_KEY: SERVICE_ACCOUNT}}
+    assert gcs_options(GCS, SourceSettings(), right).anonymous_because == ""
+    assert gcs_options(GCS, SourceSettings(), {}, identity=True).anonymous_because == ""
+
+
+def test_azure_options_name_the_missing_keys_of_an_anonymous_request() -> None:
+    def because(secret: dict[str, str], environ: Mapping[str, str] | None = None) -> str:
+        return azure_options(AZURE, SourceSettings(), {"azure": secret}, environ or {}).anonymous_because
+
+    missing = f"the secret azure does not have {AZURE_KEYS}"
+    assert because({"key": "hush"}) == missing
+    assert because({"AZURE_STORAGE_ACCOUNT": "other", "AZURE_STORAGE_ACCESS_KEY": "hush"}) == missing
+    assert because({"AZURE_STORAGE_ACCESS_KEY": "hush"}) == because({}, FEDERATED) == ""
+
+
 @pytest.mark.parametrize(
     "secret",
     [KEYS, {"awsAccessKeyID": "key", "awsSecretAccessKey": "hush"}, {"MINIO_USER": "key", "MINIO_PASSWORD": "hush"}],

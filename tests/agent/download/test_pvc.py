@@ -1,6 +1,7 @@
 """Downloads from a claim that is mounted into the pod."""
 
 import asyncio
+import errno
 import os
 import stat
 import threading
@@ -12,7 +13,7 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError, choose, downloaders
 from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings, SourceSettings
-from tests.agent.download.archives import contents, open_files
+from tests.agent.download.archives import contents, folders, open_files, zipped
 from tests.agent.support import CancelOnArrival, Counted
 
 URI = "pvc://models/a"
@@ -54,8 +55,68 @@ async def test_claim_folder_is_copied(model: Path, source: ClaimDownloader, tmp_
     assert await copied(source, tmp_path / "z", "pvc://models") == {f"a/{name}": data for name, data in whole.items()}
 
 
+async def test_claim_empty_folders_are_part_of_model(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
+    (model / "2").mkdir()
+    (model / "3" / "inner").mkdir(parents=True)
+    await copied(source, tmp_path / "x")
+    assert folders(tmp_path / "x") == {"1", "2", "3", "3/inner"}
+    assert [(file.path, file.size) for file in (await source.find(URI)).files if file.is_folder] == [
+        ("2", 0),
+        ("3/inner", 0),
+    ]
+
+
+async def test_claim_fingerprint_changes_with_empty_folder(model: Path, source: ClaimDownloader) -> None:
+    before = (await source.find(URI)).fingerprint
+    (model / "2").mkdir()
+    with_folder = (await source.find(URI)).fingerprint
+    (model / "2").rmdir()
+    (model / "2").touch()
+    os.utime(model / "2", ns=(0, 0))
+    with_file = (await source.find(URI)).fingerprint
+    assert len({before, with_folder, with_file}) == 3
+
+
+async def test_claim_recovery_folder_of_file_system_is_no_part_of_model(
+    model: Path, source: ClaimDownloader, tmp_path: Path
+) -> None:
+    (model.parent / "lost+found").mkdir(mode=0)
+    (model / "lost+found").mkdir()
+    await copied(source, tmp_path / "x", "pvc://models")
+    assert folders(tmp_path / "x") == {"a", "a/1", "a/lost+found"}
+
+
+async def test_claim_folder_that_cannot_be_read_is_reported(
+    model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def forbidden(path: object) -> object:
+        if str(path).endswith("/a/1"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    assert await fetch_error(source, permanent=False) == f"1 of {URI} could not be read: Permission denied"
+
+
 async def test_claim_file_is_copied_as_model(model: Path, source: ClaimDownloader, tmp_path: Path) -> None:
     assert await copied(source, tmp_path / "x", f"{URI}/config.pbtxt") == {"config.pbtxt": b"c"}
+
+
+@pytest.mark.parametrize("uri", ["pvc://models/packed", "pvc://models/packed/m.zip"])
+async def test_claim_archive_that_is_only_file_is_unpacked(
+    model: Path, source: ClaimDownloader, tmp_path: Path, uri: str
+) -> None:
+    packed = zipped(("config.pbtxt", b"c"), ("1/model.onnx", b"m"))
+    (model.parent / "packed").mkdir()
+    (model.parent / "packed" / "m.zip").write_bytes(packed)
+    counted = Counted()
+    await source.fetch(await source.find(uri), tmp_path / "x", counted)
+    assert contents(tmp_path / "x") == {"config.pbtxt": b"c", "1/model.onnx": b"m"}
+    assert (counted.came, counted.lies) == (len(packed), len(packed) + 2)
+    (model / "m.zip").write_bytes(packed)
+    assert (await copied(source, tmp_path / "y"))["m.zip"] == packed
 
 
 async def test_claim_downloader_is_chosen_for_pvc(model: Path, tmp_path: Path) -> None:
@@ -72,7 +133,7 @@ async def test_claim_that_is_not_mounted_yet_is_no_permanent_error(source: Claim
 
 async def test_claim_without_path_or_files_is_reported(model: Path, source: ClaimDownloader) -> None:
     assert await fetch_error(source, "pvc://models/b") == "pvc://models/b was not found on the claim"
-    (model.parent / "b").mkdir()
+    (model.parent / "b" / "1").mkdir(parents=True)
     assert await fetch_error(source, "pvc://models/b") == "pvc://models/b has no files"
 
 
@@ -145,10 +206,10 @@ async def test_claim_that_hangs_blocks_only_its_own_models(
 ) -> None:
     release, walk = threading.Event(), os.walk
 
-    def hangs(path: Path) -> object:
+    def hangs(path: Path, **options: object) -> object:
         if "hung" in path.parts:
             release.wait(60)
-        return walk(path)
+        return walk(path, **options)  # type: ignore[arg-type]
 
     (model.parent.parent / "hung").mkdir()
     monkeypatch.setattr(os, "walk", hangs)
@@ -170,8 +231,9 @@ async def test_claim_name_that_is_not_printable_is_refused(model: Path, source: 
 
 
 async def test_claim_with_too_many_files_is_refused(model: Path, source: ClaimDownloader) -> None:
-    for number in range(20):
+    for number in range(10):
         (model / f"f{number}").touch()
+        (model / f"folder{number}").mkdir()
     assert await fetch_error(source) == f"{URI} has more than 20 files"
 
 

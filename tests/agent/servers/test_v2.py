@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -154,6 +156,33 @@ async def test_v2_connection_error_means_server_is_unavailable() -> None:
     with pytest.raises(ServerUnavailableError, match="does not answer"):
         await client.load("a")
     await client.close()
+
+
+POLLED = "failed to load 'a', failed to poll from model repository"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["model.onnx"], "the model is the single file model.onnx, and Triton needs .* such as 1/model.onnx, and"),
+        (["resnet50.pt"], "the model is the single file resnet50.pt, and Triton needs .* such as 1/model.pt, and"),
+        (["config.pbtxt", "model.onnx"], "the model has no version folder, and Triton needs .* such as 1/model.onnx,"),
+        (["resnet/1/model.onnx", "resnet/config.pbtxt"], "the model has no version folder, and Triton needs"),
+        (["01/model.onnx"], "the model has no version folder, and Triton needs"),
+        (["1/model.onnx"], ""),
+        (["config.pbtxt", "12/model.onnx"], ""),
+    ],
+)
+def test_v2_explains_folder_in_which_triton_finds_no_model(tmp_path: Path, files: list[str], words: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    server = V2Server("http://127.0.0.1:1")
+    explained = server.explain(tmp_path, POLLED)
+    assert re.match(words, explained)
+    assert explained.endswith(f"; the server's answer: {POLLED}") if words else explained == POLLED
+    assert server.explain(tmp_path, "out of memory") == "out of memory"
+    assert server.explain(tmp_path / "gone", POLLED) == POLLED
 
 
 PROGRAM = """

@@ -32,6 +32,15 @@ async def test_dedup_downloads_ten_models_of_one_uri_once(pod: Pod) -> None:
     assert pod.triton.served == dict.fromkeys(TEN, "weights")
 
 
+async def test_dedup_keeps_empty_folders(pod: Pod) -> None:
+    pod.bucket.put("shared", "weights")
+    pod.bucket.objects["models/shared/2/"] = b""
+    await pod.start()
+    await loaded(pod, "m0", "m1")
+    assert len(pod.bucket.gets) == 3, "the second model is linked"
+    assert all((pod.root / "models" / name / "2").is_dir() for name in ("m0", "m1"))
+
+
 async def test_dedup_links_later_model_after_restart(pod: Pod) -> None:
     pod.bucket.put("shared", "weights")
     await pod.start()

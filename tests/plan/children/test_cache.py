@@ -76,6 +76,12 @@ def with_secret(observed: Observed) -> Observed:
     return replace(observed, account=Account("default", secrets=("s3",)))
 
 
+def with_older_host(observed: Observed) -> Observed:
+    other = make.host("other")
+    older = other.model_copy(update={"metadata": other.metadata.model_copy(update={"uid": ""})})
+    return replace(observed, same_hostname=(older,))
+
+
 def pending(observed: Observed) -> Observed:
     return replace(observed, lookups_pending=True)
 
@@ -93,6 +99,7 @@ def refused(observed: Observed) -> Observed:
         without_deployment,
         with_http_route,
         with_secret,
+        with_older_host,
         pending,
         refused,
     ],

@@ -30,9 +30,14 @@ class DownloadError(Exception):
         """A retry alone is not expected to help."""
 
 
+def with_hint(error: DownloadError, hint: str) -> DownloadError:
+    """Return the error with a hint at the end of its sentence."""
+    return DownloadError(f"{error}; {hint}", reason=error.reason, permanent=error.permanent)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file of a model at its source."""
+    """One file of a model at its source, or one empty folder."""
 
     key: str
     """The name at the source."""
@@ -41,11 +46,13 @@ class RemoteFile:
     size: int
     version: str = ""
     """A text of the source that changes with the content."""
+    is_folder: bool = False
+    """An empty folder. Other folders follow from the paths of their files."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files that a source holds under a URI."""
+    """The files and empty folders that a source holds under a URI."""
 
     uri: str
     files: tuple[RemoteFile, ...]
@@ -57,8 +64,8 @@ class Listing:
 
     @property
     def fingerprint(self) -> str:
-        """A hash that changes when any file changes."""
-        rows = sorted(f"{file.path}\0{file.size}\0{file.version}" for file in self.files)
+        """A hash that changes when any file changes, or the set of empty folders."""
+        rows = sorted(f"{file.path}{'/' * file.is_folder}\0{file.size}\0{file.version}" for file in self.files)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 

@@ -116,6 +116,17 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
+def without_keys(secrets: SecretsByName, keys: str) -> str:
+    """Return the clause that none of the Secrets has the keys, with the names of the Secrets.
+
+    The mounted folder of a Secret that does not exist is empty.
+    """
+    if not secrets:
+        return f"the host's ServiceAccount lists no secret with {keys}"
+    names = ", ".join(name if secret else f"{name} (empty or absent)" for name, secret in secrets.items())
+    return f"none of the secrets {names} has {keys}" if len(secrets) > 1 else f"the secret {names} does not have {keys}"
+
+
 def secret_headers(url: URL, secrets: SecretsByName) -> dict[str, str]:
     """Return the headers for a URL. Raises `DownloadError`, which names the secret and no value."""
     scheme = "" if url.scheme == "https" else f"{url.scheme}://"

@@ -9,7 +9,7 @@ import re
 
 import aiohttp
 
-from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.base import DownloadError, with_hint
 from manyserve.redaction import one_line
 
 NOT_FOUND = ("was not found", "not_found", True)
@@ -35,6 +35,7 @@ _CAUSES = (
     re.compile(r'Os \{\s*code: \d+,\s*kind: \w+,\s*message: "(?P<cause>[^"]*)'),
 )
 _STATUS = re.compile(r"status code: (?P<code>\d{3})")
+_NOT_PUBLIC = "PublicAccessNotPermitted"  # Azure's answer, with 409, to an anonymous request
 _STORE_STATUSES = {"401": FORBIDDEN, "403": FORBIDDEN, "404": NOT_FOUND}
 
 
@@ -57,16 +58,20 @@ def web_error(error: BaseException, uri: str) -> DownloadError | None:
     return None
 
 
-def store_error(error: BaseException, uri: str) -> DownloadError:
-    """Convert any error of an object store's download, of a group the first."""
+def store_error(error: BaseException, uri: str, hint: str = "") -> DownloadError:
+    """Convert any error of an object store's download, of a group the first; `hint` is for a denied request.
+
+    A store may deny a request by the answer that a private bucket does not exist.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return store_error(error.exceptions[0], uri)
+        return store_error(error.exceptions[0], uri, hint)
     if isinstance(error, DownloadError):
         return error
     words = shorten(str(error))
     problem, reason, permanent = _classify_store_error(error, words)
     sentence = f"{uri} {problem}: {words}" if words else f"{uri} {problem}"
-    return DownloadError(sentence, reason=reason, permanent=permanent)
+    converted = DownloadError(sentence, reason=reason, permanent=permanent)
+    return with_hint(converted, hint) if hint and reason in {"forbidden", "not_found"} else converted
 
 
 def shorten(text: str) -> str:
@@ -92,6 +97,8 @@ def _classify_store_error(error: BaseException, words: str) -> tuple[str, str, b
     from obstore import exceptions  # noqa: PLC0415 (only when needed: it is large)
 
     status = _STATUS.search(words)  # a failed listing has the same type of error for each cause
+    if _NOT_PUBLIC in words:
+        return FORBIDDEN
     if status and status["code"] in _STORE_STATUSES:
         return _STORE_STATUSES[status["code"]]
     kinds: dict[type[BaseException] | tuple[type[BaseException], ...], tuple[str, str, bool]] = {
@@ -106,18 +113,18 @@ def _classify_store_error(error: BaseException, words: str) -> tuple[str, str, b
     return next((result for kind, result in kinds.items() if isinstance(error, kind)), OTHER)
 
 
-def forbidden_error(uri: str, *, has_token: bool) -> DownloadError:
-    """Return the error of a repository or a file of the hub without access."""
+def forbidden_error(uri: str, missing: str) -> DownloadError:
+    """Return the error of a repository or a file of the hub without access; `missing`: the clause without a token."""
     hint = (
-        "the HF_TOKEN in the secret may not; ask its owner for access"
-        if has_token
-        else "it is gated or private; the host's ServiceAccount needs a secret with the key HF_TOKEN"
+        f"it is gated or private; {missing}"
+        if missing
+        else "the HF_TOKEN in the secret may not; ask its owner for access"
     )
     return DownloadError(f"{uri} may not be read: {hint}", reason="forbidden", permanent=True)
 
 
-def listing_error(error: BaseException, uri: str, revision: str | None, *, has_token: bool) -> DownloadError:
-    """Convert an error of the hub's listing."""
+def listing_error(error: BaseException, uri: str, revision: str | None, missing: str) -> DownloadError:
+    """Convert an error of the hub's listing; `missing` is as in `forbidden_error`."""
     if isinstance(error, TimeoutError):
         return DownloadError(f"{uri} could not be read: the hub did not answer in time", reason="stalled")
     response = getattr(error, "response", None)
@@ -128,9 +135,9 @@ def listing_error(error: BaseException, uri: str, revision: str | None, *, has_t
         sentence = f"{uri} was not found: the repository has no revision {revision or 'main'}"
         return DownloadError(sentence, reason="not_found", permanent=True)
     if code == "GatedRepo" or status == 403:
-        return forbidden_error(uri, has_token=has_token)
+        return forbidden_error(uri, missing)
     if status in {401, 404}:
-        hint = "the HF_TOKEN in the secret may not see it" if has_token else "it is private and needs an HF_TOKEN"
+        hint = f"it is private; {missing}" if missing else "the HF_TOKEN in the secret may not see it"
         return DownloadError(f"{uri} was not found, or {hint}", reason="not_found", permanent=True)
     return DownloadError(f"{uri} could not be read: the hub answered {status}", reason="unavailable")
 

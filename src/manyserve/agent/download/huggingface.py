@@ -24,7 +24,7 @@ from yarl import URL
 from manyserve.agent.concurrency import in_steps
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.checksums import Checksum, verify
-from manyserve.agent.download.credentials import Secrets
+from manyserve.agent.download.credentials import Secrets, without_keys
 from manyserve.agent.download.errors import forbidden_error, listing_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession, ssl_context
 from manyserve.agent.download.http.downloader import download_errors, make_client, make_copier
@@ -86,7 +86,7 @@ class HubDownloader:
             async with asyncio.timeout(self._client.stall_seconds):
                 info = await asyncio.get_running_loop().run_in_executor(_LISTING_THREADS, call)
         except Exception as error:
-            raise listing_error(error, uri, location.revision, has_token=bool(token)) from error
+            raise listing_error(error, uri, location.revision, self._missing(token)) from error
         files = tuple(remote_files(info, location.folder))
         self._limits.check(uri, files)
         if not files:
@@ -113,7 +113,11 @@ class HubDownloader:
         except DownloadError as error:
             if error.reason != "forbidden":
                 raise
-            raise forbidden_error(listing.uri, has_token=bool(token)) from error
+            raise forbidden_error(listing.uri, self._missing(token)) from error
+
+    def _missing(self, token: str | None) -> str:
+        """Return the clause about Secrets without a token; empty with one."""
+        return "" if token else without_keys(self._secrets.by_name(), f"the key {TOKEN_KEY}")
 
     def _sources(self, listing: Listing, token: str | None) -> Iterator[Source]:
         repo = parse_location(listing.uri).repo

@@ -1,7 +1,8 @@
 """Models on a PersistentVolumeClaim, `pvc://claim/path`. The operator mounts the claim into the pod, read-only.
 
 Other pods may write to the claim meanwhile, and it may hold links. A link to a file of the same claim is read as the
-file. A link to a folder is refused, because it may lead in a circle.
+file. A link to a folder is refused, because it may lead in a circle. An empty folder is part of the model: Triton
+requires one of an ensemble. An archive that is the only file is unpacked, as in KServe.
 Each file is opened first and checked afterwards: the open file must be a regular file within the claim.
 """
 
@@ -12,17 +13,20 @@ import re
 import stat
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 from urllib.parse import urlsplit
 
 from manyserve.agent.concurrency import in_steps, in_thread
+from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.settings import AgentSettings
 from manyserve.api.storageuri import claim_of
 from manyserve.redaction import one_line
 
 CHUNK_BYTES = 1024 * 1024
+_RECOVERY = "lost+found"  # the file system's own folder at the top of a volume, which only root may read
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -32,21 +36,23 @@ class ClaimDownloader:
     def __init__(self, settings: AgentSettings) -> None:
         self._root = settings.sources.pvc_dir
         self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._archive_limits = archive_limits(settings)
         self._threads = settings.parallel_downloads
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
     async def find(self, uri: str) -> Listing:
-        """List the files of the folder at the path, or the one file at the path."""
+        """List the files and empty folders of the folder at the path, or the one file at the path."""
         return Listing(uri, await in_thread(self._list, uri, pool=self._pool(uri)))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Copy the files."""
+        """Copy the files. Unpack an archive that is the only one."""
 
         def on_copied(count: int) -> None:
             progress.arrived(count)
             progress.stored(count)
 
         await in_steps(self._copy(listing, folder), on_copied, pool=self._pool(listing.uri))
+        await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
 
     def _pool(self, uri: str) -> ThreadPoolExecutor:
         """Return the threads of a claim. A claim that hangs then blocks no other claim."""
@@ -58,17 +64,18 @@ class ClaimDownloader:
     def _list(self, uri: str) -> tuple[RemoteFile, ...]:
         claim, start = self._locate(uri)
         files: list[RemoteFile] = []
-        for path in _walk(start, uri):
-            with _open(path, claim, uri) as file:
-                status = os.fstat(file.fileno())
+        for path, is_folder in _walk(start, claim, uri):
             name = path.name if path == start else str(path.relative_to(start))
             if not name.isprintable():
                 raise _refused(uri, path, "has a name that cannot be printed")
-            files.append(RemoteFile(str(path.relative_to(claim)), name, status.st_size, str(status.st_mtime_ns)))
+            if is_folder:
+                files.append(RemoteFile(str(path.relative_to(claim)), name, 0, is_folder=True))
+            else:
+                files.append(_remote_file(path, claim, name, uri))
             if len(files) > self._limits.files:
                 break
         self._limits.check(uri, files)
-        if not files:
+        if all(file.is_folder for file in files):
             raise DownloadError(f"{uri} has no files", reason="not_found", permanent=True)
         return tuple(files)
 
@@ -91,26 +98,49 @@ class ClaimDownloader:
         claim, _ = self._locate(listing.uri)
         for file in listing.files:
             target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written = 0
-            with _open(claim / file.key, claim, listing.uri) as source, target.open("xb") as output:
-                while written <= file.size and (chunk := source.read(CHUNK_BYTES)):
-                    written += output.write(chunk)
-                    yield len(chunk)
-            if written != file.size:
-                raise DownloadError(f"{listing.uri} changed while it was copied", reason="changed")
+            if file.is_folder:
+                target.mkdir(parents=True, exist_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                yield from _copy_file(file, claim, target, listing.uri)
 
 
-def _walk(start: Path, uri: str) -> Iterator[Path]:
-    """Yield the files below a path, sorted, or the path itself when it is no folder."""
+def _walk(start: Path, claim: Path, uri: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the files below a path, or the path itself when it is no folder; with True, the empty folders."""
     if not start.is_dir():
-        yield start
-    for folder, inner, names in os.walk(start):
-        inner.sort()
+        yield start, False
+        return
+    for parent, inner, names in os.walk(start, onerror=partial(_raise_unreadable, uri)):
+        folder = Path(parent)
+        inner[:] = sorted(name for name in inner if folder != claim or name != _RECOVERY)
         for name in inner:
-            if (Path(folder) / name).is_symlink():
-                raise _refused(uri, Path(folder) / name, "is a link to a folder")
-        yield from (Path(folder) / name for name in sorted(names))
+            if (folder / name).is_symlink():
+                raise _refused(uri, folder / name, "is a link to a folder")
+        if folder != start and not inner and not names:
+            yield folder, True
+        yield from ((folder / name, False) for name in sorted(names))
+
+
+def _raise_unreadable(uri: str, error: OSError) -> NoReturn:
+    name = Path(error.filename).name
+    raise DownloadError(one_line(f"{name} of {uri} could not be read: {error.strerror}")) from error
+
+
+def _remote_file(path: Path, claim: Path, name: str, uri: str) -> RemoteFile:
+    with _open(path, claim, uri) as file:
+        status = os.fstat(file.fileno())
+    return RemoteFile(str(path.relative_to(claim)), name, status.st_size, str(status.st_mtime_ns))
+
+
+def _copy_file(file: RemoteFile, claim: Path, target: Path, uri: str) -> Generator[int]:
+    """Copy a file and yield the bytes of each step."""
+    written = 0
+    with _open(claim / file.key, claim, uri) as source, target.open("xb") as output:
+        while written <= file.size and (chunk := source.read(CHUNK_BYTES)):
+            written += output.write(chunk)
+            yield len(chunk)
+    if written != file.size:
+        raise DownloadError(f"{uri} changed while it was copied", reason="changed")
 
 
 def _open(path: Path, claim: Path, uri: str) -> BinaryIO:

@@ -47,6 +47,9 @@ class ModelServer(Protocol):
         Raises `OSError`.
         """
 
+    def explain(self, folder: Path, reason: str) -> str:
+        """Return the reason of a rejected load, with the cause that the model's folder shows. Blocks on the disk."""
+
     async def close(self) -> None:
         """Close the connection."""
 

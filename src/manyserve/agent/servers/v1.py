@@ -63,6 +63,10 @@ class V1Server:
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
 
+    def explain(self, folder: Path, reason: str) -> str:
+        """Return the reason as it is."""
+        return reason
+
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ _INDEX_LIMIT = 32 * 1024 * 1024
 # With several versions of a model in the index, the first of these states counts.
 _PRECEDENCE = (ServerState.LOADING, ServerState.READY, ServerState.UNLOADING, ServerState.UNAVAILABLE)
 
+_NO_MODEL = re.compile("failed to poll|no version is available|at least one version", re.IGNORECASE)
+"""Triton's answers for a folder in which it finds no model."""
+_VERSION = re.compile("[1-9][0-9]*")
 _STATES = {state.value: state for state in ServerState}
 _WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
 
@@ -61,12 +65,34 @@ class V2Server:
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
 
+    def explain(self, folder: Path, reason: str) -> str:
+        """Return the reason; before it, the layout that Triton needs if the folder does not have it."""
+        problem = layout_problem(folder) if _NO_MODEL.search(reason) else ""
+        return f"{problem}; the server's answer: {reason}" if problem else reason
+
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
 
     async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Response:
         return await self._connection.request("POST", f"/v2/repository/{path}", body=body, limit=limit)
+
+
+def layout_problem(folder: Path) -> str:
+    """Return the sentence about a folder that is no model of Triton's repository; empty for one that is."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        return ""
+    if any(path.is_dir() and _VERSION.fullmatch(path.name) for path in paths):
+        return ""
+    only = paths[0] if len(paths) == 1 and paths[0].is_file() else None
+    given = f"is the single file {only.name}" if only else "has no version folder"
+    example = f"1/model{only.suffix}" if only else "1/model.onnx"
+    return (
+        f"the model {given}, and Triton needs its repository layout: a folder with the number of each version, "
+        f"such as {example}, and for most frameworks config.pbtxt beside it"
+    )
 
 
 def read_index(body: bytes) -> dict[str, ServerModel]:

@@ -19,6 +19,7 @@ from manyserve.plan.children.common import belongs_to, first_difference, with_ha
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
+from manyserve.plan.hostname import hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.status.predictor_ready import deployment_is_ready
 from manyserve.plan.storage.mounts import Sources
@@ -45,6 +46,7 @@ class _Inputs:
     observed: Mapping[Child, Manifest]
     sources: Sources
     pending: bool
+    is_exposed: bool
 
     def is_same(self, other: _Inputs) -> bool:
         """Return whether both consist of the same objects; an observed object is replaced, never changed."""
@@ -54,7 +56,7 @@ class _Inputs:
             and len(self.observed) == len(other.observed)
             and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
-            and self.pending == other.pending
+            and (self.pending, self.is_exposed) == (other.pending, other.is_exposed)
         )
 
 
@@ -72,7 +74,8 @@ class ChildrenCache:
         if observed.failures:
             return children(host, observed, sources)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
-        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending)
+        is_exposed = hostname_problem(observed) is None
+        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending, is_exposed)
         entry = self._entries.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
@@ -104,14 +107,14 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tu
     """Return all children but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    has_image = server_image(host, config) is not None
+    has_image, is_exposed = server_image(host, config) is not None, hostname_problem(observed) is None
     manifests = (
         build_deployment(host, config, current, sources) if has_image and not observed.lookups_pending else None,
         build_service(host),
         build_autoscaler(host) if has_image else None,
         build_disruption_budget(host),
-        build_ingress(host, config),
-        build_http_route(host, config),
+        build_ingress(host, config) if is_exposed else None,
+        build_http_route(host, config) if is_exposed else None,
     )
     return tuple(with_hash(each) for each in manifests if each is not None)
 

@@ -5,13 +5,12 @@ A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.api.servingconfig import IngressConfig, ServingConfig
+from manyserve.api.servingconfig import PLACEHOLDER, IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
 from manyserve.plan.observed import Manifest
 
@@ -21,7 +20,6 @@ _INSIDE_ONLY = (
     "or ingress.disableIngressCreation: true in inferenceservice-config, if all requests come from inside the cluster"
 )
 """Remedy for a cluster without a way from outside."""
-_PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 
 
 def build_service(host: InferenceService) -> Manifest:
@@ -104,7 +102,7 @@ def _objects(parent: object, field: str) -> list[Manifest]:
 def hostname(key: Key, ingress: IngressConfig) -> str:
     """Return the DNS name of the host outside the cluster."""
     values = {"Name": key.name, "Namespace": key.namespace, "IngressDomain": ingress.ingress_domain}
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
+    return PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
 
 
 def host_url(key: Key, ingress: IngressConfig) -> str:

@@ -15,8 +15,9 @@ from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.deployment import revision_number
-from manyserve.plan.children.routing import host_address, host_url, http_route_error, ingress_error
+from manyserve.plan.children.routing import host_address, http_route_error, ingress_error
 from manyserve.plan.children.take_over import pending_message
+from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
@@ -26,7 +27,7 @@ def host_status(
     host: InferenceService, observed: Observed, placement: Placement, desired: Manifest | None, now: datetime
 ) -> InferenceServiceStatus:
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
-    url, address = host_url(observed.key, observed.config.ingress), Address(url=host_address(observed.key))
+    url, address = exposed_url(observed), Address(url=host_address(observed.key))
     new = _conditions(host, observed, placement)
     return InferenceServiceStatus(
         url=url,
@@ -63,6 +64,9 @@ def _reason_while_ready(predictor: Condition) -> str | None:
 
 
 def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
+    if problem := hostname_problem(observed):
+        reason, message = problem
+        return Condition(type=conditions.INGRESS_READY, status="False", reason=reason, message=message)
     name, ingress = observed.key.name, observed.config.ingress
     child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
     reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
@@ -79,7 +83,7 @@ def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
 
 
 def _predictor(
-    host: InferenceService, observed: Observed, desired: Manifest | None, url: str, address: Address
+    host: InferenceService, observed: Observed, desired: Manifest | None, url: str | None, address: Address
 ) -> ComponentStatus:
     components = host.status.components
     old = (components and components.predictor) or ComponentStatus()

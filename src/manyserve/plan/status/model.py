@@ -16,8 +16,9 @@ from manyserve.api.conditions import INVALID_SPEC, Condition, Status
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
 from manyserve.plan.capacity import framework_error, multi_model_error
-from manyserve.plan.children.routing import host_address, host_url, model_path
+from manyserve.plan.children.routing import host_address, model_path
 from manyserve.plan.departure import host_uid
+from manyserve.plan.hostname import exposed_url
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
@@ -97,11 +98,9 @@ class HostContext:
         )
 
     @cached_property
-    def url_parts(self) -> tuple[str, str, str]:
+    def url_parts(self) -> tuple[str | None, str, str]:
         """The URLs of the host outside and inside the cluster, and the protocol of its server."""
-        ingress = self.observed.config.ingress
-        key, protocol = self.observed.key, self.host.spec.predictor.protocol
-        return host_url(key, ingress), host_address(key), protocol
+        return exposed_url(self.observed), host_address(self.observed.key), self.host.spec.predictor.protocol
 
     def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
         """Merge old and checked conditions; computed once for all models with the same objects."""
@@ -123,7 +122,7 @@ def model_status(model: TrainedModel, context: HostContext, now: datetime) -> Tr
     merged = context.merge(old.conditions, tuple([check(model, context, loading) for _, check in CHECKS]), now)
     loaded = f"{loading.loaded}/{loading.replicas}"
     host_record = _placed_by(model, context)
-    outside, inside = f"{url}{path}", f"{address}{path}"
+    outside, inside = f"{url}{path}" if url else None, f"{address}{path}"
     if (
         old.conditions == merged
         and old.observed_generation == model.metadata.generation

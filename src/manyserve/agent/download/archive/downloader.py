@@ -4,11 +4,15 @@ The archive's layout is kept, as in KServe, with one exception. When the archive
 this folder has a `config.pbtxt`, its content is moved to the top. Triton could not serve it otherwise.
 The formats of many models are archives themselves (`model.pt` is a zip). So an archive is unpacked only if its name or
 its Content-Type also says so. Such a name ends in .zip, .tar, .tgz or .gz, or has no suffix of letters at all.
+
+Of an object store or a claim, an archive is unpacked if it is the only file of the model, as in KServe.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -17,12 +21,24 @@ from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 
+from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.formats import tar_members, zip_members
 from manyserve.agent.download.archive.unpack import ArchiveError, ArchiveLimits, unpack
-from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.base import DownloadError, Progress
+from manyserve.agent.settings import AgentSettings
+from manyserve.redaction import one_line
 
-__all__ = ["ArchiveKind", "ArchiveLimits", "archive_kind", "unpack_archive"]
+__all__ = [
+    "ArchiveKind",
+    "ArchiveLimits",
+    "archive_kind",
+    "archive_limits",
+    "first_bytes",
+    "unpack_archive",
+    "unpack_only_file",
+]
 
+_SNIFFED_BYTES = 64 * 1024
 _ARCHIVE_NAME = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _OTHER_NAME = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
 _TYPES = re.compile(r"application/(?:zip|x-zip-compressed|x-tar|x-gtar|x-gzip|gzip|x-compressed-tar)\b", re.IGNORECASE)
@@ -34,6 +50,37 @@ class ArchiveKind(StrEnum):
     TAR = "tar"
     TAR_GZ = "tar.gz"
     ZIP = "zip"
+
+
+def archive_limits(settings: AgentSettings) -> ArchiveLimits:
+    """Return the limits of the settings."""
+    return ArchiveLimits(settings.sources.archive_files, settings.max_bytes, settings.sources.archive_ratio)
+
+
+async def unpack_only_file(uri: str, folder: Path, limits: ArchiveLimits, progress: Progress) -> None:
+    """Replace the only file of a downloaded model by its content, if it is an archive. Raises `DownloadError`."""
+    path = await in_thread(_only_file, folder)
+    if path is None:
+        return
+    kind = archive_kind(one_line(uri), path.name, "", await in_thread(first_bytes, path))
+    if kind:
+        await in_steps(unpack_archive(path, kind, limits, one_line(uri), folder), progress.stored)
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the bytes from which the kind of a file is known."""
+    with path.open("rb") as file:
+        return file.read(_SNIFFED_BYTES)
+
+
+def _only_file(folder: Path) -> Path | None:
+    """Return the only file below a folder, or None when there are several."""
+    only: Path | None = None
+    for parent, _, names in os.walk(folder):
+        if len(names) > 1 or (names and only):
+            return None
+        only = Path(parent) / names[0] if names else only
+    return only
 
 
 def archive_kind(uri: str, name: str, content_type: str, start: bytes) -> ArchiveKind | None:
@@ -68,12 +115,17 @@ def _is_tar(start: bytes) -> bool:
     return True
 
 
-def unpack_archive(path: Path, kind: ArchiveKind, limits: ArchiveLimits, uri: str) -> Generator[int]:
-    """Replace an archive by its content, and yield the bytes written in each step. Raises `DownloadError`."""
-    folder = path.parent
+def unpack_archive(
+    path: Path, kind: ArchiveKind, limits: ArchiveLimits, uri: str, folder: Path | None = None
+) -> Generator[int]:
+    """Replace an archive by its content, and yield the bytes written in each step. Raises `DownloadError`.
+
+    The content replaces all of `folder`, which has no other file than the archive. By default it is the archive's own.
+    """
+    folder = folder or path.parent
     with path.open("rb") as file:
         size = path.stat().st_size
-        path.unlink()  # a member may have the archive's name
+        _empty(folder)  # a member may have the name of the archive, or of its folder
         is_zipped = kind is ArchiveKind.TAR_GZ
         members = zip_members(file, size) if kind is ArchiveKind.ZIP else tar_members(file, is_zipped=is_zipped)
         try:
@@ -82,6 +134,14 @@ def unpack_archive(path: Path, kind: ArchiveKind, limits: ArchiveLimits, uri: st
         except ArchiveError as error:
             raise DownloadError(f"{uri} was not unpacked: {error}", reason="bad_archive", permanent=True) from error
     _lift_single_folder(folder)
+
+
+def _empty(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _lift_single_folder(folder: Path) -> None:

@@ -16,10 +16,16 @@ from pathlib import Path
 from yarl import URL
 
 from manyserve.agent.concurrency import in_steps, in_thread
-from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind, unpack_archive
-from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.archive.downloader import (
+    ArchiveKind,
+    archive_kind,
+    archive_limits,
+    first_bytes,
+    unpack_archive,
+)
+from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile, with_hint
 from manyserve.agent.download.checksums import header_checksums, verify
-from manyserve.agent.download.credentials import Secrets, secret_headers
+from manyserve.agent.download.credentials import HEADERS_KEY, HOST_KEY, Secrets, secret_headers, without_keys
 from manyserve.agent.download.errors import status_error, web_error
 from manyserve.agent.download.http.client import HttpClient, HttpSession
 from manyserve.agent.download.http.ranges import CONTENT_RANGE, Copier, ResponseHead, Source
@@ -27,7 +33,6 @@ from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.settings import AgentSettings
 from manyserve.redaction import one_line
 
-_SNIFFED_BYTES = 64 * 1024
 _SIZE = re.compile(r"[0-9]{1,18}")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{,200}\?>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
@@ -61,7 +66,8 @@ class HttpDownloader:
             url = parse_url(uri)
             async with self._client.session(uri) as session:
                 headers = secret_headers(url, self._secrets.by_name())
-                size, version = await self._request_version(session, url, headers)
+                with _explained(url, headers, self._secrets):
+                    size, version = await self._request_version(session, url, headers)
         file = RemoteFile(key=url.path, path="", size=size, version=version)
         Limits(1, self._settings.max_bytes).check(one_line(uri), [file])
         return Listing(uri, (file,))
@@ -87,7 +93,8 @@ class HttpDownloader:
             target = folder / (file_name(url) or "download")
             async with self._client.session(listing.uri) as session:
                 source = Source(url, file, headers, has_ranges=bool(etag), etag=etag)
-                head = await self._copier.copy(session, source, target, progress)
+                with _explained(url, headers, self._secrets):
+                    head = await self._copier.copy(session, source, target, progress)
             checksums = header_checksums(head.headers, is_partial=head.is_partial)
             await in_steps(verify(target, checksums, one_line(listing.uri)))
             await self._unpack(listing.uri, head, target, progress)
@@ -95,10 +102,9 @@ class HttpDownloader:
     async def _unpack(self, uri: str, head: ResponseHead, target: Path, progress: Progress) -> None:
         """Replace an archive by its content. Any other file stays."""
         name = file_name(parse_url(uri))
-        kind = check_content(one_line(uri), name, head.headers, await in_thread(_first_bytes, target))
+        kind = check_content(one_line(uri), name, head.headers, await in_thread(first_bytes, target))
         if kind:
-            sources = self._settings.sources
-            limits = ArchiveLimits(sources.archive_files, self._settings.max_bytes, sources.archive_ratio)
+            limits = archive_limits(self._settings)
             await in_steps(unpack_archive(target, kind, limits, one_line(uri)), progress.stored)
 
 
@@ -114,6 +120,18 @@ def download_errors(uri: str) -> Iterator[None]:
         if converted is None:
             raise
         raise converted from error
+
+
+@contextmanager
+def _explained(url: URL, secret_headers: Mapping[str, str], secrets: Secrets) -> Iterator[None]:
+    """Name the missing keys when a server denies a request without headers of a secret."""
+    try:
+        yield
+    except DownloadError as error:
+        if secret_headers or error.reason != "forbidden":
+            raise
+        wanted = f"{HOST_KEY} for {'' if url.scheme == 'https' else 'http://'}{url.host}"
+        raise with_hint(error, without_keys(secrets.by_name(), f"{wanted} and {HEADERS_KEY}")) from error
 
 
 def parse_url(uri: str) -> URL:
@@ -155,8 +173,3 @@ def check_content(uri: str, name: str, headers: Mapping[str, str], start: bytes)
     if not kind and not name:
         raise DownloadError(f"{uri} does not name a file", reason="bad_uri", permanent=True)
     return kind
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_SNIFFED_BYTES)

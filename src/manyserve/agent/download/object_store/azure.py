@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.download.credentials import Secret, SecretsByName
+from manyserve.agent.download.credentials import Secret, SecretsByName, without_keys
 from manyserve.agent.download.object_store.location import AZURE, ObjectLocation, StoreOptions, first_value, validated
 from manyserve.agent.settings import SourceSettings
 
@@ -23,6 +23,10 @@ _PRINCIPAL = {
     "client_secret": ("AZ_CLIENT_SECRET", "AZURE_CLIENT_SECRET"),
     "tenant_id": ("AZ_TENANT_ID", "AZURE_TENANT_ID"),
 }
+_WANTED = (
+    f"{_ACCOUNTS[0]} and {_KEYS[0]} of this account, or {_SAS[0]}, "
+    f"or {', '.join(names[0] for names in _PRINCIPAL.values())}"
+)
 _FEDERATED = ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
 
 Config = dict[str, str | bool | None]
@@ -44,13 +48,22 @@ def azure_options(
     )
     if not account:
         sentence = (
-            f"az://{location.bucket} is in no account: neither the URI nor a secret's AZURE_STORAGE_ACCOUNT names one"
+            f"az://{location.bucket} is in no account: the URI names none, and {without_keys(secrets, _ACCOUNTS[0])}"
         )
         raise DownloadError(sentence, reason="credentials", permanent=True)
-    credentials = _credentials(secret) or _identity(environ) or {"skip_signature": True}
+    credentials = _credentials(secret) or _identity(environ)
+    anonymous_because = "" if credentials else without_keys(secrets, _WANTED)
+    credentials = credentials or {"skip_signature": True}
     endpoint = sources.azure_endpoint or ""
     config: Config = {"account_name": account, "endpoint": endpoint, **credentials}
-    return StoreOptions.of(AZURE, location.bucket, config, endpoint=endpoint, certificates=certificates)
+    return StoreOptions.of(
+        AZURE,
+        location.bucket,
+        config,
+        endpoint=endpoint,
+        certificates=certificates,
+        anonymous_because=anonymous_because,
+    )
 
 
 def _select_secret(location: ObjectLocation, secrets: SecretsByName) -> Secret:

@@ -2,18 +2,21 @@
 
 `gs://bucket/models/a` means the objects below `models/a/`, never those of `models/a-other/`. The part after the prefix
 is the path of a file. When there are none, but an object has exactly that name, the model is this one file.
-Large objects are read in pieces, several at once, all of the listed version.
+Large objects are read in pieces, several at once, all of the listed version. An archive that is the only object is
+unpacked, as in KServe.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.errors import store_error
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES = 1024 * 1024
+_AZURE_FOLDER = "hdi_isfolder"  # metadata of a folder marker without a slash at its end
+_MD5_OF_NOTHING = hashlib.md5(usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class ObjectStoreDownloader:
     def __init__(self, stores: StorePool, settings: AgentSettings, streams: asyncio.Semaphore) -> None:
         self._stores = stores
         self._limits = Limits(settings.max_files, settings.max_bytes)
+        self._archive_limits = archive_limits(settings)
         self._stall_seconds = settings.stall_seconds
         self._workers = settings.parallel_files
         self._range_bytes = settings.sources.range_bytes
@@ -65,20 +71,21 @@ class ObjectStoreDownloader:
             async with asyncio.timeout(self._stall_seconds):
                 files = await list_files(store, uri, location.prefix, self._limits)
         except Exception as error:
-            raise store_error(error, uri) from error
+            raise store_error(error, uri, await self._stores.hint(location)) from error
         if not files:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
         return Listing(uri, tuple(files))
 
     async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Stream all files, several at once. The first failure cancels all."""
+        """Stream all files, several at once. The first failure cancels all. Unpack an archive that is the only file."""
         location = parse_location(listing.uri)
         pieces = (piece for file in listing.files for piece in split(file, self._range_bytes))
         try:
             download = _Download(await self._stores.open(location), location, folder, progress)
             await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
+            await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
         except Exception as error:
-            raise store_error(error, listing.uri) from error
+            raise store_error(error, listing.uri, await self._stores.hint(location)) from error
 
     async def _copy_verified(self, download: _Download, piece: Piece) -> None:
         """Copy a piece. A whole file is compared with its ETag."""
@@ -105,9 +112,10 @@ class ObjectStoreDownloader:
             except FileNotFoundError:
                 if file.size:
                     raise _not_found(file) from None
-                target.mkdir(parents=True, exist_ok=True)  # a folder marker
-                return ""
+                return _make_folder(target)  # its marker has a slash at its end, which a request does not have
             _check_version(file, result.meta)
+            if not file.size and result.attributes.get(_AZURE_FOLDER) == "true":
+                return _make_folder(target)
             chunks = _with_timeout(result.stream(min_chunk_size=CHUNK_BYTES), self._stall_seconds)
             with open_piece(target, piece, hashed=hashed) as writer:
                 count = await write_chunks(chunks, writer, size, progress)
@@ -115,6 +123,12 @@ class ObjectStoreDownloader:
             verb = "has" if piece.is_whole else "was asked for"
             raise DownloadError(f"{file.key} {verb} {size} bytes, but {count} came", reason="checksum")
         return writer.md5
+
+
+def _make_folder(path: Path) -> str:
+    """Create the folder of a marker. Return the MD5 of a marker's content, which is empty."""
+    path.mkdir(parents=True, exist_ok=True)
+    return _MD5_OF_NOTHING
 
 
 async def _with_timeout(chunks: BytesStream, seconds: float) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from manyserve.agent.download.base import DownloadError
-from manyserve.agent.download.credentials import SecretsByName
+from manyserve.agent.download.credentials import SecretsByName, without_keys
 from manyserve.agent.download.object_store.location import GCS, ObjectLocation, StoreOptions
 from manyserve.agent.settings import SourceSettings
 
@@ -37,13 +37,22 @@ def gcs_options(
 ) -> StoreOptions:
     """Return the options of a bucket. With `identity`, a metadata server provides the pod's identity."""
     config: dict[str, str | bool | None] = {"base_url": sources.gcs_endpoint or _ENDPOINT}  # never a key file's
+    anonymous_because = ""
     if key := key_file(sources, secrets):
         config["service_account_key"] = key
     elif sources.gcs_credentials:
         config["application_credentials"] = sources.gcs_credentials
     elif not identity:
         config["skip_signature"] = True
-    return StoreOptions.of(GCS, location.bucket, config, endpoint=sources.gcs_endpoint or "", certificates=certificates)
+        anonymous_because = without_keys(secrets, sources.gcs_key_name)
+    return StoreOptions.of(
+        GCS,
+        location.bucket,
+        config,
+        endpoint=sources.gcs_endpoint or "",
+        certificates=certificates,
+        anonymous_because=anonymous_because,
+    )
 
 
 def wants_identity(sources: SourceSettings, secrets: SecretsByName) -> bool:

@@ -98,6 +98,8 @@ class StoreOptions:
     verify_tls: bool = True
     certificates: str = ""
     """Trusted certificates besides the system's, as PEM."""
+    anonymous_because: str = field(default="", compare=False)
+    """Without credentials that the user may have meant to give: the clause that names the missing keys."""
 
     @classmethod
     def of(cls, kind: str, bucket: str, config: Mapping[str, str | bool | None], **rest: object) -> Self:

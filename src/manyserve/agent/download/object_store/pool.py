@@ -54,6 +54,11 @@ class StorePool:
             sentence = f"{location.root} cannot be opened with these credentials and settings ({kind})"
             raise DownloadError(sentence, reason="credentials", permanent=True) from None
 
+    async def hint(self, location: ObjectLocation) -> str:
+        """Return the hint for requests that the store denies; empty for one with credentials."""
+        because = (await self._options(location)).anonymous_because
+        return f"the request was anonymous: {because}" if because else ""
+
     async def _options(self, location: ObjectLocation) -> StoreOptions:
         sources, secrets = self._settings.sources, await asyncio.to_thread(self._secrets.by_name)
         if location.kind == S3:

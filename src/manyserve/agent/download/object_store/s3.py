@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from manyserve.agent.download.credentials import Secret, SecretsByName
+from manyserve.agent.download.credentials import Secret, SecretsByName, without_keys
 from manyserve.agent.download.object_store.location import (
     S3,
     ObjectLocation,
@@ -65,6 +65,7 @@ def s3_options(
         has_user_endpoint=has_user_endpoint,
         verify_tls=parse_bool(secret, "S3_VERIFY_SSL", sources.s3_verify_tls) is not False,
         certificates=certificates,
+        anonymous_because=_anonymous_because(secret, sources, secrets, config),
     )
 
 
@@ -87,6 +88,15 @@ def _credentials(secret: Secret, sources: SourceSettings, environ: Mapping[str, 
         }
     has_identity = any(all(environ.get(name) for name in names) for names in _IDENTITIES)
     return {} if has_identity else {"skip_signature": True}
+
+
+def _anonymous_because(
+    secret: Secret, sources: SourceSettings, secrets: SecretsByName, config: Mapping[str, str | bool | None]
+) -> str:
+    """Return the clause for requests that are anonymous without a setting that says so; else an empty text."""
+    if "skip_signature" not in config or parse_bool(secret, _ANONYMOUS, sources.s3_anonymous):
+        return ""
+    return without_keys(secrets, f"{sources.s3_access_key_name} and {sources.s3_secret_key_name}")
 
 
 def _keys(secret: Secret, sources: SourceSettings) -> tuple[str, str] | None:
