@@ -113,7 +113,7 @@ def test_host_review_ratchets_unsupported_field() -> None:
 IGNORED_BY_HOSTS: dict[str, tuple[Manifest, str]] = {
     "name": ({"triton": {"name": "mine"}}, "SERVER.name has no effect: the server's container is always called"),
     "tag": ({"triton": {"image": "x:1", "runtimeVersion": "2"}}, "SERVER.runtimeVersion has no effect: image is given"),
-    "port": ({"triton": {"ports": [{"containerPort": 80, "name": "h2c"}]}}, "SERVER.ports[0] has no effect: only"),
+    "port": ({"triton": {"ports": [{"containerPort": 80, "name": "mine"}]}}, "SERVER.ports has no effect: only"),
     "target": ({"scaleTarget": 50}, "spec.predictor.scaleTarget, scaleMetric has no effect: there is no autoscaler"),
 }
 

@@ -14,7 +14,8 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.children.server_container import STRICT, build_server, http_port, key_env, launch_spec
+from manyserve.plan.children.server_container import STRICT, build_server, key_env, launch_spec
+from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
 

@@ -15,6 +15,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
 from manyserve.plan.memory import DEFAULT_MEMORY
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
+from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 
 DEFAULT_CPU = "1"
@@ -35,7 +36,7 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
     """Return the container of the model server."""
     server = host.spec.predictor.server
     copied = {key: value for key, value in server.to_wire().items() if key in _COPIED}
-    port, launch = http_port(host), launch_spec(host, config)
+    kind, launch = server_kind(host.spec.predictor), launch_spec(host, config)
     return (
         _probes(launch)
         | copied
@@ -43,9 +44,9 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
         | {
             "name": names.SERVER_CONTAINER,
             "image": server_image(host, config),
-            "args": [*launch.args, *(server.args or ())],
+            "args": [*launch.args, *kind.flags.without_program(server.args or ())],
             "ports": [
-                {"name": "http", "containerPort": port, "protocol": "TCP"},
+                {"name": "http", "containerPort": http_port(host), "protocol": "TCP"},
                 {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
                 {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
             ],
@@ -72,12 +73,6 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
     if configured.default_gpu_image_version and server.resources and _GPU in (server.resources.limits or {}):
         version = configured.default_gpu_image_version
     return f"{configured.image}:{(isinstance(server, ServerFields) and server.runtime_version) or version}"
-
-
-def http_port(host: InferenceService) -> int:
-    """Return the server's HTTP port: the first port of the user, else the default."""
-    ports = host.spec.predictor.server.ports or ()
-    return int(ports[0].get("containerPort", names.HTTP_PORT)) if ports else names.HTTP_PORT
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:

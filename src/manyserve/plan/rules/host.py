@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, PROTOCOLS, InferenceService
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
+from manyserve.plan.rules import arguments as argument_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
@@ -105,4 +106,5 @@ RULES: tuple[Rule, ...] = (
     custom_server_is_multi_model,
     numbers_and_sizes_fit,
     *server_rules.RULES,
+    *argument_rules.RULES,
 )
