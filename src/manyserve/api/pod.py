@@ -1,7 +1,8 @@
 """Fields of the container and of the pod that a predictor may set.
 
-They are copied to the Deployment unchanged. Parts with deep checks in Kubernetes, such as an affinity or a volume, are
-raw. The API server checks them when the Deployment is written, and its message becomes the host's condition.
+They are copied to the Deployment. Parts with deep checks in Kubernetes, such as an affinity or a volume, are raw:
+`plan.rules.pod` has the rules of Kubernetes for them. If the API server still refuses the Deployment, its message
+becomes the host's condition.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
     "account": ("spec.predictor.serviceAccountName", "a" * 254, f"{TEXT} 254 characters is not allowed"),
     "volumes": (
         "spec.predictor.volumes",
-        [{}] * 129,
+        [{"name": f"v{each}", "emptyDir": {}} for each in range(129)],
         "a list of 129 items is not allowed; it must have at most 128 items",
     ),
     "limits": (

@@ -5,7 +5,7 @@ The container mounts the folder `models` of the shared volume, read-only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manyserve.api import agentenv, names
@@ -13,13 +13,14 @@ from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
+from manyserve.plan.children.probes import build_probes
+from manyserve.plan.children.volumes import MODELS, SERVER_TMP, mounted_folder
 from manyserve.plan.memory import DEFAULT_MEMORY
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
 from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 
 DEFAULT_CPU = "1"
-SERVER_USER = 1000
 STRICT = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -27,8 +28,12 @@ STRICT = {
     "runAsNonRoot": True,
 }
 """Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
+SERVER_SECURITY = STRICT | {"runAsUser": 1000}
+"""Security context of the server's container, under the user's."""
+_TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU = "nvidia.com/gpu"
-_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
+_PROBES = {"startupProbe", "livenessProbe", "readinessProbe"}
+_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"} | _PROBES
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
 
 
@@ -38,8 +43,8 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
     copied = {key: value for key, value in server.to_wire().items() if key in _COPIED}
     kind, launch = server_kind(host.spec.predictor), launch_spec(host, config)
     return (
-        _probes(launch)
-        | copied
+        copied
+        | build_probes(launch, server)
         | _env(launch, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,
@@ -51,12 +56,8 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
                 {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
             ],
             "resources": _resources(server.resources),
-            "securityContext": STRICT | {"runAsUser": SERVER_USER} | (server.security_context or {}),
-            "volumeMounts": [
-                {"name": "models", "mountPath": MODELS_DIR, "subPath": "models", "readOnly": True},
-                {"name": "server-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
-                *(server.volume_mounts or ()),
-            ],
+            "securityContext": SERVER_SECURITY | (server.security_context or {}),
+            "volumeMounts": _mounts(server.volume_mounts or ()),
         }
     )
 
@@ -103,14 +104,14 @@ def _env(launch: LaunchSpec, user_env: Sequence[EnvVar]) -> dict[str, Any]:
     return {"env": env} if env else {}
 
 
-def _probes(launch: LaunchSpec) -> dict[str, Any]:
-    live = {"httpGet": {"path": launch.live, "port": "http"}}
-    threshold = launch.failure_threshold
-    return {
-        "startupProbe": live | {"periodSeconds": 1, "failureThreshold": 600},
-        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": threshold},
-        "readinessProbe": {"httpGet": {"path": launch.ready, "port": "http"}, "periodSeconds": 2},
-    }
+def _mounts(user_mounts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the mounts: the models, an empty /tmp unless the user mounts one, the user's mounts."""
+    has_tmp = any(mounted_folder(mount) == _TMP for mount in user_mounts)
+    return [
+        {"name": MODELS, "mountPath": MODELS_DIR, "subPath": "models", "readOnly": True},
+        *(() if has_tmp else ({"name": SERVER_TMP, "mountPath": _TMP},)),
+        *user_mounts,
+    ]
 
 
 def _resources(resources: Resources | None) -> dict[str, Any]:

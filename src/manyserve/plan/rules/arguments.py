@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.rules.fields import FieldError, quoted
-from manyserve.plan.rules.server import server_path
+from manyserve.plan.rules.paths import server_path
 from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Argument, Flag, Use, read_arguments
 from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind

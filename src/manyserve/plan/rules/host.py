@@ -15,6 +15,7 @@ from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import arguments as argument_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
+from manyserve.plan.rules.pod import rules as pod_rules
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
@@ -107,4 +108,5 @@ RULES: tuple[Rule, ...] = (
     numbers_and_sizes_fit,
     *server_rules.RULES,
     *argument_rules.RULES,
+    *pod_rules.RULES,
 )

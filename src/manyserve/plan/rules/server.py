@@ -15,6 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
 from manyserve.plan.rules.fields import FieldError, quoted
+from manyserve.plan.rules.paths import server_path
 from manyserve.plan.servers.ports import OURS, Role, port_roles
 from manyserve.plan.servers.registry import server_kind
 
@@ -87,11 +88,6 @@ def no_token_is_mounted(host: InferenceService) -> Iterator[FieldError]:
     if host.spec.predictor.automount_service_account_token:
         sentence = "true is not supported; it must be false: no pod of a host gets the token of its ServiceAccount"
         yield FieldError("spec.predictor.automountServiceAccountToken", sentence)
-
-
-def server_path(host: InferenceService) -> str:
-    """Return the path of the server's field."""
-    return f"spec.predictor.{host.spec.predictor.field or 'triton'}"
 
 
 def _resources(host: InferenceService) -> tuple[str, Resources]:
