@@ -31,7 +31,8 @@ STRICT = {
 SERVER_SECURITY = STRICT | {"runAsUser": 1000}
 """Security context of the server's container, under the user's."""
 _TMP = "/tmp"  # noqa: S108 - the container's own
-_GPU = "nvidia.com/gpu"
+_GPU_PREFIX = "nvidia.com/"
+"""Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
 _PROBES = {"startupProbe", "livenessProbe", "readinessProbe"}
 _MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"} | _PROBES
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
@@ -71,9 +72,13 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
     if configured is None:
         return None
     version = configured.default_image_version
-    if configured.default_gpu_image_version and server.resources and _GPU in (server.resources.limits or {}):
+    if configured.default_gpu_image_version and _has_gpu(server.resources):
         version = configured.default_gpu_image_version
     return f"{configured.image}:{(isinstance(server, ServerFields) and server.runtime_version) or version}"
+
+
+def _has_gpu(resources: Resources | None) -> bool:
+    return any(name.startswith(_GPU_PREFIX) for name in (resources and resources.limits) or {})
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
