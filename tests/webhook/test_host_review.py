@@ -126,6 +126,13 @@ def test_host_review_warns_about_field_without_effect(fields: Manifest, warning:
     assert text.startswith(warning.replace("SERVER", server_path()))
 
 
+def test_host_review_warns_about_argument_that_no_table_knows() -> None:
+    outcome = ask(cache_of(), host_object(triton={"args": ["--flag-of-tomorrow"]}))
+    assert outcome.allowed
+    (text,) = warnings(outcome)
+    assert text.startswith(f"{server_path()}.args[0]: '--flag-of-tomorrow' is not a flag that manyserve knows")
+
+
 def test_host_review_warns_about_kserve_fields_without_effect() -> None:
     model = {"modelFormat": {"name": "triton", "version": "2"}, "runtime": "kserve-tritonserver", "name": ""}
     outcome = ask(cache_of(), host_object(triton=None, model=model))

@@ -107,6 +107,7 @@ def test_triton_http_port_argument_follows_the_port_of_the_user() -> None:
         {"command": ["/opt/tritonserver/bin/tritonserver", "--log-verbose=1"], "args": ["--id=a"]},
         {"command": ["/opt/nvidia/nvidia_entrypoint.sh"], "args": ["tritonserver", "--id=a"]},
         {"command": ["bash", "/start.sh"]},
+        {"command": ["python3", "/wrapper.py"], "args": ["mode", "-v", "--flag-of-the-wrapper"]},
         {"command": ["/bin/sh", "-c", 'pip install x; exec tritonserver "$@"', "tritonserver"], "args": ["--id=a"]},
         {"command": ["env", "bash", "-euo", "pipefail", "-c", "tritonserver $@", "-"]},
     ],
@@ -124,11 +125,16 @@ def test_command_is_accepted_that_starts_the_server_with_the_arguments(server: d
     ],
 )
 def test_command_is_refused_if_its_shell_drops_the_arguments(server: dict[str, Any]) -> None:
-    problem = problems(**server)[-1]
+    (problem,) = problems(**server)
     assert problem == (
         "SERVER.command: a shell does not pass the operator's arguments on to the server so; "
         "it must have the form [sh, -c, '...; exec tritonserver \"$@\"', tritonserver]"
     )
+
+
+def test_arguments_of_a_wrapper_are_judged_if_they_are_flags_of_the_server() -> None:
+    (problem,) = problems(command=["/wrapper"], args=["mode", "--load-model=a"])
+    assert problem.startswith("SERVER.args[1]: '--load-model=a' is not allowed")
 
 
 def test_command_flags_are_judged_as_arguments_are() -> None:
@@ -144,6 +150,8 @@ def test_server_container_has_the_program_once() -> None:
 
     assert arguments(args=["tritonserver", "--id=a"]).count("tritonserver") == 1
     assert arguments(args=["--id=a"]) == arguments(args=["/usr/bin/tritonserver", "--id=a"])
+    assert arguments(command=["/entrypoint.sh"], args=["tritonserver", "--id=a"]) == arguments(args=["--id=a"])
+    assert arguments(command=["/entrypoint.sh"], args=["--id=a"])[0].startswith("--model-repository")
     assert arguments(command=["tritonserver"], args=["tritonserver", "--id=a"]).count("tritonserver") == 0
 
 

@@ -16,6 +16,7 @@ from manyserve.plan.capacity import predictor_config
 from manyserve.plan.children.probes import build_probes
 from manyserve.plan.children.volumes import MODELS, SERVER_TMP, mounted_folder
 from manyserve.plan.memory import DEFAULT_MEMORY
+from manyserve.plan.servers.flags import FlagTable
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
 from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
@@ -50,7 +51,7 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
         | {
             "name": names.SERVER_CONTAINER,
             "image": server_image(host, config),
-            "args": [*launch.args, *kind.flags.without_program(server.args or ())],
+            "args": _args(kind.flags, launch, server),
             "ports": [
                 {"name": "http", "containerPort": http_port(host), "protocol": "TCP"},
                 {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
@@ -61,6 +62,14 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
             "volumeMounts": _mounts(server.volume_mounts or ()),
         }
     )
+
+
+def _args(flags: FlagTable, launch: LaunchSpec, server: ContainerFields) -> list[str]:
+    """Return the arguments: the operator's, then the user's. A program there goes first if an entry point runs it."""
+    command, given = server.command or (), server.args or ()
+    rest = flags.without_program(given)
+    runs_program = bool(command) and not any(map(flags.is_program, command))
+    return [*(given[: len(given) - len(rest)] if runs_program else ()), *launch.args, *rest]
 
 
 def server_image(host: InferenceService, config: ServingConfig) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.rules.fields import FieldError, quoted
@@ -61,16 +62,23 @@ def unused_arguments(host: InferenceService) -> Iterator[str]:
 
 
 def _arguments(host: InferenceService) -> Iterator[tuple[str, Argument]]:
-    """Yield path and content of each argument of the server, also of those in `command`."""
+    """Yield path and content of each argument of the server, also of those in `command`.
+
+    If another program reads the arguments first, only the flags of the table are known. A shell without a script reads
+    no flags.
+    """
     table, server = server_kind(host.spec.predictor).flags, host.spec.predictor.server
-    for name, texts in (("command", server.command or ()), ("args", server.args or ())):
-        start = next((index + 1 for index, text in enumerate(texts) if table.is_program(text)), None)
-        if name == "args":
-            start = len(texts) - len(table.without_program(texts))
-        if start is not None and table.flags:
-            for argument in read_arguments(texts[start:], table):
-                if argument.flag is not None or table.complete:
-                    yield f"{server_path(host)}.{name}[{start + argument.position}]", argument
+    command, args = server.command or (), server.args or ()
+    if not table.flags or not _gets_arguments(command):
+        return
+    rest = table.without_program(args)
+    named = next((index + 1 for index, word in enumerate(command) if table.is_program(word)), len(command))
+    is_named = len(rest) < len(args) or any(map(table.is_program, command))
+    table = replace(table, complete=table.complete and (is_named or not command))
+    for name, start, texts in (("command", named, command[named:]), ("args", len(args) - len(rest), rest)):
+        for argument in read_arguments(texts, table):
+            if argument.flag is not None or table.complete:
+                yield f"{server_path(host)}.{name}[{start + argument.position}]", argument
 
 
 def _flag_error(host: InferenceService, flag: Flag, value: str) -> str | None:
