@@ -113,7 +113,7 @@ def test_host_review_ratchets_unsupported_field() -> None:
 IGNORED_BY_HOSTS: dict[str, tuple[Manifest, str]] = {
     "name": ({"triton": {"name": "mine"}}, "SERVER.name has no effect: the server's container is always called"),
     "tag": ({"triton": {"image": "x:1", "runtimeVersion": "2"}}, "SERVER.runtimeVersion has no effect: image is given"),
-    "port": ({"triton": {"ports": [{"containerPort": 80, "name": "h2c"}]}}, "SERVER.ports[0] has no effect: only"),
+    "port": ({"triton": {"ports": [{"containerPort": 80, "name": "mine"}]}}, "SERVER.ports has no effect: only"),
     "target": ({"scaleTarget": 50}, "spec.predictor.scaleTarget, scaleMetric has no effect: there is no autoscaler"),
 }
 
@@ -124,6 +124,13 @@ def test_host_review_warns_about_field_without_effect(fields: Manifest, warning:
     assert outcome.allowed
     (text,) = warnings(outcome)
     assert text.startswith(warning.replace("SERVER", server_path()))
+
+
+def test_host_review_warns_about_argument_that_no_table_knows() -> None:
+    outcome = ask(cache_of(), host_object(triton={"args": ["--flag-of-tomorrow"]}))
+    assert outcome.allowed
+    (text,) = warnings(outcome)
+    assert text.startswith(f"{server_path()}.args[0]: '--flag-of-tomorrow' is not a flag that manyserve knows")
 
 
 def test_host_review_warns_about_kserve_fields_without_effect() -> None:

@@ -1,7 +1,8 @@
 """Fields of the container and of the pod that a predictor may set.
 
-They are copied to the Deployment unchanged. Parts with deep checks in Kubernetes, such as an affinity or a volume, are
-raw. The API server checks them when the Deployment is written, and its message becomes the host's condition.
+They are copied to the Deployment. Parts with deep checks in Kubernetes, such as an affinity or a volume, are raw:
+`plan.rules.pod` has the rules of Kubernetes for them. If the API server still refuses the Deployment, its message
+becomes the host's condition.
 """
 
 from __future__ import annotations
@@ -48,15 +49,17 @@ class ContainerFields(KubeModel):
     env: Annotated[tuple[EnvVar, ...] | None, Field(description="Environment variables.")] = None
     env_from: Annotated[Opaques | None, Field(description="Sources of environment variables.")] = None
     working_dir: Annotated[str | None, Field(description="Working directory.")] = None
-    ports: Annotated[Opaques | None, Field(description="Ports; the first serves HTTP.")] = None
+    ports: Annotated[
+        Opaques | None, Field(description="Ports: one for HTTP, and those for gRPC (9000) and metrics (8002).")
+    ] = None
     resources: Annotated[
         Resources | None,
         Field(description="Requests and limits; unset: cpu 1, memory 2Gi. limits.memory bounds the models' sum."),
     ] = None
     volume_mounts: Annotated[Opaques | None, Field(description="Volumes of the pod to mount.")] = None
-    liveness_probe: Annotated[RawObject | None, Field(description="Liveness probe.")] = None
-    readiness_probe: Annotated[RawObject | None, Field(description="Readiness probe.")] = None
-    startup_probe: Annotated[RawObject | None, Field(description="Startup probe.")] = None
+    liveness_probe: Annotated[RawObject | None, Field(description="Liveness probe, laid over the operator's.")] = None
+    readiness_probe: Annotated[RawObject | None, Field(description="Readiness probe, laid over the operator's.")] = None
+    startup_probe: Annotated[RawObject | None, Field(description="Startup probe, laid over the operator's.")] = None
     lifecycle: Annotated[RawObject | None, Field(description="Hooks after start and before stop.")] = None
     security_context: Annotated[
         RawObject | None, Field(description="Security settings, which override the strict defaults.")

@@ -12,6 +12,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_model, multi_model_error, predictor_name
 from manyserve.plan.memory import fits, memory_limit
+from manyserve.plan.rules.arguments import unused_arguments
 from manyserve.plan.rules.ignored import ignored_fields
 from manyserve.plan.rules.validation import UnreadableError, parse_host
 from manyserve.webhook.admission import AdmissionRequest, Decision, allowed, forbidden
@@ -27,7 +28,7 @@ def review_host(request: AdmissionRequest, view: View) -> Decision:
         return allowed()
     host = request.host_key(new.metadata.name)
     refusal = _review_change(host, old, new, view) if old is not None else None
-    return refusal or allowed(*_warnings(new), *ignored_fields(new))
+    return refusal or allowed(*_warnings(new), *ignored_fields(new), *unused_arguments(new))
 
 
 def _review_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Decision | None:

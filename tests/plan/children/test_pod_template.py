@@ -82,6 +82,23 @@ def test_server_image_is_the_users_or_the_configured_one_of_the_runtime_version(
     assert server_image(make.host(), make.config(predictors={})) is None
 
 
+@pytest.mark.parametrize(
+    ("resource", "tag"),
+    [
+        ("nvidia.com/gpu", "gpu"),
+        ("nvidia.com/mig-1g.10gb", "gpu"),
+        ("nvidia.com/gpu.shared", "gpu"),
+        ("amd.com/gpu", "cpu"),
+        ("mine.example.com/nvidia.com", "cpu"),
+        ("cpu", "cpu"),
+    ],
+)
+def test_server_image_is_the_gpu_image_for_each_resource_of_nvidia(resource: str, tag: str) -> None:
+    triton = {"image": "triton", "defaultImageVersion": "cpu", "defaultGpuImageVersion": "gpu"}
+    host = make.host(triton={"resources": {"limits": {resource: "1"}}})
+    assert server_image(host, make.config(predictors={"triton": triton})) == f"triton:{tag}"
+
+
 def test_custom_server_has_only_the_users_arguments() -> None:
     own = [{"image": "mine:1", "args": ["serve"], "env": [{"name": "MULTI_MODEL_SERVER", "value": "true"}]}]
     server = containers(triton=None, containers=own)["kserve-container"]

@@ -70,12 +70,12 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
         f"{TEXT} 1025 characters is not allowed; it must have at most",
     ),
     "tag": ("spec.predictor.SERVER.runtimeVersion", "t" * 129, f"{TEXT} 129 characters is not allowed"),
-    "argument": ("spec.predictor.SERVER.args", ["a" * 4097], f"{TEXT} 4097 characters is not allowed"),
-    "arguments": ("spec.predictor.SERVER.args", ["a"] * 257, "a list of 257 items is not allowed"),
+    "argument": ("spec.predictor.SERVER.args", ["--" + "a" * 4095], f"{TEXT} 4097 characters is not allowed"),
+    "arguments": ("spec.predictor.SERVER.args", ["--id=a"] * 257, "a list of 257 items is not allowed"),
     "account": ("spec.predictor.serviceAccountName", "a" * 254, f"{TEXT} 254 characters is not allowed"),
     "volumes": (
         "spec.predictor.volumes",
-        [{}] * 129,
+        [{"name": f"v{each}", "emptyDir": {}} for each in range(129)],
         "a list of 129 items is not allowed; it must have at most 128 items",
     ),
     "limits": (

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.rules.validation import host_problems, parse_host
+from manyserve.plan.servers.ports import http_port
 from tests.plan.rules.paths import host_with, resolved_path, sentences, server
 from tests.support.make import host_object, server_path
 
@@ -56,10 +57,42 @@ def test_server_rules_refuse_port_that_cannot_serve_http(port: Any) -> None:
 
 
 @both_forms
-def test_server_rules_refuse_second_port() -> None:
+def test_server_rules_refuse_second_http_port() -> None:
     ports = [{"containerPort": 8080}, {"containerPort": 8081}]
     (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", ports))
-    assert "one at most" in problem.message
+    assert problem.message == "8080, 8081 are given for HTTP; it must be one at most"
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("ports", "http"),
+    [
+        ([{"containerPort": 9000, "name": "h2c", "protocol": "TCP"}], 8080),
+        ([{"containerPort": 8081, "name": "http1"}, {"containerPort": 9000, "name": "grpc-port"}], 8081),
+        ([{"containerPort": 9000}, {"containerPort": 8002}, {"containerPort": 8081}], 8081),
+        ([{"containerPort": 8002, "name": "http-metrics"}], 8080),
+        ([{"containerPort": 8080, "name": "http"}, {"containerPort": 8080, "name": "http1"}], 8080),
+    ],
+)
+def test_server_rules_accept_ports_that_repeat_the_operators(ports: list[Any], http: int) -> None:
+    raw = host_with("spec.predictor.SERVER.ports", ports)
+    assert host_problems(raw) == []
+    assert http_port(parse_host(raw)) == http
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("port", "message"),
+    [
+        ({"containerPort": 8001, "name": "h2c"}, "8001 is not the port for gRPC; it must be 9000"),
+        ({"containerPort": 9000, "name": "metrics"}, "9000 is not the port for the server's metrics; it must be 8002"),
+        ({"containerPort": 9000, "name": "http1"}, "9000 is taken for gRPC; it must be another port"),
+        ({"containerPort": 8002}, "8002 is taken for the server's metrics; it must be another port"),
+    ],
+)
+def test_server_rules_refuse_port_that_contradicts_its_role(port: dict[str, Any], message: str) -> None:
+    (problem,) = host_problems(host_with("spec.predictor.SERVER.ports", [port]))
+    assert problem == (resolved_path("spec.predictor.SERVER.ports[0].containerPort"), message)
 
 
 @both_forms

@@ -54,7 +54,7 @@ def test_v1_server_liveness_probe_outlasts_a_load(
     ("argument", "message"),
     [
         ("--model_dir=/other", "undoes the operator's --model_dir=/mnt/models"),
-        ("--http_port=1", "undoes the operator's --http_port, which follows SERVER.ports"),
+        ("--http_port=1", "undoes the operator's --http_port=8080, which follows SERVER.ports"),
         ("--workers=4", "undoes the operator's --workers=1"),
     ],
 )

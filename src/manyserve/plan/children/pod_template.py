@@ -14,7 +14,9 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.children.server_container import LAST_MESSAGE, STRICT, build_server, http_port, key_env, launch_spec
+from manyserve.plan.children.server_container import LAST_MESSAGE, STRICT, build_server, key_env, launch_spec
+from manyserve.plan.children.volumes import AGENT_TMP, MODELS, MODELS_CONFIG, own_volumes
+from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
 
@@ -53,7 +55,7 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "enableServiceLinks": False,
         "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
-        "volumes": [*_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
+        "volumes": [*own_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
     return {"metadata": {"labels": names.labels(name) | names.selector(name)}, "spec": spec}
 
@@ -64,15 +66,6 @@ def _pod_fields() -> set[str]:
 
 def _source_volumes(sources: Sources) -> list[dict[str, Any]]:
     return [{"name": folder.name} | folder.volume for folder in sources.folders]
-
-
-def _volumes(name: str) -> list[dict[str, Any]]:
-    return [
-        {"name": "models", "emptyDir": {}},
-        {"name": "models-config", "configMap": {"name": names.model_config(name)}},
-        {"name": "server-tmp", "emptyDir": {}},
-        {"name": "agent-tmp", "emptyDir": {}},
-    ]
 
 
 def build_agent(host: InferenceService, config: ServingConfig, sources: Sources) -> dict[str, Any]:
@@ -109,8 +102,8 @@ def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) 
 
 def _agent_mounts(sources: Sources) -> list[dict[str, Any]]:
     return [
-        {"name": "models", "mountPath": STORE_DIR},
-        {"name": "models-config", "mountPath": CONFIG_DIR, "readOnly": True},
-        {"name": "agent-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
+        {"name": MODELS, "mountPath": STORE_DIR},
+        {"name": MODELS_CONFIG, "mountPath": CONFIG_DIR, "readOnly": True},
+        {"name": AGENT_TMP, "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
         *({"name": folder.name, "mountPath": folder.path, "readOnly": True} for folder in sources.folders),
     ]

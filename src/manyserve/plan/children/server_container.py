@@ -5,7 +5,7 @@ The container mounts the folder `models` of the shared volume, read-only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manyserve.api import agentenv, names
@@ -13,12 +13,15 @@ from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
+from manyserve.plan.children.probes import build_probes
+from manyserve.plan.children.volumes import MODELS, SERVER_TMP, mounted_folder
 from manyserve.plan.memory import DEFAULT_MEMORY
+from manyserve.plan.servers.flags import FlagTable
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec
+from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 
 DEFAULT_CPU = "1"
-SERVER_USER = 1000
 STRICT = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -28,8 +31,13 @@ STRICT = {
 """Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
 LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
-_GPU = "nvidia.com/gpu"
-_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
+SERVER_SECURITY = STRICT | {"runAsUser": 1000}
+"""Security context of the server's container, under the user's."""
+_TMP = "/tmp"  # noqa: S108 - the container's own
+_GPU_PREFIX = "nvidia.com/"
+"""Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
+_PROBES = {"startupProbe", "livenessProbe", "readinessProbe"}
+_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"} | _PROBES
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
 
 
@@ -37,30 +45,34 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
     """Return the container of the model server."""
     server = host.spec.predictor.server
     copied = {key: value for key, value in server.to_wire().items() if key in _COPIED}
-    port, launch = http_port(host), launch_spec(host, config)
+    kind, launch = server_kind(host.spec.predictor), launch_spec(host, config)
     return (
         LAST_MESSAGE
-        | _probes(launch)
         | copied
+        | build_probes(launch, server)
         | _env(launch, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,
             "image": server_image(host, config),
-            "args": [*launch.args, *(server.args or ())],
+            "args": _args(kind.flags, launch, server),
             "ports": [
-                {"name": "http", "containerPort": port, "protocol": "TCP"},
+                {"name": "http", "containerPort": http_port(host), "protocol": "TCP"},
                 {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
                 {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
             ],
             "resources": _resources(server.resources),
-            "securityContext": STRICT | {"runAsUser": SERVER_USER} | (server.security_context or {}),
-            "volumeMounts": [
-                {"name": "models", "mountPath": MODELS_DIR, "subPath": "models", "readOnly": True},
-                {"name": "server-tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, an emptyDir
-                *(server.volume_mounts or ()),
-            ],
+            "securityContext": SERVER_SECURITY | (server.security_context or {}),
+            "volumeMounts": _mounts(server.volume_mounts or ()),
         }
     )
+
+
+def _args(flags: FlagTable, launch: LaunchSpec, server: ContainerFields) -> list[str]:
+    """Return the arguments: the operator's, then the user's. A program there goes first if an entry point runs it."""
+    command, given = server.command or (), server.args or ()
+    rest = flags.without_program(given)
+    runs_program = bool(command) and not any(map(flags.is_program, command))
+    return [*(given[: len(given) - len(rest)] if runs_program else ()), *launch.args, *rest]
 
 
 def server_image(host: InferenceService, config: ServingConfig) -> str | None:
@@ -72,15 +84,13 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
     if configured is None:
         return None
     version = configured.default_image_version
-    if configured.default_gpu_image_version and server.resources and _GPU in (server.resources.limits or {}):
+    if configured.default_gpu_image_version and _has_gpu(server.resources):
         version = configured.default_gpu_image_version
     return f"{configured.image}:{(isinstance(server, ServerFields) and server.runtime_version) or version}"
 
 
-def http_port(host: InferenceService) -> int:
-    """Return the server's HTTP port: the first port of the user, else the default."""
-    ports = host.spec.predictor.server.ports or ()
-    return int(ports[0].get("containerPort", names.HTTP_PORT)) if ports else names.HTTP_PORT
+def _has_gpu(resources: Resources | None) -> bool:
+    return any(name.startswith(_GPU_PREFIX) for name in (resources and resources.limits) or {})
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
@@ -111,14 +121,14 @@ def _env(launch: LaunchSpec, user_env: Sequence[EnvVar]) -> dict[str, Any]:
     return {"env": env} if env else {}
 
 
-def _probes(launch: LaunchSpec) -> dict[str, Any]:
-    live = {"httpGet": {"path": launch.live, "port": "http"}}
-    threshold = launch.failure_threshold
-    return {
-        "startupProbe": live | {"periodSeconds": 1, "failureThreshold": 600},
-        "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": threshold},
-        "readinessProbe": {"httpGet": {"path": launch.ready, "port": "http"}, "periodSeconds": 2},
-    }
+def _mounts(user_mounts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the mounts: the models, an empty /tmp unless the user mounts one, the user's mounts."""
+    has_tmp = any(mounted_folder(mount) == _TMP for mount in user_mounts)
+    return [
+        {"name": MODELS, "mountPath": MODELS_DIR, "subPath": "models", "readOnly": True},
+        *(() if has_tmp else ({"name": SERVER_TMP, "mountPath": _TMP},)),
+        *user_mounts,
+    ]
 
 
 def _resources(resources: Resources | None) -> dict[str, Any]:

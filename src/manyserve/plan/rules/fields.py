@@ -19,7 +19,9 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unsupported import UNSUPPORTED
 
 SHOWN_LIMIT = 64
-_UNION_MEMBERS = ("str", "int")
+_VALIDATORS = ("function-", "constrained-", "literal[")
+_SCHEMA_PARTS = ("str", "int", "[key]")
+"""Parts of a location that name a type or the key of a map, not a field."""
 UNKNOWN_SENTENCE = "is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
 
 _UNSUPPORTED = {(field.level, field.name) for field in UNSUPPORTED}
@@ -69,7 +71,7 @@ def shape_problems(path: str, error: ValidationError) -> list[FieldError]:
 
 def _join(path: str, location: Iterable[int | str]) -> str:
     parts = list(location)
-    if parts and parts[-1] in _UNION_MEMBERS:
+    if parts and (parts[-1] in _SCHEMA_PARTS or str(parts[-1]).startswith(_VALIDATORS)):
         parts.pop()
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{str(part)[:SHOWN_LIMIT]}"
@@ -80,7 +82,9 @@ def _sentence(kind: str, message: str, value: Any) -> str:
     """Convert a message of pydantic. Texts are not echoed, since any may hold a secret."""
     if kind == "missing":
         return "is missing; it must be given"
-    allowed = re.sub(r"^(Input|String|Tuple|List|Value) (should|must)", "it must", message)
+    allowed = re.sub(
+        r"^(Input|String|Tuple|List|Value) (should|must)", "it must", message.removeprefix("Value error, ")
+    )
     shown = f"a text of {len(value)} characters" if isinstance(value, str) else quoted(value)
     return f"{shown} is not allowed; {allowed}"
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, PROTOCOLS, InferenceService
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
+from manyserve.plan.rules import arguments as argument_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
+from manyserve.plan.rules.pod import rules as pod_rules
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
 from manyserve.plan.rules.strategy import strategy_is_accepted_by_kubernetes
 
@@ -107,4 +109,6 @@ RULES: tuple[Rule, ...] = (
     numbers_and_sizes_fit,
     strategy_is_accepted_by_kubernetes,
     *server_rules.RULES,
+    *argument_rules.RULES,
+    *pod_rules.RULES,
 )

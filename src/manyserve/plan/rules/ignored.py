@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
 from manyserve.plan.children.deployment import is_autoscaled
+from manyserve.plan.servers.ports import port_roles
 
 
 class Ignored(NamedTuple):
@@ -40,9 +41,13 @@ def _has_format_version(host: InferenceService) -> bool:
 
 
 def _has_port_details(host: InferenceService) -> bool:
-    ours = {"name": "http", "protocol": "TCP"}
-    ports = host.spec.predictor.server.ports or ()
-    return any(value != ours.get(key) for port in ports[:1] for key, value in port.items() if key != "containerPort")
+    ports = zip(host.spec.predictor.server.ports or (), port_roles(host), strict=True)
+    return any(
+        value != {"name": role, "protocol": "TCP"}.get(key)
+        for port, role in ports
+        for key, value in port.items()
+        if key != "containerPort"
+    )
 
 
 def _has_unused_scaling(host: InferenceService) -> bool:
@@ -54,8 +59,8 @@ IGNORED = (
     Ignored("spec.predictor.SERVER.name", "the server's container is always called kserve-container", _has_name),
     Ignored("spec.predictor.SERVER.runtimeVersion", "image is given, and names its own tag", _has_version_and_image),
     Ignored(
-        "spec.predictor.SERVER.ports[0]",
-        "only containerPort is read; the port is always called http",
+        "spec.predictor.SERVER.ports",
+        "only containerPort is read; the ports are always called http, grpc and metrics",
         _has_port_details,
     ),
     Ignored(

@@ -1,4 +1,4 @@
-"""Rules for the server's container: resources, ports, arguments and environment.
+"""Rules for the server's container: resources, ports and environment. `rules.arguments` has those for its arguments.
 
 Without these rules such mistakes appear later, as pods that Kubernetes refuses or as a server that the agent cannot
 reach.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import GRPC_PORT, METRICS_PORT
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
 from manyserve.plan.rules.fields import FieldError, quoted
+from manyserve.plan.rules.paths import server_path
+from manyserve.plan.servers.ports import OURS, Role, port_roles
 from manyserve.plan.servers.registry import server_kind
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
 
-_TAKEN_PORTS = {GRPC_PORT: "gRPC", METRICS_PORT: "the server's metrics", AGENT_PORT: "the model agent"}
+_ROLE_NAMES = {"grpc": "gRPC", "metrics": "the server's metrics"}
 
 
 def resources_are_quantities(host: InferenceService) -> Iterator[FieldError]:
@@ -47,37 +49,28 @@ def requests_stay_below_limits(host: InferenceService) -> Iterator[FieldError]:
             )
 
 
-def one_port_answers_http(host: InferenceService) -> Iterator[FieldError]:
-    """Require at most one port, for HTTP. The operator owns the other ports, which are fixed."""
-    ports = host.spec.predictor.server.ports or ()
-    path = f"{_server_path(host)}.ports"
-    if len(ports) > 1:
-        yield FieldError(path, f"{len(ports)} are given; it must be one at most, where HTTP is answered")
-    for index, container_port in enumerate(ports):
-        field, port = f"{path}[{index}].containerPort", container_port.get("containerPort")
-        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-            yield FieldError(field, f"{quoted(port)} is not a port; it must be a number from 1 to 65535")
-        elif port in _TAKEN_PORTS:
-            yield FieldError(field, f"{port} is taken for {_TAKEN_PORTS[port]}; it must be another port")
-
-
-def owned_arguments_are_unchanged(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse other values for the mode, the folder and the ports with which the operator starts the server."""
-    owned = server_kind(host.spec.predictor).owned_args
-    for path, argument, name, value in _arguments(host):
-        if name in owned and value != owned[name]:
-            ports = f"{_server_path(host)}.ports"
-            ours = f"{name}={owned[name]}" if owned[name] else f"{name}, which follows {ports}"
-            yield FieldError(path, f"{quoted(argument)} undoes the operator's {ours}; it must be left out")
-
-
-def arguments_are_allowed(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse arguments that the check of the `ServerKind` does not allow."""
-    argument_error = server_kind(host.spec.predictor).argument_error
-    for path, argument, name, value in _arguments(host):
-        error = argument_error(name, value)
+def ports_have_one_role(host: InferenceService) -> Iterator[FieldError]:
+    """Require at most one port for HTTP. The ports for gRPC and metrics are fixed and may be repeated."""
+    path, roles = f"{server_path(host)}.ports", port_roles(host)
+    ports = [port.get("containerPort") for port in host.spec.predictor.server.ports or ()]
+    for index, (port, role) in enumerate(zip(ports, roles, strict=True)):
+        error = _port_error(port, role)
         if error:
-            yield FieldError(path, f"{quoted(argument)} {error}")
+            yield FieldError(f"{path}[{index}].containerPort", error)
+    http = {quoted(port) for port, role in zip(ports, roles, strict=True) if role == "http"}
+    if len(http) > 1:
+        yield FieldError(path, f"{', '.join(sorted(http))} are given for HTTP; it must be one at most")
+
+
+def _port_error(port: Any, role: Role) -> str | None:
+    """Return the error of a port with this role, or None."""
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        return f"{quoted(port)} is not a port; it must be a number from 1 to 65535"
+    if role in OURS:
+        ours = OURS[role]
+        return None if port == ours else f"{port} is not the port for {_ROLE_NAMES[role]}; it must be {ours}"
+    taken = {AGENT_PORT: "the model agent"} | {ours: _ROLE_NAMES[other] for other, ours in OURS.items()}
+    return f"{port} is taken for {taken[port]}; it must be another port" if port in taken else None
 
 
 def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError]:
@@ -86,7 +79,7 @@ def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError
     owned = server_kind(predictor).owned_env
     for index, variable in enumerate(predictor.server.env or ()):
         if variable.name in owned and (owned[variable.name] is None or variable.value != owned[variable.name]):
-            path = f"{_server_path(host)}.env[{index}]"
+            path = f"{server_path(host)}.env[{index}]"
             yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
 
 
@@ -97,21 +90,8 @@ def no_token_is_mounted(host: InferenceService) -> Iterator[FieldError]:
         yield FieldError("spec.predictor.automountServiceAccountToken", sentence)
 
 
-def _arguments(host: InferenceService) -> Iterator[tuple[str, str, str, str]]:
-    """Yield path, text, name and value of each argument; the value may be the next argument."""
-    arguments = host.spec.predictor.server.args or ()
-    for index, argument in enumerate(arguments):
-        name, separator, value = argument.partition("=")
-        value = value if separator else next(iter(arguments[index + 1 : index + 2]), "")
-        yield f"{_server_path(host)}.args[{index}]", argument, name, value
-
-
-def _server_path(host: InferenceService) -> str:
-    return f"spec.predictor.{host.spec.predictor.field or 'triton'}"
-
-
 def _resources(host: InferenceService) -> tuple[str, Resources]:
-    return f"{_server_path(host)}.resources", host.spec.predictor.server.resources or Resources()
+    return f"{server_path(host)}.resources", host.spec.predictor.server.resources or Resources()
 
 
 def _number(value: Memory | None) -> Decimal | None:
@@ -132,9 +112,7 @@ def _memory(path: str, value: Memory) -> Iterator[FieldError]:
 RULES: tuple[Rule, ...] = (
     resources_are_quantities,
     requests_stay_below_limits,
-    one_port_answers_http,
-    owned_arguments_are_unchanged,
-    arguments_are_allowed,
+    ports_have_one_role,
     owned_variables_are_unchanged,
     no_token_is_mounted,
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from manyserve.api import names
 from manyserve.api.quantity import parse_quantity
+from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Flag, FlagTable, Use
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
 
 LIVE = "/"
@@ -46,10 +47,12 @@ KSERVE = ServerKind(
     protocols=("v1",),
     launch=launch,
     dialect="v1",
-    owned_args={
-        "--model_dir": MODELS_DIR,
-        "--http_port": "",
-        "--grpc_port": str(names.GRPC_PORT),
-        "--workers": "1",
-    },
+    flags=FlagTable(
+        flags=(
+            Flag("model_dir", "folder", Use.OURS, "the agent stores the models there", (MODELS_DIR,)),
+            Flag("http_port", "number", Use.OURS, "the agent and the Service connect to it", (HTTP_PORT_VALUE,)),
+            Flag("grpc_port", "number", Use.OURS, "the Service connects to it", (str(names.GRPC_PORT),)),
+            Flag("workers", "number", Use.OURS, "a load reaches one process", ("1",)),
+        )
+    ),
 )

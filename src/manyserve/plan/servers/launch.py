@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manyserve.api.servingconfig import PredictorConfig
+from manyserve.plan.servers.flags import FlagTable
 
 MODELS_DIR = "/mnt/models"
 
@@ -41,10 +42,6 @@ class LaunchSpec:
     """Whether the server requires the key of its pod in requests that load or unload a model."""
 
 
-def _no_error(_name: str, _value: str) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class ServerKind:
     """Registry entry of a model server: its predictors, its launch, and the settings that only the operator may set."""
@@ -54,9 +51,7 @@ class ServerKind:
     launch: Callable[[LaunchRequest], LaunchSpec]
     dialect: str
     """Key of `agent.servers.DIALECTS`."""
-    owned_args: Mapping[str, str] = field(default_factory=dict)
-    """Arguments that the operator sets, with the only value that a user may repeat; empty: no value."""
+    flags: FlagTable = field(default_factory=FlagTable)
+    """Flags in the server's arguments, and their use."""
     owned_env: Mapping[str, str | None] = field(default_factory=dict)
     """Environment variables that the operator sets, with the only value that a user may repeat; None: no value."""
-    argument_error: Callable[[str, str], str | None] = _no_error
-    """Returns the predicate of the error for a refused argument, by name and value, or None."""

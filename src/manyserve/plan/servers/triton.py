@@ -16,10 +16,8 @@ import re
 
 from manyserve.api import agentenv, names
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+from manyserve.plan.servers.triton_flags import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, TRITON_FLAGS
 
-HTTP_RESTRICTED = "--http-restricted-api"
-GRPC_RESTRICTED = "--grpc-restricted-protocol"
-LOAD_API = "model-repository"
 _RELEASE = re.compile(r"(\d\d)\.(\d\d)(?!\d)")
 _FIRST_RELEASE = (23, 11)
 
@@ -30,7 +28,7 @@ def launch(request: LaunchRequest) -> LaunchSpec:
     restricted = enabled and can_restrict(request.image or "")
     return LaunchSpec(
         args=(
-            *(() if request.has_command else ("tritonserver",)),
+            *(() if request.has_command else (TRITON_FLAGS.program,)),
             f"--model-repository={MODELS_DIR}",
             "--model-control-mode=explicit",
             "--strict-readiness=false",
@@ -51,17 +49,9 @@ def can_restrict(image: str) -> bool:
     return release is None or (int(release[1]), int(release[2])) >= _FIRST_RELEASE
 
 
-def argument_error(name: str, value: str) -> str | None:
-    """Refuse a user's key for the load API: Triton has one key, and the agent uses it."""
-    if name not in (HTTP_RESTRICTED, GRPC_RESTRICTED):
-        return None
-    apis = (api.strip() for api in value.partition(":")[0].split(","))
-    return f"names {LOAD_API}, which only the agent uses; it must be left out" if LOAD_API in apis else None
-
-
 def _restrictions() -> tuple[str, str]:
     key = f"{LOAD_API}:manyserve-key=$({agentenv.SERVER_KEY})"
-    return f"{HTTP_RESTRICTED}={key}", f"{GRPC_RESTRICTED}={key}"
+    return f"--{HTTP_RESTRICTED}={key}", f"--{GRPC_RESTRICTED}={key}"
 
 
 TRITON = ServerKind(
@@ -69,16 +59,6 @@ TRITON = ServerKind(
     protocols=("v2",),
     launch=launch,
     dialect="v2",
-    owned_args={
-        "--model-repository": MODELS_DIR,
-        "--model-store": MODELS_DIR,
-        "--model-control-mode": "explicit",
-        "--http-port": "",
-        "--grpc-port": str(names.GRPC_PORT),
-        "--metrics-port": str(names.METRICS_PORT),
-        "--allow-sagemaker": "false",  # both load models, too, on other ports
-        "--allow-vertex-ai": "false",
-    },
-    owned_env={agentenv.SERVER_KEY: None},
-    argument_error=argument_error,
+    flags=TRITON_FLAGS,
+    owned_env={agentenv.SERVER_KEY: None, "AIP_MODE": None},  # AIP_MODE opens the endpoint of Vertex AI
 )
