@@ -81,19 +81,53 @@ class FakeTriton:
     dates: dict[str, int] = field(default_factory=dict)
     """Times of the loaded files; files that are not newer are not read again."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    poison: set[str] = field(default_factory=set)
+    """Contents of files that end the server when they are loaded; it answers again once `dead` is False."""
+    dead: bool = False
+    deaths: list[str] = field(default_factory=list)
+    """For each end of the server, the models with a load under way, separated by blanks."""
+    loading: set[str] = field(default_factory=set)
+    requests: list[web.Request] = field(default_factory=list)
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self.aborts])
         app.router.add_post("/v2/repository/index", self.index)
         app.router.add_post("/v2/repository/models/{name}/load", self.load)
         app.router.add_post("/v2/repository/models/{name}/unload", self.unload)
         return app
+
+    @web.middleware
+    async def aborts(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Break the connections of a server that ended, also during a request."""
+        if self.dead and request.transport:
+            request.transport.abort()
+            return web.Response()
+        self.requests.append(request)
+        try:
+            response: web.StreamResponse = await handler(request)
+            return response
+        finally:
+            self.requests.remove(request)
+
+    def die(self) -> None:
+        """End, as a segmentation fault does. A restart sets `dead` to False."""
+        self.deaths.append(" ".join(sorted(self.loading)))
+        self.dead = True
+        self.loading.clear()
+        self.forget()
+        for request in self.requests:
+            if request.transport:
+                request.transport.abort()
 
     def forget(self) -> None:
         """Lose all models, as a restart does."""
         self.states.clear()
         self.served.clear()
         self.dates.clear()
+
+    def content(self, name: str) -> str:
+        file = self.models / name / "content"
+        return file.read_text() if file.exists() else ""
 
     def loads(self, name: str) -> int:
         return self.calls.count(f"load {name}")
@@ -111,10 +145,21 @@ class FakeTriton:
         return await asyncio.shield(self._work)  # goes on when the caller hangs up
 
     async def _load(self, name: str) -> web.Response:
-        before = self.states.get(name)
-        if name in self.hanging:
+        self.loading.add(name)
+        try:
+            return await self._loaded(name)
+        finally:
+            self.loading.discard(name)
+
+    async def _loaded(self, name: str) -> web.Response:
+        before, deaths = self.states.get(name), len(self.deaths)
+        if self.content(name) in self.poison:
+            self.die()
+        elif name in self.hanging:
             self.states[name] = ("LOADING", "")
             await self.release.wait()
+        if deaths < len(self.deaths):
+            return web.Response()
         if name in self.refusing:
             self.states[name] = before if before and before[0] == "READY" else ("UNAVAILABLE", self.refusing[name])
             return web.json_response({"error": self.refusing[name]}, status=400)
