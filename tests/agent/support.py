@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,12 @@ class CancelOnArrival(Counted):
         self.task.cancel()
 
 
+def read_steps(folder: Path) -> tuple[str, ...]:
+    """Return the steps of an ensemble, by a plain search in its configuration."""
+    file = folder / "config.pbtxt"
+    return tuple(re.findall(r'model_name: "([^"]*)"', file.read_text())) if file.exists() else ()
+
+
 def newest(folder: Path) -> int:
     return max(path.stat().st_mtime_ns for path in (folder, *folder.rglob("*")))
 
@@ -81,6 +88,9 @@ class FakeTriton:
     dates: dict[str, int] = field(default_factory=dict)
     """Times of the loaded files; files that are not newer are not read again."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Steps of the ensembles that the server knows. As in Triton, it loads steps with an ensemble, unloads an ensemble
+    with a step, and loads it again with the step."""
     poison: set[str] = field(default_factory=set)
     """Contents of files that end the server when they are loaded; it answers again once `dead` is False."""
     dead: bool = False
@@ -122,6 +132,7 @@ class FakeTriton:
     def forget(self) -> None:
         """Lose all models, as a restart does."""
         self.states.clear()
+        self.ensembles.clear()
         self.served.clear()
         self.dates.clear()
 
@@ -175,8 +186,24 @@ class FakeTriton:
         except OSError:
             self.torn.append(name)
             return web.json_response({"error": "failed to poll from model repository"}, status=500)
-        self.states[name] = ("READY", "")
+        return await self._ready(name)
+
+    async def _ready(self, name: str) -> web.Response:
+        """Set a model and its ensembles READY; load the steps of an ensemble first."""
+        steps = read_steps(self.models / name)
+        for step in steps:
+            if self.states.get(step, ("", ""))[0] != "READY" and (await self._loaded(step)).status != 200:
+                self.states[name] = ("UNAVAILABLE", f"no step {step}")
+                return web.json_response({"error": f"no step {step}"}, status=400)
+        if steps:
+            self.ensembles[name] = steps
+        for each in (name, *self._ensembles_with(name)):
+            self.states[each] = ("READY", "")
+            self.served[each] = self.content(each)
         return web.Response()
+
+    def _ensembles_with(self, step: str) -> list[str]:
+        return [name for name, steps in self.ensembles.items() if step in steps]
 
     async def unload(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -187,6 +214,10 @@ class FakeTriton:
         else:
             self.states[name] = ("UNAVAILABLE", "unloaded")
         self.served.pop(name, None)
+        self.ensembles.pop(name, None)
+        for ensemble in self._ensembles_with(name):
+            self.states[ensemble] = ("UNAVAILABLE", "unloaded")
+            self.served.pop(ensemble, None)
         return web.Response()
 
     async def _end(self, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from manyserve.agent import suspects
+from manyserve.agent import ensembles, suspects
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import Job
 from manyserve.agent.reconcile import ABSENT, NOTHING, OnDisk, ServerModel, ServerState, Step, is_ready
@@ -54,6 +54,7 @@ async def reload_previous(job: Job) -> None:
 @asynccontextmanager
 async def _permit(job: Job) -> AsyncIterator[Release | None]:
     """Hold a permit among the loads; yield its early release, or None if the load is superseded or impossible."""
+    await ensembles.wait_for_steps(job)
     suspects.judge(job.context)
     permit = suspects.alone(job) if job.retry_state.ends else job.context.loads.acquire()
     async with permit as release:
@@ -108,6 +109,7 @@ async def load_files(job: Job, release: Release = lambda: None, *, of_previous: 
         release()
 
     try:
+        await ensembles.check_steps(job)
         async with suspects.recorded(job, of_previous=of_previous):
             await _load_and_poll(job, on_response)
     finally:

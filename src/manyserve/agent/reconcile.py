@@ -93,6 +93,11 @@ def is_ready(name: str, observed: Observed) -> bool:
     return (observed.index or {}).get(name, ABSENT).state is ServerState.READY
 
 
+def has_loaded_files(name: str, observed: Observed) -> bool:
+    """Return whether the model is desired, and the server answers with the files on disk."""
+    return name in observed.desired and observed.disk.get(name, NOTHING).loaded and is_ready(name, observed)
+
+
 def plan(observed: Observed, now: float) -> dict[str, tuple[Step, ...]]:
     """Return the ordered steps of each model that has any."""
     names = {*observed.desired, *observed.disk, *(observed.index or {})}
@@ -111,7 +116,7 @@ def steps_for(name: str, observed: Observed, now: float) -> tuple[Step, ...]:
         repair = _repair_step(entry, disk, stored or _NO_RETRY, ready=server.state is ServerState.READY)
         if repair:
             return (repair,)
-    if now < retry.not_before:
+    if now < retry.not_before and not (retry.missing_step and has_loaded_files(retry.missing_step, observed)):
         return ()
     return _steps_to_load(entry, disk, server, retry, now) if entry else _steps_to_remove(disk, server)
 

@@ -52,6 +52,8 @@ class RetryState:
     """True if the failed load was attempted once: a READY model is then still the previous version."""
     ends: int = 0
     """Number of loads of these files during which the server ended. Only a successful load clears it."""
+    missing_step: str = ""
+    """The step that an ensemble lacks. The next try comes at once when the step is loaded."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
@@ -81,6 +83,7 @@ class RetryState:
             permanent=False,
             refused=False,
             previous_still_loaded=False,
+            missing_step="",
             not_before=0.0,
             next_try=None,
         )

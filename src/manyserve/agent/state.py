@@ -85,6 +85,8 @@ class AgentState:
         self.retries: dict[str, RetryState] = {}
         self.loading: set[str] = set()
         """Models with a load under way, even if the index does not list them yet."""
+        self.steps: dict[str, tuple[str, ...]] = {}
+        """Steps of the ensembles that were to be loaded."""
         self.alone = ""
         """The suspect with a load under way, during which no other load begins."""
         self.unjudged: dict[str, LoadRecord] = {}
@@ -129,6 +131,7 @@ class AgentState:
         """Drop the retry state of a removed model."""
         self.retries.pop(name, None)
         self.unjudged.pop(name, None)
+        self.steps.pop(name, None)
 
     def rescan(self) -> None:
         """Scan the volume again."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from manyserve.agent import fetch, load, rollback
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
+from manyserve.agent.ensembles import MissingStepError
 from manyserve.agent.job import IDLE, Job
 from manyserve.agent.reconcile import Step, is_loaded
 from manyserve.agent.redaction import one_line
@@ -104,6 +105,7 @@ def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
         permanent=permanent,
         refused=job.refused,
         previous_still_loaded=job.previous_still_loaded,
+        missing_step=error.step if isinstance(error, MissingStepError) else "",
         digest_mismatch=job.digest_mismatch or retry.digest_mismatch,
     )
     next_try = timestamp(context.unix_time() + delay)

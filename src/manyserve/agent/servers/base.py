@@ -41,6 +41,9 @@ class ModelServer(Protocol):
     async def unload(self, name: str) -> None:
         """Unload a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
 
+    def steps(self, folder: Path) -> tuple[str, ...]:
+        """Return the other models that the server loads with the model of this folder. Blocks on the disk."""
+
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.
 

@@ -60,6 +60,10 @@ class V1Server:
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
 
+    def steps(self, _: Path) -> tuple[str, ...]:
+        """Return nothing: these servers have no ensembles."""
+        return ()
+
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
 

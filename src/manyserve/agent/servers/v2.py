@@ -14,8 +14,10 @@ from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.redaction import READ_LIMIT, one_line
+from manyserve.agent.servers import textproto
 from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
 
+CONFIG = "config.pbtxt"
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
 # With several versions of a model in the index, the first of these states counts.
@@ -58,6 +60,14 @@ class V2Server:
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
 
+    def steps(self, folder: Path) -> tuple[str, ...]:
+        """Return the steps of an ensemble; none for any other model, and for a configuration that cannot be read."""
+        try:
+            with (folder / CONFIG).open(encoding="utf-8") as file:
+                return read_steps(file.read(textproto.MAX_CHARACTERS + 1))
+        except (OSError, ValueError):
+            return ()
+
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
 
@@ -67,6 +77,19 @@ class V2Server:
 
     async def _post(self, path: str, body: bytes, limit: int = READ_LIMIT) -> Response:
         return await self._connection.request("POST", f"/v2/repository/{path}", body=body, limit=limit)
+
+
+def read_steps(config: str) -> tuple[str, ...]:
+    """Return the models in the steps of an ensemble's `config.pbtxt`, each once. Raises `ValueError`."""
+    names: dict[str, None] = {}
+    for ensemble in _messages(textproto.parse(config), "ensemble_scheduling"):
+        for step in _messages(ensemble, "step"):
+            names |= {str(name): None for name in step.get("model_name", ())}
+    return tuple(names)
+
+
+def _messages(message: textproto.Message, field: str) -> list[textproto.Message]:
+    return [value for value in message.get(field, ()) if isinstance(value, dict)]
 
 
 def read_index(body: bytes) -> dict[str, ServerModel]:
