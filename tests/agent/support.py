@@ -82,6 +82,8 @@ class FakeTriton:
     lying: set[str] = field(default_factory=set)
     lagging: set[str] = field(default_factory=set)
     """Models with an unload that is answered at once and ends later, and needs their files until then."""
+    keeping: set[str] = field(default_factory=set)
+    """Models that it refuses to unload."""
     torn: list[str] = field(default_factory=list)
     """Models with files that were incomplete at a load, or missing at the end of an unload."""
     served: dict[str, str] = field(default_factory=dict)
@@ -144,8 +146,11 @@ class FakeTriton:
         return self.calls.count(f"load {name}")
 
     async def index(self, _: web.Request) -> web.Response:
+        """List the models, as Triton does only those with a folder."""
         rows = [
-            {"name": name, "version": "1", "state": state, "reason": why} for name, (state, why) in self.states.items()
+            {"name": name, "version": "1", "state": state, "reason": why}
+            for name, (state, why) in self.states.items()
+            if (self.models / name).exists()
         ]
         return web.json_response(rows)
 
@@ -185,6 +190,8 @@ class FakeTriton:
             self.dates[name] = date
         except OSError:
             self.torn.append(name)
+            if self.states.get(name) == ("LOADING", ""):
+                self.states[name] = ("UNAVAILABLE", "failed to poll from model repository")
             return web.json_response({"error": "failed to poll from model repository"}, status=500)
         return await self._ready(name)
 
@@ -208,6 +215,8 @@ class FakeTriton:
     async def unload(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.calls.append(f"unload {name}")
+        if name in self.keeping:
+            return web.json_response({"error": "it is in use"}, status=400)
         if name in self.lagging:
             self.states[name] = ("UNLOADING", "")
             self._ending = asyncio.create_task(self._end(name))

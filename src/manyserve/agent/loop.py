@@ -111,7 +111,12 @@ class Agent:
 
     def _seconds_until_due(self) -> float:
         """Return the seconds until the next pass, if nothing changes."""
-        unfinished = self._jobs or not self.publisher.report.settled or self.publisher.report.config_error
+        unfinished = (
+            self._jobs
+            or self._state.removals.pending
+            or not self.publisher.report.settled
+            or self.publisher.report.config_error
+        )
         longest = _BUSY_SECONDS if unfinished else _IDLE_SECONDS
         return min(longest, reconcile.next_check(self._state.observed, self.last_pass))
 
@@ -123,6 +128,7 @@ class Agent:
                 task.cancel()
         suspects.judge(self._context)
         if self._file.config:
+            self._state.removals.update(self._state.observed, now, self._context.settings.unload_seconds)
             for name, steps in reconcile.plan(self._state.observed, now).items():
                 if name not in self._jobs:
                     self._start(name, steps)

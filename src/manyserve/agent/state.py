@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from manyserve.agent.config import Config
 from manyserve.agent.reconcile import Observed, OnDisk, ServerModel, ServerState
+from manyserve.agent.removals import Removals
 from manyserve.agent.retry import RetryState
 from manyserve.agent.servers import ModelServer, ServerUnavailableError
 from manyserve.agent.volume.load_records import LoadRecord
@@ -85,6 +86,7 @@ class AgentState:
         self.retries: dict[str, RetryState] = {}
         self.loading: set[str] = set()
         """Models with a load under way, even if the index does not list them yet."""
+        self.removals = Removals()
         self.steps: dict[str, tuple[str, ...]] = {}
         """Steps of the ensembles that were to be loaded."""
         self.alone = ""
@@ -99,7 +101,7 @@ class AgentState:
     @property
     def observed(self) -> Observed:
         """Snapshot of the whole state."""
-        return Observed(self.desired, self.disk, self.index, self.retries)
+        return Observed(self.desired, self.disk, self.index, self.retries, self.removals.overdue)
 
     @property
     def unfinished_loads(self) -> int:

@@ -32,6 +32,9 @@ class LoadRejectedError(Exception):
 class ModelServer(Protocol):
     """Client of a model server."""
 
+    indexes_folders: bool
+    """The index lists a model, loaded or not, only while its folder exists."""
+
     async def index(self) -> Mapping[str, ServerModel]:
         """Return the state of every model; the same object while nothing changed. Raises `ServerUnavailableError`."""
 

@@ -26,6 +26,8 @@ _READY = ServerModel(ServerState.READY)
 class V1Server:
     """Client of one server that speaks v1."""
 
+    indexes_folders = False
+
     def __init__(self, url: str, *, index_seconds: float = 30.0) -> None:
         self._connection = Connection(url)
         self._index_seconds = index_seconds

@@ -30,6 +30,8 @@ _WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
 class V2Server:
     """Client of one server that speaks v2."""
 
+    indexes_folders = True
+
     def __init__(self, url: str, *, key: str | None = None, index_seconds: float = 5.0) -> None:
         self._connection = Connection(url, {KEY_HEADER: key} if key else None)
         self._index_seconds = index_seconds

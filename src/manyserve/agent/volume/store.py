@@ -169,9 +169,12 @@ class Store:
         self._marker_store.remove(name, KEPT)
         self._files.remove_tree(self.kept / name)
 
-    def delete(self, name: str) -> None:
-        """Remove a model: its markers, then its folder, atomically for the server."""
-        self._clear(name)
+    def delete(self, name: str, *, keep_folder: bool = False) -> None:
+        """Remove a model: its markers, then its folder, atomically for the server; or only the folder's content."""
+        if keep_folder:
+            self._empty(name)
+        else:
+            self._clear(name)
         self.drop_kept(name)
         self.discard(name)
         self.load_records.remove(name)
@@ -215,6 +218,13 @@ class Store:
         self._files.remove_tree(self.staged(name, success.digest))
         self._files.rename(self.models / name, self.staged(name, success.digest))
         return success.fingerprint
+
+    def _empty(self, name: str) -> None:
+        """Remove the model's markers and the content of its folder; create a missing folder."""
+        self._marker_store.remove(name, LOADED, SUCCESS)
+        self._files.make_folder(self.models / name)
+        for path in (self.models / name).iterdir():
+            self._files.remove_tree(path)
 
     def _clear(self, name: str) -> None:
         """Remove the model's markers and folder."""
