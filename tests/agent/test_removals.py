@@ -80,6 +80,35 @@ async def test_files_go_while_load_hangs(stage: Pod) -> None:
     await stage.shows(b="Loaded")
 
 
+async def test_report_names_model_that_server_does_not_unload(stage: Pod) -> None:
+    assert stage.report.not_unloaded == {}
+    stage.triton.keeping.add("a")
+    stage.config.write(entry("b"))
+    await eventually(lambda: stage.report.not_unloaded == {"a": "it is in use"}, limit=30)
+    await files_go(stage, "a")
+    assert stage.report.not_unloaded == {"a": "it is in use"}
+    stage.triton.keeping.clear()
+    await eventually(lambda: stage.report.not_unloaded == {}, limit=30)
+
+
+async def test_report_names_removed_model_with_hanging_load(stage: Pod) -> None:
+    stage.bucket.put("h")
+    stage.triton.hanging.add("h")
+    stage.config.write(entry("a"), entry("b"), entry("h"))
+    await eventually(lambda: stage.triton.states.get("h") == ("LOADING", ""), limit=30)
+    stage.config.write(entry("a"), entry("b"))
+    await eventually(lambda: stage.report.not_unloaded == {"h": "the model server says LOADING"}, limit=30)
+    stage.triton.release.set()
+    await eventually(lambda: stage.report.not_unloaded == {}, limit=30)
+
+
+async def test_report_names_no_model_while_server_is_down(stage: Pod) -> None:
+    stage.triton.die()
+    stage.config.write(entry("b"))
+    await files_go(stage, "a")
+    assert stage.report.not_unloaded == {}
+
+
 async def test_model_is_loaded_again_after_its_files_went(stage: Pod) -> None:
     stage.triton.keeping.add("a")
     stage.config.write(entry("b"))

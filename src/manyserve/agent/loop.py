@@ -158,6 +158,7 @@ class Agent:
             config_error=self._file.error,
             server_ready=state.index is not None,
             settled=self._readiness.update(entries, observed, self._context.clock(), slow),
+            not_unloaded=state.removals.not_unloaded(observed),
             models=previous if previous == models else models,
         )
         if changed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from manyserve.agent.reconcile import ABSENT, HELD, Observed
+from manyserve.agent.retry import Stage
 
 
 class Removals:
@@ -33,6 +34,18 @@ class Removals:
         self.pending = {name: self.pending.get(name, now) for name in sorted(leaving)}
         self.cleared &= leaving
         self._late = frozenset(name for name, since in self.pending.items() if now - since >= seconds)
+
+    def not_unloaded(self, observed: Observed) -> dict[str, str]:
+        """Return the reason by name, for each model that the server holds despite a failed or overdue unload."""
+        held = (name for name in self.pending if _is_held(name, observed))
+        return {name: reason for name in held if (reason := self._reason(name, observed))}
+
+    def _reason(self, name: str, observed: Observed) -> str:
+        retry = observed.retries.get(name)
+        if retry and retry.failed is Stage.REMOVE:
+            return retry.message
+        state = (observed.index or {}).get(name, ABSENT).state
+        return f"the model server says {state}" if name in self._late else ""
 
 
 def _is_held(name: str, observed: Observed) -> bool:

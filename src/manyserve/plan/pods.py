@@ -48,6 +48,15 @@ def replicas_of(observed: Observed) -> tuple[Replica, ...]:
     return tuple(sorted(replicas, key=lambda replica: replica.name))
 
 
+def not_unloaded(replicas: Sequence[Replica]) -> dict[str, str]:
+    """Return the sentence by name, for each removed model that the server of a replica does not unload."""
+    sentences: dict[str, str] = {}
+    for replica in replicas:
+        for name, reason in (replica.report.not_unloaded if replica.report else {}).items():
+            sentences.setdefault(name, f"{replica.name}: {reason}")
+    return sentences
+
+
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
     status, metadata = pod.get("status", {}), pod["metadata"]
     conditions = status.get("conditions") or ()

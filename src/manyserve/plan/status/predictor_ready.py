@@ -10,7 +10,7 @@ from __future__ import annotations
 from manyserve.api import conditions, names
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.capacity import predictor_name
+from manyserve.plan.capacity import not_unloaded_error, predictor_name
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
@@ -18,7 +18,7 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import pod_problem
+from manyserve.plan.pods import not_unloaded, pod_problem, replicas_of
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
 
@@ -31,7 +31,12 @@ def predictor_ready(host: InferenceService, observed: Observed, placement: Place
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _rollout_problem(host, observed) or _pause_problem(host, observed) or _config_problem(placement)
+        problem = (
+            _rollout_problem(host, observed)
+            or _pause_problem(host, observed)
+            or _unload_problem(observed)
+            or _config_problem(placement)
+        )
     elif problem is None:
         problem = _with_foreign(_availability_problem(host, observed), observed)
     reason, message = problem or (None, None)
@@ -144,6 +149,12 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
     if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
+
+
+def _unload_problem(observed: Observed) -> Problem | None:
+    """Return the problem of a server that does not unload removed models."""
+    sentences = not_unloaded(replicas_of(observed))
+    return ("ModelNotUnloaded", not_unloaded_error(sentences)) if sentences else None
 
 
 def _config_problem(placement: Placement) -> Problem | None:
