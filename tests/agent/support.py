@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,12 @@ class CancelOnArrival(Counted):
         self.task.cancel()
 
 
+def read_steps(folder: Path) -> tuple[str, ...]:
+    """Return the steps of an ensemble, by a plain search in its configuration."""
+    file = folder / "config.pbtxt"
+    return tuple(re.findall(r'model_name: "([^"]*)"', file.read_text())) if file.exists() else ()
+
+
 def newest(folder: Path) -> int:
     return max(path.stat().st_mtime_ns for path in (folder, *folder.rglob("*")))
 
@@ -75,32 +82,75 @@ class FakeTriton:
     lying: set[str] = field(default_factory=set)
     lagging: set[str] = field(default_factory=set)
     """Models with an unload that is answered at once and ends later, and needs their files until then."""
+    keeping: set[str] = field(default_factory=set)
+    """Models that it refuses to unload."""
     torn: list[str] = field(default_factory=list)
     """Models with files that were incomplete at a load, or missing at the end of an unload."""
     served: dict[str, str] = field(default_factory=dict)
     dates: dict[str, int] = field(default_factory=dict)
     """Times of the loaded files; files that are not newer are not read again."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Steps of the ensembles that the server knows. As in Triton, it loads steps with an ensemble, unloads an ensemble
+    with a step, and loads it again with the step."""
+    poison: set[str] = field(default_factory=set)
+    """Contents of files that end the server when they are loaded; it answers again once `dead` is False."""
+    dead: bool = False
+    deaths: list[str] = field(default_factory=list)
+    """For each end of the server, the models with a load under way, separated by blanks."""
+    loading: set[str] = field(default_factory=set)
+    requests: list[web.Request] = field(default_factory=list)
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self.aborts])
         app.router.add_post("/v2/repository/index", self.index)
         app.router.add_post("/v2/repository/models/{name}/load", self.load)
         app.router.add_post("/v2/repository/models/{name}/unload", self.unload)
         return app
 
+    @web.middleware
+    async def aborts(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Break the connections of a server that ended, also during a request."""
+        if self.dead and request.transport:
+            request.transport.abort()
+            return web.Response()
+        self.requests.append(request)
+        try:
+            response: web.StreamResponse = await handler(request)
+            return response
+        finally:
+            self.requests.remove(request)
+
+    def die(self) -> None:
+        """End, as a segmentation fault does. A restart sets `dead` to False."""
+        self.deaths.append(" ".join(sorted(self.loading)))
+        self.dead = True
+        self.loading.clear()
+        self.forget()
+        for request in self.requests:
+            if request.transport:
+                request.transport.abort()
+
     def forget(self) -> None:
         """Lose all models, as a restart does."""
         self.states.clear()
+        self.ensembles.clear()
         self.served.clear()
         self.dates.clear()
+
+    def content(self, name: str) -> str:
+        file = self.models / name / "content"
+        return file.read_text() if file.exists() else ""
 
     def loads(self, name: str) -> int:
         return self.calls.count(f"load {name}")
 
     async def index(self, _: web.Request) -> web.Response:
+        """List the models, as Triton does only those with a folder."""
         rows = [
-            {"name": name, "version": "1", "state": state, "reason": why} for name, (state, why) in self.states.items()
+            {"name": name, "version": "1", "state": state, "reason": why}
+            for name, (state, why) in self.states.items()
+            if (self.models / name).exists()
         ]
         return web.json_response(rows)
 
@@ -111,10 +161,21 @@ class FakeTriton:
         return await asyncio.shield(self._work)  # goes on when the caller hangs up
 
     async def _load(self, name: str) -> web.Response:
-        before = self.states.get(name)
-        if name in self.hanging:
+        self.loading.add(name)
+        try:
+            return await self._loaded(name)
+        finally:
+            self.loading.discard(name)
+
+    async def _loaded(self, name: str) -> web.Response:
+        before, deaths = self.states.get(name), len(self.deaths)
+        if self.content(name) in self.poison:
+            self.die()
+        elif name in self.hanging:
             self.states[name] = ("LOADING", "")
             await self.release.wait()
+        if deaths < len(self.deaths):
+            return web.Response()
         if name in self.refusing:
             self.states[name] = before if before and before[0] == "READY" else ("UNAVAILABLE", self.refusing[name])
             return web.json_response({"error": self.refusing[name]}, status=400)
@@ -129,19 +190,43 @@ class FakeTriton:
             self.dates[name] = date
         except OSError:
             self.torn.append(name)
+            if self.states.get(name) == ("LOADING", ""):
+                self.states[name] = ("UNAVAILABLE", "failed to poll from model repository")
             return web.json_response({"error": "failed to poll from model repository"}, status=500)
-        self.states[name] = ("READY", "")
+        return await self._ready(name)
+
+    async def _ready(self, name: str) -> web.Response:
+        """Set a model and its ensembles READY; load the steps of an ensemble first."""
+        steps = read_steps(self.models / name)
+        for step in steps:
+            if self.states.get(step, ("", ""))[0] != "READY" and (await self._loaded(step)).status != 200:
+                self.states[name] = ("UNAVAILABLE", f"no step {step}")
+                return web.json_response({"error": f"no step {step}"}, status=400)
+        if steps:
+            self.ensembles[name] = steps
+        for each in (name, *self._ensembles_with(name)):
+            self.states[each] = ("READY", "")
+            self.served[each] = self.content(each)
         return web.Response()
+
+    def _ensembles_with(self, step: str) -> list[str]:
+        return [name for name, steps in self.ensembles.items() if step in steps]
 
     async def unload(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         self.calls.append(f"unload {name}")
+        if name in self.keeping:
+            return web.json_response({"error": "it is in use"}, status=400)
         if name in self.lagging:
             self.states[name] = ("UNLOADING", "")
             self._ending = asyncio.create_task(self._end(name))
         else:
             self.states[name] = ("UNAVAILABLE", "unloaded")
         self.served.pop(name, None)
+        self.ensembles.pop(name, None)
+        for ensemble in self._ensembles_with(name):
+            self.states[ensemble] = ("UNAVAILABLE", "unloaded")
+            self.served.pop(ensemble, None)
         return web.Response()
 
     async def _end(self, name: str) -> None:

@@ -68,6 +68,17 @@ def test_plan_retries_failed_load_from_source() -> None:
     assert plan(observed(disk=OnDisk(A.digest), retry=retry), 5) == {"a": (Step.FETCH, Step.LOAD)}
 
 
+def test_plan_retries_ensemble_at_once_when_its_step_is_loaded() -> None:
+    retry, step = RetryState(A.digest, Stage.LOAD, 1, missing_step="s", not_before=5), entry("s")
+    ensemble = observed(disk=OnDisk(A.digest), retry=retry)
+    desired, disk = {**ensemble.desired, "s": step}, {**ensemble.disk, "s": OnDisk(step.digest, loaded=True)}
+    loaded = replace(ensemble, desired=desired, disk=disk, index={"a": ABSENT, "s": READY})
+    assert plan(loaded, 0) == {"a": (Step.FETCH, Step.LOAD)}
+    assert plan(replace(loaded, index={"a": ABSENT, "s": GONE}), 0) == {"s": (Step.LOAD,)}
+    leaving = replace(loaded, desired=ensemble.desired)
+    assert plan(leaving, 0) == {"s": (Step.UNLOAD, Step.DELETE)}, "a step that is being removed does not count"
+
+
 def test_plan_ignores_failure_of_another_digest() -> None:
     retry = RetryState(B.digest, Stage.DOWNLOAD, 9, not_before=100)
     assert plan(observed(retry=retry), 0) == {"a": (Step.FETCH, Step.LOAD)}

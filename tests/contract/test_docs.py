@@ -29,7 +29,10 @@ def test_documents_have_examples() -> None:
 
 def test_documents_explain_each_reason_of_a_model() -> None:
     text = (DOCS / "operations.md").read_text()
-    constants = ("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED")
+    constants = (
+        *("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED"),
+        *("FULL", "NOT_UNLOADED"),
+    )
     reasons = {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND}
     reasons |= {each.value for each in ModelState} - {"Loaded"}
     assert [each for each in sorted(reasons) if f"`{each}`" not in text] == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from manyserve.agent import ensembles, suspects
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import Job
 from manyserve.agent.reconcile import ABSENT, NOTHING, OnDisk, ServerModel, ServerState, Step, is_ready
@@ -46,14 +47,17 @@ async def reload_previous(job: Job) -> None:
     async with _permit(job) as release:
         if release:
             job.enter(Step.RELOAD_PREVIOUS, cancellable=False)
-            await load_files(job, release)
+            await load_files(job, release, of_previous=True)
             log.info("Successfully loaded the previous version of model %s", job.name)
 
 
 @asynccontextmanager
 async def _permit(job: Job) -> AsyncIterator[Release | None]:
     """Hold a permit among the loads; yield its early release, or None if the load is superseded or impossible."""
-    async with job.context.loads.acquire() as release:
+    await ensembles.wait_for_steps(job)
+    suspects.judge(job.context)
+    permit = suspects.alone(job) if job.retry_state.ends else job.context.loads.acquire()
+    async with permit as release:
         await _wait_for_unfinished_loads(job)
         yield None if job.is_superseded or job.context.state.index is None else release
 
@@ -71,17 +75,29 @@ async def _load_over_kept(job: Job, release: Release) -> None:
 
 
 async def _wait_for_unfinished_loads(job: Job) -> None:
-    """Wait while too many loads are unfinished in the server, for at most `load_seconds`."""
+    """Wait while a suspect loads, or too many loads are unfinished in the server, for at most `load_seconds`."""
     state, settings = job.context.state, job.context.settings
     deadline = job.context.clock() + settings.load_seconds
-    while state.unfinished_loads >= settings.unfinished_loads and not job.is_superseded:
-        job.set_note(f"waits for one of {state.unfinished_loads} loads that the model server has not finished")
+    while reason := _reason_to_wait(job):
+        job.set_note(reason)
         if job.context.clock() > deadline:
             raise TimeoutError(f"the model server has {state.unfinished_loads} loads that it does not finish")
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def load_files(job: Job, release: Release = lambda: None) -> None:
+def _reason_to_wait(job: Job) -> str:
+    """Return the reason why a load may not begin yet; empty if it may."""
+    state = job.context.state
+    if job.is_superseded:
+        return ""
+    if state.alone not in ("", job.name):
+        return f"waits for the load of {state.alone}, beside which no other model is loaded"
+    if state.unfinished_loads < job.context.settings.unfinished_loads:
+        return ""
+    return f"waits for one of {state.unfinished_loads} loads that the model server has not finished"
+
+
+async def load_files(job: Job, release: Release = lambda: None, *, of_previous: bool = False) -> None:
     """Load the files on disk, counted among the loads under way. After a failure, poll the index."""
     state = job.context.state
     state.loading.add(job.name)
@@ -93,14 +109,21 @@ async def load_files(job: Job, release: Release = lambda: None) -> None:
         release()
 
     try:
-        await _load_explained(job, on_response)
-    except (LoadRejectedError, ServerUnavailableError, TimeoutError):
-        with suppress(ServerUnavailableError):
-            await state.poll_server()
-        raise
+        await ensembles.check_steps(job)
+        async with suspects.recorded(job, of_previous=of_previous):
+            await _load_and_poll(job, on_response)
     finally:
         timer.cancel()
         state.loading.discard(job.name)
+
+
+async def _load_and_poll(job: Job, on_response: Release) -> None:
+    try:
+        await _load_explained(job, on_response)
+    except (LoadRejectedError, ServerUnavailableError, TimeoutError):
+        with suppress(ServerUnavailableError):
+            await job.context.state.poll_server()
+        raise
 
 
 def _set_slow(job: Job) -> None:

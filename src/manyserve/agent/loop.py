@@ -11,7 +11,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from manyserve.agent import reconcile
+from manyserve.agent import reconcile, suspects
 from manyserve.agent.config import Config, ConfigFile
 from manyserve.agent.job import AgentContext, Job
 from manyserve.agent.readiness import ReadinessGate
@@ -49,6 +49,7 @@ class Agent:
         except OSError as error:
             raise StartupError(f"{agentenv.STORE_DIR} cannot be used: {error}") from error
         await self._readiness.restore()
+        self._state.unjudged = await asyncio.to_thread(self._context.store.load_records.all)
         self._state.rescan()
         try:
             async with asyncio.TaskGroup() as group:
@@ -110,17 +111,24 @@ class Agent:
 
     def _seconds_until_due(self) -> float:
         """Return the seconds until the next pass, if nothing changes."""
-        unfinished = self._jobs or not self.publisher.report.settled or self.publisher.report.config_error
+        unfinished = (
+            self._jobs
+            or self._state.removals.pending
+            or not self.publisher.report.settled
+            or self.publisher.report.config_error
+        )
         longest = _BUSY_SECONDS if unfinished else _IDLE_SECONDS
         return min(longest, reconcile.next_check(self._state.observed, self.last_pass))
 
     def _pass(self, now: float) -> None:
-        """Cancel superseded jobs, start missing ones, report."""
+        """Cancel superseded jobs, judge loads without a result, start missing jobs, report."""
         for job, task in self._jobs.values():
             if job.is_superseded and job.cancellable:
                 job.cancellable = False  # a second cancellation would interrupt the cleanup
                 task.cancel()
+        suspects.judge(self._context)
         if self._file.config:
+            self._state.removals.update(self._state.observed, now, self._context.settings.unload_seconds)
             for name, steps in reconcile.plan(self._state.observed, now).items():
                 if name not in self._jobs:
                     self._start(name, steps)
@@ -150,6 +158,7 @@ class Agent:
             config_error=self._file.error,
             server_ready=state.index is not None,
             settled=self._readiness.update(entries, observed, self._context.clock(), slow),
+            not_unloaded=state.removals.not_unloaded(observed),
             models=previous if previous == models else models,
         )
         if changed:

@@ -4,8 +4,8 @@ It is level-triggered: it uses the present state, never past events. After any i
 steps, and none when all is as desired. Invariants:
 
 - a model counts as loaded if the server's index says READY *and* the disk has a LOADED marker of these files;
-- files are never touched while the server reads them (LOADING, UNLOADING);
-- files are deleted after the server unloaded them, and nothing is deleted while the server does not answer;
+- files of a desired model are never touched while the server reads them (LOADING, UNLOADING);
+- files of a removed model are deleted after their unload, or once the unload is overdue, whatever the server's state;
 - the previous version stays until the server loaded the new one, and is restored when the server rejects that;
 - after a failed load the source is listed again, since it may hold repaired files.
 """
@@ -41,6 +41,8 @@ class Step(StrEnum):
     """Restore the files of the previous version."""
     RELOAD_PREVIOUS = "reload the previous version of"
     """Load the previous version after the server lost it, while the new one fails."""
+    CLEAR = "clear the files of"
+    """Delete the files of a removed model that the server has not unloaded in time."""
     CLEANUP = "clean up"
     """Remove the leftovers of an update."""
 
@@ -73,12 +75,16 @@ class Observed:
     disk: Mapping[str, OnDisk]
     index: Mapping[str, ServerModel] | None
     retries: Mapping[str, RetryState] = field(default_factory=dict)
+    overdue: frozenset[str] = frozenset()
+    """Removed models with files that the server should have unloaded by now."""
 
 
 ABSENT = ServerModel()
 NOTHING = OnDisk()
 GONE = ServerModel(ServerState.UNAVAILABLE, "unloaded")
 _NO_RETRY = RetryState("")
+HELD = {ServerState.READY, ServerState.LOADING, ServerState.UNLOADING}
+"""States of a model that takes memory of the server."""
 _IN_TRANSIT = {ServerState.LOADING, ServerState.UNLOADING}
 
 
@@ -93,6 +99,11 @@ def is_ready(name: str, observed: Observed) -> bool:
     return (observed.index or {}).get(name, ABSENT).state is ServerState.READY
 
 
+def has_loaded_files(name: str, observed: Observed) -> bool:
+    """Return whether the model is desired, and the server answers with the files on disk."""
+    return name in observed.desired and observed.disk.get(name, NOTHING).loaded and is_ready(name, observed)
+
+
 def plan(observed: Observed, now: float) -> dict[str, tuple[Step, ...]]:
     """Return the ordered steps of each model that has any."""
     names = {*observed.desired, *observed.disk, *(observed.index or {})}
@@ -105,13 +116,15 @@ def steps_for(name: str, observed: Observed, now: float) -> tuple[Step, ...]:
     entry, disk, stored = observed.desired.get(name), observed.disk.get(name), observed.retries.get(name)
     server = None if observed.index is None else observed.index.get(name, ABSENT)
     retry = (stored or _NO_RETRY).for_digest(entry.digest if entry else "")
+    if disk and name in observed.overdue:
+        return (Step.CLEAR,)
     if server and server.state in _IN_TRANSIT:
         return ()
     if entry and disk and server and now >= retry.rollback_not_before:
         repair = _repair_step(entry, disk, stored or _NO_RETRY, ready=server.state is ServerState.READY)
         if repair:
             return (repair,)
-    if now < retry.not_before:
+    if now < retry.not_before and not (retry.missing_step and has_loaded_files(retry.missing_step, observed)):
         return ()
     return _steps_to_load(entry, disk, server, retry, now) if entry else _steps_to_remove(disk, server)
 

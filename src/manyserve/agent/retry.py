@@ -3,6 +3,10 @@
 Retries have exponential backoff with jitter and no limit on their number. A failure that a retry is not expected to
 cure is retried too, at least every 30 s (`BACKOFF_PERMANENT`), since files do appear under a URI that had none.
 
+A suspect, a model that the server was loading when it ended, is loaded last and alone. From the second end on it is in
+quarantine: its next load waits for `QUARANTINE`. Its delays exceed ten minutes, after which the kubelet restarts a
+container without a delay of its own.
+
 A refresh lists the source of a loaded model again, every `refreshInterval`. A failed refresh does not affect the
 loaded model; the next refresh is then an ordinary retry.
 """
@@ -20,6 +24,7 @@ from manyserve.backoff import Backoff
 
 BACKOFF = Backoff(base=1.0, cap=60.0)
 BACKOFF_PERMANENT = Backoff(base=1.0, cap=30.0)
+QUARANTINE = Backoff(base=1200.0, cap=4800.0)
 NEVER = float("inf")
 
 
@@ -45,6 +50,10 @@ class RetryState:
     """The server rejected the files."""
     previous_still_loaded: bool = False
     """True if the failed load was attempted once: a READY model is then still the previous version."""
+    ends: int = 0
+    """Number of loads of these files during which the server ended. Only a successful load clears it."""
+    missing_step: str = ""
+    """The step that an ensemble lacks. The next try comes at once when the step is loaded."""
     not_before: float = 0.0
     """The monotonic time of the next try."""
     next_try: str | None = None
@@ -74,9 +83,15 @@ class RetryState:
             permanent=False,
             refused=False,
             previous_still_loaded=False,
+            missing_step="",
             not_before=0.0,
             next_try=None,
         )
+
+
+def quarantine_seconds(ends: int, fraction: float) -> float:
+    """Return the delay before the next load of a model, after so many ends of the server; none after the first."""
+    return QUARANTINE.delay(ends - 1, fraction) if ends > 1 else 0.0
 
 
 def backoff(*, permanent: bool) -> Backoff:

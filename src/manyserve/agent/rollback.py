@@ -35,7 +35,7 @@ async def roll_back(job: Job) -> None:
         staged = await in_thread(partial(store.restore_kept, name, touch=not (is_loaded and ready)))
         state.set_retry(name, replace(job.retry_state, staged=staged))
         if ready and not is_loaded:
-            await load.load_files(job)
+            await load.load_files(job, of_previous=True)
         await in_thread(store.confirm_restored, name)
     finally:
         state.rescan()

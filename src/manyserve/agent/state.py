@@ -18,8 +18,10 @@ from typing import Generic, TypeVar
 
 from manyserve.agent.config import Config
 from manyserve.agent.reconcile import Observed, OnDisk, ServerModel, ServerState
+from manyserve.agent.removals import Removals
 from manyserve.agent.retry import RetryState
 from manyserve.agent.servers import ModelServer, ServerUnavailableError
+from manyserve.agent.volume.load_records import LoadRecord
 from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
 
@@ -84,6 +86,13 @@ class AgentState:
         self.retries: dict[str, RetryState] = {}
         self.loading: set[str] = set()
         """Models with a load under way, even if the index does not list them yet."""
+        self.removals = Removals()
+        self.steps: dict[str, tuple[str, ...]] = {}
+        """Steps of the ensembles that were to be loaded."""
+        self.alone = ""
+        """The suspect with a load under way, during which no other load begins."""
+        self.unjudged: dict[str, LoadRecord] = {}
+        """Loads without a known result that no job waits for."""
         self._store = store
         self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
@@ -92,7 +101,7 @@ class AgentState:
     @property
     def observed(self) -> Observed:
         """Snapshot of the whole state."""
-        return Observed(self.desired, self.disk, self.index, self.retries)
+        return Observed(self.desired, self.disk, self.index, self.retries, self.removals.overdue)
 
     @property
     def unfinished_loads(self) -> int:
@@ -123,6 +132,8 @@ class AgentState:
     def forget(self, name: str) -> None:
         """Drop the retry state of a removed model."""
         self.retries.pop(name, None)
+        self.unjudged.pop(name, None)
+        self.steps.pop(name, None)
 
     def rescan(self) -> None:
         """Scan the volume again."""

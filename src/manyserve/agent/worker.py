@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 
 from manyserve.agent import fetch, load, rollback
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
+from manyserve.agent.ensembles import MissingStepError
 from manyserve.agent.job import IDLE, Job
-from manyserve.agent.reconcile import Step, is_loaded
+from manyserve.agent.reconcile import OnDisk, Step, is_loaded
 from manyserve.agent.retry import Stage, backoff
 from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
 from manyserve.logs import timestamp
@@ -22,7 +24,13 @@ from manyserve.redaction import one_line
 
 log = logging.getLogger("manyserve.agent")
 
-_STAGES = {Step.FETCH: Stage.DOWNLOAD, Step.LOAD: Stage.LOAD, Step.UNLOAD: Stage.REMOVE, Step.DELETE: Stage.REMOVE}
+_STAGES = {
+    Step.FETCH: Stage.DOWNLOAD,
+    Step.LOAD: Stage.LOAD,
+    Step.UNLOAD: Stage.REMOVE,
+    Step.DELETE: Stage.REMOVE,
+    Step.CLEAR: Stage.REMOVE,
+}
 
 
 async def work(job: Job, steps: tuple[Step, ...]) -> None:
@@ -55,8 +63,21 @@ async def _run(job: Job, step: Step) -> None:
         await load.unload(job)
     elif step is Step.DELETE:
         await _delete(job)
+    elif step is Step.CLEAR:
+        await _clear(job)
     else:
         await rollback.STEPS[step](job)
+
+
+async def _clear(job: Job) -> None:
+    """Delete the files. An empty folder stays where the index would not list the model without it."""
+    context, name = job.context, job.name
+    job.enter(Step.CLEAR, cancellable=False)
+    keeps_folder = context.server.indexes_folders
+    await in_thread(partial(context.store.delete, name, keep_folder=keeps_folder))
+    context.state.removals.cleared.add(name)
+    context.state.set_on_disk(name, OnDisk() if keeps_folder else None)
+    log.warning("The files of model %s are deleted, although the model server has not unloaded it", name)
 
 
 async def _delete(job: Job) -> None:
@@ -104,6 +125,7 @@ def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
         permanent=permanent,
         refused=job.refused,
         previous_still_loaded=job.previous_still_loaded,
+        missing_step=error.step if isinstance(error, MissingStepError) else "",
         digest_mismatch=job.digest_mismatch or retry.digest_mismatch,
     )
     next_try = timestamp(context.unix_time() + delay)

@@ -63,6 +63,9 @@ class AgentReport(KubeModel):
     server_ready: Annotated[bool, Field(description="The model server answers.")] = False
     settled: Annotated[bool, Field(description="The initial set is loaded, or failed and reported.")] = False
     models: Annotated[dict[str, ModelReport], Field(description="Each desired model by its name.")] = {}
+    not_unloaded: Annotated[
+        dict[str, str], Field(description="The reason by name, for each removed model that the server does not unload.")
+    ] = {}
 
 
 _MODEL = TypeAdapter(ModelReport)

@@ -6,7 +6,7 @@ The webhook answers early and the plan decides. Both use the sentences of this m
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, PROTOCOLS, InferenceService
 from manyserve.api.quantity import format_memory
@@ -95,6 +95,27 @@ def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted
         f"{format_memory(wanted)} does not fit on {host}: {format_memory(used)} of {format_memory(limit)} is used "
         f"by {consumers}, {format_memory(max(limit - used, 0))} free. {MEMORY_ADVICE}"
     )
+
+
+def waits_for_unload(host: str, names: Iterable[str]) -> str:
+    """Return the sentence for a model that is not placed because the server holds models that are removed."""
+    return f"{host} takes no new model until its model server has unloaded {_first_names(names)}"
+
+
+def not_unloaded_error(sentences: Mapping[str, str]) -> str:
+    """Return the sentence for a host with a server that does not unload removed models."""
+    first = min(sentences)
+    return (
+        f"the model server does not unload {_first_names(sentences)}, and no new model is placed until it does: "
+        f"{sentences[first]}"
+    )
+
+
+def _first_names(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:LARGEST_SHOWN])
+    more = len(ordered) - LARGEST_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def cannot_shrink(host: str, limit: int, used: int, consumers: str) -> str:

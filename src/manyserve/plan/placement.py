@@ -6,6 +6,8 @@
 * Turning multi-model serving off places no new model and unloads none, because a mistake in the configuration must not
   empty a thousand servers. The same holds for a store that becomes forbidden.
 * A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
+* While a server does not unload a removed model, its memory is not free, and no new model is placed. A model of the
+  same name may come back.
 * A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps the placed
   ones, since its pods still run with the previous spec.
 
@@ -23,7 +25,13 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry, EntrySpec
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.capacity import framework_error, insufficient_memory, is_multi_model, top_consumers
+from manyserve.plan.capacity import (
+    framework_error,
+    insufficient_memory,
+    is_multi_model,
+    top_consumers,
+    waits_for_unload,
+)
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.model_config import AT_MOST, models_beyond_limit
 from manyserve.plan.rules.source import source_error
@@ -41,6 +49,8 @@ class Placement:
     """Sentences by model, for models beyond the size limit of `models.json`."""
     invalid: Mapping[str, str] = field(default_factory=dict)
     """Sentences by model, for models that are not placed because of an invalid spec."""
+    waiting_for_unload: Mapping[str, str] = field(default_factory=dict)
+    """Sentences by model, for models that wait until the server has unloaded removed models."""
     used: int = 0
     limit: int = 0
     shard: int = 0
@@ -67,11 +77,13 @@ def place(
     current: Sequence[Entry],
     config: ServingConfig,
     unparsable: Collection[str] = (),
+    not_unloaded: Collection[str] = (),
 ) -> Placement:
     """Return the placement on the host, given the current entries of `models.json`.
 
     `unparsable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
-    holds for models that became invalid: their previous version stays loaded.
+    holds for models that became invalid: their previous version stays loaded. `not_unloaded` names removed models that
+    a server does not unload.
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
@@ -79,13 +91,27 @@ def place(
     packing = _Packing(limit)
     for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid)}):
         packing.keep(held[model_name])
-    for model in _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config):
-        packing.add(model, held.get(model.metadata.name))
+    candidates = _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config)
+    waiting = _waiting_for_unload(name, candidates, held, not_unloaded)
+    for model in candidates:
+        if model.metadata.name not in waiting:
+            packing.add(model, held.get(model.metadata.name))
     left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full_error(name))
     for model_name in left_out:
         packing.drop(model_name)
     errors = packing.unreadable | packing.memory_errors(name)
-    return Placement(packing.placed, errors, left_out, invalid, packing.usage.total, limit)
+    return Placement(packing.placed, errors, left_out, invalid, waiting, packing.usage.total, limit)
+
+
+def _waiting_for_unload(
+    host: str, candidates: Iterable[TrainedModel], held: Collection[str], not_unloaded: Collection[str]
+) -> dict[str, str]:
+    """Return the sentences about the new models, by model, while a server does not unload removed ones."""
+    if not not_unloaded:
+        return {}
+    names = (model.metadata.name for model in candidates)
+    sentence = waits_for_unload(host, not_unloaded)
+    return {name: sentence for name in names if name not in held and name not in not_unloaded}
 
 
 def keep_placed(

@@ -24,7 +24,7 @@ from manyserve.plan.departure import DepartingModels, owner_reference_updates, p
 from manyserve.plan.model_config import current_text, is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, keep_placed, place
-from manyserve.plan.pods import replicas_of
+from manyserve.plan.pods import Replica, not_unloaded, replicas_of
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
@@ -50,10 +50,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
         return Plan(requeue_after=_SOON)
     current = current_text(host, config_map)
-    placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current))
+    replicas = replicas_of(observed)
+    placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current), replicas)
     children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
     status = host_status(host, observed, placement, children.deployment, now)
-    replicas = replicas_of(observed)
     text = model_config_cache.MODEL_CONFIG_CACHE.text(placement.placed, current)
     none_wanted = bool(observed.host_problems) and config_map is None
     refreshes, wait = config_refreshes(
@@ -77,10 +77,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
     )
 
 
-def _placement(observed: Observed, host: InferenceService, current: Sequence[Entry]) -> Placement:
+def _placement(
+    observed: Observed, host: InferenceService, current: Sequence[Entry], replicas: Sequence[Replica]
+) -> Placement:
     if observed.host_problems:
         return keep_placed(host, observed.models, current, observed.unparsable)
-    return place(host, observed.models, current, observed.config, observed.unparsable)
+    return place(host, observed.models, current, observed.config, observed.unparsable, not_unloaded(replicas))
 
 
 def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:

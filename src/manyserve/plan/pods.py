@@ -6,6 +6,7 @@ so for the digest that is desired now, and the model server answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
@@ -43,6 +44,15 @@ def replicas_of(observed: Observed) -> tuple[Replica, ...]:
     pods = (pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp"))
     replicas = (_replica(pod, observed.agents.get(pod["metadata"]["uid"])) for pod in pods)
     return tuple(sorted(replicas, key=lambda replica: replica.name))
+
+
+def not_unloaded(replicas: Sequence[Replica]) -> dict[str, str]:
+    """Return the sentence by name, for each removed model that the server of a replica does not unload."""
+    sentences: dict[str, str] = {}
+    for replica in replicas:
+        for name, reason in (replica.report.not_unloaded if replica.report else {}).items():
+            sentences.setdefault(name, f"{replica.name}: {reason}")
+    return sentences
 
 
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:

@@ -32,6 +32,9 @@ class LoadRejectedError(Exception):
 class ModelServer(Protocol):
     """Client of a model server."""
 
+    indexes_folders: bool
+    """The index lists a model, loaded or not, only while its folder exists."""
+
     async def index(self) -> Mapping[str, ServerModel]:
         """Return the state of every model; the same object while nothing changed. Raises `ServerUnavailableError`."""
 
@@ -40,6 +43,9 @@ class ModelServer(Protocol):
 
     async def unload(self, name: str) -> None:
         """Unload a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
+
+    def steps(self, folder: Path) -> tuple[str, ...]:
+        """Return the other models that the server loads with the model of this folder. Blocks on the disk."""
 
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.

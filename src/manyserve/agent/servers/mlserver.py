@@ -72,6 +72,10 @@ class MLServer(V2Server):
         finally:
             self._touched.add(name)
 
+    def steps(self, _: Path) -> tuple[str, ...]:
+        """Return nothing: MLServer has no ensembles."""
+        return ()
+
     def prepare(self, name: str, folder: Path) -> None:
         """Write the model's name into its settings; unreadable settings are left for the server to reject."""
         file = folder / SETTINGS

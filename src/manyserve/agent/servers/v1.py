@@ -26,6 +26,8 @@ _READY = ServerModel(ServerState.READY)
 class V1Server:
     """Client of one server that speaks v1."""
 
+    indexes_folders = False
+
     def __init__(self, url: str, *, index_seconds: float = 30.0) -> None:
         self._connection = Connection(url)
         self._index_seconds = index_seconds
@@ -59,6 +61,10 @@ class V1Server:
         self._known.pop(name, None)
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
+
+    def steps(self, _: Path) -> tuple[str, ...]:
+        """Return nothing: these servers have no ensembles."""
+        return ()
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.servers import textproto
 from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
 from manyserve.redaction import READ_LIMIT, one_line
 
+CONFIG = "config.pbtxt"
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
 # With several versions of a model in the index, the first of these states counts.
@@ -31,6 +33,8 @@ _WITHOUT_REASON = {state: ServerModel(state) for state in ServerState}
 
 class V2Server:
     """Client of one server that speaks v2."""
+
+    indexes_folders = True
 
     def __init__(self, url: str, *, key: str | None = None, index_seconds: float = 5.0) -> None:
         self._connection = Connection(url, {KEY_HEADER: key} if key else None)
@@ -61,6 +65,14 @@ class V2Server:
         answer = await self._post(f"models/{name}/unload", b"{}")
         if answer.status not in {200, 404}:
             raise LoadRejectedError(answer.reason or f"the unload was answered with {answer.status}")
+
+    def steps(self, folder: Path) -> tuple[str, ...]:
+        """Return the steps of an ensemble; none for any other model, and for a configuration that cannot be read."""
+        try:
+            with (folder / CONFIG).open(encoding="utf-8") as file:
+                return read_steps(file.read(textproto.MAX_CHARACTERS + 1))
+        except (OSError, ValueError):
+            return ()
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
@@ -93,6 +105,19 @@ def layout_problem(folder: Path) -> str:
         f"the model {given}, and Triton needs its repository layout: a folder with the number of each version, "
         f"such as {example}, and for most frameworks config.pbtxt beside it"
     )
+
+
+def read_steps(config: str) -> tuple[str, ...]:
+    """Return the models in the steps of an ensemble's `config.pbtxt`, each once. Raises `ValueError`."""
+    names: dict[str, None] = {}
+    for ensemble in _messages(textproto.parse(config), "ensemble_scheduling"):
+        for step in _messages(ensemble, "step"):
+            names |= {str(name): None for name in step.get("model_name", ())}
+    return tuple(names)
+
+
+def _messages(message: textproto.Message, field: str) -> list[textproto.Message]:
+    return [value for value in message.get(field, ()) if isinstance(value, dict)]
 
 
 def read_index(body: bytes) -> dict[str, ServerModel]:

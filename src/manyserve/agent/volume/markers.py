@@ -3,7 +3,8 @@
 A marker is a small file with the model, the kind and the digest in its name.
 `<name>.SUCCESS.<digest>`: the model's folder is complete. `<name>.LOADED.<digest>`: the server loaded these files.
 `<name>.KEPT.<digest>`: the previous version is kept; with `still_loaded`, the server was not yet asked to load another
-version. Markers are written atomically, and survive a power cut.
+version. `<name>.LOADING.<digest>`: a load is under way, or the server ended during it. `<name>.ENDED.<digest>`: the
+server ended during `ends` earlier loads. Markers are written atomically, and survive a power cut.
 
 The names of the folders and of the markers hold the whole state: two listings, which also show changes made by hand.
 A scan skips them while the times of the two folders are unchanged, except for every `_FORCED_LISTING_EVERY`th scan.
@@ -22,9 +23,10 @@ from pathlib import Path
 from manyserve.agent.reconcile import OnDisk
 from manyserve.agent.volume.durable_fs import FileSystem
 
-SUCCESS, LOADED, KEPT = "SUCCESS", "LOADED", "KEPT"
+SUCCESS, LOADED, KEPT, LOADING, ENDED = "SUCCESS", "LOADED", "KEPT", "LOADING", "ENDED"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-MARKER = re.compile(rf"(?P<name>[-a-z0-9]+)\.(?P<kind>{SUCCESS}|{LOADED}|{KEPT})\.(?P<digest>[0-9a-f]{{64}})")
+_KINDS = "|".join((SUCCESS, LOADED, KEPT, LOADING, ENDED))
+MARKER = re.compile(rf"(?P<name>[-a-z0-9]+)\.(?P<kind>{_KINDS})\.(?P<digest>[0-9a-f]{{64}})")
 _FORCED_LISTING_EVERY = 30  # scans
 _TICK_NS = 100_000_000  # two changes within one tick of the kernel's clock leave the same time
 
@@ -39,6 +41,8 @@ class Marker:
     """Fingerprint of the source at the download; empty when unknown."""
     still_loaded: bool = False
     """Of a kept version: if the server answers for the model, it has these files loaded."""
+    ends: int = 0
+    """Number of loads during which the server ended."""
 
 
 class MarkerStore:
@@ -66,7 +70,7 @@ class MarkerStore:
     def write(self, name: str, marker: Marker) -> None:
         """Write a marker."""
         self._written.setdefault(name, set()).add(self.path(name, marker.kind, marker.digest).name)
-        content = {key: value for key, value in asdict(marker).items() if key in {"fingerprint", "still_loaded"}}
+        content = {key: value for key, value in asdict(marker).items() if key not in {"kind", "digest"}}
         self._files.write(self.path(name, marker.kind, marker.digest), json.dumps(content) + "\n")
 
     def get(self, name: str, kind: str) -> Marker | None:
@@ -78,7 +82,8 @@ class MarkerStore:
         """Return a marker; one that cannot be read has only the values of its name."""
         try:
             content = json.loads(self.path(name, kind, digest).read_text(encoding="utf-8"))
-            return Marker(kind, digest, str(content["fingerprint"]), bool(content.get("still_loaded")))
+            ends = int(content.get("ends", 0))
+            return Marker(kind, digest, str(content["fingerprint"]), bool(content.get("still_loaded")), ends)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return Marker(kind, digest)
 

@@ -5,7 +5,7 @@
     kept/<name>                the previous version
     markers/<name>.<KIND>.<digest>
         SUCCESS    models/<name> is complete      LOADED    the server loaded it
-        KEPT       the previous version is kept
+        KEPT       the previous version is kept      LOADING, ENDED    see `load_records`
     markers/SETTLED            an agent of this pod has seen its first set of models settled
 
 Markers lie outside the models' folders, so no download can forge them. A marker is removed before its folder changes,
@@ -36,6 +36,7 @@ from pathlib import Path
 
 from manyserve.agent.reconcile import OnDisk
 from manyserve.agent.volume.durable_fs import FileSystem
+from manyserve.agent.volume.load_records import LoadRecords
 from manyserve.agent.volume.markers import (
     KEPT,
     LOADED,
@@ -63,6 +64,7 @@ class Store:
         self._files = files or FileSystem()
         self._marker_store = MarkerStore(self.markers, self._files)
         self._scanner = Scanner(self.models, self._marker_store)
+        self.load_records = LoadRecords(self._marker_store)
 
     def open(self) -> None:
         """Create missing folders, and remove the incomplete work of an earlier run."""
@@ -167,11 +169,15 @@ class Store:
         self._marker_store.remove(name, KEPT)
         self._files.remove_tree(self.kept / name)
 
-    def delete(self, name: str) -> None:
-        """Remove a model: its markers, then its folder, atomically for the server."""
-        self._clear(name)
+    def delete(self, name: str, *, keep_folder: bool = False) -> None:
+        """Remove a model: its markers, then its folder, atomically for the server; or only the folder's content."""
+        if keep_folder:
+            self._empty(name)
+        else:
+            self._clear(name)
         self.drop_kept(name)
         self.discard(name)
+        self.load_records.remove(name)
 
     def settle(self) -> None:
         """Record for later agents of this pod that it was settled."""
@@ -212,6 +218,13 @@ class Store:
         self._files.remove_tree(self.staged(name, success.digest))
         self._files.rename(self.models / name, self.staged(name, success.digest))
         return success.fingerprint
+
+    def _empty(self, name: str) -> None:
+        """Remove the model's markers and the content of its folder; create a missing folder."""
+        self._marker_store.remove(name, LOADED, SUCCESS)
+        self._files.make_folder(self.models / name)
+        for path in (self.models / name).iterdir():
+            self._files.remove_tree(path)
 
     def _clear(self, name: str) -> None:
         """Remove the model's markers and folder."""

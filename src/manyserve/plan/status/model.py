@@ -35,6 +35,7 @@ NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
+NOT_UNLOADED = "ModelNotUnloaded"
 
 
 def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
@@ -208,6 +209,9 @@ def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
 
 def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
     """Return the condition `Loaded` of a model that is not placed."""
+    waiting = context.placement.waiting_for_unload.get(model.metadata.name)
+    if waiting is not None:
+        return _condition(conditions.LOADED, NOT_UNLOADED, waiting)
     full = context.placement.left_out.get(model.metadata.name)
     if full is not None:
         return _condition(conditions.LOADED, FULL, full)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from manyserve.api import conditions, names
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.capacity import predictor_name
+from manyserve.plan.capacity import not_unloaded_error, predictor_name
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
@@ -18,6 +18,7 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
+from manyserve.plan.pods import not_unloaded, replicas_of
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
@@ -121,6 +122,7 @@ def _problem_beside_answers(host: InferenceService, observed: Observed, placemen
     return (
         problem_beside_answers(_deployment(host, observed) or {}, observed.pods)
         or _pause_problem(host, observed)
+        or _unload_problem(observed)
         or _config_problem(placement)
     )
 
@@ -140,6 +142,12 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
     if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
+
+
+def _unload_problem(observed: Observed) -> Problem | None:
+    """Return the problem of a server that does not unload removed models."""
+    sentences = not_unloaded(replicas_of(observed))
+    return ("ModelNotUnloaded", not_unloaded_error(sentences)) if sentences else None
 
 
 def _config_problem(placement: Placement) -> Problem | None:
