@@ -7,6 +7,7 @@ deletion of the Deployment, the count continues from the host's status.
 from __future__ import annotations
 
 import re
+from math import ceil
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
@@ -36,7 +37,7 @@ def build_deployment(
         spec=replicas
         | {
             "selector": {"matchLabels": names.selector(name)},
-            "progressDeadlineSeconds": config.deploy.progress_deadline,
+            "progressDeadlineSeconds": config.deploy.progress_deadline + ceil(config.rollout.model_seconds),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "template": template,
         },
