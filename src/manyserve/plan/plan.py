@@ -53,7 +53,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current))
     children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
     status = host_status(host, observed, placement, children.deployment, now)
-    replicas = replicas_of(observed)
+    replicas = replicas_of(observed.pods, observed.agents)
     text = model_config_cache.MODEL_CONFIG_CACHE.text(placement.placed, current)
     none_wanted = bool(observed.host_problems) and config_map is None
     refreshes, wait = config_refreshes(
