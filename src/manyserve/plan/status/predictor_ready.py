@@ -19,6 +19,7 @@ from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import pod_problem
+from manyserve.plan.status.rollout import model_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
 
@@ -31,7 +32,12 @@ def predictor_ready(host: InferenceService, observed: Observed, placement: Place
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _rollout_problem(host, observed) or _pause_problem(host, observed) or _config_problem(placement)
+        problem = (
+            model_problem(observed)
+            or _rollout_problem(host, observed)
+            or _pause_problem(host, observed)
+            or _config_problem(placement)
+        )
     elif problem is None:
         problem = _with_foreign(_availability_problem(host, observed), observed)
     reason, message = problem or (None, None)
