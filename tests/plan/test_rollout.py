@@ -94,6 +94,12 @@ def test_hold_is_unknown_while_a_ready_pod_has_no_report() -> None:
     assert hold(new(a=LOADED), None, ready=False) == 0, "that pod is not ready either"
 
 
+def test_hold_is_unknown_while_the_server_of_a_ready_pod_does_not_answer() -> None:
+    silent = report(server=False, a=ModelState.LOADING)
+    assert hold(new(a=ModelState.LOADING), silent) is None, "it may have missed one poll"
+    assert hold(new(a=ModelState.LOADING), silent, ready=False) == 0
+
+
 def test_hold_is_unknown_while_requests_go_to_pods_of_another_controller() -> None:
     assert hold(new(a=ModelState.LOADING), is_routed=False) is None
     assert hold(new(a=FAILED), report(a=LOADED), is_routed=False) == TIMEOUT

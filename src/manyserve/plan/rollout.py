@@ -27,8 +27,8 @@ def hold_seconds(
     the new pod has not read from that list yet counts as failing.
     """
     others = _in_service(pod, replicas)
-    if any(other.report is None for other in others) or not (others or is_routed):
-        return None
+    if not all(other.report and other.report.server_ready for other in others) or not (others or is_routed):
+        return None  # also while a ready pod's server misses a poll of its index
     hold = 0.0
     for _, report in _awaited(pod, others, existing):
         if report is not None and report.state not in FAILED:
