@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.main import build
 from manyserve.agent.servers import V2Server
-from manyserve.agent.settings import AgentSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from manyserve.agent.volume.store import Store
 from manyserve.api.agentreport import AgentReport, ModelReport
 from manyserve.api.modelconfig import Entry, dump
@@ -400,3 +401,36 @@ class Pod:
         """Yield all files of models, also during a removal."""
         for folder, _, names in os.walk(self.root):
             yield from (str((Path(folder) / name).relative_to(self.root)) for name in names if name != "SETTLED")
+
+
+@asynccontextmanager
+async def fake_pod(folder: Path, **options: Any) -> AsyncIterator[Pod]:
+    """Yield a pod that is not started yet; `options` are settings of its agent."""
+    volume = folder / "volume"
+    triton, bucket, config = FakeTriton(volume / "models"), FakeBucket(), ConfigMount(folder / "configs")
+    servers = [TestServer(triton.app()), TestServer(bucket.app())]
+    for server in servers:
+        await server.start_server()
+    quick = {
+        "config_poll_seconds": 0.01,
+        "index_poll_seconds": 0.05,
+        "load_seconds": 1.0,
+        "load_slot_seconds": 0.1,
+        "silence_seconds": 0.2,  # no operator polls
+        "unload_seconds": 2.0,
+        "stall_seconds": 10.0,
+        "disk_reserve": 1,
+    }
+    settings = AgentSettings(
+        store_dir=volume,
+        config_file=config.path,
+        server_url=str(servers[0].make_url("")).rstrip("/"),
+        sources=SourceSettings(gcs_endpoint=str(servers[1].make_url("")).rstrip("/")),
+        **(quick | options),
+    )
+    pod = Pod(volume, triton, bucket, config, settings, servers)
+    yield pod
+    triton.release.set()
+    await pod.stop()
+    for server in pod.servers:
+        await server.close()

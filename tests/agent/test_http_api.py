@@ -51,8 +51,28 @@ async def test_status_answers_long_poll_with_the_change(pod: Pod, client: TestCl
 
 
 async def test_status_rejects_invalid_numbers(client: TestClient) -> None:  # type: ignore[type-arg]
-    for query in ("after=x", "wait=long"):
+    for query in ("after=x", "wait=long", "hold=soon", "hold=-1", "hold=nan"):
         assert (await client.get(f"/status?{query}")).status == 400
+
+
+async def test_status_puts_a_hold_in_force_at_once(pod: Pod) -> None:
+    pod.settings = pod.settings.model_copy(update={"silence_seconds": 600})
+    pod.bucket.put("slow")
+    pod.bucket.fault = "hang get"
+    pod.config.write(entry("slow"))
+    await pod.start()
+    async with TestClient(TestServer(application(pod.agent, pod.context))) as client:
+        await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.report.server_ready, limit=30)
+        await client.get("/status?hold=86400")
+        answer = await client.get("/readyz")
+        assert (answer.status, await answer.text()) == (503, "the pod waits for models\n")
+        first = pod.report
+        query = {"after": str(first.revision), "instance": first.instance, "wait": "20", "hold": "0"}
+        async with asyncio.timeout(10):
+            report = AgentReport.from_wire(await (await client.get("/status", params=query)).json())
+        assert report.settled, "the answer to the poll that ends the hold"
+        await client.get("/status?hold=86400")
+        assert (await client.get("/readyz")).status == 200
 
 
 async def test_healthz_fails_when_the_loop_stalls(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]

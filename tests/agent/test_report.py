@@ -73,12 +73,6 @@ def test_model_report_has_bytes_of_download() -> None:
     assert (report.bytes, report.bytes_total) == (5, 9)
 
 
-def test_is_settled_ignores_slow_model() -> None:
-    assert not is_settled({"a": A}, observed(OnDisk(A.digest)))
-    assert is_settled({"a": A}, observed(OnDisk(A.digest)), {"a"})
-    assert not is_settled({"a": A, "b": A}, observed(OnDisk(A.digest)), {"b"})
-
-
 def test_model_report_of_failure_has_message_and_next_try() -> None:
     report = model_report("a", A, observed(retry=FAILED))
     assert (report.message, report.permanent, report.next_try) == ("no objects", True, "soon")
@@ -86,6 +80,7 @@ def test_model_report_of_failure_has_message_and_next_try() -> None:
 
 def test_is_settled_when_models_are_loaded_failed_or_removed() -> None:
     assert not is_settled({"a": A}, observed())
+    assert not is_settled({"a": A}, observed(OnDisk(A.digest)))
     assert is_settled({"a": A}, observed(retry=FAILED))
     assert is_settled({"a": A}, observed(OnDisk(A.digest, loaded=True), READY))
     assert is_settled({"a": A, "b": entry("b")}, observed(retry=FAILED))

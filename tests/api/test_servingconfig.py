@@ -65,6 +65,10 @@ def placeholder(name: str) -> str:
         ({"ingress": "[]"}, "inferenceservice-config: ingress must be a JSON object"),
         ({"predictors": '{"triton": {}}'}, "predictors.triton.image: Field required"),
         ({"deploy": '{"progressDeadline": 0}'}, "deploy.progressDeadline: Input should be greater than"),
+        ({"rollout": '{"modelTimeout": "30"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h, such as 90s"),
+        ({"rollout": '{"modelTimeout": "25h"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
+        ({"rollout": '{"modelTimeout": "0s"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
+        ({"rollout": '{"modelTimeout": 30}'}, "rollout.modelTimeout: Input should be a valid string"),
         ({"ingress": '{"ingressDomain": "a b"}'}, "ingress.ingressDomain: String should match"),
         ({"ingress": '{"urlScheme": "ftp"}'}, "ingress.urlScheme"),
         *(({"ingress": json.dumps({"domainTemplate": text})}, placeholder(name)) for text, name in UNKNOWN.items()),
@@ -74,3 +78,8 @@ def test_serving_config_error_names_key_and_field(data: dict[str, str], message:
     with pytest.raises(ConfigError, match="inferenceservice-config") as error:
         parse(data)
     assert message in str(error.value)
+
+
+def test_serving_config_reads_the_model_timeout_of_a_roll_out() -> None:
+    assert parse({}).rollout.model_seconds == 1800
+    assert parse({"rollout": '{"modelTimeout": "1h30m"}'}).rollout.model_seconds == 5400

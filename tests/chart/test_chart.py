@@ -107,6 +107,7 @@ def test_config_map_defaults_match_the_walkthrough() -> None:
     assert config.ingress == servingconfig.IngressConfig()
     assert config.agent.image == "manyserve/manyserve:0.1.0"
     assert config.deploy.progress_deadline == 600
+    assert config.rollout == servingconfig.RolloutConfig(model_timeout="30m")
     assert config.credentials == Credentials()
 
 
@@ -117,11 +118,13 @@ def test_config_map_has_the_values_that_are_set() -> None:
         "config.agent.image=other:1",
         "config.credentials.gcs.endpoint=http://gcs",
         "config.predictors.triton.image=own",
+        "rollout.modelTimeout=1h30m",
     )
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
     assert config.ingress.ingress_class_name == "contour"
     assert config.ingress.gateway == "infra/gateway"
     assert config.agent.image == "other:1"
+    assert config.rollout.model_seconds == 5400
     assert config.credentials.gcs.endpoint == "http://gcs"
     assert config.predictors["triton"].image == "own"
 

@@ -43,6 +43,9 @@ REFUSED = {
     ("config.predictors.xgboost.image=x",): "config.predictors.xgboost: Additional property image is not allowed",
     ("global.imageRegistry=x",): "global: Additional property imageRegistry is not allowed",
     ("config.ingress.domainTemplate=x-{{ .Name }}.{{ .Cluster }}",): "config.ingress.domainTemplate: Does not match",
+    ("rollout.modelTimeout=30",): "rollout.modelTimeout: Invalid type. Expected: string",
+    ("rollout.modelTimeout=half an hour",): "rollout.modelTimeout: Does not match pattern",
+    ("rollout.timeout=30m",): "rollout: Additional property timeout is not allowed",
     ("webhook.refuseUnmanaged=perhaps",): "webhook.refuseUnmanaged: Invalid type. Expected: boolean",
     ("webhook.refuseUnmanagd=false",): "webhook: Additional property refuseUnmanagd is not allowed",
 }
@@ -110,5 +113,5 @@ def test_webhook_environment_has_refuse_unmanaged(values: tuple[str, ...], messa
 
 def test_values_absent_in_an_older_release_count_as_their_defaults() -> None:
     """As in `helm upgrade --reuse-values`, which takes the defaults of the older chart."""
-    absent = ("api=null", "scope=null", "crds.takeOwnership=null", "webhook.refuseUnmanaged=null")
+    absent = ("api=null", "scope=null", "crds.takeOwnership=null", "webhook.refuseUnmanaged=null", "rollout=null")
     assert template(*absent) == template()

@@ -32,6 +32,8 @@ class Kubelet:
         """Models that cannot be loaded."""
         self.configs: list[tuple[str, ...]] = []
         """The models of each observed version of the ConfigMap."""
+        self.holds: list[str | None] = []
+        """The hold in each poll."""
         self.starts = asyncio.Event()
         """Cleared, new pods stay Pending until it is set."""
         self.starts.set()
@@ -55,6 +57,7 @@ class Kubelet:
 
     async def status(self, request: web.Request) -> web.Response:
         """Answer a poll as an agent does."""
+        self.holds.append(request.query.get("hold"))
         if request.query.get("after") == str(self._report["revision"]):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), float(request.query["wait"]))

@@ -110,7 +110,7 @@ async def test_operator_keeps_manual_scaling_of_an_autoscaled_host(stage: Stage)
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2
     stage.kubectl("patch", "deployment", deployment, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 7}}))
     await eventually_in_thread(
-        lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600,
+        lambda: stage.kubectl.get("deployment", deployment)["spec"]["progressDeadlineSeconds"] == 600 + 1800,
         "the operator's field is restored",
     )
     assert stage.kubectl.get("deployment", deployment)["spec"]["replicas"] == 2

@@ -73,6 +73,15 @@ def ingress_ready(stage: Stage, host: str) -> dict[str, str]:
     return next((each for each in conditions if each["type"] == "IngressReady"), {})
 
 
+async def test_operator_lets_the_first_pod_be_ready_at_once_and_holds_no_settled_one(stage: Stage) -> None:
+    """It has seen the host's own Service and Ingress."""
+    stage.kubelet.report(settled=False)
+    stage.apply(make.host_object(), make.model_object())
+    await eventually_in_thread(lambda: stage.kubelet.holds[-1:] == ["0"], "the pod waits for no model")
+    stage.kubelet.report(settled=True)
+    await eventually_in_thread(lambda: stage.kubelet.holds[-1:] == [None], "a settled pod has no hold")
+
+
 async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     count = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -81,12 +80,12 @@ def test_config_refresh_is_due_soon_for_any_annotation(note: str, jump: float) -
     now = make.NOW + timedelta(seconds=jump)
     pod = make.pod(annotations={"serving.kserve.io/model-config": note})
     behind = Observed(key=snapshots.KEY, config=make.config(), pods=(pod,), agents={"uid-pod-1": make.report()})
-    due, wait = config_refreshes(replicas_of(behind), WANTED, now)
+    due, wait = config_refreshes(replicas_of(behind.pods, behind.agents), WANTED, now)
     assert wait is not None
     assert math.isfinite(wait)
     assert 0 < wait <= 61
     refreshed = make.pod(annotations={"serving.kserve.io/model-config": due[0].config_hash if due else note})
-    again, later = config_refreshes(replicas_of(replace(behind, pods=(refreshed,))), WANTED, now)
+    again, later = config_refreshes(replicas_of((refreshed,), behind.agents), WANTED, now)
     assert not again, "a refresh is not repeated at once"
     assert later == pytest.approx(wait, abs=0.001)
 
@@ -105,7 +104,7 @@ def test_conditions_are_valid_for_any_pods_and_reports(pods: Any, data: st.DataO
         pods=tuple(pods),
         agents={pod["metadata"]["uid"]: data.draw(report) for pod in pods},
     )
-    replicas = replicas_of(observed)
+    replicas = replicas_of(observed.pods, observed.agents)
     loading = roll_up("triton-mms", entry, replicas)
     assert 0 <= loading.loaded <= loading.replicas <= len(pods)
     assert (loading.condition.status == "True") == (0 < loading.loaded == loading.replicas)

@@ -18,6 +18,7 @@ from manyserve.cluster.state import ClusterState
 from manyserve.operator import agent_client
 from manyserve.operator.agent_client import PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
+from tests.support import make
 from tests.support.eventually import eventually
 
 QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=0.1)
@@ -48,6 +49,13 @@ class FakeAgent:
         return web.json_response(self.report)
 
 
+def child(kind: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {"name": HOST.name, "namespace": HOST.namespace, "labels": pod()["metadata"]["labels"]},
+    }
+
+
 def pod(
     uid: str = "u1", *, phase: str = "Running", address: str | None = "127.0.0.1", **metadata: Any
 ) -> dict[str, Any]:
@@ -63,6 +71,15 @@ class PollerEnv:
 
     def __init__(self, agent: FakeAgent, state: ClusterState, poller: AgentPoller, enqueued: list[Key]) -> None:
         self.agent, self.state, self.poller, self.enqueued = agent, state, poller, enqueued
+
+    def add(self, pod: dict[str, Any]) -> None:
+        """Add a pod to the cluster state, and let the poller poll it."""
+        self.state.update_pod(None, pod)
+        self.poller.update_pod(None, pod)
+
+    def last_hold(self) -> str | None:
+        """Return the hold in the last poll."""
+        return self.agent.polls[-1].get("hold") if self.agent.polls else None
 
     @property
     def report(self) -> AgentReport | None:
@@ -83,6 +100,10 @@ async def poller_env() -> AsyncIterator[PollerEnv]:
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
     state = ClusterState(enqueued.append)
+    state.config = make.config(rollout={"modelTimeout": "10m"})
+    state.update_host(None, make.host_object())
+    for kind in ("Service", "Ingress"):
+        state.update_child(None, child(kind))
     poller = AgentPoller(state, enqueued.append, QUICK, port=server.port or 0)
     await poller.open()
     yield PollerEnv(agent, state, poller, enqueued)
@@ -202,4 +223,80 @@ async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: P
     env.agent.polls.clear()
     await env.poller.open()
     await eventually(lambda: env.report)
-    assert env.agent.polls[0] == {}
+    assert env.agent.polls[0] == {"hold": "0"}, "without a revision"
+
+
+def other_pod(*, ready: bool = True) -> dict[str, Any]:
+    """Return another pod of the host, which the poller does not poll."""
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    return pod("u2", name="other") | {"status": {"phase": "Running", "podIP": "127.0.0.2", "conditions": conditions}}
+
+
+def models(state: str) -> dict[str, dict[str, str]]:
+    return {"a": {"state": state, "digest": "x"}}
+
+
+def report_of(state: str, **fields: Any) -> AgentReport:
+    return AgentReport.from_wire(
+        {"instance": "b", "revision": 1, "serverReady": True, "models": models(state)} | fields
+    )
+
+
+async def test_poller_lets_a_pod_without_others_be_ready_with_the_first_poll(env: PollerEnv) -> None:
+    env.add(pod())
+    await eventually(lambda: env.agent.polls)
+    assert env.agent.polls[0] == {"hold": "0"}
+
+
+async def test_poller_holds_a_new_pod_until_its_models_answer(env: PollerEnv) -> None:
+    env.state.update_pod(None, other_pod())
+    env.state.reports["u2"] = report_of("Loaded", settled=True)
+    env.agent.set_report(models=models("Loading"))
+    env.add(pod())
+    await eventually(lambda: env.last_hold() == "86400")
+    env.agent.set_report(models=models("LoadFailed"))
+    await eventually(lambda: env.last_hold() == "600")
+    env.agent.set_report(models=models("Loaded"))
+    await eventually(lambda: env.last_hold() == "0")
+
+
+async def test_poller_sends_no_hold_to_a_pod_that_was_ready(env: PollerEnv) -> None:
+    env.agent.set_report(settled=True)
+    env.add(pod())
+    await eventually(lambda: len(env.agent.polls) > 1)
+    assert env.last_hold() is None
+
+
+async def test_poller_sends_no_hold_while_another_ready_pod_is_silent(env: PollerEnv) -> None:
+    env.state.update_pod(None, other_pod())
+    env.agent.set_report(models=models("Loading"))
+    env.add(pod())
+    await eventually(lambda: len(env.agent.polls) > 1)
+    assert env.last_hold() is None, "as after a restart of the operator, before all reports have arrived"
+    env.state.reports["u2"] = report_of("Loaded", settled=True)
+    await eventually(lambda: env.last_hold() == "86400")
+
+
+async def test_poller_sends_no_hold_while_the_ingress_is_of_another_controller(env: PollerEnv) -> None:
+    env.state.update_child(child("Ingress"), None)
+    env.add(pod())
+    await eventually(lambda: len(env.agent.polls) > 1)
+    assert env.last_hold() is None
+    env.state.update_child(None, child("Ingress"))
+    await eventually(lambda: env.last_hold() == "0")
+
+
+async def test_poller_without_a_configuration_sends_no_hold(env: PollerEnv) -> None:
+    env.state.config = None
+    env.add(pod())
+    await eventually(lambda: env.report)
+    assert env.last_hold() is None
+
+
+async def test_poller_polls_an_agent_of_an_older_release(env: PollerEnv) -> None:
+    """It ignores the hold, and its report is of the same form."""
+    env.agent.set_report(settled=False, models=models("Loading"))
+    env.add(pod())
+    await eventually(lambda: env.report and env.report.models["a"].state == "Loading")
+    env.agent.set_report(settled=True, models=models("Loaded"))
+    await eventually(lambda: env.report and env.report.settled)

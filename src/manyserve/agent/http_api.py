@@ -31,13 +31,19 @@ class Handlers:
         self._context = context
 
     async def status(self, request: web.Request) -> web.Response:
-        """Answer a long poll with the report: at once if the caller has another one, else at the next change."""
+        """Answer a long poll with the report: at once if the caller has another one, else at the next change.
+
+        A hold in the request is put in force first.
+        """
         query = request.query
         try:
             after = int(query["after"]) if "after" in query else None
             wait = min(max(float(query.get("wait", 0)), 0.0), MAX_WAIT)
+            hold = _hold(query["hold"]) if "hold" in query else None
         except ValueError:
-            return web.Response(status=400, text="after must be a whole number, wait a number of seconds\n")
+            return web.Response(status=400, text="after must be a whole number, wait and hold numbers of seconds\n")
+        if hold is not None:
+            self._agent.hold(hold)
         await self._agent.publisher.wait(after, query.get("instance"), wait)
         return web.Response(body=self._agent.publisher.body(), content_type="application/json")
 
@@ -47,7 +53,7 @@ class Handlers:
         if not report.server_ready:
             return web.Response(status=503, text="the model server does not answer\n")
         if not report.settled:
-            reason = "the first models are not loaded yet" if report.config else "there is no models.json yet"
+            reason = "the pod waits for models" if report.config else "there is no models.json yet"
             return web.Response(status=503, text=f"{reason}\n")
         return web.Response(text="ready\n")
 
@@ -61,3 +67,11 @@ class Handlers:
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer with the metrics in Prometheus' text format."""
         return metrics_response(self._context.metrics.registry)
+
+
+def _hold(text: str) -> float:
+    """Parse a hold. Raises `ValueError`."""
+    seconds = float(text)
+    if not seconds >= 0:  # also NaN
+        raise ValueError
+    return seconds

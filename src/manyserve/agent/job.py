@@ -77,8 +77,6 @@ class Job:
     progress: JobProgress = IDLE
     is_noop: bool = False
     """The model was as desired at the start, so the job logs at DEBUG."""
-    is_slow: bool = False
-    """The load takes so long that the pod's readiness does not wait for it."""
     refused: bool = False
     """The server rejected the files."""
     previous_still_loaded: bool = False

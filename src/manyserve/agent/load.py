@@ -101,7 +101,7 @@ async def load_files(job: Job, release: Release = lambda: None, *, of_previous: 
     """Load the files on disk, counted among the loads under way. After a failure, poll the index."""
     state = job.context.state
     state.loading.add(job.name)
-    timer = asyncio.get_running_loop().call_later(job.context.settings.load_slot_seconds, _set_slow, job)
+    timer = asyncio.get_running_loop().call_later(job.context.settings.load_slot_seconds, _note_slow_load, job)
 
     def on_response() -> None:
         """Let the next load begin, so that one poll of the index serves several loads."""
@@ -126,9 +126,7 @@ async def _load_and_poll(job: Job, on_response: Release) -> None:
         raise
 
 
-def _set_slow(job: Job) -> None:
-    """Mark the load as slow: the pod's readiness does not wait for it any more."""
-    job.is_slow = True
+def _note_slow_load(job: Job) -> None:
     job.set_note(f"the model server has not finished the load after {job.context.settings.load_slot_seconds:g} s")
 
 

@@ -39,7 +39,8 @@ class Agent:
         self._file = ConfigFile(context.settings.config_file)
         self._config: Config | None = None
         self._reports = ReportBuilder()
-        self._readiness = ReadinessGate(context.store, context.settings.settle_seconds)
+        settings = context.settings
+        self._readiness = ReadinessGate(context.store, settings.settle_seconds, settings.silence_seconds)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -59,6 +60,11 @@ class Agent:
                 group.create_task(self._readiness.persist())
         finally:
             await self._stop()
+
+    def hold(self, seconds: float) -> None:
+        """Keep a new pod unready until so many seconds after the server's first answer, as the operator asks."""
+        if self._readiness.hold(seconds, self._context.clock()):
+            self._state.changed.set()
 
     async def _stop(self) -> None:
         """Cancel all jobs; wait only for threads that write to the volume."""
@@ -150,14 +156,13 @@ class Agent:
         state, config = self._state, self._file.config
         observed, previous = state.observed, self.publisher.report.models
         progress = {name: job.progress for name, (job, _) in self._jobs.items()}
-        slow = [name for name, (job, _) in self._jobs.items() if job.is_slow]
         models = self._reports.build(observed, progress)
         entries = config.entries if config else None
         changed = self.publisher.publish(
             config=config.hash if config else "",
             config_error=self._file.error,
             server_ready=state.index is not None,
-            settled=self._readiness.update(entries, observed, self._context.clock(), slow),
+            settled=self._readiness.update(entries, observed, self._context.clock()),
             not_unloaded=state.removals.not_unloaded(observed),
             models=previous if previous == models else models,
         )

@@ -1,15 +1,20 @@
-"""Readiness gate of the pod: closed until its first models are settled, then open as long as the pod lives.
+"""Readiness gate of the pod: closed while the pod waits for models, then open as long as the pod lives.
 
-The first agent of a pod waits for each model of its first config. A model is settled when it is loaded, has failed
-once, is slow to load, or is no longer desired. The wait ends at the latest `settle_seconds` after the server's first
-answer. Then the pod is settled, and a marker on the volume records it.
+The operator decides how long a new pod waits, since only the operator knows which models answer on the host's other
+pods. Each of its polls carries a hold: docs/decisions/0013-the-operators-poll-carries-readiness.md. A new pod with a
+`models.json` is settled
 
-The volume lives as long as the pod. An agent that finds the marker replaces one that was killed in a serving pod.
-Such a pod is settled again at the first answer of the server:
+- when each of its models is loaded, whatever the hold;
+- when the hold is over, counted from the server's first answer;
+- without a hold for `silence` seconds: when each model is loaded or has failed once, and at the latest `limit` seconds
+  after the server's first answer.
+
+A marker on the volume records it. The volume lives as long as the pod. An agent that finds the marker replaces one that
+was killed in a serving pod. Such a pod is settled again at the first answer of the server:
 
 - Downloads are not awaited. A model that is still downloading did not answer before the kill either.
-- A server that was restarted too does not list the models that it had loaded. Those are awaited until they are
-  settled; without a readable config, until there is one.
+- A server that was restarted too does not list the models that it had loaded. Those are awaited until they are loaded
+  or have failed once; without a readable config, until there is one. A hold that is over ends this wait, too.
 - A model that the server lists as unavailable or loading was so before the kill, and is not awaited. One load that
   hangs or was rejected must not take away the models that answer.
 """
@@ -18,12 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.reconcile import ABSENT, Observed, ServerState, is_loaded
 from manyserve.agent.retry import RetryState
 from manyserve.agent.volume.store import Store
+from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.modelconfig import Entry
 
 log = logging.getLogger("manyserve.agent")
@@ -32,38 +38,64 @@ _RETRY_SECONDS = 5.0
 
 
 class ReadinessGate:
-    """Readiness of the pod as one agent sees it."""
+    """Readiness of the pod as one agent sees it. Times are monotonic."""
 
-    def __init__(self, store: Store, limit: float) -> None:
+    def __init__(self, store: Store, limit: float, silence: float) -> None:
         self._store = store
         self._limit = limit
-        self._started: float | None = None
+        self._silence = silence
         self._is_recorded = False
         self._open = asyncio.Event()
-        self._awaited: Mapping[str, Entry] | None = None
+        self._lost: Mapping[str, Entry] | None = None
+        self._answered: float | None = None
+        """Time of the server's first answer."""
+        self._hold: float | None = None
+        self._renewed: float | None = None
+        """Time of the last hold; before the first one, time of the first update."""
 
     async def restore(self) -> None:
         """Read whether an earlier agent of this pod recorded it as settled."""
         self._is_recorded = await asyncio.to_thread(self._store.was_settled)
 
-    def update(
-        self, config: Mapping[str, Entry] | None, observed: Observed, now: float, slow: Collection[str] = ()
-    ) -> bool:
-        """Return whether the pod is settled; once it is, it stays so. `config` is None while none is in force.
+    def hold(self, seconds: float, now: float) -> bool:
+        """Put the operator's hold in force. Return whether the next update may differ."""
+        before, self._hold, self._renewed = self._hold, min(seconds, LONGEST_HOLD), now
+        return self._hold != before and not self._open.is_set()
 
-        `slow` are models with a load so slow that readiness does not wait for it.
-        """
-        if self._awaited is None:
-            self._awaited = lost_models(config, observed) if self._is_recorded else config
-        if self._awaited is not None and (is_settled(self._awaited, observed, slow) or self._is_late(observed, now)):
-            self._open.set()
+    def update(self, config: Mapping[str, Entry] | None, observed: Observed, now: float) -> bool:
+        """Return whether the pod is settled; once it is, it stays so. `config` is None while none is in force."""
+        if self._renewed is None:
+            self._renewed = now
+        if self._answered is None and observed.index is not None:
+            self._answered = now
+        if not self._open.is_set() and self._answered is not None:
+            waited = now - self._answered
+            is_over = self._is_restart_over if self._is_recorded else self._is_wait_over
+            if is_over(config, observed, waited, now - self._renewed):
+                self._open.set()
         return self._open.is_set()
 
-    def _is_late(self, observed: Observed, now: float) -> bool:
-        """Return whether the time limit has passed since the server's first answer."""
-        if self._started is None and observed.index is not None:
-            self._started = now
-        return self._started is not None and now - self._started >= self._limit
+    def _is_wait_over(
+        self, config: Mapping[str, Entry] | None, observed: Observed, waited: float, silent: float
+    ) -> bool:
+        """Return whether a new pod waits no longer."""
+        if config is None:
+            return False
+        if silent >= self._silence:
+            return waited >= self._limit or is_settled(config, observed)
+        is_held = self._hold is None or waited < self._hold
+        return not is_held or all(is_loaded(name, entry.digest, observed) for name, entry in config.items())
+
+    def _is_restart_over(
+        self, config: Mapping[str, Entry] | None, observed: Observed, waited: float, _silent: float
+    ) -> bool:
+        """Return whether a pod that was settled before waits no longer."""
+        if self._lost is None:
+            self._lost = lost_models(config, observed)
+        if self._lost is None:
+            return False
+        is_held = waited < (self._limit if self._hold is None else min(self._hold, self._limit))
+        return not is_held or is_settled(self._lost, observed)
 
     async def persist(self) -> None:
         """Write the marker once the pod is settled; retry until the volume accepts it."""
@@ -77,11 +109,10 @@ class ReadinessGate:
                 await asyncio.sleep(_RETRY_SECONDS)
 
 
-def is_settled(awaited: Mapping[str, Entry], observed: Observed, slow: Collection[str] = ()) -> bool:
-    """Return whether each of these models is loaded, has failed once, is slow, or is no longer desired."""
+def is_settled(awaited: Mapping[str, Entry], observed: Observed) -> bool:
+    """Return whether each of these models is loaded, has failed once, or is no longer desired."""
     return all(
-        name in slow
-        or is_loaded(name, entry.digest, observed)
+        is_loaded(name, entry.digest, observed)
         or observed.retries.get(name, RetryState(entry.digest)).for_digest(entry.digest).failures > 0
         for name, entry in awaited.items()
         if observed.desired.get(name, entry).digest == entry.digest and name in observed.desired

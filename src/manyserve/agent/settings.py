@@ -93,8 +93,10 @@ class AgentSettings(Settings):
     """Files that are read at once, over all downloads. It bounds the memory of the process."""
     max_files: Count = env("MANYSERVE_MAX_FILES", default=10_000)
     max_bytes: Count = env("MANYSERVE_MAX_BYTES", default=100 * GIB)
-    settle_seconds: Seconds = env("MANYSERVE_SETTLE_SECONDS", default=300.0)
-    """A new pod is ready after this time, even if downloads or loads still run."""
+    settle_seconds: Seconds = env("MANYSERVE_SETTLE_SECONDS", default=1800.0)
+    """A new pod that the operator does not poll is ready after this time, even if downloads or loads still run."""
+    silence_seconds: Seconds = env("MANYSERVE_SILENCE_SECONDS", default=60.0)
+    """Without a hold for this time the agent decides the pod's readiness by itself: longer than a failover takes."""
     progress_seconds: Seconds = env("MANYSERVE_PROGRESS_SECONDS", default=5.0)
     """Shortest time between two reports of a download's progress."""
     disk_reserve: Count = env("MANYSERVE_DISK_RESERVE", default=64 * MIB)

@@ -51,7 +51,7 @@ async def work(job: Job, steps: tuple[Step, ...]) -> None:
                 _record_failure(job, _STAGES[step], error)
             return
         finally:
-            job.progress, job.cancellable, job.is_slow = IDLE, True, False
+            job.progress, job.cancellable = IDLE, True
 
 
 async def _run(job: Job, step: Step) -> None:

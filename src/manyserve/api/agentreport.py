@@ -3,12 +3,15 @@
 `GET /status?after=REVISION&instance=ID&wait=SECONDS` answers at once when the agent's revision is not REVISION or its
 instance is not ID. Else it answers after the next change, or when the wait is over. An agent that restarts is a new
 instance and counts from 1. `docs/agent-status.schema.json` is generated from these types.
+
+`&hold=SECONDS` keeps a pod that was never ready unready until so many seconds after the first answer of its server.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -17,6 +20,8 @@ from pydantic_core import from_json
 from manyserve.api.kube_model import WIRE, KubeModel
 
 AGENT_PORT = 9081
+LONGEST_HOLD = 86_400.0
+"""Seconds. No hold is longer, whoever sends it."""
 
 
 class ModelState(StrEnum):
@@ -61,11 +66,19 @@ class AgentReport(KubeModel):
     )
     config_error: Annotated[str, Field(description="Reason why the models.json on disk is not in force.")] = ""
     server_ready: Annotated[bool, Field(description="The model server answers.")] = False
-    settled: Annotated[bool, Field(description="The initial set is loaded, or failed and reported.")] = False
+    settled: Annotated[bool, Field(description="The pod waits for models no longer.")] = False
     models: Annotated[dict[str, ModelReport], Field(description="Each desired model by its name.")] = {}
     not_unloaded: Annotated[
         dict[str, str], Field(description="The reason by name, for each removed model that the server does not unload.")
     ] = {}
+
+    @cached_property
+    def answering(self) -> frozenset[str]:
+        """Names of the models that answer, with any version of their files."""
+        if not self.server_ready:
+            return frozenset()
+        loaded = ModelState.LOADED
+        return frozenset([name for name, each in self.models.items() if each.state is loaded or each.serving])
 
 
 _MODEL = TypeAdapter(ModelReport)

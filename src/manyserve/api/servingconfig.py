@@ -13,15 +13,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.kube_model import KubeModel
-from manyserve.api.quantity import Memory
+from manyserve.api.quantity import Memory, parse_duration
 
 NAME = "inferenceservice-config"
 PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 """A placeholder of `domainTemplate`."""
 _DOMAIN_TEMPLATE = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
 _OTHER_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|[{}].*", re.DOTALL)
+MIN_TIMEOUT = 1.0  # seconds
 
 
 class ConfigError(ValueError):
@@ -74,6 +76,29 @@ class DeployConfig(KubeModel):
     """Roll-out of Deployments."""
 
     progress_deadline: Annotated[int, Field(ge=1, le=86400, description="Seconds.")] = 600
+    """Longest time for the start of a pod; the wait for its models comes in addition."""
+
+
+def _model_timeout(text: str) -> str:
+    try:
+        is_valid = MIN_TIMEOUT <= parse_duration(text) <= LONGEST_HOLD
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("must be a duration from 1s to 24h, such as 90s, 30m or 1h30m")
+    return text
+
+
+class RolloutConfig(KubeModel):
+    """Replacement of a host's pods."""
+
+    model_timeout: Annotated[str, AfterValidator(_model_timeout)] = "30m"
+    """Longest wait of a new pod for a model that answers on other pods and fails on this one."""
+
+    @property
+    def model_seconds(self) -> float:
+        """The timeout in seconds."""
+        return parse_duration(self.model_timeout)
 
 
 class ServingConfig(KubeModel):
@@ -84,6 +109,7 @@ class ServingConfig(KubeModel):
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
     deploy: DeployConfig = DeployConfig()
+    rollout: RolloutConfig = RolloutConfig()
     credentials: Credentials = Credentials()
 
 

@@ -72,8 +72,12 @@ class PolledReport:
     """SHA-256 of the body."""
 
 
-async def poll(session: aiohttp.ClientSession, url: str, last: PolledReport | None, wait: int) -> PolledReport:
+async def poll(
+    session: aiohttp.ClientSession, url: str, last: PolledReport | None, wait: int, hold: float | None = None
+) -> PolledReport:
     """Poll an agent: return a changed report at once, or the same one after `wait` seconds.
+
+    With a `hold` the agent keeps its new pod unready for so many seconds after the server's first answer.
 
     Raises
     ------
@@ -84,6 +88,7 @@ async def poll(session: aiohttp.ClientSession, url: str, last: PolledReport | No
     """
     report = last.report if last else None
     params = {"after": str(report.revision), "instance": report.instance, "wait": str(wait)} if report else {}
+    params |= {} if hold is None else {"hold": f"{hold:g}"}
     async with session.get(url, params=params, allow_redirects=False) as response:
         body = await _read_body(response)
     digest = hashlib.sha256(body).digest()

@@ -4,6 +4,8 @@ An agent responds when its report changes, or after 5 s. The report is stored by
 enqueued. A report is dropped when connections fail for 3 s, or a response is 3 s late: `Ready` falls then, since the
 state of the pod is unknown. These connections are separate from the 32 to the API server, and the size of a response is
 limited. Only the leader polls. A new leader has all reports after one round trip.
+
+A poll of a pod that was never ready carries its hold. It is computed from the newest reports when the poll is sent.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from manyserve.operator.agent_client import (
     endpoint_of,
     poll,
 )
+from manyserve.operator.rollout import hold_of
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +154,9 @@ class AgentPoller:
         if self._session is None:
             raise RuntimeError("agents are polled only after `open`")
         url = f"http://{endpoint.address}:{self._port}/status"
-        return await poll(self._session, url, last, self._intervals.wait)
+        was_ready = last is not None and last.report.settled
+        hold = None if was_ready else hold_of(self._state, endpoint.host, endpoint.uid)
+        return await poll(self._session, url, last, self._intervals.wait, hold)
 
     def _store(self, endpoint: AgentEndpoint, report: AgentReport) -> None:
         endpoint.settled.set()

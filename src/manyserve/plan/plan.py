@@ -50,7 +50,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
         return Plan(requeue_after=_SOON)
     current = current_text(host, config_map)
-    replicas = replicas_of(observed)
+    replicas = replicas_of(observed.pods, observed.agents)
     placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current), replicas)
     children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
     status = host_status(host, observed, placement, children.deployment, now)

@@ -1,16 +1,16 @@
 """Replicas: the pods of a host with the reports of their agents.
 
 A replica counts while its pod is ready and is not being deleted. A model is loaded on a replica when its agent reports
-so for the digest that is desired now, and the model server answers.
+so for the digest that is desired now, and the model server answers. A model answers with any version of its files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
-from manyserve.plan.observed import Manifest, Observed
+from manyserve.plan.observed import Manifest
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,18 @@ class Replica:
     report: AgentReport | None
     claims: frozenset[str] = frozenset()
     """The PersistentVolumeClaims that the pod mounts."""
+    revision: str = ""
+    """The Deployment's hash of the pod template."""
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the pod is ready, or its agent says so: on a busy node a probe may be late."""
+        return self.ready or (self.report is not None and self.report.settled and self.report.server_ready)
+
+    @property
+    def answering(self) -> frozenset[str]:
+        """Names of the models that answer on the pod."""
+        return self.report.answering if self.report else frozenset()
 
     def model(self, name: str, digest: str) -> ModelReport | None:
         """Return the agent's report about the model, if it is about this digest."""
@@ -39,10 +51,10 @@ class Replica:
         return report
 
 
-def replicas_of(observed: Observed) -> tuple[Replica, ...]:
-    """Return the replicas with pods that are not being deleted, sorted by name."""
-    pods = (pod for pod in observed.pods if not pod["metadata"].get("deletionTimestamp"))
-    replicas = (_replica(pod, observed.agents.get(pod["metadata"]["uid"])) for pod in pods)
+def replicas_of(pods: Iterable[Manifest], reports: Mapping[str, AgentReport]) -> tuple[Replica, ...]:
+    """Return the replicas with pods that are not being deleted, sorted by name; reports are by the uid of their pod."""
+    remaining = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+    replicas = (_replica(pod, reports.get(pod["metadata"]["uid"])) for pod in remaining)
     return tuple(sorted(replicas, key=lambda replica: replica.name))
 
 
@@ -65,6 +77,7 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         annotations=metadata.get("annotations") or {},
         report=report,
         claims=mounted_claims(pod.get("spec", {})),
+        revision=(metadata.get("labels") or {}).get("pod-template-hash", ""),
     )
 
 

@@ -25,6 +25,19 @@ def test_revision_ignores_an_invalid_annotation() -> None:
         assert after.children[DEPLOYMENT]["metadata"]["annotations"][names.REVISION] == "1"
 
 
+def test_progress_deadline_exceeds_the_wait_for_models() -> None:
+    for rollout, seconds in (({}, 1800), ({"modelTimeout": "90.5s"}, 91), ({"modelTimeout": "24h"}, 86400)):
+        config = make.config(rollout=rollout, deploy={"progressDeadline": 100})
+        deployment = world.settle(seen(config=config)).children[DEPLOYMENT]
+        assert deployment["spec"]["progressDeadlineSeconds"] == seconds + 100
+
+
+def test_change_of_the_model_timeout_replaces_no_pods() -> None:
+    settled = world.settle(seen())
+    (change,) = plan(replace(settled, config=make.config(rollout={"modelTimeout": "1h"})), make.NOW).applies
+    assert change.manifest["spec"]["template"] == settled.children[DEPLOYMENT]["spec"]["template"]
+
+
 def test_revision_stays_while_the_deployment_cannot_be_created() -> None:
     settled = world.settle(seen(make.model()))
     foreign = settled.children[DEPLOYMENT]

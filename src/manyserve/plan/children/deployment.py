@@ -7,6 +7,7 @@ deletion of the Deployment, the count continues from the host's status.
 from __future__ import annotations
 
 import re
+from math import ceil
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
@@ -37,7 +38,7 @@ def build_deployment(
         spec=replicas
         | {
             "selector": {"matchLabels": names.selector(name)},
-            "progressDeadlineSeconds": config.deploy.progress_deadline,
+            "progressDeadlineSeconds": config.deploy.progress_deadline + ceil(config.rollout.model_seconds),
             "strategy": build_strategy(predictor.deployment_strategy),
             "template": template,
         },

@@ -5,14 +5,14 @@ A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import PLACEHOLDER, IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
-from manyserve.plan.observed import Manifest
+from manyserve.plan.observed import Child, Manifest
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
 """Kinds that lead requests to pods."""
@@ -58,6 +58,12 @@ def build_http_route(host: InferenceService, config: ServingConfig) -> Manifest 
         "rules": [{"backendRefs": [{"name": key.name, "port": 80}]}],
     }
     return child(host, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
+
+
+def is_routed(host: InferenceService, config: ServingConfig, children: Container[Child]) -> bool:
+    """Return whether the host's own Service and Ingress, or HTTPRoute, exist, so that requests come to its pods."""
+    wanted = (build_service(host), build_ingress(host, config), build_http_route(host, config))
+    return all(Child(each["kind"], each["metadata"]["name"]) in children for each in wanted if each is not None)
 
 
 def ingress_error(ingress: Manifest | None) -> str | None:

@@ -21,6 +21,7 @@ from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
+from manyserve.plan.status.rollout import MODEL_FAILS
 
 
 def host_status(
@@ -59,8 +60,8 @@ def _message_of(failed: Condition, predictor: Condition) -> str | None:
 
 
 def _reason_while_ready(predictor: Condition) -> str | None:
-    """Return InvalidSpec for a host that still answers with its previous spec, so that an event reports it."""
-    return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
+    """Return the reason of a host that answers with its previous spec or its previous pods: an event reports it."""
+    return predictor.reason if predictor.reason in (conditions.INVALID_SPEC, MODEL_FAILS) else None
 
 
 def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:

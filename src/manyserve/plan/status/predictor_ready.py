@@ -20,6 +20,7 @@ from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import not_unloaded, replicas_of
 from manyserve.plan.status.pod_problem import Problem, pod_problem
+from manyserve.plan.status.rollout import model_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
@@ -120,7 +121,8 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
 
 def _problem_beside_answers(host: InferenceService, observed: Observed, placement: Placement) -> Problem | None:
     return (
-        problem_beside_answers(_deployment(host, observed) or {}, observed.pods)
+        model_problem(observed)
+        or problem_beside_answers(_deployment(host, observed) or {}, observed.pods)
         or _pause_problem(host, observed)
         or _unload_problem(observed)
         or _config_problem(placement)
@@ -146,7 +148,7 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
 
 def _unload_problem(observed: Observed) -> Problem | None:
     """Return the problem of a server that does not unload removed models."""
-    sentences = not_unloaded(replicas_of(observed))
+    sentences = not_unloaded(replicas_of(observed.pods, observed.agents))
     return ("ModelNotUnloaded", not_unloaded_error(sentences)) if sentences else None
 
 
