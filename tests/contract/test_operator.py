@@ -45,6 +45,22 @@ async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
 
 
+async def test_operator_removes_the_ingress_of_a_host_that_becomes_cluster_local(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    label = "networking.knative.dev/visibility"
+    stage.kubectl("label", "isvc", HOST, f"{label}=cluster-local")
+    internal = f"http://{HOST}.{stage.kubectl.namespace}.svc.cluster.local"
+    await eventually_in_thread(lambda: not stage.kubectl.exists("ingress", HOST), "the Ingress is deleted")
+    await eventually_in_thread(lambda: stage.kubectl.get("isvc", HOST)["status"]["url"] == internal, "the URL follows")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("tm", "cifar10")["status"]["url"].startswith(f"{internal}/"), "the model's URL too"
+    )
+    assert stage.ready("isvc", HOST)["status"] == "True", "no Ingress is awaited"
+    stage.kubectl("label", "isvc", HOST, f"{label}-")
+    await eventually_in_thread(lambda: stage.kubectl.exists("ingress", HOST), "the Ingress is created again")
+
+
 async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     count = 200

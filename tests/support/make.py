@@ -68,6 +68,12 @@ def host(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> 
     return InferenceService.from_wire(host_object(name, memory=memory, **predictor))
 
 
+def labelled(labels: dict[str, str], annotations: dict[str, str] | None = None, **predictor: Any) -> Manifest:
+    """Return an InferenceService with labels and annotations."""
+    manifest = host_object(**predictor)
+    return manifest | {"metadata": manifest["metadata"] | {"labels": labels, "annotations": annotations or {}}}
+
+
 def model_object(
     name: str = "cifar10",
     *,

@@ -164,9 +164,16 @@ class InferenceServiceSpec(KubeModel):
     predictor: Annotated[PredictorSpec, Field(description="The model server.")]
 
 
+class HostMeta(Meta):
+    """Metadata of a host, with the labels and annotations that its children get."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class InferenceService(Whole):
     """The host: a model server that many TrainedModels share."""
 
-    metadata: Meta
+    metadata: HostMeta
     spec: InferenceServiceSpec
     status: InferenceServiceStatus = InferenceServiceStatus()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, PROTOCOLS, InferenceService
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
+from manyserve.plan.rules import metadata as metadata_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
@@ -104,5 +105,6 @@ RULES: tuple[Rule, ...] = (
     replicas_are_a_range,
     custom_server_is_multi_model,
     numbers_and_sizes_fit,
+    *metadata_rules.RULES,
     *server_rules.RULES,
 )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
 from manyserve.plan.children.deployment import is_autoscaled
+from manyserve.plan.visibility import VISIBILITY_LABELS
 
 
 class Ignored(NamedTuple):
@@ -45,6 +46,10 @@ def _has_port_details(host: InferenceService) -> bool:
     return any(value != ours.get(key) for port in ports[:1] for key, value in port.items() if key != "containerPort")
 
 
+def _has_visibility_annotation(host: InferenceService) -> bool:
+    return not host.metadata.annotations.keys().isdisjoint(VISIBILITY_LABELS)
+
+
 def _has_unused_scaling(host: InferenceService) -> bool:
     predictor = host.spec.predictor
     return not is_autoscaled(host) and (predictor.scale_target is not None or predictor.scale_metric is not None)
@@ -68,6 +73,11 @@ IGNORED = (
     ),
     Ignored(
         "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _has_unused_scaling
+    ),
+    Ignored(
+        "metadata.annotations[*/visibility]",
+        "the visibility is a label; without the label the host gets an address outside the cluster",
+        _has_visibility_annotation,
     ),
 )
 

@@ -1,6 +1,7 @@
 """Status of a host in KServe's layout: conditions, revisions and addresses.
 
-`predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute. `Ready` is both.
+`predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute, and is True for a host
+that has neither. `Ready` is both.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
+from manyserve.plan.visibility import is_exposed
 
 
 def host_status(
     host: InferenceService, observed: Observed, placement: Placement, desired: Manifest | None, now: datetime
 ) -> InferenceServiceStatus:
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
-    url, address = host_url(observed.key, observed.config.ingress), Address(url=host_address(observed.key))
+    url, address = host_url(host, observed.config.ingress), Address(url=host_address(observed.key))
     new = _conditions(host, observed, placement)
     return InferenceServiceStatus(
         url=url,
@@ -41,7 +43,7 @@ def host_status(
 
 def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
     predictor = predictor_ready(host, observed, placement)
-    ingress = _ingress_ready(observed)
+    ingress = _ingress_ready(host, observed)
     failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
         type=conditions.READY,
@@ -57,11 +59,11 @@ def _reason_while_ready(predictor: Condition) -> str | None:
     return predictor.reason if predictor.reason == conditions.INVALID_SPEC else None
 
 
-def _ingress_ready(observed: Observed) -> Condition:
+def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
     name, ingress = observed.key.name, observed.config.ingress
     child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
     reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
-    if ingress.disable_ingress_creation:
+    if not is_exposed(host, ingress):
         error = None
     elif child in observed.foreign:
         error = pending_message(child)

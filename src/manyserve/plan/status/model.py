@@ -98,10 +98,9 @@ class HostContext:
 
     @cached_property
     def url_parts(self) -> tuple[str, str, str]:
-        """The URLs of the host outside and inside the cluster, and the protocol of its server."""
-        ingress = self.observed.config.ingress
-        key, protocol = self.observed.key, self.host.spec.predictor.protocol
-        return host_url(key, ingress), host_address(key), protocol
+        """The URLs of the host for its clients and inside the cluster, and the protocol of its server."""
+        url = host_url(self.host, self.observed.config.ingress)
+        return url, host_address(self.observed.key), self.host.spec.predictor.protocol
 
     def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
         """Merge old and checked conditions; computed once for all models with the same objects."""
