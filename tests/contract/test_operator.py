@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from manyserve.api import names
-from tests.contract.stage import HOST, Stage
+from tests.contract.stage import HOST, Manifest, Stage
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.kubectl import condition
@@ -59,6 +59,31 @@ async def test_operator_removes_the_ingress_of_a_host_that_becomes_cluster_local
     assert stage.ready("isvc", HOST)["status"] == "True", "no Ingress is awaited"
     stage.kubectl("label", "isvc", HOST, f"{label}-")
     await eventually_in_thread(lambda: stage.kubectl.exists("ingress", HOST), "the Ingress is created again")
+
+
+async def test_operator_carries_labels_of_a_host_to_its_children_and_removes_them(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    stage.kubectl("label", "isvc", HOST, "team=risk", "argocd.argoproj.io/instance=x")
+    stage.kubectl("annotate", "isvc", HOST, "prometheus.io/scrape=true")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    deployment = names.deployment(HOST)
+
+    def metadata() -> list[Manifest]:
+        children = [stage.kubectl.get(*each) for each in (("deployment", deployment), ("service", HOST))]
+        return [*(each["metadata"] for each in children), children[0]["spec"]["template"]["metadata"]]
+
+    def has(key: str) -> list[bool]:
+        return [key in (each["labels"] | each.get("annotations", {})) for each in metadata()]
+
+    await eventually_in_thread(lambda: has("team") == [True] * 3, "the label is on children and pods")
+    await eventually_in_thread(lambda: has("prometheus.io/scrape") == [True] * 3, "the annotation, too")
+    assert has("argocd.argoproj.io/instance") == [False] * 3
+    stage.kubectl("label", "service", HOST, "own=yes")
+    stage.kubectl("label", "isvc", HOST, "team-")
+    stage.kubectl("annotate", "isvc", HOST, "prometheus.io/scrape-")
+    await eventually_in_thread(lambda: has("team") == [False] * 3, "the label left the children")
+    await eventually_in_thread(lambda: has("prometheus.io/scrape") == [False] * 3, "the annotation, too")
+    assert stage.kubectl.get("service", HOST)["metadata"]["labels"]["own"] == "yes", "a user's own label stays"
 
 
 async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:

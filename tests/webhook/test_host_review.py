@@ -142,8 +142,21 @@ def test_host_review_warns_about_visibility_as_annotation() -> None:
     assert text.startswith("metadata.annotations[*/visibility] has no effect: the visibility is a label")
 
 
+@pytest.mark.parametrize(
+    ("key", "warning"),
+    [
+        ("kubernetes.io/ingress.class", "[kubernetes.io/ingress.class] has no effect: the class is that of"),
+        ("nginx.ingress.kubernetes.io/server-snippet", "[*/*-snippet*] has no effect: such text would run"),
+    ],
+)
+def test_host_review_warns_about_annotation_that_no_child_gets(key: str, warning: str) -> None:
+    for host in (labelled({}, {key: "x"}), host_object(annotations={key: "x"})):
+        (text,) = warnings(ask(cache_of(), host))
+        assert text.startswith(f"metadata.annotations{warning}")
+
+
 def test_host_review_cases_cover_all_ignored_fields() -> None:
-    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 3
+    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 5
 
 
 def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:

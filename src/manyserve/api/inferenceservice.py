@@ -100,6 +100,13 @@ class PredictorSpec(PodFields):
             "servers do when its env has PROTOCOL=v1. Its env has MULTI_MODEL_SERVER=true.",
         ),
     ] = None
+    labels: Annotated[
+        dict[str, str] | None, Field(description="Further labels of the pods and children, which override the host's.")
+    ] = None
+    annotations: Annotated[
+        dict[str, str] | None,
+        Field(description="Further annotations of the pods and children, which override the host's."),
+    ] = None
     min_replicas: Annotated[int | None, Field(description="Fewest replicas; unset: 1.")] = None
     max_replicas: Annotated[
         int | None, Field(description="Most replicas; above minReplicas the host gets an autoscaler.")

@@ -37,8 +37,6 @@ UNSUPPORTED = (
     Unsupported("predictor", "logger", "Logging of requests."),
     Unsupported("predictor", "scaleMetricType", "Whether scaleTarget is a utilization or an average value."),
     Unsupported("predictor", "autoScaling", "Metrics and behaviour of the autoscaler."),
-    Unsupported("predictor", "labels", "Further labels of the pods."),
-    Unsupported("predictor", "annotations", "Further annotations of the pods."),
     Unsupported("predictor", "deploymentStrategy", "How pods are replaced."),
     Unsupported("predictor", "workerSpec", "Further pods of a server that runs on several nodes."),
     Unsupported("predictor", "storageUris", "Several models of the predictor's own."),

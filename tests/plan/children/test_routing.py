@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.children.routing import build_http_route, build_ingress, host_url, http_route_error, ingress_error
 from manyserve.plan.visibility import VISIBILITY_LABELS
 from tests.support import make
@@ -40,7 +39,7 @@ def test_routing_has_no_object_when_ingress_creation_is_disabled() -> None:
 @pytest.mark.parametrize("label", VISIBILITY_LABELS)
 @pytest.mark.parametrize("ingress", [{}, {"gateway": "infra/public"}], ids=["ingress", "route"])
 def test_routing_of_cluster_local_host_has_no_object_and_the_internal_url(label: str, ingress: dict[str, Any]) -> None:
-    host = InferenceService.from_wire(make.labelled({label: "cluster-local"}))
+    host = make.labelled_host({label: "cluster-local"})
     config = make.config(ingress=ingress)
     assert build_ingress(host, config) is None
     assert build_http_route(host, config) is None
@@ -54,8 +53,7 @@ def test_routing_is_cluster_local_with_the_domain_of_the_cluster() -> None:
 
 
 def test_routing_exposes_host_with_the_label_of_openshift_ai() -> None:
-    host = InferenceService.from_wire(make.labelled({"networking.kserve.io/visibility": "exposed"}))
-    assert build_ingress(host, make.config())
+    assert build_ingress(make.labelled_host({"networking.kserve.io/visibility": "exposed"}), make.config())
 
 
 def test_http_route_is_ready_when_its_gateway_accepted_it() -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from manyserve.api.unsupported import UNSUPPORTED, Unsupported
 from manyserve.plan.rules.validation import host_problems, parse_host
-from manyserve.plan.visibility import VISIBILITY_LABELS
 from tests.plan.rules.paths import host_with, resolved_path, sentences
-from tests.support.make import host_object, labelled, server_path
+from tests.support.make import host_object, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")
 
@@ -95,15 +94,6 @@ def test_host_rules_refuse_value_out_of_bounds_that_the_crd_accepts(path: str, v
     assert parse_host(raw).metadata.name, "it parses"
     problems = [each for each in host_problems(raw) if each.path.startswith(resolved_path(path))]
     assert [each.message.startswith(sentence) for each in problems] == [True], problems
-
-
-@both_forms
-@pytest.mark.parametrize("label", VISIBILITY_LABELS)
-def test_host_rules_refuse_unknown_visibility(label: str) -> None:
-    assert host_problems(labelled({label: "cluster-local"})) == []
-    assert sentences(host_problems(labelled({label: "clusterlocal"}))) == [
-        f"metadata.labels[{label}]: 'clusterlocal' is not allowed; it must be cluster-local or exposed, or be left out"
-    ]
 
 
 @both_forms

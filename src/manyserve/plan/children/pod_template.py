@@ -15,6 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.children.server_container import STRICT, build_server, http_port, key_env, launch_spec
+from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
 
@@ -55,7 +56,8 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [*_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
-    return {"metadata": {"labels": names.labels(name) | names.selector(name)}, "spec": spec}
+    labels = names.labels(name) | names.selector(name)
+    return {"metadata": with_host_metadata({"labels": labels}, host), "spec": spec}
 
 
 def _pod_fields() -> set[str]:

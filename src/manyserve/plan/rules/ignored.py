@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
 from manyserve.plan.children.deployment import is_autoscaled
+from manyserve.plan.host_metadata import INGRESS_CLASS, SNIPPET, has_annotation
 from manyserve.plan.visibility import VISIBILITY_LABELS
 
 
@@ -78,6 +80,11 @@ IGNORED = (
         "metadata.annotations[*/visibility]",
         "the visibility is a label; without the label the host gets an address outside the cluster",
         _has_visibility_annotation,
+    ),
+    *(
+        Ignored(f"metadata.annotations[{key}]", row.reason, partial(has_annotation, key))
+        for row in (INGRESS_CLASS, SNIPPET)
+        for key in row.keys
     ),
 )
 
