@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 from manyserve.api import names
+from manyserve.api.names import Key
+from manyserve.cluster.observe import observe
+from manyserve.plan.plan import plan
 from tests.contract.stage import HOST, Manifest, Stage
 from tests.support import make
-from tests.support.eventually import eventually_in_thread
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.kubectl import condition
+from tests.test_pod_fields import CONTAINER, POD, has
 
 
 async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
@@ -116,6 +121,22 @@ async def test_operator_writes_nothing_in_an_idle_cluster(stage: Stage) -> None:
     stage.operator._state.enqueue_all()
     await asyncio.sleep(3)
     assert versions() == before
+
+
+async def test_operator_applies_every_field_of_the_pod_once(stage: Stage) -> None:
+    block = {"name": "block", "persistentVolumeClaim": {"claimName": "block"}}
+    stage.apply(make.host_object(triton=CONTAINER, **POD | {"volumes": [*POD["volumes"], block]}))
+    deployment = names.deployment(HOST)
+    await eventually_in_thread(lambda: stage.kubectl.exists("deployment", deployment), "the API server accepts it")
+    template = stage.kubectl.get("deployment", deployment)["spec"]["template"]["spec"]
+    assert [each for each in POD if not has(template[each], POD[each])] == []
+    assert [each for each in CONTAINER if not has(template["containers"][0][each], CONTAINER[each])] == []
+
+    def differences() -> list[str] | None:
+        observed = observe(stage.operator._state, Key(stage.kubectl.namespace, HOST))
+        return [each.reason for each in plan(observed, datetime.now(UTC)).applies] if observed else None
+
+    await eventually(lambda: differences() == [], "no child is applied again")
 
 
 async def test_operator_restores_fields_that_another_writer_changed(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.kube_model import KubeModel, Meta, Whole
-from manyserve.api.pod import Container, ContainerFields, PodFields
+from manyserve.api.pod import Container, ContainerFields, FixedPodFields, PodFields
 from manyserve.api.unsupported import properties
 
 CUSTOM = "containers"
@@ -81,7 +81,7 @@ class FormatFields(ServerFields):
     )
 
 
-class PredictorSpec(PodFields):
+class PredictorSpec(PodFields, FixedPodFields):
     """The model server and how its pods run."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("predictor")))

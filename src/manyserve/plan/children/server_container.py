@@ -25,7 +25,9 @@ STRICT = {
     "readOnlyRootFilesystem": True,
     "runAsNonRoot": True,
 }
-"""Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
+"""Security context of server and agent: stricter than the Pod Security Standard *restricted*."""
+RESTRICTED = {key: value for key, value in STRICT.items() if key != "readOnlyRootFilesystem"}
+"""Security context of a user's init containers: that of *restricted*, with a writable root file system."""
 _GPU = "nvidia.com/gpu"
 _MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"}
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED

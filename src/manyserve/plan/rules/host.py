@@ -13,6 +13,7 @@ from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, P
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import metadata as metadata_rules
+from manyserve.plan.rules import pod as pod_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.sizes import numbers_and_sizes_fit
@@ -107,4 +108,5 @@ RULES: tuple[Rule, ...] = (
     numbers_and_sizes_fit,
     *metadata_rules.RULES,
     *server_rules.RULES,
+    *pod_rules.RULES,
 )

@@ -90,13 +90,6 @@ def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError
             yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
 
 
-def no_token_is_mounted(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse to mount the token of the ServiceAccount into the pods of a host."""
-    if host.spec.predictor.automount_service_account_token:
-        sentence = "true is not supported; it must be false: no pod of a host gets the token of its ServiceAccount"
-        yield FieldError("spec.predictor.automountServiceAccountToken", sentence)
-
-
 def _arguments(host: InferenceService) -> Iterator[tuple[str, str, str, str]]:
     """Yield path, text, name and value of each argument; the value may be the next argument."""
     arguments = host.spec.predictor.server.args or ()
@@ -136,5 +129,4 @@ RULES: tuple[Rule, ...] = (
     owned_arguments_are_unchanged,
     arguments_are_allowed,
     owned_variables_are_unchanged,
-    no_token_is_mounted,
 )
