@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from manyserve.api.unsupported import UNSUPPORTED
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 from manyserve.plan.rules.ignored import IGNORED
 from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Flag, Use
@@ -19,13 +18,6 @@ def test_compatibility_page_has_reasons_in_order_of_checks() -> None:
     host = asked_first + [each for each in HOST_REASONS if each != OUT_OF_SCOPE]
     model = asked_first + [each for each in MODEL_REASONS if each != OUT_OF_SCOPE]
     assert re.findall(r"^\| `([A-Z]\w+)` \|", PAGE, re.MULTILINE) == [*host, *model]
-
-
-def test_compatibility_page_names_each_unsupported_field() -> None:
-    rows = dict(re.findall(r"^\| (`spec`|`spec.predictor`|the server or container) \| (.*) \|$", PAGE, re.MULTILINE))
-    levels = {"`spec`": "spec", "`spec.predictor`": "predictor", "the server or container": "server"}
-    for title, level in levels.items():
-        assert re.findall(r"`(\w+)`", rows[title]) == [each.name for each in UNSUPPORTED if each.level == level]
 
 
 def test_compatibility_page_names_each_field_without_effect() -> None:

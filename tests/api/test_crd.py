@@ -10,7 +10,7 @@ import pytest
 from manyserve.api import crd
 from manyserve.api_group import GROUPS, KSERVE, OWN
 
-MAPS = (".limits", ".requests", ".nodeSelector")
+MAPS = (".labels", ".annotations", ".limits", ".requests", ".nodeSelector")
 """Maps with typed values, so that no key is unknown."""
 DEFINITIONS = [crd.inference_services(KSERVE), crd.trained_models(KSERVE)]
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 from manyserve.api import names
-from tests.contract.stage import HOST, Stage
+from manyserve.api.names import Key
+from manyserve.cluster.observe import observe
+from manyserve.plan.plan import plan
+from tests.contract.stage import HOST, Manifest, Stage
 from tests.support import make
-from tests.support.eventually import eventually_in_thread
+from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.kubectl import condition
+from tests.test_pod_fields import CONTAINER, POD, has
 
 
 async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
@@ -82,6 +87,47 @@ async def test_operator_lets_the_first_pod_be_ready_at_once_and_holds_no_settled
     await eventually_in_thread(lambda: stage.kubelet.holds[-1:] == [None], "a settled pod has no hold")
 
 
+async def test_operator_removes_the_ingress_of_a_host_that_becomes_cluster_local(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    label = "networking.knative.dev/visibility"
+    stage.kubectl("label", "isvc", HOST, f"{label}=cluster-local")
+    internal = f"http://{HOST}.{stage.kubectl.namespace}.svc.cluster.local"
+    await eventually_in_thread(lambda: not stage.kubectl.exists("ingress", HOST), "the Ingress is deleted")
+    await eventually_in_thread(lambda: stage.kubectl.get("isvc", HOST)["status"]["url"] == internal, "the URL follows")
+    await eventually_in_thread(
+        lambda: stage.kubectl.get("tm", "cifar10")["status"]["url"].startswith(f"{internal}/"), "the model's URL too"
+    )
+    assert stage.ready("isvc", HOST)["status"] == "True", "no Ingress is awaited"
+    stage.kubectl("label", "isvc", HOST, f"{label}-")
+    await eventually_in_thread(lambda: stage.kubectl.exists("ingress", HOST), "the Ingress is created again")
+
+
+async def test_operator_carries_labels_of_a_host_to_its_children_and_removes_them(stage: Stage) -> None:
+    stage.apply(make.host_object(), make.model_object())
+    stage.kubectl("label", "isvc", HOST, "team=risk", "argocd.argoproj.io/instance=x")
+    stage.kubectl("annotate", "isvc", HOST, "prometheus.io/scrape=true")
+    await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
+    deployment = names.deployment(HOST)
+
+    def metadata() -> list[Manifest]:
+        children = [stage.kubectl.get(*each) for each in (("deployment", deployment), ("service", HOST))]
+        return [*(each["metadata"] for each in children), children[0]["spec"]["template"]["metadata"]]
+
+    def has(key: str) -> list[bool]:
+        return [key in (each["labels"] | each.get("annotations", {})) for each in metadata()]
+
+    await eventually_in_thread(lambda: has("team") == [True] * 3, "the label is on children and pods")
+    await eventually_in_thread(lambda: has("prometheus.io/scrape") == [True] * 3, "the annotation, too")
+    assert has("argocd.argoproj.io/instance") == [False] * 3
+    stage.kubectl("label", "service", HOST, "own=yes")
+    stage.kubectl("label", "isvc", HOST, "team-")
+    stage.kubectl("annotate", "isvc", HOST, "prometheus.io/scrape-")
+    await eventually_in_thread(lambda: has("team") == [False] * 3, "the label left the children")
+    await eventually_in_thread(lambda: has("prometheus.io/scrape") == [False] * 3, "the annotation, too")
+    assert stage.kubectl.get("service", HOST)["metadata"]["labels"]["own"] == "yes", "a user's own label stays"
+
+
 async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage: Stage) -> None:
     stage.apply(make.host_object(memory="64Gi"))
     count = 200
@@ -112,6 +158,22 @@ async def test_operator_writes_nothing_in_an_idle_cluster(stage: Stage) -> None:
     stage.operator._state.enqueue_all()
     await asyncio.sleep(3)
     assert versions() == before
+
+
+async def test_operator_applies_every_field_of_the_pod_once(stage: Stage) -> None:
+    block = {"name": "block", "persistentVolumeClaim": {"claimName": "block"}}
+    stage.apply(make.host_object(triton=CONTAINER, **POD | {"volumes": [*POD["volumes"], block]}))
+    deployment = names.deployment(HOST)
+    await eventually_in_thread(lambda: stage.kubectl.exists("deployment", deployment), "the API server accepts it")
+    template = stage.kubectl.get("deployment", deployment)["spec"]["template"]["spec"]
+    assert [each for each in POD if not has(template[each], POD[each])] == []
+    assert [each for each in CONTAINER if not has(template["containers"][0][each], CONTAINER[each])] == []
+
+    def differences() -> list[str] | None:
+        observed = observe(stage.operator._state, Key(stage.kubectl.namespace, HOST))
+        return [each.reason for each in plan(observed, datetime.now(UTC)).applies] if observed else None
+
+    await eventually(lambda: differences() == [], "no child is applied again")
 
 
 async def test_operator_restores_fields_that_another_writer_changed(stage: Stage) -> None:

@@ -222,6 +222,25 @@ def test_edited_deployment_is_applied_with_the_difference_as_reason() -> None:
     assert [each.reason for each in todo.applies] == ["spec.replicas is 0, not 1"]
 
 
+def test_host_that_becomes_cluster_local_loses_its_ingress_and_stays_ready() -> None:
+    settled = world.settle(seen(make.model()))
+    assert settled.host
+    labels = {"networking.knative.dev/visibility": "cluster-local"}
+    metadata = settled.host.metadata.model_copy(update={"labels": labels})
+    changed = replace(settled, host=settled.host.model_copy(update={"metadata": metadata}))
+    todo = plan(changed, make.NOW)
+    assert [each.child for each in todo.deletes] == [Child("Ingress", "triton-mms")]
+    assert not todo.applies, "no pod is replaced"
+    after = world.settle(changed)
+    assert after.host
+    internal = "http://triton-mms.default.svc.cluster.local"
+    assert after.host.status.url == internal
+    assert after.models[0].status.url == f"{internal}/v2/models/cifar10/infer"
+    assert ready(after.models[0])[0] == "True", "no Ingress is awaited"
+    exposed = world.settle(replace(after, host=after.host.model_copy(update={"metadata": settled.host.metadata})))
+    assert Child("Ingress", "triton-mms") in exposed.children
+
+
 def test_host_with_foreign_service_is_not_ready() -> None:
     settled = world.settle(seen(make.model()))
     service = Child("Service", "triton-mms")

@@ -6,7 +6,7 @@ import pytest
 
 from manyserve.plan.rules.ignored import IGNORED
 from manyserve.webhook.admission import WARNING_LIMIT
-from tests.support.make import Manifest, host_object, model_object, server_path
+from tests.support.make import Manifest, host_object, labelled, model_object, server_path
 from tests.webhook.reviews import ask, cache_of, message, waiting, warnings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
@@ -143,8 +143,36 @@ def test_host_review_warns_about_kserve_fields_without_effect() -> None:
     assert all(len(each) < WARNING_LIMIT for each in warnings(outcome))
 
 
+def test_host_review_warns_about_visibility_as_annotation() -> None:
+    outcome = ask(cache_of(), labelled({}, {"networking.knative.dev/visibility": "cluster-local"}))
+    (text,) = warnings(outcome)
+    assert text.startswith("metadata.annotations[*/visibility] has no effect: the visibility is a label")
+
+
+@pytest.mark.parametrize(
+    ("key", "warning"),
+    [
+        ("kubernetes.io/ingress.class", "[kubernetes.io/ingress.class] has no effect: the class is that of"),
+        ("nginx.ingress.kubernetes.io/server-snippet", "[*/*-snippet*] has no effect: such text would run"),
+    ],
+)
+def test_host_review_warns_about_annotation_that_no_child_gets(key: str, warning: str) -> None:
+    for host in (labelled({}, {key: "x"}), host_object(annotations={key: "x"})):
+        (text,) = warnings(ask(cache_of(), host))
+        assert text.startswith(f"metadata.annotations{warning}")
+
+
 def test_host_review_cases_cover_all_ignored_fields() -> None:
-    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 2
+    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 5
+
+
+def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:
+    new = labelled({"networking.kserve.io/visibility": "internal"})
+    assert message(ask(cache_of(), new, host_object())).startswith(
+        "metadata.labels[networking.kserve.io/visibility]: 'internal' is not allowed"
+    )
+    moved = labelled({"networking.kserve.io/visibility": "internal", "team": "risk"})
+    assert ask(cache_of(), moved, new).allowed, "rules are ratcheting"
 
 
 def test_host_review_allows_change_of_form_with_models() -> None:

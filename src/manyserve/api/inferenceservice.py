@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from manyserve.api.deploymentstrategy import DeploymentStrategy
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.kube_model import KubeModel, Meta, Whole
-from manyserve.api.pod import Container, ContainerFields, PodFields
+from manyserve.api.pod import Container, ContainerFields, FixedPodFields, PodFields
 from manyserve.api.unsupported import properties
 
 CUSTOM = "containers"
@@ -82,7 +82,7 @@ class FormatFields(ServerFields):
     )
 
 
-class PredictorSpec(PodFields):
+class PredictorSpec(PodFields, FixedPodFields):
     """The model server and how its pods run."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("predictor")))
@@ -100,6 +100,13 @@ class PredictorSpec(PodFields):
             description="Custom server. It implements the v2 protocol with its repository extension, or v1 as KServe's "
             "servers do when its env has PROTOCOL=v1. Its env has MULTI_MODEL_SERVER=true.",
         ),
+    ] = None
+    labels: Annotated[
+        dict[str, str] | None, Field(description="Further labels of the pods and children, which override the host's.")
+    ] = None
+    annotations: Annotated[
+        dict[str, str] | None,
+        Field(description="Further annotations of the pods and children, which override the host's."),
     ] = None
     min_replicas: Annotated[int | None, Field(description="Fewest replicas; unset: 1.")] = None
     max_replicas: Annotated[
@@ -170,9 +177,16 @@ class InferenceServiceSpec(KubeModel):
     predictor: Annotated[PredictorSpec, Field(description="The model server.")]
 
 
+class HostMeta(Meta):
+    """Metadata of a host, with the labels and annotations that its children get."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class InferenceService(Whole):
     """The host: a model server that many TrainedModels share."""
 
-    metadata: Meta
+    metadata: HostMeta
     spec: InferenceServiceSpec
     status: InferenceServiceStatus = InferenceServiceStatus()

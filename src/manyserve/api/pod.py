@@ -64,6 +64,10 @@ class ContainerFields(KubeModel):
     security_context: Annotated[
         RawObject | None, Field(description="Security settings, which override the strict defaults.")
     ] = None
+    stdin: Annotated[bool | None, Field(description="A buffer for standard input.")] = None
+    stdin_once: Annotated[bool | None, Field(description="Whether standard input is closed after one use.")] = None
+    tty: Annotated[bool | None, Field(description="A terminal for the container.")] = None
+    volume_devices: Annotated[Opaques | None, Field(description="Block devices.")] = None
 
 
 class Container(ContainerFields):
@@ -75,9 +79,6 @@ class Container(ContainerFields):
 class PodFields(KubeModel):
     """Fields of a pod that a predictor may set."""
 
-    automount_service_account_token: Annotated[
-        bool | None, Field(description="Whether pods get the token of their ServiceAccount; only false is supported.")
-    ] = None
     service_account_name: Annotated[str | None, Field(description="Service account of the pods.")] = None
     node_selector: Annotated[
         dict[str, str] | None,
@@ -95,3 +96,42 @@ class PodFields(KubeModel):
         RawObject | None, Field(description="Security settings of the pod, which override the strict defaults.")
     ] = None
     termination_grace_period_seconds: Annotated[int | None, Field(description="Seconds for a graceful stop.")] = None
+    init_containers: Annotated[
+        Opaques | None, Field(description="Containers that run before the server, or beside it with restartPolicy.")
+    ] = None
+    host_aliases: Annotated[Opaques | None, Field(description="Lines for /etc/hosts.")] = None
+    dns_policy: Annotated[str | None, Field(description="DNS policy of the pods.")] = None
+    dns_config: Annotated[RawObject | None, Field(description="DNS settings of the pods.")] = None
+    readiness_gates: Annotated[Opaques | None, Field(description="Further conditions of a ready pod.")] = None
+    hostname: Annotated[str | None, Field(description="Host name of the pods.")] = None
+    subdomain: Annotated[str | None, Field(description="Subdomain of the pods.")] = None
+    set_hostname_as_fqdn: Annotated[
+        bool | None, Field(alias="setHostnameAsFQDN", description="Use of the full domain name as host name.")
+    ] = None
+
+
+class FixedPodFields(KubeModel):
+    """Fields of a pod that a predictor may repeat with the value that all pods have."""
+
+    automount_service_account_token: Annotated[
+        bool | None, Field(description="Whether pods get the token of their ServiceAccount; only false is supported.")
+    ] = None
+    enable_service_links: Annotated[
+        bool | None, Field(description="Variables for the Services of the namespace; only false is supported.")
+    ] = None
+    host_ipc: Annotated[
+        bool | None, Field(alias="hostIPC", description="Use of the node's IPC namespace; only false is supported.")
+    ] = None
+    host_network: Annotated[bool | None, Field(description="Use of the node's network; only false is supported.")] = (
+        None
+    )
+    host_pid: Annotated[
+        bool | None, Field(alias="hostPID", description="Use of the node's process namespace; only false is supported.")
+    ] = None
+    share_process_namespace: Annotated[
+        bool | None, Field(description="One process namespace for all containers; only false is supported.")
+    ] = None
+    restart_policy: Annotated[
+        str | None, Field(description="When containers are started again; only Always is supported.")
+    ] = None
+    service_account: Annotated[str | None, Field(description="Former name of serviceAccountName.")] = None

@@ -1,4 +1,4 @@
-"""Fields of KFServing and KServe, up to 0.20, that are not supported yet.
+"""Fields of KFServing and KServe, up to 0.20, that are not supported, or not yet.
 
 The CRD preserves and describes each of them. The rules refuse it on a managed host.
 """
@@ -10,12 +10,16 @@ from typing import Any, Literal, NamedTuple
 Level = Literal["spec", "predictor", "server"]
 
 
+NOT_YET = "is not supported yet"
+
+
 class Unsupported(NamedTuple):
-    """A field: its parent object, its name, and its description."""
+    """A field: its parent object, its name, its description, and the predicate of its refusal."""
 
     level: Level
     name: str
     description: str
+    sentence: str = NOT_YET
 
 
 UNSUPPORTED = (
@@ -37,50 +41,64 @@ UNSUPPORTED = (
     Unsupported("predictor", "logger", "Logging of requests."),
     Unsupported("predictor", "scaleMetricType", "Whether scaleTarget is a utilization or an average value."),
     Unsupported("predictor", "autoScaling", "Metrics and behaviour of the autoscaler."),
-    Unsupported("predictor", "labels", "Further labels of the pods."),
-    Unsupported("predictor", "annotations", "Further annotations of the pods."),
     Unsupported("predictor", "workerSpec", "Further pods of a server that runs on several nodes."),
     Unsupported("predictor", "storageUris", "Several models of the predictor's own."),
     Unsupported("predictor", "storageContainerName", "Container that downloads the predictor's own model."),
     Unsupported("predictor", "parallelism", "Requests at once a replica, in the API before v1beta1."),
-    Unsupported("predictor", "activeDeadlineSeconds", "Seconds after which a pod is ended."),
-    Unsupported("predictor", "dnsConfig", "DNS settings of the pods."),
-    Unsupported("predictor", "dnsPolicy", "DNS policy of the pods."),
-    Unsupported("predictor", "enableServiceLinks", "Variables for the Services of the namespace."),
-    Unsupported("predictor", "ephemeralContainers", "Containers for debugging."),
-    Unsupported("predictor", "hostAliases", "Lines for /etc/hosts."),
-    Unsupported("predictor", "hostIPC", "Use of the node's IPC namespace."),
-    Unsupported("predictor", "hostNetwork", "Use of the node's network."),
-    Unsupported("predictor", "hostPID", "Use of the node's process namespace."),
+    Unsupported(
+        "predictor",
+        "activeDeadlineSeconds",
+        "Seconds after which a pod is ended.",
+        "is not supported: Kubernetes does not allow it for the pods of a Deployment",
+    ),
+    Unsupported(
+        "predictor",
+        "ephemeralContainers",
+        "Containers for debugging.",
+        "is not supported: Kubernetes adds them to a running pod only, as kubectl debug does",
+    ),
     Unsupported("predictor", "hostUsers", "Use of the node's user namespace."),
-    Unsupported("predictor", "hostname", "Host name of the pods."),
     Unsupported("predictor", "hostnameOverride", "Host name of the pods, whole."),
-    Unsupported("predictor", "initContainers", "Containers that run before the server."),
-    Unsupported("predictor", "nodeName", "Node on which the pods run."),
+    Unsupported(
+        "predictor",
+        "nodeName",
+        "Node on which the pods run.",
+        "is not supported: a pod that does not fit there is created again without end; use nodeSelector or affinity",
+    ),
     Unsupported("predictor", "os", "Operating system of the pods."),
-    Unsupported("predictor", "overhead", "Resources that a pod takes besides its containers'."),
-    Unsupported("predictor", "preemptionPolicy", "Whether the pods may displace others."),
-    Unsupported("predictor", "priority", "Priority as a number."),
-    Unsupported("predictor", "readinessGates", "Further conditions of a ready pod."),
+    Unsupported(
+        "predictor",
+        "overhead",
+        "Resources that a pod takes besides its containers'.",
+        "is not supported: Kubernetes takes it from the class; use runtimeClassName",
+    ),
+    Unsupported(
+        "predictor",
+        "preemptionPolicy",
+        "Whether the pods may displace others.",
+        "is not supported: Kubernetes takes it from the class; use priorityClassName",
+    ),
+    Unsupported(
+        "predictor",
+        "priority",
+        "Priority as a number.",
+        "is not supported: Kubernetes takes it from the class; use priorityClassName",
+    ),
     Unsupported("predictor", "resourceClaims", "Resource claims of the pods."),
-    Unsupported("predictor", "resources", "Requests and limits of a whole pod."),
-    Unsupported("predictor", "restartPolicy", "When containers are started again."),
+    Unsupported(
+        "predictor",
+        "resources",
+        "Requests and limits of a whole pod.",
+        "is not supported: it would be for the whole pod; use the resources of the container",
+    ),
     Unsupported("predictor", "schedulingGates", "Gates that keep the pods from being scheduled."),
-    Unsupported("predictor", "serviceAccount", "Former name of serviceAccountName."),
-    Unsupported("predictor", "setHostnameAsFQDN", "Use of the full domain name as host name."),
-    Unsupported("predictor", "shareProcessNamespace", "One process namespace for all containers."),
-    Unsupported("predictor", "subdomain", "Subdomain of the pods."),
     Unsupported("server", "storage", "A model of the predictor's own, by a key of the storage secret."),
     Unsupported("server", "confidential", "Decryption of the predictor's own model."),
     Unsupported("server", "resizePolicy", "How the container takes other resources."),
     Unsupported("server", "restartPolicy", "When the container is started again."),
     Unsupported("server", "restartPolicyRules", "When the container is started again, by exit code."),
-    Unsupported("server", "stdin", "A buffer for standard input."),
-    Unsupported("server", "stdinOnce", "Whether standard input is closed after one use."),
     Unsupported("server", "terminationMessagePath", "File with the container's last message."),
     Unsupported("server", "terminationMessagePolicy", "Where the container's last message comes from."),
-    Unsupported("server", "tty", "A terminal for the container."),
-    Unsupported("server", "volumeDevices", "Block devices."),
 )
 
 
@@ -93,10 +111,14 @@ def properties(level: Level) -> dict[str, Any]:
     """Return the JSON schema properties of the fields of one level: each may have any type."""
     return {
         each.name: {
-            "description": f"{each.description} Not supported yet: refused on a multi-model host.",
+            "description": f"{each.description} {_phrase(each)}: refused on a multi-model host.",
             "nullable": True,
             "x-kubernetes-preserve-unknown-fields": True,
         }
         for each in UNSUPPORTED
         if each.level == level
     }
+
+
+def _phrase(field: Unsupported) -> str:
+    return "Not supported yet" if field.sentence == NOT_YET else "Not supported"

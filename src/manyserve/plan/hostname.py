@@ -13,6 +13,7 @@ from manyserve.api.names import Key
 from manyserve.api.servingconfig import IngressConfig
 from manyserve.plan.children.routing import host_url, hostname
 from manyserve.plan.observed import Observed
+from manyserve.plan.visibility import is_exposed
 
 INVALID_HOST_NAME = "InvalidHostName"
 HOST_NAME_TAKEN = "HostNameTaken"
@@ -23,15 +24,16 @@ _ADVICE = "shorten the name of the host or of its namespace, or change domainTem
 
 
 def exposed_hostname(host: InferenceService, ingress: IngressConfig) -> str | None:
-    """Return the host name at which a host is exposed; None when hosts are reachable inside the cluster only."""
-    if ingress.disable_ingress_creation:
+    """Return the host name at which a host is exposed; None when it is reachable inside the cluster only."""
+    if not is_exposed(host, ingress):
         return None
     return hostname(Key(host.metadata.namespace, host.metadata.name), ingress)
 
 
 def exposed_url(observed: Observed) -> str | None:
-    """Return the URL outside the cluster; None while the host name is no DNS name, or another host has it."""
-    return None if hostname_problem(observed) else host_url(observed.key, observed.config.ingress)
+    """Return the URL of the host for its clients; None while it cannot be exposed at its host name."""
+    host = observed.host
+    return None if host is None or hostname_problem(observed) else host_url(host, observed.config.ingress)
 
 
 def hostname_problem(observed: Observed) -> tuple[str, str] | None:

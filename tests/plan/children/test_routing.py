@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.plan.children.routing import build_http_route, build_ingress, http_route_error, ingress_error
+import pytest
+
+from manyserve.plan.children.routing import build_http_route, build_ingress, host_url, http_route_error, ingress_error
+from manyserve.plan.visibility import VISIBILITY_LABELS
 from tests.support import make
 
 
@@ -31,6 +34,26 @@ def test_http_route_replaces_the_ingress_when_a_gateway_is_configured() -> None:
 
 def test_routing_has_no_object_when_ingress_creation_is_disabled() -> None:
     assert built(gateway="infra/public", disableIngressCreation=True) == (None, None)
+
+
+@pytest.mark.parametrize("label", VISIBILITY_LABELS)
+@pytest.mark.parametrize("ingress", [{}, {"gateway": "infra/public"}], ids=["ingress", "route"])
+def test_routing_of_cluster_local_host_has_no_object_and_the_internal_url(label: str, ingress: dict[str, Any]) -> None:
+    host = make.labelled_host({label: "cluster-local"})
+    config = make.config(ingress=ingress)
+    assert build_ingress(host, config) is None
+    assert build_http_route(host, config) is None
+    assert host_url(host, config.ingress) == "http://triton-mms.default.svc.cluster.local"
+
+
+def test_routing_is_cluster_local_with_the_domain_of_the_cluster() -> None:
+    assert built(ingressDomain="svc.cluster.local") == (None, None)
+    config = make.config(ingress={"ingressDomain": "svc.cluster.local", "urlScheme": "https"})
+    assert host_url(make.host(), config.ingress) == "http://triton-mms.default.svc.cluster.local"
+
+
+def test_routing_exposes_host_with_the_label_of_openshift_ai() -> None:
+    assert build_ingress(make.labelled_host({"networking.kserve.io/visibility": "exposed"}), make.config())
 
 
 def test_http_route_is_ready_when_its_gateway_accepted_it() -> None:

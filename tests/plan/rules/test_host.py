@@ -129,4 +129,20 @@ def test_host_rules_name_each_unsupported_field_of_kserve(field: Unsupported) ->
     parent = {"spec": "spec", "predictor": "spec.predictor", "server": "spec.predictor.SERVER"}[field.level]
     problems = sentences(host_problems(host_with(f"{parent}.{field.name}", {})))
     name = f"spec.{field.name}" if field.level == "spec" else field.name
-    assert f"{resolved_path(parent)}.{field.name}: {name} is not supported yet" in problems
+    assert f"{resolved_path(parent)}.{field.name}: {name} {field.sentence}" in problems
+
+
+@both_forms
+@pytest.mark.parametrize("name", ["volumeMounts", "env", "image", "livenessProbe"])
+def test_host_rules_name_the_place_of_container_field_in_pod(name: str) -> None:
+    (problem,) = host_problems(host_with(f"spec.predictor.{name}", []))
+    place = resolved_path(f"spec.predictor.SERVER.{name}")
+    assert str(problem) == f"spec.predictor.{name}: is a field of the container; it must be {place}"
+
+
+@both_forms
+@pytest.mark.parametrize("name", ["nodeSelector", "tolerations", "initContainers", "volumes"])
+def test_host_rules_name_the_place_of_pod_field_in_container(name: str) -> None:
+    (problem,) = host_problems(host_with(f"spec.predictor.SERVER.{name}", []))
+    assert problem.path == resolved_path(f"spec.predictor.SERVER.{name}")
+    assert problem.message == f"is a field of the pod; it must be spec.predictor.{name}"

@@ -19,6 +19,7 @@ from manyserve.plan.children.common import belongs_to, first_difference, with_ha
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
+from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.hostname import hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.status.predictor_ready import deployment_is_ready
@@ -116,7 +117,8 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tu
         build_ingress(host, config) if is_exposed else None,
         build_http_route(host, config) if is_exposed else None,
     )
-    return tuple(with_hash(each) for each in manifests if each is not None)
+    given = (each for each in manifests if each is not None)
+    return tuple(with_hash(each | {"metadata": with_host_metadata(each["metadata"], host)}) for each in given)
 
 
 def _deployment(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:

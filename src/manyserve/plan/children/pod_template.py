@@ -14,8 +14,17 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.plan.children.server_container import LAST_MESSAGE, STRICT, build_server, key_env, launch_spec
+from manyserve.plan.children.server_container import (
+    LAST_MESSAGE,
+    RESTRICTED,
+    SERVER_USER,
+    STRICT,
+    build_server,
+    key_env,
+    launch_spec,
+)
 from manyserve.plan.children.volumes import AGENT_TMP, MODELS, MODELS_CONFIG, own_volumes
+from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
@@ -54,10 +63,21 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
+        **_init_containers(user_fields),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [*own_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
-    return {"metadata": {"labels": names.labels(name) | names.selector(name)}, "spec": spec}
+    labels = names.labels(name) | names.selector(name)
+    return {"metadata": with_host_metadata({"labels": labels}, host), "spec": spec}
+
+
+def _init_containers(user_fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the user's init containers; their security settings override those of *restricted*."""
+    containers = [
+        each | {"securityContext": RESTRICTED | {"runAsUser": SERVER_USER} | (each.get("securityContext") or {})}
+        for each in user_fields.get("initContainers", ())
+    ]
+    return {"initContainers": containers} if containers else {}
 
 
 def _pod_fields() -> set[str]:

@@ -1,6 +1,6 @@
 """Service, Ingress and HTTPRoute, which lead requests to a host's pods, and the URLs of hosts and models.
 
-A host has an Ingress, or an HTTPRoute where a Gateway is configured, or neither.
+A host has an Ingress, or an HTTPRoute where a Gateway is configured. A host that is cluster-local has neither.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from manyserve.api.names import Key
 from manyserve.api.servingconfig import PLACEHOLDER, IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
 from manyserve.plan.observed import Child, Manifest
+from manyserve.plan.visibility import is_cluster_local, is_exposed
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
 """Kinds that lead requests to pods."""
@@ -33,9 +34,9 @@ def build_service(host: InferenceService) -> Manifest:
 
 
 def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | None:
-    """Return the Ingress, or None when a Gateway is configured or ingresses are switched off."""
+    """Return the Ingress, or None when a Gateway is configured or the host is not exposed."""
     ingress = config.ingress
-    if ingress.gateway or ingress.disable_ingress_creation:
+    if ingress.gateway or not is_exposed(host, ingress):
         return None
     key = Key(host.metadata.namespace, host.metadata.name)
     backend = {"service": {"name": key.name, "port": {"number": 80}}}
@@ -46,9 +47,9 @@ def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | N
 
 
 def build_http_route(host: InferenceService, config: ServingConfig) -> Manifest | None:
-    """Return the HTTPRoute, or None when no Gateway is configured or ingresses are switched off."""
+    """Return the HTTPRoute, or None when no Gateway is configured or the host is not exposed."""
     ingress = config.ingress
-    if not ingress.gateway or ingress.disable_ingress_creation:
+    if not ingress.gateway or not is_exposed(host, ingress):
         return None
     key = Key(host.metadata.namespace, host.metadata.name)
     namespace, _, name = ingress.gateway.partition("/")
@@ -111,9 +112,10 @@ def hostname(key: Key, ingress: IngressConfig) -> str:
     return PLACEHOLDER.sub(lambda match: values[match[1]], ingress.domain_template)
 
 
-def host_url(key: Key, ingress: IngressConfig) -> str:
-    """Return the URL of the host outside the cluster."""
-    return f"{ingress.url_scheme}://{hostname(key, ingress)}"
+def host_url(host: InferenceService, ingress: IngressConfig) -> str:
+    """Return the URL of the host for its clients: outside the cluster, unless the host is cluster-local."""
+    key = Key(host.metadata.namespace, host.metadata.name)
+    return host_address(key) if is_cluster_local(host, ingress) else f"{ingress.url_scheme}://{hostname(key, ingress)}"
 
 
 def host_address(key: Key) -> str:

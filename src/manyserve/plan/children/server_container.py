@@ -28,10 +28,13 @@ STRICT = {
     "readOnlyRootFilesystem": True,
     "runAsNonRoot": True,
 }
-"""Security context of each container, of the agent too: stricter than the Pod Security Standard *restricted*."""
+"""Security context of server and agent: stricter than the Pod Security Standard *restricted*."""
+RESTRICTED = {key: value for key, value in STRICT.items() if key != "readOnlyRootFilesystem"}
+"""Security context of a user's init containers: that of *restricted*, with a writable root file system."""
 LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
-SERVER_SECURITY = STRICT | {"runAsUser": 1000}
+SERVER_USER = 1000
+SERVER_SECURITY = STRICT | {"runAsUser": SERVER_USER}
 """Security context of the server's container, under the user's."""
 _TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU_PREFIX = "nvidia.com/"

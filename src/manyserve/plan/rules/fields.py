@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from manyserve.api.inferenceservice import FRAMEWORKS, InferenceService
+from manyserve.api.pod import ContainerFields, PodFields
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api.unsupported import UNSUPPORTED
 
@@ -24,7 +25,9 @@ _SCHEMA_PARTS = ("str", "int", "[key]")
 """Parts of a location that name a type or the key of a map, not a field."""
 UNKNOWN_SENTENCE = "is not a field that manyserve knows; it must be left out, or be one that kubectl explain lists"
 
-_UNSUPPORTED = {(field.level, field.name) for field in UNSUPPORTED}
+_UNSUPPORTED: dict[tuple[str, str], str] = {(field.level, field.name): field.sentence for field in UNSUPPORTED}
+_OF_POD = frozenset(field.alias or name for name, field in PodFields.model_fields.items())
+_OF_SERVER = frozenset(field.alias or name for name, field in ContainerFields.model_fields.items())
 _SERVER = re.compile(rf"spec\.predictor\.(?:{'|'.join(FRAMEWORKS)}|model|containers\[[0-9]+\])")
 
 
@@ -93,16 +96,27 @@ def host_fields_are_known(host: InferenceService) -> Iterator[FieldError]:
     """Refuse unknown fields, and those of KServe that are not supported yet."""
     for path in host.unknown_fields:
         parent, _, name = path.rpartition(".")
-        if (_level(parent), name) in _UNSUPPORTED:
-            yield FieldError(path, f"{path if parent == 'spec' else name} is not supported yet")
+        sentence = _UNSUPPORTED.get((_level(parent), name))
+        if sentence is not None:
+            yield FieldError(path, f"{path if parent == 'spec' else name} {sentence}")
         else:
-            yield FieldError(path, UNKNOWN_SENTENCE)
+            yield FieldError(path, _misplaced(host, parent, name) or UNKNOWN_SENTENCE)
 
 
 def model_fields_are_known(model: TrainedModel) -> Iterator[FieldError]:
     """Refuse unknown fields."""
     for path in model.unknown_fields:
         yield FieldError(path, UNKNOWN_SENTENCE)
+
+
+def _misplaced(host: InferenceService, parent: str, name: str) -> str | None:
+    """Return the sentence for a field of the container on the pod, or of the pod on the container."""
+    level, field = _level(parent), host.spec.predictor.field
+    if level == "predictor" and name in _OF_SERVER and field:
+        return f"is a field of the container; it must be spec.predictor.{field}.{name}"
+    if level == "server" and name in _OF_POD:
+        return f"is a field of the pod; it must be spec.predictor.{name}"
+    return None
 
 
 def _level(parent: str) -> str:

@@ -13,6 +13,7 @@ from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, P
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import arguments as argument_rules
+from manyserve.plan.rules import metadata as metadata_rules
 from manyserve.plan.rules import server as server_rules
 from manyserve.plan.rules.fields import FieldError, host_fields_are_known, quoted
 from manyserve.plan.rules.pod import rules as pod_rules
@@ -108,6 +109,7 @@ RULES: tuple[Rule, ...] = (
     custom_server_is_multi_model,
     numbers_and_sizes_fit,
     strategy_is_accepted_by_kubernetes,
+    *metadata_rules.RULES,
     *server_rules.RULES,
     *argument_rules.RULES,
     *pod_rules.RULES,

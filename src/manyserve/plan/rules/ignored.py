@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
 from manyserve.plan.children.deployment import is_autoscaled
+from manyserve.plan.host_metadata import INGRESS_CLASS, SNIPPET, has_annotation
 from manyserve.plan.servers.ports import port_roles
+from manyserve.plan.visibility import VISIBILITY_LABELS
 
 
 class Ignored(NamedTuple):
@@ -50,6 +53,10 @@ def _has_port_details(host: InferenceService) -> bool:
     )
 
 
+def _has_visibility_annotation(host: InferenceService) -> bool:
+    return not host.metadata.annotations.keys().isdisjoint(VISIBILITY_LABELS)
+
+
 def _has_unused_scaling(host: InferenceService) -> bool:
     predictor = host.spec.predictor
     return not is_autoscaled(host) and (predictor.scale_target is not None or predictor.scale_metric is not None)
@@ -73,6 +80,16 @@ IGNORED = (
     ),
     Ignored(
         "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _has_unused_scaling
+    ),
+    Ignored(
+        "metadata.annotations[*/visibility]",
+        "the visibility is a label; without the label the host gets an address outside the cluster",
+        _has_visibility_annotation,
+    ),
+    *(
+        Ignored(f"metadata.annotations[{key}]", row.reason, partial(has_annotation, key))
+        for row in (INGRESS_CLASS, SNIPPET)
+        for key in row.keys
     ),
 )
 

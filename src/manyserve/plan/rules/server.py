@@ -83,13 +83,6 @@ def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError
             yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
 
 
-def no_token_is_mounted(host: InferenceService) -> Iterator[FieldError]:
-    """Refuse to mount the token of the ServiceAccount into the pods of a host."""
-    if host.spec.predictor.automount_service_account_token:
-        sentence = "true is not supported; it must be false: no pod of a host gets the token of its ServiceAccount"
-        yield FieldError("spec.predictor.automountServiceAccountToken", sentence)
-
-
 def _resources(host: InferenceService) -> tuple[str, Resources]:
     return f"{server_path(host)}.resources", host.spec.predictor.server.resources or Resources()
 
@@ -114,5 +107,4 @@ RULES: tuple[Rule, ...] = (
     requests_stay_below_limits,
     ports_have_one_role,
     owned_variables_are_unchanged,
-    no_token_is_mounted,
 )

@@ -18,6 +18,7 @@ _NAMES = ("serviceAccountName", "priorityClassName", "runtimeClassName", "schedu
 _POD_SIZES = {
     **dict.fromkeys(_NAMES, 253),
     **dict.fromkeys(("tolerations", "topologySpreadConstraints", "imagePullSecrets", "volumes"), 128),
+    **dict.fromkeys(("initContainers", "hostAliases", "readinessGates"), 128),
     "nodeSelector": 64,
 }
 _SERVER_SIZES = {
@@ -26,7 +27,7 @@ _SERVER_SIZES = {
     "workingDir": 4096,
     "runtimeVersion": 128,
     **dict.fromkeys(("command", "args", "env"), 256),
-    **dict.fromkeys(("envFrom", "ports", "volumeMounts"), 128),
+    **dict.fromkeys(("envFrom", "ports", "volumeMounts", "volumeDevices"), 128),
 }
 _ENV_SIZES = {"name": 256, "value": 32_768}
 _ARGUMENT_SIZE = 4096

@@ -1,6 +1,7 @@
 """Status of a host in KServe's layout: conditions, revisions and addresses.
 
-`predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute. `Ready` is both.
+`predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute, and is True for a host
+that has neither. `Ready` is both.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
 from manyserve.plan.status.rollout import MODEL_FAILS
+from manyserve.plan.visibility import is_exposed
 
 
 def host_status(
@@ -71,7 +73,7 @@ def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
     name, ingress = observed.key.name, observed.config.ingress
     child = Child("HTTPRoute" if ingress.gateway else "Ingress", name)
     reason = "RouteNotAccepted" if ingress.gateway else "IngressNotReady"
-    if ingress.disable_ingress_creation:
+    if not is_exposed(host, ingress):
         error = None
     elif child in observed.foreign:
         error = pending_message(child)
