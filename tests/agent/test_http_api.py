@@ -66,11 +66,11 @@ async def test_status_puts_a_hold_in_force_at_once(pod: Pod) -> None:
         await client.get("/status?hold=86400")
         answer = await client.get("/readyz")
         assert (answer.status, await answer.text()) == (503, "the pod waits for models\n")
-        first = pod.report
-        query = {"after": str(first.revision), "instance": first.instance, "wait": "20", "hold": "0"}
-        async with asyncio.timeout(10):
-            report = AgentReport.from_wire(await (await client.get("/status", params=query)).json())
-        assert report.settled, "the answer to the poll that ends the hold"
+        query = {"after": str(pod.report.revision), "instance": pod.report.instance, "wait": "20", "hold": "0"}
+        poll = asyncio.create_task(client.get("/status", params=query))
+        await eventually(lambda: pod.report.settled, limit=30)
+        async with asyncio.timeout(30):
+            assert (await poll).status == 200, "the change ends the wait"
         await client.get("/status?hold=86400")
         assert (await client.get("/readyz")).status == 200
 

@@ -25,7 +25,8 @@ from tests.support.eventually import eventually
 pytestmark = DROPPED_STREAMS
 
 HOST = Key("default", "triton-mms")
-NEVER = 600.0
+SLOW = dict.fromkeys(("silence_seconds", "load_seconds", "stall_seconds"), 600.0)
+"""Settings of the new pod: nothing fails by time while a test runs."""
 QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=2.0)
 
 
@@ -94,7 +95,7 @@ class Rollout:
 async def rollout(tmp_path: Path) -> AsyncIterator[Rollout]:
     async with AsyncExitStack() as stack:
         old = await stack.enter_async_context(fake_pod(tmp_path / "old"))
-        new = await stack.enter_async_context(fake_pod(tmp_path / "new", silence_seconds=NEVER, load_seconds=60))
+        new = await stack.enter_async_context(fake_pod(tmp_path / "new", **SLOW))
         yield Rollout(old, new, stack)
 
 
