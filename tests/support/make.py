@@ -63,9 +63,22 @@ def server_path(name: str = "triton") -> str:
     return f"spec.predictor.{'model' if FORM == 'model' else name}"
 
 
+def labelled_host(
+    labels: dict[str, str], annotations: dict[str, str] | None = None, /, **predictor: Any
+) -> InferenceService:
+    """Return a parsed host with labels and annotations."""
+    return InferenceService.from_wire(labelled(labels, annotations, **predictor))
+
+
 def host(name: str = "triton-mms", *, memory: str = "2Gi", **predictor: Any) -> InferenceService:
     """Return a parsed host."""
     return InferenceService.from_wire(host_object(name, memory=memory, **predictor))
+
+
+def labelled(labels: dict[str, str], annotations: dict[str, str] | None = None, /, **predictor: Any) -> Manifest:
+    """Return an InferenceService with labels and annotations."""
+    manifest = host_object(**predictor)
+    return manifest | {"metadata": manifest["metadata"] | {"labels": labels, "annotations": annotations or {}}}
 
 
 def model_object(

@@ -5,8 +5,9 @@ create passes only with one of KServe's marks. With the chart's value `webhook.r
 passes, for a cluster where another controller runs such objects. An update that makes an object managed is reviewed as
 a create.
 
-An update without a change of the spec passes (users write labels, the operator removes owner references), except for a
-new owner reference to an absent host. Rules are ratcheting, as the API server's own schema rules are: a violation that
+An update passes without a change of the spec, or of a host's labels and annotations, which its children get. Users
+write labels of models, and the operator removes owner references. A new owner reference to an absent host does not
+pass. Rules are ratcheting, as the API server's own schema rules are: a violation that
 the old object had in the same way passes. So a rule that is newer than an object does not block its user. An unknown
 field is the same violation while its value is the same.
 """
@@ -84,7 +85,7 @@ def decide(request: AdmissionRequest, view: View) -> Decision:
         return owners
     if becomes_managed(request):  # the old form was never reviewed
         request = replace(request, old=None)
-    elif request.old is not None and request.old.get("spec") == request.object.get("spec"):
+    elif request.old is not None and _reviewed(request.kind, request.old) == _reviewed(request.kind, request.object):
         return ALLOWED
     return _review_spec(request, view)
 
@@ -113,6 +114,14 @@ def _changed_unknown_fields(kind: type[Whole], new: Raw, old: Raw) -> set[str]:
     """Return the paths of the unknown fields with a new value."""
     before = dict(unknown_fields(kind, old.get("spec")))
     return {path for path, value in unknown_fields(kind, new.get("spec")) if before.get(path) != value}
+
+
+def _reviewed(kind: str, raw: Raw) -> tuple[Any, ...]:
+    """Return the parts of an object that are reviewed: the spec, and the labels and annotations of a host."""
+    metadata = raw.get("metadata")
+    if kind != "InferenceService" or not isinstance(metadata, dict):
+        return (raw.get("spec"),)
+    return raw.get("spec"), metadata.get("labels"), metadata.get("annotations")
 
 
 def _is_being_deleted(request: AdmissionRequest) -> bool:

@@ -17,6 +17,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
+from manyserve.plan.children.replicas import becomes_fixed
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
 from manyserve.plan.observed import Child, Manifest, Observed
@@ -45,6 +46,7 @@ class _Inputs:
     observed: Mapping[Child, Manifest]
     sources: Sources
     pending: bool
+    autoscalers: tuple[str, ...]
 
     def is_same(self, other: _Inputs) -> bool:
         """Return whether both consist of the same objects; an observed object is replaced, never changed."""
@@ -55,6 +57,7 @@ class _Inputs:
             and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
             and self.pending == other.pending
+            and self.autoscalers == other.autoscalers
         )
 
 
@@ -72,7 +75,7 @@ class ChildrenCache:
         if observed.failures:
             return children(host, observed, sources)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
-        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending)
+        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending, observed.autoscalers)
         entry = self._entries.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
@@ -106,9 +109,11 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tu
     current = observed.child("Deployment", names.deployment(observed.key.name))
     has_image = server_image(host, config) is not None
     manifests = (
-        build_deployment(host, config, current, sources) if has_image and not observed.lookups_pending else None,
+        build_deployment(host, config, current, sources, observed.autoscalers)
+        if has_image and not observed.lookups_pending
+        else None,
         build_service(host),
-        build_autoscaler(host) if has_image else None,
+        build_autoscaler(host, observed.autoscalers) if has_image else None,
         build_disruption_budget(host),
         build_ingress(host, config),
         build_http_route(host, config),
@@ -130,7 +135,15 @@ def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceSer
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
         reason = first_difference(manifest, current)
         if reason and (current is None or belongs_to(current, host)):
-            yield Apply(manifest, reason, take_over=ready or manifest["kind"] not in ROUTING)
+            take_over = ready or manifest["kind"] not in ROUTING
+            yield Apply(manifest, reason, take_over=take_over, resource_version=_precondition(manifest, current))
+
+
+def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
+    """Return the resourceVersion of a Deployment with replicas that another owner has set until now."""
+    if manifest["kind"] != "Deployment" or current is None or not becomes_fixed(manifest, current):
+        return None
+    return str(current["metadata"]["resourceVersion"])
 
 
 def _deletes(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Delete]:

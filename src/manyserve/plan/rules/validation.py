@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from manyserve.api.credentialsconfig import HttpsCredentials
-from manyserve.api.inferenceservice import InferenceService, InferenceServiceSpec
+from manyserve.api.inferenceservice import HostMeta, InferenceService, InferenceServiceSpec
 from manyserve.api.kube_model import KubeModel, Meta, carried
 from manyserve.api.quantity import EXAMPLE
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelSpec
@@ -45,14 +45,14 @@ def parse_model(raw: Raw) -> TrainedModel:
         raise UnreadableError(
             [FieldError("spec.model.memory", f"{quoted(memory)} is not a quantity; it must be {EXAMPLE}")]
         )
-    meta, parsed = _meta(raw), _part("spec", TrainedModelSpec, spec)
+    meta, parsed = _part("metadata", Meta, raw.get("metadata")), _part("spec", TrainedModelSpec, spec)
     return TrainedModel(metadata=meta, spec=parsed, unknown_fields=carried(TrainedModel, spec))
 
 
 def parse_host(raw: Raw) -> InferenceService:
     """Return the host without its status, which users do not write. Raises `UnreadableError`."""
     spec = raw.get("spec")
-    meta, parsed = _meta(raw), _part("spec", InferenceServiceSpec, spec)
+    meta, parsed = _part("metadata", HostMeta, raw.get("metadata")), _part("spec", InferenceServiceSpec, spec)
     return InferenceService(metadata=meta, spec=parsed, unknown_fields=carried(InferenceService, spec))
 
 
@@ -74,10 +74,6 @@ def host_problems(host: InferenceService | Raw) -> list[FieldError]:
     except UnreadableError as error:
         return error.problems
     return [problem for rule in host_rules.RULES for problem in rule(parsed)]
-
-
-def _meta(raw: Raw) -> Meta:
-    return _part("metadata", Meta, raw.get("metadata"))
 
 
 def _part(path: str, model: type[Part], data: Any) -> Part:
