@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.api.names import Key
+from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key
 from manyserve.api.scope import EVERYWHERE, Scope
 from manyserve.cluster import errors
 from manyserve.cluster.apply import Applier
@@ -275,3 +275,45 @@ async def test_apply_enqueues_the_host_when_a_refusal_ends() -> None:
         await carried.apply(Plan())
     assert enqueued == [HOST]
     assert not carried.state.failures
+
+
+def deployment(**spec: Any) -> Manifest:
+    manifest = thing("Deployment")
+    metadata = manifest["metadata"] | {"labels": {MANAGED_BY: MANAGER, HOST_LABEL: "h"}}
+    return manifest | {"metadata": metadata, "spec": spec}
+
+
+async def test_apply_without_replicas_releases_the_field_first() -> None:
+    server, path = FakeCluster(), "/apis/apps/v1/namespaces/default/deployments/h"
+    fields: Manifest = {"f:spec": {"f:replicas": {}, "f:paused": {}}}
+    entry = {"manager": MANAGER, "operation": "Apply", "fieldsV1": fields}
+    live = deployment(replicas=3)
+    server.objects[path] = live | {"metadata": live["metadata"] | {"managedFields": [entry]}}
+    async with carrying(server) as carried:
+        carried.has(deployment(replicas=3))
+        await carried.apply(Plan(applies=(Apply(deployment(paused=False), "another owner"),)))
+    release, apply = [each.body or {} for each in server.requests if each.verb == "PATCH"]
+    assert release == {
+        "metadata": {"resourceVersion": "9", "managedFields": [entry | {"fieldsV1": {"f:spec": {"f:paused": {}}}}]}
+    }
+    assert apply["spec"] == {"paused": False}
+
+
+async def test_apply_with_replicas_of_another_owner_has_their_version_as_a_precondition() -> None:
+    server = FakeCluster()
+    async with carrying(server) as carried:
+        carried.has(deployment(replicas=3))
+        await carried.apply(Plan(applies=(Apply(deployment(replicas=3), "fixed", resource_version="7"),)))
+    (apply,) = [each.body or {} for each in server.requests if each.verb == "PATCH"]
+    assert apply["metadata"]["resourceVersion"] == "7"
+
+
+async def test_apply_leaves_a_stored_autoscaler_of_a_user_alone() -> None:
+    server, name = FakeCluster(), "HorizontalPodAutoscaler"
+    foreign = {"kind": name, "metadata": {"name": "h", "namespace": "default", "resourceVersion": "5", "uid": "x"}}
+    server.objects["/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers/h"] = foreign
+    async with carrying(server) as carried:
+        carried.has(foreign)
+        with pytest.raises(errors.ChildRejected, match="h already exists and does not belong"):
+            await carried.apply(Plan(applies=(Apply(thing(name), "it does not exist"),)))
+    assert server.written() == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from manyserve.api.names import HOST_LABEL, Key
+from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key
 from manyserve.cluster.observe import observe, required_lookups
 from manyserve.cluster.state import ClusterState
 from manyserve.plan.observed import Child
@@ -115,3 +115,48 @@ def test_required_lookups_have_the_claims_of_all_models(state: ClusterState) -> 
     state.update_model(second, None)
     assert required_lookups(state, HOST) == frozenset()
     assert not state.claims
+
+
+def autoscaler(name: str, target: str = "triton-mms-predictor-default", **metadata: Any) -> dict[str, Any]:
+    return {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": "default"} | metadata,
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": target}},
+    }
+
+
+def test_snapshot_has_the_other_autoscalers_that_target_its_deployment(state: ClusterState) -> None:
+    state.update_host(None, make.host_object())
+    ours = {MANAGED_BY: MANAGER, HOST_LABEL: "triton-mms"}
+    kserves = [{"kind": "InferenceService", "name": "triton-mms", "uid": "u"}]
+    users = autoscaler("keda")
+    for each in (
+        users,
+        autoscaler("own", labels=ours),
+        autoscaler("kserve", ownerReferences=kserves),
+        autoscaler("other", target="web"),
+        autoscaler("of-another-host", target="other-predictor-default"),
+    ):
+        state.update_autoscaler(None, each)
+    snapshot = observe(state, HOST)
+    assert snapshot is not None
+    assert snapshot.autoscalers == ("keda",)
+    assert set(snapshot.children) == {Child("HorizontalPodAutoscaler", "own")}
+    moved = autoscaler("keda", target="web")
+    state.update_autoscaler(users, moved)
+    assert not state.autoscalers.get(HOST)
+
+
+def test_other_autoscaler_enqueues_its_host_when_its_target_changes_only() -> None:
+    enqueued: list[Key] = []
+    state = ClusterState(enqueued.append)
+    users, moved = autoscaler("keda"), autoscaler("keda", target="other-predictor-default")
+    state.autoscaler_changed(None, users)
+    state.autoscaler_changed(users, users | {"status": {"currentReplicas": 2}})
+    assert enqueued == [HOST]
+    state.autoscaler_changed(users, moved)
+    state.autoscaler_changed(moved, None)
+    assert enqueued == [HOST, HOST, Key("default", "other"), Key("default", "other")]
+    state.autoscaler_changed(None, autoscaler("web", target="web"))
+    state.autoscaler_changed(None, autoscaler("own", labels={MANAGED_BY: MANAGER, HOST_LABEL: "triton-mms"}))
+    assert enqueued[4:] == [HOST]

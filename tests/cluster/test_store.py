@@ -99,6 +99,15 @@ def test_store_drops_managed_fields(store: Store) -> None:
     assert "managedFields" not in store.objects[Key("default", "b")]["metadata"]
 
 
+def test_store_keeps_the_managers_of_replicas_only(store: Store) -> None:
+    big = model("b", 11)
+    replicas: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:template": {}}}
+    big["metadata"]["managedFields"] = [{"manager": "keda", "time": "t", "fieldsV1": replicas}, {"manager": "kubectl"}]
+    store.apply_event(big)
+    kept = store.objects[Key("default", "b")]["metadata"]["managedFields"]
+    assert kept == [{"manager": "keda", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+
+
 def test_own_write_hides_an_echo_before_the_response(store: Store, changes: list[Any]) -> None:
     with store.own_write(Key("default", "a")):
         store.apply_event(model("a", 20))

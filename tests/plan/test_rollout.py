@@ -16,7 +16,7 @@ EXISTING = {"a", "b"}
 LOADED, FAILED = ModelState.LOADED, ModelState.LOAD_FAILED
 
 
-def report(*, settled: bool = True, server: bool = True, **states: ModelState) -> AgentReport:
+def report(*, settled: bool = True, server: bool = True, **states: Any) -> AgentReport:
     models = {name: ModelReport(state=state, digest=name, message="no memory") for name, state in states.items()}
     return AgentReport(instance="a", revision=1, config="x", server_ready=server, settled=settled, models=models)
 

@@ -110,6 +110,7 @@ def test_host_review_ratchets_unsupported_field() -> None:
     assert ask(cache_of(), host_object(), old).allowed
 
 
+CLASS = "serving.kserve.io/autoscalerClass"
 IGNORED_BY_HOSTS: dict[str, tuple[Manifest, str]] = {
     "name": ({"triton": {"name": "mine"}}, "SERVER.name has no effect: the server's container is always called"),
     "tag": ({"triton": {"image": "x:1", "runtimeVersion": "2"}}, "SERVER.runtimeVersion has no effect: image is given"),
@@ -163,7 +164,7 @@ def test_host_review_warns_about_annotation_that_no_child_gets(key: str, warning
 
 
 def test_host_review_cases_cover_all_ignored_fields() -> None:
-    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 5
+    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 6
 
 
 def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:
@@ -173,6 +174,21 @@ def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:
     )
     moved = labelled({"networking.kserve.io/visibility": "internal", "team": "risk"})
     assert ask(cache_of(), moved, new).allowed, "rules are ratcheting"
+
+
+def test_host_review_warns_about_scaling_fields_with_another_owner() -> None:
+    (text,) = warnings(ask(cache_of(), labelled({}, {CLASS: "external"}, minReplicas=1, maxReplicas=3)))
+    assert text == (
+        "spec.predictor.maxReplicas, scaleTarget, scaleMetric has no effect: the annotation autoscalerClass gives the "
+        "replicas another owner"
+    )
+    assert not warnings(ask(cache_of(), labelled({}, {CLASS: "none"}, minReplicas=2)))
+
+
+def test_host_review_refuses_an_unknown_autoscaler_class_in_an_update_of_annotations() -> None:
+    old, new = host_object(), labelled({}, {CLASS: "kpa"})
+    assert message(ask(cache_of(), new, old)).startswith(f"metadata.annotations[{CLASS}]: 'kpa' is not supported")
+    assert ask(cache_of(), labelled({}, {CLASS: "external"}), old).allowed
 
 
 def test_host_review_allows_change_of_form_with_models() -> None:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from manyserve.api.deploymentstrategy import DeploymentStrategy
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.kube_model import KubeModel, Meta, Whole
+from manyserve.api.names import AUTOSCALER_CLASSES
 from manyserve.api.pod import Container, ContainerFields, FixedPodFields, PodFields
 from manyserve.api.unsupported import properties
 
@@ -42,6 +43,12 @@ PROTOCOL_ENV = "PROTOCOL"
 
 NAME_LIMIT = 45
 """`H-predictor-default` must be a DNS label of at most 63 characters."""
+
+HPA = "hpa"
+EXTERNAL = "external"
+NONE = "none"
+AUTOSCALERS = (HPA, EXTERNAL, NONE)
+"""Values of the annotation `autoscalerClass`, the default first."""
 
 _IGNORED_NAME = "Ignored: the server is always called kserve-container."
 
@@ -190,3 +197,9 @@ class InferenceService(Whole):
     metadata: HostMeta
     spec: InferenceServiceSpec
     status: InferenceServiceStatus = InferenceServiceStatus()
+
+    @property
+    def autoscaler_class(self) -> str:
+        """The owner of the replicas that the annotation names, valid or not."""
+        annotations = self.metadata.annotations
+        return next((annotations[name] for name in AUTOSCALER_CLASSES if name in annotations), HPA)

@@ -18,6 +18,9 @@ HOST_LABEL = f"{GROUP}/inferenceservice"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
 REVISION = f"{GROUP}/revision"
+REPLICAS = f"{GROUP}/replicas"
+AUTOSCALER_CLASSES = tuple(dict.fromkeys(f"{group}/autoscalerClass" for group in (GROUP, KSERVE_GROUP)))
+"""The annotation of a host with the owner of its replicas, in either group; the first one has precedence."""
 CONFIG_HASH = f"{GROUP}/model-config"
 PLANNED_FROM = f"{GROUP}/planned-from"
 
@@ -41,6 +44,12 @@ class Key(NamedTuple):
 def deployment(host: str) -> str:
     """Return the name of the host's Deployment; its HPA and PodDisruptionBudget share it."""
     return f"{host}-predictor-default"
+
+
+def host_of_deployment(name: str) -> str | None:
+    """Return the host with a Deployment of this name, or None for another name."""
+    suffix = deployment("")
+    return name.removesuffix(suffix) if name.endswith(suffix) else None
 
 
 def revision(host: str, number: int) -> str:

@@ -1,7 +1,8 @@
 """Set of informers: which kinds are watched, and how their changes reach the cluster state and enqueue hosts.
 
 TrainedModels and InferenceServices are watched whole, children by our label, and pods as the hosts' Services select
-them. All ServiceAccounts are watched, since no label distinguishes them. If HTTPRoutes are not served, there are none.
+them. All ServiceAccounts are watched, since no label distinguishes them, and all HorizontalPodAutoscalers, since one of
+a user may scale a host. If HTTPRoutes are not served, there are none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from manyserve.plan.observed import CacheVersion, CacheVersions
 
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
 """The second label has this process's API group: children in the other group belong to another operator."""
+CHILDREN_BY_LABEL = tuple(kind for kind in kinds.CHILDREN if kind is not kinds.AUTOSCALER)
+"""Kinds of children of which no other objects are read. All HorizontalPodAutoscalers are: others scale hosts, too."""
 SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
 """The selector of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
 _log = logging.getLogger(__name__)
@@ -113,7 +116,8 @@ class Informers:
             informer_for(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
             informer_for(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
             informer_for(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
-            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in kinds.CHILDREN),
+            informer_for(kinds.AUTOSCALER, None, state.update_autoscaler, labelled_host, state.autoscaler_changed),
+            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in CHILDREN_BY_LABEL),
         )
 
     def _informer(

@@ -50,6 +50,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         pods=pods,
         agents={uid: state.reports[uid] for uid in uids if uid in state.reports},
         failures=dict(state.failures.get(key, {})),
+        autoscalers=tuple(sorted(state.autoscalers.get(key, ()))),
         foreign=state.foreign.get(key, frozenset()),
         account=_account(state, key),
         claims=_claims(state, key),

@@ -1,7 +1,8 @@
 """Ownership check before an apply, so that no object of another owner becomes ours.
 
 A server-side apply with force would take over a user's own Service or Ingress of the right name. Objects in our stores
-have our label. Before we write an object that is not in a store, its owner references are read from the API server.
+have our label, except HorizontalPodAutoscalers of others. Before we write an object that is not in a store, its owner
+references are read from the API server.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import Conflict, ForeignObject, NotFound, NotTakenOver
 from manyserve.cluster.informer import Informer
-from manyserve.cluster.kinds import CONFIG_MAP
+from manyserve.cluster.kinds import CONFIG_MAP, DEPLOYMENT
 from manyserve.cluster.store import key_of
 from manyserve.plan.children import take_over
+from manyserve.plan.children.replicas import without_our_replicas
 from manyserve.plan.observed import Child
 
 
@@ -36,7 +38,8 @@ async def ensure_not_foreign(
         labels are restored, and the host is planned again when the watch has shown it.
     """
     key = key_of(manifest)
-    if key in informer.objects:
+    known = informer.objects.get(key)
+    if known is not None and not take_over.is_foreign(known):
         return
     try:
         current = await client.get(informer.kind, *key)
@@ -51,6 +54,20 @@ async def ensure_not_foreign(
         raise Conflict(f"{informer.kind.name} {key.name} has not been read yet")
     if take_over.is_foreign(current):
         await _take_over(client, informer, current, manifest, now=taking_over)
+
+
+async def release_replicas(client: KubeClient, manifest: Manifest) -> None:
+    """Give up `spec.replicas` of a Deployment, for an apply without this field.
+
+    The API server removes a field that its only manager applies no more, and sets `replicas` to its default, 1. A field
+    without a manager stays as it is.
+    """
+    live = await client.get(DEPLOYMENT, *key_of(manifest))
+    entries = live["metadata"].get("managedFields") or []
+    released = without_our_replicas(entries)
+    if released != entries:
+        metadata = {"resourceVersion": live["metadata"]["resourceVersion"], "managedFields": released}
+        await client.merge_patch(DEPLOYMENT, *key_of(manifest), {"metadata": metadata})
 
 
 async def _take_over(

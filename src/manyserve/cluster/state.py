@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.kube_model import KubeModel
-from manyserve.api.names import HOST_LABEL, Key
+from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key, host_of_deployment
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
@@ -29,6 +29,7 @@ from manyserve.cluster.scope import UnmanagedObjects
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.plan import management
+from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.observed import CacheVersions, Child
 
 USERS_IDLE = 0.3
@@ -71,6 +72,8 @@ class ClusterState:
         self.claims: defaultdict[Key, dict[str, str]] = defaultdict(dict)
         """The claim that a model is on, by the name of the model."""
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
+        self.autoscalers: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+        """HorizontalPodAutoscalers of others that target the Deployment of a host, by name."""
         self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
@@ -156,6 +159,14 @@ class ClusterState:
         if new is not None:
             self.children[labelled_host(new)][child_of(new)] = new
 
+    def update_autoscaler(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Update the state by a change of a HorizontalPodAutoscaler, a child or another one."""
+        self.update_child(_own(old), _own(new))
+        if old is not None and (host := targeted_host(old)) is not None:
+            _remove(self.autoscalers, host, old["metadata"]["name"])
+        if new is not None and (host := targeted_host(new)) is not None:
+            self.autoscalers[host][new["metadata"]["name"]] = None
+
     def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a pod."""
         if old is not None:
@@ -173,6 +184,14 @@ class ClusterState:
         self.last_model_change = time.monotonic()
         for key in {model_host(each) for each in (old, new) if each is not None}:
             self._on_model_change(key)
+
+    def autoscaler_changed(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Enqueue the host of a child that changed, or the hosts that another autoscaler targets anew or no more."""
+        self.changed(_own(old), _own(new), labelled_host)
+        before, after = (targeted_host(each) if each is not None else None for each in (old, new))
+        for key in (before, after) if before != after else ():
+            if key is not None:
+                self._enqueue(key)
 
     def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
         """Return a host, or a model of a host."""
@@ -218,6 +237,26 @@ def labelled_host(manifest: Manifest) -> Key:
     """Return the host in the label of a child or pod."""
     metadata = manifest["metadata"]
     return Key(metadata.get("namespace", ""), (metadata.get("labels") or {}).get(HOST_LABEL, ""))
+
+
+def targeted_host(autoscaler: Manifest) -> Key | None:
+    """Return the host with the Deployment that another's HorizontalPodAutoscaler targets, or None.
+
+    One that KServe made for a host is none: it has an InferenceService as its owner.
+    """
+    target = (autoscaler.get("spec") or {}).get("scaleTargetRef") or {}
+    owners = autoscaler["metadata"].get("ownerReferences") or ()
+    of_host = any(each.get("kind") == "InferenceService" for each in owners)
+    if of_host or not is_foreign(autoscaler) or target.get("kind") != "Deployment":
+        return None
+    host = host_of_deployment(target.get("name", ""))
+    return Key(autoscaler["metadata"].get("namespace", ""), host) if host else None
+
+
+def _own(manifest: Manifest | None) -> Manifest | None:
+    """Return the object if it has the labels of a child, else None."""
+    labels = (manifest["metadata"].get("labels") or {}) if manifest is not None else {}
+    return manifest if labels.get(MANAGED_BY) == MANAGER and HOST_LABEL in labels else None
 
 
 def child_of(manifest: Manifest) -> Child:

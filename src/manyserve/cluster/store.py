@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manyserve.api.names import Key
+from manyserve.plan.children.replicas import owns_replicas
 
 _IDENTITY = ("namespace", "name", "uid", "resourceVersion")
 
@@ -168,7 +169,7 @@ class Store:
             self._changed(key, self._put(key, item), item)
 
     def _put(self, key: Key, item: Manifest) -> Manifest | None:
-        item["metadata"].pop("managedFields", None)
+        _reduce_managed_fields(item["metadata"])
         old = self.objects.get(key)
         self.objects[key] = self._keep(item)
         self._on_store(old, item)
@@ -186,6 +187,14 @@ class Store:
             self._writing[key].held.append((old, new))
         else:
             self._on_change(old, new)
+
+
+def _reduce_managed_fields(metadata: Manifest) -> None:
+    """Keep the managers of `spec.replicas` only: all others would be half of the bytes of the store."""
+    entries = [each for each in metadata.pop("managedFields", None) or () if owns_replicas(each)]
+    if entries:
+        kept: Manifest = {"f:spec": {"f:replicas": {}}}
+        metadata["managedFields"] = [{"manager": each.get("manager", ""), "fieldsV1": kept} for each in entries]
 
 
 def key_of(manifest: Manifest) -> Key:

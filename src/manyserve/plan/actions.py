@@ -23,6 +23,8 @@ class Apply:
     reason: str
     take_over: bool = True
     """True if an object that another controller made for this host is taken over now."""
+    resource_version: str | None = None
+    """A precondition: the object has this version, since the manifest has a number of another owner."""
 
 
 @dataclass(frozen=True)

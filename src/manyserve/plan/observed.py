@@ -115,6 +115,8 @@ class Observed:
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""
+    autoscalers: tuple[str, ...] = ()
+    """Other HorizontalPodAutoscalers that target the host's Deployment, sorted."""
     foreign: frozenset[Child] = frozenset()
     """Children that another controller made for this host, and that still route requests to its pods."""
 

@@ -9,7 +9,7 @@ import pytest
 from manyserve.api.unsupported import UNSUPPORTED, Unsupported
 from manyserve.plan.rules.validation import host_problems, parse_host
 from tests.plan.rules.paths import host_with, resolved_path, sentences
-from tests.support.make import host_object, server_path
+from tests.support.make import host_object, labelled, server_path
 
 both_forms = pytest.mark.usefixtures("both_forms")
 
@@ -146,3 +146,17 @@ def test_host_rules_name_the_place_of_pod_field_in_container(name: str) -> None:
     (problem,) = host_problems(host_with(f"spec.predictor.SERVER.{name}", []))
     assert problem.path == resolved_path(f"spec.predictor.SERVER.{name}")
     assert problem.message == f"is a field of the pod; it must be spec.predictor.{name}"
+
+
+@both_forms
+@pytest.mark.parametrize("name", ["hpa", "external", "none"])
+def test_host_rules_accept_the_known_autoscaler_classes(name: str) -> None:
+    assert host_problems(labelled({}, {"serving.kserve.io/autoscalerClass": name})) == []
+
+
+@both_forms
+def test_host_rules_refuse_an_unknown_autoscaler_class() -> None:
+    assert sentences(host_problems(labelled({}, {"serving.kserve.io/autoscalerClass": "keda"}))) == [
+        "metadata.annotations[serving.kserve.io/autoscalerClass]: 'keda' is not supported; it must be hpa (the "
+        "default), external for an autoscaler of your own such as KEDA's, or none"
+    ]

@@ -27,7 +27,7 @@ def rolling(failing: int = 1, **fields: object) -> Observed:
     report = make.report(*ENTRIES[:failing], config=config, **failed)  # type: ignore[arg-type]
     report = report.model_copy(update={"settled": False})
     pods = (*settled.pods, make.pod("new", ready=False))
-    return replace(settled, pods=pods, agents=settled.agents | {"uid-new": report})
+    return replace(settled, pods=pods, agents={**settled.agents, "uid-new": report})
 
 
 def host_condition(observed: Observed, kind: str = conditions.READY) -> Condition:
@@ -71,7 +71,7 @@ def test_host_sentence_ends_when_the_model_loads_or_the_pod_is_settled() -> None
     named = world.carry_out(rolling(), plan(rolling(), make.NOW))
     assert host_condition(replace(named, agents=rolling(state=ModelState.LOADING).agents)).reason is None
     settled = named.agents["uid-new"].model_copy(update={"settled": True})
-    assert host_condition(replace(named, agents=named.agents | {"uid-new": settled})).reason is None
+    assert host_condition(replace(named, agents={**named.agents, "uid-new": settled})).reason is None
 
 
 def test_model_that_fails_on_a_new_pod_stays_ready_while_it_answers_on_all_ready_pods() -> None:

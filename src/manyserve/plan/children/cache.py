@@ -17,6 +17,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
+from manyserve.plan.children.replicas import becomes_fixed
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
 from manyserve.plan.host_metadata import with_host_metadata
@@ -48,6 +49,7 @@ class _Inputs:
     sources: Sources
     pending: bool
     is_exposed: bool
+    autoscalers: tuple[str, ...]
 
     def is_same(self, other: _Inputs) -> bool:
         """Return whether both consist of the same objects; an observed object is replaced, never changed."""
@@ -57,7 +59,8 @@ class _Inputs:
             and len(self.observed) == len(other.observed)
             and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
-            and (self.pending, self.is_exposed) == (other.pending, other.is_exposed)
+            and (self.pending, self.is_exposed, self.autoscalers)
+            == (other.pending, other.is_exposed, other.autoscalers)
         )
 
 
@@ -76,7 +79,8 @@ class ChildrenCache:
             return children(host, observed, sources)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
         is_exposed = hostname_problem(observed) is None
-        inputs = _Inputs(host, observed.config, manifests, sources, observed.lookups_pending, is_exposed)
+        pending, autoscalers = observed.lookups_pending, observed.autoscalers
+        inputs = _Inputs(host, observed.config, manifests, sources, pending, is_exposed, autoscalers)
         entry = self._entries.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
@@ -110,9 +114,11 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tu
     current = observed.child("Deployment", names.deployment(observed.key.name))
     has_image, is_exposed = server_image(host, config) is not None, hostname_problem(observed) is None
     manifests = (
-        build_deployment(host, config, current, sources) if has_image and not observed.lookups_pending else None,
+        build_deployment(host, config, current, sources, observed.autoscalers)
+        if has_image and not observed.lookups_pending
+        else None,
         build_service(host),
-        build_autoscaler(host) if has_image else None,
+        build_autoscaler(host, observed.autoscalers) if has_image else None,
         build_disruption_budget(host),
         build_ingress(host, config) if is_exposed else None,
         build_http_route(host, config) if is_exposed else None,
@@ -135,7 +141,15 @@ def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceSer
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
         reason = first_difference(manifest, current)
         if reason and (current is None or belongs_to(current, host)):
-            yield Apply(manifest, reason, take_over=ready or manifest["kind"] not in ROUTING)
+            take_over = ready or manifest["kind"] not in ROUTING
+            yield Apply(manifest, reason, take_over=take_over, resource_version=_precondition(manifest, current))
+
+
+def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
+    """Return the resourceVersion of a Deployment with replicas that another owner has set until now."""
+    if manifest["kind"] != "Deployment" or current is None or not becomes_fixed(manifest, current):
+        return None
+    return str(current["metadata"]["resourceVersion"])
 
 
 def _deletes(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Delete]:

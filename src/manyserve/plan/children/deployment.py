@@ -7,6 +7,7 @@ deletion of the Deployment, the count continues from the host's status.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import ceil
 
 from manyserve.api import names
@@ -14,6 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.children.common import child, digest
 from manyserve.plan.children.pod_template import NO_SOURCES, build_pod_template
+from manyserve.plan.children.replicas import ScalingMode, least_replicas, replicas_of_deployment, scaling_mode
 from manyserve.plan.children.strategy import build_strategy
 from manyserve.plan.observed import Manifest
 from manyserve.plan.storage.mounts import Sources
@@ -23,13 +25,17 @@ _DEFAULT_TARGET = 80
 
 
 def build_deployment(
-    host: InferenceService, config: ServingConfig, observed: Manifest | None, sources: Sources = NO_SOURCES
+    host: InferenceService,
+    config: ServingConfig,
+    observed: Manifest | None,
+    sources: Sources = NO_SOURCES,
+    autoscalers: Sequence[str] = (),
 ) -> Manifest:
-    """Return the Deployment, without `replicas` when an autoscaler sets the number."""
+    """Return the Deployment, without `replicas` when the host does not own their number."""
     name, predictor = host.metadata.name, host.spec.predictor
     template = build_pod_template(host, config, sources)
     template_hash = digest(template)
-    replicas = {} if is_autoscaled(host) else {"replicas": predictor.min_replicas or 1}
+    replicas, record = replicas_of_deployment(host, observed, autoscalers)
     manifest = child(
         host,
         "apps/v1",
@@ -45,6 +51,7 @@ def build_deployment(
     )
     manifest["metadata"]["annotations"] = {
         names.TEMPLATE_HASH: template_hash,
+        names.REPLICAS: str(record),
         names.REVISION: str(_revision(host, observed, template_hash)),
     }
     return manifest
@@ -76,15 +83,9 @@ def _number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
-def is_autoscaled(host: InferenceService) -> bool:
-    """Return whether the autoscaler sets the number of replicas: `maxReplicas` is above `minReplicas`."""
-    predictor = host.spec.predictor
-    return (predictor.max_replicas or 0) > (predictor.min_replicas or 1)
-
-
-def build_autoscaler(host: InferenceService) -> Manifest | None:
-    """Return the HorizontalPodAutoscaler, or None when the number of replicas is fixed."""
-    if not is_autoscaled(host):
+def build_autoscaler(host: InferenceService, others: Sequence[str] = ()) -> Manifest | None:
+    """Return the HorizontalPodAutoscaler, or None in another scaling mode: Kubernetes stops two of one Deployment."""
+    if scaling_mode(host, others) != ScalingMode.AUTOSCALED:
         return None
     predictor = host.spec.predictor
     name = names.deployment(host.metadata.name)
@@ -96,7 +97,7 @@ def build_autoscaler(host: InferenceService) -> Manifest | None:
         name,
         spec={
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": predictor.min_replicas or 1,
+            "minReplicas": least_replicas(host),
             "maxReplicas": predictor.max_replicas,
             "metrics": [{"type": "Resource", "resource": {"name": predictor.scale_metric or "cpu", "target": target}}],
         },
@@ -108,7 +109,7 @@ def build_disruption_budget(host: InferenceService) -> Manifest | None:
 
     A single replica has none, since the budget would block the drain.
     """
-    if (host.spec.predictor.min_replicas or 1) < 2:
+    if least_replicas(host) < 2:
         return None
     name = host.metadata.name
     spec = {"maxUnavailable": 1, "selector": {"matchLabels": names.selector(name)}}

@@ -9,7 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from manyserve.api.inferenceservice import FRAMEWORKS, NAME_LIMIT, PREDICTORS, PROTOCOLS, InferenceService
+from manyserve.api.inferenceservice import (
+    AUTOSCALERS,
+    EXTERNAL,
+    FRAMEWORKS,
+    HPA,
+    NAME_LIMIT,
+    NONE,
+    PREDICTORS,
+    PROTOCOLS,
+    InferenceService,
+)
+from manyserve.api.names import AUTOSCALER_CLASSES
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
 from manyserve.plan.rules import arguments as argument_rules
@@ -75,6 +86,18 @@ def scale_metric_is_supported(host: InferenceService) -> Iterator[FieldError]:
         yield FieldError("spec.predictor.scaleMetric", sentence)
 
 
+def autoscaler_class_is_known(host: InferenceService) -> Iterator[FieldError]:
+    """Require a known owner of the replicas."""
+    for name in AUTOSCALER_CLASSES:
+        value = host.metadata.annotations.get(name, HPA)
+        if value not in AUTOSCALERS:
+            sentence = (
+                f"{quoted(value)} is not supported; it must be {HPA} (the default), {EXTERNAL} for an autoscaler of "
+                f"your own such as KEDA's, or {NONE}"
+            )
+            yield FieldError(f"metadata.annotations[{name}]", sentence)
+
+
 def replicas_are_a_range(host: InferenceService) -> Iterator[FieldError]:
     """Require that `maxReplicas` is not below `minReplicas`."""
     fewest = host.spec.predictor.min_replicas or 1
@@ -106,6 +129,7 @@ RULES: tuple[Rule, ...] = (
     protocol_is_supported,
     scale_metric_is_supported,
     replicas_are_a_range,
+    autoscaler_class_is_known,
     custom_server_is_multi_model,
     numbers_and_sizes_fit,
     strategy_is_accepted_by_kubernetes,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from manyserve.api.inferenceservice import FormatFields, InferenceService, ServerFields
-from manyserve.plan.children.deployment import is_autoscaled
+from manyserve.api.inferenceservice import HPA, FormatFields, InferenceService, ServerFields
+from manyserve.plan.children.replicas import is_autoscaled
 from manyserve.plan.host_metadata import INGRESS_CLASS, SNIPPET, has_annotation
 from manyserve.plan.servers.ports import port_roles
 from manyserve.plan.visibility import VISIBILITY_LABELS
@@ -59,7 +59,14 @@ def _has_visibility_annotation(host: InferenceService) -> bool:
 
 def _has_unused_scaling(host: InferenceService) -> bool:
     predictor = host.spec.predictor
-    return not is_autoscaled(host) and (predictor.scale_target is not None or predictor.scale_metric is not None)
+    is_given = predictor.scale_target is not None or predictor.scale_metric is not None
+    return is_given and host.autoscaler_class == HPA and not is_autoscaled(host)
+
+
+def _has_scaling_of_another_owner(host: InferenceService) -> bool:
+    predictor = host.spec.predictor
+    given = (predictor.max_replicas, predictor.scale_target, predictor.scale_metric)
+    return host.autoscaler_class != HPA and any(each is not None for each in given)
 
 
 IGNORED = (
@@ -80,6 +87,11 @@ IGNORED = (
     ),
     Ignored(
         "spec.predictor.scaleTarget, scaleMetric", "there is no autoscaler: maxReplicas is not set", _has_unused_scaling
+    ),
+    Ignored(
+        "spec.predictor.maxReplicas, scaleTarget, scaleMetric",
+        "the annotation autoscalerClass gives the replicas another owner",
+        _has_scaling_of_another_owner,
     ),
     Ignored(
         "metadata.annotations[*/visibility]",

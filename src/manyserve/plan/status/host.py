@@ -22,6 +22,7 @@ from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.status.predictor_ready import predictor_ready
+from manyserve.plan.status.replicas import REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
 from manyserve.plan.visibility import is_exposed
 
@@ -51,9 +52,14 @@ def _conditions(host: InferenceService, observed: Observed, placement: Placement
         type=conditions.READY,
         status="False" if failed else "True",
         reason=failed.reason if failed else _reason_while_ready(predictor),
-        message=_message_of(failed, predictor) if failed else predictor.message,
+        message=_message_of(failed, predictor) if failed else _message_while_ready(predictor),
     )
     return (predictor, ingress, ready)
+
+
+def _message_while_ready(predictor: Condition) -> str | None:
+    """Return the message of a host that answers; an owner of the replicas that the user has named is none."""
+    return None if predictor.reason == REPLICAS_MANAGED else predictor.message
 
 
 def _message_of(failed: Condition, predictor: Condition) -> str | None:

@@ -20,6 +20,7 @@ from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import not_unloaded, replicas_of
 from manyserve.plan.status.pod_problem import Problem, pod_problem
+from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
@@ -120,12 +121,14 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
 
 
 def _problem_beside_answers(host: InferenceService, observed: Observed, placement: Placement) -> Problem | None:
+    deployment = _deployment(host, observed) or {}
     return (
         model_problem(observed)
-        or problem_beside_answers(_deployment(host, observed) or {}, observed.pods)
+        or problem_beside_answers(deployment, observed.pods)
         or _pause_problem(host, observed)
         or _unload_problem(observed)
         or _config_problem(placement)
+        or replicas_note(host, observed, deployment)
     )
 
 
@@ -143,7 +146,7 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
     """Return the problem of a host scaled to 0 replicas while the operator does not set their number."""
     if _spec(host, observed).get("replicas") != 0:
         return None
-    return "ScaledToZero", "the Deployment is scaled to 0 replicas, and no autoscaler scales up from there"
+    return "ScaledToZero", scaled_to_zero(host, observed, _deployment(host, observed) or {})
 
 
 def _unload_problem(observed: Observed) -> Problem | None:
