@@ -23,7 +23,7 @@ def report(*, settled: bool = True, server: bool = True, **states: Any) -> Agent
 
 def new(**states: ModelState) -> AgentReport:
     """Return the report of a pod that was never ready."""
-    return report(settled=False, **states)
+    return report(settled=False, **states)  # type: ignore[arg-type]
 
 
 def replicas(
@@ -124,5 +124,5 @@ def test_failing_models_are_those_that_keep_the_pod_unready() -> None:
 
 def test_hold_of_10000_models_names_none_of_them() -> None:
     names = [f"m{number}" for number in range(10_000)]
-    everywhere = report(**dict.fromkeys(names, LOADED))
+    everywhere = report(**dict.fromkeys(names, LOADED))  # type: ignore[arg-type]
     assert hold(new(**dict.fromkeys(names, LOADED)), everywhere, everywhere) == 0
