@@ -23,6 +23,7 @@ from manyserve.plan.children.server_container import (
     key_env,
     launch_spec,
 )
+from manyserve.plan.children.shutdown import grace_seconds
 from manyserve.plan.children.volumes import AGENT_TMP, MODELS, MODELS_CONFIG, own_volumes
 from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.servers.ports import http_port
@@ -62,6 +63,7 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
     spec = user_fields | {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_seconds(host),
         "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
         **_init_containers(user_fields),
         "containers": [build_server(host, config), build_agent(host, config, sources)],

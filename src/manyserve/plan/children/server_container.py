@@ -14,6 +14,7 @@ from manyserve.api.pod import ContainerFields, EnvVar, Resources
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
 from manyserve.plan.children.probes import build_probes
+from manyserve.plan.children.shutdown import build_lifecycle
 from manyserve.plan.children.volumes import MODELS, SERVER_TMP, mounted_folder
 from manyserve.plan.memory import DEFAULT_MEMORY
 from manyserve.plan.servers.flags import FlagTable
@@ -40,7 +41,7 @@ _TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU_PREFIX = "nvidia.com/"
 """Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
 _PROBES = {"startupProbe", "livenessProbe", "readinessProbe"}
-_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image"} | _PROBES
+_MERGED = {"resources", "ports", "volumeMounts", "securityContext", "args", "env", "image", "lifecycle"} | _PROBES
 _COPIED = {field.alias for field in ContainerFields.model_fields.values()} - _MERGED
 
 
@@ -53,6 +54,7 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
         LAST_MESSAGE
         | copied
         | build_probes(launch, server)
+        | build_lifecycle(host)
         | _env(launch, server.env or ())
         | {
             "name": names.SERVER_CONTAINER,

@@ -68,8 +68,8 @@ def test_pod_rules_accept_equal_requests_and_limits_of_extended_resources(name: 
             "it must be a number or one of: http, grpc, metrics",
         ),
         (
-            {"lifecycle": {"preStop": {"sleep": {"seconds": 40}}}},
-            "lifecycle.preStop.sleep.seconds: 40 is not allowed; it must be at most terminationGracePeriodSeconds, 30",
+            {"lifecycle": {"preStop": {"sleep": {"seconds": 50}}}},
+            "lifecycle.preStop.sleep.seconds: 50 is not allowed; it must be at most terminationGracePeriodSeconds, 45",
         ),
         ({"env": [{"name": "A"}, {"name": "A"}]}, "env[1]: 'A' is given twice; it must be given once"),
         ({"env": [{"name": "A=B"}]}, "env[0].name: a text of 3 characters is not allowed; it must be printable ASCII"),

@@ -7,12 +7,11 @@ from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.children.server_container import SERVER_SECURITY
+from manyserve.plan.children.shutdown import grace_seconds
 from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.rules.paths import server_path
 
 PORT_NAMES = ("http", "grpc", "metrics")
-DEFAULT_GRACE = 30
-"""Seconds that Kubernetes gives a pod to stop."""
 _SYS_ADMIN = "CAP_SYS_ADMIN"
 
 
@@ -60,8 +59,7 @@ def probes_name_ports_of_the_container(host: InferenceService) -> Iterator[Field
 def stop_hook_ends_in_time(host: InferenceService) -> Iterator[FieldError]:
     """Refuse a sleep before the stop that is longer than the grace period."""
     seconds = _part(_part(host.spec.predictor.server.lifecycle, "preStop"), "sleep").get("seconds")
-    grace = host.spec.predictor.termination_grace_period_seconds
-    most = DEFAULT_GRACE if grace is None else grace
+    most = grace_seconds(host)
     if isinstance(seconds, int) and seconds > most:
         path = f"{server_path(host)}.lifecycle.preStop.sleep.seconds"
         yield FieldError(path, f"{seconds} is not allowed; it must be at most terminationGracePeriodSeconds, {most}")
