@@ -25,6 +25,12 @@ from tests.support import make
 PAGE = (Path(__file__).parents[1] / "docs" / "compatibility.md").read_text()
 TITLES = {"predictor": "`spec.predictor`:", "server": "The server (`triton`, `model` and so on) or container:"}
 FORMS = ("named", "model", "custom")
+NEEDED: dict[str, Any] = {
+    "dnsConfig": {"dnsPolicy": "None"},
+    "volumeDevices": {"volumes": [{"name": "block", "persistentVolumeClaim": {"claimName": "block"}}]},
+    "volumeMounts": {"volumes": [{"name": "data", "emptyDir": {}}]},
+}
+"""The fields of the pod without which a field is refused."""
 MOUNT = {"name": "data", "mountPath": "/data"}
 PROBE = {"httpGet": {"path": "/ready", "port": 8080}}
 POD: dict[str, Any] = {
@@ -121,7 +127,7 @@ def refusals() -> Iterator[Any]:
 def test_pod_template_has_honoured_field(form: str, level: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = (POD if level == "predictor" else CONTAINER)[field]
     raw = host_with(form, level, field, value, monkeypatch)
-    extra = {"dnsPolicy": "None"} if field == "dnsConfig" else {}
+    extra = NEEDED.get(field, {})
     assert host_problems(raw | {"spec": {"predictor": raw["spec"]["predictor"] | extra}}) == []
     host = InferenceService.from_wire(raw)
     spec = build_pod_template(host, make.config())["spec"]

@@ -18,6 +18,7 @@ from tests.support import make, world
 
 JOINED = "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}"
 INGRESS = Child("Ingress", KEY.name)
+INSIDE = "answers inside the cluster only: "
 LONG = f"{KEY.name}-{'n' * 50}-{KEY.namespace}"
 
 
@@ -65,7 +66,8 @@ def test_host_with_long_label_waits_without_url_and_route(gateway: str) -> None:
         f"the host name {LONG}.example.com is no DNS name: its label {LONG} has 69 characters, and 63 are allowed; "
         "shorten the name of the host or of its namespace, or change domainTemplate in inferenceservice-config"
     )
-    assert ready(settled) == ready(settled, conditions.INGRESS_READY) == ("False", "InvalidHostName", message)
+    assert ready(settled, conditions.INGRESS_READY) == ("False", "InvalidHostName", message)
+    assert ready(settled) == ("False", "InvalidHostName", f"{INSIDE}{message}")
     assert ready(settled, conditions.PREDICTOR_READY)[0] == "True"
     assert urls(settled) == {None}
     assert {child.kind for child in settled.children} == {"Deployment", "Service", "ConfigMap"}
@@ -97,7 +99,7 @@ def test_oldest_host_keeps_a_host_name(created: str, is_ready: bool) -> None:
         "the host name triton-mms-default.example.com belongs to the older InferenceService aaa/triton; "
         "rename this one, or change domainTemplate in inferenceservice-config"
     )
-    waits = ("False", "HostNameTaken", message)
+    waits = ("False", "HostNameTaken", f"{INSIDE}{message}")
     assert ready(settled) == (("True", None, None) if is_ready else waits)
     assert urls(settled) & {None} == (set() if is_ready else {None})
     assert (INGRESS in settled.children) is is_ready

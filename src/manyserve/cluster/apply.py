@@ -19,7 +19,7 @@ from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import InformerOf, OnWrite
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.limiter import Limiter, Write
-from manyserve.cluster.ownership import ensure_not_foreign, release_replicas
+from manyserve.cluster.ownership import apply_owned, ensure_not_foreign
 from manyserve.cluster.state import ClusterState, child_of
 from manyserve.cluster.status_writer import StatusWriter
 from manyserve.cluster.store import key_of
@@ -103,9 +103,7 @@ class Applier:
             foreign.add(child_of(action.manifest))
             return
         _log.info("apply %s %s: %s", kind.name, key, action.reason)
-        if kind is kinds.DEPLOYMENT and key in informer.objects and "replicas" not in action.manifest["spec"]:
-            await release_replicas(self._client, action.manifest)
-        await informer.write(key, self._client.apply(kind, _with_precondition(action)))
+        await apply_owned(self._client, informer, action)
         self._on_write(kind.name, "apply")
 
     async def _delete(self, key: Key, action: Delete) -> None:
@@ -145,10 +143,3 @@ class Applier:
     async def _patch(self, kind: Kind, key: Key, patch: Manifest) -> None:
         if await self._informer_of(kind.name, key.namespace).merge_patch(key, patch):
             self._on_write(kind.name, "patch")
-
-
-def _with_precondition(action: Apply) -> Manifest:
-    """Return the manifest, with the resourceVersion that the object must have."""
-    if action.resource_version is None:
-        return action.manifest
-    return action.manifest | {"metadata": action.manifest["metadata"] | {"resourceVersion": action.resource_version}}

@@ -1,4 +1,4 @@
-"""Ownership check before an apply, so that no object of another owner becomes ours.
+"""Ownership at an apply: no object of another owner becomes ours, and a field of another owner is given up.
 
 A server-side apply with force would take over a user's own Service or Ingress of the right name. Objects in our stores
 have our label, except HorizontalPodAutoscalers of others. Before we write an object that is not in a store, its owner
@@ -12,6 +12,7 @@ from manyserve.cluster.errors import Conflict, ForeignObject, NotFound, NotTaken
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import CONFIG_MAP, DEPLOYMENT
 from manyserve.cluster.store import key_of
+from manyserve.plan.actions import Apply
 from manyserve.plan.children import take_over
 from manyserve.plan.children.replicas import without_our_replicas
 from manyserve.plan.observed import Child
@@ -56,7 +57,17 @@ async def ensure_not_foreign(
         await _take_over(client, informer, current, manifest, now=taking_over)
 
 
-async def release_replicas(client: KubeClient, manifest: Manifest) -> None:
+async def apply_owned(client: KubeClient, informer: Informer, action: Apply) -> None:
+    """Apply a manifest with its precondition; of a Deployment without `replicas`, this field is given up first."""
+    manifest, key = action.manifest, key_of(action.manifest)
+    if informer.kind is DEPLOYMENT and key in informer.objects and "replicas" not in manifest["spec"]:
+        await _release_replicas(client, manifest)
+    if action.resource_version is not None:
+        manifest = manifest | {"metadata": manifest["metadata"] | {"resourceVersion": action.resource_version}}
+    await informer.write(key, client.apply(informer.kind, manifest))
+
+
+async def _release_replicas(client: KubeClient, manifest: Manifest) -> None:
     """Give up `spec.replicas` of a Deployment, for an apply without this field.
 
     The API server removes a field that its only manager applies no more, and sets `replicas` to its default, 1. A field
