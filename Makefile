@@ -3,6 +3,7 @@
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
+# make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
 # make contract, stores, servers, walkthrough, faults-short, bench-short     parts of make test
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -144,6 +145,12 @@ unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migra
 	@rm -f reports/unmanaged.json
 	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore_export.py tests/contract/test_restore_velero.py tests/contract/test_host_deletion.py tests/contract/test_poisoned_config.py
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_stored_form.py tests/walkthrough/test_own_group.py tests/walkthrough/test_migration.py
+	@echo "    took $$SECONDS s"
+
+field-long: tools ## restarts, slow loads, failing edits, autoscalers and failing models, into reports/field.json
+	@echo "==> users' inputs on a real cluster, in the long form; about an hour and a half"
+	@rm -f reports/field.json
+	@FIELD=long PORT=$(PORT) $(BIN)/pytest -q -m cluster --timeout 3600 tests/walkthrough/test_field.py tests/walkthrough/test_field_models.py
 	@echo "    took $$SECONDS s"
 
 clean:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from localcluster import paths
-from tests.support.figures import Figures
+from tests.support.figures import Figures, reports
 from tests.support.kubectl import Kubectl
 from tests.walkthrough import things
 from tests.walkthrough.cluster import DemoCluster
@@ -28,6 +28,8 @@ from tests.walkthrough.cluster import DemoCluster
 ROOT = Path(__file__).parents[2]
 DEMO_LOG = ROOT / "reports" / "demo.log"
 _NUMBERS = count(1)
+FIELD_LONG = os.environ.get("FIELD") == "long"
+"""The long form of the report `field`, as `make field-long` has it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,6 +52,12 @@ def kubectl(cluster: DemoCluster) -> Iterator[Kubectl]:
     """Return kubectl in a namespace of the test's own."""
     with namespace(cluster) as own:
         yield own
+
+
+@pytest.fixture
+def field(request: pytest.FixtureRequest) -> Figures:
+    """Return the figures of users' inputs, which are in a report of their own."""
+    return reports(request.config)["field"]
 
 
 @contextmanager
