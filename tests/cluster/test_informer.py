@@ -232,6 +232,26 @@ async def test_informer_stores_our_write_before_its_event(server: FakeApi) -> No
         assert (len(changes), len(stored)) == (0, 1)
 
 
+def is_changed(informer: Informer, key: Key) -> bool:
+    return bool(informer.objects[key]["metadata"]["resourceVersion"] != "1")
+
+
+async def test_informer_patches_status_of_missing_object_once_until_watch_brings_change(server: FakeApi) -> None:
+    path = "/apis/serving.kserve.io/v1alpha1/namespaces/default/trainedmodels/a"
+    status = f"{path}/status"
+    server.by_path[status] = (404, {}, {"message": "not found"})
+    server.scripts.append([SILENT])
+    async with informed(server, timeouts=WatchTimeouts()) as informer:
+        await informer.synced.wait()
+        key = Key("default", "a")
+        for _ in range(3):
+            assert not await informer.merge_patch(key, {"status": None}, "status")
+        assert [each.path for each in server.requests].count(status) == 1
+        await eventually(lambda: server.put(path, model("a", 7)) and is_changed(informer, key))
+        assert not await informer.merge_patch(key, {"status": None}, "status")
+    assert [each.path for each in server.requests].count(status) == 2
+
+
 async def test_informer_counts_a_refusal_as_a_response(server: FakeApi) -> None:
     async with informed(server) as informer:
         await informer.synced.wait()

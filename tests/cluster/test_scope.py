@@ -130,6 +130,20 @@ async def test_live_scope_reports_each_namespace_that_enters_or_leaves_once() ->
     assert calls == [("a", True), ("a", False), ("b", True), ("b", False)]
 
 
+async def test_live_scope_does_not_contain_a_namespace_that_is_being_terminated() -> None:
+    async with served(FakeApi()) as client:
+        live = LiveScope(client, SERVED)
+        before, ending = namespace("a", serve="yes"), namespace("a", 2, serve="yes")
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        live.update_namespace(None, before)
+        assert live.contains("a")
+        live.update_namespace(before, ending)
+        assert not live.contains("a")
+        live.update_namespace(ending, None)
+        live.update_namespace(None, namespace("a", 3, serve="yes"))
+        assert live.contains("a")
+
+
 def host_and_model(where: str = "a") -> tuple[Manifest, ...]:
     metadata = {"namespace": where, "resourceVersion": "5"}
     return tuple(
