@@ -164,7 +164,7 @@ async def test_informer_backs_off_when_every_stream_ends_at_once(server: FakeApi
 async def test_informer_reads_a_line_of_two_mebibytes(server: FakeApi) -> None:
     big = model("c", 3, text="x" * 2**21)
     server.scripts.append([event("ADDED", big), SILENT])
-    async with informed(server, timeouts=WatchTimeouts(silence=5)) as informer:
+    async with informed(server, timeouts=WatchTimeouts()) as informer:
         await eventually(lambda: names(informer) == "abc")
     assert len(server.watched()) == 1
 

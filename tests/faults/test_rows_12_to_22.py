@@ -146,7 +146,7 @@ async def test_fault_21_expired_token_is_read_again(env: FaultEnv, figures: Figu
     tokens.use(env.folder / "operator.kubeconfig")
     starts = env.operator.starts
     env.operator.kill()
-    await eventually(lambda: env.operator.starts > starts, limit=30)
+    await eventually(lambda: env.operator.starts > starts)
     await env.operator.ready()
     await env.furnish()
     await tokens.next()
