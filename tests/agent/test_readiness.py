@@ -207,13 +207,15 @@ def test_lost_models_exclude_listed_models(state: ServerState) -> None:
     assert lost_models(None, observed) == {}
 
 
-async def test_readiness_gate_retries_write_of_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_gate_retries_write_of_marker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(readiness, "_RETRY_SECONDS", 0.01)
     store, gate = Store(tmp_path), ReadinessGate(Store(tmp_path), LIMIT, SILENCE)
     writing = asyncio.create_task(gate.persist())
     await gate.restore()
     assert gate.update({}, Observed({}, {}, {}), 0)
-    await asyncio.sleep(0.05)
+    await eventually(lambda: caplog.text.count("cannot be written") > 2)
     assert not writing.done(), "there is no folder for the marker"
     store.open()
     async with asyncio.timeout(LIMIT):

@@ -91,9 +91,10 @@ async def test_rejected_version_repaired_at_source_is_read_again(pod: Pod) -> No
 
 async def test_abandoned_version_leaves_previous_one_without_reload(pod: Pod) -> None:
     await serving(pod)
-    pod.triton.refusing["a"] = "bad weights"
+    refuse_new(pod)
     pod.config.write(NEW)
     await pod.shows(a="LoadFailed")
+    await eventually(lambda: on_disk(pod) == "old" and pod.model("a").serving, "the rollback has ended")
     pod.config.write(OLD)
     await pod.shows(a="Loaded")
     await eventually(lambda: is_clean(pod))
