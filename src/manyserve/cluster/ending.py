@@ -31,7 +31,7 @@ class EndingNamespaces:
     def check(self, namespace: str | None) -> None:
         """Raise `NamespaceEnding` if a write to a namespace is not to be sent."""
         if namespace is not None and self._clock() < self._until.get(namespace, 0.0):
-            raise NamespaceEnding(f"not written: namespace {namespace} is being terminated")
+            raise NamespaceEnding(f"not written: namespace {namespace} is being terminated, or does not exist")
 
     def add(self, namespace: str) -> None:
         """Record that a namespace ends."""
