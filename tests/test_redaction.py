@@ -17,11 +17,11 @@ def test_one_line_removes_secrets_and_line_ends() -> None:
 
 
 def test_redaction_of_long_text_is_fast() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     for text in ("x" * 1_000_000, "a://" * 250_000, "a://b" + "?" * 1_000_000):
         without_secrets(text[:65536])
         one_line(text)
-    assert time.monotonic() - began < 10
+    assert time.thread_time() - began < 10, "so much processor time, on a busy machine, too"
 
 
 @given(st.text())

@@ -32,6 +32,10 @@ DROPPED_STREAMS = pytest.mark.filterwarnings(
 )
 
 
+WHOLE_POD = 60.0
+"""Seconds of a wait for the models of a pod."""
+
+
 def entry(name: str, uri: str = "", framework: str = "onnx", memory: str = "1Mi", **more: str) -> Entry:
     spec = {"storageUri": uri or f"gs://bucket/models/{name}", "framework": framework, "memory": memory, **more}
     return Entry.from_wire({"modelName": name, "modelSpec": spec})
@@ -101,6 +105,8 @@ class FakeTriton:
     """For each end of the server, the models with a load under way, separated by blanks."""
     loading: set[str] = field(default_factory=set)
     requests: list[web.Request] = field(default_factory=list)
+    polls: int = 0
+    """Number of requests for the index."""
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self.aborts])
@@ -148,6 +154,7 @@ class FakeTriton:
 
     async def index(self, _: web.Request) -> web.Response:
         """List the models, as Triton does only those with a folder."""
+        self.polls += 1
         rows = [
             {"name": name, "version": "1", "state": state, "reason": why}
             for name, (state, why) in self.states.items()
@@ -360,7 +367,7 @@ class Pod:
             self.bucket.put(name, name)
         self.config.write(*map(entry, names))
         await self.start()
-        await eventually(lambda: self.states() == dict.fromkeys(names, "Loaded"), limit=30)
+        await eventually(lambda: self.states() == dict.fromkeys(names, "Loaded"), limit=WHOLE_POD)
 
     async def stop(self) -> None:
         if self._task:
@@ -393,9 +400,14 @@ class Pod:
     def states(self) -> dict[str, str]:
         return {name: model.state.value for name, model in self.report.models.items()}
 
-    async def shows(self, limit: float = 5.0, **states: str) -> None:
+    async def shows(self, **states: str) -> None:
         expected = {name.replace("_", "-"): state for name, state in states.items()}
-        await eventually(lambda: self.states() == expected, f"the models are {expected}", limit)
+        await eventually(lambda: self.states() == expected, f"the models are {expected}", WHOLE_POD)
+
+    async def polled(self, count: int = 3) -> None:
+        """Wait until the agent has read the server's index some more times, and has had as many turns."""
+        polls = self.triton.polls
+        await eventually(lambda: self.triton.polls >= polls + count, "the agent reads the index")
 
     def files(self) -> Iterator[str]:
         """Yield all files of models, also during a removal."""
@@ -414,11 +426,11 @@ async def fake_pod(folder: Path, **options: Any) -> AsyncIterator[Pod]:
     quick = {
         "config_poll_seconds": 0.01,
         "index_poll_seconds": 0.05,
-        "load_seconds": 1.0,
+        "load_seconds": 60.0,
         "load_slot_seconds": 0.1,
         "silence_seconds": 0.2,  # no operator polls
-        "unload_seconds": 2.0,
-        "stall_seconds": 10.0,
+        "unload_seconds": 60.0,
+        "stall_seconds": 60.0,
         "disk_reserve": 1,
     }
     settings = AgentSettings(

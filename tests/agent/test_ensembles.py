@@ -35,7 +35,7 @@ async def loaded(pod: Pod) -> None:
 
 
 async def fails(pod: Pod, message: str) -> None:
-    await eventually(lambda: pod.states().get("ens") == "LoadFailed" and pod.model("ens").message == message, limit=30)
+    await eventually(lambda: pod.states().get("ens") == "LoadFailed" and pod.model("ens").message == message)
 
 
 async def test_ensemble_is_loaded_after_its_steps(stage: Pod) -> None:
@@ -48,9 +48,9 @@ async def test_deleted_step_is_unloaded_and_ensemble_names_it(stage: Pod) -> Non
     await loaded(stage)
     stage.config.write(entry("ens"), entry("pre"))
     await fails(stage, MISSING)
-    await eventually(lambda: not (stage.root / "models" / "post").exists(), limit=30)
+    await eventually(lambda: not (stage.root / "models" / "post").exists())
     assert stage.triton.served == {"pre": "pre"}
-    await eventually(lambda: stage.context.state.retries["ens"].failures > 3, limit=30)
+    await eventually(lambda: stage.context.state.retries["ens"].failures > 3)
     assert stage.triton.loads("ens") == 1, "it is not loaded over and over"
     assert stage.triton.served == {"pre": "pre"}
     assert stage.model("ens").permanent
@@ -60,7 +60,7 @@ async def test_ensemble_is_loaded_again_with_its_step(stage: Pod) -> None:
     await loaded(stage)
     stage.config.write(entry("ens"), entry("pre"))
     await fails(stage, MISSING)
-    await eventually(lambda: "post" not in stage.context.state.disk, limit=30)
+    await eventually(lambda: "post" not in stage.context.state.disk)
     stage.config.write(*map(entry, ("ens", "pre", "post")))
     await stage.shows(ens="Loaded", pre="Loaded", post="Loaded")
     assert stage.triton.served.keys() == {"ens", "pre", "post"}
@@ -92,11 +92,11 @@ async def test_ensemble_does_not_load_its_quarantined_step(stage: Pod) -> None:
     stage.config.write(*map(entry, ("ens", "pre", "post")))
     await stage.start()
     for times in (1, 2):
-        await eventually(lambda: len(stage.triton.deaths) == times and not stage.report.server_ready, limit=30)  # noqa: B023
+        await eventually(lambda: len(stage.triton.deaths) == times and not stage.report.server_ready)  # noqa: B023
         stage.triton.dead = False
-    await eventually(lambda: stage.states() == {"ens": "LoadFailed", "pre": "Loaded", "post": "LoadFailed"}, limit=30)
+    await eventually(lambda: stage.states() == {"ens": "LoadFailed", "pre": "Loaded", "post": "LoadFailed"})
     failures = stage.context.state.retries["ens"].failures
-    await eventually(lambda: stage.context.state.retries["ens"].failures > failures + 2, limit=30)
+    await eventually(lambda: stage.context.state.retries["ens"].failures > failures + 2)
     assert len(stage.triton.deaths) == 2
     assert stage.triton.loads("ens") == 0
 
@@ -109,9 +109,7 @@ async def test_ensemble_waits_for_download_of_its_step(stage: Pod) -> None:
     stage.bucket.fault = "hang get"
     stage.config.write(*map(entry, ("ens", "pre", "post")))
     await stage.shows(ens="LoadFailed", pre="Loaded", post="Downloading")
-    await eventually(
-        lambda: (job := stage.agent._jobs.get("ens")) and "its step post" in job[0].progress.note, limit=30
-    )
+    await eventually(lambda: (job := stage.agent._jobs.get("ens")) and "its step post" in job[0].progress.note)
     assert stage.triton.loads("ens") == 0
 
 
@@ -148,6 +146,6 @@ async def test_ensemble_in_ensemble_is_loaded_after_it(stage: Pod) -> None:
     put(stage, "all", "ens")
     stage.config.write(*map(entry, ("all", "ens", "pre", "post")))
     await stage.start()
-    await eventually(lambda: set(stage.states().values()) == {"Loaded"} and len(stage.states()) == 4, limit=30)
+    await eventually(lambda: set(stage.states().values()) == {"Loaded"} and len(stage.states()) == 4)
     assert stage.triton.calls[-2:] == ["load ens", "load all"]
     assert stage.report.settled

@@ -26,20 +26,20 @@ async def test_readyz_needs_settled_models_and_answering_server(
     pod: Pod,
     client: TestClient,  # type: ignore[type-arg]
 ) -> None:
-    await eventually(lambda: pod.report.server_ready, limit=30)
+    await eventually(lambda: pod.report.server_ready)
     answer = await client.get("/readyz")
     assert (answer.status, await answer.text()) == (503, "there is no models.json yet\n")
     pod.config.write()
-    await eventually(lambda: pod.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled)
     assert (await client.get("/readyz")).status == 200
     await pod.server_stops()
-    await eventually(lambda: not pod.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready)
     answer = await client.get("/readyz")
     assert (answer.status, await answer.text()) == (503, "the model server does not answer\n")
 
 
 async def test_status_answers_long_poll_with_the_change(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
-    await eventually(lambda: pod.report.server_ready, limit=30)
+    await eventually(lambda: pod.report.server_ready)
     first = AgentReport.from_wire(await (await client.get("/status")).json())
     query = {"after": str(first.revision), "instance": first.instance, "wait": "20"}
     poll = asyncio.create_task(client.get("/status", params=query))
@@ -62,13 +62,13 @@ async def test_status_puts_a_hold_in_force_at_once(pod: Pod) -> None:
     pod.config.write(entry("slow"))
     await pod.start()
     async with TestClient(TestServer(application(pod.agent, pod.context))) as client:
-        await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.report.server_ready, limit=30)
+        await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.report.server_ready)
         await client.get("/status?hold=86400")
         answer = await client.get("/readyz")
         assert (answer.status, await answer.text()) == (503, "the pod waits for models\n")
         query = {"after": str(pod.report.revision), "instance": pod.report.instance, "wait": "20", "hold": "0"}
         poll = asyncio.create_task(client.get("/status", params=query))
-        await eventually(lambda: pod.report.settled, limit=30)
+        await eventually(lambda: pod.report.settled)
         async with asyncio.timeout(30):
             assert (await poll).status == 200, "the change ends the wait"
         await client.get("/status?hold=86400")
@@ -102,10 +102,10 @@ async def test_metrics_count_models_failures_and_bytes(pod: Pod, client: TestCli
 async def test_metrics_have_time_of_config(pod: Pod, client: TestClient) -> None:  # type: ignore[type-arg]
     pod.context.unix_time = lambda: 1000.0
     pod.config.write()
-    await eventually(lambda: pod.report.config, limit=30)
+    await eventually(lambda: pod.report.config)
     pod.context.unix_time = lambda: 2000.0
     pod.config.write_text("[")
-    await eventually(lambda: pod.report.config_error, limit=30)
+    await eventually(lambda: pod.report.config_error)
     text = await (await client.get("/metrics")).text()
     assert "manyserve_agent_config_timestamp_seconds 1000.0" in text
     assert "manyserve_agent_config_error 1.0" in text

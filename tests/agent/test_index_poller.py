@@ -47,7 +47,7 @@ async def test_index_poller_coalesces_requests_during_poll() -> None:
     requests.released.clear()
     poller = IndexPoller(requests)
     async with running(poller):
-        await eventually(lambda: requests.count == 1, limit=30)
+        await eventually(lambda: requests.count == 1)
         waiting = [asyncio.create_task(poller.fresh()) for _ in range(100)]
         await asyncio.sleep(0)
         requests.released.set()
@@ -58,7 +58,7 @@ async def test_index_poller_polls_periodically(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(state, "_MAX_REST", 0.0)
     requests, counts = FakeIndex(), list[int]()
     task = asyncio.create_task(IndexPoller(requests).run(0.01, lambda: counts.append(requests.count)))
-    await eventually(lambda: requests.count >= 3, limit=30)
+    await eventually(lambda: requests.count >= 3)
     assert counts[:2] == [1, 2]
     task.cancel()
 

@@ -1,6 +1,5 @@
 """Reconcile loop of an agent in a fake pod."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -25,7 +24,7 @@ async def test_agent_downloads_loads_and_reports_model_with_digest(pod: Pod) -> 
 async def test_agent_log_has_the_lines_of_the_walkthrough(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await pod.running("cifar10")
-    await eventually(lambda: "completion event" in caplog.text, limit=30)
+    await eventually(lambda: "completion event" in caplog.text)
     digest, uri = entry("cifar10").digest, "gs://bucket/models/cifar10"
     lines = [text for name, _, text in caplog.record_tuples if name == "manyserve.agent" and "cifar10" in text]
     assert lines == [
@@ -42,12 +41,12 @@ async def test_agent_log_has_the_lines_of_the_walkthrough(pod: Pod, caplog: pyte
 async def test_agent_settles_with_empty_config(pod: Pod) -> None:
     pod.config.write()
     await pod.start()
-    await eventually(lambda: pod.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled)
 
 
 async def test_agent_without_config_waits(pod: Pod) -> None:
     await pod.start()
-    await eventually(lambda: pod.report.server_ready, limit=30)
+    await eventually(lambda: pod.report.server_ready)
     assert not pod.report.settled
     assert not pod.report.config_error
 
@@ -56,7 +55,7 @@ async def test_pod_settles_with_failed_model(pod: Pod) -> None:
     pod.bucket.put("good")
     pod.config.write(entry("good"), entry("bad"))
     await pod.start()
-    await eventually(lambda: pod.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled)
     await pod.shows(good="Loaded", bad="DownloadFailed")
     assert pod.model("bad").permanent
     assert pod.model("bad").message == "gs://bucket/models/bad has no objects"
@@ -87,7 +86,7 @@ async def test_agent_restart_applies_missed_changes(pod: Pod) -> None:
     pod.config.write(entry("b", "gs://bucket/models/new-b"), entry("c"))
     await pod.start()
     await pod.shows(b="Loaded", c="Loaded")
-    await eventually(lambda: pod.triton.served == {"b": "new", "c": "c"}, limit=30)
+    await eventually(lambda: pod.triton.served == {"b": "new", "c": "c"})
     assert pod.triton.loads("c") == 1
 
 
@@ -95,7 +94,7 @@ async def test_changed_model_is_swapped_without_unload(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("a2", "second")
     pod.config.write(entry("a", "gs://bucket/models/a2"))
-    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second")
     await pod.shows(a="Loaded")
     assert pod.triton.calls == ["load a", "load a"]
 
@@ -114,12 +113,13 @@ async def test_previous_version_serves_while_new_version_fails(pod: Pod) -> None
 
 
 async def test_hanging_load_is_not_repeated_and_counts_at_its_end(pod: Pod) -> None:
+    pod.settings = pod.settings.model_copy(update={"load_seconds": 1.0})
     pod.bucket.put("h")
     pod.triton.hanging.add("h")
     pod.config.write(entry("h"))
     await pod.start()
     await pod.shows(h="LoadFailed")
-    await asyncio.sleep(0.3)
+    await pod.polled()
     assert pod.triton.loads("h") == 1
     pod.triton.hanging.clear()
     pod.triton.release.set()
@@ -127,13 +127,14 @@ async def test_hanging_load_is_not_repeated_and_counts_at_its_end(pod: Pod) -> N
 
 
 async def test_agent_limits_unfinished_loads(pod: Pod) -> None:
+    pod.settings = pod.settings.model_copy(update={"load_seconds": 1.0})
     names = [f"h{number}" for number in range(9)]
     for name in names:
         pod.bucket.put(name)
     pod.triton.hanging |= set(names)
     pod.config.write(*map(entry, names))
     await pod.start()
-    await eventually(lambda: set(pod.states().values()) == {"LoadFailed"}, limit=30)
+    await eventually(lambda: set(pod.states().values()) == {"LoadFailed"})
     assert len(pod.triton.calls) == pod.settings.unfinished_loads
     assert pod.report.settled
 
@@ -152,13 +153,13 @@ async def test_failed_load_is_retried_with_repaired_files(pod: Pod) -> None:
     pod.triton.refusing["a"] = "Traceback:\n" + "at somewhere\n" * 1000 + "https://u:p@host/x?token=secret"
     pod.config.write(entry("a"))
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.triton.loads("a") >= 3, limit=30)
+    await eventually(lambda: pod.states() == {"a": "LoadFailed"} and pod.triton.loads("a") >= 3)
     assert len(pod.bucket.gets) == 2, "the same files are not downloaded twice"
     assert len(pod.model("a").message) <= 512
     pod.bucket.put("a", "repaired")
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
-    await eventually(lambda: pod.triton.served["a"] == "repaired", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "repaired")
 
 
 async def test_config_change_cancels_download(pod: Pod) -> None:
@@ -167,7 +168,7 @@ async def test_config_change_cancels_download(pod: Pod) -> None:
     pod.bucket.fault = "hang get"
     pod.config.write(entry("a", "gs://bucket/models/slow"))
     await pod.start()
-    await eventually(lambda: pod.bucket.gets, limit=30)
+    await eventually(lambda: pod.bucket.gets)
     pod.bucket.fault = ""
     pod.config.write(entry("a", "gs://bucket/models/quick"))
     await pod.shows(a="Loaded")
@@ -181,7 +182,7 @@ async def test_agent_downloads_manually_removed_files_again(pod: Pod) -> None:
     (pod.root / "models" / "a" / "1" / "model.bin").unlink()
     (pod.root / "models" / "a" / "1").rmdir()
     (pod.root / "models" / "a").rmdir()
-    await eventually(lambda: len(pod.bucket.gets) == 4, limit=30)
+    await eventually(lambda: len(pod.bucket.gets) == 4)
     await pod.shows(a="Loaded")
 
 

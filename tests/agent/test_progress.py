@@ -25,16 +25,16 @@ async def slow_download(pod: Pod, every: float) -> None:
 async def test_report_has_bytes_only_during_download(pod: Pod) -> None:
     await slow_download(pod, 0.01)
     await pod.shows(a="Downloading")
-    await eventually(lambda: pod.model("a").bytes_total == 30, limit=30)
+    await eventually(lambda: pod.model("a").bytes_total == 30)
     assert pod.model("a").bytes is not None
-    await eventually(lambda: pod.states() == {"a": "Loaded"}, limit=20)
+    await eventually(lambda: pod.states() == {"a": "Loaded"})
     assert (pod.model("a").bytes, pod.model("a").bytes_total) == (None, None)
 
 
 async def test_progress_updates_are_throttled(pod: Pod) -> None:
     await slow_download(pod, 60)
-    await eventually(lambda: pod.model("a").bytes == 0 if "a" in pod.states() else False, limit=30)
+    await eventually(lambda: pod.model("a").bytes == 0 if "a" in pod.states() else False)
     revision, count = pod.report.revision, pod.context.metrics.bytes._value.get()
-    await eventually(lambda: pod.context.metrics.bytes._value.get() > count, limit=30)
+    await eventually(lambda: pod.context.metrics.bytes._value.get() > count)
     assert pod.report.revision == revision
     assert pod.model("a").bytes == 0

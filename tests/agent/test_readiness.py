@@ -1,6 +1,7 @@
 """Readiness: a new pod waits for models, and a pod that was settled once does not wait for downloads again."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
 
-SOON, LIMIT, SILENCE = 2.0, 60.0, 60.0
+LIMIT, SILENCE = 60.0, 60.0
 A, B = entry("a"), entry("b")
 LOADED = OnDisk(A.digest, loaded=True)
 
@@ -27,9 +28,7 @@ async def serving(pod: Pod, *names: str) -> None:
         pod.bucket.put(name, name)
     pod.config.write(*map(entry, names))
     await pod.start()
-    await eventually(
-        lambda: pod.states() == dict.fromkeys(names, "Loaded") and pod.context.store.was_settled(), limit=30
-    )
+    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded") and pod.context.store.was_settled())
 
 
 async def downloading(pod: Pod) -> None:
@@ -40,8 +39,8 @@ async def downloading(pod: Pod) -> None:
     await pod.shows(a="Loaded", slow="Downloading")
 
 
-async def settles(pod: Pod, limit: float = SOON) -> None:
-    await eventually(lambda: pod.report.settled, limit=limit)
+async def settles(pod: Pod) -> None:
+    await eventually(lambda: pod.report.settled, "the pod is settled")
 
 
 async def ready(pod: Pod) -> bool:
@@ -69,7 +68,7 @@ async def test_readiness_after_early_agent_restart_waits_for_first_models(pod: P
     pod.config.write(A)
     for _ in range(2):
         await pod.start()
-        await eventually(lambda: pod.states() == {"a": "Downloading"} and pod.report.server_ready, limit=30)
+        await eventually(lambda: pod.states() == {"a": "Downloading"} and pod.report.server_ready)
         assert not await ready(pod)
         assert not pod.context.store.was_settled()
         await pod.stop()
@@ -82,7 +81,7 @@ async def test_readiness_after_restart_of_both_waits_for_lost_models_only(pod: P
     pod.triton.forget()
     pod.triton.hanging.add("a")
     await pod.start()
-    await eventually(lambda: pod.triton.loads("a") == 2, limit=30)
+    await eventually(lambda: pod.triton.loads("a") == 2)
     assert not await ready(pod)
     pod.triton.hanging.clear()
     pod.triton.release.set()
@@ -96,7 +95,7 @@ async def test_readiness_after_restart_needs_an_answering_server(pod: Pod) -> No
     await pod.stop()
     await pod.server_stops()
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "Loading"}, limit=30)
+    await eventually(lambda: pod.states() == {"a": "Loading"})
     assert not pod.report.settled
     await pod.server_starts()
     await settles(pod)
@@ -118,7 +117,7 @@ async def test_readiness_after_restart_does_not_wait_for_hanging_load(pod: Pod) 
     pod.bucket.put("h")
     await serving(pod, "a")
     pod.config.write(A, entry("h"))
-    await eventually(lambda: pod.triton.loads("h") == 1, limit=30)
+    await eventually(lambda: pod.triton.loads("h") == 1)
     await pod.stop()
     await pod.start()
     await settles(pod)
@@ -142,7 +141,7 @@ async def test_readiness_waits_for_valid_config_when_models_are_lost(pod: Pod) -
     pod.config.write_text("[")
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.report.server_ready and pod.report.config_error, limit=30)
+    await eventually(lambda: pod.report.server_ready and pod.report.config_error)
     assert not pod.report.settled
     pod.config.write(A)
     await settles(pod)
@@ -157,24 +156,23 @@ async def test_readiness_of_a_new_pod_waits_for_a_slow_load(pod: Pod) -> None:
     pod.config.write(A, entry("h"))
     await pod.start()
     note = "the model server has not finished the load after 0.1 s"
-    await eventually(
-        lambda: pod.states() == {"a": "Loaded", "h": "Loading"} and pod.model("h").message == note, limit=30
-    )
+    await eventually(lambda: pod.states() == {"a": "Loaded", "h": "Loading"} and pod.model("h").message == note)
     assert not pod.report.settled
     pod.triton.release.set()
-    await settles(pod, 30)
+    await settles(pod)
     assert pod.states() == {"a": "Loaded", "h": "Loaded"}
 
 
 async def test_readiness_waits_for_download_only_until_the_limit(pod: Pod) -> None:
-    pod.settings = pod.settings.model_copy(update={"settle_seconds": 1.0})
+    pod.settings = pod.settings.model_copy(update={"settle_seconds": LIMIT})
     pod.bucket.put("slow")
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))
     await pod.start()
-    await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.report.server_ready, limit=30)
+    await eventually(lambda: pod.states() == {"slow": "Downloading"} and pod.report.server_ready)
     assert not pod.report.settled
-    await settles(pod, 5)
+    pod.context.clock = lambda: time.monotonic() + LIMIT
+    await settles(pod)
     assert pod.states() == {"slow": "Downloading"}
 
 
@@ -184,7 +182,7 @@ async def test_slow_download_releases_its_slot(pod: Pod) -> None:
     pod.bucket.fault = "hang get"
     pod.config.write(entry("slow"))
     await pod.start()
-    await eventually(lambda: pod.bucket.gets, limit=30)
+    await eventually(lambda: pod.bucket.gets)
     pod.bucket.fault = ""
     pod.bucket.put("a")
     pod.config.write(A, entry("slow"))
@@ -209,15 +207,17 @@ def test_lost_models_exclude_listed_models(state: ServerState) -> None:
     assert lost_models(None, observed) == {}
 
 
-async def test_readiness_gate_retries_write_of_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_gate_retries_write_of_marker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(readiness, "_RETRY_SECONDS", 0.01)
     store, gate = Store(tmp_path), ReadinessGate(Store(tmp_path), LIMIT, SILENCE)
     writing = asyncio.create_task(gate.persist())
     await gate.restore()
     assert gate.update({}, Observed({}, {}, {}), 0)
-    await asyncio.sleep(0.05)
+    await eventually(lambda: caplog.text.count("cannot be written") > 2)
     assert not writing.done(), "there is no folder for the marker"
     store.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT):
         await writing
     assert store.was_settled()

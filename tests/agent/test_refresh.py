@@ -70,7 +70,7 @@ def test_next_refresh_is_one_interval_after_the_last_check() -> None:
 async def test_refresh_swaps_in_new_content(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.put("a", "second")
-    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second")
     await pod.shows(a="Loaded")
     assert pod.triton.calls == ["load a", "load a"]
 
@@ -78,10 +78,10 @@ async def test_refresh_swaps_in_new_content(pod: Pod) -> None:
 async def test_refresh_without_change_only_lists_the_source(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await refreshed(pod)
-    await eventually(lambda: "completion event" in caplog.text, limit=30)
+    await eventually(lambda: "completion event" in caplog.text)
     caplog.clear()
     revision, lists = pod.report.revision, pod.bucket.lists
-    await eventually(lambda: pod.bucket.lists >= lists + 3, limit=30)
+    await eventually(lambda: pod.bucket.lists >= lists + 3)
     assert (len(pod.bucket.gets), pod.triton.calls) == (2, ["load a"])
     assert pod.report.revision == revision, "a refresh without a change is not reported"
     assert not [record for record in caplog.records if record.name == "manyserve.agent"]
@@ -94,7 +94,7 @@ async def test_model_without_interval_is_not_refreshed(pod: Pod) -> None:
     await pod.shows(a="Loaded")
     lists = pod.bucket.lists
     pod.bucket.put("a", "second")
-    await asyncio.sleep(0.3)
+    await pod.polled(6)
     assert pod.bucket.lists == lists
 
 
@@ -105,19 +105,19 @@ async def test_interval_change_reloads_nothing(pod: Pod) -> None:
     await pod.shows(a="Loaded")
     lists = pod.bucket.lists
     pod.config.write(A)
-    await eventually(lambda: pod.bucket.lists > lists + 2, limit=30)
+    await eventually(lambda: pod.bucket.lists > lists + 2)
     assert pod.triton.calls == ["load a"]
 
 
 async def test_failed_refresh_is_reported_and_model_stays_loaded(pod: Pod) -> None:
     await refreshed(pod)
     pod.bucket.fault = "status 403"
-    await eventually(lambda: has_refresh_error(pod) and pod.model("a").next_try, limit=30)
+    await eventually(lambda: has_refresh_error(pod) and pod.model("a").next_try)
     assert pod.states() == {"a": "Loaded"}
     assert failures(pod, "download", "forbidden") >= 1
     assert pod.triton.calls == ["load a"]
     pod.bucket.fault = ""
-    await eventually(lambda: not pod.model("a").message, limit=30)
+    await eventually(lambda: not pod.model("a").message)
     assert pod.model("a").load_seconds is not None
 
 
@@ -127,9 +127,9 @@ async def test_server_restart_during_failed_refresh_reloads_model_at_once(
     await refreshed(pod)
     monkeypatch.setattr(retry, "BACKOFF_PERMANENT", Backoff(base=60.0, cap=60.0))
     pod.bucket.fault = "status 403"
-    await eventually(lambda: has_refresh_error(pod), limit=30)
+    await eventually(lambda: has_refresh_error(pod))
     pod.triton.forget()
-    await eventually(lambda: pod.triton.served.get("a") == "first", limit=5)
+    await eventually(lambda: pod.triton.served.get("a") == "first")
     await pod.shows(a="Loaded")
 
 
@@ -139,11 +139,11 @@ async def test_refresh_with_rejected_files_is_reported_and_model_stays_loaded(po
     pod.bucket.put("a", "second")
     states: list[str] = []
     message = "newer files could not be loaded: bad weights"
-    await eventually(lambda: states.append(pod.states()["a"]) or pod.model("a").message == message, limit=30)  # type: ignore[func-returns-value]
+    await eventually(lambda: states.append(pod.states()["a"]) or pod.model("a").message == message)  # type: ignore[func-returns-value]
     assert set(states) == {"Loaded"}
     assert pod.triton.served["a"] == "first"
     del pod.triton.refusing["a"]
-    await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message, limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second" and not pod.model("a").message)
     await pod.shows(a="Loaded")
 
 
@@ -151,9 +151,9 @@ async def test_refresh_of_reverted_source_leaves_nothing_in_staging(pod: Pod) ->
     await refreshed(pod)
     pod.triton.refusing["a"] = "bad weights"
     pod.bucket.put("a", "second")
-    await eventually(lambda: pod.model("a").message and list((pod.root / "staging").iterdir()), limit=30)
+    await eventually(lambda: pod.model("a").message and list((pod.root / "staging").iterdir()))
     pod.bucket.put("a", "first")
-    await eventually(lambda: not pod.model("a").message and not list((pod.root / "staging").iterdir()), limit=30)
+    await eventually(lambda: not pod.model("a").message and not list((pod.root / "staging").iterdir()))
     assert pod.states() == {"a": "Loaded"}
 
 
@@ -162,7 +162,7 @@ async def test_agent_restart_refreshes_at_once(pod: Pod) -> None:
     await pod.stop()
     pod.bucket.put("a", "second")
     await pod.start()
-    await eventually(lambda: pod.triton.served["a"] == "second", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second")
 
 
 def with_digest(digest: str) -> Entry:
@@ -193,7 +193,7 @@ async def test_content_with_wrong_digest_is_rejected_and_downloaded_only_once(po
     pod.bucket.put("a", "first")
     pod.config.write(with_digest(WRONG))
     await pod.start()
-    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3, limit=30)
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").attempt >= 3)
     message = pod.model("a").message
     assert message.startswith("gs://bucket/models/a has the content sha256:")
     assert "…, not sha256:000000000000… as asked for; the digest of a folder is: find . -type f" in message
@@ -211,11 +211,11 @@ async def test_digest_change_downloads_again_while_previous_version_serves(pod: 
     await pod.start()
     await pod.shows(a="Loaded")
     pod.config.write(with_digest(WRONG))
-    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving, limit=30)
+    await eventually(lambda: pod.states() == {"a": "DownloadFailed"} and pod.model("a").serving)
     pod.bucket.put("a", "second")
     (tmp_path / "same" / "1").mkdir(parents=True)
     (tmp_path / "same" / "content").write_text("second")
     (tmp_path / "same" / "1" / "model.bin").write_text("weights")
     pod.config.write(with_digest(await content_digest(tmp_path / "same")))
-    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"}, limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states() == {"a": "Loaded"})
     assert pod.triton.calls == ["load a", "load a"]

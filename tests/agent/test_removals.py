@@ -18,8 +18,8 @@ READY = ServerModel(ServerState.READY)
 
 @pytest.fixture
 async def stage(pod: Pod) -> AsyncIterator[Pod]:
-    """Return a pod with two loaded models, in which an unload is overdue after half a second."""
-    pod.settings = pod.settings.model_copy(update={"unload_seconds": 0.5})
+    """Return a pod with two loaded models, in which an unload is overdue after half a second, and a load after five."""
+    pod.settings = pod.settings.model_copy(update={"unload_seconds": 0.5, "load_seconds": 5.0})
     await pod.running("a", "b")
     yield pod
     pod.triton.dead = False
@@ -37,7 +37,7 @@ async def folder_goes(pod: Pod, name: str) -> None:
 
 async def test_files_go_while_server_is_down(stage: Pod) -> None:
     stage.triton.die()
-    await eventually(lambda: not stage.report.server_ready, limit=30)
+    await eventually(lambda: not stage.report.server_ready)
     stage.config.write(entry("b"))
     await files_go(stage, "a")
     stage.triton.dead = False
@@ -48,7 +48,7 @@ async def test_files_go_while_server_is_down(stage: Pod) -> None:
 
 async def test_model_of_server_that_answers_again_is_unloaded_after_its_files_went(stage: Pod) -> None:
     stage.triton.dead = True  # without the loss of its models, as a server that hangs
-    await eventually(lambda: not stage.report.server_ready, limit=30)
+    await eventually(lambda: not stage.report.server_ready)
     stage.config.write(entry("b"))
     await files_go(stage, "a")
     assert stage.triton.served.keys() == {"a", "b"}
@@ -72,7 +72,7 @@ async def test_files_go_while_load_hangs(stage: Pod) -> None:
     stage.bucket.put("h")
     stage.triton.hanging.add("h")
     stage.config.write(entry("a"), entry("b"), entry("h"))
-    await eventually(lambda: stage.triton.states.get("h") == ("LOADING", ""), limit=30)
+    await eventually(lambda: stage.triton.states.get("h") == ("LOADING", ""))
     stage.config.write(entry("b"))
     await files_go(stage, "h")
     stage.triton.release.set()
@@ -84,22 +84,22 @@ async def test_report_names_model_that_server_does_not_unload(stage: Pod) -> Non
     assert stage.report.not_unloaded == {}
     stage.triton.keeping.add("a")
     stage.config.write(entry("b"))
-    await eventually(lambda: stage.report.not_unloaded == {"a": "it is in use"}, limit=30)
+    await eventually(lambda: stage.report.not_unloaded == {"a": "it is in use"})
     await files_go(stage, "a")
     assert stage.report.not_unloaded == {"a": "it is in use"}
     stage.triton.keeping.clear()
-    await eventually(lambda: stage.report.not_unloaded == {}, limit=30)
+    await eventually(lambda: stage.report.not_unloaded == {})
 
 
 async def test_report_names_removed_model_with_hanging_load(stage: Pod) -> None:
     stage.bucket.put("h")
     stage.triton.hanging.add("h")
     stage.config.write(entry("a"), entry("b"), entry("h"))
-    await eventually(lambda: stage.triton.states.get("h") == ("LOADING", ""), limit=30)
+    await eventually(lambda: stage.triton.states.get("h") == ("LOADING", ""))
     stage.config.write(entry("a"), entry("b"))
-    await eventually(lambda: stage.report.not_unloaded == {"h": "the model server says LOADING"}, limit=30)
+    await eventually(lambda: stage.report.not_unloaded == {"h": "the model server says LOADING"})
     stage.triton.release.set()
-    await eventually(lambda: stage.report.not_unloaded == {}, limit=30)
+    await eventually(lambda: stage.report.not_unloaded == {})
 
 
 async def test_report_names_no_model_while_server_is_down(stage: Pod) -> None:

@@ -11,6 +11,7 @@ from manyserve.agent.report import ReportPublisher, model_report
 from manyserve.agent.retry import RetryState, Stage
 from manyserve.api.agentreport import AgentReport, ModelState
 from tests.agent.support import DROPPED_STREAMS, entry
+from tests.support.eventually import LIMIT
 
 pytestmark = DROPPED_STREAMS
 
@@ -100,7 +101,7 @@ async def test_report_publisher_wakes_waiters_and_stale_callers_do_not_wait() ->
     waiting = asyncio.create_task(publisher.wait(1, publisher.report.instance, 30))
     await asyncio.sleep(0)
     publisher.publish(settled=True)
-    async with asyncio.timeout(10):  # passes when nothing is raised
+    async with asyncio.timeout(LIMIT):  # passes when nothing is raised
         await waiting
         await publisher.wait(1, publisher.report.instance, 30)
         await publisher.wait(2, "another", 30)

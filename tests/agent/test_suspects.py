@@ -42,12 +42,12 @@ async def says(pod: Pod, message: str) -> None:
 
 async def dies(pod: Pod, times: int) -> None:
     """Wait until the server has ended so many times, and the agent has seen the last one; then restart the server."""
-    await eventually(lambda: len(pod.triton.deaths) == times and not pod.report.server_ready, limit=30)
+    await eventually(lambda: len(pod.triton.deaths) == times and not pod.report.server_ready)
     pod.triton.dead = False
 
 
 async def good_answer(pod: Pod) -> None:
-    await eventually(lambda: {"b", "c"} <= pod.triton.served.keys(), limit=30)
+    await eventually(lambda: {"b", "c"} <= pod.triton.served.keys())
 
 
 async def quarantined(pod: Pod) -> None:
@@ -55,7 +55,7 @@ async def quarantined(pod: Pod) -> None:
     await declare(pod)
     await dies(pod, 1)
     await dies(pod, 2)
-    await pod.shows(a_poison="LoadFailed", b="Loaded", c="Loaded", limit=30)
+    await pod.shows(a_poison="LoadFailed", b="Loaded", c="Loaded")
     await says(pod, f"{ENDED}, 2 times")
 
 
@@ -84,9 +84,9 @@ async def test_innocent_model_beside_suspect_is_cleared(stage: Pod) -> None:
     stage.triton.hanging.add("b")
     stage.config.write(entry("b"))
     await stage.start()
-    await eventually(lambda: stage.triton.loads("b") == 1, limit=30)
+    await eventually(lambda: stage.triton.loads("b") == 1)
     stage.config.write(*map(entry, NAMES))
-    await eventually(lambda: stage.triton.deaths == ["a-poison b"], limit=30)
+    await eventually(lambda: stage.triton.deaths == ["a-poison b"])
     stage.triton.hanging.clear()
     stage.triton.release.set()
     await dies(stage, 1)
@@ -95,7 +95,7 @@ async def test_innocent_model_beside_suspect_is_cleared(stage: Pod) -> None:
     assert stage.triton.deaths[1] == "a-poison"
     assert stage.context.state.retries["b"].ends == 0
     assert stage.context.state.retries["a-poison"].ends == 2
-    assert not list((stage.root / "markers").glob("b.LOADING.*"))
+    await eventually(lambda: not list((stage.root / "markers").glob("b.LOADING.*")))
 
 
 async def test_ended_server_without_load_under_way_makes_no_suspect(stage: Pod) -> None:
@@ -135,9 +135,9 @@ async def test_previous_version_answers_while_new_version_is_quarantined(stage: 
     stage.config.write(entry("a-poison", "gs://bucket/models/v2"), entry("b"), entry("c"))
     await dies(stage, 1)
     await dies(stage, 2)
-    await eventually(lambda: stage.triton.served == {"a-poison": "a-poison", "b": "b", "c": "c"}, limit=30)
+    await eventually(lambda: stage.triton.served == {"a-poison": "a-poison", "b": "b", "c": "c"})
     await says(stage, f"{ENDED}, 2 times")
-    await eventually(lambda: stage.model("a-poison").serving, limit=30)
+    await eventually(lambda: stage.model("a-poison").serving)
     assert len(stage.triton.deaths) == 2
 
 
@@ -153,7 +153,7 @@ async def test_agent_that_ends_with_the_server_finds_suspect_on_volume(stage: Po
     stage.triton.poison.clear()
     stage.triton.hanging.add("a-poison")
     await declare(stage)
-    await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""), limit=30)
+    await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""))
     await stage.stop()
     stage.triton.die()
     stage.triton.poison.add("a-poison")
@@ -167,7 +167,7 @@ async def test_agent_restart_during_load_makes_no_suspect(stage: Pod) -> None:
     stage.triton.poison.clear()
     stage.triton.hanging.add("a-poison")
     await declare(stage)
-    await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""), limit=30)
+    await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""))
     await stage.stop()
     await stage.start()
     stage.triton.hanging.clear()
@@ -182,10 +182,10 @@ async def test_hanging_load_of_suspect_holds_others_for_one_slot_only(stage: Pod
     await dies(stage, 1)
     stage.triton.poison.clear()
     stage.triton.hanging.add("a-poison")
-    await eventually(lambda: stage.context.state.alone == "a-poison", limit=30)
+    await eventually(lambda: stage.context.state.alone == "a-poison")
     stage.bucket.put("d")
     stage.config.write(*map(entry, (*NAMES, "d")))
-    await stage.shows(a_poison="LoadFailed", b="Loaded", c="Loaded", d="Loaded", limit=30)
+    await stage.shows(a_poison="LoadFailed", b="Loaded", c="Loaded", d="Loaded")
 
 
 async def test_good_models_answer_most_of_two_hours_beside_poison_model(stage: Pod) -> None:
@@ -196,12 +196,12 @@ async def test_good_models_answer_most_of_two_hours_beside_poison_model(stage: P
     while clock.now < end:
         clock.now += 5 * MINUTE
         stage.context.state.changed.set()
-        await eventually(lambda: stage.agent.last_pass == clock.now, limit=30)
+        await eventually(lambda: stage.agent.last_pass == clock.now)
         if stage.context.state.retries["a-poison"].not_before <= clock.now:
             ends = len(stage.triton.deaths) + 1
             await dies(stage, ends)
             await says(stage, f"{ENDED}, {ends} times")
-        await stage.shows(a_poison="LoadFailed", b="Loaded", c="Loaded", limit=30)
+        await stage.shows(a_poison="LoadFailed", b="Loaded", c="Loaded")
     assert 2 < len(stage.triton.deaths) <= 6
     assert set(stage.triton.deaths[1:]) == {"a-poison"}
     assert len(stage.triton.deaths) * DOWN < 0.05 * 120 * MINUTE

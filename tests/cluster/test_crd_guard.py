@@ -16,7 +16,7 @@ from manyserve.cluster.crd_guard import INSTALL, CrdGuard, pruning_problem
 from manyserve.cluster.errors import NotFound, Pruning
 from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.kinds import CONFIG_MAP, INFERENCE_SERVICE, TRAINED_MODEL, Kind
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 from tests.support.fake_api import FakeApi, served
 
 PRESERVES = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -231,4 +231,4 @@ async def test_guard_raises_the_error_of_its_work() -> None:
 
     async with guarding(PublishingApi()) as (guard, _):
         with pytest.raises(RuntimeError, match="a defect"):
-            await asyncio.wait_for(guard.while_clear(work), 5)
+            await asyncio.wait_for(guard.while_clear(work), LIMIT)

@@ -164,7 +164,7 @@ async def test_informer_backs_off_when_every_stream_ends_at_once(server: FakeApi
 async def test_informer_reads_a_line_of_two_mebibytes(server: FakeApi) -> None:
     big = model("c", 3, text="x" * 2**21)
     server.scripts.append([event("ADDED", big), SILENT])
-    async with informed(server, timeouts=WatchTimeouts(silence=5)) as informer:
+    async with informed(server, timeouts=WatchTimeouts()) as informer:
         await eventually(lambda: names(informer) == "abc")
     assert len(server.watched()) == 1
 
@@ -230,6 +230,26 @@ async def test_informer_stores_our_write_before_its_event(server: FakeApi) -> No
         informer.record_write(model("a", 7, memory="2Gi"))
         assert informer.objects[Key("default", "a")]["spec"] == {"memory": "2Gi"}
         assert (len(changes), len(stored)) == (0, 1)
+
+
+def is_changed(informer: Informer, key: Key) -> bool:
+    return bool(informer.objects[key]["metadata"]["resourceVersion"] != "1")
+
+
+async def test_informer_patches_status_of_missing_object_once_until_watch_brings_change(server: FakeApi) -> None:
+    path = "/apis/serving.kserve.io/v1alpha1/namespaces/default/trainedmodels/a"
+    status = f"{path}/status"
+    server.by_path[status] = (404, {}, {"message": "not found"})
+    server.scripts.append([SILENT])
+    async with informed(server, timeouts=WatchTimeouts()) as informer:
+        await informer.synced.wait()
+        key = Key("default", "a")
+        for _ in range(3):
+            assert not await informer.merge_patch(key, {"status": None}, "status")
+        assert [each.path for each in server.requests].count(status) == 1
+        await eventually(lambda: server.put(path, model("a", 7)) and is_changed(informer, key))
+        assert not await informer.merge_patch(key, {"status": None}, "status")
+    assert [each.path for each in server.requests].count(status) == 2
 
 
 async def test_informer_counts_a_refusal_as_a_response(server: FakeApi) -> None:

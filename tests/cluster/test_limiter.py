@@ -10,7 +10,7 @@ import pytest
 
 from manyserve.cluster import errors
 from manyserve.cluster.limiter import MAX_IN_FLIGHT, Limiter, Write
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
 
 async def test_limiter_gives_one_host_alone_all_permits() -> None:
     server, limiter = Server(), Limiter()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
         group.create_task(limiter.run([server.write("a")] * 100))
         await server.answer(80)
         await eventually(lambda: server.asking["a"] == MAX_IN_FLIGHT)
@@ -57,7 +57,7 @@ async def test_limiter_gives_one_host_alone_all_permits() -> None:
 
 async def test_limiter_gives_a_later_host_its_half() -> None:
     server, limiter = Server(), Limiter()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
         group.create_task(limiter.run([server.write("a")] * 100))
         await eventually(lambda: server.asking["a"] == MAX_IN_FLIGHT)
         group.create_task(limiter.run([server.write("b")] * 100))
@@ -70,7 +70,7 @@ async def test_limiter_gives_a_later_host_its_half() -> None:
 
 async def test_limiter_serves_the_first_writes_of_many_hosts_before_their_last_ones() -> None:
     server, limiter = Server(answers=500), Limiter()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
         for number in range(100):
             group.create_task(limiter.run([server.write(f"{number}")] * 5))
     first = server.answered[: 100 + MAX_IN_FLIGHT]
@@ -87,7 +87,7 @@ async def test_limiter_gives_back_the_permits_of_a_batch_that_is_cancelled() -> 
         batch.cancel()
         await asyncio.gather(batch, return_exceptions=True)
     server.asking.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
         group.create_task(limiter.run([server.write("b")] * 100))
         await eventually(lambda: server.asking["b"] == MAX_IN_FLIGHT)
         for _ in range(100):

@@ -18,7 +18,7 @@ from manyserve.cluster.state import ClusterState
 from manyserve.cluster.store import Manifest, Store
 from manyserve.plan.observed import CacheVersion
 from tests.support import make
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 from tests.support.fake_api import FakeApi, served
 
 SERVED = Scope(selector=LabelSelector.model_validate({"matchLabels": {"serve": "yes"}}))
@@ -130,6 +130,20 @@ async def test_live_scope_reports_each_namespace_that_enters_or_leaves_once() ->
     assert calls == [("a", True), ("a", False), ("b", True), ("b", False)]
 
 
+async def test_live_scope_does_not_contain_a_namespace_that_is_being_terminated() -> None:
+    async with served(FakeApi()) as client:
+        live = LiveScope(client, SERVED)
+        before, ending = namespace("a", serve="yes"), namespace("a", 2, serve="yes")
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        live.update_namespace(None, before)
+        assert live.contains("a")
+        live.update_namespace(before, ending)
+        assert not live.contains("a")
+        live.update_namespace(ending, None)
+        live.update_namespace(None, namespace("a", 3, serve="yes"))
+        assert live.contains("a")
+
+
 def host_and_model(where: str = "a") -> tuple[Manifest, ...]:
     metadata = {"namespace": where, "resourceVersion": "5"}
     return tuple(
@@ -169,7 +183,7 @@ async def test_informers_with_a_selector_move_hosts_and_models_together() -> Non
 async def test_informers_report_when_every_namespace_is_refused() -> None:
     state, server = ClusterState(lambda _key: None), refusing()
     async with served(server) as client, running(Informers(client, state, Scope(("b",)))) as informers:
-        await asyncio.wait_for(informers.synced(), 10)
+        await asyncio.wait_for(informers.synced(), LIMIT)
         assert informers.scope_problem() == "no namespace of the scope can be listed: b"
         del server.by_path[FORBIDDEN]
         await eventually(lambda: informers.scope_problem() is None)
@@ -195,11 +209,11 @@ async def test_informers_of_a_refused_namespace_delay_no_other() -> None:
     enqueued: list[Key] = []
     state = ClusterState(enqueued.append)
     async with served(server) as client, running(Informers(client, state, Scope(("a", "b")))) as informers:
-        await asyncio.wait_for(informers.synced(), 10)
+        await asyncio.wait_for(informers.synced(), LIMIT)
         await eventually(lambda: informers.in_scope("a"))
         assert not informers.in_scope("b")
         assert informers.scope_problem() is None
         state.update_host(None, host_and_model("b")[0])
         del server.by_path[FORBIDDEN]
-        await eventually(lambda: informers.in_scope("b"), limit=10)
+        await eventually(lambda: informers.in_scope("b"))
         assert enqueued == [Key("b", "h")]

@@ -97,7 +97,7 @@ async def two_replicas(api_server: Cluster, kubectl: Kubectl, client: KubeClient
                     print(log.read_text())
 
         async with replica("a") as a:
-            await eventually_in_thread(lambda: is_leader(a), "a leads", 30)
+            await eventually_in_thread(lambda: is_leader(a), "a leads")
             async with replica("b") as b:
                 pair = Pair(kubectl, fake, proxy, a, b)
                 host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}

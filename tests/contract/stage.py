@@ -13,6 +13,7 @@ from typing import Any
 from localcluster.paths import Cluster
 from manyserve.api import names
 from manyserve.cluster.client import KubeClient
+from manyserve.operator import metrics
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.plan.model_config import text_of
@@ -91,8 +92,43 @@ async def staged(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
         kubelet(client, kubectl.namespace, HOST) as (fake, port),
         running(client, kubectl.namespace, port) as operator,
     ):
-        await eventually(lambda: not operator.readiness_problem(), limit=10)
+        await eventually(lambda: not operator.readiness_problem())
         yield Stage(kubectl, fake, operator, port)
+
+
+def runs(*results: str) -> float:
+    """Return the number of reconciles of this process with these results."""
+    return sum(float(metrics.RUNS.labels(result)._value.get()) for result in results)
+
+
+def is_idle(operator: Operator) -> bool:
+    """Return whether no reconcile and no status write is under way or waits."""
+    statuses = operator._statuses
+    return not operator._queue._processing and not statuses.busy and not statuses._delayed
+
+
+async def replanned(operator: Operator) -> None:
+    """Have every host reconciled once more, and wait until the writes of that have ended."""
+    every = ("done", "failed", "defect")
+    wanted = runs(*every) + len(operator._state._named())
+    operator._state.enqueue_all()
+    await eventually(lambda: runs(*every) >= wanted and is_idle(operator), "all hosts are reconciled again")
+
+
+async def writes_stop(kubectl: Kubectl, kinds: str, *operators: Operator) -> None:
+    """Wait until a reconcile of every host, by each operator, changes no object of these kinds."""
+
+    async def is_quiet() -> bool:
+        before = await asyncio.to_thread(_versions, kubectl, kinds)
+        for operator in operators:
+            await replanned(operator)
+        return before == await asyncio.to_thread(_versions, kubectl, kinds)
+
+    await eventually(is_quiet, "a reconcile of every host changes nothing", limit=60)
+
+
+def _versions(kubectl: Kubectl, kinds: str) -> list[str]:
+    return [each["metadata"]["resourceVersion"] for each in kubectl.list(kinds)]
 
 
 @contextmanager

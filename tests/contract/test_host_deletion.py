@@ -159,7 +159,7 @@ async def test_crd_deletion_of_hosts_keeps_all_models(
         assert env.models() == sorted(MODELS)
         bare = {"name": manifest["metadata"]["name"], "labels": manifest["metadata"].get("labels", {})}
         await env.do("create", "-f", "-", text=json.dumps(manifest | {"metadata": bare, "status": None}))
-        await eventually_in_thread(lambda: serves_hosts(env), "the kind is served again", 30)
+        await eventually_in_thread(lambda: serves_hosts(env), "the kind is served again")
         await asyncio.sleep(GRACE_PERIOD + 3)
         assert env.models() == sorted(MODELS), "no user deleted them, nor their host"
         assert "stay: the CRD of inferenceservices is missing or being deleted" in caplog.text

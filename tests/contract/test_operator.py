@@ -10,7 +10,7 @@ from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.observe import observe
 from manyserve.plan.plan import plan
-from tests.contract.stage import HOST, Manifest, Stage
+from tests.contract.stage import HOST, Manifest, Stage, writes_stop
 from tests.support import make
 from tests.support.eventually import eventually, eventually_in_thread
 from tests.support.kubectl import condition
@@ -148,16 +148,7 @@ async def test_operator_batches_a_folder_of_models_into_few_config_writes(stage:
 async def test_operator_writes_nothing_in_an_idle_cluster(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
-
-    def versions() -> list[str]:
-        everything = stage.kubectl.list("isvc,tm,deployment,service,configmap,ingress,pod")
-        return [each["metadata"]["resourceVersion"] for each in everything]
-
-    await asyncio.sleep(2)
-    before = versions()
-    stage.operator._state.enqueue_all()
-    await asyncio.sleep(3)
-    assert versions() == before
+    await writes_stop(stage.kubectl, "isvc,tm,deployment,service,configmap,ingress,pod", stage.operator)
 
 
 async def test_operator_applies_every_field_of_the_pod_once(stage: Stage) -> None:

@@ -149,7 +149,7 @@ async def cases(api_server: Cluster, client: KubeClient, folder: Path) -> AsyncI
             if new is not None:
                 case.lists[new["metadata"]["name"]] = text_of(new) or ""
 
-        await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready", 30)
+        await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready")
         informer = Informer(client, kinds.CONFIG_MAP, selection=ListOptions(others.namespace), on_change=stored)
         watching = asyncio.create_task(informer.run())
         for manifest in (make.host_object(), *(make.model_object(each, memory="1Mi") for each in ("a", "b"))):

@@ -21,11 +21,11 @@ def test_operator_process_starts_serves_reports_and_ends(api_server: Cluster, ku
     log = tmp_path / "log"
     with program(api_server.kubeconfig, kubectl.namespace, log) as operator:
         running = operator.process
-        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", "it is ready", 30)
+        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", "it is ready")
         assert read(operator.health, "/healthz") == "ok"
         host = make.host_object() | {"metadata": {"name": HOST, "namespace": kubectl.namespace}}
         kubectl.apply(host)
-        eventually_sync(lambda: kubectl.exists("deployment", f"{HOST}-predictor-default"), "the Deployment is made", 10)
+        eventually_sync(lambda: kubectl.exists("deployment", f"{HOST}-predictor-default"), "the Deployment is made")
         assert 'manyserve_api_writes_total{kind="Deployment",verb="apply"} 1.0' in read(operator.metrics, "/metrics")
         status = Path(f"/proc/{running.pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))

@@ -102,7 +102,7 @@ def test_scope_list_grants_rights_only_in_its_namespaces(kubectl: Kubectl, other
     try:
         inside, everywhere = ("-n", other.namespace), ("--all-namespaces",)
         first = INSIDE[name][0]
-        eventually_sync(lambda: may(kubectl, account, *first, *inside), "the roles are in force", 10)
+        eventually_sync(lambda: may(kubectl, account, *first, *inside), "the roles are in force")
         for right in INSIDE[name]:
             assert may(kubectl, account, *right, *inside), right
             assert not may(kubectl, account, *right, "-n", "default"), right
@@ -138,7 +138,7 @@ async def test_scope_list_operator_serves_with_the_shipped_roles_and_ignores_oth
                 "MANYSERVE_LEASE": f"{release}-operator",
             }
             with program(own, release, log, settings=settings) as running:
-                await eventually_in_thread(lambda: is_ready(other), f"the model is ready: {log}", 40)
+                await eventually_in_thread(lambda: is_ready(other), f"the model is ready: {log}")
                 assert read(running.health, "/readyz") == "ok"
                 assert 'manyserve_objects{kind="TrainedModel"} 1.0' in read(running.metrics, "/metrics")
                 assert versions(outside) == before
@@ -162,7 +162,7 @@ def test_scope_list_webhook_starts_and_registers_with_the_shipped_roles(
     try:
         own = as_account(api_server.kubeconfig, kubectl, name, tmp_path)
         with program(own, release, log, *WEBHOOK, settings=settings) as running:
-            eventually_sync(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}", 40)
+            eventually_sync(lambda: read(running.metrics, "/readyz") == "ok\n", f"it is ready: {log}")
         assert "forbidden" not in log.read_text()
         (hook,) = kubectl.get("validatingwebhookconfiguration", name)["webhooks"]
         assert hook["clientConfig"]["caBundle"]
@@ -195,7 +195,7 @@ async def operating(kubectl: Kubectl, client: KubeClient, scope: Scope) -> Async
         operator = Operator(client, settings)
         await operator.start()
         try:
-            await eventually(lambda: not operator.readiness_problem(), limit=10)
+            await eventually(lambda: not operator.readiness_problem())
             yield Stage(kubectl, fake, operator, port)
             assert operator.liveness_problem() is None
         finally:
@@ -265,8 +265,8 @@ def test_scope_selector_webhook_reviews_a_labelled_namespace(
     try:
         with webhook(api_server.kubeconfig, kubectl, tmp_path, more={"MANYSERVE_NAMESPACE_SELECTOR": selector}):
             label(kubectl, None)
-            eventually_sync(lambda: not is_asked(kubectl), "an object out of scope is accepted", 10)
+            eventually_sync(lambda: not is_asked(kubectl), "an object out of scope is accepted")
             label(kubectl, kubectl.namespace)
-            eventually_sync(lambda: is_asked(kubectl), "an object in scope is reviewed", 10)
+            eventually_sync(lambda: is_asked(kubectl), "an object in scope is reviewed")
     finally:
         kubectl("delete", "clusterrole,clusterrolebinding", reader)

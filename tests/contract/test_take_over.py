@@ -11,7 +11,7 @@ import pytest
 
 from manyserve.api import names
 from manyserve.plan.management import DEPLOYMENT_MODE
-from tests.contract.stage import HOST, Manifest, Stage
+from tests.contract.stage import HOST, Manifest, Stage, replanned
 from tests.support import kserve_children as kserve
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
@@ -69,8 +69,7 @@ async def test_take_over_of_service_and_ingress_waits_for_the_ready_deployment(s
     hand_over(stage)
     await eventually_in_thread(lambda: PENDING in message(stage), "the host reports the wait")
     assert "Ingress triton-mms belongs to another controller" in message(stage, "IngressReady")
-    stage.operator._state.enqueue_all()
-    await asyncio.sleep(1)
+    await replanned(stage.operator)
     assert versions(stage, f"service/{HOST}", f"ingress/{HOST}") == before, (
         "nothing is written while pods are not ready"
     )

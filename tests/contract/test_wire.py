@@ -17,7 +17,7 @@ from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.informer import Informer, WatchTimeouts
 from manyserve.cluster.ownership import ensure_not_foreign
 from tests.support import make
-from tests.support.eventually import eventually, eventually_sync
+from tests.support.eventually import LIMIT, eventually, eventually_sync
 from tests.support.kubectl import Kubectl
 
 Manifest = dict[str, Any]
@@ -50,7 +50,7 @@ async def informed(
 ) -> AsyncIterator[Informer]:
     informer = Informer(client, kind, selection=selection, **options)
     task = asyncio.create_task(informer.run())
-    await asyncio.wait_for(informer.synced.wait(), 10)
+    await asyncio.wait_for(informer.synced.wait(), LIMIT)
     yield informer
     assert not task.done()
     task.cancel()

@@ -133,12 +133,12 @@ def _programs(server: Cluster, kubectl: Kubectl, folder: Path, agent_port: int) 
         webhook(server.kubeconfig, kubectl, folder, policy="Fail"),
         program(server.kubeconfig, kubectl.namespace, log, settings=settings) as operator,
     ):
-        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", f"the operator is ready: {log}", 30)
+        eventually_sync(lambda: read(operator.health, "/readyz") == "ok", f"the operator is ready: {log}")
         yield operator
 
 
 def _with_operator_and_webhook(course: Course, kubectl: Kubectl) -> None:
-    eventually_sync(lambda: _is_served(kubectl), "the hosts are served", 30)
+    eventually_sync(lambda: _is_served(kubectl), "the hosts are served")
     course.unlabelled = stored(kubectl)
     kubectl("label", "isvc,tm", "--all", "team=a")
     course.labelled = stored(kubectl)

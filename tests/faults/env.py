@@ -136,7 +136,7 @@ class FaultEnv:
         for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL):
             listing = await self.client.list(kind, ListOptions(self.kubectl.namespace))
             versions = {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listing.items}
-            await eventually(partial(self._knows, kind, versions), limit=30)
+            await eventually(partial(self._knows, kind, versions))
 
     def _knows(self, kind: kinds.Kind, there: dict[str, int]) -> bool:
         world = ((name, thing["metadata"]) for (of, name), thing in self._world().items() if of == kind.name)

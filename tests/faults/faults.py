@@ -62,7 +62,7 @@ async def answers_lost(env: FaultEnv, seconds: float = 60 if LONG else 2) -> Asy
     rule = Rule(lose_the_answer, "answer lost", verbs=WRITES, chance=0.5, dice=random.Random(2))
     with env.proxy.faulty(rule):
         yield
-        await eventually(lambda: rule.done >= 2, limit=20)
+        await eventually(lambda: rule.done >= 2)
         await asyncio.sleep(seconds)
 
 
@@ -136,7 +136,7 @@ async def gone(env: FaultEnv) -> AsyncIterator[None]:
         yield
         changed.set()
         with suppress(NotInTime):  # another fault may keep it from coming back
-            await eventually(lambda: any(each.status == 410 for each in env.proxy.history), limit=10)
+            await eventually(lambda: any(each.status == 410 for each in env.proxy.history))
 
 
 @asynccontextmanager
@@ -162,7 +162,7 @@ async def stale_list(env: FaultEnv) -> AsyncIterator[None]:
     starts = env.operator.starts
     with env.proxy.faulty(Rule(serve_an_old_list, "an old list", verbs=("list",))):
         env.operator.kill()
-        await eventually(lambda: env.operator.starts > starts, limit=30)
+        await eventually(lambda: env.operator.starts > starts)
         await _settle(env.operator)
     yield
 

@@ -100,6 +100,10 @@ class Proxy:
             if each.verb in WRITES and "/events" not in each.path and (not client or each.client == client)
         ]
 
+    def idle(self) -> float:
+        """Return the seconds since the last write began, Events included."""
+        return time.monotonic() - max((each.at for each in self.history if each.verb in WRITES), default=0.0)
+
     def save(self, path: Path) -> None:
         """Save the history as lines of JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ async def install(env: FaultEnv, crds: str) -> None:
 
 async def published(env: FaultEnv, *, prunes: bool) -> None:
     """Wait until the API server says in its OpenAPI document that the CRDs prune, or that they do not."""
-    await eventually_in_thread(lambda: prunes is _prunes(env.kubectl), f"prunes: {prunes}", 30)
+    await eventually_in_thread(lambda: prunes is _prunes(env.kubectl), f"prunes: {prunes}")
 
 
 def _prunes(kubectl: Kubectl) -> bool:

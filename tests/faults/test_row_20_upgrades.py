@@ -72,7 +72,7 @@ async def test_fault_20_operator_writes_nothing_under_pruning_crds_and_recovers_
         before = await _versions(env)
         env.operator.may_start.set()
         log = env.folder / "operator.log"
-        await eventually(lambda: "prunes unknown fields" in log.read_text(), limit=30)
+        await eventually(lambda: "prunes unknown fields" in log.read_text())
         await env.quiet()
         assert await _versions(env) == before
         assert await asyncio.to_thread(_readiness, env) != "ok"
@@ -93,7 +93,7 @@ async def _older(env: FaultEnv, crds: str) -> AsyncIterator[None]:
     """Install the CRDs of an older release and stop the operator; restore the present CRDs and drop finalizers."""
     env.operator.may_start.clear()
     env.operator.kill()
-    await eventually(lambda: env.operator.now is None, limit=30)
+    await eventually(lambda: env.operator.now is None)
     await install(env, crds)
     try:
         yield
@@ -118,7 +118,7 @@ async def _right_after_a_restart(env: FaultEnv) -> float:
     starts = env.operator.starts
     env.operator.may_start.set()
     env.operator.kill()
-    await eventually(lambda: env.operator.starts > starts, limit=30)
+    await eventually(lambda: env.operator.starts > starts)
     await env.operator.ready()
     await env.right()
     return time.monotonic() - began

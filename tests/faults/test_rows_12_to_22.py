@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 
 from manyserve.api import names
 from manyserve.cluster import kinds
+from manyserve.cluster.limiter import MAX_IN_FLIGHT
+from tests.contract.stage import configure
 from tests.faults import expectations, faults
 from tests.faults.credentials import Tokens
-from tests.faults.env import HOST, LONG, FaultEnv
+from tests.faults.env import HOST, LONG, QUIET, FaultEnv
+from tests.faults.exchange import WRITES
 from tests.faults.faults import CONFIG
 from tests.support import make
-from tests.support.eventually import eventually, eventually_in_thread
+from tests.support.eventually import SLOW_PAUSE, eventually, eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import condition
 
 AGAIN = "seconds until all is right again"
 DEPLOYMENT = names.deployment(HOST)
+EVENTS_IN_FLIGHT = 2
+"""One by each worker of the recorder."""
 
 
 async def test_fault_13_models_before_their_host_and_repeatedly_recreated_host(env: FaultEnv, figures: Figures) -> None:
@@ -116,11 +122,22 @@ async def test_fault_19_namespace_with_placed_models_is_deleted_soon(env: FaultE
     await env.do("delete", "namespace", name, "--wait=false")
     await eventually_in_thread(lambda: not env.kubectl.exists("namespace", name), "the namespace is gone", 120)
     figures.take("19 namespace deleted in mid-work: seconds until it is gone", time.monotonic() - began, "s")
-    before = len(env.proxy.writes())
-    await asyncio.sleep(10 if LONG else 4)
-    assert len(env.proxy.writes()) == before, "nothing is written where nothing is"
+    await eventually(lambda: env.proxy.idle() > QUIET, "writes stop", 60, SLOW_PAUSE)
+    refused = Counter((each.status, each.path) for each in env.proxy.history if each.verb in WRITES and each.at > began)
+    ending = sum(count for (status, _), count in refused.items() if status == 403)
+    assert ending <= MAX_IN_FLIGHT + EVENTS_IN_FLIGHT, "the first refusal stops all writes but those in flight"
+    again = {path: count for (status, path), count in refused.items() if status == 404 and count > 1}
+    assert not again, "what is gone is written once at most"
     assert env.operator.starts == 1
+    await _placed_in_new_namespace(env, name)
+
+
+async def _placed_in_new_namespace(env: FaultEnv, name: str) -> None:
+    """Create the namespace again, and wait until the operator writes to it."""
     await env.do("create", "namespace", name)
+    await asyncio.to_thread(configure, env.kubectl)
+    await env.apply(make.host_object(), make.model_object("one"))
+    await env.right()
 
 
 async def test_fault_21_expired_token_is_read_again(env: FaultEnv, figures: Figures) -> None:
@@ -129,7 +146,7 @@ async def test_fault_21_expired_token_is_read_again(env: FaultEnv, figures: Figu
     tokens.use(env.folder / "operator.kubeconfig")
     starts = env.operator.starts
     env.operator.kill()
-    await eventually(lambda: env.operator.starts > starts, limit=30)
+    await eventually(lambda: env.operator.starts > starts)
     await env.operator.ready()
     await env.furnish()
     await tokens.next()

@@ -54,7 +54,7 @@ async def connect(port: int) -> Pair:
             return await asyncio.open_connection("127.0.0.1", port)
         return None
 
-    pair: Pair = await eventually(connected, "the relay listens", limit=10)
+    pair: Pair = await eventually(connected, "the relay listens")
     return pair
 
 
@@ -99,4 +99,4 @@ async def test_relay_closes_connection_of_broken_client() -> None:
 
 
 async def until_open(pid: int, wanted: int) -> None:
-    await eventually(lambda: open_files(pid) <= wanted, f"at most {wanted} files are open", limit=10)
+    await eventually(lambda: open_files(pid) <= wanted, f"at most {wanted} files are open")

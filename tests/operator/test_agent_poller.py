@@ -19,7 +19,7 @@ from manyserve.operator import agent_client
 from manyserve.operator.agent_client import PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
 from tests.support import make
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=0.1)
 HOST = Key("default", "triton-mms")
@@ -198,7 +198,7 @@ async def test_poller_waits_for_the_first_report_of_every_pod(env: PollerEnv) ->
 async def test_poller_wait_for_first_reports_is_bounded(env: PollerEnv) -> None:
     env.agent.broken = True
     env.poller.update_pod(None, pod())
-    await asyncio.wait_for(env.poller.wait_first_reports(), 5)
+    await asyncio.wait_for(env.poller.wait_first_reports(), LIMIT)
     assert not env.report
 
 

@@ -11,6 +11,7 @@ from manyserve.operator.reconcile import IN_THREAD_FROM, Planner
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
 from tests.support import make
+from tests.support.eventually import LIMIT
 
 SNAPSHOT = Observed(Key("default", "triton-mms"), make.config())
 
@@ -50,7 +51,7 @@ async def test_planner_plans_for_many_models_beside_the_event_loop() -> None:
 async def test_planner_plans_for_few_models_once_an_iteration_each_from_a_snapshot_of_then() -> None:
     case = Case()
     turns = asyncio.create_task(case.count_turns())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT):
         await asyncio.gather(*(case.planner.make(case.look, IN_THREAD_FROM - 1) for _ in range(10)))
     turns.cancel()
     assert set(case.threads) == {threading.main_thread()}

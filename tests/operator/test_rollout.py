@@ -53,7 +53,7 @@ class Rollout:
     async def start_old(self, **states: str) -> None:
         """Start the old pod, which is ready once its models are in these states."""
         await self._start(self.old, "old", "127.0.0.1")
-        await self.old.shows(30, **(states or {"a": "Loaded", "b": "Loaded"}))
+        await self.old.shows(**(states or {"a": "Loaded", "b": "Loaded"}))
         self.state.update_pod(None, self.manifest("old", "127.0.0.1", ready=True))
 
     async def start_new(self) -> None:
@@ -66,7 +66,7 @@ class Rollout:
     async def polls_again(self) -> None:
         """Wait until a poll was sent, and answered, after everything that the agent has reported."""
         before = self.polls
-        await eventually(lambda: self.polls >= before + 3, limit=30)
+        await eventually(lambda: self.polls >= before + 3)
 
     async def _start(self, pod: Pod, name: str, address: str) -> None:
         await pod.start()
@@ -103,11 +103,11 @@ async def test_new_pod_is_settled_after_a_slow_load(rollout: Rollout) -> None:
     rollout.new.triton.hanging.add("b")
     await rollout.start_old()
     await rollout.start_new()
-    await rollout.new.shows(30, a="Loaded", b="Loading")
+    await rollout.new.shows(a="Loaded", b="Loading")
     await rollout.polls_again()
     assert not rollout.new.report.settled
     rollout.new.triton.release.set()
-    await eventually(lambda: rollout.new.report.settled, limit=30)
+    await eventually(lambda: rollout.new.report.settled)
     assert rollout.new.states() == {"a": "Loaded", "b": "Loaded"}
 
 
@@ -115,7 +115,7 @@ async def test_new_pod_is_settled_after_a_slow_download_across_a_restart_of_the_
     rollout.new.bucket.fault = "hang get"
     await rollout.start_old()
     await rollout.start_new()
-    await rollout.new.shows(30, a="Downloading", b="Downloading")
+    await rollout.new.shows(a="Downloading", b="Downloading")
     await rollout.polls_again()
     await rollout.poller.close()
     await rollout.poller.open()
@@ -129,7 +129,7 @@ async def test_new_pod_is_settled_without_a_failing_model_after_the_timeout(roll
     await rollout.start_old()
     started = asyncio.get_running_loop().time()
     await rollout.start_new()
-    await eventually(lambda: rollout.new.report.settled, limit=30)
+    await eventually(lambda: rollout.new.report.settled)
     assert asyncio.get_running_loop().time() - started >= 1.0
     assert rollout.new.states() == {"a": "Loaded", "b": "LoadFailed"}
 
@@ -139,12 +139,12 @@ async def test_new_pod_is_settled_without_a_model_that_answers_nowhere(rollout: 
     rollout.new.triton.hanging.add("b")
     await rollout.start_old(a="Loaded", b="LoadFailed")
     await rollout.start_new()
-    await eventually(lambda: rollout.new.report.settled, limit=30)
+    await eventually(lambda: rollout.new.report.settled)
     assert rollout.new.states()["a"] == "Loaded"
 
 
 async def test_pod_without_others_is_settled_at_the_first_answer_of_its_server(rollout: Rollout) -> None:
     rollout.new.bucket.fault = "hang get"
     await rollout.start_new()
-    await eventually(lambda: rollout.new.report.settled, limit=30)
+    await eventually(lambda: rollout.new.report.settled)
     assert "Loaded" not in rollout.new.states().values()

@@ -137,7 +137,7 @@ async def test_status_writer_and_plans_converge_when_readiness_falls_and_returns
         await eventually(_is_writing(env), "the first status is in flight")
         env.wanted = "1/1"
         env.queue.add(HOST)
-        await eventually(lambda: not len(env.queue) and not env.statuses.busy and _is_calm(env), limit=20)
+        await eventually(lambda: not len(env.queue) and not env.statuses.busy and _is_calm(env))
         assert env.client.loaded() == {"1/1"}
 
 

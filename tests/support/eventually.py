@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-LIMIT = 5.0
-"""Seconds of `eventually`, in one process."""
-THREAD_LIMIT = 20.0
+LIMIT = 30.0
+"""Seconds of `eventually`, in one process. A limit is generous: it ends a test that fails, also on a busy machine."""
+THREAD_LIMIT = 60.0
 """Seconds of `eventually_in_thread`, which mostly runs kubectl."""
 SYNC_LIMIT = 60.0
 """Seconds of `eventually_sync`, which mostly runs kubectl against a whole cluster."""

@@ -147,7 +147,7 @@ async def served(api: FakeApi, token: Token | None = None) -> AsyncIterator[Kube
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
     access = ClusterConfig(str(server.make_url("")).rstrip("/"), token=token or Token(lambda: None))
-    async with KubeClient(access, seconds=2.0) as client:
+    async with KubeClient(access, seconds=10.0) as client:
         yield client
     await server.close()
 

@@ -78,14 +78,14 @@ class WebhookEnv:
             except aiohttp.ClientError:
                 return False
 
-        await eventually(is_ready, "the webhook is ready", limit=10)
+        await eventually(is_ready, "the webhook is ready")
 
     async def until_allowed(self, model: Manifest, *, allowed: bool) -> dict[str, Any]:
         async def expected_response() -> dict[str, Any] | None:
             response = await self.ask(model)
             return response if response["allowed"] is allowed else None
 
-        result: dict[str, Any] = await eventually(expected_response, f"allowed is {allowed}", limit=10)
+        result: dict[str, Any] = await eventually(expected_response, f"allowed is {allowed}")
         return result
 
 
@@ -145,7 +145,7 @@ async def test_webhook_follows_configuration_and_ignores_invalid_edit(env: Webho
     async def error_is_counted() -> bool:
         return "config_errors_total 1.0" in await env.metrics()
 
-    await eventually(error_is_counted, limit=10)
+    await eventually(error_is_counted)
     assert (await env.ask(model_object(framework="onnx", memory=1)))["allowed"] is True
 
 
@@ -163,17 +163,17 @@ async def test_webhook_is_not_alive_after_rotation_stopped(rotation_end: asyncio
     async def is_dead() -> bool:
         return await env.status("/healthz") == 503
 
-    await eventually(is_dead, limit=10)
+    await eventually(is_dead)
 
 
 async def test_webhook_drains_before_it_stops(env: WebhookEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "DRAIN_SECONDS", 3)
+    monkeypatch.setattr(main, "DRAIN_SECONDS", 8)
     env.stop.set()
 
     async def is_draining() -> bool:
         return await env.status("/readyz") == 503
 
-    await eventually(is_draining, limit=1)
+    await eventually(is_draining, limit=8)
     assert (await env.ask(model_object()))["allowed"] is True
     await env.task
     with pytest.raises(aiohttp.ClientError):

@@ -6,13 +6,14 @@ docs/decisions/0004-own-client-and-informers.md has the reasons and figures.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from manyserve.api.names import MANAGER
+from manyserve.cluster.errors import NamespaceEnding
 from manyserve.cluster.kinds import EVENT, Kind
-from manyserve.cluster.transport import Manifest, Transport
+from manyserve.cluster.transport import JSON, Manifest, Transport
 
 __all__ = ["EVERYTHING", "KubeClient", "ListOptions", "Listing", "Manifest"]
 
@@ -81,25 +82,27 @@ class KubeClient(Transport):
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Create an object, and return it as the API server stored it."""
-        path = kind.path(manifest["metadata"].get("namespace"))
-        return await self._send("POST", path, body=manifest, params=_MANAGED)
+        namespace = manifest["metadata"].get("namespace")
+        return await self._write("POST", kind.path(namespace), namespace, body=manifest)
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Replace an object. With `metadata.resourceVersion` another version is a `Conflict`."""
-        path = kind.path(manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
-        return await self._send("PUT", path, body=manifest, params=_MANAGED)
+        namespace = manifest["metadata"].get("namespace")
+        path = kind.path(namespace, manifest["metadata"]["name"])
+        return await self._write("PUT", path, namespace, body=manifest)
 
     async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Apply an object on the server side, with force: its fields are managed by us from then on."""
-        path = kind.path(manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
-        return await self._send("PATCH", path, body=manifest, content=_APPLY, params=_MANAGED | {"force": "true"})
+        namespace = manifest["metadata"].get("namespace")
+        path, forced = kind.path(namespace, manifest["metadata"]["name"]), _MANAGED | {"force": "true"}
+        return await self._write("PATCH", path, namespace, body=manifest, content=_APPLY, params=forced)
 
     async def merge_patch(
         self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str | None = None
     ) -> Manifest:
         """Merge a patch into an object. A null in the patch removes the field."""
         path = kind.path(namespace, name, subresource)
-        return await self._send("PATCH", path, body=patch, content=_MERGE, params=_MANAGED)
+        return await self._write("PATCH", path, namespace, body=patch, content=_MERGE)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, resource_version: str | None = None
@@ -108,11 +111,30 @@ class KubeClient(Transport):
         expected = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {field: value for field, value in expected.items() if value}
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self._send("DELETE", kind.path(namespace, name), body=body | {"preconditions": preconditions})
+        body |= {"preconditions": preconditions}
+        await self._write("DELETE", kind.path(namespace, name), namespace, body=body, params={})
 
     async def create_event(self, manifest: Manifest) -> Manifest:
         """Create an Event."""
         return await self.create(EVENT, manifest)
+
+    async def _write(
+        self,
+        verb: str,
+        path: str,
+        namespace: str | None,
+        *,
+        body: Manifest,
+        content: str = JSON,
+        params: Mapping[str, str] = _MANAGED,
+    ) -> Manifest:
+        """Send a write, unless its namespace ends. Raises `ClusterError`."""
+        self.ending.check(namespace)
+        try:
+            return await self._send(verb, path, body=body, content=content, params=params)
+        except NamespaceEnding:
+            self.ending.add(namespace or "")
+            raise
 
     async def read(self, path: str) -> Manifest:
         """Return the response to a path that is no object, such as the kinds of a group."""

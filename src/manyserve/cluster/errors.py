@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from manyserve.cluster.kinds import Kind
+from manyserve.cluster.kinds import NAMESPACE, Kind
 
 MESSAGE_LIMIT = 1024
 
@@ -51,8 +51,12 @@ class Forbidden(ClusterError):
     """403: a right is missing, a quota is used up, or an admission plugin refuses."""
 
 
+class NamespaceEnding(Forbidden):
+    """403 or 404: the namespace of a write is being terminated, or does not exist; or the write was not sent."""
+
+
 class NotFound(ClusterError):
-    """404: the object, its namespace or its kind does not exist."""
+    """404: the object or its kind does not exist."""
 
 
 class Conflict(ClusterError):
@@ -108,10 +112,12 @@ _REFUSALS = (Forbidden, Invalid, ForeignObject, NotFound)
 
 def is_refusal(error: ClusterError) -> bool:
     """Return whether an object is refused for good; with code 500 a webhook does not answer."""
+    if isinstance(error, NamespaceEnding):
+        return False
     return isinstance(error, _REFUSALS) or (isinstance(error, Unavailable) and error.code == 500)
 
 
-_FATAL = (NotLeading, OutOfScope, Pruning, Throttled, Unauthorized, Unavailable)
+_FATAL = (NamespaceEnding, NotLeading, OutOfScope, Pruning, Throttled, Unauthorized, Unavailable)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -141,7 +147,17 @@ def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | N
         kind = AlreadyExists
     message = str(status.get("message") or f"the API server answered {code}")
     details = status.get("details")
-    return kind(message, code=code, retry_after=retry_after, details=details if isinstance(details, dict) else None)
+    details = details if isinstance(details, dict) else {}
+    if _is_namespace_ending(code, details):
+        kind = NamespaceEnding
+    return kind(message, code=code, retry_after=retry_after, details=details)
+
+
+def _is_namespace_ending(code: int, details: Mapping[str, Any]) -> bool:
+    """Return whether a Status object says that a namespace is being terminated, or does not exist."""
+    causes = details.get("causes") or ()
+    terminating = any(isinstance(each, dict) and each.get("reason") == "NamespaceTerminating" for each in causes)
+    return (code == 403 and terminating) or (code == 404 and details.get("kind") == NAMESPACE.plural)
 
 
 def from_response(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:

@@ -97,6 +97,9 @@ class Informer:
         self._optional = optional
         self._timeouts = timeouts
         self._version = ""
+        self._gone: dict[
+            Key, str
+        ] = {}  # versions in the store that the API server had no more, until the watch says so
         self._failures = 0
         self._retry_after = 0.0
 
@@ -115,14 +118,25 @@ class Informer:
             self.record_write(await request)
 
     async def merge_patch(self, key: Key, patch: Manifest, subresource: str | None = None) -> bool:
-        """Patch an object and keep the answer. Return False if the object is gone: the watch brings its deletion."""
+        """Patch an object and keep the answer. Return False if the object is gone: the watch brings its deletion.
+
+        Until then the status of a missing object is patched once.
+        """
+        version = self._stored_version(key)
+        if subresource and version and version == self._gone.get(key):
+            return False
         with self.store.own_write(key):
             try:
                 stored = await self._client.merge_patch(self.kind, *key, patch, subresource=subresource)
             except NotFound:
+                if subresource:
+                    self._gone[key] = version
                 return False
             self.record_write(stored)
             return True
+
+    def _stored_version(self, key: Key) -> str:
+        return str(self.objects[key]["metadata"]["resourceVersion"]) if key in self.objects else ""
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -154,6 +168,7 @@ class Informer:
                     self.store.begin_list(version := page.resource_version)
                 listed |= self.store.add_page(page.items)
         self.store.end_list(listed, version)
+        self._gone.clear()
         self._version = version
         self._set_synced()
 
@@ -180,6 +195,9 @@ class Informer:
 
     def _apply_event(self, event_type: str | None, item: Manifest) -> None:
         if event_type in ("ADDED", "MODIFIED", "DELETED"):
+            if event_type == "ADDED":
+                self._client.ending.discard(item["metadata"].get("namespace"))
+            self._gone.pop(key_of(item), None)
             self.store.apply_event(item, deleted=event_type == "DELETED")
         elif event_type == "BOOKMARK":
             self.store.advance(item["metadata"]["resourceVersion"])

@@ -104,9 +104,10 @@ class LiveScope:
         return not self._scope.namespaces or namespace in self._scope.namespaces
 
     def update_namespace(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Update the scope by the labels of a namespace."""
+        """Update the scope by the labels of a namespace. One that is being terminated is out of scope."""
         name, selector = key_of_change(old, new).name, self._scope.selector
-        labels = new["metadata"].get("labels") or {} if new is not None else None
+        alive = new is not None and "deletionTimestamp" not in new["metadata"]
+        labels = new["metadata"].get("labels") or {} if new is not None and alive else None
         inside = labels is not None and selector is not None and selector.matches(labels)
         if inside is (name in self._selected):
             return

@@ -18,6 +18,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from manyserve.backoff import Backoff
+from manyserve.cluster.ending import EndingNamespaces
 from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, WatchTimeout, from_response
 from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.kubeconfig import ClusterConfig
@@ -58,6 +59,8 @@ class Transport:
         self._seconds = seconds
         self._gate = gate
         self._timeout = aiohttp.ClientTimeout(total=seconds)
+        self.ending = EndingNamespaces()
+        """Namespaces to which nothing is written."""
         self._requests: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
 

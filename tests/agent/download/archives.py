@@ -42,8 +42,17 @@ def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], compression: int = zip
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as packed:
         for name, content in entries:
-            packed.writestr(name, content, compress_type=compression)
+            packed.writestr(_undated(name), content, compress_type=compression)
     return file.getvalue()
+
+
+def _undated(name: str | zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Return an entry without the present time, so that the same content is the same archive."""
+    if isinstance(name, zipfile.ZipInfo):
+        return name
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (0o40775 << 16 | 0x10) if name.endswith("/") else 0o600 << 16
+    return info
 
 
 def unpack_all(folder: Path, data: bytes, kind: ArchiveKind, limits: ArchiveLimits = LOOSE) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from manyserve.agent.settings import AgentSettings
 from tests.agent.download.archives import contents
 from tests.agent.download.webserver import FakeDns
 from tests.agent.support import Counted
+from tests.support.eventually import LIMIT
 
 
 def make_downloader(config: AgentSettings, dns: FakeDns | None = None) -> HttpDownloader:
@@ -36,7 +37,7 @@ async def fetch(source: Downloader, folder: Path, uri: str) -> dict[str, bytes]:
 
 async def fetch_error(source: Downloader, folder: Path, uri: str, *, permanent: bool) -> str:
     """Return the error message of a URI that cannot be read."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         with pytest.raises(DownloadError) as caught:
             await fetch(source, folder, uri)
     assert caught.value.permanent is permanent, str(caught.value)

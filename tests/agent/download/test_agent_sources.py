@@ -57,9 +57,7 @@ async def test_agent_loads_models_of_all_sources_and_reports_bad_one(
         entry("plain", uri("/content")),
     )
     await pod.start()
-    await pod.shows(
-        archived="Loaded", bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded", limit=20
-    )
+    await pod.shows(archived="Loaded", bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded")
     assert pod.triton.served == {
         "archived": "in a bucket",
         "claimed": "from a claim",
@@ -72,7 +70,5 @@ async def test_agent_loads_models_of_all_sources_and_reports_bad_one(
     await pod.stop()
     reads = len(site.requests)
     await pod.start()
-    await pod.shows(
-        archived="Loaded", bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded", limit=20
-    )
+    await pod.shows(archived="Loaded", bad="DownloadFailed", claimed="Loaded", packed="Loaded", plain="Loaded")
     assert {request.path for request in site.requests[reads:] if request.method == "GET"} <= {"/bad.zip"}

@@ -176,12 +176,12 @@ async def test_http_download_that_is_cancelled_closes_files_and_tasks(
     files = open_files(tmp_path)
     download = asyncio.create_task(source.fetch(listing, tmp_path, Counted()))
     await begun.wait()
-    await eventually(lambda: open_files(tmp_path) > files, limit=30)
+    await eventually(lambda: open_files(tmp_path) > files)
     download.cancel()
     await asyncio.wait({download})
     assert download.cancelled()
     assert open_files(tmp_path) == files
-    await eventually(lambda: not (asyncio.all_tasks() - before - {download} - server_tasks()), limit=30)
+    await eventually(lambda: not (asyncio.all_tasks() - before - {download} - server_tasks()))
 
 
 def server_tasks() -> set[asyncio.Task[object]]:

@@ -21,6 +21,7 @@ from tests.agent.download.hub import COMMIT, Hub
 from tests.agent.download.webserver import FakeDns, Site, Trust
 from tests.agent.mounts import SecretMount
 from tests.agent.support import CancelOnArrival, Counted
+from tests.support.eventually import LIMIT
 
 URI = "hf://org/model"
 FILES = {"config.json": b"{}", "1/model.safetensors": os.urandom(350_000), "1/ein modell.txt": b"t", "empty": b""}
@@ -47,7 +48,7 @@ def config(hub: Hub, trust: Trust, tmp_path: Path) -> AgentSettings:
         credentials_dir=tmp_path / "secrets",
         range_bytes=100_000,
     )
-    return AgentSettings(sources=sources, stall_seconds=10)
+    return AgentSettings(sources=sources, stall_seconds=60)
 
 
 def make_downloader(config: AgentSettings) -> HubDownloader:
@@ -70,7 +71,7 @@ async def fetch(source: HubDownloader, folder: Path, uri: str = URI) -> dict[str
 
 
 async def fetch_error(source: HubDownloader, folder: Path, uri: str = URI, *, permanent: bool = True) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         with pytest.raises(DownloadError) as caught:
             await fetch(source, folder, uri)
     assert caught.value.permanent is permanent, str(caught.value)
@@ -251,7 +252,7 @@ async def test_hub_that_drips_blocks_no_thread_of_other_models(plain: Site, conf
     errors = await asyncio.gather(*(source.find(URI) for _ in range(50)), return_exceptions=True)
     try:
         assert {str(error) for error in errors} == {f"{URI} could not be read: the hub did not answer in time"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT):
             assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
     finally:
         over.set()

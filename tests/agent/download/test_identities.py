@@ -21,7 +21,7 @@ from manyserve.webhook.certs.issue import issue_authority, issue_leaf
 from tests.agent.download.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -195,7 +195,7 @@ async def test_metadata_server_that_hangs_or_is_not_googles_is_polled_again_late
     assert not await server.is_available()
     now = 1000.0
     cloud.hangs = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT):
         assert not await server.is_available()
     cloud.hangs = False
     now = 2000.0
@@ -210,7 +210,7 @@ async def test_download_in_progress_keeps_old_keys_and_next_uses_new_ones(
     listing = await source.find(URI)
     bucket.barrier_size = 100
     running = asyncio.create_task(source.fetch(listing, tmp_path / "a", Counted()))
-    await eventually(lambda: bucket.active == 4, limit=30)
+    await eventually(lambda: bucket.active == 4)
     mount.write(AWS_ACCESS_KEY_ID="new", AWS_SECRET_ACCESS_KEY="s")
     await source.find(URI)
     assert "Credential=new/" in bucket.signed[1]
@@ -253,7 +253,7 @@ async def test_certificates_of_secret_that_are_no_text_file_are_reported(
     bucket: CheckedBucket, tmp_path: Path, bundle: str
 ) -> None:
     SecretMount(tmp_path, "s3", AWS_CA_BUNDLE=bundle)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT):
         with pytest.raises(DownloadError, match=f"the certificates in {bundle} cannot be read") as caught:
             await s3(bucket, tmp_path).find(URI)
     assert (caught.value.reason, caught.value.permanent) == ("credentials", True)

@@ -15,7 +15,7 @@ from tests.agent.download.archives import contents, folders, tar_of, zipped
 from tests.agent.download.bucket import CheckedBucket
 from tests.agent.mounts import SecretMount
 from tests.agent.support import DROPPED_STREAMS, Counted
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -35,7 +35,7 @@ async def bucket() -> AsyncIterator[CheckedBucket]:
 
 @pytest.fixture
 def source(bucket: CheckedBucket) -> Downloader:
-    return make_downloader(bucket, stall_seconds=10)
+    return make_downloader(bucket, stall_seconds=60)
 
 
 def make_downloader(bucket: CheckedBucket, stall_seconds: float, range_bytes: int = 64 * MIB) -> Downloader:
@@ -188,10 +188,10 @@ FAULTS = [
 async def test_object_store_fault_is_reported_in_bounded_time(
     bucket: CheckedBucket, tmp_path: Path, fault: str, words: str, reason: str, permanent: bool
 ) -> None:
-    source = make_downloader(bucket, stall_seconds=0.5 if reason == "stalled" else 10)
+    source = make_downloader(bucket, stall_seconds=0.5 if reason == "stalled" else 60)
     bucket.objects = {"models/a/x": b"0123456789" * 10, "models/a/y": b"9876543210" * 10}
     bucket.fault = fault
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         with pytest.raises(DownloadError, match=words) as caught:
             await fetch(source, tmp_path)
     assert (caught.value.reason, caught.value.permanent) == (reason, permanent)
@@ -228,10 +228,10 @@ async def test_object_store_that_denies_existence_of_bucket_names_missing_key(
 async def test_object_store_fault_of_range_is_reported(bucket: CheckedBucket, tmp_path: Path, fault: str) -> None:
     words, stall = {each[0]: (each[1], each[2] == "stalled") for each in FAULTS}[fault]
     words = {"short": "could not be read|asked for", "longer": "could not be read|asked for"}.get(fault, words)
-    source = make_downloader(bucket, stall_seconds=0.5 if stall else 10, range_bytes=40)
+    source = make_downloader(bucket, stall_seconds=0.5 if stall else 60, range_bytes=40)
     bucket.objects = {"models/a/x": b"0123456789" * 10}
     bucket.fault = fault
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         with pytest.raises(DownloadError, match=words) as caught:
             await fetch(source, tmp_path)
     assert not caught.value.permanent
@@ -241,7 +241,7 @@ async def test_object_store_large_file_is_read_in_parallel_ranges(bucket: Checke
     data = bytes(range(256)) * 4000
     bucket.objects = {"models/a/large": data, "models/a/small": b"1" * 100_000, "models/a/exact": b"2" * 200_000}
     bucket.barrier_size = 3
-    assert await fetch(make_downloader(bucket, 10, range_bytes=100_000), tmp_path) == {
+    assert await fetch(make_downloader(bucket, 60, range_bytes=100_000), tmp_path) == {
         "large": data,
         "small": b"1" * 100_000,
         "exact": b"2" * 200_000,
@@ -251,12 +251,12 @@ async def test_object_store_large_file_is_read_in_parallel_ranges(bucket: Checke
 
 
 async def test_object_store_small_download_does_not_wait_for_large_one(bucket: CheckedBucket, tmp_path: Path) -> None:
-    source = make_downloader(bucket, 10, range_bytes=1000)
+    source = make_downloader(bucket, 60, range_bytes=1000)
     bucket.objects = {"models/large/x": b"1" * 500_000, "models/small/x": b"2"}
     large = await source.find("gs://bucket/models/large")
     small = await source.find("gs://bucket/models/small")
     running = asyncio.create_task(source.fetch(large, tmp_path / "large", Counted()))
-    await eventually(lambda: len(bucket.gets) > 10, limit=30)
+    await eventually(lambda: len(bucket.gets) > 10)
     await source.fetch(small, tmp_path / "small", Counted())
     assert not running.done()
     await running

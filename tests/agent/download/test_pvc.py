@@ -15,6 +15,7 @@ from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, folders, open_files, zipped
 from tests.agent.support import CancelOnArrival, Counted
+from tests.support.eventually import LIMIT
 
 URI = "pvc://models/a"
 
@@ -187,7 +188,7 @@ async def test_claim_link_that_is_dangling_or_circular_is_reported(model: Path, 
 
 async def test_claim_pipe_is_refused_without_waiting(model: Path, source: ClaimDownloader) -> None:
     os.mkfifo(model / "pipe")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT):
         assert await fetch_error(source) == f"pipe of {URI} is no regular file"
 
 
@@ -197,7 +198,7 @@ async def test_claim_pipe_that_replaces_file_is_refused_without_waiting(
     is_regular, answers = stat.S_ISREG, iter([True])
     os.mkfifo(model / "a-pipe")
     monkeypatch.setattr(stat, "S_ISREG", lambda mode: next(answers, False) or is_regular(mode))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT):
         assert await fetch_error(source) == f"a-pipe of {URI} is no regular file"
 
 
@@ -215,7 +216,7 @@ async def test_claim_that_hangs_blocks_only_its_own_models(
     monkeypatch.setattr(os, "walk", hangs)
     waiting = [asyncio.create_task(source.find("pvc://hung")) for _ in range(50)]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             assert (await source.find(URI)).size == 3_000_001
             assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
         assert not any(each.done() for each in waiting)

@@ -15,16 +15,16 @@ pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
 async def in_force(pod: Pod) -> None:
     """Wait until the present config is in force."""
-    await eventually(lambda: pod.report.config == content_hash(pod.config.path.read_bytes()), limit=30)
+    await eventually(lambda: pod.report.config == content_hash(pod.config.path.read_bytes()))
 
 
 async def test_config_change_and_back_ends_with_first_version(pod: Pod) -> None:
     await pod.running("a")
     pod.bucket.put("b", "b")
     pod.config.write(entry("a", "gs://bucket/models/b"))
-    await eventually(lambda: pod.triton.served["a"] == "b", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "b")
     pod.config.write(entry("a"))
-    await eventually(lambda: pod.triton.served["a"] == "a", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "a")
     await pod.shows(a="Loaded")
 
 
@@ -50,9 +50,7 @@ async def test_config_swapped_a_thousand_times_ends_with_the_last(pod: Pod) -> N
         pod.config.write(*choices[number % 4])
         await asyncio.sleep(0.005)
     pod.config.write(entry("a", "gs://bucket/models/c"), entry("b"))
-    await eventually(
-        lambda: pod.triton.served == {"a": "c", "b": "b"} and set(pod.states().values()) == {"Loaded"}, limit=30
-    )
+    await eventually(lambda: pod.triton.served == {"a": "c", "b": "b"} and set(pod.states().values()) == {"Loaded"})
     assert not pod.triton.torn
 
 
@@ -85,4 +83,4 @@ async def test_config_changed_with_unchanged_times_is_read(pod: Pod) -> None:
     path.write_text(dump([entry("b")]))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     await pod.shows(b="Loaded")
-    await eventually(lambda: list(pod.triton.served) == ["b"], limit=30)
+    await eventually(lambda: list(pod.triton.served) == ["b"])

@@ -20,13 +20,13 @@ async def test_kserve_r2_changed_model_is_loaded_only_once(pod: Pod) -> None:
     pod.bucket.put("a2", "second")
     models = [entry("a", "gs://bucket/models/a2"), entry("b"), entry("c")]
     pod.config.write(*models)
-    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states()["a"] == "Loaded", limit=30)
+    await eventually(lambda: pod.triton.served["a"] == "second" and pod.states()["a"] == "Loaded")
     for name in ("x", "y", "z"):
         pod.bucket.put(name)
         models.append(entry(name))
         pod.config.write(*models)
         expected = {model.model_name: "Loaded" for model in models}
-        await eventually(lambda expected=expected: pod.states() == expected, limit=30)  # type: ignore[misc]
+        await eventually(lambda expected=expected: pod.states() == expected)  # type: ignore[misc]
     assert pod.triton.loads("a") == 2
     assert not [call for call in pod.triton.calls if call.startswith("unload")]
 
@@ -35,7 +35,7 @@ async def test_kserve_r3_files_exist_until_server_has_unloaded_model(pod: Pod) -
     pod.triton.lagging.add("a")
     await pod.running("a")
     pod.config.write()
-    await eventually(lambda: not list(pod.files()), limit=30)
+    await eventually(lambda: not list(pod.files()))
     assert not pod.triton.torn
     assert pod.triton.states["a"] == ("UNAVAILABLE", "unloaded")
 
@@ -57,9 +57,9 @@ async def test_kserve_r5_agent_restart_removes_model_removed_meanwhile(pod: Pod)
     await pod.stop()
     pod.config.write(entry("b"))
     await pod.start()
-    await eventually(lambda: pod.report.settled, limit=30)
+    await eventually(lambda: pod.report.settled)
     await pod.shows(b="Loaded")
-    await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists(), limit=30)
+    await eventually(lambda: list(pod.triton.served) == ["b"] and not (pod.root / "models" / "a").exists())
     assert pod.triton.loads("b") == 1
 
 
@@ -68,6 +68,6 @@ async def test_kserve_r6_failed_download_is_retried(pod: Pod) -> None:
     pod.bucket.fault = "status 503"
     pod.config.write(entry("a"))
     await pod.start()
-    await pod.shows(a="DownloadFailed", limit=60)
+    await pod.shows(a="DownloadFailed")
     pod.bucket.fault = ""
-    await pod.shows(a="Loaded", limit=30)
+    await pod.shows(a="Loaded")

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 pytestmark = [DROPPED_STREAMS, pytest.mark.usefixtures("short_waits")]
 
@@ -15,7 +15,7 @@ async def test_server_restart_reloads_models_without_config_change(pod: Pod) -> 
     await pod.running("a", "b")
     gets = len(pod.bucket.gets)
     await pod.server_stops()
-    await eventually(lambda: not pod.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready)
     await pod.shows(a="Loading", b="Loading")
     await pod.server_starts()
     await pod.shows(a="Loaded", b="Loaded")
@@ -25,7 +25,7 @@ async def test_server_restart_reloads_models_without_config_change(pod: Pod) -> 
 async def test_server_restart_between_two_polls_is_noticed(pod: Pod) -> None:
     await pod.running("a")
     pod.triton.forget()
-    await eventually(lambda: pod.triton.loads("a") == 2, limit=30)
+    await eventually(lambda: pod.triton.loads("a") == 2)
     await pod.shows(a="Loaded")
 
 
@@ -43,7 +43,7 @@ async def test_server_with_errors_for_a_while_loses_no_model(pod: Pod, status: i
 
     await pod.server_stops()
     await pod.server_starts(refusing)
-    await eventually(lambda: not pod.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready)
     pod.bucket.put("b")
     pod.config.write(entry("a"), entry("b"))
     await pod.shows(a="Loading", b="Loading")
@@ -65,6 +65,7 @@ async def test_rejected_load_is_retried(pod: Pod) -> None:
 
 
 async def test_hanging_loads_do_not_block_other_models(pod: Pod) -> None:
+    pod.settings = pod.settings.model_copy(update={"load_seconds": 1.0})
     for name in ("h1", "h2", "h3", "z1", "z2"):
         pod.bucket.put(name)
     pod.triton.hanging |= {"h1", "h2", "h3"}
@@ -82,6 +83,6 @@ async def test_model_unknown_to_server_is_removed_without_error(pod: Pod) -> Non
     pod.config.write(entry("b"))
     await pod.start()
     await pod.shows(b="Loaded")
-    await eventually(lambda: [path.name for path in (pod.root / "models").iterdir()] == ["b"], limit=30)
-    await asyncio.wait_for(pod.stop(), 5)
+    await eventually(lambda: [path.name for path in (pod.root / "models").iterdir()] == ["b"])
+    await asyncio.wait_for(pod.stop(), LIMIT)
     assert not pod.triton.torn

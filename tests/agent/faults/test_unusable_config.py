@@ -45,7 +45,7 @@ async def test_input_15_invalid_config_unloads_nothing_and_is_reported(
     await pod.running("a")
     before = pod.report.config
     pod.config.write_text(text)
-    await eventually(lambda: pod.report.config_error, limit=30)
+    await eventually(lambda: pod.report.config_error)
     report = pod.report
     assert report.config_error.startswith(f"{pod.config.path} cannot be used: ")
     assert sentence in report.config_error
@@ -54,7 +54,7 @@ async def test_input_15_invalid_config_unloads_nothing_and_is_reported(
     assert pod.context.metrics.registry.get_sample_value("manyserve_agent_config_error") == 1
     assert (pod.states(), report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write()
-    await eventually(lambda: not pod.report.config_error and not pod.triton.served, limit=30)
+    await eventually(lambda: not pod.report.config_error and not pod.triton.served)
 
 
 @pytest.mark.parametrize("is_packed", [False, True], ids=["as text", "packed"])
@@ -67,17 +67,17 @@ async def test_input_15_poisoned_config_unloads_nothing(pod: Pod, make: Callable
         pod.config.write_text(gzip.compress(text.encode(), 1), name="models.json.gz")
     else:
         pod.config.write_text(text)
-    await eventually(lambda: "cannot be used: " in pod.report.config_error, limit=30)
+    await eventually(lambda: "cannot be used: " in pod.report.config_error)
     assert (pod.states(), pod.report.config, pod.triton.calls) == ({"a": "Loaded"}, before, ["load a"])
     pod.config.write(entry("a"))
-    await eventually(lambda: not pod.report.config_error, limit=30)
+    await eventually(lambda: not pod.report.config_error)
     assert pod.triton.calls == ["load a"], "the valid list is in force again, and no model was loaded again"
 
 
 async def test_input_15_too_large_config_is_not_read(pod: Pod) -> None:
     await pod.running("a")
     pod.config.write_text(b" " * (MAX_BYTES + 1))
-    await eventually(lambda: pod.report.config_error, limit=30)
+    await eventually(lambda: pod.report.config_error)
     assert f"more than {MAX_BYTES} bytes" in pod.report.config_error
     assert pod.triton.served == {"a": "a"}
 

@@ -78,7 +78,7 @@ async def test_volume_filled_during_download_leaves_no_partial_model(pod: Pod, r
 
 async def test_agent_start_on_full_volume_serves_existing_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.context.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled)
     await pod.stop()
     size = os.statvfs(pod.root)
     (pod.root / "filler").write_bytes(bytes(size.f_bavail * size.f_frsize))
@@ -90,7 +90,7 @@ async def test_agent_start_on_full_volume_serves_existing_models(pod: Pod, remou
 
 async def test_read_only_volume_keeps_loaded_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.context.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled)
     pod.bucket.put("b")
     remount("ro")
     pod.config.write(entry("a"), entry("b"))
@@ -102,11 +102,11 @@ async def test_read_only_volume_keeps_loaded_models(pod: Pod, remount: Remount) 
 
 async def test_server_restart_on_read_only_volume_reloads_models(pod: Pod, remount: Remount) -> None:
     await pod.running("a")
-    await eventually(pod.context.store.was_settled, limit=30)
+    await eventually(pod.context.store.was_settled)
     await pod.stop()
     remount("ro")
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.triton.served == {"a": "a"}, limit=30)
+    await eventually(lambda: pod.triton.served == {"a": "a"})
     await pod.shows(a="Loaded")
     assert pod.report.settled

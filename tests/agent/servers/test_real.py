@@ -36,7 +36,7 @@ async def test_agent_loads_swaps_and_unloads_models(rig: Rig) -> None:
     rig.config.write(entry("b", "gs://bucket/models/two"))
     await rig.shows(b="Loaded")
     await answers(rig, "a", 404)
-    await eventually(lambda: not (rig.models / "a").exists(), limit=30)
+    await eventually(lambda: not (rig.models / "a").exists())
     assert await rig.answer("b") == 2
 
 

@@ -19,7 +19,7 @@ from manyserve.agent.servers.v2 import read_index
 from manyserve.agent.settings import AgentSettings
 from manyserve.api.errors import StartupError
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT, eventually
 
 pytestmark = DROPPED_STREAMS
 
@@ -99,7 +99,7 @@ async def test_v2_rejected_load_has_reason_of_server(scripted: FakeV2Server, cli
 async def test_input_29_v2_error_of_megabytes_is_cut(scripted: FakeV2Server, client: V2Server) -> None:
     scripted.status, scripted.body = 500, b"broken " * 1_500_000
     with pytest.raises(LoadRejectedError, match=r"^broken broken ") as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             await client.load("a")
     assert len(str(caught.value)) <= 512
 
@@ -206,9 +206,9 @@ async def test_agent_program_stops_at_sigterm_without_unload(pod: Pod, unused_tc
     }
     pipe = asyncio.subprocess.PIPE
     agent = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, env=os.environ | settings, stdout=pipe)
-    await eventually(lambda: pod.triton.served == {"a": ""}, limit=20)
+    await eventually(lambda: pod.triton.served == {"a": ""})
     agent.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         output, _ = await agent.communicate()
     assert agent.returncode == 0
     lines = [json.loads(line) for line in output.splitlines()]

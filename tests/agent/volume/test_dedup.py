@@ -16,7 +16,7 @@ TEN = [f"m{number}" for number in range(10)]
 
 async def loaded(pod: Pod, *names: str) -> None:
     pod.config.write(*(entry(name, URI) for name in names))
-    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"), limit=30)
+    await eventually(lambda: pod.states() == dict.fromkeys(names, "Loaded"))
 
 
 def file(pod: Pod, name: str) -> Path:
@@ -56,12 +56,12 @@ async def test_dedup_deletion_leaves_other_models_complete(pod: Pod) -> None:
     await pod.start()
     await loaded(pod, *TEN)
     await loaded(pod, *TEN[1:])
-    await eventually(lambda: not file(pod, "m0").exists(), limit=30)
+    await eventually(lambda: not file(pod, "m0").exists())
     assert all(file(pod, name).read_text() == "weights" for name in TEN[1:])
     await pod.stop()
     pod.triton.forget()
     await pod.start()
-    await eventually(lambda: pod.triton.served == dict.fromkeys(TEN[1:], "weights"), limit=30)
+    await eventually(lambda: pod.triton.served == dict.fromkeys(TEN[1:], "weights"))
     assert len(pod.bucket.gets) == 2
 
 
@@ -89,9 +89,9 @@ async def test_dedup_copies_without_hard_links(pod: Pod, monkeypatch: pytest.Mon
 async def test_dedup_retries_download_with_next_model(pod: Pod) -> None:
     await pod.start()
     pod.config.write(*(entry(name, URI) for name in TEN))
-    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"), limit=30)
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "DownloadFailed"))
     pod.bucket.put("shared", "weights")
-    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "Loaded"), limit=30)
+    await eventually(lambda: pod.states() == dict.fromkeys(TEN, "Loaded"))
     assert len([key for key in pod.bucket.gets if key.startswith("models/shared/")]) == 2
 
 
@@ -100,6 +100,6 @@ async def test_dedup_wait_is_reported(pod: Pod) -> None:
     pod.bucket.fault = "hang get"
     await pod.start()
     pod.config.write(entry("m0", URI), entry("m1", URI))
-    await eventually(lambda: "Downloading" in pod.states().values(), limit=30)
+    await eventually(lambda: "Downloading" in pod.states().values())
     messages = {model.message for model in pod.report.models.values()}
     assert messages == {"", "waits for another model that is read from the same place"}

@@ -128,9 +128,9 @@ async def test_download_waiting_for_disk_space_does_not_block_small_model(pod: P
     await pod.start()
     await pod.shows(old="Loaded")
     await pod.server_stops()  # nothing is deleted now
-    await eventually(lambda: not pod.report.server_ready, limit=30)
+    await eventually(lambda: not pod.report.server_ready)
     pod.config.write(entry("new"), entry("small"))
-    await eventually(lambda: message_of(pod, "new").startswith("waits for disk space: 1 models"), limit=30)
+    await eventually(lambda: message_of(pod, "new").startswith("waits for disk space: 1 models"))
     await pod.shows(new="Downloading", small="Loading")
     await pod.server_starts()
     await pod.shows(new="Loaded", small="Loaded")
@@ -142,7 +142,7 @@ async def test_disk_budget_rejects_second_of_two_large_downloads(pod: Pod, volum
     put(pod, "b", 6_000)
     pod.config.write(entry("a"), entry("b"))
     await pod.start()
-    await eventually(lambda: sorted(pod.states().values()) == ["DownloadFailed", "Loaded"], limit=30)
+    await eventually(lambda: sorted(pod.states().values()) == ["DownloadFailed", "Loaded"])
     failed = next(model for model in pod.report.models.values() if model.state == "DownloadFailed")
     assert "needs 6000 bytes" in failed.message
     assert len(pod.bucket.gets) == 1
@@ -179,10 +179,10 @@ async def test_disk_budget_stops_growing_download_without_size(pod: Pod, volume:
     await pod.start()
     pod.context.downloaders = {**pod.context.downloaders, "grow": source}
     await pod.shows(a="DownloadFailed", small="Loaded")
-    await eventually(lambda: message_of(pod, "a").startswith("grow://x needs more, but the volume has "), limit=30)
+    await eventually(lambda: message_of(pod, "a").startswith("grow://x needs more, but the volume has "))
     assert pod.model("a").message.endswith("and 2000 in reserve")
     assert source.written <= 10_000 * pod.model("a").attempt
-    await eventually(lambda: volume.usage("").free == 9_000 or pod.model("a").attempt > 1, limit=30)
+    await eventually(lambda: volume.usage("").free == 9_000 or pod.model("a").attempt > 1)
 
 
 async def test_download_reports_full_volume_with_the_same_message(pod: Pod) -> None:
@@ -192,7 +192,7 @@ async def test_download_reports_full_volume_with_the_same_message(pod: Pod) -> N
     pod.config.write(entry("a", "grow://x"))
     await pod.start()
     pod.context.downloaders = {**pod.context.downloaders, "grow": Growing(0, full_volume)}
-    await eventually(lambda: message_of(pod, "a").startswith("grow://x needs more, but the volume has "), limit=30)
+    await eventually(lambda: message_of(pod, "a").startswith("grow://x needs more, but the volume has "))
     assert pod.states() == {"a": "DownloadFailed"}
     assert pod.context.metrics.failures.labels("download", "disk")._value.get() >= 1
 
@@ -206,9 +206,9 @@ async def test_dedup_copy_needs_disk_space(pod: Pod, volume: Volume, monkeypatch
     uri = "gs://bucket/models/shared"
     await pod.start()
     pod.config.write(entry("a", uri))
-    await eventually(lambda: pod.states() == {"a": "Loaded"}, limit=30)
+    await eventually(lambda: pod.states() == {"a": "Loaded"})
     pod.config.write(entry("a", uri), entry("b", uri))
-    await eventually(lambda: "needs 6000 bytes, but the volume has 4000 free" in message_of(pod, "b"), limit=30)
-    await eventually(lambda: not list((pod.root / "staging").iterdir()), limit=30)
+    await eventually(lambda: "needs 6000 bytes, but the volume has 4000 free" in message_of(pod, "b"))
+    await eventually(lambda: not list((pod.root / "staging").iterdir()))
     assert volume.usage("").free == 4_000
     assert pod.states()["a"] == "Loaded"

@@ -243,17 +243,17 @@ async def test_agent_completes_update_after_kill_at_any_step(pod: Pod) -> None:
         pod.config.write(entry("a"))
         pod.store = None
         await pod.start()
-        await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"}, limit=30)
+        await eventually(lambda: pod.triton.served.get("a") == "first" and pod.states() == {"a": "Loaded"})
         await pod.stop()
         files = KillingFileSystem(step + 4)  # the four folders are there
         pod.store = Store(pod.root, files)
         pod.config.write(entry("a", "gs://bucket/models/b"))
         await pod.start()
-        await eventually(lambda files=files: files.left == 0 or pod.states() == {"a": "Loaded"}, limit=30)  # type: ignore[misc]
+        await eventually(lambda files=files: files.left == 0 or pod.states() == {"a": "Loaded"})  # type: ignore[misc]
         await pod.stop()
         pod.store = None
         await pod.start()
-        await eventually(lambda: pod.triton.served.get("a") == "second" and pod.states() == {"a": "Loaded"}, limit=30)
+        await eventually(lambda: pod.triton.served.get("a") == "second" and pod.states() == {"a": "Loaded"})
         await pod.stop()
         assert not pod.triton.torn
         if files.left:

@@ -30,6 +30,7 @@ from manyserve.webhook.metrics import Metrics
 from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi, served
 from tests.support.make import Manifest
+from tests.support.tasks import background
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("w.system.svc",)
@@ -165,13 +166,12 @@ async def test_rotation_counts_errors_and_recovers(monkeypatch: pytest.MonkeyPat
         server.broken = True
         with pytest.raises(ClusterError):
             await source.refresh()
-        task = asyncio.create_task(run_rotation(source, metrics, source.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry), limit=10)
-        assert source.tls.pair is not None
-        server.broken = False
-        del server.objects[SECRET]["data"]
-        await eventually(lambda: "data" in server.objects[SECRET], limit=10)
-        task.cancel()
+        async with background(run_rotation(source, metrics, source.tls)):
+            await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
+            assert source.tls.pair is not None
+            server.broken = False
+            del server.objects[SECRET]["data"]
+            await eventually(lambda: "data" in server.objects[SECRET])
     assert b"expiry_timestamp_seconds 1.7" in generate_latest(metrics.registry)
 
 
@@ -187,10 +187,8 @@ async def test_rotation_survives_defect_in_refresh(
             raise KeyError("defect")
 
     metrics = Metrics()
-    task = asyncio.create_task(run_rotation(Broken(), metrics, ReloadableTls()))
-    await eventually(lambda: len(refreshes) > 2, limit=10)
-    assert not task.done()
-    task.cancel()
+    async with background(run_rotation(Broken(), metrics, ReloadableTls())):
+        await eventually(lambda: len(refreshes) > 2)
     assert b"certificate_errors_total 0.0" not in generate_latest(metrics.registry)
     assert "KeyError: 'defect'" in caplog.text
 
@@ -202,11 +200,10 @@ async def test_rotation_survives_defect_in_metrics(monkeypatch: pytest.MonkeyPat
         source = self_signed(client)
         await source.refresh()
         monkeypatch.setattr(metrics, "certificate", lambda pair: pair.defect)
-        task = asyncio.create_task(run_rotation(source, metrics, source.tls))
-        await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry), limit=10)
-        del server.objects[SECRET]["data"]
-        await eventually(lambda: "data" in server.objects[SECRET], limit=10)
-        task.cancel()
+        async with background(run_rotation(source, metrics, source.tls)):
+            await eventually(lambda: b"certificate_errors_total 0.0" not in generate_latest(metrics.registry))
+            del server.objects[SECRET]["data"]
+            await eventually(lambda: "data" in server.objects[SECRET])
 
 
 def put(folder: Path, pair: KeyPair) -> None:
