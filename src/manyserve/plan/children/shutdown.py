@@ -10,10 +10,10 @@ from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
 
-DRAIN_SECONDS = 10
+PRE_STOP_SECONDS = 10
 """Seconds until the server is stopped: an endpoint leaves nodes and gateways within a few seconds."""
 GRACE_SECONDS = 45
-"""Default of `terminationGracePeriodSeconds`: the drain, and 30 s in which Triton answers the requests it has."""
+"""Default of `terminationGracePeriodSeconds`: the pause, and 30 s in which Triton answers the requests it has."""
 
 
 def grace_seconds(host: InferenceService) -> int:
@@ -23,8 +23,8 @@ def grace_seconds(host: InferenceService) -> int:
 
 
 def build_lifecycle(host: InferenceService) -> dict[str, Any]:
-    """Return the hooks of the server: the drain, for at most half of the grace period, under the user's hooks."""
-    seconds = min(DRAIN_SECONDS, grace_seconds(host) // 2)
-    drain = {"preStop": {"sleep": {"seconds": seconds}}} if seconds > 0 else {}
+    """Return the hooks of the server: the pause before the stop, for at most half of the grace period, under the user's hooks."""
+    seconds = min(PRE_STOP_SECONDS, grace_seconds(host) // 2)
+    pause = {"preStop": {"sleep": {"seconds": seconds}}} if seconds > 0 else {}
     given = {name: hook for name, hook in (host.spec.predictor.server.lifecycle or {}).items() if hook is not None}
-    return {"lifecycle": drain | given} if drain or given else {}
+    return {"lifecycle": pause | given} if pause or given else {}
