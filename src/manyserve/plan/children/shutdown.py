@@ -23,7 +23,7 @@ def grace_seconds(host: InferenceService) -> int:
 
 
 def build_lifecycle(host: InferenceService) -> dict[str, Any]:
-    """Return the hooks of the server: the pause before the stop, for at most half of the grace period, under the user's hooks."""
+    """Return the hooks of the server: the user's over the pause, which takes half of the grace period at most."""
     seconds = min(PRE_STOP_SECONDS, grace_seconds(host) // 2)
     pause = {"preStop": {"sleep": {"seconds": seconds}}} if seconds > 0 else {}
     given = {name: hook for name, hook in (host.spec.predictor.server.lifecycle or {}).items() if hook is not None}
