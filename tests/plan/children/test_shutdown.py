@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.plan.children.pod_template import build_pod_template
-from manyserve.plan.children.shutdown import PRE_STOP_SECONDS, GRACE_SECONDS
+from manyserve.plan.children.shutdown import GRACE_SECONDS, PRE_STOP_SECONDS
 from tests.support import make
 
 PAUSE = {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}}
