@@ -106,7 +106,7 @@ async def _users_are_not_locked_out(env: FaultEnv) -> dict[str, Any]:
     """Write as users with the present CRDs and webhook, and return the unmanaged objects."""
     async with webhook_beside(env.api_server.kubeconfig, env.kubectl, env.folder, policy="Fail"):
         await env.do("annotate", "tm", "old", "example.com/up=yes")
-        await env.do("label", "isvc,tm", "--all", "team=a")
+        await env.do("label", "isvc,tm", "--all", "app.kubernetes.io/instance=a")  # which the pods do not get
         with pytest.raises(Refused, match="storageUri"):
             await _set_uri(env, "gs://UPPER")
     return await asyncio.to_thread(releases.unmanaged, env.kubectl)
