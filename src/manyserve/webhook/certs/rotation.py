@@ -157,11 +157,10 @@ async def _refresh(source: CertificateSource, metrics: Metrics, tls: ReloadableT
     try:
         try:
             await source.refresh()
-        finally:
-            metrics.certificate(tls.pair)
-    except (ClusterError, BadPairError, OSError) as error:
-        metrics.certificate_errors.inc()
-        _log.warning("certificate refresh failed, the current certificate stays: %s", error)
+        except (ClusterError, BadPairError, OSError) as error:
+            metrics.certificate_errors.inc()
+            _log.warning("certificate refresh failed, the current certificate stays: %s", error)
+        metrics.certificate(tls.pair)
     except Exception:  # noqa: BLE001  a defect in one refresh must not end the rotation: the leaf would expire
         metrics.certificate_errors.inc()
         _log.exception("certificate refresh failed, the current certificate stays")
