@@ -149,12 +149,17 @@ async def test_restarted_agent_finds_quarantine_on_volume(stage: Pod) -> None:
     assert len(stage.triton.deaths) == 2
 
 
-async def test_agent_that_ends_with_the_server_finds_suspect_on_volume(stage: Pod) -> None:
+async def stopped_during_load(stage: Pod) -> None:
+    """Stop the agent while the server loads `a-poison`, which does not end it."""
     stage.triton.poison.clear()
     stage.triton.hanging.add("a-poison")
     await declare(stage)
     await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""))
     await stage.stop()
+
+
+async def test_agent_that_ends_with_the_server_finds_suspect_on_volume(stage: Pod) -> None:
+    await stopped_during_load(stage)
     stage.triton.die()
     stage.triton.poison.add("a-poison")
     stage.triton.dead = False
@@ -164,11 +169,7 @@ async def test_agent_that_ends_with_the_server_finds_suspect_on_volume(stage: Po
 
 
 async def test_agent_restart_during_load_makes_no_suspect(stage: Pod) -> None:
-    stage.triton.poison.clear()
-    stage.triton.hanging.add("a-poison")
-    await declare(stage)
-    await eventually(lambda: stage.triton.states.get("a-poison") == ("LOADING", ""))
-    await stage.stop()
+    await stopped_during_load(stage)
     await stage.start()
     stage.triton.hanging.clear()
     stage.triton.release.set()

@@ -97,9 +97,8 @@ class Informer:
         self._optional = optional
         self._timeouts = timeouts
         self._version = ""
-        self._gone: dict[
-            Key, str
-        ] = {}  # versions in the store that the API server had no more, until the watch says so
+        self._gone: dict[Key, str] = {}
+        """Versions in the store that the API server had no more, until the watch says so."""
         self._failures = 0
         self._retry_after = 0.0
 
