@@ -84,6 +84,16 @@ async def test_refusal_of_an_object_stops_no_other_write(code: int, details: dic
     assert len(server.requests) == 2
 
 
+async def test_read_of_a_missing_namespace_is_not_found_and_stops_no_write() -> None:
+    server = FakeApi()
+    server.answers.append(GONE)
+    async with served(server) as client:
+        with pytest.raises(errors.NotFound, match="not found"):
+            await client.read("/api/v1/namespaces/n")
+        await client.create(CONFIG_MAP, config_map())
+    assert len(server.requests) == 2
+
+
 async def test_write_to_ending_namespace_is_tried_again_after_hold() -> None:
     server, clock = FakeApi(), FakeClock(100.0)
     server.answers.append(TERMINATING)
@@ -117,6 +127,6 @@ def _passes(client: KubeClient, namespace: str) -> bool:
 
 
 def test_ending_namespace_is_fatal_for_a_plan_and_no_refusal_of_a_child() -> None:
-    error = errors.from_status(TERMINATING[2], code=403)
+    error = errors.NamespaceEnding(SENTENCE, code=403)
     assert errors.is_fatal(error)
     assert not errors.is_refusal(error)

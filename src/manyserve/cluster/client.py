@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from manyserve.api.names import MANAGER
-from manyserve.cluster.errors import NamespaceEnding
+from manyserve.cluster.errors import ClusterError, NamespaceEnding
 from manyserve.cluster.kinds import EVENT, Kind
 from manyserve.cluster.transport import JSON, Manifest, Transport
 
@@ -132,9 +132,11 @@ class KubeClient(Transport):
         self.ending.check(namespace)
         try:
             return await self._send(verb, path, body=body, content=content, params=params)
-        except NamespaceEnding:
+        except ClusterError as error:
+            if not error.namespace_ends:
+                raise
             self.ending.add(namespace or "")
-            raise
+            raise NamespaceEnding(str(error), code=error.code) from error
 
     async def read(self, path: str) -> Manifest:
         """Return the response to a path that is no object, such as the kinds of a group."""

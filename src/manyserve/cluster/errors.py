@@ -33,6 +33,14 @@ class ClusterError(Exception):
         """Seconds that the API server asks to wait."""
         self._details = details or {}
 
+    @property
+    def namespace_ends(self) -> bool:
+        """Whether the API server answers a write so: its namespace is being terminated, or does not exist."""
+        causes = self._details.get("causes") or ()
+        terminating = any(isinstance(each, dict) and each.get("reason") == "NamespaceTerminating" for each in causes)
+        missing = self._details.get("kind") == NAMESPACE.plural
+        return (self.code == 403 and terminating) or (self.code == 404 and missing)
+
     def is_about(self, kind: Kind, name: str) -> bool:
         """Return whether the API server names this object. It does not when it does not serve the kind."""
         details = self._details
@@ -148,16 +156,7 @@ def from_status(status: dict[str, Any], *, code: int = 0, retry_after: float | N
     message = str(status.get("message") or f"the API server answered {code}")
     details = status.get("details")
     details = details if isinstance(details, dict) else {}
-    if _is_namespace_ending(code, details):
-        kind = NamespaceEnding
     return kind(message, code=code, retry_after=retry_after, details=details)
-
-
-def _is_namespace_ending(code: int, details: Mapping[str, Any]) -> bool:
-    """Return whether a Status object says that a namespace is being terminated, or does not exist."""
-    causes = details.get("causes") or ()
-    terminating = any(isinstance(each, dict) and each.get("reason") == "NamespaceTerminating" for each in causes)
-    return (code == 403 and terminating) or (code == 404 and details.get("kind") == NAMESPACE.plural)
 
 
 def from_response(code: int, body: bytes, retry_after: str | None = None) -> ClusterError:
