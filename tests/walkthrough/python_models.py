@@ -55,8 +55,13 @@ _STEP = """{ model_name: "%s" model_version: -1
 
 def upload_model(cluster: DemoCluster, kubectl: Kubectl, name: str, initialize: str = "pass") -> str:
     """Upload a model with this code in its initialization, and return its URI."""
+    return _upload(cluster, kubectl, name, model_files(initialize))
+
+
+def model_files(initialize: str = "pass") -> dict[str, str]:
+    """Return the files of a model by path."""
     code = _CODE.format(initialize=indent(initialize.strip(), " " * 8))
-    return _upload(cluster, kubectl, name, {"config.pbtxt": _MODEL, "1/model.py": code})
+    return {"config.pbtxt": _MODEL, "1/model.py": code}
 
 
 def upload_ensemble(cluster: DemoCluster, kubectl: Kubectl, name: str, first: str, last: str) -> str:

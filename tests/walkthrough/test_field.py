@@ -16,17 +16,21 @@ from manyserve.api import names
 from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, Manifest, condition
+from tests.walkthrough import s3
 from tests.walkthrough.attack import RATE, gateway_attack, lost, service_attack
 from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import FIELD_LONG
-from tests.walkthrough.python_models import TENSOR, upload_model
+from tests.walkthrough.python_models import TENSOR, model_files, upload_model
 from tests.walkthrough.test_figures import agent_times, first
 from tests.walkthrough.things import answers, host, model, pod_of, wait_ready
 
 DEPLOYMENT = names.deployment("mms")
 RESTARTS = 20 if FIELD_LONG else 2
 REPLICAS = (1, 2) if FIELD_LONG else (1,)
-LOAD_SECONDS = 360 if FIELD_LONG else 15
+SLOW_SECONDS = 360 if FIELD_LONG else 15
+"""Seconds of a load or a download."""
+SLOW_RATE = 16384
+"""Bytes a second of a download."""
 SLOW_RESTARTS = 2 if FIELD_LONG else 1
 PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff")
 
@@ -56,19 +60,41 @@ def test_restart_loses_no_request_at_the_gateway_or_in_the_cluster(
 def test_rollout_waits_for_a_model_with_a_slow_load(
     cluster: DemoCluster, kubectl: Kubectl, field: Figures, tmp_path: Path
 ) -> None:
-    uri = upload_model(cluster, kubectl, "slow", f"import time; time.sleep({LOAD_SECONDS})")
+    uri = upload_model(cluster, kubectl, "slow", f"import time; time.sleep({SLOW_SECONDS})")
     kubectl.apply(host(), model("slow", uri=uri, framework="python"))
-    wait_ready(kubectl, "tm", "slow", LOAD_SECONDS + 120)
-    with gateway_attack(cluster, kubectl, "slow", TENSOR, tmp_path) as report:
+    wait_ready(kubectl, "tm", "slow", SLOW_SECONDS + 120)
+    _restart_with_slow_model(cluster, kubectl, field, tmp_path, "load")
+
+
+def test_rollout_waits_for_a_model_with_a_slow_download(
+    cluster: DemoCluster, kubectl: Kubectl, field: Figures, tmp_path: Path
+) -> None:
+    s3.start_store(cluster, kubectl)
+    for name, text in model_files().items():
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "model" / "1" / "weights").write_bytes(bytes(SLOW_RATE * SLOW_SECONDS))
+    s3.fill(kubectl, tmp_path / "model", "slow")
+    s3.start_proxy(kubectl, SLOW_RATE)
+    kubectl.apply(s3.secret(s3.KEYS), s3.account(kubectl.namespace, "slow-s3"), s3.host_with_account())
+    kubectl.apply(model("slow", uri="s3://models/slow", framework="python"))
+    wait_ready(kubectl, "tm", "slow", SLOW_SECONDS + 180)
+    _restart_with_slow_model(cluster, kubectl, field, tmp_path, "download")
+
+
+def _restart_with_slow_model(cluster: DemoCluster, kubectl: Kubectl, field: Figures, folder: Path, slow: str) -> None:
+    """Restart the host under requests to the model `slow`, and judge the requests."""
+    with gateway_attack(cluster, kubectl, "slow", TENSOR, folder) as report:
         for _ in range(SLOW_RESTARTS):
-            _restart(kubectl, 1, LOAD_SECONDS + 120)
+            _restart(kubectl, 1, SLOW_SECONDS + 180)
     pod = pod_of(kubectl)
     loaded = first(agent_times(kubectl, pod["metadata"]["name"]), "Successfully loaded model slow")
     assert datetime.fromisoformat(condition(pod)["lastTransitionTime"]).timestamp() + 1 > loaded
-    peer = f"{SLOW_RESTARTS} restarts, a load of {LOAD_SECONDS} s, {report['requests']} requests at {RATE}/s"
-    field.take("restarts of a host with a slow load: lost requests", lost(report), "", exactly=0, peer=peer)
+    peer = f"{SLOW_RESTARTS} restarts, a {slow} of {SLOW_SECONDS} s, {report['requests']} requests at {RATE}/s"
+    field.take(f"restarts of a host with a slow {slow}: lost requests", lost(report), "", exactly=0, peer=peer)
     assert (lost(report), report["errors"]) == (0, [])
-    assert report["duration"] > SLOW_RESTARTS * LOAD_SECONDS * 1e9
+    assert report["duration"] > SLOW_RESTARTS * SLOW_SECONDS * 1e9
 
 
 def test_host_with_an_unknown_image_version_answers_and_names_the_pull_error(

@@ -8,20 +8,14 @@ request to the swapped model or to its neighbour may fail in 20 swaps.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from localcluster.paths import binary
 from tests.support.eventually import eventually_sync
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl
+from tests.walkthrough.attack import RATE, Report, gateway_attack
 from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.things import (
     CIFAR,
@@ -37,7 +31,6 @@ from tests.walkthrough.things import (
 )
 
 SWAPS = 20
-RATE = 50
 BUCKET = "kfserving-examples"
 TENSOR = {"name": "INPUT__0", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0.5] * 3072}
 
@@ -49,7 +42,10 @@ def test_twenty_swaps_under_load_lose_no_answer_of_the_model_or_its_neighbour(
     kubectl.apply(host(), model("a", uri=uris[0]), model("b"))
     for name in ("a", "b"):
         wait_ready(kubectl, "tm", name)
-    with _attack(cluster, kubectl, "a", tmp_path) as swapped, _attack(cluster, kubectl, "b", tmp_path) as neighbour:
+    with (
+        gateway_attack(cluster, kubectl, "a", TENSOR, tmp_path) as swapped,
+        gateway_attack(cluster, kubectl, "b", TENSOR, tmp_path) as neighbour,
+    ):
         start = time.monotonic()
         for number, uri in enumerate(uris[1:], 1):
             kubectl.apply(model("a", uri=uri))
@@ -70,7 +66,7 @@ def test_refused_version_keeps_the_previous_one_serving_also_after_a_server_rest
     good, bad = _version(cluster, kubectl, 1), _version(cluster, kubectl, 2, weights=b"no model at all")
     kubectl.apply(host(), model("a", uri=good))
     wait_ready(kubectl, "tm", "a")
-    with _attack(cluster, kubectl, "a", tmp_path) as asked:
+    with gateway_attack(cluster, kubectl, "a", TENSOR, tmp_path) as asked:
         kubectl.apply(model("a", uri=bad))
         condition = wait_not_ready(kubectl, "tm", "a", "LoadFailed")
         eventually_sync(lambda: kubectl.get("tm", "a")["status"]["lastFailure"]["attempt"] > 2, "it is tried again", 60)
@@ -88,7 +84,7 @@ def test_refused_version_keeps_the_previous_one_serving_also_after_a_server_rest
     assert _served(cluster, kubectl) == 3
 
 
-def _judge(figures: Figures, model: str, report: dict[str, Any]) -> None:
+def _judge(figures: Figures, model: str, report: Report) -> None:
     """Record the figures of one attack, and assert that no request failed."""
     asked = report["requests"]
     peer = f"{asked} requests at {RATE}/s, p99 {report['latencies']['99th'] / 1e6:.0f} ms"
@@ -119,27 +115,3 @@ def _served(cluster: DemoCluster, kubectl: Kubectl) -> int:
     request = urllib.request.Request(f"{cluster.gateway}/v2/models/a/config", headers=headers)
     with urllib.request.urlopen(request, timeout=5) as answer:
         return int(json.load(answer)["parameters"]["number"]["string_value"])
-
-
-@contextmanager
-def _attack(cluster: DemoCluster, kubectl: Kubectl, name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Send requests to a model during the block, and fill in the report at its end."""
-    report: dict[str, Any] = {}
-    body, results = folder / "body.json", folder / f"{name}.bin"
-    body.write_text(json.dumps({"inputs": [TENSOR]}))
-    target = (
-        f"POST {cluster.gateway}/v2/models/{name}/infer\nHost: mms.{kubectl.namespace}.example.com\n"
-        f"Content-Type: application/json\n@{body}\n"
-    )
-    words = [str(binary("vegeta")), "attack", f"-rate={RATE}/1s", "-duration=0", f"-output={results}"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, text=True) as attack:
-        assert attack.stdin is not None
-        attack.stdin.write(target)
-        attack.stdin.close()
-        try:
-            eventually_sync(lambda: results.exists() and results.stat().st_size, "the attack is under way", 30)
-            yield report
-        finally:
-            os.kill(attack.pid, signal.SIGINT)
-    words = [str(binary("vegeta")), "report", "-type=json", str(results)]
-    report.update(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
