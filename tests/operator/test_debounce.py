@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from manyserve.api.names import Key
 from manyserve.cluster.state import USERS_IDLE
 from manyserve.operator.debounce import MAX_WRITE_INTERVAL, MIN_WRITE_INTERVAL, Debouncer
+from manyserve.operator.workqueue import Result, WorkQueue
 from tests.fuzz.profile import tried
+from tests.support.clock import FakeClock
 
 HOST, OTHER = Key("default", "triton-mms"), Key("default", "other")
 HUNDRED = [Key("default", str(number)) for number in range(100)]
@@ -22,9 +24,13 @@ HUNDRED = [Key("default", str(number)) for number in range(100)]
 class Queue:
     def __init__(self) -> None:
         self.added: list[Key] = []
+        self.delayed: list[tuple[Key, float]] = []
 
     def add(self, key: Key) -> None:
         self.added.append(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        self.delayed.append((key, seconds))
 
 
 class Case:
@@ -216,3 +222,31 @@ def test_debouncer_lets_out_at_most_two_writes_more_than_there_are_seconds(
         for first, begin in enumerate(written)
         for count, end in enumerate(written[first:], start=1)
     )
+
+
+def test_debouncer_lets_the_plan_of_waiting_changes_take_a_report(case: Case) -> None:
+    case.debouncer.on_report(HOST)
+    case.change()
+    case.debouncer.on_report(HOST)
+    case.after(MIN_WRITE_INTERVAL / 10)
+    case.change()
+    case.debouncer.on_report(HOST)
+    case.debouncer.on_report(OTHER)
+    assert case.queue.delayed == [(HOST, 0.0), (HOST, 0.0), (HOST, MIN_WRITE_INTERVAL), (OTHER, 0.0)]
+
+
+async def test_report_that_waits_is_planned_once_with_the_changes() -> None:
+    clock = FakeClock(100.0)
+    queue = WorkQueue(clock)
+    debouncer = Debouncer(queue, clock)
+    debouncer.on_change(HOST)
+    assert not debouncer.take(await queue.get())
+    queue.done(HOST, Result())
+    clock.now += 0.5
+    debouncer.on_change(HOST)
+    debouncer.on_report(HOST)
+    clock.now += 0.5
+    debouncer.release()
+    assert not debouncer.take(await queue.get())
+    queue.done(HOST, Result())
+    assert len(queue) == 0

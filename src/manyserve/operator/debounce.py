@@ -47,6 +47,10 @@ class Debouncer:
         if not self.delay(key):
             self._queue.add(key)
 
+    def on_report(self, key: Key) -> None:
+        """Add a host with a new report of an agent. While changes wait, their plan takes it, if it comes in time."""
+        self._queue.add_after(key, MIN_WRITE_INTERVAL if key in self._batches else 0.0)
+
     def take(self, key: Key) -> float:
         """Return for how many seconds a plan must leave `models.json` alone; if for none, reserve batch and write."""
         if not (delay := self.delay(key)):

@@ -62,7 +62,7 @@ class Operator:
         self._debouncer = Debouncer(self._queue)
         self._state = state = ClusterState(self._queue.add, self._debouncer.on_change)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
-        self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
+        self._agent_poller = AgentPoller(state, self._debouncer.on_report, port=settings.agent_port)
         self._informers = Informers(client, state, settings.scope, self._agent_poller.update_pod)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
         self._config = ServingConfigWatcher(client, state, self._recorder, settings.namespace)

@@ -162,8 +162,7 @@ class WorkQueue:
         """Return the seconds until the next host is due, which is the first in the heap then."""
         while self._heap:
             due, key = self._heap[0]
-            item = self._items.get(key)
-            if item is not None and item.due == due and not item.processing:
+            if (item := self._items.get(key)) and item.due == due and not item.processing:
                 return due - self._clock()
             heapq.heappop(self._heap)
         return None
