@@ -9,6 +9,7 @@
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
 # make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
+# Unit and contract tests run in WORKERS processes (default 2).
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,6 +19,7 @@ SHELL := /bin/bash
 
 CLUSTER ?= local
 PORT ?= 22000
+WORKERS ?= 2
 PYTHON ?= python3
 BIN := .venv/bin
 LOCAL := PYTHONPATH=deploy/local $(BIN)/python -m localcluster
@@ -66,7 +68,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -m "not contract and not faults and not cluster and not stores and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not contract and not faults and not cluster and not stores and not servers"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -74,7 +76,7 @@ tools: .venv/.installed
 
 contract: tools
 	@echo "==> contract tests, against a real API server"
-	@$(BIN)/pytest -q -m contract
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m contract
 	@echo "    took $$SECONDS s"
 
 faults: tools ## every fault as long as its row says; the figures into reports/faults.json and docs/faults.md

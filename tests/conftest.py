@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.figures import Figures, reports
+from tests.support.figures import Figures, receive_from_worker, reports, send_to_controller
 
 settings.register_profile("ours", deadline=None)  # that the machine is busy makes nothing wrong
 settings.load_profile("ours")
@@ -19,7 +19,18 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["walkthrough"]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    send_to_controller(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    receive_from_worker(node.config, getattr(node, "workeroutput", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if hasattr(config, "workeroutput"):
+        return
     for name, figures in reports(config).items():
         if lines := figures.write():
             terminalreporter.section(f"figures: {name}")

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,19 @@ _REPORTS = pytest.StashKey[_Reports]()
 def reports(config: pytest.Config) -> dict[str, Figures]:
     """Return the run's figures by report; a new report is created on access."""
     return config.stash.setdefault(_REPORTS, _Reports())
+
+
+def send_to_controller(config: pytest.Config) -> None:
+    """Leave the figures of a worker of pytest-xdist for the run's main process."""
+    output = getattr(config, "workeroutput", None)
+    if output is not None:
+        output["figures"] = {name: [asdict(each) for each in of.taken] for name, of in reports(config).items()}
+
+
+def receive_from_worker(config: pytest.Config, output: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
+    """Add the figures that a worker left at its end."""
+    for name, taken in output.get("figures", {}).items():
+        reports(config)[name].taken.extend(Figure(**each) for each in taken)
 
 
 def _line(figure: Figure) -> str:

@@ -22,10 +22,18 @@ PORTS = (12000, 22000)
 """Below the ports that the kernel gives to clients, and apart from those of the API servers."""
 
 
+def ports_of_worker(ports: range) -> range:
+    """Return the share of this worker of pytest-xdist, since two workers could find the same port free."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    size = len(ports) // workers
+    return ports[worker * size : (worker + 1) * size]
+
+
 def free_port() -> int:
     """Return a port that is free now, and that the kernel gives to no client meanwhile."""
     for _ in range(100):
-        port = random.randrange(*PORTS)
+        port = random.choice(ports_of_worker(range(*PORTS)))
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("", port))
             return port
