@@ -11,6 +11,7 @@ from typing import Any
 from manyserve.api import agentenv, names
 from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
+from manyserve.api.quantity import is_zero_quantity
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
 from manyserve.plan.children.probes import build_probes
@@ -95,7 +96,8 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
 
 
 def _has_gpu(resources: Resources | None) -> bool:
-    return any(name.startswith(_GPU_PREFIX) for name in (resources and resources.limits) or {})
+    limits = (resources and resources.limits) or {}
+    return any(name.startswith(_GPU_PREFIX) and not is_zero_quantity(value) for name, value in limits.items())
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
