@@ -24,7 +24,7 @@ from manyserve.plan.departure import DepartingModels, owner_reference_updates, p
 from manyserve.plan.model_config import current_text, is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, keep_placed, place
-from manyserve.plan.pods import Replica, not_unloaded, replicas_of
+from manyserve.plan.pods import Replica, not_unloaded
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
@@ -50,7 +50,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
         return Plan(requeue_after=_SOON)
     current = current_text(host, config_map)
-    replicas = replicas_of(observed.pods, observed.agents)
+    replicas = observed.replicas
     placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current), replicas)
     children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
     status = host_status(host, observed, placement, children.deployment, now)

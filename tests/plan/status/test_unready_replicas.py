@@ -11,6 +11,7 @@ import pytest
 from manyserve.api import conditions
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.plan import plan
+from manyserve.plan.status.host import PODS_NOT_READY
 from manyserve.plan.status.unready_replicas import RECREATE_HINT, problem_beside_answers
 from tests.plan.test_plan import seen
 from tests.support import make, world
@@ -122,6 +123,19 @@ def test_host_stays_ready_and_reports_the_rollout_that_does_not_come_up() -> Non
     assert predictor
     assert ready
     assert (predictor.status, predictor.reason) == ("True", "ImagePullBackOff")
-    assert (ready.status, ready.reason, ready.message) == ("True", None, predictor.message)
+    assert (ready.status, ready.reason, ready.message) == ("True", PODS_NOT_READY, predictor.message)
     assert ready.message
     assert ready.message.startswith("answers with the previous revision; pod pod-2")
+
+
+def test_rollout_that_does_not_come_up_makes_one_event_for_all_reasons_of_its_pods() -> None:
+    settled = world.settle(seen(make.model()))
+    observed = rolled_with(settled, waiting("ErrImagePull", "no such tag"))
+    (event,) = plan(observed, make.NOW).events
+    assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", PODS_NOT_READY)
+    assert event.message.startswith("answers with the previous revision; pod pod-2")
+    after = world.carry_out(observed, plan(observed, make.NOW))
+    pods = (*settled.pods, waiting("ImagePullBackOff", "back-off"))
+    assert plan(replace(after, pods=pods), make.NOW).events == ()
+    (event,) = plan(replace(after, children=settled.children, pods=settled.pods), make.NOW).events
+    assert (event.type, event.reason) == ("Normal", conditions.READY)

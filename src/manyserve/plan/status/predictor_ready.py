@@ -18,13 +18,21 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import not_unloaded, replicas_of
+from manyserve.plan.pods import not_unloaded
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
+
+
+APPLY_FAILED = "ApplyFailed"
+MODEL_NOT_UNLOADED = "ModelNotUnloaded"
+PREDICTOR_NOT_CONFIGURED = "PredictorNotConfigured"
+CREDENTIALS_NOT_USABLE = "CredentialsNotUsable"
+DEPLOYMENT_PAUSED = "DeploymentPaused"
+MODEL_CONFIG_FULL = "ModelConfigFull"
 
 
 def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
@@ -67,21 +75,21 @@ def _spec_problem(_: InferenceService, observed: Observed) -> Problem | None:
 def _configuration_problem(host: InferenceService, observed: Observed) -> Problem | None:
     if server_image(host, observed.config) is not None:
         return None
-    return "PredictorNotConfigured", f"predictors.{predictor_name(host)} is not in inferenceservice-config"
+    return PREDICTOR_NOT_CONFIGURED, f"predictors.{predictor_name(host)} is not in inferenceservice-config"
 
 
 def _apply_problem(_: InferenceService, observed: Observed) -> Problem | None:
     if not observed.failures:
         return None
     child, message = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
-    return "ApplyFailed", f"{child.kind} {child.name}: {message}"
+    return APPLY_FAILED, f"{child.kind} {child.name}: {message}"
 
 
 def _credentials_problem(_: InferenceService, observed: Observed) -> Problem | None:
     problems = (*annotated(observed.account).problems, *secret_problems(observed.account))
     if not problems or observed.account is None:
         return None
-    return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
+    return CREDENTIALS_NOT_USABLE, f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
 
 
 def _deployment_problem(host: InferenceService, observed: Observed) -> Problem | None:
@@ -137,7 +145,7 @@ def _pause_problem(host: InferenceService, observed: Observed) -> Problem | None
     if not _spec(host, observed).get("paused"):
         return None
     return (
-        "DeploymentPaused",
+        DEPLOYMENT_PAUSED,
         "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed",
     )
 
@@ -151,8 +159,8 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
 
 def _unload_problem(observed: Observed) -> Problem | None:
     """Return the problem of a server that does not unload removed models."""
-    sentences = not_unloaded(replicas_of(observed.pods, observed.agents))
-    return ("ModelNotUnloaded", not_unloaded_error(sentences)) if sentences else None
+    sentences = not_unloaded(observed.replicas)
+    return (MODEL_NOT_UNLOADED, not_unloaded_error(sentences)) if sentences else None
 
 
 def _config_problem(placement: Placement) -> Problem | None:
@@ -160,7 +168,7 @@ def _config_problem(placement: Placement) -> Problem | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
+    return MODEL_CONFIG_FULL, f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
