@@ -12,7 +12,6 @@ from typing import Any
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 
-
 Manifest = dict[str, Any]
 
 

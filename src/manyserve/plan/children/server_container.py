@@ -32,12 +32,14 @@ STRICT = {
 }
 """Security context of server and agent: stricter than the Pod Security Standard *restricted*."""
 RESTRICTED = {key: value for key, value in STRICT.items() if key != "readOnlyRootFilesystem"}
-"""Security context of a user's init containers: that of *restricted*, with a writable root file system."""
+"""Security context of *restricted*, with a writable root file system."""
 LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
 SERVER_USER = 1000
 SERVER_SECURITY = STRICT | {"runAsUser": SERVER_USER}
 """Security context of the server's container, under the user's."""
+INIT_SECURITY = RESTRICTED | {"runAsUser": SERVER_USER}
+"""Security context of a user's init containers, under the user's."""
 _TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU_PREFIX = "nvidia.com/"
 """Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
