@@ -105,7 +105,7 @@ async def test_abandoned_version_leaves_previous_one_without_reload(pod: Pod) ->
     assert len(pod.bucket.gets) == 4
 
 
-async def test_version_abandoned_before_its_rollback_gives_way_to_previous_one(pod: Pod) -> None:
+async def test_rollback_restores_previous_version_after_new_one_is_abandoned(pod: Pod) -> None:
     await serving(pod)
     pod.triton.hanging.add("a")
     pod.config.write(NEW)

@@ -28,6 +28,7 @@ from manyserve.plan.pods import Replica, not_unloaded
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
+from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.mounts import sources_of
 from manyserve.plan.unmanaged import unmanaged_plan
@@ -73,7 +74,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
         departures=departing.actions,
         statuses=(*host_update(host, status), *model_updates(models, now)),
         events=(*filter(None, (host_event(host, status),)), *model_events(models)),
-        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.requeue_after),
+        requeue_after=_soonest(
+            wait,
+            _SOON if leftovers else None,
+            departing.requeue_after,
+            seconds_until_slow(observed.pods, now),
+        ),
     )
 
 

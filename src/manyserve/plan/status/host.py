@@ -49,7 +49,7 @@ def host_status(
 ) -> InferenceServiceStatus:
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
     url, address = exposed_url(observed), Address(url=host_address(observed.key))
-    new = _conditions(host, observed, placement)
+    new = _conditions(host, observed, placement, now)
     return InferenceServiceStatus(
         url=url,
         address=address,
@@ -61,8 +61,10 @@ def host_status(
     )
 
 
-def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
-    predictor = predictor_ready(host, observed, placement)
+def _conditions(
+    host: InferenceService, observed: Observed, placement: Placement, now: datetime
+) -> tuple[Condition, ...]:
+    predictor = predictor_ready(host, observed, placement, now)
     ingress = _ingress_ready(host, observed)
     failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(

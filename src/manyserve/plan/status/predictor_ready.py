@@ -7,6 +7,8 @@ not come up. A host without a problem in `CHECKS` that does not answer has the m
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from manyserve.api import conditions, names
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
@@ -22,10 +24,10 @@ from manyserve.plan.pods import not_unloaded
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
+from manyserve.plan.status.slow_pod import slow_pod_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
-
 
 APPLY_FAILED = "ApplyFailed"
 MODEL_NOT_UNLOADED = "ModelNotUnloaded"
@@ -35,14 +37,14 @@ DEPLOYMENT_PAUSED = "DeploymentPaused"
 MODEL_CONFIG_FULL = "ModelConfigFull"
 
 
-def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
+def predictor_ready(host: InferenceService, observed: Observed, placement: Placement, now: datetime) -> Condition:
     """Return the condition `PredictorReady`."""
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _problem_beside_answers(host, observed, placement)
+        problem = _problem_beside_answers(host, observed, placement, now)
     elif problem is None:
-        problem = _with_foreign(_availability_problem(host, observed), observed)
+        problem = _with_foreign(_availability_problem(host, observed, now), observed)
     reason, message = problem or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
@@ -112,10 +114,11 @@ CHECKS = (
 )
 
 
-def _availability_problem(host: InferenceService, observed: Observed) -> Problem:
+def _availability_problem(host: InferenceService, observed: Observed, now: datetime) -> Problem:
     return (
         _scale_problem(host, observed)
         or pod_problem(observed.pods)
+        or slow_pod_problem(observed.pods, now)
         or rollout_problem(_deployment(host, observed) or {})
         or _pause_problem(host, observed)
         or _replicas_problem(host, observed)
@@ -128,11 +131,13 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
     return problem if first is None else (problem[0], f"{problem[1]}; {pending_message(first)}")
 
 
-def _problem_beside_answers(host: InferenceService, observed: Observed, placement: Placement) -> Problem | None:
+def _problem_beside_answers(
+    host: InferenceService, observed: Observed, placement: Placement, now: datetime
+) -> Problem | None:
     deployment = _deployment(host, observed) or {}
     return (
         model_problem(observed)
-        or problem_beside_answers(deployment, observed.pods)
+        or problem_beside_answers(deployment, observed.pods, now)
         or _pause_problem(host, observed)
         or _unload_problem(observed)
         or _config_problem(placement)
