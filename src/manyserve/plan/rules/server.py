@@ -18,7 +18,8 @@ from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, pars
 from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.rules.paths import server_path
 from manyserve.plan.rules.pod.resources import all_resources
-from manyserve.plan.servers.ports import OURS, Role, port_roles
+from manyserve.plan.servers.flags import HTTP_PORT_VALUE
+from manyserve.plan.servers.ports import OURS, Role, http_port, port_roles
 from manyserve.plan.servers.registry import server_kind
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
@@ -84,9 +85,14 @@ def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError
     predictor = host.spec.predictor
     owned = server_kind(predictor).owned_env
     for index, variable in enumerate(predictor.server.env or ()):
-        if variable.name in owned and (owned[variable.name] is None or variable.value != owned[variable.name]):
+        if variable.name not in owned:
+            continue
+        allowed = owned[variable.name]
+        allowed = str(http_port(host)) if allowed == HTTP_PORT_VALUE else allowed
+        if allowed is None or variable.value != allowed:
+            rule = "be left out" if allowed is None else f"be {allowed}, or be left out"
             path = f"{server_path(host)}.env[{index}]"
-            yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
+            yield FieldError(path, f"{variable.name} is the operator's; it must {rule}")
 
 
 def _number(value: Memory | None) -> Decimal | None:
