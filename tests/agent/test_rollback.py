@@ -105,6 +105,23 @@ async def test_abandoned_version_leaves_previous_one_without_reload(pod: Pod) ->
     assert len(pod.bucket.gets) == 4
 
 
+async def test_rollback_restores_previous_version_after_new_one_is_abandoned(pod: Pod) -> None:
+    await serving(pod)
+    pod.triton.hanging.add("a")
+    pod.config.write(NEW)
+    await eventually(lambda: pod.triton.loads("a") == 2)
+    pod.config.write(OLD)
+    await eventually(lambda: pod.context.state.desired["a"].digest == OLD.digest)
+    assert on_disk(pod) == "new", "the rollback has not begun"
+    refuse_new(pod)
+    pod.triton.refusing["a"] = "bad weights"
+    pod.triton.hanging.clear()
+    pod.triton.release.set()
+    await eventually(lambda: pod.states() == {"a": "Loaded"} and is_clean(pod))
+    assert (pod.triton.served["a"], on_disk(pod)) == ("old", "old")
+    assert len(pod.bucket.gets) == 4, "the previous version is not downloaded again"
+
+
 async def test_server_restart_reloads_previous_version_while_new_one_fails(pod: Pod) -> None:
     await serving(pod)
     refuse_new(pod)

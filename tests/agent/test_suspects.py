@@ -178,6 +178,26 @@ async def test_agent_restart_during_load_makes_no_suspect(stage: Pod) -> None:
     assert stage.context.state.retries["a-poison"].ends == 0
 
 
+async def test_load_without_answer_in_time_makes_no_suspect_while_the_server_answers(pod: Pod) -> None:
+    pod.settings = pod.settings.model_copy(update={"load_seconds": 1.0})
+    pod.bucket.put("a", "a")
+    pod.triton.hanging.add("a")
+    pod.config.write(entry("a"))
+    await pod.start()
+    await eventually(lambda: pod.triton.loads("a") == 1)
+    pod.triton.states["a"] = ("UNAVAILABLE", "")  # as MLServer, which lists no load under way
+    await pod.shows(a="LoadFailed")
+    await pod.polled()
+    assert pod.model("a").message == "the model server did not finish the load within 1 s"
+    assert pod.context.state.retries["a"].ends == 0
+    await pod.server_stops()
+    await eventually(lambda: not pod.report.server_ready)
+    pod.triton.hanging.clear()
+    await pod.server_starts()
+    await pod.shows(a="Loaded")
+    assert not pod.context.state.unjudged
+
+
 async def test_hanging_load_of_suspect_holds_others_for_one_slot_only(stage: Pod) -> None:
     await declare(stage)
     await dies(stage, 1)

@@ -105,6 +105,15 @@ async def test_client_repeats_a_request_after_retry_after() -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("5", 5.0), ("86400", 30.0), ("9" * 400, 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+    ids=["short", "day", "digits", "date", "negative"],
+)
+def test_error_bounds_retry_after(header: str, seconds: float | None) -> None:
+    assert errors.from_response(429, b"{}", header).retry_after == seconds
+
+
 async def test_client_gives_up_after_three_refusals_with_retry_after() -> None:
     server = FakeApi()
     server.answers.extend([(429, {"Retry-After": "0"}, {"message": "slowly"})] * 9)

@@ -8,6 +8,7 @@ Manifest = dict[str, Any]
 
 VOLUMES = [{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "conf"}}]
 """Volumes of each case that has none of its own."""
+WARM: Manifest = {"name": "warm", "image": "example/warm:1"}
 HTTP, EXEC = {"httpGet": {"port": 8080}}, {"exec": {"command": ["true"]}}
 PROBES: list[Any] = [
     {},
@@ -143,6 +144,7 @@ SERVER: dict[str, list[Any]] = {
     ],
     "image": ["mine:1", " mine:1", "mine:1\n"],
     "imagePullPolicy": ["Always", "Sometimes", ""],
+    "volumeDevices": [[{"name": "gone", "devicePath": "/dev/a"}], [{"name": "data", "devicePath": "/dev/a"}]],
     "volumeMounts": [
         [{"name": "data", "mountPath": "/tmp"}],
         [{"name": "data", "mountPath": "/tmp/"}],
@@ -217,6 +219,37 @@ POD: dict[str, list[Any]] = {
         [{"name": "agent-tmp", "emptyDir": {}}],
         [{"name": "server-tmp", "emptyDir": {}}],
     ],
+    "initContainers": [
+        [WARM | {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+        [WARM | {"volumeMounts": [{"name": "gone", "mountPath": "/data"}]}],
+        [WARM | {"env": [{"name": "A=B"}]}],
+        [WARM | {"env": [{"name": "A"}, {"name": "A"}]}],
+        [WARM | {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}],
+        [WARM | {"command": "true"}],
+        [WARM | {"volumeMount": []}],
+        [WARM | {"livenessProbe": HTTP}],
+        [WARM | {"restartPolicy": "Always", "livenessProbe": HTTP}],
+        [WARM | {"restartPolicy": "Always", "livenessProbe": {"periodSeconds": 5}}],
+        [WARM | {"securityContext": {"privileged": True}}],
+        [WARM | {"ports": [{"containerPort": 0}]}],
+    ],
+    "dnsConfig": [
+        {
+            "nameservers": ["192.0.2.1"],
+            "searches": ["models.example.com"],
+            "options": [{"name": "ndots", "value": "2"}],
+        },
+        {"nameservers": ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]},
+        {"nameservers": ["dns"]},
+        {"searches": ["a b"]},
+        {"options": [{"value": "1"}]},
+    ],
+    "hostAliases": [
+        [{"ip": "192.0.2.1", "hostnames": ["nexus.internal"]}],
+        [{"ip": "192.0.2.1", "hostnames": ["A_b"]}],
+        [{"ip": "nexus", "hostnames": ["a"]}],
+    ],
+    "readinessGates": [[{"conditionType": "example.com/ready"}], [{"conditionType": "a b"}]],
     "tolerations": [
         [{"key": "gpu"}],
         [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -289,6 +322,8 @@ POD: dict[str, list[Any]] = {
         {"supplementalGroupsPolicy": "Never"},
         {"seccompProfile": {"type": "Mine"}},
         {"runAsUser": 0},
+        {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]},
+        {"sysctls": [{"name": "a b", "value": "1"}]},
     ],
 }
 SOURCE_VOLUME = f"claim-{'0' * 16}"
@@ -306,5 +341,9 @@ STRICTER: dict[str, Manifest] = {
     },
     "probe of an unknown port": {"triton": {"livenessProbe": {"httpGet": {"port": "web"}}}},
     "hook of an unknown port": {"triton": {"lifecycle": {"preStop": {"tcpSocket": {"port": "web"}}}}},
+    "init container with the operator's volume": {
+        "initContainers": [WARM | {"volumeMounts": [{"name": "models", "mountPath": "/a"}]}]
+    },
+    "init container that may not be root": {"initContainers": [WARM | {"securityContext": {"runAsUser": 0}}]},
     "root that may not be root": {"triton": {"securityContext": {"runAsUser": 0}}},
 }

@@ -80,6 +80,10 @@ def test_host_metadata_never_replaces_labels_of_the_operator() -> None:
         "deployment.kubernetes.io/revision",
         "nginx.ingress.kubernetes.io/configuration-snippet",
         "nginx.org/server-snippets",
+        "nginx.ingress.kubernetes.io/server-alias",
+        "haproxy-ingress.github.io/config-backend",
+        "addonmanager.kubernetes.io/mode",
+        "configmanagement.gke.io/managed",
         "applyset.kubernetes.io/part-of",
     ],
 )

@@ -67,6 +67,14 @@ def test_host_names_removed_model_until_it_is_unloaded() -> None:
     assert world.placed(world.settle(reporting(after))) == {"old", "new"}
 
 
+def test_host_with_removed_model_that_is_not_unloaded_makes_one_event() -> None:
+    stuck = reporting(world.settle(seen(OLD)), gone="it is in use")
+    (event,) = plan(stuck, make.NOW).events
+    assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", "ModelNotUnloaded")
+    assert event.message.endswith(": it is in use")
+    assert plan(world.carry_out(stuck, plan(stuck, make.NOW)), make.NOW).events == ()
+
+
 def test_report_of_earlier_agent_names_no_removed_model() -> None:
     report = read(b'{"instance": "a", "revision": 1, "models": {}}')
     assert report.not_unloaded == {}

@@ -154,6 +154,9 @@ def test_host_review_warns_about_visibility_as_annotation() -> None:
     ("key", "warning"),
     [
         ("kubernetes.io/ingress.class", "[kubernetes.io/ingress.class] has no effect: the class is that of"),
+        ("haproxy-ingress.github.io/config-backend", "[haproxy-ingress.github.io/config-*] has no effect: such text"),
+        ("ingress.kubernetes.io/config-backend", "[ingress.kubernetes.io/config-*] has no effect: such text would"),
+        ("nginx.ingress.kubernetes.io/server-alias", "[*/server-alias*] has no effect: the host would answer at"),
         ("nginx.ingress.kubernetes.io/server-snippet", "[*/*-snippet*] has no effect: such text would run"),
     ],
 )
@@ -164,7 +167,7 @@ def test_host_review_warns_about_annotation_that_no_child_gets(key: str, warning
 
 
 def test_host_review_cases_cover_all_ignored_fields() -> None:
-    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 6
+    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 9
 
 
 def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:

@@ -93,6 +93,8 @@ class AgentState:
         """The suspect with a load under way, during which no other load begins."""
         self.unjudged: dict[str, LoadRecord] = {}
         """Loads without a known result that no job waits for."""
+        self.outages = 0
+        """Number of times at which the server ceased to answer."""
         self._store = store
         self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
@@ -170,6 +172,7 @@ class AgentState:
         if index is not None and self.index is None:
             log.info("model server is ready")
         if index is None and self.index is not None:
+            self.outages += 1
             log.error("model server is unavailable: %s", reason)
         if index is not self.index and index != self.index:
             self.index = index

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import AgentContext, Job
-from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerState, is_loaded
+from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerModel, ServerState, is_loaded
 from manyserve.agent.retry import RetryState, Stage, quarantine_seconds
 from manyserve.agent.servers import LoadRejectedError
 from manyserve.agent.state import AgentState
@@ -35,14 +35,16 @@ async def recorded(job: Job, *, of_previous: bool) -> AsyncIterator[None]:
     """Keep a record during a load, and after it while the server's answer is unknown."""
     records = job.context.store.load_records
     record = LoadRecord(job.digest, job.retry_state.ends, of_previous=of_previous)
+    job.context.state.unjudged.pop(job.name, None)
     await _write(records.begin, job.name, record)
     try:
         yield
     except LoadRejectedError:
         await _write(records.finish, job.name)
         raise
-    except BaseException:
-        job.context.state.unjudged[job.name] = record
+    except BaseException as error:
+        outages = job.context.state.outages if isinstance(error, TimeoutError) else None
+        job.context.state.unjudged[job.name] = replace(record, outages=outages)
         raise
     if not of_previous:
         await _write(records.remove, job.name)
@@ -104,7 +106,7 @@ def judge(context: AgentContext) -> None:
         return
     for name, load in tuple(state.unjudged.items()):
         entry, server = state.desired.get(name), state.index.get(name, ABSENT)
-        if entry is None or server.state in _IN_TRANSIT:
+        if entry is None or server.state in _IN_TRANSIT or _is_still_up(load, server, state):
             continue
         del state.unjudged[name]
         has_loaded = load.under_way and server.state is ServerState.READY
@@ -115,6 +117,12 @@ def judge(context: AgentContext) -> None:
             context.metrics.failures.labels(Stage.LOAD.value, "server_ended").inc()
         if ends := load.ends + has_ended:
             _suspect(context, name, replace(load, ends=ends))
+
+
+def _is_still_up(load: LoadRecord, server: ServerModel, state: AgentState) -> bool:
+    """Return whether the server has answered ever since the load took too long. MLServer lists no loads under way."""
+    is_open = load.under_way and not server.reason and server.state is not ServerState.READY
+    return is_open and load.outages == state.outages
 
 
 def _suspect(context: AgentContext, name: str, record: LoadRecord) -> None:

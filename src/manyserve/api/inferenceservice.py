@@ -200,6 +200,6 @@ class InferenceService(Whole):
 
     @property
     def autoscaler_class(self) -> str:
-        """The owner of the replicas that the annotation names, valid or not."""
-        annotations = self.metadata.annotations
+        """The owner of the replicas that the annotation names, valid or not; the predictor's overrides the host's."""
+        annotations = self.metadata.annotations | (self.spec.predictor.annotations or {})
         return next((annotations[name] for name in AUTOSCALER_CLASSES if name in annotations), HPA)

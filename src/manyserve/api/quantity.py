@@ -58,6 +58,14 @@ def parse_quantity(text: Any) -> Decimal:
     return Decimal(match["number"]) * Decimal(f"1{suffix}")
 
 
+def is_zero_quantity(text: Any) -> bool:
+    """Return whether a quantity is 0, in any spelling; an unreadable one is not."""
+    try:
+        return parse_quantity(text) == 0
+    except ValueError:
+        return False
+
+
 def parse_memory(text: Any) -> int:
     """Parse a declared memory to bytes. Raises `ValueError` with a sentence."""
     number = parse_quantity(text)

@@ -13,6 +13,8 @@ from typing import Any
 from manyserve.cluster.kinds import NAMESPACE, Kind
 
 MESSAGE_LIMIT = 1024
+LONGEST_RETRY_AFTER = 30.0
+"""Seconds to wait at most, for any Retry-After: a longer one would stop the work of a host, or the writes of all."""
 
 
 class ClusterError(Exception):
@@ -30,7 +32,7 @@ class ClusterError(Exception):
         self.code = code
         """The HTTP status, or 0 without a response."""
         self.retry_after = retry_after
-        """Seconds that the API server asks to wait."""
+        """Seconds that the API server asks to wait, at most `LONGEST_RETRY_AFTER`."""
         self._details = details or {}
 
     @property
@@ -169,4 +171,4 @@ def from_response(code: int, body: bytes, retry_after: str | None = None) -> Clu
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdecimal() else None
+    return min(float(text), LONGEST_RETRY_AFTER) if text is not None and text.isdecimal() else None

@@ -22,7 +22,6 @@ from manyserve.cluster.client import EVERYTHING, KubeClient, ListOptions
 from manyserve.cluster.errors import ClusterError, Expired, Forbidden, NotFound, Unavailable, WatchTimeout, from_status
 from manyserve.cluster.kinds import Kind
 from manyserve.cluster.store import Change, Manifest, Store, key_of
-from manyserve.cluster.transport import LONGEST_RETRY_AFTER
 
 __all__ = ["Informer", "key_of"]
 
@@ -214,7 +213,7 @@ class Informer:
         self.last_step = time.monotonic()
         self.last_response = self.last_step if error.code else self.last_response
         self._failures += 1
-        self._retry_after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        self._retry_after = error.retry_after or 0.0
         if isinstance(error, Forbidden) and self._refusable:
             self.settled.set()
         if isinstance(error, NotFound) and self._optional:

@@ -30,8 +30,6 @@ CONNECTIONS = 32
 REQUEST_SECONDS = 10.0
 """Timeout of a request, and of connecting."""
 TRIES = 3
-LONGEST_RETRY_AFTER = 30.0
-"""Seconds to wait at most, for any Retry-After."""
 BACKOFF = Backoff(base=0.05, cap=1.0)
 """Minimum delay before a request is sent again: Retry-After may be 0."""
 JSON = "application/json"
@@ -100,7 +98,7 @@ class Transport:
             except ClusterError as error:
                 if error.retry_after is None or attempt == TRIES:
                     raise
-                await asyncio.sleep(max(min(error.retry_after, LONGEST_RETRY_AFTER), BACKOFF.delay(attempt)))
+                await asyncio.sleep(max(error.retry_after, BACKOFF.delay(attempt)))
         raise AssertionError("the last try returns or raises")
 
     async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:

@@ -26,7 +26,11 @@ class LeftOut(NamedTuple):
 
 
 INGRESS_CLASS = LeftOut(("kubernetes.io/ingress.class",), "the class is that of inferenceservice-config")
-SNIPPET = LeftOut(("*/*-snippet*",), "such text would run in the ingress controller, with its rights")
+SNIPPET = LeftOut(
+    ("*/*-snippet*", "haproxy-ingress.github.io/config-*", "ingress.kubernetes.io/config-*"),
+    "such text would run in the ingress controller, with its rights",
+)
+ALIAS = LeftOut(("*/server-alias*",), "the host would answer at the host names of other hosts")
 LEFT_OUT = (
     LeftOut(
         (f"{KSERVE}/*", f"*.{KSERVE}/*", f"{OWN}/*", *VISIBILITY_LABELS),
@@ -47,11 +51,16 @@ LEFT_OUT = (
         "kpt, kapp, Rancher and Velero find their objects by them",
     ),
     LeftOut(
+        ("addonmanager.kubernetes.io/*", "configmanagement.gke.io/*", "configsync.gke.io/*", "fleet.cattle.io/*"),
+        "these tools delete objects of their own that are not in their source",
+    ),
+    LeftOut(
         ("pod-template-hash", "deployment.kubernetes.io/*", "autoscaling.alpha.kubernetes.io/*"),
         "Kubernetes itself sets them",
     ),
     INGRESS_CLASS,
     SNIPPET,
+    ALIAS,
 )
 _LEFT_OUT = re.compile("|".join(translate(key) for row in LEFT_OUT for key in row.keys))
 

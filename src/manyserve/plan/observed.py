@@ -17,6 +17,7 @@ from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.management import Unmanaged
+from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 
@@ -133,6 +134,11 @@ class Observed:
     def host_problems(self) -> tuple[FieldError, ...]:
         """Errors of the host's spec. While there are any, its children stay as they are."""
         return tuple(host_problems(self.host)) if self.host else ()
+
+    @cached_property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The pods with the reports of their agents."""
+        return replicas_of(self.pods, self.agents)
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, or None if it does not exist."""

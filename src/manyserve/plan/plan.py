@@ -24,10 +24,11 @@ from manyserve.plan.departure import DepartingModels, owner_reference_updates, p
 from manyserve.plan.model_config import current_text, is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, keep_placed, place
-from manyserve.plan.pods import Replica, not_unloaded, replicas_of
+from manyserve.plan.pods import Replica, not_unloaded
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
+from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.mounts import sources_of
 from manyserve.plan.unmanaged import unmanaged_plan
@@ -50,7 +51,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
         return Plan(requeue_after=_SOON)
     current = current_text(host, config_map)
-    replicas = replicas_of(observed.pods, observed.agents)
+    replicas = observed.replicas
     placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current), replicas)
     children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
     status = host_status(host, observed, placement, children.deployment, now)
@@ -73,7 +74,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
         departures=departing.actions,
         statuses=(*host_update(host, status), *model_updates(models, now)),
         events=(*filter(None, (host_event(host, status),)), *model_events(models)),
-        requeue_after=_soonest(wait, _SOON if leftovers else None, departing.requeue_after),
+        requeue_after=_soonest(
+            wait,
+            _SOON if leftovers else None,
+            departing.requeue_after,
+            seconds_until_slow(observed.pods, now),
+        ),
     )
 
 

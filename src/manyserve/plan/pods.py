@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
-from manyserve.plan.observed import Manifest
+
+Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)

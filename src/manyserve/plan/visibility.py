@@ -1,7 +1,7 @@
 """Visibility of a host: whether it gets an address outside the cluster.
 
-A label of KServe or Knative makes a host *cluster-local*. So does the cluster's own domain as `ingressDomain`, as in
-KServe.
+A label of KServe or Knative makes a host *cluster-local*, on the host or on its predictor. So does the cluster's own
+domain as `ingressDomain`, as in KServe.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _CLUSTER_DOMAIN = "svc.cluster.local"
 
 def is_cluster_local(host: InferenceService, ingress: IngressConfig) -> bool:
     """Return whether the host has no address outside the cluster."""
-    labels = host.metadata.labels
+    places = (host.metadata.labels, host.spec.predictor.labels or {})
     return ingress.ingress_domain == _CLUSTER_DOMAIN or any(
-        labels.get(label) == CLUSTER_LOCAL for label in VISIBILITY_LABELS
+        labels.get(label) == CLUSTER_LOCAL for labels in places for label in VISIBILITY_LABELS
     )
 
 

@@ -90,6 +90,20 @@ def test_archive_with_single_model_folder_is_lifted(tmp_path: Path) -> None:
     assert unpack_all(tmp_path / "b", tar_of(as_is), ArchiveKind.TAR) == dict(as_is)
 
 
+def test_archive_with_single_folder_of_versions_is_lifted(tmp_path: Path) -> None:
+    files = [("densenet/1/model.onnx", b"1"), ("densenet/2/model.onnx", b"2")]
+    lifted = {"1/model.onnx": b"1", "2/model.onnx": b"2"}
+    assert unpack_all(tmp_path / "a", tar_of(files), ArchiveKind.TAR) == lifted
+    version = [("1/1/variables", b"1")]
+    assert unpack_all(tmp_path / "b", tar_of(version), ArchiveKind.TAR) == dict(version)
+
+
+def test_archive_of_macos_is_lifted_beside_its_own_entries(tmp_path: Path) -> None:
+    own = {"__MACOSX/m/._config.pbtxt": b"x", "._m": b"x", ".DS_Store": b"x"}
+    data = tar_of([("m/config.pbtxt", b"c"), ("m/1/x", b"1"), *own.items()])
+    assert unpack_all(tmp_path / "a", data, ArchiveKind.TAR) == {"config.pbtxt": b"c", "1/x": b"1"} | own
+
+
 def test_archive_member_may_have_name_of_archive(tmp_path: Path) -> None:
     assert unpack_all(tmp_path / "a", tar_of([("model", b"1")]), ArchiveKind.TAR) == {"model": b"1"}
 
@@ -349,9 +363,10 @@ def test_archive_kind_needs_content_and_name_or_type(
     assert archive_kind(URI, name, content_type, start) == kind
 
 
-def test_archive_kind_refuses_archive_name_with_other_content() -> None:
+@pytest.mark.parametrize("name", ["model.zip", "model.tar.bz2", "model.tar.xz", "model.TXZ", "model.tar.zst", "m.7z"])
+def test_archive_kind_refuses_archive_name_with_other_content(name: str) -> None:
     with pytest.raises(DownloadError, match=r"is called an archive, but its content is no tar, tar\.gz or zip"):
-        archive_kind(URI, "model.zip", "application/zip", b"something else" * 100)
+        archive_kind(URI, name, "application/zip", b"something else" * 100)
 
 
 PARTS = st.sampled_from(["..", ".", "", "a", "A", "b", "1", "config.pbtxt", "/", "\0", "c\udcff", "n" * 300])

@@ -66,3 +66,10 @@ def test_server_reads_steps_of_folder(tmp_path: Path) -> None:
     (tmp_path / "config.pbtxt").write_text(ENSEMBLE)
     assert server.steps(tmp_path) == ("pre", "post")
     assert V1Server("http://localhost").steps(tmp_path) == ()
+
+
+def test_server_reads_steps_of_file_with_byte_order_mark_or_other_encoding(tmp_path: Path) -> None:
+    config = 'ensemble_scheduling { step [ { model_name: "pre" } ] }'
+    for data in (b"\xef\xbb\xbf" + config.encode(), b"# caf\xe9 of 2026\n" + config.encode()):
+        (tmp_path / "config.pbtxt").write_bytes(data)
+        assert V2Server("http://localhost").steps(tmp_path) == ("pre",)

@@ -82,6 +82,16 @@ def test_server_image_is_the_users_or_the_configured_one_of_the_runtime_version(
     assert server_image(make.host(), make.config(predictors={})) is None
 
 
+@pytest.mark.parametrize("quantity", ["0", 0, "0m", "0.0"])
+def test_server_image_is_not_the_gpu_image_for_no_gpu(quantity: str | int) -> None:
+    triton = {"image": "triton", "defaultImageVersion": "cpu", "defaultGpuImageVersion": "gpu"}
+    config = make.config(predictors={"triton": triton})
+    none = make.host(triton={"resources": {"limits": {"nvidia.com/gpu": quantity}}})
+    assert server_image(none, config) == "triton:cpu"
+    other = make.host(triton={"resources": {"limits": {"nvidia.com/gpu": quantity, "nvidia.com/mig-1g.10gb": 1}}})
+    assert server_image(other, config) == "triton:gpu"
+
+
 @pytest.mark.parametrize(
     ("resource", "tag"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from manyserve.plan.children.routing import build_http_route, build_ingress, host_url, http_route_error, ingress_error
+from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.visibility import VISIBILITY_LABELS
 from tests.support import make
 
@@ -80,3 +81,11 @@ def test_ingress_is_ready_when_it_has_an_address() -> None:
     )
     assert ingress_error(waiting) == message
     assert ingress_error(waiting | {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}) is None
+
+
+@pytest.mark.parametrize("label", VISIBILITY_LABELS)
+def test_visibility_of_the_predictor_keeps_the_host_inside_the_cluster(label: str) -> None:
+    own = make.labelled_host({label: "exposed"}, {}, labels={label: "cluster-local"})
+    assert build_ingress(own, make.config()) is None
+    (problem,) = host_problems(make.labelled({}, labels={label: "private"}))
+    assert problem.path == f"spec.predictor.labels[{label}]"

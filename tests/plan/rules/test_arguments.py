@@ -31,7 +31,7 @@ def host_object(**server: Any) -> make.Manifest:
         ["--http-p", "08080"],
         ["--allow-http=true", "--allow-http=1", "--allow-http", "On"],
         ["--strict-readiness=0", "--allow-sagemaker=OFF", "--exit-on-error=True"],
-        ["--model-store=/mnt/models/", "--model-repository", "/mnt/models"],
+        ["--model-store=/mnt/models", "--model-repository", "/mnt/models"],
         ["--model-control-mode=EXPLICIT", "--repository-poll-secs=0", "--http-address=::"],
         ["tritonserver", "--model-store=/mnt/models", "--grpc-port=9000", "--http-port=8080", "--allow-grpc=true"],
         ["/opt/tritonserver/bin/tritonserver", "--log-verbose", "1"],
@@ -59,6 +59,8 @@ def test_triton_arguments_are_accepted_that_repeat_the_operators_or_are_free(arg
         (["--model-control=none"], "undoes the operator's --model-control-mode=explicit"),
         (["--model-control-mode=$(MODE)"], "undoes the operator's --model-control-mode=explicit"),
         (["--repository-poll-secs=15"], "undoes the operator's --repository-poll-secs=0: the server does not poll"),
+        (["--model-repository=/mnt/models/"], "undoes the operator's --model-repository=/mnt/models: the agent stores"),
+        (["--grpc-restricted-protocol=$(APIS)"], "takes its APIs from a variable without a known value"),
         (["--model-store=/models"], "undoes the operator's --model-store=/mnt/models: the agent stores the models"),
         (["--http-port=8000"], "undoes the operator's --http-port=8080, which follows SERVER.ports"),
         (["--grpc-port=8001"], "undoes the operator's --grpc-port=9000"),
@@ -172,3 +174,26 @@ def test_custom_and_v1_servers_keep_arguments_that_no_table_knows() -> None:
     assert host_problems(make.host_object(triton=None, containers=own)) == []
     kserve = {"args": ["--http_port", "8080", "--workers=1", "--max_buffer_size=1", "extra"]}
     assert host_problems(make.host_object(triton=None, sklearn=kserve)) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("$(FLAGS)", "--load-model=*", "'--load-model=*' is not allowed: the agent loads the models"),
+        ("--http-restricted-api=$(FLAGS)", "health:k=v", "names health, which the probes use"),
+        ("--grpc-restricted-protocol=$(FLAGS)", "model-repository:k=v", "names model-repository, which only the agent"),
+        ("--$(FLAGS)=1", "allow-sagemaker", "undoes the operator's --allow-sagemaker=false"),
+        ("$(FLAGS)", "two words", "is no flag: tritonserver takes only flags"),
+    ],
+)
+def test_triton_arguments_are_judged_with_the_values_of_variables(argument: str, value: str, message: str) -> None:
+    (problem,) = problems(
+        args=[argument], env=[{"name": "PART", "value": value}, {"name": "FLAGS", "value": "$(PART)"}]
+    )
+    assert message in problem
+
+
+def test_triton_arguments_with_variables_that_repeat_the_operators_are_accepted() -> None:
+    env = [{"name": "PORT", "value": "8080"}, {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    args = ["--http-port=$(PORT)", "--http-restricted-api=inference:key=$(KEY)", "--id=$$(PORT)", "$(UNKNOWN)"]
+    assert problems(args=args, env=env) == []

@@ -155,6 +155,15 @@ def test_host_rules_accept_the_known_autoscaler_classes(name: str) -> None:
 
 
 @both_forms
+def test_autoscaler_class_of_the_predictor_overrides_that_of_the_host() -> None:
+    name = "serving.kserve.io/autoscalerClass"
+    own = labelled({}, {name: "hpa"}, annotations={name: "external"})
+    assert host_problems(own) == []
+    assert parse_host(own).autoscaler_class == "external"
+    (problem,) = sentences(host_problems(labelled({}, {}, annotations={name: "keda"})))
+    assert problem.startswith(f"spec.predictor.annotations[{name}]: 'keda' is not supported")
+
+
 def test_host_rules_refuse_an_unknown_autoscaler_class() -> None:
     assert sentences(host_problems(labelled({}, {"serving.kserve.io/autoscalerClass": "keda"}))) == [
         "metadata.annotations[serving.kserve.io/autoscalerClass]: 'keda' is not supported; it must be hpa (the "

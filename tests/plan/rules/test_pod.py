@@ -28,7 +28,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
     "no image": ({"initContainers": [{"name": "warm"}]}, "initContainers[0].image: is missing; it must name an image"),
     "context": (
         {"initContainers": [WARM | {"securityContext": "none"}]},
-        "initContainers[0].securityContext: 'none' is not allowed; it must be an object",
+        "initContainers[0].securityContext: a text of 4 characters is not allowed; it must be a valid dictionary",
     ),
     "policy": (
         {"dnsPolicy": "default"},

@@ -57,3 +57,13 @@ def test_mlserver_accepts_another_runtime_and_refuses_another_folder() -> None:
     assert f"{make.server_path('sklearn')}.env[0]: MLSERVER_MODELS_DIR is the operator's" in problems(
         sklearn=server_fields
     )
+
+
+def test_mlserver_accepts_variables_that_repeat_the_operators() -> None:
+    """KServe stores them on its hosts."""
+    given = {"HTTP_PORT": "8081", "GRPC_PORT": "9000", "METRICS_PORT": "8002", "MODELS_DIR": "/mnt/models"}
+    env = [{"name": f"MLSERVER_{name}", "value": value} for name, value in given.items()]
+    fields = {"protocolVersion": "v2", "ports": [{"containerPort": 8081}], "env": env}
+    assert problems(sklearn=fields) == ""
+    without = problems(sklearn={"protocolVersion": "v2", "env": env[:1]})
+    assert without.endswith("MLSERVER_HTTP_PORT is the operator's; it must be 8080, or be left out")

@@ -85,7 +85,7 @@ def test_init_container_and_injected_sidecar_are_reported_by_name() -> None:
     assert reason == "CrashLoopBackOff"
     assert "container istio-init is waiting: back-off 20s" in sentence
     assert "it ended with exit code 1: iptables: permission denied; container istio-proxy ended" in sentence
-    assert sentence.endswith("container istio-proxy ended with exit code 255, signal 127: no certificate")
+    assert sentence.endswith("container istio-proxy ended with exit code 255: no certificate")
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,11 @@ def test_ready_pod_is_not_reported() -> None:
     ready = make.pod()
     ready["status"]["conditions"].append({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"})
     assert pod_problem([ready]) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "clause"), [(255, "exit code 255"), (192, "exit code 192, signal 64"), (128, "exit code 128")]
+)
+def test_exit_code_above_all_signals_is_no_signal(code: int, clause: str) -> None:
+    _, sentence = problem(pod(container(state=ended(code))))
+    assert sentence == f"pod pod-1: container kserve-container ended with {clause}"

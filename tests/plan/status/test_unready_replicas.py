@@ -11,6 +11,7 @@ import pytest
 from manyserve.api import conditions
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.plan import plan
+from manyserve.plan.status.host import PODS_NOT_READY
 from manyserve.plan.status.unready_replicas import RECREATE_HINT, problem_beside_answers
 from tests.plan.test_plan import seen
 from tests.support import make, world
@@ -46,7 +47,7 @@ def failed_create(message: str) -> Manifest:
 
 def test_rollout_that_does_not_come_up_is_reported_with_the_reason_of_the_pod() -> None:
     pods = (make.pod(), waiting("ImagePullBackOff", "no such tag"))
-    assert problem_beside_answers(deployment(OLD_ANSWERS), pods) == (
+    assert problem_beside_answers(deployment(OLD_ANSWERS), pods, make.NOW) == (
         "ImagePullBackOff",
         "answers with the previous revision; pod pod-2: container kserve-container is waiting: no such tag",
     )
@@ -54,7 +55,7 @@ def test_rollout_that_does_not_come_up_is_reported_with_the_reason_of_the_pod() 
 
 def test_rollout_without_resources_for_two_pods_is_reported_with_the_strategy_that_helps() -> None:
     pods = (make.pod(), without_node())
-    reason, message = problem_beside_answers(deployment(OLD_ANSWERS), pods) or ("", "")
+    reason, message = problem_beside_answers(deployment(OLD_ANSWERS), pods, make.NOW) or ("", "")
     assert reason == "Unschedulable"
     assert message == f"answers with the previous revision; pod pod-2: Insufficient gpu; {RECREATE_HINT}"
 
@@ -73,13 +74,13 @@ def test_rollout_without_resources_for_two_pods_is_reported_with_the_strategy_th
 def test_rollout_hint_depends_on_the_pods_that_may_be_missing(bounds: Manifest, helps: bool) -> None:
     counts = {"replicas": 3, "updatedReplicas": 1, "readyReplicas": 2, "availableReplicas": 2}
     rolling = deployment(counts, 2, {"type": "RollingUpdate", "rollingUpdate": bounds})
-    assert (RECREATE_HINT in (problem_beside_answers(rolling, (without_node(),)) or ("", ""))[1]) is helps
+    assert (RECREATE_HINT in (problem_beside_answers(rolling, (without_node(),), make.NOW) or ("", ""))[1]) is helps
 
 
 @pytest.mark.parametrize(("message", "helps"), [(QUOTA, True), ("violates PodSecurity", False)])
 def test_rollout_of_a_deployment_that_cannot_create_pods_is_reported(message: str, helps: bool) -> None:
     status = {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1, "conditions": [failed_create(message)]}
-    reason, sentence = problem_beside_answers(deployment(status), (make.pod(),)) or ("", "")
+    reason, sentence = problem_beside_answers(deployment(status), (make.pod(),), make.NOW) or ("", "")
     assert reason == "FailedCreate"
     assert sentence.startswith(f"answers with the previous revision; {message}")
     assert (RECREATE_HINT in sentence) is helps
@@ -87,7 +88,7 @@ def test_rollout_of_a_deployment_that_cannot_create_pods_is_reported(message: st
 
 def test_scale_up_that_does_not_come_up_is_reported_with_the_replicas_that_answer() -> None:
     counts = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": 2, "availableReplicas": 2}
-    assert problem_beside_answers(deployment(counts, 3), (without_node(),)) == (
+    assert problem_beside_answers(deployment(counts, 3), (without_node(),), make.NOW) == (
         "Unschedulable",
         "2 of 3 replicas answer; pod pod-2: Insufficient gpu",
     )
@@ -95,16 +96,16 @@ def test_scale_up_that_does_not_come_up_is_reported_with_the_replicas_that_answe
 
 def test_rollout_that_answers_with_both_revisions_says_so() -> None:
     counts = {"replicas": 3, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
-    message = (problem_beside_answers(deployment(counts, 2), (waiting("ErrImagePull", "x"),)) or ("", ""))[1]
+    message = (problem_beside_answers(deployment(counts, 2), (waiting("ErrImagePull", "x"),), make.NOW) or ("", ""))[1]
     assert message.startswith("answers, in part with the previous revision; pod pod-2")
 
 
 def test_rollout_in_progress_and_leftover_pods_of_a_whole_deployment_are_not_reported() -> None:
-    assert problem_beside_answers(deployment(OLD_ANSWERS), (make.pod(),)) is None
+    assert problem_beside_answers(deployment(OLD_ANSWERS), (make.pod(),), make.NOW) is None
     evicted = make.pod("pod-0", ready=False)
     evicted["status"] = {"phase": "Failed", "reason": "Evicted"}
     whole = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
-    assert problem_beside_answers(deployment(whole), (evicted, make.pod())) is None
+    assert problem_beside_answers(deployment(whole), (evicted, make.pod()), make.NOW) is None
 
 
 def rolled_with(settled: Observed, *pods: Manifest) -> Observed:
@@ -122,6 +123,19 @@ def test_host_stays_ready_and_reports_the_rollout_that_does_not_come_up() -> Non
     assert predictor
     assert ready
     assert (predictor.status, predictor.reason) == ("True", "ImagePullBackOff")
-    assert (ready.status, ready.reason, ready.message) == ("True", None, predictor.message)
+    assert (ready.status, ready.reason, ready.message) == ("True", PODS_NOT_READY, predictor.message)
     assert ready.message
     assert ready.message.startswith("answers with the previous revision; pod pod-2")
+
+
+def test_rollout_that_does_not_come_up_makes_one_event_for_all_reasons_of_its_pods() -> None:
+    settled = world.settle(seen(make.model()))
+    observed = rolled_with(settled, waiting("ErrImagePull", "no such tag"))
+    (event,) = plan(observed, make.NOW).events
+    assert (event.kind, event.type, event.reason) == ("InferenceService", "Warning", PODS_NOT_READY)
+    assert event.message.startswith("answers with the previous revision; pod pod-2")
+    after = world.carry_out(observed, plan(observed, make.NOW))
+    pods = (*settled.pods, waiting("ImagePullBackOff", "back-off"))
+    assert plan(replace(after, pods=pods), make.NOW).events == ()
+    (event,) = plan(replace(after, children=settled.children, pods=settled.pods), make.NOW).events
+    assert (event.type, event.reason) == ("Normal", conditions.READY)

@@ -69,7 +69,7 @@ class V2Server:
     def steps(self, folder: Path) -> tuple[str, ...]:
         """Return the steps of an ensemble; none for any other model, and for a configuration that cannot be read."""
         try:
-            with (folder / CONFIG).open(encoding="utf-8") as file:
+            with (folder / CONFIG).open(encoding="utf-8-sig", errors="replace") as file:  # as Triton reads it
                 return read_steps(file.read(textproto.MAX_CHARACTERS + 1))
         except (OSError, ValueError):
             return ()

@@ -25,6 +25,8 @@ class LoadRecord:
     """The load has begun, and its result is not known."""
     of_previous: bool = False
     """The load is that of the previous version."""
+    outages: int | None = None
+    """Number of outages of the server when its answer did not come in time; None: its connection ended."""
 
 
 class LoadRecords:

@@ -15,9 +15,8 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.children.server_container import (
+    INIT_SECURITY,
     LAST_MESSAGE,
-    RESTRICTED,
-    SERVER_USER,
     STRICT,
     build_server,
     key_env,
@@ -76,7 +75,7 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
 def _init_containers(user_fields: dict[str, Any]) -> dict[str, Any]:
     """Return the user's init containers; their security settings override those of *restricted*."""
     containers = [
-        each | {"securityContext": RESTRICTED | {"runAsUser": SERVER_USER} | (each.get("securityContext") or {})}
+        each | {"securityContext": INIT_SECURITY | (each.get("securityContext") or {})}
         for each in user_fields.get("initContainers", ())
     ]
     return {"initContainers": containers} if containers else {}

@@ -11,6 +11,7 @@ from typing import Any
 from manyserve.api import agentenv, names
 from manyserve.api.inferenceservice import InferenceService, ServerFields
 from manyserve.api.pod import ContainerFields, EnvVar, Resources
+from manyserve.api.quantity import is_zero_quantity
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import predictor_config
 from manyserve.plan.children.probes import build_probes
@@ -31,12 +32,14 @@ STRICT = {
 }
 """Security context of server and agent: stricter than the Pod Security Standard *restricted*."""
 RESTRICTED = {key: value for key, value in STRICT.items() if key != "readOnlyRootFilesystem"}
-"""Security context of a user's init containers: that of *restricted*, with a writable root file system."""
+"""Security context of *restricted*, with a writable root file system."""
 LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
 SERVER_USER = 1000
 SERVER_SECURITY = STRICT | {"runAsUser": SERVER_USER}
 """Security context of the server's container, under the user's."""
+INIT_SECURITY = RESTRICTED | {"runAsUser": SERVER_USER}
+"""Security context of a user's init containers, under the user's."""
 _TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU_PREFIX = "nvidia.com/"
 """Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
@@ -95,7 +98,8 @@ def server_image(host: InferenceService, config: ServingConfig) -> str | None:
 
 
 def _has_gpu(resources: Resources | None) -> bool:
-    return any(name.startswith(_GPU_PREFIX) for name in (resources and resources.limits) or {})
+    limits = (resources and resources.limits) or {}
+    return any(name.startswith(_GPU_PREFIX) and not is_zero_quantity(value) for name, value in limits.items())
 
 
 def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.pod import ContainerFields
 from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.rules.paths import server_path
-from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Argument, Flag, Use, read_arguments
+from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Argument, Flag, Use, expanded, read_arguments
 from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 
@@ -68,7 +69,8 @@ def _arguments(host: InferenceService) -> Iterator[tuple[str, Argument]]:
     no flags.
     """
     table, server = server_kind(host.spec.predictor).flags, host.spec.predictor.server
-    command, args = server.command or (), server.args or ()
+    variables = _variables(server)
+    command, args = expanded(server.command or (), variables), expanded(server.args or (), variables)
     if not table.flags or not _gets_arguments(command):
         return
     rest = table.without_program(args)
@@ -79,6 +81,15 @@ def _arguments(host: InferenceService) -> Iterator[tuple[str, Argument]]:
         for argument in read_arguments(texts, table):
             if argument.flag is not None or table.complete:
                 yield f"{server_path(host)}.{name}[{start + argument.position}]", argument
+
+
+def _variables(server: ContainerFields) -> dict[str, str]:
+    """Return the variables with a value in the spec. A value may refer to those before it."""
+    variables: dict[str, str] = {}
+    for variable in server.env or ():
+        if variable.value_from is None:
+            (variables[variable.name],) = expanded((variable.value or "",), variables)
+    return variables
 
 
 def _flag_error(host: InferenceService, flag: Flag, value: str) -> str | None:

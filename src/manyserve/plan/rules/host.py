@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from manyserve.api.inferenceservice import (
     AUTOSCALERS,
@@ -88,14 +89,16 @@ def scale_metric_is_supported(host: InferenceService) -> Iterator[FieldError]:
 
 def autoscaler_class_is_known(host: InferenceService) -> Iterator[FieldError]:
     """Require a known owner of the replicas."""
-    for name in AUTOSCALER_CLASSES:
-        value = host.metadata.annotations.get(name, HPA)
+    own = host.spec.predictor.annotations or {}
+    places = {"metadata.annotations": host.metadata.annotations, "spec.predictor.annotations": own}
+    for (path, values), name in product(places.items(), AUTOSCALER_CLASSES):
+        value = values.get(name, HPA)
         if value not in AUTOSCALERS:
             sentence = (
                 f"{quoted(value)} is not supported; it must be {HPA} (the default), {EXTERNAL} for an autoscaler of "
                 f"your own such as KEDA's, or {NONE}"
             )
-            yield FieldError(f"metadata.annotations[{name}]", sentence)
+            yield FieldError(f"{path}[{name}]", sentence)
 
 
 def replicas_are_a_range(host: InferenceService) -> Iterator[FieldError]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from manyserve.api.inferenceservice import HPA, FormatFields, InferenceService, ServerFields
 from manyserve.plan.children.replicas import is_autoscaled
-from manyserve.plan.host_metadata import INGRESS_CLASS, SNIPPET, has_annotation
+from manyserve.plan.host_metadata import ALIAS, INGRESS_CLASS, SNIPPET, has_annotation
 from manyserve.plan.servers.ports import port_roles
 from manyserve.plan.visibility import VISIBILITY_LABELS
 
@@ -54,7 +54,8 @@ def _has_port_details(host: InferenceService) -> bool:
 
 
 def _has_visibility_annotation(host: InferenceService) -> bool:
-    return not host.metadata.annotations.keys().isdisjoint(VISIBILITY_LABELS)
+    annotations = host.metadata.annotations | (host.spec.predictor.annotations or {})
+    return not annotations.keys().isdisjoint(VISIBILITY_LABELS)
 
 
 def _has_unused_scaling(host: InferenceService) -> bool:
@@ -100,7 +101,7 @@ IGNORED = (
     ),
     *(
         Ignored(f"metadata.annotations[{key}]", row.reason, partial(has_annotation, key))
-        for row in (INGRESS_CLASS, SNIPPET)
+        for row in (INGRESS_CLASS, SNIPPET, ALIAS)
         for key in row.keys
     ),
 )

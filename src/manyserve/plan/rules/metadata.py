@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.host_metadata import child_annotations
@@ -29,11 +30,12 @@ VALUE_SENTENCE = f"must have {_FORM}, or be empty"
 
 def visibility_is_known(host: InferenceService) -> Iterator[FieldError]:
     """Require a known visibility: a misspelt one would give the host an address outside the cluster."""
-    for label in VISIBILITY_LABELS:
-        value = host.metadata.labels.get(label, EXPOSED)
+    places = {"metadata.labels": host.metadata.labels, "spec.predictor.labels": host.spec.predictor.labels or {}}
+    for (path, labels), label in product(places.items(), VISIBILITY_LABELS):
+        value = labels.get(label, EXPOSED)
         if value not in (CLUSTER_LOCAL, EXPOSED):
             sentence = f"{quoted(value)} is not allowed; it must be {CLUSTER_LOCAL} or {EXPOSED}, or be left out"
-            yield FieldError(f"metadata.labels[{label}]", sentence)
+            yield FieldError(f"{path}[{label}]", sentence)
 
 
 def predictor_metadata_is_well_formed(host: InferenceService) -> Iterator[FieldError]:

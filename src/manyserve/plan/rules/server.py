@@ -1,5 +1,6 @@
-"""Rules for the server's container: resources, ports and environment. `rules.arguments` has those for its arguments.
+"""Rules for ports and environment of the server, and for resources of all containers.
 
+`rules.arguments` has the rules for arguments.
 Without these rules such mistakes appear later, as pods that Kubernetes refuses or as a server that the agent cannot
 reach.
 """
@@ -16,7 +17,9 @@ from manyserve.api.pod import Resources
 from manyserve.api.quantity import QUANTITY_SENTENCE, Memory, parse_memory, parse_quantity
 from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.rules.paths import server_path
-from manyserve.plan.servers.ports import OURS, Role, port_roles
+from manyserve.plan.rules.pod.resources import all_resources
+from manyserve.plan.servers.flags import HTTP_PORT_VALUE
+from manyserve.plan.servers.ports import OURS, Role, http_port, port_roles
 from manyserve.plan.servers.registry import server_kind
 
 Rule = Callable[[InferenceService], Iterator[FieldError]]
@@ -26,19 +29,23 @@ _ROLE_NAMES = {"grpc": "gRPC", "metrics": "the server's metrics"}
 
 def resources_are_quantities(host: InferenceService) -> Iterator[FieldError]:
     """Require quantities that are not negative, and memory in whole bytes."""
-    path, resources = _resources(host)
-    for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
-        for name, value in values.items():
-            field = f"{path}.{part}.{quoted(name).strip(chr(39))}"
-            if _number(value) is None:
-                yield FieldError(field, f"{quoted(value)} is not a quantity; it {QUANTITY_SENTENCE}")
-            elif name == "memory":
-                yield from _memory(field, value)
+    for path, resources in all_resources(host):
+        for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
+            for name, value in values.items():
+                field = f"{path}.{part}.{quoted(name).strip(chr(39))}"
+                if _number(value) is None:
+                    yield FieldError(field, f"{quoted(value)} is not a quantity; it {QUANTITY_SENTENCE}")
+                elif name == "memory" and path == f"{server_path(host)}.resources":
+                    yield from _memory(field, value)
 
 
 def requests_stay_below_limits(host: InferenceService) -> Iterator[FieldError]:
     """Refuse a request above its limit, as Kubernetes would refuse every pod of the host."""
-    path, resources = _resources(host)
+    for path, resources in all_resources(host):
+        yield from _above_limits(path, resources)
+
+
+def _above_limits(path: str, resources: Resources) -> Iterator[FieldError]:
     limits = resources.limits or {}
     for name, value in (resources.requests or {}).items():
         most, wanted = _number(limits.get(name)), _number(value)
@@ -78,13 +85,14 @@ def owned_variables_are_unchanged(host: InferenceService) -> Iterator[FieldError
     predictor = host.spec.predictor
     owned = server_kind(predictor).owned_env
     for index, variable in enumerate(predictor.server.env or ()):
-        if variable.name in owned and (owned[variable.name] is None or variable.value != owned[variable.name]):
+        if variable.name not in owned:
+            continue
+        allowed = owned[variable.name]
+        allowed = str(http_port(host)) if allowed == HTTP_PORT_VALUE else allowed
+        if allowed is None or variable.value != allowed:
+            rule = "be left out" if allowed is None else f"be {allowed}, or be left out"
             path = f"{server_path(host)}.env[{index}]"
-            yield FieldError(path, f"{variable.name} is the operator's; it must be left out")
-
-
-def _resources(host: InferenceService) -> tuple[str, Resources]:
-    return f"{server_path(host)}.resources", host.spec.predictor.server.resources or Resources()
+            yield FieldError(path, f"{variable.name} is the operator's; it must {rule}")
 
 
 def _number(value: Memory | None) -> Decimal | None:

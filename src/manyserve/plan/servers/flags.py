@@ -7,7 +7,7 @@ follows `=` or is the next argument, and a unique beginning of a name stands for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -16,6 +16,7 @@ HTTP_PORT_VALUE = "PORT"
 """Stands for the HTTP port of the host among the values of a flag."""
 _NO = {"false", "off", "0"}
 _YES = {"true", "on", "1"}
+_REFERENCE = re.compile(r"\$\$|\$\((?P<name>[^()$]+)\)")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 
 ValueKind = Literal["none", "boolean", "number", "word", "folder", "text"]
@@ -91,6 +92,15 @@ class FlagTable:
         return tuple(arguments[1:] if arguments and self.is_program(arguments[0]) else arguments)
 
 
+def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the arguments as Kubernetes fills them in: `$(NAME)` is a known variable, `$$` a dollar sign."""
+    return tuple(_REFERENCE.sub(lambda match: _value(match, variables), text) for text in arguments)
+
+
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    return "$" if match[0] == "$$" else variables.get(match["name"], match[0])
+
+
 class Argument(NamedTuple):
     """An argument as the server reads it: a known or an unknown flag with its value, or an error."""
 
@@ -102,7 +112,7 @@ class Argument(NamedTuple):
 
 
 def read_arguments(arguments: Sequence[str], table: FlagTable) -> Iterator[Argument]:
-    """Read a command line. Arguments that Kubernetes fills in from variables are left out."""
+    """Read a command line. Arguments that are a variable without a known value are left out."""
     index = 0
     while index < len(arguments):
         argument = _read_one(index, arguments, table)

@@ -9,6 +9,7 @@ the pod from the Service. The readiness probe therefore uses the liveness endpoi
 from __future__ import annotations
 
 from manyserve.api import names
+from manyserve.plan.servers.flags import HTTP_PORT_VALUE
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
 
 RUNTIMES = {
@@ -41,10 +42,10 @@ MLSERVER = ServerKind(
     launch=launch,
     dialect="mlserver",
     owned_env={
-        "MLSERVER_HTTP_PORT": None,
-        "MLSERVER_GRPC_PORT": None,
-        "MLSERVER_METRICS_PORT": None,
-        "MLSERVER_MODELS_DIR": None,
+        "MLSERVER_HTTP_PORT": HTTP_PORT_VALUE,
+        "MLSERVER_GRPC_PORT": str(names.GRPC_PORT),
+        "MLSERVER_METRICS_PORT": str(names.METRICS_PORT),
+        "MLSERVER_MODELS_DIR": MODELS_DIR,
         "MLSERVER_LOAD_MODELS_AT_STARTUP": "false",  # KServe 0.8 stores this variable on its hosts
     },
 )

@@ -26,6 +26,8 @@ _PROBED = _AGENT_ONLY | {"health": "the probes use"}
 def _restriction_error(kept: dict[str, str], value: str) -> str | None:
     """Refuse a user's key for an API that agent or probes use. Triton has one key for each API."""
     apis = {api.strip() for api in value.partition(":")[0].split(",")}
+    if any("$(" in api for api in apis):
+        return "takes its APIs from a variable without a known value"
     return next((f"names {api}, which {user}" for api, user in kept.items() if api in apis), None)
 
 
@@ -63,8 +65,8 @@ TRITON_FLAGS = FlagTable(
         *_free("number", "log-verbose"),
         *_free("boolean", "log-info", "log-warning", "log-error"),
         *_free("text", "log-format", "log-file"),
-        _ours("model-store", "folder", _HELD, MODELS_DIR),
-        _ours("model-repository", "folder", _HELD, MODELS_DIR),
+        _ours("model-store", "text", _HELD, MODELS_DIR),  # in another spelling it is a second repository, and Triton
+        _ours("model-repository", "text", _HELD, MODELS_DIR),  # loads no model that is in two of them
         _ours("exit-on-error", "boolean", "a server that did not start must be started again", "true"),
         *_free("none", "disable-auto-complete-config"),
         _ours("strict-readiness", "boolean", "one broken model must not take the others out of service", "false"),

@@ -15,9 +15,11 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event
+from manyserve.plan.status.slow_pod import CONTAINERS_NOT_READY
 
 PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
 """Reasons of a model that only report progress; they send no event."""
+_NORMAL = (conditions.READY, "InferenceServiceNotFound", CONTAINERS_NOT_READY)
 
 
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
@@ -69,4 +71,4 @@ def _state(ready: Condition) -> tuple[str, str | None]:
 
 
 def _type(reason: str) -> Literal["Normal", "Warning"]:
-    return "Normal" if reason in (conditions.READY, "InferenceServiceNotFound") else "Warning"
+    return "Normal" if reason in _NORMAL else "Warning"

@@ -21,10 +21,27 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.status.predictor_ready import predictor_ready
-from manyserve.plan.status.replicas import REPLICAS_MANAGED
+from manyserve.plan.status.predictor_ready import (
+    APPLY_FAILED,
+    CREDENTIALS_NOT_USABLE,
+    DEPLOYMENT_PAUSED,
+    MODEL_CONFIG_FULL,
+    MODEL_NOT_UNLOADED,
+    PREDICTOR_NOT_CONFIGURED,
+    predictor_ready,
+)
+from manyserve.plan.status.replicas import OTHER_AUTOSCALER, REPLICAS_KEPT, REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
 from manyserve.plan.visibility import is_exposed
+
+PODS_NOT_READY = "PodsNotReady"
+"""Reason of a host that answers while further pods of it do not, in a roll-out or a scale-up."""
+_WITH_EVENT = (conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, APPLY_FAILED)
+_WITHOUT_EVENT = (
+    *(REPLICAS_MANAGED, OTHER_AUTOSCALER, REPLICAS_KEPT),
+    *(PREDICTOR_NOT_CONFIGURED, CREDENTIALS_NOT_USABLE, DEPLOYMENT_PAUSED, MODEL_CONFIG_FULL),
+)
+"""Reasons of a host that answers, for which the message of its condition is enough."""
 
 
 def host_status(
@@ -32,7 +49,7 @@ def host_status(
 ) -> InferenceServiceStatus:
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
     url, address = exposed_url(observed), Address(url=host_address(observed.key))
-    new = _conditions(host, observed, placement)
+    new = _conditions(host, observed, placement, now)
     return InferenceServiceStatus(
         url=url,
         address=address,
@@ -44,8 +61,10 @@ def host_status(
     )
 
 
-def _conditions(host: InferenceService, observed: Observed, placement: Placement) -> tuple[Condition, ...]:
-    predictor = predictor_ready(host, observed, placement)
+def _conditions(
+    host: InferenceService, observed: Observed, placement: Placement, now: datetime
+) -> tuple[Condition, ...]:
+    predictor = predictor_ready(host, observed, placement, now)
     ingress = _ingress_ready(host, observed)
     failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
     ready = Condition(
@@ -68,8 +87,13 @@ def _message_of(failed: Condition, predictor: Condition) -> str | None:
 
 
 def _reason_while_ready(predictor: Condition) -> str | None:
-    """Return the reason of a host that answers with its previous spec or its previous pods: an event reports it."""
-    return predictor.reason if predictor.reason in (conditions.INVALID_SPEC, MODEL_FAILS) else None
+    """Return the reason of a host that answers despite a problem: an event reports it.
+
+    The reasons of pods alternate, such as ErrImagePull and ImagePullBackOff, so they have one word.
+    """
+    if predictor.reason is None or predictor.reason in _WITHOUT_EVENT:
+        return None
+    return predictor.reason if predictor.reason in _WITH_EVENT else PODS_NOT_READY
 
 
 def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:

@@ -15,11 +15,12 @@ from manyserve.redaction import one_line
 Problem = tuple[str, str]
 """Reason and sentence."""
 
-_BENIGN = ("ContainerCreating", "PodInitializing")
+BENIGN = ("ContainerCreating", "PodInitializing")
 _PLAIN_ENDS = ("", "Error", "Completed")
 """Reasons of an ended container that say no more than its exit code."""
 _SIGNALS = 128
-"""An exit code above this number stands for a signal."""
+"""An exit code of this number and a signal's stands for the signal. A program may end with another one, such as 255."""
+_LAST_SIGNAL = 64
 
 
 def pod_problem(pods: Sequence[Manifest]) -> Problem | None:
@@ -64,7 +65,7 @@ def _container_problems(container: Manifest, *, may_complete: bool) -> Iterator[
     name, state = f"container {container['name']}", container.get("state") or {}
     waiting, ended = state.get("waiting"), state.get("terminated")
     last = (container.get("lastState") or {}).get("terminated")
-    if waiting and waiting.get("reason") not in _BENIGN:
+    if waiting and waiting.get("reason") not in BENIGN:
         reason = waiting.get("reason") or "Waiting"
         sentence = f"{name} is waiting: {one_line(waiting.get('message') or reason)}"
         yield reason, f"{sentence}; it {_end(last)}" if last else sentence
@@ -81,7 +82,7 @@ def _has_started(container: Manifest) -> bool:
 def _end(ended: Manifest) -> str:
     """Return how a container ended, with the last line of its termination message."""
     reason, code = ended.get("reason") or "", ended.get("exitCode", 0)
-    signal = ended.get("signal") or (code - _SIGNALS if code > _SIGNALS else None)
+    signal = ended.get("signal") or (code - _SIGNALS if 0 < code - _SIGNALS <= _LAST_SIGNAL else None)
     details = f"exit code {code}" + (f", signal {signal}" if signal else "")
     if reason == "OOMKilled":
         clause = f"was OOMKilled, since it needed more memory than its limit ({details})"

@@ -7,6 +7,8 @@ not come up. A host without a problem in `CHECKS` that does not answer has the m
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from manyserve.api import conditions, names
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
@@ -18,23 +20,31 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import not_unloaded, replicas_of
+from manyserve.plan.pods import not_unloaded
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
+from manyserve.plan.status.slow_pod import slow_pod_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
 
+APPLY_FAILED = "ApplyFailed"
+MODEL_NOT_UNLOADED = "ModelNotUnloaded"
+PREDICTOR_NOT_CONFIGURED = "PredictorNotConfigured"
+CREDENTIALS_NOT_USABLE = "CredentialsNotUsable"
+DEPLOYMENT_PAUSED = "DeploymentPaused"
+MODEL_CONFIG_FULL = "ModelConfigFull"
 
-def predictor_ready(host: InferenceService, observed: Observed, placement: Placement) -> Condition:
+
+def predictor_ready(host: InferenceService, observed: Observed, placement: Placement, now: datetime) -> Condition:
     """Return the condition `PredictorReady`."""
     answers = _answers(host, observed)
     problem = next(filter(None, (check(host, observed) for check in CHECKS)), None)
     if problem is None and answers:
-        problem = _problem_beside_answers(host, observed, placement)
+        problem = _problem_beside_answers(host, observed, placement, now)
     elif problem is None:
-        problem = _with_foreign(_availability_problem(host, observed), observed)
+        problem = _with_foreign(_availability_problem(host, observed, now), observed)
     reason, message = problem or (None, None)
     status: conditions.Status = "True" if answers else "False"
     return Condition(type=conditions.PREDICTOR_READY, status=status, reason=reason, message=message)
@@ -67,21 +77,21 @@ def _spec_problem(_: InferenceService, observed: Observed) -> Problem | None:
 def _configuration_problem(host: InferenceService, observed: Observed) -> Problem | None:
     if server_image(host, observed.config) is not None:
         return None
-    return "PredictorNotConfigured", f"predictors.{predictor_name(host)} is not in inferenceservice-config"
+    return PREDICTOR_NOT_CONFIGURED, f"predictors.{predictor_name(host)} is not in inferenceservice-config"
 
 
 def _apply_problem(_: InferenceService, observed: Observed) -> Problem | None:
     if not observed.failures:
         return None
     child, message = min(observed.failures.items(), key=lambda each: (each[0].kind, each[0].name))
-    return "ApplyFailed", f"{child.kind} {child.name}: {message}"
+    return APPLY_FAILED, f"{child.kind} {child.name}: {message}"
 
 
 def _credentials_problem(_: InferenceService, observed: Observed) -> Problem | None:
     problems = (*annotated(observed.account).problems, *secret_problems(observed.account))
     if not problems or observed.account is None:
         return None
-    return "CredentialsNotUsable", f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
+    return CREDENTIALS_NOT_USABLE, f"ServiceAccount {observed.account.name}: {'; '.join(problems)}"
 
 
 def _deployment_problem(host: InferenceService, observed: Observed) -> Problem | None:
@@ -104,10 +114,11 @@ CHECKS = (
 )
 
 
-def _availability_problem(host: InferenceService, observed: Observed) -> Problem:
+def _availability_problem(host: InferenceService, observed: Observed, now: datetime) -> Problem:
     return (
         _scale_problem(host, observed)
         or pod_problem(observed.pods)
+        or slow_pod_problem(observed.pods, now)
         or rollout_problem(_deployment(host, observed) or {})
         or _pause_problem(host, observed)
         or _replicas_problem(host, observed)
@@ -120,11 +131,13 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
     return problem if first is None else (problem[0], f"{problem[1]}; {pending_message(first)}")
 
 
-def _problem_beside_answers(host: InferenceService, observed: Observed, placement: Placement) -> Problem | None:
+def _problem_beside_answers(
+    host: InferenceService, observed: Observed, placement: Placement, now: datetime
+) -> Problem | None:
     deployment = _deployment(host, observed) or {}
     return (
         model_problem(observed)
-        or problem_beside_answers(deployment, observed.pods)
+        or problem_beside_answers(deployment, observed.pods, now)
         or _pause_problem(host, observed)
         or _unload_problem(observed)
         or _config_problem(placement)
@@ -137,7 +150,7 @@ def _pause_problem(host: InferenceService, observed: Observed) -> Problem | None
     if not _spec(host, observed).get("paused"):
         return None
     return (
-        "DeploymentPaused",
+        DEPLOYMENT_PAUSED,
         "the Deployment is paused by hand; no change of the pods is rolled out until it is resumed",
     )
 
@@ -151,8 +164,8 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
 
 def _unload_problem(observed: Observed) -> Problem | None:
     """Return the problem of a server that does not unload removed models."""
-    sentences = not_unloaded(replicas_of(observed.pods, observed.agents))
-    return ("ModelNotUnloaded", not_unloaded_error(sentences)) if sentences else None
+    sentences = not_unloaded(observed.replicas)
+    return (MODEL_NOT_UNLOADED, not_unloaded_error(sentences)) if sentences else None
 
 
 def _config_problem(placement: Placement) -> Problem | None:
@@ -160,7 +173,7 @@ def _config_problem(placement: Placement) -> Problem | None:
         return None
     count = len(placement.left_out)
     models = "1 model is" if count == 1 else f"{count} models are"
-    return "ModelConfigFull", f"{models} not placed: models.json holds at most {AT_MOST}"
+    return MODEL_CONFIG_FULL, f"{models} not placed: models.json holds at most {AT_MOST}"
 
 
 def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:

@@ -6,7 +6,6 @@ The sentence has no attempt and no time of a retry. A retry with the same error 
 from __future__ import annotations
 
 from manyserve.plan.observed import Observed
-from manyserve.plan.pods import replicas_of
 from manyserve.plan.rollout import failing_models
 
 MODEL_FAILS = "ModelFailsOnNewPod"
@@ -14,9 +13,8 @@ MODEL_FAILS = "ModelFailsOnNewPod"
 
 def model_problem(observed: Observed) -> tuple[str, str] | None:
     """Return the reason and the sentence about the first new pod, by name, that waits for a failing model."""
-    replicas = replicas_of(observed.pods, observed.agents)
-    for pod in replicas:
-        failing = {} if pod.report is None or pod.report.settled else failing_models(pod, replicas)
+    for pod in observed.replicas:
+        failing = {} if pod.report is None or pod.report.settled else failing_models(pod, observed.replicas)
         if failing:
             name, report = next(iter(failing.items()))
             models = f"model {name}" if len(failing) == 1 else f"{len(failing)} models, such as {name}"

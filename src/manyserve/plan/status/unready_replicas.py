@@ -6,10 +6,12 @@ The pod's own reason comes first, since the Deployment reports its own only afte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from manyserve.plan.children.strategy import replaces_side_by_side
 from manyserve.plan.observed import Manifest
 from manyserve.plan.status.pod_problem import Problem, pod_problem
+from manyserve.plan.status.slow_pod import slow_pod_problem
 
 RECREATE_HINT = (
     "if two pods do not fit side by side, spec.predictor.deploymentStrategy.type: Recreate ends the old pod first, "
@@ -26,10 +28,11 @@ def rollout_problem(deployment: Manifest) -> Problem | None:
     return None
 
 
-def problem_beside_answers(deployment: Manifest, pods: Sequence[Manifest]) -> Problem | None:
+def problem_beside_answers(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Problem | None:
     """Return the problem of the replicas that do not answer, while others do."""
     is_whole = _counts(deployment, "replicas", "updatedReplicas", "readyReplicas") == {_desired(deployment)}
-    problem = (None if is_whole else pod_problem(pods)) or rollout_problem(deployment)
+    of_pods = None if is_whole else pod_problem(pods) or slow_pod_problem(pods, now)
+    problem = of_pods or rollout_problem(deployment)
     if problem is None:
         return None
     reason, message = problem

@@ -112,6 +112,114 @@ def test_pod_rules_refuse_settings_of_the_pod_with_a_sentence(predictor: dict[st
     assert problem.startswith(f"spec.predictor.{sentence}")
 
 
+WARM: dict[str, Any] = {"name": "warm", "image": "example/warm:1"}
+HTTP = {"httpGet": {"port": 8080}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"volumeMount": []}, "volumeMount: is not a field that manyserve knows"),
+        ({"command": "true"}, "command: a text of 4 characters is not allowed"),
+        ({"restartPolicy": "Never"}, "restartPolicy: 'Never' is not allowed; it must be Always, or be left out"),
+        ({"livenessProbe": HTTP}, "livenessProbe: is for init containers with restartPolicy Always"),
+        ({"lifecycle": {"preStop": HTTP}}, "lifecycle: is for init containers with restartPolicy Always"),
+        (
+            {"restartPolicy": "Always", "startupProbe": {"periodSeconds": 5}},
+            "startupProbe: an object is not allowed; it must have exactly one of: httpGet, exec, tcpSocket, grpc",
+        ),
+        (
+            {"restartPolicy": "Always", "startupProbe": {"httpGet": {"path": "/"}}},
+            "startupProbe.httpGet.port: is missing",
+        ),
+        (
+            {"restartPolicy": "Always", "startupProbe": {"httpGet": {"port": "http"}}},
+            "startupProbe.httpGet.port: 'http' is not a port of the container; it must be a number",
+        ),
+        ({"env": [{"name": "A=B"}]}, "env[0].name: a text of 3 characters is not allowed"),
+        ({"env": [{"name": "A"}, {"name": "A"}]}, "env[1]: 'A' is given twice"),
+        ({"ports": [{"containerPort": 0}]}, "ports[0].containerPort: 0 is not allowed"),
+        (
+            {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": 1}}},
+            "resources.requests.cpu: 2 is more than the limit",
+        ),
+        ({"resources": {"limits": {"cpu": "two"}}}, "resources.limits.cpu: 'two' is not a quantity"),
+        ({"resources": {"requests": {"nvidia.com/gpu": 1}}}, "resources.requests.nvidia.com/gpu: is not in limits"),
+        ({"securityContext": {"runAsUser": 0}}, "securityContext.runAsNonRoot: must be false with runAsUser 0"),
+        ({"securityContext": {"privileged": True}}, "securityContext.allowPrivilegeEscalation: must be true"),
+        ({"volumeMounts": [{"name": "gone", "mountPath": "/a"}]}, "volumeMounts[0].name: 'gone' is not a volume"),
+        ({"volumeMounts": [{"name": "models", "mountPath": "/a"}]}, "volumeMounts[0].name: 'models' is not a volume"),
+        ({"volumeMounts": [{"name": "data", "mountPath": "/"}]}, "volumeMounts[0].mountPath: '/' is the root"),
+    ],
+    ids=str,
+)
+def test_pod_rules_refuse_init_container_that_kubernetes_or_the_kubelet_refuses(
+    fields: dict[str, Any], sentence: str
+) -> None:
+    (problem,) = problems({"volumes": [{"name": "data", "emptyDir": {}}], "initContainers": [WARM | fields]})
+    assert problem.startswith(f"spec.predictor.initContainers[0].{sentence}")
+
+
+def test_pod_rules_accept_init_containers_that_kubernetes_accepts() -> None:
+    sidecar: dict[str, Any] = {
+        "name": "proxy",
+        "restartPolicy": "Always",
+        "ports": [{"name": "health", "containerPort": 15021}],
+    }
+    sidecar |= {"image": "example/proxy:1", "readinessProbe": {"httpGet": {"port": "health"}}}
+    root: dict[str, Any] = {
+        "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
+        "resources": {"requests": {"memory": "0"}},
+    }
+    mounts = {"volumeMounts": [{"name": "data", "mountPath": "/mnt/models"}]}
+    volumes = [{"name": "data", "emptyDir": {}}]
+    assert problems({"volumes": volumes, "initContainers": [WARM | root | mounts, sidecar]}) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        ({"name": "gone"}, "name: 'gone' is not a volume"),
+        ({"name": "data"}, "name: 'data' is no block device; it must be a volume with one of: persistentVolumeClaim"),
+        ({"name": "claim", "devicePath": "/a"}, "devicePath: '/a' is given twice"),
+        ({"name": "claim", "devicePath": "/dev/../a"}, "devicePath: a text of 9 characters is not allowed"),
+    ],
+    ids=str,
+)
+def test_pod_rules_refuse_block_device_without_a_claim_or_a_path_of_its_own(
+    device: dict[str, Any], sentence: str
+) -> None:
+    volumes = [{"name": "data", "emptyDir": {}}, {"name": "claim", "persistentVolumeClaim": {"claimName": "c"}}]
+    mounts = [{"name": "data", "mountPath": "/a"}]
+    (problem,) = problems({"volumes": volumes}, volumeMounts=mounts, volumeDevices=[{"devicePath": "/dev/a"} | device])
+    assert problem.startswith(f"SERVER.volumeDevices[0].{sentence}")
+
+
+@pytest.mark.parametrize(
+    ("predictor", "sentence"),
+    [
+        ({"dnsConfig": {"nameservers": ["192.0.2.1"] * 4}}, "dnsConfig.nameservers: a list is not allowed"),
+        ({"dnsConfig": {"nameservers": ["dns"]}}, "dnsConfig.nameservers[0]: a text of 3 characters is not allowed"),
+        ({"dnsConfig": {"searches": ["a b"]}}, "dnsConfig.searches[0]: a text of 3 characters is not allowed"),
+        ({"dnsConfig": {"options": [{"value": "1"}]}}, "dnsConfig.options[0].name: is missing"),
+        (
+            {"hostAliases": [{"ip": "192.0.2.1", "hostnames": ["A_b"]}]},
+            "hostAliases[0].hostnames[0]: a text of 3 characters is not allowed",
+        ),
+        ({"readinessGates": [{}]}, "readinessGates[0].conditionType: is missing"),
+        ({"readinessGates": [{"conditionType": "a b"}]}, "readinessGates[0].conditionType: a text of 3 characters"),
+        (
+            {"securityContext": {"sysctls": [{"name": "a b", "value": "1"}]}},
+            "securityContext.sysctls[0].name: a text of 3 characters",
+        ),
+    ],
+    ids=str,
+)
+def test_pod_rules_refuse_network_settings_that_kubernetes_refuses(predictor: dict[str, Any], sentence: str) -> None:
+    (problem,) = problems(predictor)
+    assert problem.startswith(f"spec.predictor.{sentence}")
+
+
 def test_pod_rules_leave_fields_of_newer_releases_to_the_api_server() -> None:
     assert problems({"volumes": [{"name": "a", "tomorrow": {"path": 1}}]}) == []
     assert problems(livenessProbe={"tomorrow": {"port": 1}}, envFrom=[{"tomorrowRef": {}}]) == []

@@ -1,7 +1,7 @@
 """Archives, that is tar, tar.gz and zip: detection by content, and unpacking into the folder of the archive.
 
 The archive's layout is kept, as in KServe, with one exception. When the archive has only one folder at the top, and
-this folder has a `config.pbtxt`, its content is moved to the top. Triton could not serve it otherwise.
+this folder is a model of Triton, its content is moved to the top. Triton could not serve it otherwise.
 The formats of many models are archives themselves (`model.pt` is a zip). So an archive is unpacked only if its name or
 its Content-Type also says so. Such a name ends in .zip, .tar, .tgz or .gz, or has no suffix of letters at all.
 
@@ -39,7 +39,11 @@ __all__ = [
 ]
 
 _SNIFFED_BYTES = 64 * 1024
-_ARCHIVE_NAME = re.compile(r".*\.(?:zip|tar|tgz|tar\.gz)", re.IGNORECASE)
+_ARCHIVE_NAME = re.compile(r".*\.(?:zip|tar|tgz|tar\.(?:gz|bz2|xz|zst|lz4|z)|tbz2?|txz|7z|rar)", re.IGNORECASE)
+"""Names of archives, also of formats that are not unpacked: a server could not read such a file either."""
+_OF_MACOS = re.compile(r"__MACOSX|\.DS_Store|\._.*")
+"""Entries that the archivers of macOS add beside the folder that a user packs."""
+_VERSION = re.compile("[1-9][0-9]*")
 _OTHER_NAME = re.compile(r".*\.(?!gz$)[a-z]\w*", re.IGNORECASE)
 _TYPES = re.compile(r"application/(?:zip|x-zip-compressed|x-tar|x-gtar|x-gzip|gzip|x-compressed-tar)\b", re.IGNORECASE)
 
@@ -136,6 +140,16 @@ def unpack_archive(
     _lift_single_folder(folder)
 
 
+def _is_triton_model(folder: Path) -> bool:
+    """Return whether a folder has a `config.pbtxt`, or folders of versions alone and is none itself."""
+    if (folder / "config.pbtxt").is_file():
+        return True
+    if not folder.is_dir() or _VERSION.fullmatch(folder.name):
+        return False
+    inner = [path for path in folder.iterdir() if not _OF_MACOS.fullmatch(path.name)]
+    return bool(inner) and all(path.is_dir() and _VERSION.fullmatch(path.name) for path in inner)
+
+
 def _empty(folder: Path) -> None:
     for path in list(folder.iterdir()):
         if path.is_dir():
@@ -145,9 +159,9 @@ def _empty(folder: Path) -> None:
 
 
 def _lift_single_folder(folder: Path) -> None:
-    """Move the content of a single top folder with a `config.pbtxt` one level up."""
-    top = list(folder.iterdir())
-    if len(top) != 1 or not (top[0] / "config.pbtxt").is_file():
+    """Move the content of a single top folder one level up, if it is a model of Triton."""
+    top = [path for path in folder.iterdir() if not _OF_MACOS.fullmatch(path.name)]
+    if len(top) != 1 or not _is_triton_model(top[0]):
         return
     temporary = Path(tempfile.mkdtemp(dir=folder))
     model = top[0].rename(temporary / "model")

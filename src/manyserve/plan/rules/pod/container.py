@@ -23,6 +23,7 @@ from manyserve.plan.rules.pod.types import (
 
 HANDLERS = ("httpGet", "exec", "tcpSocket", "grpc")
 
+_SYSCTL = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _HeaderName = Annotated[str, matching(r"[-A-Za-z0-9_]+", "the name of an HTTP header")]
 _Prefix = Annotated[str, matching(r"[ -<>-~]*", "the beginning of a variable's name")]
 _VariableName = Annotated[str, matching(r"[ -<>-~]+", "printable ASCII without =, and not empty")]
@@ -90,6 +91,20 @@ class RestartingProbe(Probe):
 
     success_threshold: Annotated[int, Field(ge=0, le=1)] | None = None
     termination_grace_period_seconds: Positive | None = None
+
+
+class WholeProbe(Probe):
+    """A readiness probe of an init container, which is laid over no other."""
+
+    needs_one = True
+    http_get: _HookGet | None = None
+
+
+class WholeRestartingProbe(RestartingProbe):
+    """A liveness or startup probe of an init container."""
+
+    needs_one = True
+    http_get: _HookGet | None = None
 
 
 class _Hook(OneOf):
@@ -160,6 +175,15 @@ class EnvFrom(OneOf):
     secret_ref: _Reference | None = None
 
 
+class ContainerPort(Part):
+    """A port of an init container. Those of the server have rules of their own."""
+
+    container_port: PortNumber
+    host_port: PortNumber | None = None
+    name: PortName | None = None
+    protocol: Literal["TCP", "UDP", "SCTP"] | None = None
+
+
 class _Profile(Part):
     type: Literal["RuntimeDefault", "Unconfined", "Localhost"]
     localhost_profile: str | None = None
@@ -191,6 +215,11 @@ class SecurityContext(Part):
     app_armor_profile: _Profile | None = None
 
 
+class _Sysctl(Part):
+    name: Annotated[str, matching(rf"{_SYSCTL}([./]{_SYSCTL})*", "the name of a sysctl, such as net.core.somaxconn")]
+    value: str
+
+
 class PodSecurityContext(Part):
     """Security settings of a pod."""
 
@@ -201,5 +230,6 @@ class PodSecurityContext(Part):
     fs_group_change_policy: Literal["OnRootMismatch", "Always"] | None = None
     supplemental_groups: list[Count] | None = None
     supplemental_groups_policy: Literal["Merge", "Strict"] | None = None
+    sysctls: list[_Sysctl] | None = None
     seccomp_profile: _Profile | None = None
     app_armor_profile: _Profile | None = None

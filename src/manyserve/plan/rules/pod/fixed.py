@@ -6,14 +6,14 @@ Kubernetes refuses some values only when it creates a pod. Others would undo wha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import AGENT_CONTAINER, SERVER_CONTAINER
 from manyserve.api.pod import FixedPodFields
 from manyserve.plan.rules.fields import FieldError, quoted
+from manyserve.plan.rules.pod.network import is_address
 
 LABEL_SENTENCE = "must be a DNS label: at most 63 small letters, digits and '-', and a letter or a digit at both ends"
 DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
@@ -63,7 +63,7 @@ def former_service_account_is_the_same(host: InferenceService) -> Iterator[Field
 
 
 def init_containers_are_complete(host: InferenceService) -> Iterator[FieldError]:
-    """Require a free name and an image for each init container; Kubernetes checks the other fields."""
+    """Require a free name and an image for each init container."""
     names = {*_TAKEN}
     for index, container in enumerate(host.spec.predictor.init_containers or ()):
         path, name = f"spec.predictor.initContainers[{index}]", container.get("name")
@@ -75,9 +75,6 @@ def init_containers_are_complete(host: InferenceService) -> Iterator[FieldError]
             names.add(name)
         if not container.get("image") or not isinstance(container["image"], str):
             yield FieldError(f"{path}.image", "is missing; it must name an image")
-        context = container.get("securityContext")
-        if context is not None and not isinstance(context, Mapping):
-            yield FieldError(f"{path}.securityContext", f"{quoted(context)} is not allowed; it must be an object")
 
 
 def dns_is_usable(host: InferenceService) -> Iterator[FieldError]:
@@ -101,20 +98,14 @@ def hostname_is_a_label(host: InferenceService) -> Iterator[FieldError]:
 def host_aliases_have_addresses(host: InferenceService) -> Iterator[FieldError]:
     """Require an IP address in each line for /etc/hosts."""
     for index, alias in enumerate(host.spec.predictor.host_aliases or ()):
-        if not _is_address(alias.get("ip")):
+        ip = alias.get("ip")
+        if not (isinstance(ip, str) and is_address(ip)):
             path = f"spec.predictor.hostAliases[{index}].ip"
-            yield FieldError(path, f"{quoted(alias.get('ip'))} is not allowed; it must be an IP address")
+            yield FieldError(path, f"{quoted(ip)} is not allowed; it must be an IP address")
 
 
 def _is_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
-
-
-def _is_address(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and bool(ip_address(value))
-    except ValueError:
-        return False
 
 
 RULES: tuple[Callable[[InferenceService], Iterator[FieldError]], ...] = (

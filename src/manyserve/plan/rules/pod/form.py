@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.rules.fields import FieldError
-from manyserve.plan.rules.paths import server_path
 from manyserve.plan.rules.pod.container import (
+    ContainerPort,
     EnvFrom,
     Lifecycle,
     PodSecurityContext,
@@ -16,10 +16,14 @@ from manyserve.plan.rules.pod.container import (
     RestartingProbe,
     SecurityContext,
     Variable,
+    WholeProbe,
+    WholeRestartingProbe,
 )
+from manyserve.plan.rules.pod.containers import containers
+from manyserve.plan.rules.pod.network import DnsConfig, HostAlias, ReadinessGate
 from manyserve.plan.rules.pod.scheduling import Affinity, SpreadConstraint, Toleration
 from manyserve.plan.rules.pod.types import ImageName, LabelKey, LabelValue, ObjectName, Part, problems
-from manyserve.plan.rules.pod.volumes import Volume, VolumeMount
+from manyserve.plan.rules.pod.volumes import Volume, VolumeDevice, VolumeMount
 
 
 class _PodSettings(Part):
@@ -32,28 +36,43 @@ class _PodSettings(Part):
     affinity: Affinity | None = None
     topology_spread_constraints: list[SpreadConstraint] | None = None
     security_context: PodSecurityContext | None = None
+    dns_config: DnsConfig | None = None
+    host_aliases: list[HostAlias] | None = None
+    readiness_gates: list[ReadinessGate] | None = None
 
 
-class _ServerSettings(Part):
+class _ContainerSettings(Part):
     image: ImageName | None = None
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] | None = None
     env_from: list[EnvFrom] | None = None
     volume_mounts: list[VolumeMount] | None = None
-    liveness_probe: RestartingProbe | None = None
-    readiness_probe: Probe | None = None
-    startup_probe: RestartingProbe | None = None
+    volume_devices: list[VolumeDevice] | None = None
     lifecycle: Lifecycle | None = None
     security_context: SecurityContext | None = None
 
 
+class _ServerSettings(_ContainerSettings):
+    liveness_probe: RestartingProbe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: RestartingProbe | None = None
+
+
+class _InitSettings(_ContainerSettings):
+    ports: list[ContainerPort] | None = None
+    liveness_probe: WholeRestartingProbe | None = None
+    readiness_probe: WholeProbe | None = None
+    startup_probe: WholeRestartingProbe | None = None
+
+
 def parts_have_the_form_of_kubernetes(host: InferenceService) -> Iterator[FieldError]:
     """Require of each part the form that Kubernetes requires."""
-    predictor, path = host.spec.predictor, server_path(host)
-    yield from problems("spec.predictor", _PodSettings, _given(predictor, _PodSettings))
-    yield from problems(path, _ServerSettings, _given(predictor.server, _ServerSettings))
-    for index, variable in enumerate(predictor.server.env or ()):
-        data = {"name": variable.name, "value": variable.value, "valueFrom": variable.value_from}
-        yield from problems(f"{path}.env[{index}]", Variable, data)
+    yield from problems("spec.predictor", _PodSettings, _given(host.spec.predictor, _PodSettings))
+    for each in containers(host):
+        settings = _ServerSettings if each.is_server else _InitSettings
+        yield from problems(each.path, settings, _given(each.fields, settings))
+        for index, variable in enumerate(each.fields.env or ()):
+            data = {"name": variable.name, "value": variable.value, "valueFrom": variable.value_from}
+            yield from problems(f"{each.path}.env[{index}]", Variable, data)
 
 
 def _given(parent: Any, settings: type[Part]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import Resources
 from manyserve.api.quantity import Memory, parse_quantity
 from manyserve.plan.rules.fields import FieldError, quoted
-from manyserve.plan.rules.paths import server_path
+from manyserve.plan.rules.pod.containers import containers
 from manyserve.plan.rules.pod.types import is_qualified
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
@@ -19,19 +19,23 @@ _NATIVE = "kubernetes.io/"
 
 def resources_have_names_of_kubernetes(host: InferenceService) -> Iterator[FieldError]:
     """Refuse names that are no resource of a container, and claims, since a host's pods have none."""
-    path, resources = _resources(host)
-    for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
-        for name in values:
-            if not _is_resource(name):
-                allowed = f"{', '.join(_STANDARD)}, or a name with a domain, such as nvidia.com/gpu"
-                yield FieldError(f"{path}.{part}", f"{quoted(name)} is not a resource; it must be {allowed}")
-    if resources.claims:
-        yield FieldError(f"{path}.claims", "no claim is in the pods of a host; it must be left out")
+    for path, resources in all_resources(host):
+        for part, values in (("limits", resources.limits or {}), ("requests", resources.requests or {})):
+            for name in values:
+                if not _is_resource(name):
+                    allowed = f"{', '.join(_STANDARD)}, or a name with a domain, such as nvidia.com/gpu"
+                    yield FieldError(f"{path}.{part}", f"{quoted(name)} is not a resource; it must be {allowed}")
+        if resources.claims:
+            yield FieldError(f"{path}.claims", "no claim is in the pods of a host; it must be left out")
 
 
 def extended_resources_are_not_overcommitted(host: InferenceService) -> Iterator[FieldError]:
     """Require equal requests and limits of extended resources, such as GPUs, and whole numbers."""
-    path, resources = _resources(host)
+    for path, resources in all_resources(host):
+        yield from _overcommitted(path, resources)
+
+
+def _overcommitted(path: str, resources: Resources) -> Iterator[FieldError]:
     limits, requests = resources.limits or {}, resources.requests or {}
     for name in filter(_is_extended, limits | requests):
         limit, request = _number(limits.get(name)), _number(requests.get(name))
@@ -48,8 +52,10 @@ def extended_resources_are_not_overcommitted(host: InferenceService) -> Iterator
             )
 
 
-def _resources(host: InferenceService) -> tuple[str, Resources]:
-    return f"{server_path(host)}.resources", host.spec.predictor.server.resources or Resources()
+def all_resources(host: InferenceService) -> Iterator[tuple[str, Resources]]:
+    """Yield path and resources of each container."""
+    for container in containers(host):
+        yield f"{container.path}.resources", container.fields.resources or Resources()
 
 
 def _is_resource(name: str) -> bool:

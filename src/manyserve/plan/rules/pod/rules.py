@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.pod import fixed
+from manyserve.plan.rules.pod.containers import init_containers_have_known_fields
 from manyserve.plan.rules.pod.form import parts_have_the_form_of_kubernetes
 from manyserve.plan.rules.pod.mounts import mounts_fit, volumes_have_names_of_their_own
 from manyserve.plan.rules.pod.resources import (
@@ -24,6 +25,7 @@ Rule = Callable[[InferenceService], Iterator[FieldError]]
 
 RULES: tuple[Rule, ...] = (
     *fixed.RULES,
+    init_containers_have_known_fields,
     parts_have_the_form_of_kubernetes,
     volumes_have_names_of_their_own,
     mounts_fit,

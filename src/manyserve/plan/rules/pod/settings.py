@@ -1,4 +1,4 @@
-"""Rules for settings of the server's container that must agree with each other."""
+"""Rules for settings of a container that must agree with each other."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.children.server_container import SERVER_SECURITY
 from manyserve.plan.children.shutdown import grace_seconds
 from manyserve.plan.rules.fields import FieldError, quoted
-from manyserve.plan.rules.paths import server_path
+from manyserve.plan.rules.pod.containers import JudgedContainer, containers
 
-PORT_NAMES = ("http", "grpc", "metrics")
 _SYS_ADMIN = "CAP_SYS_ADMIN"
 
 
@@ -23,8 +21,8 @@ def list_items_differ(host: InferenceService) -> Iterator[FieldError]:
         (constraint.get("topologyKey"), constraint.get("whenUnsatisfiable"))
         for constraint in predictor.topology_spread_constraints or ()
     ]
-    lists: dict[str, Sequence[Any]] = {
-        f"{server_path(host)}.env": [variable.name for variable in predictor.server.env or ()],
+    env = {f"{each.path}.env": [variable.name for variable in each.fields.env or ()] for each in containers(host)}
+    lists: dict[str, Sequence[Any]] = env | {
         "spec.predictor.imagePullSecrets": secrets,
         "spec.predictor.topologySpreadConstraints": constraints,
     }
@@ -37,38 +35,52 @@ def list_items_differ(host: InferenceService) -> Iterator[FieldError]:
 
 def probes_name_ports_of_the_container(host: InferenceService) -> Iterator[FieldError]:
     """Refuse the name of a port that the container does not have."""
-    server = host.spec.predictor.server
+    for container in containers(host):
+        for path, port in _named_ports(container):
+            if port not in container.port_names:
+                allowed = (
+                    f"a number or one of: {', '.join(container.port_names)}" if container.port_names else "a number"
+                )
+                yield FieldError(path, f"{quoted(port)} is not a port of the container; it must be {allowed}")
+
+
+def _named_ports(container: JudgedContainer) -> Iterator[tuple[str, str]]:
+    """Yield the ports of probes and hooks that are given by name, with their paths."""
+    fields = container.fields
     parts = {
-        "livenessProbe": server.liveness_probe,
-        "readinessProbe": server.readiness_probe,
-        "startupProbe": server.startup_probe,
-        "lifecycle.postStart": (server.lifecycle or {}).get("postStart"),
-        "lifecycle.preStop": (server.lifecycle or {}).get("preStop"),
+        "livenessProbe": fields.liveness_probe,
+        "readinessProbe": fields.readiness_probe,
+        "startupProbe": fields.startup_probe,
+        "lifecycle.postStart": (fields.lifecycle or {}).get("postStart"),
+        "lifecycle.preStop": (fields.lifecycle or {}).get("preStop"),
     }
     for name, part in parts.items():
         for handler in ("httpGet", "tcpSocket"):
             port = _part(part, handler).get("port")
-            if isinstance(port, str) and port not in PORT_NAMES:
-                allowed = f"a number or one of: {', '.join(PORT_NAMES)}"
-                yield FieldError(
-                    f"{server_path(host)}.{name}.{handler}.port",
-                    f"{quoted(port)} is not a port of the container; it must be {allowed}",
-                )
+            if isinstance(port, str):
+                yield f"{container.path}.{name}.{handler}.port", port
 
 
 def stop_hook_ends_in_time(host: InferenceService) -> Iterator[FieldError]:
     """Refuse a sleep before the stop that is longer than the grace period."""
-    seconds = _part(_part(host.spec.predictor.server.lifecycle, "preStop"), "sleep").get("seconds")
     most = grace_seconds(host)
-    if isinstance(seconds, int) and seconds > most:
-        path = f"{server_path(host)}.lifecycle.preStop.sleep.seconds"
-        yield FieldError(path, f"{seconds} is not allowed; it must be at most terminationGracePeriodSeconds, {most}")
+    for each in containers(host):
+        seconds = _part(_part(each.fields.lifecycle, "preStop"), "sleep").get("seconds")
+        if isinstance(seconds, int) and seconds > most:
+            path = f"{each.path}.lifecycle.preStop.sleep.seconds"
+            sentence = f"{seconds} is not allowed; it must be at most terminationGracePeriodSeconds, {most}"
+            yield FieldError(path, sentence)
 
 
 def security_settings_agree(host: InferenceService) -> Iterator[FieldError]:
     """Refuse settings that contradict the strict defaults under them."""
-    context = SERVER_SECURITY | (host.spec.predictor.server.security_context or {})
-    path = f"{server_path(host)}.securityContext"
+    for container in containers(host):
+        yield from _security_errors(container)
+
+
+def _security_errors(container: JudgedContainer) -> Iterator[FieldError]:
+    context = {**container.security, **(container.fields.security_context or {})}
+    path = f"{container.path}.securityContext"
     if context.get("allowPrivilegeEscalation") is False:
         added = _part(context, "capabilities").get("add")
         wanted = "privileged" if context.get("privileged") is True else ""
@@ -78,9 +90,9 @@ def security_settings_agree(host: InferenceService) -> Iterator[FieldError]:
             yield FieldError(f"{path}.allowPrivilegeEscalation", f"must be true with {wanted}; unset: false")
     if context.get("runAsUser") == 0 and context.get("runAsNonRoot") is True:
         yield FieldError(f"{path}.runAsNonRoot", "must be false with runAsUser 0; unset: true")
-    for index, mount in enumerate(host.spec.predictor.server.volume_mounts or ()):
+    for index, mount in enumerate(container.fields.volume_mounts or ()):
         if mount.get("mountPropagation") == "Bidirectional" and context.get("privileged") is not True:
-            field = f"{server_path(host)}.volumeMounts[{index}].mountPropagation"
+            field = f"{container.path}.volumeMounts[{index}].mountPropagation"
             yield FieldError(field, "'Bidirectional' is for privileged containers; it must be HostToContainer or None")
 
 

@@ -21,6 +21,8 @@ from manyserve.plan.rules.pod.types import (
     matching,
 )
 
+BLOCK = ("persistentVolumeClaim", "ephemeral")
+"""Sources of volumes that may be block devices."""
 READ_ONLY = ("configMap", "secret", "projected", "downwardAPI", "image")
 """Sources into which no folder for another mount can be made."""
 
@@ -160,3 +162,10 @@ class VolumeMount(Part):
         if self.sub_path and self.sub_path_expr:
             raise ValueError("it must have subPath or subPathExpr")
         return self
+
+
+class VolumeDevice(Part):
+    """A block device of a container."""
+
+    name: Text
+    device_path: Annotated[Text, check(lambda path: ".." not in path.split("/"), "it must be a path without ..")]
