@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.plan.observed import Manifest
+from manyserve.plan.true_replicas import template_hash
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         annotations=metadata.get("annotations") or {},
         report=report,
         claims=mounted_claims(pod.get("spec", {})),
-        revision=(metadata.get("labels") or {}).get("pod-template-hash", ""),
+        revision=template_hash(pod),
     )
 
 
