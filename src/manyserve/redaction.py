@@ -27,6 +27,11 @@ def _without_user(part: str) -> str:
 
 def one_line(text: object, limit: int = LIMIT) -> str:
     """Return a message for a status: one line, at most `limit` characters, without secrets."""
-    words = " ".join(str(text)[: 8 * limit].split())
-    printable = "".join(letter if letter.isprintable() else "?" for letter in without_secrets(words))
-    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+    words = without_secrets(" ".join(str(text)[: 8 * limit].split()))
+    return printable(words if len(words) <= limit else words[: limit - 1] + "…", limit)
+
+
+def printable(text: str, limit: int) -> str:
+    """Return the first `limit` characters, with `?` for control characters and marks that change the direction."""
+    short = text[:limit]
+    return short if short.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in short)

@@ -54,7 +54,7 @@ def test_operator_role_reads_accounts_and_gets_claims_by_name() -> None:
 
 
 def test_operator_role_lists_and_watches_only_the_kinds_of_its_informers() -> None:
-    watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD)}
+    watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD, kinds.REPLICA_SET)}
     watched |= {kind.plural for kind in (*kinds.CHILDREN, kinds.SERVICE_ACCOUNT)}
     granted = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
     assert {name for name, verbs in granted.items() if {"list", "watch"} & verbs} == watched
@@ -88,6 +88,7 @@ def test_operator_role_writes_only_the_objects_that_it_creates() -> None:
         "events": {"create", "patch"},
         "leases": {"create", "update"},
         "serviceaccounts": set(),
+        "replicasets": set(),
         "persistentvolumeclaims": set(),
     }
     assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == optional

@@ -6,12 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kinds import CLAIM, SECRET
-from manyserve.cluster.metadata_poller import MAX_LOOKUPS_PER_SECOND, LookupIntervals, MetadataPoller, ObjectRef
+from manyserve.cluster.metadata_poller import (
+    BATCH,
+    MAX_LOOKUPS_PER_SECOND,
+    LookupIntervals,
+    MetadataPoller,
+    ObjectRef,
+    in_turn,
+)
 from manyserve.cluster.observe import observe, required_lookups
 from manyserve.cluster.state import ClusterState
 from manyserve.plan.observed import Account
@@ -196,3 +203,36 @@ async def test_lookup_result_is_dropped_with_its_last_host() -> None:
         await eventually(lambda: MINE in state.lookup_results)
         poller.set_required(HOST, frozenset())
     assert not state.lookup_results
+
+
+def test_lookups_of_namespaces_are_in_turn() -> None:
+    """10,000 missing claims of one namespace delayed the first lookup in every other."""
+    many = {ObjectRef(CLAIM, Key("many", f"c{number}")): 0.0 for number in range(10_000)}
+    few = {ObjectRef(CLAIM, Key("few", name)): 0.0 for name in ("a", "b")}
+    names = in_turn(many | few | {MINE: 2.0}, now=1.0)
+    assert set(few) <= set(names[:4])
+    assert (len(names), MINE in names) == (10_002, False)
+
+
+def test_lookup_share_of_a_namespace_does_not_depend_on_the_names_of_another() -> None:
+    poller = MetadataPoller(cast("Any", None), {}, lambda _key: None)
+    poller.set_required(HOST, frozenset({MINE}))
+    many = frozenset(ObjectRef(CLAIM, Key("many", f"c{number}")) for number in range(10_000))
+    poller.set_required(Key("many", "h"), many)
+    assert poller._share("default") == 2 / MAX_LOOKUPS_PER_SECOND
+    assert poller._share("many") == 20_000 / MAX_LOOKUPS_PER_SECOND
+    poller.set_required(Key("many", "h"), frozenset())
+    assert poller._share("default") == 1 / MAX_LOOKUPS_PER_SECOND
+
+
+async def test_new_claim_is_looked_up_amid_those_of_another_namespace() -> None:
+    server = FakeApi()
+    async with served(server) as client:
+        state = state_with()
+        async with polling(client, state) as poller:
+            many = frozenset(ObjectRef(CLAIM, Key("many", f"c{number}")) for number in range(2000))
+            poller.set_required(Key("many", "h"), many)
+            await eventually(lambda: server.requests)
+            poller.set_required(HOST, frozenset({MINE}))
+            await eventually(lambda: MINE in state.lookup_results)
+            assert len(server.requests) < 10 * BATCH

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from manyserve.api import names
 from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key
 from manyserve.cluster.observe import observe, required_lookups
 from manyserve.cluster.state import ClusterState
 from manyserve.plan.observed import Child
-from tests.support import make
+from tests.support import make, replicas
 
 HOST = Key("default", "triton-mms")
 
@@ -23,14 +24,14 @@ def state() -> ClusterState:
 
 
 def child(kind: str, name: str, host: str = "triton-mms") -> dict[str, Any]:
-    return {"kind": kind, "metadata": {"name": name, "namespace": "default", "labels": {HOST_LABEL: host}}}
+    return {"kind": kind, "metadata": {"name": name, "namespace": "default", "labels": names.labels(host)}}
 
 
 def test_snapshot_has_the_objects_of_its_host_only(state: ClusterState) -> None:
     state.update_host(None, make.host_object())
     for model in (make.model_object("a"), make.model_object("b"), make.model_object("c", host="other")):
         state.update_model(None, model)
-    state.update_child(None, child("Deployment", "triton-mms-predictor-default"))
+    replicas.add_chain(state)
     state.update_child(None, child("Service", "other", host="other"))
     state.update_pod(None, make.pod())
     state.reports["uid-pod-1"] = make.report()

@@ -11,14 +11,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from manyserve.api import names
 from manyserve.api.agentreport import AgentReport
-from manyserve.api.names import HOST_LABEL, Key
+from manyserve.api.names import Key
 from manyserve.backoff import Backoff
 from manyserve.cluster.state import ClusterState
-from manyserve.operator import agent_client
-from manyserve.operator.agent_client import PollIntervals
+from manyserve.operator import agent_client, agent_poller
+from manyserve.operator.agent_client import BYTES_PER_MODEL, PARSE_FACTOR, SMALL_REPORT, PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
-from tests.support import make
+from tests.support import make, replicas
 from tests.support.eventually import LIMIT, eventually
 
 QUICK = PollIntervals(wait=1, pause=0.001, retry=Backoff(base=0.01, cap=0.02), drop_after=0.1)
@@ -52,16 +53,16 @@ class FakeAgent:
 def child(kind: str) -> dict[str, Any]:
     return {
         "kind": kind,
-        "metadata": {"name": HOST.name, "namespace": HOST.namespace, "labels": pod()["metadata"]["labels"]},
+        "metadata": {"name": HOST.name, "namespace": HOST.namespace, "labels": names.labels(HOST.name)},
     }
 
 
 def pod(
     uid: str = "u1", *, phase: str = "Running", address: str | None = "127.0.0.1", **metadata: Any
 ) -> dict[str, Any]:
-    labels = {HOST_LABEL: HOST.name}
+    own = {"labels": replicas.pod_labels(), "ownerReferences": replicas.pod_owners()}
     return {
-        "metadata": {"name": "p", "namespace": HOST.namespace, "uid": uid, "labels": labels} | metadata,
+        "metadata": {"name": "p", "namespace": HOST.namespace, "uid": uid} | own | metadata,
         "status": {"phase": phase, "podIP": address},
     }
 
@@ -73,9 +74,8 @@ class PollerEnv:
         self.agent, self.state, self.poller, self.enqueued = agent, state, poller, enqueued
 
     def add(self, pod: dict[str, Any]) -> None:
-        """Add a pod to the cluster state, and let the poller poll it."""
+        """Add a pod to the cluster state, which lets the poller poll it."""
         self.state.update_pod(None, pod)
-        self.poller.update_pod(None, pod)
 
     def last_hold(self) -> str | None:
         """Return the hold in the last poll."""
@@ -102,9 +102,12 @@ async def poller_env() -> AsyncIterator[PollerEnv]:
     state = ClusterState(enqueued.append)
     state.config = make.config(rollout={"modelTimeout": "10m"})
     state.update_host(None, make.host_object())
+    state.update_model(None, make.model_object("a"))
+    replicas.add_chain(state)
     for kind in ("Service", "Ingress"):
         state.update_child(None, child(kind))
     poller = AgentPoller(state, enqueued.append, QUICK, port=server.port or 0)
+    state.on_replicas = poller.update_host
     await poller.open()
     yield PollerEnv(agent, state, poller, enqueued)
     assert poller.healthy
@@ -113,22 +116,72 @@ async def poller_env() -> AsyncIterator[PollerEnv]:
 
 
 async def test_poller_polls_a_running_pod_and_enqueues_its_host(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: env.report)
     assert env.enqueued == [HOST]
 
 
 async def test_poller_asks_for_reports_newer_than_the_last_one(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
-    assert env.agent.polls[1] == {"after": "1", "instance": "a", "wait": "1"}
+    assert env.agent.polls[1] == {"after": "1", "instance": "a", "wait": "1", "hold": "0"}
     env.agent.set_report(config="new")
     await eventually(lambda: env.report and env.report.config == "new")
     assert env.enqueued == [HOST, HOST]
 
 
+@pytest.mark.parametrize("owners", [[], replicas.controlled_by("ReplicaSet", "uid-of-another")], ids=["bare", "other"])
+async def test_poller_polls_no_pod_that_only_has_the_labels(env: PollerEnv, owners: list[dict[str, Any]]) -> None:
+    env.add(pod("u3", name="claims", ownerReferences=owners))
+    env.add(pod())
+    await eventually(lambda: env.report)
+    assert set(env.poller._tasks) == {"u1"}
+
+
+async def test_poller_follows_the_deployment_of_a_pod(env: PollerEnv) -> None:
+    env.add(pod())
+    await eventually(lambda: env.report)
+    env.state.update_child(replicas.deployment(), None)
+    assert env.report is None
+    env.state.update_child(None, replicas.deployment())
+    await eventually(lambda: env.report)
+
+
+async def test_poller_keeps_no_model_that_nobody_asked_about(env: PollerEnv) -> None:
+    forged = {f"x{number}": {"state": "Loaded", "digest": "x"} for number in range(100)}
+    env.agent.set_report(models=models("Loaded") | forged)
+    env.add(pod())
+    await eventually(lambda: env.report)
+    assert env.report is not None
+    assert list(env.report.models) == ["a"]
+    env.state.update_model(None, make.model_object("x1"))
+    await eventually(lambda: env.report and "x1" in env.report.models)
+
+
+async def test_poller_reads_no_response_out_of_proportion_to_the_models(env: PollerEnv) -> None:
+    env.agent.set_report(config="x" * (SMALL_REPORT + 2 * BYTES_PER_MODEL))
+    env.add(pod())
+    await eventually(lambda: len(env.agent.polls) > 1)
+    assert env.report is None
+
+
+async def test_poller_polls_a_costly_report_seldom(env: PollerEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[str] = []
+
+    async def costly(_: Any, url: str, *__: Any, **___: Any) -> agent_client.PolledReport:
+        polls.append(url)
+        return agent_client.PolledReport(report_of("Loaded"), b"", seconds=LIMIT)
+
+    monkeypatch.setattr(agent_poller, "poll", costly)
+    env.add(pod())
+    await eventually(lambda: env.report)
+    env.add(pod("u3", name="second"))
+    await eventually(lambda: "u3" in env.state.reports)
+    assert len(polls) == 2, f"the next poll is due in {PARSE_FACTOR} times the cost"
+
+
 async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
     env.agent.changed.set()
     await eventually(lambda: len(env.agent.polls) > 3)
@@ -139,7 +192,7 @@ async def test_poller_enqueues_nothing_for_the_same_report(env: PollerEnv) -> No
 async def test_poller_drops_the_report_after_a_malformed_response(
     env: PollerEnv, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: env.report)
     if fault == "an error":
         env.agent.broken = True
@@ -154,7 +207,7 @@ async def test_poller_drops_the_report_after_a_malformed_response(
 
 
 async def test_poller_keeps_the_report_during_a_short_outage(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: len(env.agent.polls) == 2)
     env.agent.broken = True
     env.agent.set_report(config="new")
@@ -165,47 +218,46 @@ async def test_poller_keeps_the_report_during_a_short_outage(env: PollerEnv) -> 
 
 
 async def test_poller_stops_for_a_pod_in_deletion(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: env.report)
-    env.poller.update_pod(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
+    env.state.update_pod(pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"))
     assert env.report is None
 
 
 async def test_poller_distinguishes_pods_of_one_name_by_uid(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await eventually(lambda: env.report)
-    env.poller.update_pod(pod(), pod("u2"))
+    env.state.update_pod(pod(), pod("u2"))
     await eventually(lambda: "u2" in env.state.reports)
     assert env.report is None
 
 
 @pytest.mark.parametrize("waiting", [pod(phase="Pending"), pod(address=None)], ids=["pending", "without an address"])
 async def test_poller_skips_a_pod_that_does_not_run(env: PollerEnv, waiting: dict[str, Any]) -> None:
-    env.poller.update_pod(None, waiting)
-    env.poller.update_pod(waiting, pod())
+    env.state.update_pod(None, waiting)
+    env.state.update_pod(waiting, pod())
     await eventually(lambda: env.report)
-    env.poller.update_pod(pod(), waiting)
+    env.state.update_pod(pod(), waiting)
     assert env.report is None
 
 
 async def test_poller_waits_for_the_first_report_of_every_pod(env: PollerEnv) -> None:
-    env.poller.update_pod(None, pod())
-    env.poller.update_pod(None, pod("u2", address="127.0.0.2") | {"status": {"phase": "Pending"}})
+    env.state.update_pod(None, pod())
+    env.state.update_pod(None, pod("u2", name="pending") | {"status": {"phase": "Pending"}})
     await env.poller.wait_first_reports()
     assert env.report
 
 
 async def test_poller_wait_for_first_reports_is_bounded(env: PollerEnv) -> None:
     env.agent.broken = True
-    env.poller.update_pod(None, pod())
+    env.state.update_pod(None, pod())
     await asyncio.wait_for(env.poller.wait_first_reports(), LIMIT)
     assert not env.report
 
 
 async def test_poller_of_a_standby_polls_nothing_until_it_leads(env: PollerEnv) -> None:
     await env.poller.close()
-    env.state.update_pod(None, pod())
-    env.poller.update_pod(None, pod())
+    env.add(pod())
     assert env.poller.healthy
     await env.poller.wait_first_reports()
     assert env.agent.polls == []
@@ -215,8 +267,7 @@ async def test_poller_of_a_standby_polls_nothing_until_it_leads(env: PollerEnv) 
 
 
 async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: PollerEnv) -> None:
-    env.state.update_pod(None, pod())
-    env.poller.update_pod(None, pod())
+    env.add(pod())
     await eventually(lambda: env.report)
     await env.poller.close()
     assert env.report is None
@@ -227,9 +278,9 @@ async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: P
 
 
 def other_pod(*, ready: bool = True) -> dict[str, Any]:
-    """Return another pod of the host, which the poller does not poll."""
+    """Return another pod of the host, which the poller does not poll: it has no address."""
     conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-    return pod("u2", name="other") | {"status": {"phase": "Running", "podIP": "127.0.0.2", "conditions": conditions}}
+    return pod("u2", name="other") | {"status": {"phase": "Running", "conditions": conditions}}
 
 
 def models(state: str) -> dict[str, dict[str, str]]:

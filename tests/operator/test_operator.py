@@ -22,6 +22,7 @@ from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.workqueue import STALL_TIMEOUT
 from tests.operator.test_agent_poller import pod
+from tests.support import make, replicas
 from tests.support.eventually import eventually
 
 NOWHERE = "http://127.0.0.1:9"
@@ -103,7 +104,9 @@ async def test_liveness_names_a_stalled_election(operator: Operator) -> None:
 
 
 async def test_liveness_names_a_stopped_agent_poller(operator: Operator) -> None:
-    operator._agent_poller.update_pod(None, pod())
+    operator._state.update_host(None, make.host_object())
+    replicas.add_chain(operator._state)
+    operator._state.update_pod(None, pod())
     assert operator.liveness_problem() is None
     task_of("agent of u1").cancel()
     await eventually(operator.liveness_problem)

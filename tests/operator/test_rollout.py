@@ -19,7 +19,7 @@ from manyserve.cluster.state import ClusterState
 from manyserve.operator.agent_client import PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, fake_pod
-from tests.support import make
+from tests.support import make, replicas
 from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
@@ -45,6 +45,9 @@ class Rollout:
         labels = {HOST_LABEL: HOST.name}
         metadata = {"name": HOST.name, "namespace": HOST.namespace, "labels": labels}
         self.state.update_child(None, {"kind": "Service", "metadata": metadata})
+        replicas.add_chain(self.state)
+        for name in ("a", "b"):
+            self.state.update_model(None, make.model_object(name))
         for pod in (old, new):
             for name in ("a", "b"):
                 pod.bucket.put(name, name)
@@ -86,7 +89,8 @@ class Rollout:
 
     @staticmethod
     def manifest(name: str, address: str, *, ready: bool) -> dict[str, Any]:
-        metadata = {"name": name, "namespace": HOST.namespace, "uid": name, "labels": {HOST_LABEL: HOST.name}}
+        own = {"labels": replicas.pod_labels(), "ownerReferences": replicas.pod_owners()}
+        metadata = {"name": name, "namespace": HOST.namespace, "uid": name} | own
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
         return {"metadata": metadata, "status": {"phase": "Running", "podIP": address, "conditions": conditions}}
 

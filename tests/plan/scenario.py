@@ -33,6 +33,13 @@ NOW = "2026-01-01T01:00:00Z"
 """Time of the plan when the header has none: one hour after the creation of all objects."""
 
 
+class _State(ClusterState):
+    """Cluster state in which each pod of the host is a replica. `tests/plan/test_true_replicas.py` has the others."""
+
+    def replicas(self, key: Key) -> tuple[Manifest, ...]:
+        return tuple(self.pods.get(key, {}).values())
+
+
 class Scenario:
     """Documents of one input file."""
 
@@ -46,7 +53,7 @@ class Scenario:
         self._host = Key("default", host_name(self._documents))
         self._objects: dict[Child, Manifest] = {}
         self._version = 0
-        self._state = ClusterState(lambda _key: None)
+        self._state = _State(lambda _key: None)
         self._state.departures = Departures(lambda: self._seconds)
         self._state.accounts.update(None, {"metadata": {"name": "default", "namespace": "default"}})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from manyserve.api import names, servingconfig
 from manyserve.cluster import kinds
+from tests.support import replicas
 
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 CHILDREN = tuple(kind.name for kind in kinds.CHILDREN)
@@ -25,7 +26,8 @@ def defaults(document: Manifest, host: str) -> Manifest:
     if kind in CHILDREN and "labels" not in document["metadata"]:
         metadata |= {"labels": names.labels(host), "ownerReferences": [_owner(host)]}
     if kind == "Pod":
-        return {"metadata": metadata | {"labels": names.selector(host)}, "status": READY}
+        own = {"labels": names.selector(host), "ownerReferences": replicas.pod_owners()}
+        return {"metadata": metadata | own, "status": READY}
     return {"metadata": metadata}
 
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from manyserve.api import names, servingconfig
+from manyserve.api import servingconfig
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.inferenceservice import FRAMEWORKS as FRAMEWORKS_RUN
 from manyserve.api.inferenceservice import InferenceService
@@ -14,6 +14,7 @@ from manyserve.api.modelconfig import Entry
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import SetStatus
+from tests.support import replicas
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRAMEWORKS = ["tensorrt", "tensorflow", "onnx", "pytorch", "caffe2"]
@@ -122,7 +123,8 @@ def pod(name: str = "pod-1", *, ready: bool = True, annotations: dict[str, str] 
             "name": name,
             "namespace": "default",
             "uid": f"uid-{name}",
-            "labels": {names.HOST_LABEL: "triton-mms"},
+            "labels": replicas.pod_labels(),
+            "ownerReferences": replicas.pod_owners(),
             "annotations": annotations or {},
         },
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},

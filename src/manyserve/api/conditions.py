@@ -14,6 +14,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from manyserve.api.kube_model import KubeModel
+from manyserve.redaction import printable
 
 Status = Literal["True", "False", "Unknown"]
 _KNOWN: dict[str, Status] = {each: each for each in get_args(Status)}
@@ -36,14 +37,21 @@ MESSAGE_LIMIT = 1024
 REASON_LIMIT = 128
 
 
-def _truncated(limit: int) -> BeforeValidator:
-    return BeforeValidator(lambda text: text[:limit] if isinstance(text, str) else text)
+TIME_LIMIT = 64
+"""Characters of a time; RFC 3339 with nanoseconds has 35."""
 
 
-Message = Annotated[str, _truncated(MESSAGE_LIMIT)]
-"""A sentence for people, truncated, since it may quote a long error of another program."""
-Reason = Annotated[str, _truncated(REASON_LIMIT)]
-"""A word for programs, truncated, since it may be the reason of a pod, which has no limit."""
+def _printable(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda text: printable(text, limit) if isinstance(text, str) else text)
+
+
+Message = Annotated[str, _printable(MESSAGE_LIMIT)]
+"""A sentence for people, truncated and printable, since it may quote an error of another program."""
+Reason = Annotated[str, _printable(REASON_LIMIT)]
+"""A word for programs, likewise, since it may be the reason of a pod, which has no limit."""
+
+Time = Annotated[str, _printable(TIME_LIMIT)]
+"""A time, likewise: any user with the right to write a status may have written it."""
 
 
 def known_status(status: str) -> Status:
@@ -54,18 +62,23 @@ def known_status(status: str) -> Status:
 class Condition(KubeModel):
     """One condition of an object's status."""
 
-    type: Annotated[str, Field(description="Type of the condition.")]
-    status: Annotated[str, Field(description="Status: True, False or Unknown.")]
+    type: Annotated[Reason, Field(description="Type of the condition.")]
+    status: Annotated[Reason, Field(description="Status: True, False or Unknown.")]
     reason: Annotated[Reason | None, Field(description="Reason of the status, one word for programs.")] = None
     message: Annotated[Message | None, Field(description="Reason of the status, one sentence for people.")] = None
-    last_transition_time: Annotated[str | None, Field(description="Time of the last change of the status.")] = None
+    last_transition_time: Annotated[Time | None, Field(description="Time of the last change of the status.")] = None
 
 
-@lru_cache(maxsize=4096)
 def condition(
     kind: str, status: Status, reason: str | None = None, message: str | None = None, since: str | None = None
 ) -> Condition:
     """Return an interned condition: the same object for equal arguments, since thousands of models have equal ones."""
+    short = None if message is None else printable(message, MESSAGE_LIMIT)
+    return _condition(kind, status, None if reason is None else printable(reason, REASON_LIMIT), short, since)
+
+
+@lru_cache(maxsize=4096)  # of short arguments, so that the cache is bounded in bytes, too
+def _condition(kind: str, status: Status, reason: str | None, message: str | None, since: str | None) -> Condition:
     return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
 
 

@@ -54,4 +54,11 @@ class InferenceServiceStatus(KubeModel):
         str | None,
         Field(description="Memory of the placed models / limit, such as 1Gi/2Gi."),
     ] = None
+    operator: Annotated[
+        str | None,
+        Field(
+            description="Operator that manages the host: namespace/name of its Lease. Another operator writes nothing "
+            "to the host and its models."
+        ),
+    ] = None
     observed_generation: Annotated[int | None, Field(description="Generation of the spec behind this status.")] = None

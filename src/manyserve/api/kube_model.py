@@ -26,6 +26,8 @@ WIRE = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, 
 MOST = 100
 """Paths that an object carries at most."""
 _NAME_LIMIT = 64
+_OWNER_LIMIT = 1024
+"""Characters of an owner reference that is interned; longer ones are not kept for others."""
 
 
 class KubeModel(BaseModel):
@@ -63,6 +65,8 @@ def _owner(*fields: tuple[str, Any]) -> dict[str, Any]:
 
 
 def _shared(own: dict[str, Any]) -> dict[str, Any]:
+    if sum(len(each) for part in own.items() for each in part if isinstance(each, str)) > _OWNER_LIMIT:
+        return own
     try:
         return _owner(*own.items())
     except TypeError:  # a value cannot be hashed; the API server would have refused it

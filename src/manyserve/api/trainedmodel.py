@@ -111,7 +111,15 @@ def placed_by(name: str, uid: str) -> PlacedBy:
     return PlacedBy(name=name, uid=uid)
 
 
-_INTERN_HOST = AfterValidator(lambda own: None if own is None else placed_by(own.name, own.uid))
+_IDENTITY_LIMIT = 512
+"""Characters of a name and a uid that are interned: Kubernetes has 253 and 36, and a status may be forged."""
+
+
+def _intern(own: PlacedBy | None) -> PlacedBy | None:
+    return own if own is None or len(own.name) + len(own.uid) > _IDENTITY_LIMIT else placed_by(own.name, own.uid)
+
+
+_INTERN_HOST = AfterValidator(_intern)
 
 
 class TrainedModelStatus(CompactModel):

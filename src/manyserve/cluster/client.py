@@ -130,6 +130,8 @@ class KubeClient(Transport):
     ) -> Manifest:
         """Send a write, unless its namespace ends. Raises `ClusterError`."""
         self.ending.check(namespace)
+        if self._budget is not None:
+            self._budget.take(verb, path)
         try:
             return await self._send(verb, path, body=body, content=content, params=params)
         except ClusterError as error:

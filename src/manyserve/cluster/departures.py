@@ -62,6 +62,10 @@ class Departures:
         if metadata.get("deletionTimestamp") and ORPHAN in (metadata.get("finalizers") or ()):
             self._orphaning[key] = metadata["uid"]
 
+    def present(self, key: Key) -> str | None:
+        """Return the uid of the host of this name, or None when there is none."""
+        return self._present.get(key)
+
     def of(self, key: Key, models: Iterable[TrainedModel]) -> Mapping[str, Departure]:
         """Return the departures of a host name, given the models that name it."""
         present, before = self._present.get(key), self._records.get(key, {})

@@ -113,11 +113,15 @@ class Pruning(ClusterError):
     """The write was not sent, since a published CRD prunes unknown fields, or may prune them."""
 
 
+class TooManyWrites(ClusterError):
+    """The write was not sent, since its object was written too often: another controller may change it back."""
+
+
 class ChildRejected(ClusterError):
     """A part of a plan was refused for good. It is tried again much later, or after a change."""
 
 
-_REFUSALS = (Forbidden, Invalid, ForeignObject, NotFound)
+_REFUSALS = (Forbidden, Invalid, ForeignObject, NotFound, TooManyWrites)
 
 
 def is_refusal(error: ClusterError) -> bool:

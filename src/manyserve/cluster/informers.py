@@ -1,8 +1,9 @@
 """Set of informers: which kinds are watched, and how their changes reach the cluster state and enqueue hosts.
 
-TrainedModels and InferenceServices are watched whole, children by our label, and pods as the hosts' Services select
-them. All ServiceAccounts are watched, since no label distinguishes them, and all HorizontalPodAutoscalers, since one of
-a user may scale a host. If HTTPRoutes are not served, there are none.
+TrainedModels and InferenceServices are watched whole, children by our label, and pods and ReplicaSets as the hosts'
+Services select pods. `cluster/reduced.py` has the parts that are kept. All ServiceAccounts are watched, since no label
+distinguishes them, and all HorizontalPodAutoscalers, since one of a user may scale a host. If HTTPRoutes are not
+served, there are none.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from manyserve.api.scope import Scope
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient, ListOptions
 from manyserve.cluster.errors import OutOfScope
+from manyserve.cluster.host_pods import labelled_host
 from manyserve.cluster.informer import Informer
 from manyserve.cluster.kinds import Kind
+from manyserve.cluster.reduced import identity_of, kept_autoscaler, kept_child, kept_pod
 from manyserve.cluster.scope import Filter, LiveScope
-from manyserve.cluster.state import ClusterState, labelled_host, model_host
-from manyserve.cluster.store import Change, Manifest, identity, ignore_change, key_of
+from manyserve.cluster.state import ClusterState, model_host
+from manyserve.cluster.store import Change, Manifest, identity, key_of
 from manyserve.plan.observed import CacheVersion, CacheVersions
 
 OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
@@ -32,6 +35,13 @@ SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
 """The selector of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
 _log = logging.getLogger(__name__)
 HostOf = Callable[[Manifest], Key]
+KEPT = {
+    **dict.fromkeys((kind.name for kind in CHILDREN_BY_LABEL), kept_child),
+    kinds.AUTOSCALER.name: kept_autoscaler,
+    kinds.POD.name: kept_pod,
+    kinds.REPLICA_SET.name: identity_of,
+}
+"""The projections of the stores of these kinds."""
 
 
 class Informers:
@@ -45,11 +55,9 @@ class Informers:
     ----------
     scope
         The namespaces in which objects are managed.
-    on_pod
-        Called with every change of a pod of a host.
     """
 
-    def __init__(self, client: KubeClient, state: ClusterState, scope: Scope, on_pod: Change = ignore_change) -> None:
+    def __init__(self, client: KubeClient, state: ClusterState, scope: Scope) -> None:
         self._client = client
         self._state = state
         self._scope = scope
@@ -58,7 +66,7 @@ class Informers:
         self._informers = {
             (informer.kind.name, namespace): informer
             for namespace in scope.namespaces or (None,)
-            for informer in self._of_namespace(namespace, on_pod)
+            for informer in self._of_namespace(namespace)
         }
         state.cache_versions = self._cache_versions
         state.in_scope = self.in_scope
@@ -99,7 +107,7 @@ class Informers:
         """Wait until every kind has been listed once, or was refused."""
         await asyncio.gather(*(informer.settled.wait() for informer in self))
 
-    def _of_namespace(self, namespace: str | None, on_pod: Change) -> tuple[Informer, ...]:
+    def _of_namespace(self, namespace: str | None) -> tuple[Informer, ...]:
         """Return the informers of one namespace, or of all namespaces."""
         state, informer_for = self._state, partial(self._informer, namespace)
         return (
@@ -115,7 +123,10 @@ class Informers:
             ),
             informer_for(kinds.INFERENCE_SERVICE, None, state.update_host, key_of),
             informer_for(kinds.TRAINED_MODEL, None, state.update_model, model_host, state.model_changed),
-            informer_for(kinds.POD, SERVING_PODS, _call_both(state.update_pod, on_pod), labelled_host),
+            informer_for(kinds.POD, SERVING_PODS, state.update_pod, labelled_host),
+            informer_for(
+                kinds.REPLICA_SET, SERVING_PODS, state.update_replica_set, labelled_host, state.replica_set_changed
+            ),
             informer_for(kinds.AUTOSCALER, None, state.update_autoscaler, labelled_host, state.autoscaler_changed),
             *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in CHILDREN_BY_LABEL),
         )
@@ -140,7 +151,7 @@ class Informers:
             on_store=scope_filter.stored if by_labels else stored,
             on_change=scope_filter.changed if by_labels else changed,
             on_sync=partial(self._listed, namespace),
-            keep=_model_identity if kind is kinds.TRAINED_MODEL and not by_labels else None,
+            keep=_model_identity if kind is kinds.TRAINED_MODEL and not by_labels else KEPT.get(kind.name),
             refusable=namespace is not None,
             optional=kind is kinds.HTTP_ROUTE,
         )
@@ -172,11 +183,3 @@ class Informers:
 def _model_identity(manifest: Manifest) -> Manifest:
     """Return the identity of a model. The cluster state has its parsed spec, so the store keeps no second one."""
     return identity(manifest) | {"spec": {"inferenceService": model_host(manifest).name}}
-
-
-def _call_both(first: Change, second: Change) -> Change:
-    def both(old: Manifest | None, new: Manifest | None) -> None:
-        first(old, new)
-        second(old, new)
-
-    return both

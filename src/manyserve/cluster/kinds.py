@@ -32,6 +32,7 @@ class Kind:
 INFERENCE_SERVICE = Kind("InferenceService", f"{GROUP}/v1beta1", "inferenceservices")
 TRAINED_MODEL = Kind("TrainedModel", f"{GROUP}/v1alpha1", "trainedmodels")
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
+REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
 SERVICE = Kind("Service", "v1", "services")
 CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
 POD = Kind("Pod", "v1", "pods")

@@ -3,8 +3,10 @@
 A watch would need the right to list all objects of a kind, and so all secrets of a cluster. Each object that a host
 needs is polled when a host first names it, and then periodically: missing ones more often, since a user may be about
 to create them. Only the metadata is requested. A failed lookup keeps the last result and is repeated. A host keeps its
-Deployment until all its names have been looked up. A right that is taken away changes nothing in the pods either. The
-rate of repeated lookups is at most `MAX_LOOKUPS_PER_SECOND`, for any number of names.
+Deployment until all its names have been looked up. A right that is taken away changes nothing in the pods either.
+
+Namespaces take turns, so that thousands of names in one delay no other. The rate of repeated lookups is at most
+`MAX_LOOKUPS_PER_SECOND` for any number of names, and each namespace has an equal share of it.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 from manyserve.api.names import Key
@@ -26,6 +30,8 @@ from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.service_accounts import s3_annotations
 
 MAX_LOOKUPS_PER_SECOND = 20
+BATCH = 64
+"""Lookups after which names that are new meanwhile have their turn; a batch takes less than 100 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +84,8 @@ class MetadataPoller:
         self._intervals = intervals or LookupIntervals()
         self._required: dict[Key, frozenset[ObjectRef]] = {}
         self._due: dict[ObjectRef, float] = {}
+        self._namespaces: Counter[str] = Counter()
+        """Number of names in each namespace."""
         self._changed = asyncio.Event()
         self._limiter = Limiter()
 
@@ -93,6 +101,7 @@ class MetadataPoller:
             self._results.pop(name, None)
             del self._due[name]
         self._due |= dict.fromkeys(needed - self._due.keys(), 0.0)
+        self._namespaces = Counter(name.key.namespace for name in self._due)
         self._changed.set()
 
     async def run(self) -> None:
@@ -100,7 +109,7 @@ class MetadataPoller:
         while True:
             self._changed.clear()
             now = time.monotonic()
-            await self._limiter.run([partial(self._lookup, name) for name, due in self._due.items() if due <= now])
+            await self._limiter.run([partial(self._lookup, name) for name in in_turn(self._due, now)[:BATCH]])
             left = min(self._due.values(), default=now + self._intervals.present) - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left, 0.05)):  # before Python 3.12 `wait_for` may lose a cancellation
@@ -123,8 +132,12 @@ class MetadataPoller:
             _log.warning("lookup of %s %s failed: %s", name.kind.name, name.key, error)
             result, pause = self._results.get(name), self._intervals.failed
         if name in self._due:  # else no host needs it any more
-            self._due[name] = time.monotonic() + max(pause, len(self._due) / MAX_LOOKUPS_PER_SECOND)
+            self._due[name] = time.monotonic() + max(pause, self._share(name.key.namespace))
             self._store(name, result)
+
+    def _share(self, namespace: str) -> float:
+        """Return the seconds in which a namespace, with an equal share of the rate, may look up all its names once."""
+        return self._namespaces[namespace] * len(self._namespaces) / MAX_LOOKUPS_PER_SECOND
 
     def _store(self, name: ObjectRef, result: LookupResult | None) -> None:
         if result is None or self._results.get(name) == result:
@@ -133,6 +146,14 @@ class MetadataPoller:
         for host, names in self._required.items():
             if name in names:
                 self._enqueue(host)
+
+
+def in_turn(due: Mapping[ObjectRef, float], now: float) -> list[ObjectRef]:
+    """Return the names that are due: the first of each namespace, then the second of each, and so on."""
+    names: defaultdict[str, list[ObjectRef]] = defaultdict(list)
+    for name, _ in sorted(((name, at) for name, at in due.items() if at <= now), key=lambda each: each[1]):
+        names[name.key.namespace].append(name)
+    return [name for turn in zip_longest(*names.values()) for name in turn if name is not None]
 
 
 def _result_of(name: ObjectRef, manifest: Manifest) -> LookupResult:

@@ -23,21 +23,24 @@ def size(state: ClusterState, key: Key) -> int:
 def observe(state: ClusterState, key: Key) -> Observed | None:
     """Return the snapshot of a host, or None when the host is not to be reconciled.
 
-    That is so without a valid configuration, and for a namespace out of scope. It is so, too, for a host that does not
-    parse: as an absent one it would lose its models.
+    That is so without a valid configuration, for a namespace out of scope, and for a host of another operator. It is
+    so, too, for a host that does not parse: as an absent one it would lose its models.
     """
     state.written.pop(key, None)
     if state.config is None or key in state.unparsable or not state.in_scope(key.namespace):
         return None
-    pods = tuple(state.pods.get(key, {}).values())
+    pods = state.replicas(key)
     uids = (pod["metadata"]["uid"] for pod in pods)
     models = tuple(state.models.get(key, {}).values())
+    if state.others.manage(key, models):
+        return None
     unmanaged = state.unmanaged.hosts.get(key)
     return Observed(
         key=key,
         config=state.config,
         host=state.hosts.get(key),
         unmanaged=unmanaged,
+        operator=state.others.own,
         announced=unmanaged is not None and unmanaged.uid in state.unmanaged.announced,
         same_hostname=tuple(
             state.hosts[other] for other in state.hostnames.others(key, state.hosts, state.config.ingress)

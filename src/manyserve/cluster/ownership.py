@@ -1,7 +1,7 @@
 """Ownership at an apply: no object of another owner becomes ours, and a field of another owner is given up.
 
-A server-side apply with force would take over a user's own Service or Ingress of the right name. Objects in our stores
-have our label, except HorizontalPodAutoscalers of others. Before we write an object that is not in a store, its owner
+A server-side apply with force would take over a user's own Service or Ingress of the right name. Our label alone does
+not make an object ours. Before we write an object that is not in a store, or has another owner there, its owner
 references are read from the API server.
 """
 
@@ -40,7 +40,7 @@ async def ensure_not_foreign(
     """
     key = key_of(manifest)
     known = informer.objects.get(key)
-    if known is not None and not take_over.is_foreign(known):
+    if known is not None and not take_over.is_foreign(known) and _may_be_ours(known, manifest):
         return
     try:
         current = await client.get(informer.kind, *key)
@@ -98,6 +98,11 @@ async def _label(client: KubeClient, current: Manifest, manifest: Manifest) -> N
     labels = manifest["metadata"]["labels"]
     if not labels.items() <= (current["metadata"].get("labels") or {}).items():
         await client.merge_patch(CONFIG_MAP, *key_of(current), {"metadata": {"labels": labels}})
+
+
+def _may_be_ours(known: Manifest, manifest: Manifest) -> bool:
+    owners = _owners(known)
+    return not owners or bool(owners & _owners(manifest))
 
 
 def _owners(manifest: Manifest) -> set[str]:

@@ -19,12 +19,17 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key, host_of_deployment
+from manyserve.api.names import deployment as deployment_name
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.departures import Departures
+from manyserve.cluster.host_pods import HostPods, labelled_host, links, remove
 from manyserve.cluster.hostnames import Hostnames
+from manyserve.cluster.kinds import DEPLOYMENT
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
+from manyserve.cluster.other_operators import OtherOperators
+from manyserve.cluster.reduced import is_child
 from manyserve.cluster.scope import UnmanagedObjects
 from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
@@ -35,8 +40,6 @@ from manyserve.plan.observed import CacheVersions, Child
 USERS_IDLE = 0.3
 """Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
 Parsed = TypeVar("Parsed", bound=KubeModel)
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class ClusterState:
         self.hosts: dict[Key, InferenceService] = {}
         self.unmanaged = UnmanagedObjects()
         """Unmanaged InferenceServices and TrainedModels."""
+        self.others = OtherOperators()
         self.hostnames = Hostnames()
         self.unparsable: set[Key] = set()
         """Hosts that exist and do not parse: they are not reconciled."""
@@ -74,7 +78,10 @@ class ClusterState:
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
         self.autoscalers: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """HorizontalPodAutoscalers of others that target the Deployment of a host, by name."""
-        self.pods: defaultdict[Key, dict[str, Manifest]] = defaultdict(dict)
+        self._host_pods = HostPods(self._replicas_changed)
+        self.pods = self._host_pods.pods
+        self.on_replicas: Callable[[Key], None] = lambda _host: None
+        """Called with a host after each change that may give it other replicas."""
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
@@ -114,6 +121,7 @@ class ClusterState:
         self._store_host(key, new)
         for other in self.hostnames.update(key, self.hosts.get(key)):
             self._enqueue(other)
+        self.on_replicas(key)
 
     def _store_host(self, key: Key, new: Manifest | None) -> None:
         self.departures.update_host(key, new)
@@ -121,7 +129,8 @@ class ClusterState:
         self.unparsable.discard(key)
         why = management.host_unmanaged(new) if new is not None else None
         self.unmanaged.update_host(key, new, why)
-        if new is None or why is not None:
+        is_of_other = self.others.update_host(key, new)
+        if new is None or why is not None or is_of_other:
             self.failures.pop(key, None)
             return
         host = _parse(InferenceService, new)
@@ -134,10 +143,10 @@ class ClusterState:
         """Update the state by a change of a model."""
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
-            _remove(self.models, host, name)
-            _remove(self.claims, host, name)
-            _remove(self.unparsable_models, host, name)
-            _remove(self.unmanaged.models, host, name)
+            remove(self.models, host, name)
+            remove(self.claims, host, name)
+            remove(self.unparsable_models, host, name)
+            remove(self.unmanaged.models, host, name)
         why = management.model_unmanaged(new) if new is not None else None
         if new is not None and why is not None:
             self.unmanaged.models[model_host(new)][new["metadata"]["name"]] = why
@@ -155,24 +164,41 @@ class ClusterState:
     def update_child(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a child."""
         if old is not None:
-            _remove(self.children, labelled_host(old), child_of(old))
-        if new is not None:
+            remove(self.children, labelled_host(old), child_of(old))
+        if new is not None and is_child(new):
             self.children[labelled_host(new)][child_of(new)] = new
+        for manifest in (old, new):
+            if manifest is not None and manifest["kind"] == DEPLOYMENT.name:
+                self.on_replicas(labelled_host(manifest))
 
     def update_autoscaler(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a HorizontalPodAutoscaler, a child or another one."""
         self.update_child(_own(old), _own(new))
         if old is not None and (host := targeted_host(old)) is not None:
-            _remove(self.autoscalers, host, old["metadata"]["name"])
+            remove(self.autoscalers, host, old["metadata"]["name"])
         if new is not None and (host := targeted_host(new)) is not None:
             self.autoscalers[host][new["metadata"]["name"]] = None
 
     def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
         """Update the state by a change of a pod."""
-        if old is not None:
-            _remove(self.pods, labelled_host(old), old["metadata"]["name"])
-        if new is not None:
-            self.pods[labelled_host(new)][new["metadata"]["name"]] = new
+        self._host_pods.update_pod(old, new)
+
+    def update_replica_set(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Update the state by a change of a ReplicaSet."""
+        self._host_pods.update_replica_set(old, new)
+
+    def replicas(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods that are replicas of a host, by the uids of their controllers."""
+        deployment = self.children.get(key, {}).get(Child(DEPLOYMENT.name, deployment_name(key.name)))
+        return self._host_pods.replicas(key, self.departures.present(key), deployment)
+
+    def _replicas_changed(self, host: Key) -> None:
+        self.on_replicas(host)
+
+    def model_names(self, host: Key) -> set[str]:
+        """Return the names of all models that name a host."""
+        indexes = (self.models, self.unparsable_models, self.unmanaged.models)
+        return {name for index in indexes for name in index.get(host, ())}
 
     def account_changed(self, old: Manifest | None, new: Manifest | None) -> None:
         """Enqueue the hosts that use this ServiceAccount."""
@@ -192,6 +218,11 @@ class ClusterState:
         for key in (before, after) if before != after else ():
             if key is not None:
                 self._enqueue(key)
+
+    def replica_set_changed(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Enqueue the host of a ReplicaSet with other links; the number of its pods changes far more often."""
+        if links(old) != links(new):
+            self.changed(old, new, labelled_host)
 
     def object_of(self, key: Key, kind: str, name: str) -> InferenceService | TrainedModel | None:
         """Return a host, or a model of a host."""
@@ -218,25 +249,11 @@ class ClusterState:
             self._enqueue(key)
 
 
-def _remove(index: defaultdict[Key, dict[Item, Value]], host: Key, name: Item) -> Value | None:
-    """Remove an item of a host from an index, and return it. A host without items has no entry."""
-    value = index[host].pop(name, None)
-    if not index[host]:
-        del index[host]
-    return value
-
-
 def model_host(manifest: Manifest) -> Key:
     """Return the host that a TrainedModel names. A foreign CRD may have admitted a spec of any shape."""
     spec = manifest.get("spec")
     name = spec.get("inferenceService") if isinstance(spec, dict) else None
     return Key(manifest["metadata"].get("namespace", ""), name if isinstance(name, str) else "")
-
-
-def labelled_host(manifest: Manifest) -> Key:
-    """Return the host in the label of a child or pod."""
-    metadata = manifest["metadata"]
-    return Key(metadata.get("namespace", ""), (metadata.get("labels") or {}).get(HOST_LABEL, ""))
 
 
 def targeted_host(autoscaler: Manifest) -> Key | None:

@@ -23,6 +23,7 @@ from manyserve.cluster.errors import ClusterError, Unauthorized, Unavailable, Wa
 from manyserve.cluster.fence import FencedBody, Gate
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.wire import encode, lines
+from manyserve.cluster.write_budget import WriteBudget
 
 Manifest = dict[str, Any]
 
@@ -42,6 +43,8 @@ class Transport:
     ----------
     gate
         Checks each write before it is sent; None: all are sent.
+    budget
+        Limits the writes of each object; None: there is no limit.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class Transport:
         connections: int = CONNECTIONS,
         seconds: float = REQUEST_SECONDS,
         gate: Gate | None = None,
+        budget: WriteBudget | None = None,
     ) -> None:
         self._config = config
         self._connections = connections
         self._seconds = seconds
         self._gate = gate
+        self._budget = budget
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self.ending = EndingNamespaces()
         """Namespaces to which nothing is written."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import aiohttp
 from pydantic import ValidationError
@@ -12,14 +16,22 @@ from pydantic import ValidationError
 from manyserve.api.agentreport import AgentReport, read
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.state import labelled_host
+from manyserve.cluster.host_pods import labelled_host
 from manyserve.cluster.store import Manifest
+from manyserve.redaction import one_line
 
 RETRY = Backoff(base=0.2, cap=1.0)
 LARGEST_REPORT = 16 * 2**20
 """Bytes of a response at most."""
+SMALL_REPORT = 2**20
+"""Bytes of a response that are always read: a report about 5,000 removed models has fewer."""
+BYTES_PER_MODEL = 4 * 2**10
+"""Further bytes for each model of the host: a message of 512 letters with escapes takes 3 KiB."""
 LONG_REPORT = 64 * 2**10
 """Bytes; a longer report is parsed in a thread, so that the event loop is not blocked."""
+PARSE_FACTOR = 4.0
+"""Times the seconds that a report took to parse: the pause before the next poll. A pod takes a fifth of a core."""
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="reports")  # one for all pods, which share its time
 
 
 class BadReport(Exception):
@@ -70,14 +82,23 @@ class PolledReport:
     report: AgentReport
     digest: bytes
     """SHA-256 of the body."""
+    seconds: float = 0.0
+    """Processor time that the report took to parse."""
 
 
 async def poll(
-    session: aiohttp.ClientSession, url: str, last: PolledReport | None, wait: int, hold: float | None = None
+    session: aiohttp.ClientSession,
+    url: str,
+    last: PolledReport | None,
+    wait: int,
+    hold: float | None = None,
+    *,
+    wanted: Collection[str] | None = None,
 ) -> PolledReport:
     """Poll an agent: return a changed report at once, or the same one after `wait` seconds.
 
-    With a `hold` the agent keeps its new pod unready for so many seconds after the server's first answer.
+    With a `hold` the agent keeps its new pod unready for so many seconds after the server's first answer. `wanted` are
+    the names of the models that are asked about; None: all.
 
     Raises
     ------
@@ -90,29 +111,39 @@ async def poll(
     params = {"after": str(report.revision), "instance": report.instance, "wait": str(wait)} if report else {}
     params |= {} if hold is None else {"hold": f"{hold:g}"}
     async with session.get(url, params=params, allow_redirects=False) as response:
-        body = await _read_body(response)
-    digest = hashlib.sha256(body).digest()
-    if last is not None and digest == last.digest:
-        return last
-    return PolledReport(await _parse(url, body, report), digest)
+        body = await _read_body(response, _most_bytes(wanted))
+    parse = partial(_parse, url, body, last, wanted)
+    if len(body) <= LONG_REPORT:
+        return parse()
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, parse)
 
 
-async def _parse(url: str, body: bytes, before: AgentReport | None) -> AgentReport:
+def _parse(url: str, body: bytes, last: PolledReport | None, wanted: Collection[str] | None) -> PolledReport:
+    """Return the last report for the same body, unless models were dropped that may be asked about now."""
+    began, digest = time.thread_time(), hashlib.sha256(body).digest()
+    if last is not None and digest == last.digest and not last.report.dropped:
+        return replace(last, seconds=0.0)
     try:
-        return await asyncio.to_thread(read, body, before) if len(body) > LONG_REPORT else read(body, before)
+        report = read(body, last.report if last else None, wanted)
     except ValidationError as error:
-        raise BadReport(f"{url} sent an invalid report: {error.errors()[0]['msg']}") from None
+        raise BadReport(f"{url} sent an invalid report: {one_line(error.errors()[0]['msg'])}") from None
     except ValueError as error:
-        raise BadReport(f"{url} sent an invalid report: {error}") from None
+        raise BadReport(f"{url} sent an invalid report: {one_line(error)}") from None
+    return PolledReport(report, digest, time.thread_time() - began)
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of a response with status 200 and at most `LARGEST_REPORT` bytes."""
+def _most_bytes(wanted: Collection[str] | None) -> int:
+    """Return the bytes of a response at most, by the number of models of the host."""
+    return LARGEST_REPORT if wanted is None else min(LARGEST_REPORT, SMALL_REPORT + BYTES_PER_MODEL * len(wanted))
+
+
+async def _read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of a response with status 200 and at most so many bytes."""
     if response.status != 200:
         raise BadReport(f"{response.url} answered {response.status}")
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > LARGEST_REPORT:
-            raise BadReport(f"{response.url} answered more than {LARGEST_REPORT} bytes")
+        if len(body) > most:
+            raise BadReport(f"{response.url} answered more than {most} bytes")
     return bytes(body)

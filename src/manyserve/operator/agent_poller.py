@@ -1,9 +1,9 @@
-"""Agent poller: one long poll for each running pod of a host.
+"""Agent poller: one long poll for each running replica of a host.
 
 An agent responds when its report changes, or after 5 s. The report is stored by the uid of its pod, and the host is
 enqueued. A report is dropped when connections fail for 3 s, or a response is 3 s late: `Ready` falls then, since the
-state of the pod is unknown. These connections are separate from the 32 to the API server, and the size of a response is
-limited. Only the leader polls. A new leader has all reports after one round trip.
+state of the pod is unknown. These connections are separate from the 32 to the API server. The size of a response and
+the time to parse it are limited. Only the leader polls. A new leader has all reports after one round trip.
 
 A poll of a pod that was never ready carries its hold. It is computed from the newest reports when the poll is sent.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 import aiohttp
@@ -20,9 +21,9 @@ import aiohttp
 from manyserve.api.agentreport import AGENT_PORT, AgentReport
 from manyserve.api.names import Key
 from manyserve.cluster.state import ClusterState
-from manyserve.cluster.store import Manifest
 from manyserve.operator import metrics
 from manyserve.operator.agent_client import (
+    PARSE_FACTOR,
     POLL_INTERVALS,
     AgentEndpoint,
     BadReport,
@@ -32,6 +33,7 @@ from manyserve.operator.agent_client import (
     poll,
 )
 from manyserve.operator.rollout import hold_of
+from manyserve.redaction import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class AgentPoller:
         self._intervals = intervals
         self._port = port
         self._tasks: dict[str, tuple[AgentEndpoint, asyncio.Task[None]]] = {}
+        self._polled: defaultdict[Key, set[str]] = defaultdict(set)
+        """Uids of the polled pods of each host."""
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -68,9 +72,8 @@ class AgentPoller:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        for pods in self._state.pods.values():
-            for pod in pods.values():
-                self.update_pod(None, pod)
+        for host in list(self._state.pods):
+            self.update_host(host)
 
     async def close(self) -> None:
         """Stop all polls, and drop all reports."""
@@ -78,6 +81,7 @@ class AgentPoller:
             task.cancel()
         await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
         self._tasks.clear()
+        self._polled.clear()
         self._state.reports.clear()
         self._count()
         if self._session is not None:
@@ -102,15 +106,14 @@ class AgentPoller:
         """Whether all polls run."""
         return not any(task.done() for _, task in self._tasks.values())
 
-    def update_pod(self, old: Manifest | None, new: Manifest | None) -> None:
-        """Start or stop the poll of a pod by its change. Before `open` nothing is polled."""
+    def update_host(self, host: Key) -> None:
+        """Start or stop polls, so that the running replicas of a host are polled. Before `open` nothing is polled."""
         if self._session is None:
             return
-        before = old["metadata"]["uid"] if old else None
-        endpoint = endpoint_of(new) if new else None
-        if before and (endpoint is None or endpoint.uid != before):
-            self._stop(before)
-        if endpoint is not None:
+        endpoints = [endpoint for pod in self._state.replicas(host) if (endpoint := endpoint_of(pod))]
+        for uid in self._polled.get(host, set()) - {each.uid for each in endpoints}:
+            self._stop(uid)
+        for endpoint in endpoints:
             self._start(endpoint)
 
     def _start(self, endpoint: AgentEndpoint) -> None:
@@ -118,6 +121,7 @@ class AgentPoller:
         if polled and polled[0] == endpoint:
             return
         self._stop(endpoint.uid)
+        self._polled[endpoint.host].add(endpoint.uid)
         self._tasks[endpoint.uid] = (
             endpoint,
             asyncio.create_task(self._run_poll(endpoint), name=f"agent of {endpoint.uid}"),
@@ -129,6 +133,9 @@ class AgentPoller:
         if polled:
             endpoint, task = polled
             task.cancel()
+            self._polled[endpoint.host].discard(uid)
+            if not self._polled[endpoint.host]:
+                del self._polled[endpoint.host]
             self._drop(endpoint)
             self._count()
 
@@ -140,7 +147,7 @@ class AgentPoller:
                 report = await self._poll(endpoint, report)
                 self._store(endpoint, report.report)
                 failing_since, failures = None, 0
-                await asyncio.sleep(self._intervals.pause)
+                await asyncio.sleep(max(self._intervals.pause, PARSE_FACTOR * report.seconds))
             except (aiohttp.ClientError, TimeoutError, OSError, BadReport) as error:
                 failing_since = failing_since or time.monotonic()
                 silent = isinstance(error, TimeoutError)  # longer than an agent may wait: its node may be gone
@@ -156,7 +163,8 @@ class AgentPoller:
         url = f"http://{endpoint.address}:{self._port}/status"
         was_ready = last is not None and last.report.settled
         hold = None if was_ready else hold_of(self._state, endpoint.host, endpoint.uid)
-        return await poll(self._session, url, last, self._intervals.wait, hold)
+        wanted = self._state.model_names(endpoint.host)
+        return await poll(self._session, url, last, self._intervals.wait, hold, wanted=wanted)
 
     def _store(self, endpoint: AgentEndpoint, report: AgentReport) -> None:
         endpoint.settled.set()
@@ -167,7 +175,8 @@ class AgentPoller:
     def _drop(self, endpoint: AgentEndpoint, error: Exception | None = None) -> None:
         endpoint.settled.set()
         if self._state.reports.pop(endpoint.uid, None) is not None:
-            _log.warning("%s: agent at %s is unreachable: %s", endpoint.host, endpoint.address, error or "the pod ends")
+            reason = one_line(error or "the pod ends")
+            _log.warning("%s: agent at %s is unreachable: %s", endpoint.host, endpoint.address, reason)
             self._changed(endpoint)
 
     def _changed(self, endpoint: AgentEndpoint) -> None:

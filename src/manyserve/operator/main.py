@@ -28,6 +28,7 @@ from manyserve.cluster.errors import ClusterError, NotFound
 from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.kubeconfig import ClusterConfig, find_cluster_config
 from manyserve.cluster.lease import Lease
+from manyserve.cluster.write_budget import WriteBudget
 from manyserve.operator.leader_election import LEASE_TIMING, LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
@@ -59,7 +60,7 @@ async def serve(settings: OperatorSettings) -> None:
     gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own, so that no renewal waits behind writes
     async with (
-        KubeClient(config, gate=gate) as client,
+        KubeClient(config, gate=gate, budget=WriteBudget()) as client,
         KubeClient(config, connections=2, seconds=LEASE_TIMING.timeout) as lease_client,
     ):
         await check(client)

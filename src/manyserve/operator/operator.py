@@ -19,11 +19,13 @@ from manyserve.cluster.informer import Informer
 from manyserve.cluster.informers import Informers
 from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.metadata_poller import MetadataPoller
+from manyserve.cluster.other_operators import OTHER_OPERATOR, OtherOperators
 from manyserve.cluster.state import ClusterState
 from manyserve.cluster.status_writer import StatusWriter
 from manyserve.operator import metrics
 from manyserve.operator.agent_poller import AgentPoller
 from manyserve.operator.debounce import Debouncer
+from manyserve.operator.defects import Defects
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
 from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.reconcile import Planner, Reconciler
@@ -61,9 +63,11 @@ class Operator:
         self._queue = WorkQueue()
         self._debouncer = Debouncer(self._queue)
         self._state = state = ClusterState(self._queue.add, self._debouncer.on_change)
+        state.others = OtherOperators(f"{settings.namespace}/{settings.lease}", settings.take_over)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
         self._agent_poller = AgentPoller(state, self._debouncer.on_report, port=settings.agent_port)
-        self._informers = Informers(client, state, settings.scope, self._agent_poller.update_pod)
+        state.on_replicas = self._agent_poller.update_host
+        self._informers = Informers(client, state, settings.scope)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
         self._config = ServingConfigWatcher(client, state, self._recorder, settings.namespace)
         limiter, of, count = Limiter(), self._informers.informer_of, self._count_write
@@ -75,6 +79,7 @@ class Operator:
             for reason in reasons:
                 metrics.UNMANAGED.labels(kind, reason).set_function(partial(state.unmanaged.count, kind, reason))
             metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._informers.count_out_of_scope, kind))
+        metrics.UNMANAGED.labels("InferenceService", OTHER_OPERATOR).set_function(lambda: len(state.others.hosts))
         for kind in {each.kind.name for each in self._informers}:
             metrics.OBJECTS.labels(kind).set_function(partial(self._informers.count, kind))
 
@@ -162,7 +167,8 @@ class Operator:
         self._statuses.clear()
         self._state.enqueue_all()
         async with asyncio.TaskGroup() as group:
-            for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconciler.reconcile)):
+            reconcile = Defects(self._state, self._informers.informer_of).shown(reconciler.reconcile)
+            for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconcile)):
                 group.create_task(work)
 
     async def _while_clear(self, work: Work) -> None:

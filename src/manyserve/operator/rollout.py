@@ -11,12 +11,10 @@ from manyserve.plan.rollout import hold_seconds
 
 def hold_of(state: ClusterState, host: Key, uid: str) -> float | None:
     """Return how long the pod of this uid stays unready after its server's first answer; None while that is unknown."""
-    replicas = replicas_of(state.pods.get(host, {}).values(), state.reports)
+    replicas = replicas_of(state.replicas(host), state.reports)
     pod = next((each for each in replicas if each.uid == uid), None)
     owner, config = state.hosts.get(host), state.config
     if pod is None or owner is None or config is None:
         return None
-    kinds = (state.models, state.unparsable_models, state.unmanaged.models)
-    existing = {name for models in kinds for name in models.get(host, ())}
     routed = is_routed(owner, config, state.children.get(host, {}))
-    return hold_seconds(pod, replicas, existing, config.rollout.model_seconds, is_routed=routed)
+    return hold_seconds(pod, replicas, state.model_names(host), config.rollout.model_seconds, is_routed=routed)

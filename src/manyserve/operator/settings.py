@@ -18,6 +18,8 @@ class OperatorSettings(ScopedSettings):
     """False: this is the only replica, and it works without a Lease."""
     lease: str = env("MANYSERVE_LEASE", default="manyserve-operator")
     """The Lease that the replicas share, in the operator's namespace."""
+    take_over: str = env("MANYSERVE_TAKE_OVER", default="")
+    """Another operator that is gone, as namespace/name of its Lease: its hosts are taken over."""
     health_port: Port = env("MANYSERVE_HEALTH_PORT", default=8090)
     """Serves /healthz and /readyz."""
     metrics_port: Port = env("MANYSERVE_METRICS_PORT", default=9090)

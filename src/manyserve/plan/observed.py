@@ -101,6 +101,8 @@ class Observed:
     """Other managed hosts, of any namespace, with the same host name."""
     unmanaged: UnmanagedHost | None = None
     """The InferenceService of this name, when it is unmanaged; `host` is None then."""
+    operator: str = ""
+    """The operator that makes the plan, for the host's status; empty: the status keeps its mark."""
     announced: bool = False
     """The Warning event that the InferenceService became unmanaged was sent."""
     departures: Mapping[str, Departure] = field(default_factory=dict)

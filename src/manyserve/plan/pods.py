@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
-
-Manifest = dict[str, Any]
+from manyserve.plan.true_replicas import Manifest, template_hash
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         annotations=metadata.get("annotations") or {},
         report=report,
         claims=mounted_claims(pod.get("spec", {})),
-        revision=(metadata.get("labels") or {}).get("pod-template-hash", ""),
+        revision=template_hash(pod),
     )
 
 

@@ -57,6 +57,7 @@ def host_status(
         components=Components(predictor=_predictor(host, observed, desired, url, address)),
         models=f"{len(placement.placed)}/{len(observed.models)}",
         memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",
+        operator=observed.operator or host.status.operator,
         observed_generation=host.metadata.generation,
     )
 

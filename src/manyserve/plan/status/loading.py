@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from manyserve.api.agentreport import ModelReport, ModelState
-from manyserve.api.conditions import LOADED, Condition, condition
+from manyserve.api.conditions import LOADED, MESSAGE_LIMIT, Condition, condition
 from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import Failure
 from manyserve.plan.pods import Replica
@@ -46,7 +46,7 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     reports = [(replica, replica.loaded(entry.model_name, entry.digest)) for replica in ready]
     loaded = sum([report is not None for _, report in reports])
     if ready and loaded == len(ready):
-        notes = (f"{replica.name}: {report.message}" for replica, report in reports if report and report.message)
+        notes = (_note(replica, report) for replica, report in reports if report and report.message)
         return _loaded_everywhere(len(ready), next(notes, None))
     worst = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*worst) if worst and worst[1].state in _FAILED else None
@@ -54,6 +54,10 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
+
+
+def _note(replica: Replica, report: ModelReport) -> str:
+    return f"{replica.name}: {report.message[:MESSAGE_LIMIT]}"
 
 
 @lru_cache(maxsize=256)  # thousands of models of a host have equal conditions
