@@ -26,6 +26,9 @@ class _Nobody:
     def stored(self, count: int) -> None:
         """Listen to nothing."""
 
+    def complete(self) -> None:
+        """Listen to nothing."""
+
 
 async def _read(uri: str, endpoint: str, folder: Path) -> None:
     sources = SourceSettings(gcs_endpoint=endpoint, s3_endpoint=endpoint)

@@ -48,6 +48,14 @@ def count(text: str) -> int:
     return number
 
 
+def percent(text: str) -> int:
+    """Parse a share in whole percent."""
+    number = _number(int, text)
+    if number is None or not 0 <= number <= 90:
+        raise ValueError("must be a whole number from 0 to 90")
+    return number
+
+
 def seconds(text: str) -> float:
     """Parse a duration in seconds."""
     number = _number(float, text)
@@ -110,6 +118,7 @@ def from_text(parse: Callable[[str], Any]) -> BeforeValidator:
 Port = Annotated[int, from_text(port)]
 Flag = Annotated[bool, from_text(flag)]
 Count = Annotated[int, from_text(count)]
+Percent = Annotated[int, from_text(percent)]
 Seconds = Annotated[float, from_text(seconds)]
 AbsolutePath = Annotated[Path, from_text(path)]
 Folder = Annotated[Path, from_text(folder)]

@@ -54,11 +54,14 @@ class Counted:
     def stored(self, count: int) -> None:
         self.lies += count
 
+    def complete(self) -> None:
+        pass
+
 
 class CancelOnArrival(Counted):
     """Cancels a download when its first bytes arrive."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[Any]
 
     def arrived(self, count: int) -> None:
         super().arrived(count)
@@ -432,6 +435,7 @@ async def fake_pod(folder: Path, **options: Any) -> AsyncIterator[Pod]:
         "unload_seconds": 60.0,
         "stall_seconds": 60.0,
         "disk_reserve": 1,
+        "disk_reserve_percent": 0,
     }
     settings = AgentSettings(
         store_dir=volume,

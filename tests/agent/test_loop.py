@@ -203,7 +203,7 @@ async def test_agent_enforces_file_limit(pod: Pod) -> None:
     pod.config.write(entry("a"))
     await pod.start()
     await pod.shows(a="DownloadFailed")
-    assert pod.model("a").message == "gs://bucket/models/a has more than 1 files"
+    assert pod.model("a").message == "gs://bucket/models/a has more than 1 files and folders"
     assert not pod.bucket.gets
 
 

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.download.checksums import content_digest, mismatch
+from manyserve.agent.download_slot import Slot
+from manyserve.agent.download_slots import LARGE_BYTES
 from manyserve.agent.job import Job, ProgressReporter
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
 from manyserve.agent.retry import Stage
-from manyserve.agent.volume.disk_space import disk_full_error, is_full, link_tree
+from manyserve.agent.volume.disk_budget import DiskSpace, disk_full_error
+from manyserve.agent.volume.disk_space import is_full, link_tree
 from manyserve.agent.volume.markers import SUCCESS
 from manyserve.api.modelconfig import Entry
 
@@ -37,15 +39,18 @@ async def fetch(job: Job, entry: Entry) -> None:
     lock = context.dedup.lock_for(entry.model_spec.storage_uri)
     if lock.locked():
         job.set_note("waits for another model that is read from the same place")
-    async with lock, context.downloads.acquire() as release:
-        job.enter(Step.FETCH, cancellable=True)
-        started = context.clock()
-        is_filled = await _fill_staging(job, entry, release)
+    async with lock:
+        if job.retry_state.is_slow:
+            job.set_note("waits for a slot among slow downloads")
+        async with context.downloads.acquire(entry.model_spec.storage_uri, is_slow=job.retry_state.is_slow) as slot:
+            job.enter(Step.FETCH, cancellable=True)
+            started = context.clock()
+            is_filled = await _fill_staging(job, entry, slot)
         if is_filled:
             await _swap_in(job, entry)
         now = context.clock()
     retry = job.retry_state if job.retry_state.failed is Stage.LOAD else job.retry_state.cleared()
-    retry = replace(retry, checked_at=now, not_before=0.0)
+    retry = replace(retry, checked_at=now, not_before=0.0, is_unversioned=not job.is_versioned)
     if is_filled:
         seconds = round(now - started, 3)
         context.metrics.download_seconds.observe(seconds)
@@ -53,17 +58,17 @@ async def fetch(job: Job, entry: Entry) -> None:
     context.state.set_retry(job.name, retry)
 
 
-async def _fill_staging(job: Job, entry: Entry, release: Callable[[], None]) -> bool:
+async def _fill_staging(job: Job, entry: Entry, slot: Slot) -> bool:
     """Fill the staging folder and set `job.fingerprint`. Return False if the files on disk are current already."""
     context, uri = job.context, entry.model_spec.storage_uri
     source = choose(uri, context.downloaders)
     try:
         async with asyncio.timeout(context.settings.download_seconds):
             listing = await source.find(uri)
-            if _is_current(job, listing):
+            job.is_versioned = listing.is_versioned
+            if _is_current(job, listing) or not await _fetch_files(job, entry, source, listing, slot):
                 log.log(job.log_level, "%s has not changed since it was copied", uri)
                 return False
-            await _fetch_files(job, entry, source, listing, release)
     except TimeoutError as error:
         sentence = f"{uri} did not arrive within {context.settings.download_seconds:g} s"
         raise DownloadError(sentence, reason="timeout") from error
@@ -79,52 +84,73 @@ def _is_current(job: Job, listing: Listing) -> bool:
     return disk.digest == job.digest and job.context.store.fingerprint(job.name, job.digest) == listing.fingerprint
 
 
-async def _fetch_files(
-    job: Job, entry: Entry, source: Downloader, listing: Listing, release: Callable[[], None]
-) -> None:
-    """Use the staged files, else link those of another model, else download."""
+async def _fetch_files(job: Job, entry: Entry, source: Downloader, listing: Listing, slot: Slot) -> bool:
+    """Use the staged files, else link those of another model, else download.
+
+    Return False if the download has the version of the files on disk: the listing had another one, as caches may do.
+    """
     job.fingerprint, retry = listing.fingerprint, job.retry_state
     if retry.digest_mismatch and retry.digest_mismatch[0] == listing.fingerprint:
         raise DownloadError(retry.digest_mismatch[1], reason="digest", permanent=True)
     if retry.staged == listing.fingerprint and job.context.store.staged(job.name, job.digest).exists():
         log.info("%s has not changed since the model server rejected it", listing.uri)
     elif not await _link(job, entry, listing):
-        await _download(job, entry, source, listing, release)
+        read = await _download(job, entry, source, listing, slot)
+        if read.is_versioned and _is_current(job, read):
+            await in_thread(job.context.store.discard, job.name)
+            return False
+    return True
 
 
-async def _download(job: Job, entry: Entry, source: Downloader, listing: Listing, release: Callable[[], None]) -> None:
-    """Download the files and check them. Raises `DownloadError`, `OSError`, and then leaves nothing behind."""
+async def _download(job: Job, entry: Entry, source: Downloader, listing: Listing, slot: Slot) -> Listing:
+    """Download the files and check them. Return the listing of what was read, by which the files are known from now on.
+
+    Raises `DownloadError`, `OSError`, and then leaves nothing behind.
+    """
     context, store, name = job.context, job.context.store, job.name
     if context.state.retries.get(name, job.retry_state).staged:
         await in_thread(store.discard, name)
-    await _wait_for_disk_space(job, listing, release)
+    await _wait_for_place(job, listing, slot)
     log.info("Downloading %s to model dir %s", listing.uri, context.settings.server_models_dir)
     try:
-        with ProgressReporter(job, listing, store.staging) as progress:
+        with ProgressReporter(job, listing, store.staging, slot) as progress:
             folder = await in_thread(store.stage, name, job.digest)
-            await source.fetch(listing, folder, progress)
+            read = await source.fetch(listing, folder, progress)
+            progress.complete()
+        job.fingerprint, job.is_versioned = read.fingerprint, job.is_versioned or read.is_versioned
         _check_unchanged(listing, await source.find(listing.uri))
         await _check_digest(job, entry, folder)
         await in_thread(context.server.prepare, name, folder)
     except BaseException:
         await in_thread(store.discard, name)
         raise
+    return read
 
 
-async def _wait_for_disk_space(job: Job, listing: Listing, release: Callable[[], None]) -> None:
-    """Wait until the download fits, while other models are being removed. Raises `DownloadError`."""
+async def _wait_for_place(job: Job, listing: Listing, slot: Slot) -> None:
+    """Wait for the slot of a large download, and until it fits while others are removed. Raises `DownloadError`."""
     context = job.context
+    if is_large := listing.size >= LARGE_BYTES:
+        job.set_note("waits for a slot among large downloads")
+    await slot.change(is_large=is_large)
     deadline = context.clock() + context.settings.unload_seconds
-    while True:
-        space = context.budget.space_for(job.name, context.store.staging)
-        if space.fits(listing.size):
-            return
+    while not (space := await _measured_space(job, listing.size)).fits(listing.size):
         leaving = sum(name not in context.state.desired for name in context.state.disk)
         if not leaving or context.clock() > deadline:
             raise disk_full_error(listing.uri, listing.size, space)
-        release()
+        slot.release()
         job.set_note(f"waits for disk space: {leaving} models are being removed")
         await asyncio.sleep(_POLL_SECONDS)
+    if not slot.is_held:
+        await _wait_for_place(job, listing, slot)
+
+
+async def _measured_space(job: Job, size: int) -> DiskSpace:
+    """Return the disk space. Measure the use of the volume first, if that is due or may help."""
+    budget, store, now = job.context.budget, job.context.store, job.context.clock()
+    if budget.is_due(now, fits=budget.space_for(job.name, store.staging).fits(size)):
+        await in_thread(budget.measure, store.root, now)
+    return budget.space_for(job.name, store.staging)
 
 
 def _check_unchanged(before: Listing, after: Listing) -> None:

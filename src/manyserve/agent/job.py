@@ -14,13 +14,16 @@ from typing import NamedTuple
 
 from manyserve.agent.concurrency import TimeoutSemaphore
 from manyserve.agent.download import Downloaders, Listing
+from manyserve.agent.download_slot import Slot
+from manyserve.agent.download_slots import DownloadSlots
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.reconcile import Step
 from manyserve.agent.retry import RetryState
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.state import AgentState
-from manyserve.agent.volume.disk_space import Deduplicator, DiskBudget, disk_full_error
+from manyserve.agent.volume.disk_budget import DiskBudget, disk_full_error
+from manyserve.agent.volume.disk_space import Deduplicator
 from manyserve.agent.volume.store import Store
 from manyserve.api.modelconfig import Entry
 
@@ -39,15 +42,17 @@ class AgentContext:
     """Monotonic time, in seconds."""
     unix_time: Callable[[], float]
     jitter: Callable[[], float]
-    downloads: TimeoutSemaphore = field(init=False)
+    downloads: DownloadSlots = field(init=False)
     loads: TimeoutSemaphore = field(init=False)
     dedup: Deduplicator = field(init=False)
     budget: DiskBudget = field(init=False)
 
     def __post_init__(self) -> None:
         self.dedup = Deduplicator()
-        self.budget = DiskBudget(self.settings.disk_reserve)
-        self.downloads = TimeoutSemaphore(self.settings.parallel_downloads, self.settings.download_slot_seconds)
+        self.budget = DiskBudget(self.settings)
+        settings = self.settings
+        slots = (settings.parallel_downloads, settings.slow_downloads, settings.download_slot_seconds)
+        self.downloads = DownloadSlots(*slots)
         self.loads = TimeoutSemaphore(self.settings.parallel_loads, self.settings.load_slot_seconds)
 
 
@@ -85,6 +90,8 @@ class Job:
     """Fingerprint of a source with the wrong content digest, and the error message."""
     fingerprint: str = ""
     """Fingerprint of the source at the download."""
+    is_versioned: bool = True
+    """The source names versions, so that a refresh notices a change."""
     cancellable: bool = True
     """False while a cancellation would leave the server or the disk between two states."""
 
@@ -143,8 +150,9 @@ class UpdateThrottle:
 class ProgressReporter:
     """Progress listener of one download. Its methods run in the event loop."""
 
-    def __init__(self, job: Job, listing: Listing, volume: Path) -> None:
+    def __init__(self, job: Job, listing: Listing, volume: Path, slot: Slot) -> None:
         self._job = job
+        self._slot = slot
         self._listing = listing
         self._volume = volume
         self._throttle = UpdateThrottle(job.context.settings.progress_seconds)
@@ -164,8 +172,13 @@ class ProgressReporter:
         context = self._job.context
         context.metrics.bytes.inc(count)
         self._arrived += count
+        self._slot.count(count)
         if self._throttle.is_due(context.clock()):
             self._job.publish(JobProgress(Step.FETCH, arrived=self._arrived, total=self._listing.size or None))
+
+    def complete(self) -> None:
+        """Free the slot, since the network is not used any more."""
+        self._slot.release()
 
     def stored(self, count: int) -> None:
         """Count bytes of the volume. Raises `DownloadError` before bytes beyond the listed size fill it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from manyserve.agent.job import IDLE, JobProgress
 from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerState, Step, is_loaded, is_ready
-from manyserve.agent.retry import RetryState, Stage
+from manyserve.agent.retry import RetryState, Stage, has_refresh
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.modelconfig import Entry
 from manyserve.redaction import one_line
@@ -22,6 +22,7 @@ _REFRESH_FAILED = {
     Stage.DOWNLOAD: "no newer files could be read",
     Stage.LOAD: "newer files could not be loaded",
 }
+_UNVERSIONED = "a refresh notices another size only: the server of the files sends neither ETag nor Last-Modified"
 _BUSY = "the model server is still busy with an earlier load or unload of this model"
 _TRIES = {Step.FETCH, Step.LOAD}
 
@@ -57,7 +58,7 @@ def model_report(name: str, entry: Entry, observed: Observed, progress: JobProgr
         state=state,
         digest=entry.digest,
         attempt=retry.failures + trying,
-        message=_message(retry, state, progress.note or (_BUSY if busy else "")),
+        message=_message(retry, state, progress.note or (_BUSY if busy else "")) or _remark(entry, retry, state),
         permanent=retry.permanent and failed,
         next_try=retry.next_try if progress.step not in _TRIES and not busy else None,
         bytes=progress.arrived,
@@ -75,6 +76,11 @@ def _message(retry: RetryState, state: ModelState, note: str) -> str:
     if retry.failed in _REFRESH_FAILED:
         return one_line(f"{_REFRESH_FAILED[retry.failed]}: {retry.message}")
     return ""
+
+
+def _remark(entry: Entry, retry: RetryState, state: ModelState) -> str:
+    """Return the remark on a loaded model with refreshes that cannot notice a change."""
+    return _UNVERSIONED if state is ModelState.LOADED and retry.is_unversioned and has_refresh(entry) else ""
 
 
 class ReportBuilder:

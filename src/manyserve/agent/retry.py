@@ -52,6 +52,10 @@ class RetryState:
     """True if the failed load was attempted once: a READY model is then still the previous version."""
     ends: int = 0
     """Number of loads of these files during which the server ended. Only a successful load clears it."""
+    is_slow: bool = False
+    """The last download failed because it was slow. The next one begins in a slow slot."""
+    is_unversioned: bool = False
+    """The source names no versions, so that a refresh notices another size only."""
     missing_step: str = ""
     """The step that an ensemble lacks. The next try comes at once when the step is loaded."""
     not_before: float = 0.0
@@ -83,6 +87,7 @@ class RetryState:
             permanent=False,
             refused=False,
             previous_still_loaded=False,
+            is_slow=False,
             missing_step="",
             not_before=0.0,
             next_try=None,

@@ -14,7 +14,7 @@ from manyserve.agent.servers import DIALECTS
 from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.settings_env import Settings, env
-from manyserve.settings_types import AbsolutePath, Count, Flag, LogLevel, Networks, Port, Seconds, Url, one_of
+from manyserve.settings_types import AbsolutePath, Count, Flag, LogLevel, Networks, Percent, Port, Seconds, Url, one_of
 
 MIB = 1024**2
 GIB = 1024 * MIB
@@ -57,7 +57,6 @@ class SourceSettings(Settings):
     """Networks that may be read from although they are not public."""
     ca_file: AbsolutePath | None = env(agentenv.CA_FILE, default=None)
     """Further certificates that https sources may be signed by."""
-    archive_files: Count = env("MANYSERVE_ARCHIVE_FILES", default=100_000)
     archive_ratio: Count = env("MANYSERVE_ARCHIVE_RATIO", default=100)
     """The largest ratio of an archive's unpacked size to its own."""
 
@@ -86,12 +85,16 @@ class AgentSettings(Settings):
     stall_seconds: Seconds = env("MANYSERVE_STALL_SECONDS", default=30.0)
     """A download that makes almost no progress for this time is cancelled and tried again."""
     parallel_downloads: Count = env("MANYSERVE_PARALLEL_DOWNLOADS", default=4)
-    download_slot_seconds: Seconds = env("MANYSERVE_DOWNLOAD_SLOT_SECONDS", default=30.0)
-    """A download frees its slot among the parallel downloads after this time, so that huge ones do not stop others."""
+    """The fast slots of downloads."""
+    slow_downloads: Count = env("MANYSERVE_SLOW_DOWNLOADS", default=16)
+    """The slow slots, for downloads that have had a slice of a fast one while others wait."""
+    download_slot_seconds: Seconds = env("MANYSERVE_DOWNLOAD_SLOT_SECONDS", default=1.0)
+    """The slice."""
     parallel_loads: Count = env("MANYSERVE_PARALLEL_LOADS", default=2)
     parallel_files: Count = env("MANYSERVE_PARALLEL_FILES", default=4)
-    """Files that are read at once, over all downloads. It bounds the memory of the process."""
-    max_files: Count = env("MANYSERVE_MAX_FILES", default=10_000)
+    """Files of one model that are read at once. With the slots it bounds the memory of the process."""
+    max_files: Count = env("MANYSERVE_MAX_FILES", default=2_000)
+    """Files and folders of one model."""
     max_bytes: Count = env("MANYSERVE_MAX_BYTES", default=100 * GIB)
     settle_seconds: Seconds = env("MANYSERVE_SETTLE_SECONDS", default=1800.0)
     """A new pod that the operator does not poll is ready after this time, even if downloads or loads still run."""
@@ -100,7 +103,11 @@ class AgentSettings(Settings):
     progress_seconds: Seconds = env("MANYSERVE_PROGRESS_SECONDS", default=5.0)
     """Shortest time between two reports of a download's progress."""
     disk_reserve: Count = env("MANYSERVE_DISK_RESERVE", default=64 * MIB)
-    """Bytes of the volume that downloads leave free."""
+    """Bytes of the volume that downloads leave free, in addition to the next share."""
+    disk_reserve_percent: Percent = env("MANYSERVE_DISK_RESERVE_PERCENT", default=10)
+    """Share of the disk that downloads leave free: at 10 % the kubelet evicts pods of the node, by default."""
+    volume_bytes: Count | None = env("MANYSERVE_VOLUME_BYTES", default=None)
+    """The volume's own limit, beyond which the kubelet evicts the pod."""
     server_dialect: Annotated[str, one_of(*DIALECTS)] = env(agentenv.SERVER_DIALECT, default="v2")
     """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""
     server_key: str | None = env(agentenv.SERVER_KEY, default=None, secret=True)

@@ -14,6 +14,7 @@ from functools import partial
 from manyserve.agent import fetch, load, rollback
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
+from manyserve.agent.download.base import SLOW_REASONS
 from manyserve.agent.ensembles import MissingStepError
 from manyserve.agent.job import IDLE, Job
 from manyserve.agent.reconcile import OnDisk, Step, is_loaded
@@ -125,6 +126,7 @@ def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
         permanent=permanent,
         refused=job.refused,
         previous_still_loaded=job.previous_still_loaded,
+        is_slow=reason in SLOW_REASONS,
         missing_step=error.step if isinstance(error, MissingStepError) else "",
         digest_mismatch=job.digest_mismatch or retry.digest_mismatch,
     )

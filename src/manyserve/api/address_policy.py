@@ -22,6 +22,9 @@ _PLATFORM = frozenset(
         ("169.254.169.254", "169.254.170.2", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254"),
     )
 )
+_KUBERNETES = (ip_network("34.118.224.0/20"),)  # the default of GKE for Services, inside a public range
+_NOT_PUBLIC = (ip_network("192.88.99.0/24"), ip_network("64:ff9b:1::/48"))  # 6to4 relays, NAT64 of a local network
+KUBERNETES_KIND = "an address of Kubernetes Services"
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
@@ -67,6 +70,8 @@ def _kind(address: Address) -> str:
         (address.is_loopback, "a loopback address"),
         (address.is_link_local, "a link-local address"),
         (address.is_multicast, "a multicast address"),
+        (any(address in network for network in _NOT_PUBLIC), "not a public address"),
+        (any(address in network for network in _KUBERNETES), KUBERNETES_KIND),
         (address.is_private or site_local, "a private address"),
         (address.is_reserved or not address.is_global, "not a public address"),
     )

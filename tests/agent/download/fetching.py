@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.download import Downloader, DownloadError
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import HttpDownloader, make_client
 from manyserve.agent.settings import AgentSettings
@@ -19,7 +20,7 @@ from tests.support.eventually import LIMIT
 def make_downloader(config: AgentSettings, dns: FakeDns | None = None) -> HttpDownloader:
     client = replace(make_client(config), resolver=dns or FakeDns())
     secrets = Secrets(config.sources.credentials_dir)
-    return HttpDownloader(config, secrets, asyncio.Semaphore(config.parallel_files), client)
+    return HttpDownloader(config, secrets, Unpacker(config), client)
 
 
 def with_http(config: AgentSettings) -> AgentSettings:

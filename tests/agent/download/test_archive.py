@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind
+from manyserve.agent.download.archive.formats import DIRECTORY_BYTES
 from manyserve.agent.download.archive.unpack import ArchiveNames
 from tests.agent.download.archives import LOOSE, URI, contents, entry, folders, tar, tar_gz, tar_of, unpack_all, zipped
 
@@ -211,6 +212,28 @@ def test_input_11_tar_with_huge_headers_is_refused(tmp_path: Path) -> None:
     assert "its headers are too long" in refused(tmp_path / "a", data, ArchiveKind.TAR_GZ)
     chain = b"".join(entry("L", b"n" * 100, tarfile.GNUTYPE_LONGNAME) for _ in range(1000))
     assert refused(tmp_path / "b", tar(chain, entry("x")), ArchiveKind.TAR)
+
+
+def test_input_11_tar_with_many_global_headers_is_refused(tmp_path: Path) -> None:
+    def global_header(number: int) -> bytes:
+        record = f" k{number}={'v' * 500}\n"
+        length = len(record) + 3
+        return entry("g", f"{length}{record}".encode(), tarfile.XGLTYPE)
+
+    few = [part for number in range(100) for part in (global_header(number), entry(f"f{number}"))]
+    assert len(unpack_all(tmp_path / "a", tar(*few), ArchiveKind.TAR)) == 100
+    many = [*few, global_header(100), entry("f100")]
+    assert refused(tmp_path / "b", tar(*many), ArchiveKind.TAR) == "its headers are too long"
+
+
+def test_input_12_zip_with_huge_directory_is_refused_in_little_memory(tmp_path: Path) -> None:
+    data = zipped(*((f"{number:060}", b"") for number in range(10_000)), compression=zipfile.ZIP_STORED)
+    tracemalloc.start()
+    words = refused(tmp_path / "a", data, ArchiveKind.ZIP)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "its headers are too long" in words
+    assert most < 4 * DIRECTORY_BYTES
 
 
 @pytest.mark.parametrize("kind", ArchiveKind)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import HttpDownloader
 from manyserve.agent.settings import AgentSettings
@@ -31,7 +32,7 @@ async def test_http_error_has_status_in_sentence(
     site.serve("/x", b"secret", status=status)
     uri = site.url("/x")
     message = await fetch_error(make_downloader(config), tmp_path, uri, permanent=permanent)
-    hint = "; the host's ServiceAccount lists no secret with https-host for models.test and headers"
+    hint = f"; the host's ServiceAccount lists no secret with https-host for models.test:{site.port} and headers"
     assert message == f"{uri} {words}" + (hint if status in {401, 403} else "")
 
 
@@ -59,7 +60,7 @@ async def test_http_error_names_untrusted_certificate(site: Site, config: AgentS
 async def test_http_error_names_unreachable_host(config: AgentSettings, tmp_path: Path) -> None:
     words = "could not be read: its host cannot be reached"
     assert words in await fetch_error(make_downloader(config), tmp_path, "https://models.test:1/x", permanent=False)
-    source = HttpDownloader(config, Secrets(tmp_path), asyncio.Semaphore(1))  # with the system's resolver
+    source = HttpDownloader(config, Secrets(tmp_path), Unpacker(config))  # with the system's resolver
     words = "could not be read: its host name cannot be resolved"
     assert words in await fetch_error(source, tmp_path, "https://does-not-exist.invalid/x", permanent=False)
 

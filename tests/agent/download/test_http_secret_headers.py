@@ -1,9 +1,12 @@
 """Headers from a secret for one host."""
 
+import json
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
+from manyserve.agent.download.credentials import secret_headers
 from manyserve.agent.settings import AgentSettings
 from tests.agent.download.fetching import fetch, fetch_error, make_downloader, with_http
 from tests.agent.download.webserver import Site
@@ -17,7 +20,7 @@ def secret(config: AgentSettings, name: str, host: str, headers: str) -> None:
 
 
 async def test_http_secret_headers_go_to_their_host_only(site: Site, config: AgentSettings, tmp_path: Path) -> None:
-    secret(config, "mine", "Models.test", '{"X-Token": "s3cret"}')
+    secret(config, "mine", f"Models.test:{site.port}", '{"X-Token": "s3cret"}')
     secret(config, "other", "other.test", '{"X-Other": "s3cret"}')
     site.redirect("/x.onnx", site.url("/here"))
     site.redirect("/here", site.url("/there", host="cdn.test"))
@@ -38,14 +41,32 @@ async def test_http_secret_headers_go_over_http_only_if_secret_allows_it(
     site = Site()
     server = await site.start(None)
     site.serve("/x.onnx", b"1")
-    secret(config, "mine", host, '{"X-Token": "s3cret"}')
-    secret(config, "mine-by-port", f"{host}:{site.port}", '{"X-Same": "s3cret"}')
+    secret(config, "mine", f"{host}:{site.port}", '{"X-Token": "s3cret"}')
     uri = site.url("/x.onnx", scheme="http")
     assert await fetch(make_downloader(with_http(config)), tmp_path / "a", uri) == {"x.onnx": b"1"}
     await server.close()
-    assert {(request.headers.get("X-Token"), request.headers.get("X-Same")) for request in site.requests} == {
-        (sent, sent)
-    }
+    assert {request.headers.get("X-Token") for request in site.requests} == {sent}
+
+
+@pytest.mark.parametrize(
+    ("uri", "names"),
+    [
+        ("https://models.test/x", {"models.test", "models.test:443"}),
+        ("https://models.test:443/x", {"models.test", "models.test:443"}),
+        ("https://models.test:8443/x", {"models.test:8443"}),
+        ("http://models.test/x", {"http://models.test", "http://models.test:80"}),
+        ("http://models.test:443/x", {"http://models.test:443"}),
+        ("https://[2606:4700::1]/x", {"[2606:4700::1]", "[2606:4700::1]:443", "2606:4700::1"}),
+        ("https://[2606:4700::1]:8443/x", {"[2606:4700::1]:8443"}),
+    ],
+)
+def test_http_secret_headers_go_to_their_port_only(uri: str, names: set[str]) -> None:
+    places = {"models.test", "models.test:443", "models.test:8443", "models.test:80"}
+    places |= {f"http://{place}" for place in places}
+    places |= {"[2606:4700::1]", "2606:4700::1", "[2606:4700::1]:443", "[2606:4700::1]:8443"}
+    secrets = {place: {"https-host": place, "headers": json.dumps({"X-Token": "s3cret"})} for place in places}
+    sent = {place for place in places if secret_headers(URL(uri), {place: secrets[place]})}
+    assert sent == names
 
 
 async def test_http_denied_request_names_secrets_without_headers_for_host(
@@ -54,11 +75,13 @@ async def test_http_denied_request_names_secrets_without_headers_for_host(
     site.serve("/x", b"no", status=403)
     secret(config, "other", "other.test", '{"X-Token": "s3cret"}')
     message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
-    assert message.endswith("403; the secret other does not have https-host for models.test and headers")
+    assert message.endswith(f"403; the secret other does not have https-host for models.test:{site.port} and headers")
     secret(config, "more", "more.test", "{}")
     message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
-    assert message.endswith("403; none of the secrets more, other has https-host for models.test and headers")
-    secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
+    assert message.endswith(
+        f"403; none of the secrets more, other has https-host for models.test:{site.port} and headers"
+    )
+    secret(config, "mine", f"models.test:{site.port}", '{"X-Token": "s3cret"}')
     message = await fetch_error(make_downloader(config), tmp_path, site.url("/x"), permanent=True)
     assert message.endswith("the server answered 403")
 
@@ -70,7 +93,9 @@ async def test_http_denied_request_without_tls_names_form_of_key(
     secret(config, "mine", "models.test", '{"X-Token": "s3cret"}')
     uri = plain.url("/x", scheme="http")
     message = await fetch_error(make_downloader(with_http(config)), tmp_path, uri, permanent=True)
-    assert message.endswith("401; the secret mine does not have https-host for http://models.test and headers")
+    assert message.endswith(
+        f"401; the secret mine does not have https-host for http://models.test:{plain.port} and headers"
+    )
 
 
 @pytest.mark.parametrize(

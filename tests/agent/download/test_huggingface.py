@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,7 +15,8 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import make_client
-from manyserve.agent.download.huggingface import HubDownloader, hub_api, parse_location
+from manyserve.agent.download.hub_client import LISTING_BYTES, hub_api
+from manyserve.agent.download.huggingface import HubDownloader, parse_location
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, open_files
 from tests.agent.download.hub import COMMIT, Hub
@@ -53,7 +55,7 @@ def config(hub: Hub, trust: Trust, tmp_path: Path) -> AgentSettings:
 
 def make_downloader(config: AgentSettings) -> HubDownloader:
     client = replace(make_client(config), resolver=FakeDns({"cdn.test": [["127.0.0.2"]], "inner.test": [["10.0.0.1"]]}))
-    return HubDownloader(config, Secrets(config.sources.credentials_dir), asyncio.Semaphore(4), client)
+    return HubDownloader(config, Secrets(config.sources.credentials_dir), client)
 
 
 def give_token(config: AgentSettings, token: str) -> None:
@@ -256,6 +258,27 @@ async def test_hub_that_drips_blocks_no_thread_of_other_models(plain: Site, conf
             assert await asyncio.gather(*(in_thread(str, number) for number in range(50)))
     finally:
         over.set()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+async def test_hub_listing_is_bounded(hub: Hub, config: AgentSettings, tmp_path: Path, headers: dict[str, str]) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Accept-Encoding"] == "identity"
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(LISTING_BYTES // 1024 + 1024):
+                await response.write(b" " * 1024)
+        return response
+
+    hub.site.handlers["/api/models/org/model"] = endless
+    message = await fetch_error(make_downloader(config), tmp_path, permanent=not headers)
+    problem = (
+        "the hub compressed its list"
+        if headers
+        else f"the hub's list of files has more than the limit of {LISTING_BYTES}"
+    )
+    assert message.startswith(f"{URI} could not be read: {problem}")
 
 
 @pytest.mark.parametrize("name", ["model.git", "mo--del", ".model"])

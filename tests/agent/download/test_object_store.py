@@ -339,10 +339,16 @@ async def test_input_14_prefix_does_not_match_longer_name(
 
 async def test_input_14_listing_of_hundred_thousand_keys_stops_early(bucket: CheckedBucket, source: Downloader) -> None:
     bucket.objects = {f"models/a/{number:06}": b"" for number in range(100_000)}
-    with pytest.raises(DownloadError, match=r"gs://bucket/models/a has more than 10000 files") as caught:
+    with pytest.raises(DownloadError, match=r"gs://bucket/models/a has more than 2000 files and folders") as caught:
         await source.find(URI)
     assert (caught.value.reason, caught.value.permanent) == ("too_large", True)
     assert bucket.lists < 20
+
+
+async def test_folders_of_object_names_count_as_files(bucket: CheckedBucket, source: Downloader) -> None:
+    bucket.objects = {f"models/a/{number}/" + "d/" * 300 + "x": b"" for number in range(10)}
+    with pytest.raises(DownloadError, match="has more than 2000 files and folders"):
+        await source.find(URI)
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket", "gs://bucket/", "gs:///x", "s3://bucket//", "az://"])

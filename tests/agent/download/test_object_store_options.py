@@ -96,7 +96,7 @@ def test_store_options_without_secret_or_identity_are_anonymous() -> None:
 
 S3_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 AZURE_KEYS = (
-    "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_ACCESS_KEY of this account, or AZURE_STORAGE_SAS_TOKEN, "
+    "AZURE_STORAGE_ACCOUNT of this account and AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, "
     "or AZ_CLIENT_ID, AZ_CLIENT_SECRET, AZ_TENANT_ID"
 )
 
@@ -265,7 +265,11 @@ def test_s3_options_prefer_keys_of_secret_to_pod_identity(environ: dict[str, str
             "client_secret",
             {"client_id": "i", "client_secret": "hush", "tenant_id": "t"},
         ),
-        ({"AZURE_STORAGE_SAS_TOKEN": "?sv=1&sig=hush"}, "sas_token", {"sas_key": "sv=1&sig=hush"}),
+        (
+            {"AZURE_STORAGE_SAS_TOKEN": "?sv=1&sig=hush", "AZURE_STORAGE_ACCOUNT": "account"},
+            "sas_token",
+            {"sas_key": "sv=1&sig=hush"},
+        ),
     ],
 )
 def test_azure_options_use_one_kind_of_credential(secret: dict[str, str], kind: str, proof: dict[str, str]) -> None:
@@ -279,6 +283,16 @@ def test_azure_options_ignore_secret_of_another_account() -> None:
     assert azure(AZURE, other, mine)["account_key"] == "mine"
     assert azure(AZURE, other)["skip_signature"] is True
     assert azure(ObjectLocation("az", "container", "a"), other)["account_name"] == "other"
+
+
+def test_azure_options_send_sas_to_the_account_of_its_secret_only() -> None:
+    sas = {"AZURE_STORAGE_SAS_TOKEN": "?sv=1&sig=hush"}
+    assert "hush" not in str(azure(AZURE, sas))
+    assert azure(AZURE, sas)["skip_signature"] is True
+    assert azure(AZURE, sas | {"AZURE_STORAGE_ACCOUNT": "other"})["skip_signature"] is True
+    named = sas | {"AZURE_STORAGE_ACCOUNT": "account"}
+    assert azure(AZURE, sas, named)["sas_key"] == "sv=1&sig=hush"
+    assert azure(ObjectLocation("az", "container", "a"), named)["account_name"] == "account"
 
 
 def test_azure_options_use_federated_token_without_secret() -> None:

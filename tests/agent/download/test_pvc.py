@@ -5,12 +5,15 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError, choose, downloaders
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.pvc import ClaimDownloader
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, folders, open_files, zipped
@@ -31,7 +34,8 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> ClaimDownloader:
-    return ClaimDownloader(AgentSettings(sources=SourceSettings(pvc_dir=tmp_path / "pvc"), max_files=20))
+    settings = AgentSettings(sources=SourceSettings(pvc_dir=tmp_path / "pvc"), max_files=20)
+    return ClaimDownloader(settings, Unpacker(settings))
 
 
 async def copied(source: ClaimDownloader, folder: Path, uri: str = URI) -> dict[str, bytes]:
@@ -205,15 +209,15 @@ async def test_claim_pipe_that_replaces_file_is_refused_without_waiting(
 async def test_claim_that_hangs_blocks_only_its_own_models(
     model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, walk = threading.Event(), os.walk
+    release, scandir = threading.Event(), os.scandir
 
-    def hangs(path: Path, **options: object) -> object:
-        if "hung" in path.parts:
+    def hangs(path: Path) -> object:
+        if "hung" in Path(path).parts:
             release.wait(60)
-        return walk(path, **options)  # type: ignore[arg-type]
+        return scandir(path)
 
     (model.parent.parent / "hung").mkdir()
-    monkeypatch.setattr(os, "walk", hangs)
+    monkeypatch.setattr(os, "scandir", hangs)
     waiting = [asyncio.create_task(source.find("pvc://hung")) for _ in range(50)]
     try:
         async with asyncio.timeout(LIMIT):
@@ -235,7 +239,31 @@ async def test_claim_with_too_many_files_is_refused(model: Path, source: ClaimDo
     for number in range(10):
         (model / f"f{number}").touch()
         (model / f"folder{number}").mkdir()
-    assert await fetch_error(source) == f"{URI} has more than 20 files"
+    assert await fetch_error(source) == f"{URI} has more than 20 files and folders"
+
+
+async def test_claim_folder_is_not_listed_beyond_the_limit(
+    model: Path, source: ClaimDownloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        (model / f"f{number}").touch()
+    scandir, names = os.scandir, []
+
+    @contextmanager
+    def counting(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            yield (names.append(entry.name) or entry for entry in entries)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(os, "scandir", counting)
+    assert await fetch_error(source) == f"{URI} has more than 20 files and folders"
+    assert len(names) <= 22
+
+
+async def test_claim_nested_folders_count_as_files(model: Path, source: ClaimDownloader) -> None:
+    folder = model.joinpath(*"abcdefghijklmnopqrst")
+    folder.mkdir(parents=True)
+    (folder / "x").touch()
+    assert await fetch_error(source) == f"{URI} has more than 20 files and folders"
 
 
 async def test_claim_file_that_grows_during_copy_is_reported(

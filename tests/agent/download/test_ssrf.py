@@ -1,11 +1,18 @@
 """The SSRF guard: allowed addresses, odd spellings and the checked resolver."""
 
+import asyncio
+import socket
+import threading
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
+from manyserve.agent.concurrency import in_thread
+from manyserve.agent.download.dns import addresses
 from manyserve.agent.download.ssrf import AddressPolicy, CheckedResolver, RefusedError, literal
 from tests.agent.download.webserver import FakeDns
+from tests.support.eventually import LIMIT
 
 
 @pytest.mark.parametrize(
@@ -40,13 +47,31 @@ from tests.agent.download.webserver import FakeDns
         ("64:ff9b:1::a00:1", "public"),
         ("::127.0.0.1", "public"),
         ("2001:db8::1", "private"),
+        ("34.118.224.1", "Kubernetes"),
+        ("34.118.239.255", "Kubernetes"),
+        ("::ffff:34.118.224.1", "Kubernetes"),
+        ("64:ff9b::2276:e001", "Kubernetes"),
+        ("2002:2276:e001::", "Kubernetes"),
+        ("192.88.99.1", "public"),
+        ("192.88.99.255", "public"),
     ],
 )
 def test_address_policy_refuses_address_that_is_not_public(address: str, kind: str) -> None:
     assert kind in AddressPolicy().refusal(ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "34.118.223.255",
+        "34.118.240.0",
+        "192.88.98.1",
+        "2606:4700::1111",
+        "64:ff9b::808:808",
+        "::ffff:8.8.8.8",
+    ],
+)
 def test_address_policy_allows_public_address(address: str) -> None:
     assert AddressPolicy().refusal(ip_address(address)) == ""
 
@@ -74,6 +99,30 @@ def test_literal_of_host_name_is_none(host: str) -> None:
 def test_literal_ignores_trailing_dot_and_zone() -> None:
     assert literal("127.0.0.1.") == ip_address("127.0.0.1")
     assert literal("fe80::1%eth0") == ip_address("fe80::1")
+
+
+async def test_hanging_lookups_leave_threads_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hangs(*_: object, **__: object) -> list[object]:
+        over.wait(LIMIT)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    resolver = CheckedResolver(AddressPolicy())
+    lookups: list[asyncio.Task[Any]] = [asyncio.create_task(resolver.resolve(f"h{each}.test")) for each in range(40)]
+    lookups += [asyncio.create_task(addresses(f"s{each}.test")) for each in range(20)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(LIMIT / 2):
+            assert await asyncio.gather(*(in_thread(str, number) for number in range(100)))
+        monkeypatch.undo()
+        async with asyncio.timeout(LIMIT / 2):
+            assert await addresses("localhost"), "other look-ups have threads, too"
+    finally:
+        over.set()
+    results = await asyncio.gather(*lookups, return_exceptions=True)
+    assert all(isinstance(result, socket.gaierror) for result in results)
 
 
 async def test_resolver_refuses_private_address_without_naming_it() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.download import DownloadError, Listing, RemoteFile
-from manyserve.agent.volume.disk_space import DiskBudget, DiskSpace, disk_full_error, is_full
+from manyserve.agent.settings import AgentSettings
+from manyserve.agent.volume.disk_budget import DiskBudget, DiskSpace, disk_full_error, disk_use
+from manyserve.agent.volume.disk_space import is_full
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -61,7 +63,7 @@ def test_disk_space_fits_download_beside_other_needs_and_reserve() -> None:
 
 
 def test_disk_budget_subtracts_stored_bytes(tmp_path: Path) -> None:
-    budget = DiskBudget(reserve=5)
+    budget = DiskBudget(AgentSettings(disk_reserve=5))
     with budget.reserve("a", 100) as store, budget.reserve("b", 30):
         assert budget.space_for("c", tmp_path).others == 130
         assert budget.space_for("a", tmp_path).others == 30
@@ -70,6 +72,67 @@ def test_disk_budget_subtracts_stored_bytes(tmp_path: Path) -> None:
         assert store(50) == 10
         assert budget.space_for("c", tmp_path).others == 30
     assert budget.space_for("c", tmp_path).others == 0
+
+
+def test_disk_budget_leaves_the_share_free_at_which_pods_are_evicted(tmp_path: Path) -> None:
+    status = os.statvfs(tmp_path)
+    share = status.f_blocks * status.f_frsize // 10
+    space = DiskBudget(AgentSettings(disk_reserve=5)).space_for("a", tmp_path)
+    assert space.reserve == share + 5
+    assert not space.fits(space.free - share)
+
+
+def test_disk_budget_of_a_volume_with_a_limit_is_its_rest(tmp_path: Path) -> None:
+    (tmp_path / "staging").mkdir()
+    (tmp_path / "file").write_bytes(b"x" * 10_000)
+    os.link(tmp_path / "file", tmp_path / "other")
+    budget = DiskBudget(AgentSettings(disk_reserve=5, volume_bytes=1_000_000))
+    assert budget.is_due(0.0, fits=True)
+    budget.measure(tmp_path, 0.0)
+    used = disk_use(tmp_path)
+    assert 10_000 <= used < 40_000, "a file with two links counts once"
+    space = budget.space_for("a", tmp_path / "staging")
+    assert (space.free, space.reserve) == (1_000_000 - used, 5)
+    with budget.reserve("b", 500) as store:
+        store(300)
+    assert budget.space_for("a", tmp_path).free == 1_000_000 - used - 300
+    assert not budget.is_due(30.0, fits=True)
+    assert budget.is_due(30.0, fits=False)
+    assert budget.is_due(60.0, fits=True)
+
+
+def test_disk_budget_counts_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = DiskBudget(AgentSettings(max_files=100, disk_reserve_percent=0))
+    status = os.statvfs(tmp_path)
+
+    def with_inodes(free: int, total: int = 2_000) -> None:
+        fields = [*status]
+        fields[5:8] = [total, free, free]  # f_files, f_ffree, f_favail
+        monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+
+    with_inodes(200)  # 5 % of 2,000 and 100
+    assert budget.space_for("a", tmp_path).fits(1)
+    with budget.reserve("b", 0):
+        space = budget.space_for("a", tmp_path)
+        assert not space.fits(1)
+    assert str(disk_full_error("gs://b/m", 1, space)) == (
+        "gs://b/m may need more files than the volume can hold: 100 inodes are missing"
+    )
+    with_inodes(199)
+    assert not budget.space_for("a", tmp_path).fits(1)
+    with_inodes(0, 0)
+    assert budget.space_for("a", tmp_path).fits(1), "the file system has no number of inodes"
+
+
+async def test_agent_keeps_below_limit_of_volume(pod: Pod) -> None:
+    put(pod, "small", 10_000)
+    put(pod, "large", 300_000)
+    pod.settings = pod.settings.model_copy(update={"volume_bytes": 200_000})
+    pod.config.write(entry("small"), entry("large"))
+    await pod.start()
+    await pod.shows(small="Loaded", large="DownloadFailed")
+    assert "gs://bucket/models/large needs 300000 bytes, but the volume has " in pod.model("large").message
+    assert disk_use(pod.root) < 200_000
 
 
 def test_is_full_finds_nested_errors() -> None:
@@ -160,7 +223,7 @@ class Growing:
     async def find(self, uri: str) -> Listing:
         return Listing(uri, (RemoteFile("archive", "archive", self.listed, "v1"),))
 
-    async def fetch(self, _: Listing, folder: Path, progress: object) -> None:
+    async def fetch(self, listing: Listing, folder: Path, progress: object) -> Listing:
         self.then(folder)
         with (folder / "content").open("wb") as file:
             while self.written < 1_000_000:
@@ -168,6 +231,7 @@ class Growing:
                 self.written += file.write(b"x" * 500)
                 file.flush()
                 await asyncio.sleep(0)
+        return listing
 
 
 @pytest.mark.parametrize("listed", [0, 700])

@@ -52,7 +52,6 @@ def test_agent_reads_each_setting_of_the_configuration() -> None:
         "pvc_dir",
         "range_bytes",
         "gcs_credentials",
-        "archive_files",
         "archive_ratio",
     }
     assert set(SourceSettings.model_fields) - read.model_fields_set == untouched

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.base import Downloader, DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.credentials import Secrets
 from manyserve.agent.download.http.downloader import HttpDownloader
@@ -35,15 +35,15 @@ Downloaders = Mapping[str, Downloader]
 
 def downloaders(settings: AgentSettings) -> Downloaders:
     """Return a downloader for each scheme that the agent reads."""
-    streams = asyncio.Semaphore(settings.parallel_files)
     secrets = Secrets(settings.sources.credentials_dir)
-    objects = ObjectStoreDownloader(StorePool(settings, secrets), settings, streams)
-    web = HttpDownloader(settings, secrets, streams)
+    unpacker = Unpacker(settings)
+    objects = ObjectStoreDownloader(StorePool(settings, secrets), settings, unpacker)
+    web = HttpDownloader(settings, secrets, unpacker)
     by_scheme: dict[str, Downloader] = {
         "https": web,
         "http": web,
-        "hf": HubDownloader(settings, secrets, streams),
-        "pvc": ClaimDownloader(settings),
+        "hf": HubDownloader(settings, secrets),
+        "pvc": ClaimDownloader(settings, unpacker),
     }
     return by_scheme | dict.fromkeys(("gs", "s3", "az", "abfss"), objects)
 

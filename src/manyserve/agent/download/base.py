@@ -10,13 +10,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Callbacks for the bytes of a download. Both raise `DownloadError` when the volume has no space left."""
+    """Callbacks for the bytes of a download. `stored` raises `DownloadError` when the volume has no space left."""
 
     def arrived(self, count: int) -> None:
         """Add bytes that came over the network."""
 
+    def complete(self) -> None:
+        """Note that all bytes came over the network, before they are checked and unpacked."""
+
     def stored(self, count: int) -> None:
         """Add bytes that go to the volume. An archive counts with its own size and its unpacked size."""
+
+
+SLOW_REASONS = frozenset({"slow", "stalled", "timeout"})
+"""Reasons of errors after which a download is tried again in a slow slot."""
 
 
 class DownloadError(Exception):
@@ -63,6 +70,11 @@ class Listing:
         return sum(file.size for file in self.files)
 
     @property
+    def is_versioned(self) -> bool:
+        """Whether the source names a version of each file, so that a change of the content is noticed."""
+        return all(file.version or file.is_folder for file in self.files)
+
+    @property
     def fingerprint(self) -> str:
         """A hash that changes when any file changes, or the set of empty folders."""
         rows = sorted(f"{file.path}{'/' * file.is_folder}\0{file.size}\0{file.version}" for file in self.files)
@@ -71,7 +83,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest number of files and bytes of a model."""
+    """The largest number of files and folders, and of bytes, of a model."""
 
     files: int
     bytes: int
@@ -79,11 +91,26 @@ class Limits:
     def check(self, uri: str, files: Sequence[RemoteFile]) -> None:
         """Raise `DownloadError` when the files exceed a limit."""
         total = sum(file.size for file in files)
-        if len(files) > self.files:
-            raise DownloadError(f"{uri} has more than {self.files} files", reason="too_large", permanent=True)
+        if has_more_entries(files, self.files):
+            raise self.too_many(uri)
         if total > self.bytes:
             sentence = f"{uri} has {total} bytes, more than the limit of {self.bytes}"
             raise DownloadError(sentence, reason="too_large", permanent=True)
+
+    def too_many(self, uri: str) -> DownloadError:
+        """Return the error of a model with too many files."""
+        return DownloadError(f"{uri} has more than {self.files} files and folders", reason="too_large", permanent=True)
+
+
+def has_more_entries(files: Sequence[RemoteFile], limit: int) -> bool:
+    """Return whether the files and all their folders are more than the limit. It keeps no more than that in memory."""
+    folders: set[str] = set()
+    for file in files:
+        folder = file.path.rpartition("/")[0]
+        while folder and folder not in folders and len(files) + len(folders) <= limit:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return len(files) + len(folders) > limit
 
 
 class Downloader(Protocol):
@@ -92,5 +119,8 @@ class Downloader(Protocol):
     async def find(self, uri: str) -> Listing:
         """List the files under a URI. A listing has at least one file."""
 
-    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Write the files below the folder. Each then has its listed size and its checksum."""
+    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> Listing:
+        """Write the files below the folder. Each then has its listed size and its checksum.
+
+        The returned listing has the versions of what was read, as far as the responses name them.
+        """

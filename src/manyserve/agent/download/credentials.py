@@ -5,9 +5,9 @@ kubelet swaps a Secret's folder by the link `..data`. All keys of a Secret are r
 they are of one version. Values lose the white space around them, because keys are often made with `echo`. A file that
 is no text is ignored.
 
-Headers are as in KServe. The key `https-host` names the host, with or without its port. The key `headers` is a JSON
-object of texts. The headers are sent over https for any URI of the host. Over http they are sent only when
-`https-host` itself is `http://host`.
+Headers are as in KServe. The key `https-host` names the host, with its port unless that is the default of the scheme:
+another port may be another user's. The key `headers` is a JSON object of texts. The headers are sent over https for any
+URI of the host. Over http they are sent only when `https-host` itself is `http://host`.
 """
 
 from __future__ import annotations
@@ -130,8 +130,9 @@ def without_keys(secrets: SecretsByName, keys: str) -> str:
 def secret_headers(url: URL, secrets: SecretsByName) -> dict[str, str]:
     """Return the headers for a URL. Raises `DownloadError`, which names the secret and no value."""
     scheme = "" if url.scheme == "https" else f"{url.scheme}://"
-    names = (url.host, url.raw_host, url.authority, f"{url.raw_host}:{url.port}")
-    hostnames = {f"{scheme}{name}" for name in names}
+    names = {url.host, url.raw_host, url.host_subcomponent}
+    ports = (f":{url.port}", "") if url.is_default_port() else (f":{url.port}",)
+    hostnames = {f"{scheme}{name}{port}" for name in names for port in ports}
     headers: dict[str, str] = {}
     for name, secret in secrets.items():
         if secret.get(HOST_KEY, "").lower() in hostnames:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -33,7 +32,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.redaction import one_line
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, ModelInfo
+    from huggingface_hub import ModelInfo
     from huggingface_hub.hf_api import RepoSibling
 
 TOKEN_KEY = "HF_TOKEN"  # noqa: S105 (the name of a key, as in KServe)
@@ -67,16 +66,14 @@ def parse_location(uri: str) -> HubLocation:
 class HubDownloader:
     """The downloader for models of the hub that the settings name."""
 
-    def __init__(
-        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, client: HttpClient | None = None
-    ) -> None:
+    def __init__(self, settings: AgentSettings, secrets: Secrets, client: HttpClient | None = None) -> None:
         self._endpoint = settings.sources.hf_endpoint
         self._secrets = secrets
         self._limits = Limits(settings.max_files, settings.max_bytes)
         client = client or make_client(settings)
         trusted = frozenset({URL(self._endpoint).raw_host or ""})
         self._client = replace(client, policy=replace(client.policy, hosts=trusted))
-        self._copier = make_copier(settings, streams)
+        self._copier = make_copier(settings)
 
     async def find(self, uri: str) -> Listing:
         """List the files of the revision's present commit."""
@@ -85,6 +82,9 @@ class HubDownloader:
         try:
             async with asyncio.timeout(self._client.stall_seconds):
                 info = await asyncio.get_running_loop().run_in_executor(_LISTING_THREADS, call)
+        except DownloadError as error:
+            sentence = f"{uri} could not be read: {error}"
+            raise DownloadError(sentence, reason=error.reason, permanent=error.permanent) from error
         except Exception as error:
             raise listing_error(error, uri, location.revision, self._missing(token)) from error
         files = tuple(remote_files(info, location.folder))
@@ -94,14 +94,16 @@ class HubDownloader:
         return Listing(uri, files)
 
     def _model_info(self, location: HubLocation, token: str | None) -> ModelInfo:
+        from manyserve.agent.download import hub_client  # noqa: PLC0415 (only when needed: it is large)
+
         with _CLIENT_LOCK:
-            api = hub_api(self._endpoint, ssl_context(self._client.ca_file))
+            api = hub_client.hub_api(self._endpoint, ssl_context(self._client.ca_file))
         timeout = self._client.stall_seconds
         return api.model_info(
             location.repo, revision=location.revision, files_metadata=True, timeout=timeout, token=token or False
         )
 
-    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
+    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> Listing:
         """Download the files, several at once."""
         token = self._secrets.get(TOKEN_KEY)
         try:
@@ -114,6 +116,7 @@ class HubDownloader:
             if error.reason != "forbidden":
                 raise
             raise forbidden_error(listing.uri, self._missing(token)) from error
+        return listing
 
     def _missing(self, token: str | None) -> str:
         """Return the clause about Secrets without a token; empty with one."""
@@ -131,17 +134,6 @@ class HubDownloader:
         target = folder / source.file.path
         await self._copier.copy(session, source, target, progress)
         await in_steps(verify(target, checksums(source.file), session.uri))
-
-
-@lru_cache(maxsize=1)
-def hub_api(endpoint: str, context: ssl.SSLContext) -> HfApi:
-    """Return the hub's client with our trusted certificates. It blocks."""
-    import httpx2  # noqa: PLC0415 (only when needed: with the hub's client it takes 30 MB)
-    from huggingface_hub import HfApi, set_client_factory  # noqa: PLC0415
-
-    limits = httpx2.Limits(max_keepalive_connections=0)  # a listing is one request, and minutes pass between two
-    set_client_factory(lambda: httpx2.Client(verify=context, follow_redirects=True, trust_env=False, limits=limits))
-    return HfApi(endpoint=endpoint)
 
 
 def remote_files(info: ModelInfo, folder: str) -> Iterator[RemoteFile]:

@@ -13,13 +13,13 @@ import re
 import stat
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from manyserve.agent.concurrency import in_steps, in_thread
-from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.settings import AgentSettings
 from manyserve.api.storageuri import claim_of
@@ -33,10 +33,10 @@ _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 class ClaimDownloader:
     """The downloader for claims, below the folder where the operator mounts them."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, unpacker: Unpacker) -> None:
         self._root = settings.sources.pvc_dir
         self._limits = Limits(settings.max_files, settings.max_bytes)
-        self._archive_limits = archive_limits(settings)
+        self._unpacker = unpacker
         self._threads = settings.parallel_downloads
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
@@ -44,7 +44,7 @@ class ClaimDownloader:
         """List the files and empty folders of the folder at the path, or the one file at the path."""
         return Listing(uri, await in_thread(self._list, uri, pool=self._pool(uri)))
 
-    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
+    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> Listing:
         """Copy the files. Unpack an archive that is the only one."""
 
         def on_copied(count: int) -> None:
@@ -52,7 +52,9 @@ class ClaimDownloader:
             progress.stored(count)
 
         await in_steps(self._copy(listing, folder), on_copied, pool=self._pool(listing.uri))
-        await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
+        progress.complete()
+        await self._unpacker.unpack_only_file(listing.uri, folder, progress)
+        return listing
 
     def _pool(self, uri: str) -> ThreadPoolExecutor:
         """Return the threads of a claim. A claim that hangs then blocks no other claim."""
@@ -64,7 +66,7 @@ class ClaimDownloader:
     def _list(self, uri: str) -> tuple[RemoteFile, ...]:
         claim, start = self._locate(uri)
         files: list[RemoteFile] = []
-        for path, is_folder in _walk(start, claim, uri):
+        for path, is_folder in _walk(start, claim, uri, self._limits):
             name = path.name if path == start else str(path.relative_to(start))
             if not name.isprintable():
                 raise _refused(uri, path, "has a name that cannot be printed")
@@ -105,25 +107,46 @@ class ClaimDownloader:
                 yield from _copy_file(file, claim, target, listing.uri)
 
 
-def _walk(start: Path, claim: Path, uri: str) -> Iterator[tuple[Path, bool]]:
+def _walk(start: Path, claim: Path, uri: str, limits: Limits) -> Iterator[tuple[Path, bool]]:
     """Yield the files below a path, or the path itself when it is no folder; with True, the empty folders."""
-    if not start.is_dir():
+    folders = [start] if start.is_dir() else []
+    if not folders:
         yield start, False
-        return
-    for parent, inner, names in os.walk(start, onerror=partial(_raise_unreadable, uri)):
-        folder = Path(parent)
-        inner[:] = sorted(name for name in inner if folder != claim or name != _RECOVERY)
+    elif not start.resolve().is_relative_to(claim):
+        raise _refused(uri, start, "leads out of the claim")
+    while folders:
+        folder = folders.pop()
+        inner, names = _entries(folder, uri, limits)
+        inner = [name for name in inner if folder != claim or name != _RECOVERY]
         for name in inner:
             if (folder / name).is_symlink():
                 raise _refused(uri, folder / name, "is a link to a folder")
         if folder != start and not inner and not names:
             yield folder, True
-        yield from ((folder / name, False) for name in sorted(names))
+        yield from ((folder / name, False) for name in names)
+        folders += [folder / name for name in reversed(inner)]
 
 
-def _raise_unreadable(uri: str, error: OSError) -> NoReturn:
-    name = Path(error.filename).name
-    raise DownloadError(one_line(f"{name} of {uri} could not be read: {error.strerror}")) from error
+def _entries(folder: Path, uri: str, limits: Limits) -> tuple[list[str], list[str]]:
+    """Return the sorted names of the folders and of the files in a folder, which are never more than a model has."""
+    try:
+        with os.scandir(folder) as entries:
+            kinds = {entry.name: _is_dir(entry) for entry in islice(entries, limits.files + 2)}  # 1 for lost+found
+    except OSError as error:
+        raise DownloadError(one_line(f"{folder.name} of {uri} could not be read: {error.strerror}")) from error
+    if len(kinds) > limits.files + 1:
+        raise limits.too_many(uri)
+    return sorted(name for name, is_dir in kinds.items() if is_dir), sorted(
+        name for name, is_dir in kinds.items() if not is_dir
+    )
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one. A circular link is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _remote_file(path: Path, claim: Path, name: str, uri: str) -> RemoteFile:

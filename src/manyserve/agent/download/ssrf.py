@@ -14,24 +14,27 @@ and the other host then gets a signed request of that store.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.dns import Resolver, addresses
 from manyserve.api import agentenv
-from manyserve.api.address_policy import Address, Network, RefusedError, literal, refusal
+from manyserve.api.address_policy import KUBERNETES_KIND, Address, Network, RefusedError, literal, refusal
 
 __all__ = ["AddressPolicy", "CheckedResolver", "RefusedError", "check_endpoint", "literal"]
 
 _ALLOWED = f"allowed are public addresses and those in {agentenv.ALLOWED_NETWORKS}"
-_CLUSTER_KINDS = {"a private address", "not a public address"}  # kinds of addresses that a store may have
+_CLUSTER_KINDS = {
+    "a private address",
+    "not a public address",
+    KUBERNETES_KIND,
+}  # kinds of addresses that a store may have
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
         self._policy = policy
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver or Resolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -87,8 +90,8 @@ async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
     hostname = urlsplit(url).hostname or ""
     try:
         address = literal(hostname)
-        addresses = [address] if address else await _resolve(hostname)
-        problem = next(filter(None, (_endpoint_problem(each, networks) for each in addresses)), "")
+        resolved = [address] if address else await addresses(hostname)
+        problem = next(filter(None, (_endpoint_problem(each, networks) for each in resolved)), "")
     except RefusedError as error:
         problem = str(error)
     except (OSError, UnicodeError) as error:
@@ -101,8 +104,3 @@ async def check_endpoint(url: str, networks: tuple[Network, ...]) -> None:
 def _endpoint_problem(address: Address, networks: tuple[Network, ...]) -> str:
     kind = AddressPolicy(networks).refusal(address)
     return f"it is {kind}; {_ALLOWED}" if kind and kind not in _CLUSTER_KINDS else ""
-
-
-async def _resolve(hostname: str) -> list[Address]:
-    results = await asyncio.get_running_loop().getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
-    return [ip_address(str(each[4][0]).partition("%")[0]) for each in results]

@@ -1,12 +1,8 @@
-"""Disk space of downloads: models of one source share it by hard links, and a budget bounds it.
+"""Disk space of models of one source: they share it by hard links.
 
 Downloads of the same URI run one after the other, so that all but the first find the files on the volume. A hard
 link takes no disk space and lives as long as any of the models. Without hard links in the file system, the file is
 copied.
-
-A download starts only if it and all running ones fit on the volume. A download still needs its size less the bytes it
-stored. The sum over all downloads, and the reserve, must fit into the free space. If a source declares no size, or a
-wrong one, the same sum stops its download while it grows, before the volume is full.
 """
 
 from __future__ import annotations
@@ -15,13 +11,10 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from manyserve.agent.download import DownloadError
 from manyserve.agent.reconcile import NOTHING, OnDisk
 from manyserve.api.modelconfig import Entry
 
@@ -80,31 +73,6 @@ def _link(source: Path, target: Path, *, may_copy: bool) -> None:
         shutil.copyfile(source, target)
 
 
-@dataclass(frozen=True, slots=True)
-class DiskSpace:
-    """Free space of the volume and its reservations, in bytes."""
-
-    free: int
-    others: int
-    """Need of the other downloads."""
-    reserve: int
-    """Space that downloads leave free."""
-
-    def fits(self, size: int) -> bool:
-        """Return whether a download of this size fits."""
-        return size + self.others + self.reserve <= self.free
-
-
-def disk_full_error(uri: str, size: int, space: DiskSpace) -> DownloadError:
-    """Return the error of a download that does not fit."""
-    needs = f"needs {size} bytes" if size else "needs more"
-    sentence = (
-        f"{uri} {needs}, but the volume has {space.free} free, "
-        f"less {space.others} for other downloads and {space.reserve} in reserve"
-    )
-    return DownloadError(sentence, reason="disk")
-
-
 def is_full(error: BaseException) -> bool:
     """Return whether a full volume or quota caused the error."""
     return any(isinstance(each, OSError) and each.errno in {errno.ENOSPC, errno.EDQUOT} for each in _causes(error))
@@ -120,36 +88,3 @@ def _causes(error: BaseException) -> list[BaseException]:
             causes.append(cause)
             pending += [cause.__cause__, *(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ())]
     return causes
-
-
-class DiskBudget:
-    """Reservations of the running downloads."""
-
-    def __init__(self, reserve: int) -> None:
-        self._reserve = reserve
-        self._needs: dict[str, int] = {}
-
-    def space_for(self, name: str, volume: Path) -> DiskSpace:
-        """Return the disk space as one model's download sees it."""
-        others = sum(need for other, need in tuple(self._needs.items()) if other != name)
-        return DiskSpace(shutil.disk_usage(volume).free, others, self._reserve)
-
-    @contextmanager
-    def reserve(self, name: str, size: int) -> Iterator[Callable[[int], int]]:
-        """Reserve space for a download during the block.
-
-        The yielded function takes the number of bytes just stored, and returns the excess of their sum over the size.
-        """
-        stored = 0
-        self._needs[name] = size
-
-        def store(count: int) -> int:
-            nonlocal stored
-            stored += count
-            self._needs[name] = max(0, size - stored)
-            return stored - size
-
-        try:
-            yield store
-        finally:
-            del self._needs[name]

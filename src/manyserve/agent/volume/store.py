@@ -57,6 +57,7 @@ class Store:
     """The folders of one pod. Every method except `scan` blocks on the disk: call it from a thread."""
 
     def __init__(self, root: Path, files: FileSystem | None = None) -> None:
+        self.root = root
         self.models = root / "models"
         self.staging = root / "staging"
         self.kept = root / "kept"

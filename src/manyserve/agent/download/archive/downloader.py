@@ -21,21 +21,17 @@ from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 
-from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.formats import tar_members, zip_members
 from manyserve.agent.download.archive.unpack import ArchiveError, ArchiveLimits, unpack
-from manyserve.agent.download.base import DownloadError, Progress
-from manyserve.agent.settings import AgentSettings
-from manyserve.redaction import one_line
+from manyserve.agent.download.base import DownloadError
 
 __all__ = [
     "ArchiveKind",
     "ArchiveLimits",
     "archive_kind",
-    "archive_limits",
     "first_bytes",
+    "only_file",
     "unpack_archive",
-    "unpack_only_file",
 ]
 
 _SNIFFED_BYTES = 64 * 1024
@@ -56,28 +52,13 @@ class ArchiveKind(StrEnum):
     ZIP = "zip"
 
 
-def archive_limits(settings: AgentSettings) -> ArchiveLimits:
-    """Return the limits of the settings."""
-    return ArchiveLimits(settings.sources.archive_files, settings.max_bytes, settings.sources.archive_ratio)
-
-
-async def unpack_only_file(uri: str, folder: Path, limits: ArchiveLimits, progress: Progress) -> None:
-    """Replace the only file of a downloaded model by its content, if it is an archive. Raises `DownloadError`."""
-    path = await in_thread(_only_file, folder)
-    if path is None:
-        return
-    kind = archive_kind(one_line(uri), path.name, "", await in_thread(first_bytes, path))
-    if kind:
-        await in_steps(unpack_archive(path, kind, limits, one_line(uri), folder), progress.stored)
-
-
 def first_bytes(path: Path) -> bytes:
     """Return the bytes from which the kind of a file is known."""
     with path.open("rb") as file:
         return file.read(_SNIFFED_BYTES)
 
 
-def _only_file(folder: Path) -> Path | None:
+def only_file(folder: Path) -> Path | None:
     """Return the only file below a folder, or None when there are several."""
     only: Path | None = None
     for parent, _, names in os.walk(folder):

@@ -30,7 +30,9 @@ from manyserve.agent.download.archive.unpack import CHUNK_BYTES, ArchiveError, M
 HEADER_BYTES = 32 * 1024
 """The largest size of the headers of one member: its name and attributes."""
 _MAX_PADDING_BYTES = 1024 * 1024
-DIRECTORY_BYTES = 16 * 1024 * 1024
+DIRECTORY_BYTES = 1024 * 1024
+"""The largest size of the directory of a zip. Python's objects of 22,000 members, the most, take 15 MB."""
+_MAX_GLOBAL_HEADERS = 100  # of a tar, each at most as long as the headers of one member
 _LOCAL_HEADER_BYTES, _END_BYTES = 30, 22
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 
@@ -84,6 +86,8 @@ def _next_tar_member(tar: tarfile.TarFile, reader: LimitedReader) -> tarfile.Tar
     reader.left = HEADER_BYTES
     info = tar.next()
     tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+    if len(tar.pax_headers) > _MAX_GLOBAL_HEADERS:
+        raise ArchiveError("its headers are too long")
     return info
 
 

@@ -7,10 +7,10 @@ URL. A web page, such as a login, is an error.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from yarl import URL
@@ -19,10 +19,9 @@ from manyserve.agent.concurrency import in_steps, in_thread
 from manyserve.agent.download.archive.downloader import (
     ArchiveKind,
     archive_kind,
-    archive_limits,
     first_bytes,
-    unpack_archive,
 )
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile, with_hint
 from manyserve.agent.download.checksums import header_checksums, verify
 from manyserve.agent.download.credentials import HEADERS_KEY, HOST_KEY, Secrets, secret_headers, without_keys
@@ -33,6 +32,7 @@ from manyserve.agent.download.ssrf import AddressPolicy
 from manyserve.agent.settings import AgentSettings
 from manyserve.redaction import one_line
 
+_WEAK = "W/"  # of an ETag, when a server may have compressed the content
 _SIZE = re.compile(r"[0-9]{1,18}")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{,200}\?>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
@@ -44,21 +44,22 @@ def make_client(settings: AgentSettings) -> HttpClient:
     return HttpClient(policy, settings.stall_seconds, allow_http=sources.allow_http, ca_file=sources.ca_file)
 
 
-def make_copier(settings: AgentSettings, streams: asyncio.Semaphore) -> Copier:
-    """Return the copier of the settings. `streams` bounds the bodies read at once, over all models."""
-    return Copier(streams, settings.parallel_files, settings.sources.range_bytes, settings.max_bytes)
+def make_copier(settings: AgentSettings) -> Copier:
+    """Return the copier of the settings."""
+    return Copier(settings.parallel_files, settings.sources.range_bytes, settings.max_bytes)
 
 
 class HttpDownloader:
     """The downloader for files and archives of web servers."""
 
     def __init__(
-        self, settings: AgentSettings, secrets: Secrets, streams: asyncio.Semaphore, client: HttpClient | None = None
+        self, settings: AgentSettings, secrets: Secrets, unpacker: Unpacker, client: HttpClient | None = None
     ) -> None:
         self._settings = settings
         self._secrets = secrets
+        self._unpacker = unpacker
         self._client = client or make_client(settings)
-        self._copier = make_copier(settings, streams)
+        self._copier = make_copier(settings)
 
     async def find(self, uri: str) -> Listing:
         """Request the size and the version. The one file has no path yet: its content decides it."""
@@ -84,8 +85,8 @@ class HttpDownloader:
                 raise status_error(session.uri, response.status)
             return size_and_version(response.headers)
 
-    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
-        """Download the file, verify it, and unpack it when it is an archive."""
+    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> Listing:
+        """Download the file, verify it, and unpack it when it is an archive. The version is that of the response."""
         with download_errors(listing.uri):
             url, (file,) = parse_url(listing.uri), listing.files
             etag = file.version if file.version.startswith('"') else ""
@@ -95,17 +96,18 @@ class HttpDownloader:
                 source = Source(url, file, headers, has_ranges=bool(etag), etag=etag)
                 with _explained(url, headers, self._secrets):
                     head = await self._copier.copy(session, source, target, progress)
+            progress.complete()
             checksums = header_checksums(head.headers, is_partial=head.is_partial)
             await in_steps(verify(target, checksums, one_line(listing.uri)))
             await self._unpack(listing.uri, head, target, progress)
+        return as_read(listing, head.headers)
 
     async def _unpack(self, uri: str, head: ResponseHead, target: Path, progress: Progress) -> None:
         """Replace an archive by its content. Any other file stays."""
         name = file_name(parse_url(uri))
         kind = check_content(one_line(uri), name, head.headers, await in_thread(first_bytes, target))
         if kind:
-            limits = archive_limits(self._settings)
-            await in_steps(unpack_archive(target, kind, limits, one_line(uri)), progress.stored)
+            await self._unpacker.unpack(target, kind, uri, progress)
 
 
 @contextmanager
@@ -130,7 +132,7 @@ def _explained(url: URL, secret_headers: Mapping[str, str], secrets: Secrets) ->
     except DownloadError as error:
         if secret_headers or error.reason != "forbidden":
             raise
-        wanted = f"{HOST_KEY} for {'' if url.scheme == 'https' else 'http://'}{url.host}"
+        wanted = f"{HOST_KEY} for {'' if url.scheme == 'https' else 'http://'}{url.host_port_subcomponent}"
         raise with_hint(error, without_keys(secrets.by_name(), f"{wanted} and {HEADERS_KEY}")) from error
 
 
@@ -157,6 +159,15 @@ def size_and_version(headers: Mapping[str, str]) -> tuple[int, str]:
     if not version.isascii():  # it may hold bytes that are no valid text and cannot be sent back
         version = ascii(version)
     return int(size) if _SIZE.fullmatch(size) else 0, version
+
+
+def as_read(listing: Listing, headers: Mapping[str, str]) -> Listing:
+    """Return the listing with the version of the response. A cache may answer HEAD and GET with different ones."""
+    (file,) = listing.files
+    _, version = size_and_version(headers)
+    if version.removeprefix(_WEAK) == file.version.removeprefix(_WEAK):
+        return listing
+    return replace(listing, files=(replace(file, version=version),))
 
 
 def check_content(uri: str, name: str, headers: Mapping[str, str], start: bytes) -> ArchiveKind | None:

@@ -122,8 +122,6 @@ class ResponseHead:
 class Copier:
     """A copier of files, shared by all models."""
 
-    streams: asyncio.Semaphore
-    """Bounds the bodies read at once, over all models."""
     workers: int
     """The number of bodies of one model read at once."""
     range_bytes: int
@@ -145,8 +143,8 @@ class Copier:
     ) -> ResponseHead:
         headers = {} if piece.is_whole else {"Range": f"bytes={piece.start}-{piece.end - 1}"}
         headers |= {"If-Range": source.etag} if headers and source.etag else {}
-        async with self.streams, session.request("GET", source.url, headers, source.secret_headers) as response:
-            is_partial = _is_partial(session.uri, response, piece)
+        async with session.request("GET", source.url, headers, source.secret_headers) as response:
+            is_partial = _is_partial(session.uri, response, piece, source.etag)
             size = piece.end - piece.start if is_partial else piece.file.size
             with open_piece(target, piece, hashed=False) as writer:
                 chunks = read_chunks(response.content, session.client.stall_seconds)
@@ -163,7 +161,7 @@ class Copier:
             raise DownloadError(sentence, reason="too_large", permanent=True)
 
 
-def _is_partial(uri: str, response: ClientResponse, piece: Piece) -> bool:
+def _is_partial(uri: str, response: ClientResponse, piece: Piece, etag: str) -> bool:
     """Return whether the body is the piece, not the whole file. Raises `DownloadError` when it is neither."""
     if response.status == 200 and piece.start == 0:
         return False
@@ -171,17 +169,14 @@ def _is_partial(uri: str, response: ClientResponse, piece: Piece) -> bool:
         raise status_error(uri, response.status)
     match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     expected = (str(piece.start), str(piece.end - 1), str(piece.file.size))
-    if response.status == 200 or not match or match.group("first", "last", "total") != expected:
+    is_other = bool(etag) and response.headers.get("ETag", etag) != etag  # a cache may ignore If-Range
+    if response.status == 200 or is_other or not match or match.group("first", "last", "total") != expected:
         raise DownloadError(f"{uri} changed while it was downloaded", reason="changed")
     return True
 
 
 async def run_workers(count: int, calls: Iterator[Callable[[], Awaitable[object]]]) -> None:
-    """Run calls with a few workers. The first failure cancels all and is raised in an `ExceptionGroup`.
-
-    All downloads share one semaphore of streams. With a task for each call, a thousand pieces of one download would
-    queue before the others.
-    """
+    """Run calls with a few workers. The first failure cancels all and is raised in an `ExceptionGroup`."""
 
     async def work() -> None:
         for call in calls:

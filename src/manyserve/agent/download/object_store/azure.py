@@ -1,7 +1,8 @@
 """Azure's blob storage: options from the agent's settings, the Secrets and the environment.
 
-The first Secret, by name, with credentials is used if it names the URI's account or none. The names of its keys are
-KServe's, old and new. Without a Secret, the pod's federated token is used, when the environment names one.
+The first Secret, by name, with credentials is used if it names the URI's account or none. A SAS is sent as it is, and
+any user may write a URI with an account of their own. So a Secret with a SAS must name the account. The names of the
+keys are KServe's, old and new. Without a Secret, the pod's federated token is used, when the environment names one.
 Without credentials, requests are anonymous: single blobs can be read, but containers cannot be listed.
 """
 
@@ -24,7 +25,7 @@ _PRINCIPAL = {
     "tenant_id": ("AZ_TENANT_ID", "AZURE_TENANT_ID"),
 }
 _WANTED = (
-    f"{_ACCOUNTS[0]} and {_KEYS[0]} of this account, or {_SAS[0]}, "
+    f"{_ACCOUNTS[0]} of this account and {_KEYS[0]} or {_SAS[0]}, "
     f"or {', '.join(names[0] for names in _PRINCIPAL.values())}"
 )
 _FEDERATED = ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
@@ -68,8 +69,9 @@ def azure_options(
 
 def _select_secret(location: ObjectLocation, secrets: SecretsByName) -> Secret:
     for secret in secrets.values():
-        named = first_value(secret, _ACCOUNTS)
-        if (_credentials(secret) or named) and location.account in ("", named or location.account):
+        named, credentials = first_value(secret, _ACCOUNTS), _credentials(secret)
+        anywhere = "" if "sas_key" in credentials else location.account
+        if (credentials or named) and location.account in ("", named or anywhere):
             return secret
     return {}
 

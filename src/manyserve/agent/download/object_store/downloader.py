@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manyserve.agent.download.archive.downloader import archive_limits, unpack_only_file
+from manyserve.agent.download.archive.unpacker import Unpacker
 from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.errors import store_error
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
@@ -51,16 +51,15 @@ class _Download:
 
 
 class ObjectStoreDownloader:
-    """The downloader for object stores. `streams` bounds the bodies read at once, over all models."""
+    """The downloader for object stores."""
 
-    def __init__(self, stores: StorePool, settings: AgentSettings, streams: asyncio.Semaphore) -> None:
+    def __init__(self, stores: StorePool, settings: AgentSettings, unpacker: Unpacker) -> None:
         self._stores = stores
         self._limits = Limits(settings.max_files, settings.max_bytes)
-        self._archive_limits = archive_limits(settings)
+        self._unpacker = unpacker
         self._stall_seconds = settings.stall_seconds
         self._workers = settings.parallel_files
         self._range_bytes = settings.sources.range_bytes
-        self._streams = streams
         self._checksums = ETagChecksums()
 
     async def find(self, uri: str) -> Listing:
@@ -76,16 +75,18 @@ class ObjectStoreDownloader:
             raise DownloadError(f"{uri} has no objects", reason="not_found", permanent=True)
         return Listing(uri, tuple(files))
 
-    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> None:
+    async def fetch(self, listing: Listing, folder: Path, progress: Progress) -> Listing:
         """Stream all files, several at once. The first failure cancels all. Unpack an archive that is the only file."""
         location = parse_location(listing.uri)
         pieces = (piece for file in listing.files for piece in split(file, self._range_bytes))
         try:
             download = _Download(await self._stores.open(location), location, folder, progress)
             await run_workers(self._workers, (partial(self._copy_verified, download, piece) for piece in pieces))
-            await unpack_only_file(listing.uri, folder, self._archive_limits, progress)
+            progress.complete()
+            await self._unpacker.unpack_only_file(listing.uri, folder, progress)
         except Exception as error:
             raise store_error(error, listing.uri, await self._stores.hint(location)) from error
+        return listing
 
     async def _copy_verified(self, download: _Download, piece: Piece) -> None:
         """Copy a piece. A whole file is compared with its ETag."""
@@ -105,20 +106,19 @@ class ObjectStoreDownloader:
     async def _copy(self, download: _Download, piece: Piece, progress: Progress, *, hashed: bool) -> str:
         """Copy a piece and return the MD5 of its bytes, if `hashed`."""
         file, target, size = piece.file, download.folder / piece.file.path, piece.end - piece.start
-        async with self._streams:
-            try:
-                async with asyncio.timeout(self._stall_seconds):
-                    result = await download.store.get_async(file.key, options=_options(piece))
-            except FileNotFoundError:
-                if file.size:
-                    raise _not_found(file) from None
-                return _make_folder(target)  # its marker has a slash at its end, which a request does not have
-            _check_version(file, result.meta)
-            if not file.size and result.attributes.get(_AZURE_FOLDER) == "true":
-                return _make_folder(target)
-            chunks = _with_timeout(result.stream(min_chunk_size=CHUNK_BYTES), self._stall_seconds)
-            with open_piece(target, piece, hashed=hashed) as writer:
-                count = await write_chunks(chunks, writer, size, progress)
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                result = await download.store.get_async(file.key, options=_options(piece))
+        except FileNotFoundError:
+            if file.size:
+                raise _not_found(file) from None
+            return _make_folder(target)  # its marker has a slash at its end, which a request does not have
+        _check_version(file, result.meta)
+        if not file.size and result.attributes.get(_AZURE_FOLDER) == "true":
+            return _make_folder(target)
+        chunks = _with_timeout(result.stream(min_chunk_size=CHUNK_BYTES), self._stall_seconds)
+        with open_piece(target, piece, hashed=hashed) as writer:
+            count = await write_chunks(chunks, writer, size, progress)
         if count != size:
             verb = "has" if piece.is_whole else "was asked for"
             raise DownloadError(f"{file.key} {verb} {size} bytes, but {count} came", reason="checksum")

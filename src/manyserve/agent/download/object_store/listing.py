@@ -114,5 +114,8 @@ class RereadProgress:
         """Forward the bytes."""
         self._progress.arrived(count)
 
+    def complete(self) -> None:
+        """Ignore the end, since other files may follow."""
+
     def stored(self, count: int) -> None:
         """Ignore the bytes."""
