@@ -20,6 +20,8 @@ from pydantic_core import from_json
 from manyserve.api.kube_model import WIRE, KubeModel
 
 AGENT_PORT = 9081
+MOST_STUCK = 8
+"""Models that a report, or a sentence, names at most as those with loads that do not finish."""
 LONGEST_HOLD = 86_400.0
 """Seconds. No hold is longer, whoever sends it."""
 
@@ -54,6 +56,9 @@ class ModelReport:
     serving: Annotated[bool, Field(description="The previous version of the model still answers.")] = False
     download_seconds: Annotated[float | None, Field(description="Duration of the last download.")] = None
     load_seconds: Annotated[float | None, Field(description="Duration of the last load.")] = None
+    warning: Annotated[
+        str, Field(description="Rule about its content that a loaded model breaks: one sentence, truncated.")
+    ] = ""
 
 
 class AgentReport(KubeModel):
@@ -71,6 +76,14 @@ class AgentReport(KubeModel):
     not_unloaded: Annotated[
         dict[str, str], Field(description="The reason by name, for each removed model that the server does not unload.")
     ] = {}
+    stuck_loads: Annotated[
+        tuple[Annotated[str, Field(max_length=253)], ...],
+        Field(
+            max_length=MOST_STUCK,
+            description="Models with loads that the server does not finish, while it can begin no other load: only its "
+            "restart ends them.",
+        ),
+    ] = ()
 
     @cached_property
     def answering(self) -> frozenset[str]:
