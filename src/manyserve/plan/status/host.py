@@ -21,7 +21,7 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.status.predictor_ready import predictor_ready
+from manyserve.plan.status.predictor_ready import SERVER_STUCK, predictor_ready
 from manyserve.plan.status.replicas import REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
 from manyserve.plan.visibility import is_exposed
@@ -68,8 +68,8 @@ def _message_of(failed: Condition, predictor: Condition) -> str | None:
 
 
 def _reason_while_ready(predictor: Condition) -> str | None:
-    """Return the reason of a host that answers with its previous spec or its previous pods: an event reports it."""
-    return predictor.reason if predictor.reason in (conditions.INVALID_SPEC, MODEL_FAILS) else None
+    """Return the reason of a host that answers, and that a person must act on: an event reports it."""
+    return predictor.reason if predictor.reason in (conditions.INVALID_SPEC, MODEL_FAILS, SERVER_STUCK) else None
 
 
 def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
