@@ -17,13 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from manyserve.agent.concurrency import in_thread
+from manyserve.agent.content import Content, refuse_new
 from manyserve.agent.download import Downloader, DownloadError, Listing, choose
 from manyserve.agent.download.checksums import content_digest, mismatch
 from manyserve.agent.download_slot import Slot
 from manyserve.agent.download_slots import LARGE_BYTES
 from manyserve.agent.job import Job, ProgressReporter
+from manyserve.agent.prepare import prepare
 from manyserve.agent.reconcile import NOTHING, OnDisk, Step
-from manyserve.agent.retry import Stage
+from manyserve.agent.retry import Stage, Unusable
 from manyserve.agent.volume.disk_budget import DiskSpace, disk_full_error
 from manyserve.agent.volume.disk_space import is_full, link_tree
 from manyserve.agent.volume.markers import SUCCESS
@@ -34,7 +36,7 @@ _POLL_SECONDS = 0.1
 
 
 async def fetch(job: Job, entry: Entry) -> None:
-    """Fetch the files. Raises `DownloadError`, `OSError`. Can be cancelled until the swap."""
+    """Fetch the files. Raises `DownloadError`, `RefusedFilesError`, `OSError`. Can be cancelled until the swap."""
     context = job.context
     lock = context.dedup.lock_for(entry.model_spec.storage_uri)
     if lock.locked():
@@ -90,8 +92,11 @@ async def _fetch_files(job: Job, entry: Entry, source: Downloader, listing: List
     Return False if the download has the version of the files on disk: the listing had another one, as caches may do.
     """
     job.fingerprint, retry = listing.fingerprint, job.retry_state
-    if retry.digest_mismatch and retry.digest_mismatch[0] == listing.fingerprint:
-        raise DownloadError(retry.digest_mismatch[1], reason="digest", permanent=True)
+    unusable = retry.unusable
+    if unusable and (unusable.fingerprint, unusable.memory) == (listing.fingerprint, entry.model_spec.memory):
+        raise DownloadError(unusable.message, reason=unusable.reason, permanent=True)
+    if len(listing.files) > 1:  # a single one may be an archive, smaller or larger than its files
+        refuse_new(entry, Content(listing.size))
     if retry.staged == listing.fingerprint and job.context.store.staged(job.name, job.digest).exists():
         log.info("%s has not changed since the model server rejected it", listing.uri)
     elif not await _link(job, entry, listing):
@@ -120,7 +125,7 @@ async def _download(job: Job, entry: Entry, source: Downloader, listing: Listing
         job.fingerprint, job.is_versioned = read.fingerprint, job.is_versioned or read.is_versioned
         _check_unchanged(listing, await source.find(listing.uri))
         await _check_digest(job, entry, folder)
-        await in_thread(context.server.prepare, name, folder)
+        await prepare(job, entry, folder)
     except BaseException:
         await in_thread(store.discard, name)
         raise
@@ -164,7 +169,7 @@ async def _check_digest(job: Job, entry: Entry, folder: Path) -> None:
     if expected is None or (actual := await content_digest(folder)) == expected:
         return
     sentence = mismatch(entry.model_spec.storage_uri, actual, expected)
-    job.digest_mismatch = (job.fingerprint, sentence)
+    job.unusable = Unusable(job.fingerprint, entry.model_spec.memory, sentence, "digest")
     raise DownloadError(sentence, reason="digest", permanent=True)
 
 
@@ -178,7 +183,7 @@ async def _link(job: Job, entry: Entry, listing: Listing) -> bool:
     try:
         candidate = await in_thread(_link_first, job, candidates, listing)
         if candidate:
-            await in_thread(context.server.prepare, job.name, store.staged(job.name, job.digest))
+            await prepare(job, entry, store.staged(job.name, job.digest))
             log.info("%s is on the volume already, with model %s: its files are linked", listing.uri, candidate)
             return True
     except OSError as error:

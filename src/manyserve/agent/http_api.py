@@ -6,10 +6,12 @@ from aiohttp import web
 
 from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
-from manyserve.prometheus import metrics_response
+from manyserve.prometheus import MetricsPage
 
 MAX_WAIT = 60.0
 STALE_SECONDS = 60.0
+MAX_CONNECTIONS = 1024
+"""Connections of the agent's port. One takes up to 30 KiB, and one client has a few."""
 
 
 def application(agent: Agent, context: AgentContext) -> web.Application:
@@ -29,6 +31,7 @@ class Handlers:
     def __init__(self, agent: Agent, context: AgentContext) -> None:
         self._agent = agent
         self._context = context
+        self._metrics = MetricsPage(context.metrics.registry, context.clock)
 
     async def status(self, request: web.Request) -> web.Response:
         """Answer a long poll with the report: at once if the caller has another one, else at the next change.
@@ -66,7 +69,7 @@ class Handlers:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer with the metrics in Prometheus' text format."""
-        return metrics_response(self._context.metrics.registry)
+        return self._metrics.response()
 
 
 def _hold(text: str) -> float:

@@ -18,7 +18,7 @@ from manyserve.agent.download_slot import Slot
 from manyserve.agent.download_slots import DownloadSlots
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.reconcile import Step
-from manyserve.agent.retry import RetryState
+from manyserve.agent.retry import RetryState, Unusable
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.state import AgentState
@@ -86,8 +86,8 @@ class Job:
     """The server rejected the files."""
     previous_still_loaded: bool = False
     """The server had not been asked to load these files before."""
-    digest_mismatch: tuple[str, str] | None = None
-    """Fingerprint of a source with the wrong content digest, and the error message."""
+    unusable: Unusable | None = None
+    """Downloaded files that cannot be used."""
     fingerprint: str = ""
     """Fingerprint of the source at the download."""
     is_versioned: bool = True

@@ -13,7 +13,9 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import Job
 from manyserve.agent.reconcile import ABSENT, NOTHING, OnDisk, ServerModel, ServerState, Step, is_ready
 from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
+from manyserve.agent.state import AgentState
 from manyserve.agent.volume.markers import LOADED
+from manyserve.api.agentreport import MOST_STUCK
 
 log = logging.getLogger("manyserve.agent")
 _POLL_SECONDS = 0.1
@@ -81,7 +83,7 @@ async def _wait_for_unfinished_loads(job: Job) -> None:
     while reason := _reason_to_wait(job):
         job.set_note(reason)
         if job.context.clock() > deadline:
-            raise TimeoutError(f"the model server has {state.unfinished_loads} loads that it does not finish")
+            raise TimeoutError(_describe(state, settings.unfinished_loads))
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -92,9 +94,16 @@ def _reason_to_wait(job: Job) -> str:
         return ""
     if state.alone not in ("", job.name):
         return f"waits for the load of {state.alone}, beside which no other model is loaded"
-    if state.unfinished_loads < job.context.settings.unfinished_loads:
-        return ""
-    return f"waits for one of {state.unfinished_loads} loads that the model server has not finished"
+    limit = job.context.settings.unfinished_loads
+    return f"waits, since {_describe(state, limit)}" if len(state.unfinished_loads) >= limit else ""
+
+
+def _describe(state: AgentState, limit: int) -> str:
+    """Return the sentence about the loads that keep all others away."""
+    names = state.unfinished_loads
+    shown = f"{', '.join(names[:MOST_STUCK])}{' and others' if len(names) > MOST_STUCK else ''}"
+    end = "; only a restart of the model server ends them" if state.stuck_loads(limit) else ""
+    return f"the model server has not finished {len(names)} loads: {shown}{end}"
 
 
 async def load_files(job: Job, release: Release = lambda: None, *, of_previous: bool = False) -> None:

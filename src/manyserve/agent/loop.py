@@ -14,11 +14,13 @@ from contextlib import suppress
 from manyserve.agent import reconcile, suspects
 from manyserve.agent.config import Config, ConfigFile
 from manyserve.agent.job import AgentContext, Job
+from manyserve.agent.prepare import judge_found
 from manyserve.agent.readiness import ReadinessGate
 from manyserve.agent.report import ReportBuilder, ReportPublisher
 from manyserve.agent.state import DUTY_FACTOR
 from manyserve.agent.worker import work
 from manyserve.api import agentenv
+from manyserve.api.agentreport import MOST_STUCK
 from manyserve.api.errors import StartupError
 
 log = logging.getLogger("manyserve.agent")
@@ -38,6 +40,8 @@ class Agent:
         self._state = context.state
         self._file = ConfigFile(context.settings.config_file)
         self._config: Config | None = None
+        self._configured = asyncio.Event()
+        """Set once there is a config."""
         self._reports = ReportBuilder()
         settings = context.settings
         self._readiness = ReadinessGate(context.store, settings.settle_seconds, settings.silence_seconds)
@@ -58,6 +62,7 @@ class Agent:
                 group.create_task(self._poll_server())
                 group.create_task(self._reconcile())
                 group.create_task(self._readiness.persist())
+                group.create_task(self._judge_found())
         finally:
             await self._stop()
 
@@ -83,6 +88,14 @@ class Agent:
             await asyncio.sleep(interval)
             self._context.metrics.lag.set(max(0.0, self._context.clock() - due))
 
+    async def _judge_found(self) -> None:
+        """Judge the files of the first config that an earlier agent has left on the volume."""
+        await self._configured.wait()
+        try:
+            await judge_found(self._context)
+        except OSError:
+            log.exception("the files on the volume cannot be judged")
+
     def _on_config_change(self) -> None:
         if self._file.error:
             log.error("the config in force is kept: %s", self._file.error)
@@ -91,6 +104,7 @@ class Agent:
             self._config = config
             self._context.metrics.config_time.set(self._context.unix_time())
             self._state.set_desired(config)
+            self._configured.set()
         self._state.changed.set()
 
     async def _poll_server(self) -> None:
@@ -156,7 +170,7 @@ class Agent:
         state, config = self._state, self._file.config
         observed, previous = state.observed, self.publisher.report.models
         progress = {name: job.progress for name, (job, _) in self._jobs.items()}
-        models = self._reports.build(observed, progress)
+        models = self._reports.build(observed, progress, state.contents)
         entries = config.entries if config else None
         changed = self.publisher.publish(
             config=config.hash if config else "",
@@ -164,6 +178,7 @@ class Agent:
             server_ready=state.index is not None,
             settled=self._readiness.update(entries, observed, self._context.clock()),
             not_unloaded=state.removals.not_unloaded(observed),
+            stuck_loads=tuple(state.stuck_loads(self._context.settings.unfinished_loads)[:MOST_STUCK]),
             models=previous if previous == models else models,
         )
         if changed:

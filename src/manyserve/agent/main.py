@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import signal
 import time
 
@@ -16,7 +17,7 @@ import uvloop
 
 from manyserve import logs
 from manyserve.agent.download import downloaders
-from manyserve.agent.http_api import application
+from manyserve.agent.http_api import MAX_CONNECTIONS, application
 from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
@@ -30,22 +31,33 @@ from manyserve.redaction import without_secrets
 
 log = logging.getLogger("manyserve.agent")
 
+OPEN_FILES = 8192
+"""Files and connections of the process. Some runtimes allow 1,024 unless a process asks for more."""
 UMASK = 0o027  # the server reads as the group of the volume's folders; others have no access
 
 
 def run(settings: AgentSettings) -> None:
     """Run the agent until SIGTERM or SIGINT. Raises `StartupError` when it cannot start."""
     os.umask(UMASK)
+    _allow_open_files()
     logs.set_up(settings.log_level, clean=without_secrets)
     uvloop.run(serve(settings))
 
 
+def _allow_open_files() -> None:
+    """Raise the limit of open files to `OPEN_FILES`, as far as the process may."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 async def serve(settings: AgentSettings, files: FileSystem | None = None) -> None:
     """Run the agent and its HTTP server in this event loop, until a signal comes. Raises `StartupError`."""
-    server = DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)
+    server = DIALECTS[settings.server_dialect](settings.server_url, settings.server_key, settings.allowed_backends)
     context = build(settings, server, files)
     agent = Agent(context)
-    http = HttpServer(application(agent, context), settings.port)
+    http = HttpServer(application(agent, context), settings.port, connections=MAX_CONNECTIONS)
     try:
         await http.start()
         log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)

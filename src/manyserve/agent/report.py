@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from manyserve.agent.content import Content, warning
 from manyserve.agent.job import IDLE, JobProgress
 from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerState, Step, is_loaded, is_ready
 from manyserve.agent.retry import RetryState, Stage, has_refresh
@@ -24,6 +25,8 @@ _REFRESH_FAILED = {
 }
 _UNVERSIONED = "a refresh notices another size only: the server of the files sends neither ETag nor Last-Modified"
 _BUSY = "the model server is still busy with an earlier load or unload of this model"
+NO_CONTENT = Content()
+NO_CONTENTS: Mapping[tuple[str, str], Content] = {}
 _TRIES = {Step.FETCH, Step.LOAD}
 
 
@@ -46,7 +49,9 @@ def serves_previous(name: str, entry: Entry, observed: Observed) -> bool:
     return has_previous and is_ready(name, observed) and not is_loaded(name, entry.digest, observed)
 
 
-def model_report(name: str, entry: Entry, observed: Observed, progress: JobProgress = IDLE) -> ModelReport:
+def model_report(
+    name: str, entry: Entry, observed: Observed, progress: JobProgress = IDLE, judged: Content = NO_CONTENT
+) -> ModelReport:
     """Return the report of one model."""
     state = model_state(name, entry, observed, progress.step)
     retry = observed.retries.get(name, RetryState(entry.digest)).for_digest(entry.digest)
@@ -66,6 +71,7 @@ def model_report(name: str, entry: Entry, observed: Observed, progress: JobProgr
         serving=serves_previous(name, entry, observed),
         download_seconds=retry.download_seconds,
         load_seconds=retry.load_seconds,
+        warning=warning(entry, judged) if state is ModelState.LOADED else "",
     )
 
 
@@ -89,16 +95,23 @@ class ReportBuilder:
     def __init__(self) -> None:
         self._cache: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
 
-    def build(self, observed: Observed, progress: Mapping[str, JobProgress]) -> dict[str, ModelReport]:
+    def build(
+        self,
+        observed: Observed,
+        progress: Mapping[str, JobProgress],
+        contents: Mapping[tuple[str, str], Content] = NO_CONTENTS,
+    ) -> dict[str, ModelReport]:
         """Return the report of each desired model; `progress` is that of the models with a job."""
         index = observed.index or {}
         reports: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
         for name, entry in observed.desired.items():
             doing = progress.get(name, IDLE)
-            key = (entry.digest, observed.disk.get(name), index.get(name), observed.retries.get(name), doing)
+            judged, spec = contents.get((name, entry.digest), NO_CONTENT), entry.model_spec
+            parts = (observed.disk.get(name), index.get(name), observed.retries.get(name), doing, judged)
+            key = (entry.digest, spec.memory, spec.content_rules, *parts)
             cached = self._cache.get(name)
             if cached is None or cached[0] != key:
-                cached = (key, model_report(name, entry, observed, doing))
+                cached = (key, model_report(name, entry, observed, doing, judged))
             reports[name] = cached
         self._cache = reports
         return {name: report for name, (_, report) in reports.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 from manyserve.api.modelconfig import Entry
 from manyserve.api.quantity import SHORTEST_REFRESH, parse_duration
@@ -34,6 +34,17 @@ class Stage(StrEnum):
     DOWNLOAD = "download"
     LOAD = "load"
     REMOVE = "remove"
+
+
+class Unusable(NamedTuple):
+    """Downloaded files that cannot be used. They are not downloaded again while nothing of this changes."""
+
+    fingerprint: str
+    memory: str | int
+    """The declared memory, under which they were refused."""
+    message: str
+    reason: str
+    """The label of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +77,8 @@ class RetryState:
     """The monotonic time of the next rollback, reload of the previous version, or cleanup."""
     staged: str = ""
     """The fingerprint of new files that stay in staging since the server rejected them."""
-    digest_mismatch: tuple[str, str] | None = None
-    """Fingerprint of a source with the wrong content digest, and the error message."""
+    unusable: Unusable | None = None
+    """The last files that were downloaded and cannot be used."""
     checked_at: float | None = None
     """The monotonic time of the last listing of the source."""
     download_seconds: float | None = None

@@ -14,7 +14,19 @@ from manyserve.agent.servers import DIALECTS
 from manyserve.api import agentenv
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.settings_env import Settings, env
-from manyserve.settings_types import AbsolutePath, Count, Flag, LogLevel, Networks, Percent, Port, Seconds, Url, one_of
+from manyserve.settings_types import (
+    AbsolutePath,
+    Count,
+    Flag,
+    LogLevel,
+    Names,
+    Networks,
+    Percent,
+    Port,
+    Seconds,
+    Url,
+    one_of,
+)
 
 MIB = 1024**2
 GIB = 1024 * MIB
@@ -112,4 +124,6 @@ class AgentSettings(Settings):
     """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""
     server_key: str | None = env(agentenv.SERVER_KEY, default=None, secret=True)
     """The header value that the server demands for loads and unloads."""
+    allowed_backends: Names = env(agentenv.ALLOWED_BACKENDS, default=())
+    """Backends of Triton that models may have, or `*`; none: the server is no Triton, and they are not checked."""
     sources: SourceSettings = SourceSettings()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from manyserve.agent.config import Config
+from manyserve.agent.content import Content
 from manyserve.agent.reconcile import Observed, OnDisk, ServerModel, ServerState
 from manyserve.agent.removals import Removals
 from manyserve.agent.retry import RetryState
@@ -95,6 +96,8 @@ class AgentState:
         """Loads without a known result that no job waits for."""
         self.outages = 0
         """Number of times at which the server ceased to answer."""
+        self.contents: dict[tuple[str, str], Content] = {}
+        """Contents by model and digest, of the files that this agent has fetched."""
         self._store = store
         self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
@@ -106,10 +109,20 @@ class AgentState:
         return Observed(self.desired, self.disk, self.index, self.retries, self.removals.overdue)
 
     @property
-    def unfinished_loads(self) -> int:
-        """Number of loads that the server has begun and not finished, including those of an earlier agent."""
+    def unfinished_loads(self) -> list[str]:
+        """Models with loads that the server has begun and not finished, including those of an earlier agent."""
         listed = {name for name, model in (self.index or {}).items() if model.state is ServerState.LOADING}
-        return len(self.loading | listed)
+        return sorted(self.loading | listed)
+
+    def stuck_loads(self, limit: int) -> list[str]:
+        """Return the models with unfinished loads, while they keep all other loads away and no job waits for them.
+
+        A job stops waiting at its time limit. Nobody waits for a model that is not desired. Only a restart of the
+        server ends these loads.
+        """
+        unfinished = self.unfinished_loads
+        is_awaited = any(name in self.loading and name in self.desired for name in unfinished)
+        return [] if self.index is None or len(unfinished) < limit or is_awaited else unfinished
 
     def set_desired(self, config: Config) -> None:
         """Put a config in force, and log the added, changed and removed models."""
@@ -124,6 +137,7 @@ class AgentState:
         self.desired = config.entries
         names = {*self.desired, *self.disk}
         self.retries = {name: retry for name, retry in self.retries.items() if name in names}
+        self.contents = {key: content for key, content in self.contents.items() if key[0] in names}
         self.changed.set()
 
     def set_retry(self, name: str, retry: RetryState) -> None:

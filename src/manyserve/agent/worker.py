@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-from manyserve.agent import fetch, load, rollback
+from manyserve.agent import content, fetch, load, rollback
 from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download.base import SLOW_REASONS
@@ -19,7 +19,7 @@ from manyserve.agent.ensembles import MissingStepError
 from manyserve.agent.job import IDLE, Job
 from manyserve.agent.reconcile import OnDisk, Step, is_loaded
 from manyserve.agent.retry import Stage, backoff
-from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
+from manyserve.agent.servers import LoadRejectedError, RefusedFilesError, ServerUnavailableError
 from manyserve.logs import timestamp
 from manyserve.redaction import one_line
 
@@ -32,6 +32,15 @@ _STAGES = {
     Step.DELETE: Stage.REMOVE,
     Step.CLEAR: Stage.REMOVE,
 }
+
+_CLASSES: tuple[tuple[type[BaseException], tuple[str, bool]], ...] = (
+    (RefusedFilesError, (content.REASON, True)),
+    (LoadRejectedError, ("refused", True)),
+    (ServerUnavailableError, ("server_gone", False)),
+    (TimeoutError, ("timeout", False)),
+    (OSError, ("disk", False)),
+)
+"""Reason for the metric, and whether it is permanent, by the type of a failure; TimeoutError is an OSError, too."""
 
 
 async def work(job: Job, steps: tuple[Step, ...]) -> None:
@@ -91,18 +100,9 @@ async def _delete(job: Job) -> None:
 
 def classify(error: BaseException) -> tuple[str, bool]:
     """Return the reason of a failure for the metric, and whether it is permanent."""
-    match error:
-        case DownloadError():
-            return error.reason, error.permanent
-        case LoadRejectedError():
-            return "refused", True
-        case ServerUnavailableError():
-            return "server_gone", False
-        case TimeoutError():
-            return "timeout", False
-        case OSError():
-            return "disk", False
-    return "bug", False
+    if isinstance(error, DownloadError):
+        return error.reason, error.permanent
+    return next((result for kind, result in _CLASSES if isinstance(error, kind)), ("bug", False))
 
 
 def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
@@ -128,7 +128,7 @@ def _record_failure(job: Job, stage: Stage, error: BaseException) -> None:
         previous_still_loaded=job.previous_still_loaded,
         is_slow=reason in SLOW_REASONS,
         missing_step=error.step if isinstance(error, MissingStepError) else "",
-        digest_mismatch=job.digest_mismatch or retry.digest_mismatch,
+        unusable=job.unusable or retry.unusable,
     )
     next_try = timestamp(context.unix_time() + delay)
     context.state.set_retry(job.name, replace(failed, not_before=context.clock() + delay, next_try=next_try))

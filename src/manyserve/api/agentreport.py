@@ -27,6 +27,8 @@ from manyserve.api.kube_model import WIRE, KubeModel
 from manyserve.redaction import LIMIT, one_line
 
 AGENT_PORT = 9081
+MOST_STUCK = 8
+"""Models that a report, or a sentence, names at most as those with loads that do not finish."""
 LONGEST_HOLD = 86_400.0
 """Seconds. No hold is longer, whoever sends it."""
 LONGEST_WORD = 128
@@ -94,14 +96,25 @@ class ModelReport:
     serving: Annotated[bool, Field(description="The previous version of the model still answers.")] = False
     download_seconds: Annotated[Seconds, Field(description="Duration of the last download.")] = None
     load_seconds: Annotated[Seconds, Field(description="Duration of the last load.")] = None
+    warning: Annotated[
+        Sentence, Field(description="Rule about its content that a loaded model breaks: one sentence, truncated.")
+    ] = ""
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def _not_unloaded(models: Any) -> Any:
     """Return the first models of a possible name, at most `MOST_NOT_UNLOADED`."""
     if not isinstance(models, dict):
         return models
-    possible = (name for name in models if len(name) <= LONGEST_NAME and name.isprintable())
-    return {name: models[name] for name in islice(possible, MOST_NOT_UNLOADED)}
+    return {name: models[name] for name in islice(filter(_is_name, models), MOST_NOT_UNLOADED)}
+
+
+def _stuck_loads(names: Any) -> Any:
+    """Return the first possible names, at most `MOST_STUCK`."""
+    return list(islice(filter(_is_name, names), MOST_STUCK)) if isinstance(names, list | tuple) else names
 
 
 class AgentReport(KubeModel):
@@ -123,6 +136,14 @@ class AgentReport(KubeModel):
     ] = {}
     dropped: Annotated[SkipJsonSchema[int], Field(exclude=True)] = 0
     """Number of models that nobody asked about."""
+    stuck_loads: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_stuck_loads),
+        Field(
+            description="Models with loads that the server does not finish, while it can begin no other load: only its "
+            "restart ends them.",
+        ),
+    ] = ()
 
     @cached_property
     def answering(self) -> frozenset[str]:

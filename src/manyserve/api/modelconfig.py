@@ -1,8 +1,9 @@
 """`models.json`: the contract between the operator and the agents.
 
 It is a JSON list of `{"modelName", "modelSpec": {"storageUri", "framework", "memory"}}` in the ConfigMap of a host's
-shard. A spec may have `digest` and `refreshInterval`, too. The list is sorted by name, so that equal contents are equal
-bytes. A list that is too long for a ConfigMap is packed, as `models.json.gz`; the hash is that of the text inside.
+shard. A spec may have `digest`, `refreshInterval` and `contentRules`, too. The list is sorted by name, so that equal
+contents are equal bytes. A list that is too long for a ConfigMap is packed, as `models.json.gz`; the hash is that of
+the text inside.
 
 Parsing is strict: any other content is an error, because agents must never unload a model over an unreadable file. It
 is bounded, too, because every user with the right to edit a ConfigMap may write into it. The limits are on entries, on
@@ -40,6 +41,10 @@ WINDOW = 64 * 1024
 """Characters of the longest element."""
 
 
+CONTENT_RULES = 1
+"""Version of the rules about the content of new models."""
+
+
 class EntrySpec(CompactModel):
     """Spec of a placed model."""
 
@@ -48,6 +53,8 @@ class EntrySpec(CompactModel):
     memory: Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
     digest: Annotated[str | None, Field(max_length=128)] = None
     refresh_interval: Annotated[str | None, Field(max_length=32)] = None
+    content_rules: Annotated[int | None, Field(ge=0, le=1024)] = None
+    """Version of the rules about content under which the model was placed; None: before there were any."""
 
 
 class Entry(CompactModel):

@@ -30,6 +30,10 @@ class ConfigError(ValueError):
     """The configuration is invalid. The message has the key, the field and the reason."""
 
 
+ANY_BACKEND = "*"
+Backend = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9][-_A-Za-z0-9]*)$", max_length=63)]
+
+
 class PredictorConfig(KubeModel):
     """Configuration of one model server: its image and the frameworks that it supports."""
 
@@ -40,6 +44,8 @@ class PredictorConfig(KubeModel):
     multi_model_server: bool = False
     restrict_load_api: bool = True
     """Whether only the agent may use Triton's load API, if the version of Triton can restrict it."""
+    allowed_backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = (ANY_BACKEND,)
+    """Backends of Triton that a new model may have, among those of its framework; `*` stands for all."""
 
 
 def _domain_template(text: str) -> str:

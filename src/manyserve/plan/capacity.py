@@ -6,7 +6,7 @@ The webhook answers early and the plan decides. Both use the sentences of this m
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from manyserve.api.inferenceservice import DEFAULT_PROTOCOLS, OTHER_FRAMEWORKS, PROTOCOLS, InferenceService
 from manyserve.api.quantity import format_memory
@@ -108,6 +108,16 @@ def not_unloaded_error(sentences: Mapping[str, str]) -> str:
     return (
         f"the model server does not unload {_first_names(sentences)}, and no new model is placed until it does: "
         f"{sentences[first]}"
+    )
+
+
+def stuck_server_error(pods: Mapping[str, Collection[str]]) -> str:
+    """Return the sentence for a host with a server that loads nothing until it is restarted."""
+    first = min(pods)
+    more = f"; {len(pods) - 1} more of its pods" if len(pods) > 1 else ""
+    return (
+        f"{first}: the model server does not finish the loads of {_first_names(pods[first])}, and loads no other model "
+        f"until it is restarted: kubectl delete pod {first}{more}"
     )
 
 

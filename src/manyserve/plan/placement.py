@@ -22,7 +22,7 @@ from functools import cache
 
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.modelconfig import Entry, EntrySpec
+from manyserve.api.modelconfig import CONTENT_RULES, Entry, EntrySpec
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import (
@@ -56,7 +56,7 @@ class Placement:
     shard: int = 0
 
 
-def entry_of(model: TrainedModel) -> Entry:
+def entry_of(model: TrainedModel, content_rules: int | None = CONTENT_RULES) -> Entry:
     """Return the model's entry in `models.json`."""
     spec = model.spec.model
     return Entry(
@@ -67,8 +67,22 @@ def entry_of(model: TrainedModel) -> Entry:
             memory=spec.memory,
             digest=spec.digest,
             refresh_interval=spec.refresh_interval,
+            content_rules=content_rules,
         ),
     )
+
+
+def _entry(model: TrainedModel, before: Entry | None) -> Entry:
+    """Return the entry of a placed model: the same object while it is equal.
+
+    The same files stay under the content rules of their first placement.
+    """
+    if before is not None and _is_unchanged(before, model):
+        return before
+    entry = entry_of(model)
+    if before is None or before.digest != entry.digest:
+        return entry
+    return entry_of(model, before.model_spec.content_rules)
 
 
 def place(
@@ -156,7 +170,7 @@ class _Packing:
         if not fits(self.usage.total, wanted, self.limit):
             self.too_large[name] = wanted
             return
-        self._add(before if before is not None and _is_unchanged(before, model) else entry_of(model), wanted)
+        self._add(_entry(model, before), wanted)
 
     def drop(self, name: str) -> None:
         """Remove a placed model."""

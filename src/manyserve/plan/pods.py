@@ -67,6 +67,12 @@ def not_unloaded(replicas: Sequence[Replica]) -> dict[str, str]:
     return sentences
 
 
+def stuck_loads(replicas: Sequence[Replica]) -> dict[str, tuple[str, ...]]:
+    """Return the models with loads that never finish, by pod, for each server that must be restarted."""
+    names = {replica.name: replica.report.stuck_loads for replica in replicas if replica.report}
+    return {pod: stuck for pod, stuck in names.items() if stuck}
+
+
 def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
     status, metadata = pod.get("status", {}), pod["metadata"]
     return Replica(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,8 +11,6 @@ from aiohttp.test_utils import TestServer
 from manyserve.agent.reconcile import ServerState
 from manyserve.agent.servers import LoadRejectedError, MLServer, ServerUnavailableError
 from tests.support.clock import FakeClock
-
-SETTINGS = "model-settings.json"
 
 
 class FakeMLServer:
@@ -109,42 +105,3 @@ async def test_mlserver_requests_whole_index_after_restart(scripted: FakeMLServe
 async def test_mlserver_load_error_without_reason_names_the_log(client: MLServer) -> None:
     with pytest.raises(LoadRejectedError, match=r"^the server could not load it; the reason is in its log only$"):
         await client.load("bad")
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (None, {"name": "a"}),
-        ({}, {"name": "a"}),
-        ({"name": "b", "implementation": "mine.Model"}, {"name": "a", "implementation": "mine.Model"}),
-        ({"name": "a", "kept": 1}, {"name": "a", "kept": 1}),
-        (["not", "settings"], ["not", "settings"]),
-    ],
-)
-def test_mlserver_prepare_writes_name_of_model(tmp_path: Path, given: object, expected: object) -> None:
-    if given is not None:
-        (tmp_path / SETTINGS).write_text(json.dumps(given))
-    MLServer("http://x").prepare("a", tmp_path)
-    assert json.loads((tmp_path / SETTINGS).read_text()) == expected
-
-
-def test_mlserver_prepare_keeps_unreadable_settings(tmp_path: Path) -> None:
-    (tmp_path / SETTINGS).write_bytes(b"\xff{")
-    MLServer("http://x").prepare("a", tmp_path)
-    assert (tmp_path / SETTINGS).read_bytes() == b"\xff{"
-
-
-def test_mlserver_prepare_keeps_folders_of_versions(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / SETTINGS).write_text("{}")
-    MLServer("http://x").prepare("a", tmp_path)
-    assert not (tmp_path / SETTINGS).exists()
-
-
-def test_mlserver_prepare_does_not_write_to_hard_link(tmp_path: Path) -> None:
-    shared, folder = tmp_path / "shared.json", tmp_path / "a"
-    folder.mkdir()
-    shared.write_text('{"name": "b"}')
-    (folder / SETTINGS).hardlink_to(shared)
-    MLServer("http://x").prepare("a", folder)
-    assert shared.read_text() == '{"name": "b"}'

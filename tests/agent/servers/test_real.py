@@ -113,3 +113,23 @@ async def test_mlserver_settings_with_another_name_are_corrected(rig: Rig) -> No
     await rig.shows(a="Loaded")
     assert await rig.answer("a") == 2
     assert json.loads((rig.models / "a" / "model-settings.json").read_text()) == settings | {"name": "a"}
+
+
+@pytest.mark.parametrize("rig", ["mlserver"], indirect=True)
+@pytest.mark.parametrize("folder", ["assets", "b", "deep/b"])
+async def test_mlserver_model_does_not_answer_in_place_of_another(rig: Rig, folder: str) -> None:
+    """A model with settings in an inner folder, by the name of another model, leaves that one its content."""
+    rig.put("two", 2)
+    settings = {} if folder.endswith("b") else {"name": "b"}
+    inner = {f"{folder}/model-settings.json": json.dumps(settings).encode(), f"{folder}/model.joblib": rig.lines[3]}
+    rig.put("attack", 3, **inner, **{"model-settings.json": b'{"NAME": "b", "name": "b"}'})
+    rig.config.write(entry("a", "gs://bucket/models/attack"))
+    await rig.shows(a="Loaded")
+    rig.config.write(entry("a", "gs://bucket/models/attack"), entry("b", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded", b="Loaded")
+    assert await rig.answer("b") == 2
+    assert await rig.answer("a") == 3
+    await rig.kill("server")
+    await rig.start_server()
+    await answers(rig, "b", 2)
+    await answers(rig, "a", 3)

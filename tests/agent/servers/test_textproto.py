@@ -36,7 +36,7 @@ ensemble_scheduling {
     ],
 )
 def test_steps_of_ensemble_are_read_in_every_form(config: str, steps: tuple[str, ...]) -> None:
-    assert read_steps(config) == steps
+    assert read_steps(textproto.parse(config)) == steps
 
 
 @pytest.mark.parametrize("text", ["a", "a:", "a {", "a: }", "a: [1", "a: [1 2]", "{", 'a: "x', "1: 2", "a {" * 100])

@@ -129,7 +129,7 @@ async def test_v2_client_sends_key_with_every_call(scripted: FakeV2Server) -> No
 @pytest.mark.parametrize(("dialect", "kind"), [("v2", V2Server), ("mlserver", MLServer), ("v1", V1Server)])
 def test_dialects_registry_has_client_of_each_dialect(dialect: str, kind: type) -> None:
     settings = AgentSettings.from_env({"MANYSERVE_SERVER_DIALECT": dialect})
-    assert type(DIALECTS[settings.server_dialect](settings.server_url, settings.server_key)) is kind
+    assert type(DIALECTS[settings.server_dialect](settings.server_url, settings.server_key, ())) is kind
 
 
 def test_dialect_unknown_is_named_in_error() -> None:

@@ -29,6 +29,10 @@ class LoadRejectedError(Exception):
     """The server rejected a load or unload."""
 
 
+class RefusedFilesError(Exception):
+    """The files of a model are refused. The text is one sentence with the rule."""
+
+
 class ModelServer(Protocol):
     """Client of a model server."""
 
@@ -50,7 +54,13 @@ class ModelServer(Protocol):
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.
 
-        Raises `OSError`.
+        Raises `RefusedFilesError`, `OSError`.
+        """
+
+    def content_error(self, name: str, framework: str, folder: Path) -> str:
+        """Return the sentence about content that is refused in a new model; empty for none. Blocks on the disk.
+
+        Raises `RefusedFilesError`, `OSError`.
         """
 
     def explain(self, folder: Path, reason: str) -> str:

@@ -2,8 +2,8 @@
 
 MLServer finds a model by the file `model-settings.json`, and by the name in it, never by the folder. The model
 folders of KServe's users have no such file (often only a `model.joblib`), and a folder that is copied for two models
-has the same name in both. So the agent writes the file, or the right name into an existing one. The runtime of the
-models is set on the server, for all of them; a file that names another runtime takes precedence.
+has the same name in both. So the agent writes the file, or the right name into an existing one (`mlserver_settings`).
+The runtime of the models is set on the server, for all of them; a file that names another runtime takes precedence.
 
 For its index MLServer reads all these files again, a millisecond each, and answers no other request meanwhile.
 So the index takes at most a twentieth of the server's time. In between, the client requests the liveness of the
@@ -13,17 +13,15 @@ server, and the readiness of models after a load or unload.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
+from manyserve.agent.servers import mlserver_settings
 from manyserve.agent.servers.base import LoadRejectedError, ServerUnavailableError
 from manyserve.agent.servers.v2 import V2Server
 
-SETTINGS = "model-settings.json"
 _NO_REASON = "Internal Server Error"
 _LIVE_SECONDS = 5.0
 _REST_FACTOR = 19
@@ -77,19 +75,12 @@ class MLServer(V2Server):
         return ()
 
     def prepare(self, name: str, folder: Path) -> None:
-        """Write the model's name into its settings; unreadable settings are left for the server to reject."""
-        file = folder / SETTINGS
-        try:
-            given = json.loads(file.read_bytes())
-        except FileNotFoundError:
-            if any(folder.glob(f"*/{SETTINGS}")):  # one for each version
-                return
-            given = {}
-        except (ValueError, RecursionError):
-            return
-        if settings := with_name(name, given):
-            file.unlink(missing_ok=True)  # it may be a hard link that other models share
-            file.write_text(json.dumps(settings), encoding="utf-8")
+        """Write the model's name into its settings files. Raises `RefusedFilesError` for unreadable ones."""
+        mlserver_settings.write_names(name, folder)
+
+    def content_error(self, name: str, _framework: str, folder: Path) -> str:
+        """Return the sentence about settings that name files out of the model's folder."""
+        return mlserver_settings.outside_error(name, folder)
 
     async def _poll_index(self) -> None:
         touched, self._touched = self._touched, set()
@@ -121,10 +112,3 @@ class MLServer(V2Server):
         state = ServerState.READY if answer.status == 200 else ServerState.UNAVAILABLE
         if self._models.get(name) != ServerModel(state):
             self._models = {**self._models, name: ServerModel(state)}
-
-
-def with_name(name: str, given: Any) -> dict[str, Any] | None:
-    """Return the settings with the model's name, or None when there is nothing to write."""
-    if not isinstance(given, dict) or given.get("name") == name:
-        return None
-    return given | {"name": name}

@@ -6,7 +6,9 @@ Source: https://protobuf.dev/reference/protobuf/textformat-spec/. Extensions and
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 Message = dict[str, list[Any]]
@@ -24,6 +26,19 @@ _TOKEN = re.compile(
 _CLOSING = {"{": "}", "<": ">"}
 _SEPARATORS = (",", ";")
 _END = ""
+
+
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def read(file: Path) -> Message:
+    """Read the fields of a file. Comments may have any bytes, and only a newline ends them.
+
+    Raises `OSError`, and `ValueError` for text of another form.
+    """
+    with file.open(encoding="utf-8-sig", errors="replace", newline="\n") as opened:
+        return parse(opened.read(MAX_CHARACTERS + 1))
 
 
 def parse(text: str) -> Message:
@@ -75,7 +90,7 @@ class _Parser:
             parts = [token]
             while self._ahead[:1] in ("'", '"'):
                 parts.append(self._next())
-            return "".join(part[1:-1] for part in parts)
+            return "".join(_ESCAPE.sub(_unescaped, part[1:-1]) for part in parts)
         if not token or not re.match(r"[-+.\w]", token):
             raise ValueError(f"{token!r} is no value")
         return token
@@ -90,6 +105,14 @@ class _Parser:
     def _next(self) -> str:
         token, self._ahead = self._ahead, next(self._tokens, _END)
         return token
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    octal, short, long, longest, letter = escape.groups()
+    if letter:
+        return _LETTERS.get(letter, letter)
+    number = int(octal, 8) & 0xFF if octal else int(short or long or longest, 16)
+    return chr(min(number, sys.maxunicode))
 
 
 def _tokens(text: str) -> Iterator[str]:

@@ -69,6 +69,10 @@ class V1Server:
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
 
+    def content_error(self, name: str, framework: str, folder: Path) -> str:
+        """Return nothing: these servers have no settings in the files."""
+        return ""
+
     def explain(self, folder: Path, reason: str) -> str:
         """Return the reason as it is."""
         return reason

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from manyserve.agent.reconcile import ServerModel, ServerState
 from manyserve.agent.servers import textproto
+from manyserve.agent.servers.backends import CONFIG, backend_error
 from manyserve.agent.servers.base import Connection, LoadRejectedError, Response, ServerUnavailableError
 from manyserve.redaction import READ_LIMIT, one_line
 
-CONFIG = "config.pbtxt"
 KEY_HEADER = "manyserve-key"
 _INDEX_LIMIT = 32 * 1024 * 1024
 # With several versions of a model in the index, the first of these states counts.
@@ -36,9 +36,13 @@ class V2Server:
 
     indexes_folders = True
 
-    def __init__(self, url: str, *, key: str | None = None, index_seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, key: str | None = None, index_seconds: float = 5.0, backends: Sequence[str] = ()
+    ) -> None:
         self._connection = Connection(url, {KEY_HEADER: key} if key else None)
         self._index_seconds = index_seconds
+        self._backends = backends
+        """Allowed backends of Triton; none: they are not checked."""
         self._last: tuple[bytes, Mapping[str, ServerModel]] = (b"[]", {})
 
     async def index(self) -> Mapping[str, ServerModel]:
@@ -69,13 +73,16 @@ class V2Server:
     def steps(self, folder: Path) -> tuple[str, ...]:
         """Return the steps of an ensemble; none for any other model, and for a configuration that cannot be read."""
         try:
-            with (folder / CONFIG).open(encoding="utf-8-sig", errors="replace") as file:  # as Triton reads it
-                return read_steps(file.read(textproto.MAX_CHARACTERS + 1))
+            return read_steps(textproto.read(folder / CONFIG))
         except (OSError, ValueError):
             return ()
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""
+
+    def content_error(self, name: str, framework: str, folder: Path) -> str:
+        """Return the sentence about a backend that is not allowed; nothing for a server other than Triton."""
+        return backend_error(framework, self._backends, folder) if self._backends else ""
 
     def explain(self, folder: Path, reason: str) -> str:
         """Return the reason; before it, the layout that Triton needs if the folder does not have it."""
@@ -107,10 +114,10 @@ def layout_problem(folder: Path) -> str:
     )
 
 
-def read_steps(config: str) -> tuple[str, ...]:
-    """Return the models in the steps of an ensemble's `config.pbtxt`, each once. Raises `ValueError`."""
+def read_steps(config: textproto.Message) -> tuple[str, ...]:
+    """Return the models in the steps of an ensemble's `config.pbtxt`, each once."""
     names: dict[str, None] = {}
-    for ensemble in _messages(textproto.parse(config), "ensemble_scheduling"):
+    for ensemble in _messages(config, "ensemble_scheduling"):
         for step in _messages(ensemble, "step"):
             names |= {str(name): None for name in step.get("model_name", ())}
     return tuple(names)

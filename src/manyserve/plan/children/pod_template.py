@@ -43,7 +43,7 @@ POD_SECURITY = {
 STORE_DIR = "/mnt/manyserve"
 CONFIG_DIR = "/mnt/configs"
 _PROBES = {
-    "readinessProbe": {"httpGet": {"path": "/readyz", "port": "agent"}, "periodSeconds": 1},
+    "readinessProbe": {"httpGet": {"path": "/readyz", "port": "agent"}, "periodSeconds": 1, "timeoutSeconds": 5},
     "livenessProbe": {
         "httpGet": {"path": "/healthz", "port": "agent"},
         "periodSeconds": 10,
@@ -116,9 +116,11 @@ def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) 
         agentenv.SERVER_URL: f"http://localhost:{http_port(host)}",
         agentenv.SERVER_DIALECT: server_kind(host.spec.predictor).dialect,
     }
+    launch = launch_spec(host, config)
+    env |= {agentenv.ALLOWED_BACKENDS: ",".join(launch.backends)} if launch.backends else {}
     env |= sources.env
     variables = [{"name": name, "value": value} for name, value in env.items()]
-    return [*variables, *((key_env(),) if launch_spec(host, config).has_key else ())]
+    return [*variables, *((key_env(),) if launch.has_key else ())]
 
 
 def _agent_mounts(sources: Sources) -> list[dict[str, Any]]:

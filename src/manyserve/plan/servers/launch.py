@@ -38,6 +38,8 @@ class LaunchSpec:
     ready: str = "/v2/health/ready"
     failure_threshold: int = 6
     """Failed liveness probes in a row, 10 s apart, before the container is restarted."""
+    backends: tuple[str, ...] = ()
+    """Backends that models may have; none: the agent does not check them."""
     has_key: bool = False
     """Whether the server requires the key of its pod in requests that load or unload a model."""
 

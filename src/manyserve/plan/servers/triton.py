@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 
 from manyserve.api import agentenv, names
+from manyserve.api.servingconfig import ANY_BACKEND
 from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
 from manyserve.plan.servers.triton_flags import GRPC_RESTRICTED, HTTP_RESTRICTED, LOAD_API, TRITON_FLAGS
 
@@ -38,6 +39,7 @@ def launch(request: LaunchRequest) -> LaunchSpec:
             f"--metrics-port={names.METRICS_PORT}",
             *(_restrictions() if restricted else ()),
         ),
+        backends=request.config.allowed_backends if request.config else (ANY_BACKEND,),
         has_key=restricted,
     )
 

@@ -28,6 +28,7 @@ from manyserve.plan.status.predictor_ready import (
     MODEL_CONFIG_FULL,
     MODEL_NOT_UNLOADED,
     PREDICTOR_NOT_CONFIGURED,
+    SERVER_STUCK,
     predictor_ready,
 )
 from manyserve.plan.status.replicas import OTHER_AUTOSCALER, REPLICAS_KEPT, REPLICAS_MANAGED
@@ -36,7 +37,7 @@ from manyserve.plan.visibility import is_exposed
 
 PODS_NOT_READY = "PodsNotReady"
 """Reason of a host that answers while further pods of it do not, in a roll-out or a scale-up."""
-_WITH_EVENT = (conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, APPLY_FAILED)
+_WITH_EVENT = (conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, SERVER_STUCK, APPLY_FAILED)
 _WITHOUT_EVENT = (
     *(REPLICAS_MANAGED, OTHER_AUTOSCALER, REPLICAS_KEPT),
     *(PREDICTOR_NOT_CONFIGURED, CREDENTIALS_NOT_USABLE, DEPLOYMENT_PAUSED, MODEL_CONFIG_FULL),

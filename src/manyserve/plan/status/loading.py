@@ -19,6 +19,8 @@ from manyserve.api.trainedmodel import Failure
 from manyserve.plan.pods import Replica
 
 _MIB = 1024**2
+REFUSED = "ContentRefused"
+"""Reason of a loaded model with content that is refused in a new one."""
 STILL_SERVED = "; the previous version still answers"
 _FAILED = (ModelState.DOWNLOAD_FAILED, ModelState.LOAD_FAILED)
 _WORST_FIRST = (*_FAILED, ModelState.DOWNLOADING, ModelState.LOADING, ModelState.PENDING, ModelState.LOADED)
@@ -46,8 +48,9 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     reports = [(replica, replica.loaded(entry.model_name, entry.digest)) for replica in ready]
     loaded = sum([report is not None for _, report in reports])
     if ready and loaded == len(ready):
-        notes = (_note(replica, report) for replica, report in reports if report and report.message)
-        return _loaded_everywhere(len(ready), next(notes, None))
+        warnings = [_note(replica, report.warning) for replica, report in reports if report and report.warning]
+        notes = [_note(replica, report.message) for replica, report in reports if report and report.message]
+        return _loaded_everywhere(len(ready), next(iter((*warnings, *notes)), None), REFUSED if warnings else None)
     worst = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*worst) if worst and worst[1].state in _FAILED else None
     reason, message = _explanation(name, entry, replicas, worst)
@@ -56,14 +59,14 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
 
 
-def _note(replica: Replica, report: ModelReport) -> str:
-    return f"{replica.name}: {report.message[:MESSAGE_LIMIT]}"
+def _note(replica: Replica, sentence: str) -> str:
+    return f"{replica.name}: {sentence[:MESSAGE_LIMIT]}"
 
 
 @lru_cache(maxsize=256)  # thousands of models of a host have equal conditions
-def _loaded_everywhere(replicas: int, note: str | None) -> Loading:
+def _loaded_everywhere(replicas: int, note: str | None, reason: str | None) -> Loading:
     """Return the state of a model that all replicas have; an agent may add a note, such as an unreachable store."""
-    return Loading(condition(LOADED, "True", message=note), replicas, replicas)
+    return Loading(condition(LOADED, "True", reason, note), replicas, replicas)
 
 
 def still_served(entry: Entry, replicas: Sequence[Replica]) -> str:

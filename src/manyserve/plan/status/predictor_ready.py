@@ -12,7 +12,7 @@ from datetime import datetime
 from manyserve.api import conditions, names
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.plan.capacity import not_unloaded_error, predictor_name
+from manyserve.plan.capacity import not_unloaded_error, predictor_name, stuck_server_error
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
@@ -20,7 +20,7 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import not_unloaded
+from manyserve.plan.pods import not_unloaded, stuck_loads
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
@@ -35,6 +35,7 @@ PREDICTOR_NOT_CONFIGURED = "PredictorNotConfigured"
 CREDENTIALS_NOT_USABLE = "CredentialsNotUsable"
 DEPLOYMENT_PAUSED = "DeploymentPaused"
 MODEL_CONFIG_FULL = "ModelConfigFull"
+SERVER_STUCK = "ModelServerStuck"
 
 
 def predictor_ready(host: InferenceService, observed: Observed, placement: Placement, now: datetime) -> Condition:
@@ -139,6 +140,7 @@ def _problem_beside_answers(
         model_problem(observed)
         or problem_beside_answers(deployment, observed.pods, now)
         or _pause_problem(host, observed)
+        or _stuck_problem(observed)
         or _unload_problem(observed)
         or _config_problem(placement)
         or replicas_note(host, observed, deployment)
@@ -160,6 +162,12 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
     if _spec(host, observed).get("replicas") != 0:
         return None
     return "ScaledToZero", scaled_to_zero(host, observed, _deployment(host, observed) or {})
+
+
+def _stuck_problem(observed: Observed) -> Problem | None:
+    """Return the problem of a server that must be restarted, since it does not finish its loads."""
+    pods = stuck_loads(observed.replicas)
+    return (SERVER_STUCK, stuck_server_error(pods)) if pods else None
 
 
 def _unload_problem(observed: Observed) -> Problem | None:

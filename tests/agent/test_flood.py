@@ -1,0 +1,112 @@
+"""A flood of requests at the agent's port: its pod stays ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from manyserve.agent.http_api import MAX_CONNECTIONS, application
+from manyserve.http_server import ALL, HttpServer
+from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
+from tests.agent.support import DROPPED_STREAMS, Pod
+from tests.support.clock import FakeClock
+from tests.support.eventually import eventually
+
+pytestmark = DROPPED_STREAMS
+
+FLOOD = 1500
+PROBE_SECONDS = 1.0
+ADDRESS = "127.0.0.1"
+
+
+@pytest.fixture
+async def url(pod: Pod) -> AsyncIterator[str]:
+    """Return the address of a ready agent without models."""
+    pod.config.write()
+    await pod.start()
+    await eventually(lambda: pod.report.settled and pod.report.server_ready)
+    server = HttpServer(application(pod.agent, pod.context), 0, host=ADDRESS, connections=MAX_CONNECTIONS)
+    yield f"http://{ADDRESS}:{await server.start()}"
+    await server.stop()
+
+
+async def status(session: aiohttp.ClientSession, url: str) -> int:
+    """Return the status of a response, or 0 without one."""
+    try:
+        async with session.get(url) as response:
+            await response.read()
+            return response.status
+    except aiohttp.ClientError:
+        return 0
+
+
+def unlimited() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/status?wait=60&after=REVISION"])
+async def test_readyz_answers_within_a_second_during_a_flood(pod: Pod, url: str, path: str) -> None:
+    async with unlimited() as attacker, unlimited() as kubelet:
+        target = url + path.replace("REVISION", str(pod.report.revision))
+        flood = [asyncio.create_task(status(attacker, target)) for _ in range(FLOOD)]
+        for _ in range(5):
+            started = time.monotonic()
+            assert await status(kubelet, f"{url}/readyz") == 200
+            assert time.monotonic() - started < PROBE_SECONDS
+        for task in flood:
+            task.cancel()
+        await asyncio.wait(flood)
+
+
+async def test_metrics_are_rendered_once_for_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rendered = FakeClock(), list[object]()
+
+    def render(registry: object) -> bytes:
+        rendered.append(registry)
+        return b"x"
+
+    monkeypatch.setattr("manyserve.prometheus.generate_latest", render)
+    page = MetricsPage(new_registry(), clock)
+    for _ in range(FLOOD):
+        assert page.response().body == b"x"
+    assert len(rendered) == 1
+    clock.now += METRICS_SECONDS
+    page.response()
+    assert len(rendered) == 2
+
+
+async def test_http_server_closes_the_oldest_connections_of_the_busiest_client() -> None:
+    app, cancelled = web.Application(), 0
+
+    async def wait(_: web.Request) -> web.Response:
+        nonlocal cancelled
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled += 1
+        return web.Response()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app.router.add_get("/wait", wait)
+    app.router.add_get("/", answer)
+    server = HttpServer(app, 0, host=ALL, connections=100)
+    port = await server.start()
+    other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    async with unlimited() as attacker, aiohttp.ClientSession(connector=other) as operator:
+        poll = asyncio.create_task(status(operator, f"http://{ADDRESS}:{port}/wait"))
+        flood = [asyncio.create_task(status(attacker, f"http://{ADDRESS}:{port}/wait")) for _ in range(300)]
+        await eventually(lambda: sum(task.done() for task in flood) >= 190)
+        assert not poll.done(), "another client keeps its connection"
+        assert await status(operator, f"http://{ADDRESS}:{port}/") == 200
+        await eventually(lambda: cancelled >= 190, "requests of closed connections end")
+        for task in (*flood, poll):
+            task.cancel()
+        await asyncio.wait([*flood, poll])
+    await server.stop()
