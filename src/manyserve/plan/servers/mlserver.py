@@ -9,7 +9,7 @@ the pod from the Service. The readiness probe therefore uses the liveness endpoi
 from __future__ import annotations
 
 from manyserve.api import names
-from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+from manyserve.plan.servers.launch import MODELS_DIR, V2_PATHS, LaunchRequest, LaunchSpec, ServerKind
 
 RUNTIMES = {
     "sklearn": "mlserver_sklearn.SKLearnModel",
@@ -40,6 +40,7 @@ MLSERVER = ServerKind(
     protocols=("v2",),
     launch=launch,
     dialect="mlserver",
+    public=V2_PATHS,
     owned_env={
         "MLSERVER_HTTP_PORT": None,
         "MLSERVER_GRPC_PORT": None,
