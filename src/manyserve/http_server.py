@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
+import socket
 import ssl
 
 from aiohttp import web
 
 from manyserve.api.errors import StartupError
+from manyserve.connections import MAX_CONNECTIONS, Acceptor
 
 HANDSHAKE_SECONDS = 5.0
 """Seconds of the longest TLS handshake."""
@@ -29,6 +31,8 @@ class HttpServer:
         The address to bind; None: all addresses.
     stop_seconds
         Seconds for which `stop` waits for running requests.
+    most
+        Open connections; at this number a new one replaces an old one.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class HttpServer:
         host: str | None = None,
         idle: float = IDLE_SECONDS,
         stop_seconds: float = 0.5,
+        most: int = MAX_CONNECTIONS,
     ) -> None:
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=idle, shutdown_timeout=stop_seconds)
         self._host = host
         self._port = port
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._most = most
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> int:
         """Listen, and return the port. Raises `StartupError`."""
@@ -53,28 +59,38 @@ class HttpServer:
         if self._runner.server is None:
             raise AssertionError("a runner that is set up has a server")
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._runner.server,
-                self._host,
-                self._port,
-                ssl=self._tls,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
-                ssl_shutdown_timeout=1.0 if self._tls else None,
-            )
+            listener = _listen(self._host, self._port)
         except OSError as error:
             await self._runner.cleanup()
             raise StartupError(f"cannot bind {self._host or ALL}:{self._port}: {_reason(error)}") from error
-        return int(self._server.sockets[0].getsockname()[1])
+        self._acceptor = Acceptor(listener, self._runner.server, self._tls, HANDSHAKE_SECONDS, self._most)
+        return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port, wait for running requests, and close their connections."""
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
         await self._runner.cleanup()
 
 
+def _listen(host: str | None, port: int) -> socket.socket:
+    """Return a listening socket of an address, or of all addresses of IPv4 and IPv6. Raises `OSError`."""
+    try:
+        listener = _bound(host, port, dual=host is None and socket.has_dualstack_ipv6())
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
+        listener = _bound(host, port, dual=False)  # the node has IPv6 switched off
+    listener.settimeout(0)  # non-blocking
+    return listener
+
+
+def _bound(host: str | None, port: int, *, dual: bool) -> socket.socket:
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    return socket.create_server((host or "", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
+
+
 def _reason(error: OSError) -> str:
-    """Return the system's text of an error; the texts of asyncio and uvloop differ."""
+    """Return the system's text of an error."""
     number = error.errno or 0
     return os.strerror(number).lower() if number > 0 else str(error.strerror or error)

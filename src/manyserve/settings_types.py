@@ -91,6 +91,11 @@ def networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"must be networks in CIDR form, separated by commas: {error}") from None
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Parse names, separated by commas."""
+    return tuple(each.strip() for each in text.split(",") if each.strip())
+
+
 def one_of(*names: str) -> BeforeValidator:
     """Return the validator of a name from a list."""
 
@@ -114,6 +119,7 @@ Seconds = Annotated[float, from_text(seconds)]
 AbsolutePath = Annotated[Path, from_text(path)]
 Folder = Annotated[Path, from_text(folder)]
 Url = Annotated[str, from_text(url)]
+Names = Annotated[tuple[str, ...], from_text(listed)]
 Networks = Annotated[tuple[Network, ...], from_text(networks)]
 LogLevel = Annotated[str, from_text(level)]
 
