@@ -61,6 +61,7 @@ lint: .venv/.installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -c pyproject.toml -r src
 	@echo "    took $$SECONDS s"
 
 format: .venv/.installed

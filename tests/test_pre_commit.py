@@ -40,7 +40,7 @@ def test_program_of_hook_exists(hook: dict[str, Any]) -> None:
 def test_checks_of_make_lint_are_hooks() -> None:
     makefile = (ROOT / "Makefile").read_text()
     entries = {Path(hook["entry"].split()[0]).name for hook in HOOKS}
-    for name in ("ruff", "mypy", "lint-imports"):
+    for name in ("ruff", "mypy", "lint-imports", "bandit"):
         assert f"$(BIN)/{name}" in makefile
         assert name in entries
 

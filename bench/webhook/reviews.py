@@ -8,7 +8,7 @@ from typing import Any
 from tests.support import make
 
 DISTINCT = 1000
-"""Models with a reservation at a time, at most; a reservation lasts ten seconds."""
+"""Different models. A review of one that is repeated renews no reservation."""
 MEMORY = "1Mi"
 TOO_MUCH = "500Gi"
 """More than the host has."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
+import socket
 import ssl
-from collections import deque
 
 from aiohttp import web
 
 from manyserve.api.errors import StartupError
+from manyserve.connections import MAX_CONNECTIONS, Acceptor
 
 HANDSHAKE_SECONDS = 5.0
 """Seconds of the longest TLS handshake."""
@@ -17,8 +18,6 @@ IDLE_SECONDS = 120.0
 """Seconds after which an idle connection is closed. An API server's client closes it earlier, so no request meets a
 connection that is about to close."""
 BACKLOG = 1024
-CHECK_SECONDS = 0.05
-"""Delay of a check of the number of connections, in which a short request is answered."""
 ALL = "0.0.0.0"  # noqa: S104  pods are reached by their address
 """All addresses, in messages."""
 
@@ -33,8 +32,8 @@ class HttpServer:
     stop_seconds
         Seconds for which `stop` waits for running requests.
     connections
-        Largest number of connections; None: any. Beyond it the client with the most loses its oldest ones, so that no
-        client keeps another one away. A lost connection cancels its request.
+        Largest number of connections; at this number a new one replaces an old one. A lost connection cancels its
+        request.
     """
 
     def __init__(
@@ -46,74 +45,59 @@ class HttpServer:
         host: str | None = None,
         idle: float = IDLE_SECONDS,
         stop_seconds: float = 0.5,
-        connections: int | None = None,
+        connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._runner = web.AppRunner(
             app,
             access_log=None,
             keepalive_timeout=idle,
             shutdown_timeout=stop_seconds,
-            handler_cancellation=connections is not None,
+            handler_cancellation=True,
         )
-        self._connections = connections
-        self._check: asyncio.TimerHandle | None = None
         self._host = host
         self._port = port
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._connections = connections
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> int:
         """Listen, and return the port. Raises `StartupError`."""
         await self._runner.setup()
+        if self._runner.server is None:
+            raise AssertionError("a runner that is set up has a server")
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._protocol,
-                self._host,
-                self._port,
-                ssl=self._tls,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
-                ssl_shutdown_timeout=1.0 if self._tls else None,
-            )
+            listener = _listen(self._host, self._port)
         except OSError as error:
             await self._runner.cleanup()
             raise StartupError(f"cannot bind {self._host or ALL}:{self._port}: {_reason(error)}") from error
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def _protocol(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection, and have the number of connections checked."""
-        if self._runner.server is None:
-            raise AssertionError("a runner that is set up has a server")
-        if self._connections is not None and self._check is None:
-            self._check = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check_connections)
-        return self._runner.server()
-
-    def _check_connections(self) -> None:
-        self._check = None
-        if self._connections is not None and self._runner.server is not None:
-            _close_oldest(self._runner.server, self._connections)
+        self._acceptor = Acceptor(listener, self._runner.server, self._tls, HANDSHAKE_SECONDS, self._connections)
+        return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port, wait for running requests, and close their connections."""
-        if self._check is not None:
-            self._check.cancel()
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
         await self._runner.cleanup()
 
 
-def _close_oldest(server: web.Server, limit: int) -> None:
-    """Close the connections beyond the limit: of the client with the most, the oldest one, until they are enough."""
-    transports = [handler.transport for handler in server.connections if handler.transport is not None]
-    clients: dict[str, deque[asyncio.Transport]] = {}
-    for transport in transports if len(transports) > limit else ():
-        address, *_ = transport.get_extra_info("peername") or ("",)
-        clients.setdefault(address, deque()).append(transport)
-    for _ in range(len(transports) - limit):
-        max(clients.values(), key=len).popleft().abort()
+def _listen(host: str | None, port: int) -> socket.socket:
+    """Return a listening socket of an address, or of all addresses of IPv4 and IPv6. Raises `OSError`."""
+    try:
+        listener = _bound(host, port, dual=host is None and socket.has_dualstack_ipv6())
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
+        listener = _bound(host, port, dual=False)  # the node has IPv6 switched off
+    listener.settimeout(0)  # non-blocking
+    return listener
+
+
+def _bound(host: str | None, port: int, *, dual: bool) -> socket.socket:
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    return socket.create_server((host or "", port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's text of an error; the texts of asyncio and uvloop differ."""
+    """Return the system's text of an error."""
     number = error.errno or 0
     return os.strerror(number).lower() if number > 0 else str(error.strerror or error)

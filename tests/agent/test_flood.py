@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from manyserve.agent.http_api import MAX_CONNECTIONS, application
+from manyserve.agent.http_api import application
 from manyserve.http_server import ALL, HttpServer
 from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from tests.agent.support import DROPPED_STREAMS, Pod
@@ -21,7 +21,7 @@ pytestmark = DROPPED_STREAMS
 
 FLOOD = 1500
 PROBE_SECONDS = 1.0
-ADDRESS = "127.0.0.1"
+ADDRESS, KUBELET = "127.0.0.1", "127.0.0.2"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def url(pod: Pod) -> AsyncIterator[str]:
     pod.config.write()
     await pod.start()
     await eventually(lambda: pod.report.settled and pod.report.server_ready)
-    server = HttpServer(application(pod.agent, pod.context), 0, host=ADDRESS, connections=MAX_CONNECTIONS)
+    server = HttpServer(application(pod.agent, pod.context), 0, host=ADDRESS)
     yield f"http://{ADDRESS}:{await server.start()}"
     await server.stop()
 
@@ -45,13 +45,13 @@ async def status(session: aiohttp.ClientSession, url: str) -> int:
         return 0
 
 
-def unlimited() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+def unlimited(source: str = ADDRESS) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, local_addr=(source, 0)))
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/status?wait=60&after=REVISION"])
 async def test_readyz_answers_within_a_second_during_a_flood(pod: Pod, url: str, path: str) -> None:
-    async with unlimited() as attacker, unlimited() as kubelet:
+    async with unlimited() as attacker, unlimited(KUBELET) as kubelet:
         target = url + path.replace("REVISION", str(pod.report.revision))
         flood = [asyncio.create_task(status(attacker, target)) for _ in range(FLOOD)]
         for _ in range(5):
@@ -98,8 +98,7 @@ async def test_http_server_closes_the_oldest_connections_of_the_busiest_client()
     app.router.add_get("/", answer)
     server = HttpServer(app, 0, host=ALL, connections=100)
     port = await server.start()
-    other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
-    async with unlimited() as attacker, aiohttp.ClientSession(connector=other) as operator:
+    async with unlimited() as attacker, unlimited(KUBELET) as operator:
         poll = asyncio.create_task(status(operator, f"http://{ADDRESS}:{port}/wait"))
         flood = [asyncio.create_task(status(attacker, f"http://{ADDRESS}:{port}/wait")) for _ in range(300)]
         await eventually(lambda: sum(task.done() for task in flood) >= 190)

@@ -197,6 +197,19 @@ def test_webhook_certificate_is_read_from_its_mount_path() -> None:
     assert not [each for each in objects(*values) if each["kind"] == "Secret"]
 
 
+def test_webhook_requires_the_client_certificate_of_the_values() -> None:
+    values = ("webhook.clientCertificate.caConfigMap=api-server-ca", "webhook.clientCertificate.names={a,b.c}")
+    ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-webhook")
+    mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["client-ca"]["configMap"] == {"name": "api-server-ca"}
+    settings = WebhookSettings.from_env(environment(pod))
+    assert settings.client_names == ("a", "b.c")
+    assert str(settings.client_ca) == f"{mounts['client-ca']['mountPath']}/ca.crt"
+    ((_, pod),) = (each for each in pods() if each[0] == "manyserve-webhook")
+    assert WebhookSettings.from_env(environment(pod)).client_ca is None
+
+
 def test_webhook_registration_has_two_kinds_without_status_and_deletion() -> None:
     (hook,) = the("ValidatingWebhookConfiguration", "manyserve-webhook")["webhooks"]
     rules = [(each["apiVersions"], each["resources"], each["operations"]) for each in hook["rules"]]

@@ -32,6 +32,13 @@ REGION = "serving.kserve.io/s3-region"
 GONE = {"kind": "Status", "code": 404, "message": 'persistentvolumeclaims "mine" not found'}
 
 
+BOUND = {
+    "metadata": {"name": "mine"},
+    "spec": {"accessModes": ["ReadOnlyMany"]},
+    "status": {"phase": "Bound"},
+}
+
+
 def account(name: str = "default", **fields: Any) -> dict[str, Any]:
     metadata = {"name": name, "namespace": "default", "uid": "u", "resourceVersion": "1"}
     return {"kind": "ServiceAccount", "metadata": metadata | fields.pop("metadata", {}), **fields}
@@ -146,7 +153,7 @@ async def test_lookup_of_a_claim_in_deletion_counts_as_missing() -> None:
 
 async def test_lookup_that_fails_keeps_the_result_and_is_repeated() -> None:
     server = FakeApi()
-    server.answers.extend([(200, {}, {"metadata": {"name": "mine"}}), (500, {}, {}), (500, {}, {})])
+    server.answers.extend([(200, {}, BOUND), (500, {}, {}), (500, {}, {})])
     state = state_with("pvc://mine/a")
     async with served(server) as client, polling(client, state, LookupIntervals(present=0.1, failed=0.1)) as poller:
         poller.set_required(HOST, required_lookups(state, HOST))
@@ -236,3 +243,23 @@ async def test_new_claim_is_looked_up_amid_those_of_another_namespace() -> None:
             poller.set_required(HOST, frozenset({MINE}))
             await eventually(lambda: MINE in state.lookup_results)
             assert len(server.requests) < 10 * BATCH
+
+
+async def test_lookup_of_a_claim_reads_it_whole_and_repeats_soon_while_it_is_refused() -> None:
+    server = FakeApi()
+    server.answers.extend([(200, {}, BOUND | {"status": {"phase": "Pending"}}), (200, {}, BOUND)])
+    state = state_with("pvc://mine/a")
+    async with served(server) as client, polling(client, state, LookupIntervals(missing=0.1)) as poller:
+        poller.set_required(HOST, required_lookups(state, HOST))
+        await eventually(lambda: bool(state.lookup_results))
+        snapshot = observe(state, HOST)
+        assert snapshot
+        assert snapshot.claims == {"mine": None}
+        assert "is Pending" in snapshot.refused_claims["mine"].sentence
+
+        def is_mountable() -> bool:
+            again = observe(state, HOST)
+            return again is not None and not again.refused_claims
+
+        await eventually(is_mountable)
+    assert all("PartialObjectMetadata" not in headers["Accept"] for _, _, _, headers, _ in server.requests)

@@ -11,7 +11,7 @@ import yaml
 from manyserve.api.agentreport import ModelState
 from manyserve.plan.status import model
 from manyserve.plan.status.loading import REFUSED
-from manyserve.plan.storage.mounts import CLAIM_NOT_FOUND
+from manyserve.plan.storage.claims import CLAIM_NOT_ALLOWED, CLAIM_NOT_FOUND
 from tests.support.kubectl import Kubectl
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,6 +34,6 @@ def test_documents_explain_each_reason_of_a_model() -> None:
         *("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED"),
         *("FULL", "NOT_UNLOADED"),
     )
-    reasons = {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND, REFUSED}
+    reasons = {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND, CLAIM_NOT_ALLOWED, REFUSED}
     reasons |= {each.value for each in ModelState} - {"Loaded"}
     assert [each for each in sorted(reasons) if f"`{each}`" not in text] == []

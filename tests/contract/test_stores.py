@@ -120,6 +120,13 @@ async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(st
     )
     assert stage.ready("tm", "ours")["message"] == message
     stage.apply(CLAIM)
+    await eventually_in_thread(
+        lambda: stage.ready("tm", "ours").get("reason") == "PersistentVolumeClaimNotAllowed",
+        "the model reports that no volume is bound to the claim",
+    )
+    assert mounts(stage) == set()
+    bound = json.dumps({"status": {"phase": "Bound"}})
+    stage.kubectl("patch", "persistentvolumeclaim", "mine", "--subresource=status", "--type=merge", "-p", bound)
     await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
     stage.kubelet.fails.clear()
     stage.kubelet._load()

@@ -22,7 +22,7 @@ from manyserve.api.names import Key
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import ModelSpec, TrainedModel, TrainedModelStatus
-from manyserve.plan.observed import Account, CacheVersion, CacheVersions, Departure, Observed
+from manyserve.plan.observed import Account, CacheVersion, CacheVersions, ClaimRefusal, Departure, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.rules.validation import model_problems
 from tests.fuzz.shapes import TEXT, Shape, right
@@ -62,6 +62,7 @@ VERSIONS = st.builds(
 CACHE_VERSIONS = st.builds(CacheVersions, hosts=VERSIONS, models=VERSIONS)
 """The resourceVersions of the fake API server begin with 1."""
 FLAGS = st.sampled_from(["True", "False", "Unknown"])
+REFUSALS = st.builds(ClaimRefusal, TEXT, st.booleans())
 SECONDS = st.sampled_from(["nan", "inf", "-1", "0", "1e300", str(make.NOW.timestamp()), "9" * 5000]) | TEXT
 ANNOTATIONS = st.dictionaries(
     st.sampled_from([names.CONFIG_HASH, names.TEMPLATE_HASH, names.REVISION, names.APPLIED_HASH]),
@@ -198,6 +199,7 @@ def fresh(draw: st.DrawFn) -> Observed:
         agents={pod["metadata"]["uid"]: draw(_report(drawn_models)) for pod in drawn_pods},
         account=draw(st.none() | accounts()),
         claims=draw(st.dictionaries(st.sampled_from(["claim", "other"]), st.none() | TEXT, max_size=2)),
+        refused_claims=draw(st.dictionaries(st.sampled_from(["claim", "other"]), REFUSALS, max_size=2)),
         unparsable=frozenset(draw(st.lists(st.sampled_from(["a", "x"]), max_size=1))) - named(drawn_models),
         lookups_pending=draw(seldom()),
     )

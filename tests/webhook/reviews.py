@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyserve.webhook.allocations import Reservations
 from manyserve.webhook.cache import Cache
+from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.review import Outcome, review
 from tests.support.clock import FakeClock
 from tests.support.make import Manifest, config

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from manyserve.api.names import Key
 from manyserve.plan.capacity import top_consumers
 from manyserve.plan.memory import MemoryShare
-from manyserve.webhook.allocations import Allocation, Allocations, Reservations
-from tests.support.clock import FakeClock
+from manyserve.webhook.allocations import Allocation, Allocations
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.reviews import being_deleted, cache_of, changed, waiting
 
@@ -113,28 +112,3 @@ def test_cache_keeps_models_of_recreated_host() -> None:
     assert cache.view().hosts == {}
     changed(cache, host_object(memory="8Gi"))
     assert cache.view().used(HOST) == GIB
-
-
-def test_reservations_renewal_replaces_deadline() -> None:
-    clock = FakeClock()
-    reservations = Reservations(clock)
-    reservations.reserve("a", allocation(1))
-    clock.now += 6
-    reservations.reserve("a", allocation(2))
-    clock.now += 6
-    reservations.expire()
-    assert reservations.allocations.total(HOST) == 2
-    clock.now += 6
-    reservations.expire()
-    assert reservations.allocations.total(HOST) == 0
-
-
-def test_reservations_leave_nothing_after_release() -> None:
-    clock = FakeClock()
-    reservations = Reservations(clock)
-    for index in range(1000):
-        reservations.reserve(str(index), allocation(1))
-        reservations.release(str(index))
-    clock.now += 11
-    reservations.expire()
-    assert len(reservations.allocations) == len(reservations) == 0

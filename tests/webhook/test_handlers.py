@@ -3,72 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 from prometheus_client import generate_latest
 
 from manyserve import http_server
 from manyserve.api.errors import StartupError
 from manyserve.http_server import HttpServer
-from manyserve.webhook.certs.check import Issued, ensure
 from manyserve.webhook.certs.issue import KeyPair, issue_leaf
-from manyserve.webhook.certs.rotation import BadPairError, ReloadableTls
-from manyserve.webhook.handlers import LIMIT, Handlers, Health, plain_app, secure_app
-from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.certs.rotation import BadPairError
+from manyserve.webhook.handlers import LIMIT, plain_app, secure_app
 from tests.support.eventually import eventually
-from tests.support.make import host_object, model_object
-from tests.webhook.reviews import cache_of, review_of
-
-NAMES = ("localhost",)
-ISSUED = ensure(None, NAMES, datetime.now(UTC))
-
-
-@dataclass
-class RunningWebhook:
-    """A listening webhook, with its client."""
-
-    port: int
-    tls: ReloadableTls
-    handlers: Handlers
-    metrics: Metrics
-    client: aiohttp.ClientSession
-    not_ready: list[str]
-
-    def url(self, path: str = "/validate") -> str:
-        return f"https://localhost:{self.port}{path}"
-
-    async def post(self, body: Any, **options: Any) -> tuple[int, str]:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.client.post(self.url(), data=io.BytesIO(data), **options) as answer:
-            return answer.status, await answer.text()
-
-
-def trusting(issued: Issued) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=issued.bundle.decode())
-
-
-@pytest_asyncio.fixture
-async def running() -> AsyncIterator[RunningWebhook]:
-    tls, metrics, not_ready = ReloadableTls(), Metrics(), list[str]()
-    tls.load(ISSUED.leaf)
-    health = Health(lambda: None, lambda: next(iter(not_ready), None))
-    handlers = Handlers(cache_of(host_object(), model_object("first")), metrics, health)
-    server = HttpServer(secure_app(handlers), 0, tls.context, host="localhost")
-    port = await server.start()
-    connector = aiohttp.TCPConnector(ssl=trusting(ISSUED))
-    async with aiohttp.ClientSession(connector=connector) as client:
-        yield RunningWebhook(port, tls, handlers, metrics, client, not_ready)
-    await server.stop()
+from tests.support.make import model_object
+from tests.webhook.reviews import review_of
+from tests.webhook.serving import ISSUED, NAMES, RunningWebhook, trusting
 
 
 async def test_handler_answers_review(running: RunningWebhook) -> None:

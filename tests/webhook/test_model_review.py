@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support import uris
-from tests.support.clock import FakeClock
 from tests.support.make import host_object, model_object
-from tests.webhook.reviews import ask, being_deleted, cache_of, changed, message, waiting, warnings
+from tests.webhook.reviews import ask, being_deleted, cache_of, message, waiting, warnings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 FIRST = model_object("cifar10")
@@ -193,18 +192,6 @@ def test_model_review_of_dry_run_reserves_nothing() -> None:
     assert ask(cache, FIRST, dryRun=True).allowed
     assert ask(cache, SECOND).allowed
     assert not ask(cache, THIRD, dryRun=True).allowed
-
-
-def test_reservation_ends_with_informer_event_or_after_ten_seconds() -> None:
-    clock = FakeClock()
-    cache = cache_of(host_object(memory="1Gi"), clock=clock)
-    assert ask(cache, FIRST).allowed
-    changed(cache, waiting(FIRST))
-    assert ask(cache, SECOND).allowed
-    clock.now += 9.9
-    assert not ask(cache, THIRD).allowed
-    clock.now += 0.2
-    assert ask(cache, THIRD).allowed
 
 
 def test_reservation_of_raised_memory_is_the_difference() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from manyserve.webhook.allocations import Reservations
 from manyserve.webhook.cache import Cache
+from manyserve.webhook.reservations import Reservations
 from tests.support.clock import FakeClock
 from tests.support.kserve_forms import FORMS, HOST_FINALIZER, MODE, MODEL_FINALIZER, Form
 from tests.support.make import Manifest, config, host_object, model_object

@@ -10,8 +10,6 @@ from manyserve.prometheus import MetricsPage
 
 MAX_WAIT = 60.0
 STALE_SECONDS = 60.0
-MAX_CONNECTIONS = 1024
-"""Connections of the agent's port. One takes up to 30 KiB, and one client has a few."""
 
 
 def application(agent: Agent, context: AgentContext) -> web.Application:

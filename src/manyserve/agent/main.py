@@ -17,7 +17,7 @@ import uvloop
 
 from manyserve import logs
 from manyserve.agent.download import downloaders
-from manyserve.agent.http_api import MAX_CONNECTIONS, application
+from manyserve.agent.http_api import application
 from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
 from manyserve.agent.metrics import Metrics
@@ -57,7 +57,7 @@ async def serve(settings: AgentSettings, files: FileSystem | None = None) -> Non
     server = DIALECTS[settings.server_dialect](settings.server_url, settings.server_key, settings.allowed_backends)
     context = build(settings, server, files)
     agent = Agent(context)
-    http = HttpServer(application(agent, context), settings.port, connections=MAX_CONNECTIONS)
+    http = HttpServer(application(agent, context), settings.port)
     try:
         await http.start()
         log.info("agent is started: %s is synced to %s", settings.config_file, settings.server_url)

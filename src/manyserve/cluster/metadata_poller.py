@@ -2,8 +2,9 @@
 
 A watch would need the right to list all objects of a kind, and so all secrets of a cluster. Each object that a host
 needs is polled when a host first names it, and then periodically: missing ones more often, since a user may be about
-to create them. Only the metadata is requested. A failed lookup keeps the last result and is repeated. A host keeps its
-Deployment until all its names have been looked up. A right that is taken away changes nothing in the pods either.
+to create them. Of a Secret only the metadata is requested. A failed lookup keeps the last result and is repeated. A
+host keeps its Deployment until all its names have been looked up. A right that is taken away changes nothing in the
+pods either.
 
 Namespaces take turns, so that thousands of names in one delay no other. The rate of repeated lookups is at most
 `MAX_LOOKUPS_PER_SECOND` for any number of names, and each namespace has an equal share of it.
@@ -25,9 +26,11 @@ from typing import NamedTuple
 from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient, Manifest
 from manyserve.cluster.errors import ClusterError, Forbidden, NotFound
-from manyserve.cluster.kinds import Kind
+from manyserve.cluster.kinds import CLAIM, Kind
 from manyserve.cluster.limiter import Limiter
 from manyserve.cluster.service_accounts import s3_annotations
+from manyserve.plan.observed import ClaimRefusal
+from manyserve.plan.storage.claims import claim_refusal
 
 MAX_LOOKUPS_PER_SECOND = 20
 BATCH = 64
@@ -49,6 +52,8 @@ class LookupResult:
 
     annotations: tuple[tuple[str, str], ...] = ()
     problem: str | None = None
+    refusal: ClaimRefusal | None = None
+    """Of a claim: why it is not mounted for new models."""
     unverified: bool = False
     """Lookups are forbidden, so the object may exist. The annotations are those of the last successful lookup."""
 
@@ -119,7 +124,8 @@ class MetadataPoller:
         pause = self._intervals.present
         result: LookupResult | None
         try:
-            result = _result_of(name, await self._client.get_metadata(name.kind, *name.key))
+            result = _result_of(name, await self._get(name))
+            pause = self._intervals.missing if result.refusal is not None else pause
         except NotFound:
             result = LookupResult(
                 problem=f"{name.kind.name} {name.key.name} does not exist in namespace {name.key.namespace}"
@@ -138,6 +144,11 @@ class MetadataPoller:
     def _share(self, namespace: str) -> float:
         """Return the seconds in which a namespace, with an equal share of the rate, may look up all its names once."""
         return self._namespaces[namespace] * len(self._namespaces) / MAX_LOOKUPS_PER_SECOND
+
+    async def _get(self, name: ObjectRef) -> Manifest:
+        """Return a whole claim; of a Secret only the metadata."""
+        get = self._client.get if name.kind is CLAIM else self._client.get_metadata
+        return await get(name.kind, *name.key)
 
     def _store(self, name: ObjectRef, result: LookupResult | None) -> None:
         if result is None or self._results.get(name) == result:
@@ -161,4 +172,5 @@ def _result_of(name: ObjectRef, manifest: Manifest) -> LookupResult:
     problem = None
     if manifest["metadata"].get("deletionTimestamp"):
         problem = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted"
-    return LookupResult(tuple(sorted(s3_annotations(manifest).items())), problem)
+    refusal = claim_refusal(manifest) if name.kind is CLAIM and problem is None else None
+    return LookupResult(tuple(sorted(s3_annotations(manifest).items())), problem, refusal)

@@ -10,7 +10,7 @@ from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
 from manyserve.plan.model_config import entries_at_most
-from manyserve.plan.observed import Account, Child, Observed
+from manyserve.plan.observed import Account, Child, ClaimRefusal, Observed
 from manyserve.plan.storage.mounts import mounted_secrets
 
 
@@ -57,6 +57,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         foreign=state.foreign.get(key, frozenset()),
         account=_account(state, key),
         claims=_claims(state, key),
+        refused_claims=_refused_claims(state, key),
         unverified_claims=_unverified_claims(state, key),
         lookups_pending=not required_lookups(state, key) <= state.lookup_results.keys(),
     )
@@ -89,6 +90,12 @@ def _claims(state: ClusterState, host: Key) -> dict[str, str | None]:
         for name in _claim_refs(state, host)
         if name in state.lookup_results
     }
+
+
+def _refused_claims(state: ClusterState, host: Key) -> dict[str, ClaimRefusal]:
+    """Return the refusals of the claims that were looked up."""
+    results = ((name.key.name, state.lookup_results.get(name)) for name in _claim_refs(state, host))
+    return {name: result.refusal for name, result in results if result is not None and result.refusal is not None}
 
 
 def _unverified_claims(state: ClusterState, host: Key) -> frozenset[str]:

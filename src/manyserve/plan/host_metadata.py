@@ -58,6 +58,10 @@ LEFT_OUT = (
         ("pod-template-hash", "deployment.kubernetes.io/*", "autoscaling.alpha.kubernetes.io/*"),
         "Kubernetes itself sets them",
     ),
+    LeftOut(
+        ("azure.workload.identity/inject-proxy-sidecar", "azure.workload.identity/proxy-sidecar-port"),
+        "Azure's proxy would give the agent's identity to the model server",
+    ),
     INGRESS_CLASS,
     SNIPPET,
     ALIAS,

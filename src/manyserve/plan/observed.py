@@ -41,6 +41,15 @@ class Account:
 
 
 @dataclass(frozen=True)
+class ClaimRefusal:
+    """Reason why a claim that exists is not mounted, as a sentence."""
+
+    sentence: str
+    keeps_mounts: bool = False
+    """A claim that is mounted already stays mounted for the models that are placed."""
+
+
+@dataclass(frozen=True)
 class CacheVersion:
     """Version of the cache of one kind, in resourceVersions."""
 
@@ -127,6 +136,8 @@ class Observed:
     """None when the ServiceAccount does not exist."""
     claims: Mapping[str, str | None] = field(default_factory=dict)
     """Claims in the URIs of models: None for one that exists, else the sentence about the missing one."""
+    refused_claims: Mapping[str, ClaimRefusal] = field(default_factory=dict)
+    """Claims that exist and are not mounted for new models."""
     unverified_claims: frozenset[str] = frozenset()
     """Claims that may exist, since the operator is not allowed to get them. A mounted one stays mounted."""
     lookups_pending: bool = False

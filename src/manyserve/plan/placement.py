@@ -8,8 +8,8 @@
 * A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
 * While a server does not unload a removed model, its memory is not free, and no new model is placed. A model of the
   same name may come back.
-* A model with an invalid spec is not newly placed. A host with an invalid spec takes no new model and keeps the placed
-  ones, since its pods still run with the previous spec.
+* A model with an invalid spec, or on a claim that is not for new models, is not newly placed. A host with an invalid
+  spec takes no new model and keeps the placed ones, since its pods still run with the previous spec.
 
 A host has one shard today. The placement names the shard, so that there can be more.
 """
@@ -24,6 +24,7 @@ from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import CONTENT_RULES, Entry, EntrySpec
 from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.capacity import (
     framework_error,
@@ -34,8 +35,10 @@ from manyserve.plan.capacity import (
 )
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.model_config import AT_MOST, models_beyond_limit
-from manyserve.plan.rules.source import source_error
+from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
+
+NONE_BLOCKED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,17 @@ def place(
     config: ServingConfig,
     unparsable: Collection[str] = (),
     not_unloaded: Collection[str] = (),
+    blocked_claims: Mapping[str, str] = NONE_BLOCKED,
 ) -> Placement:
     """Return the placement on the host, given the current entries of `models.json`.
 
     `unparsable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
     holds for models that became invalid: their previous version stays loaded. `not_unloaded` names removed models that
-    a server does not unload.
+    a server does not unload. `blocked_claims` has the sentences about claims that are not for new models.
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
-    invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held))}
+    invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held, blocked_claims))}
     packing = _Packing(limit)
     for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid)}):
         packing.keep(held[model_name])
@@ -216,12 +220,13 @@ def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Calla
     return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
-def _spec_error(model: TrainedModel, held: Mapping[str, Entry]) -> str | None:
+def _spec_error(model: TrainedModel, held: Mapping[str, Entry], blocked_claims: Mapping[str, str]) -> str | None:
     """Return the errors of a model's spec; None for a valid model, or a model with an unchanged entry."""
     before = held.get(model.metadata.name)
     if before is not None and _is_unchanged(before, model):
         return None
-    return "; ".join(map(str, model_problems(model))) or None
+    blocked = blocked_claims.get(claim_of(model.spec.model.storage_uri) or "")
+    return "; ".join(map(str, model_problems(model))) or (blocked and f"{STORAGE_URI}: {blocked}") or None
 
 
 def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterator[str]:

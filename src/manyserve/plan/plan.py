@@ -30,6 +30,7 @@ from manyserve.plan.status.host import host_status
 from manyserve.plan.status.model import HostContext, model_status, waiting_status
 from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
+from manyserve.plan.storage.claims import blocked_claims
 from manyserve.plan.storage.mounts import sources_of
 from manyserve.plan.unmanaged import unmanaged_plan
 
@@ -88,7 +89,8 @@ def _placement(
 ) -> Placement:
     if observed.host_problems:
         return keep_placed(host, observed.models, current, observed.unparsable)
-    return place(host, observed.models, current, observed.config, observed.unparsable, not_unloaded(replicas))
+    blocked = blocked_claims(observed)
+    return place(host, observed.models, current, observed.config, observed.unparsable, not_unloaded(replicas), blocked)
 
 
 def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:

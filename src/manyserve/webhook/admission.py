@@ -20,6 +20,8 @@ OPERATIONS = ("CREATE", "UPDATE")
 MESSAGE_LIMIT = 1024
 WARNING_LIMIT = 256
 """Characters; the API server truncates longer warnings."""
+NAME_LIMIT = 253
+"""Characters of a namespace, a name or a uid, which may be kept after the review; Kubernetes has no longer ones."""
 
 Raw = Mapping[str, Any]
 
@@ -69,11 +71,13 @@ def read(review: Any) -> AdmissionRequest:
     uid = request.get("uid") if isinstance(request, Mapping) else None
     if not isinstance(request, Mapping) or not isinstance(uid, str) or not uid:
         raise BadReviewError("the AdmissionReview has no request with a uid")
+    if len(uid) > NAME_LIMIT:
+        raise BadReviewError(f"the request's {_too_long('uid', uid)}")
     return AdmissionRequest(
         uid=uid,
         kind=_kind(request),
         operation=_operation(request),
-        namespace=_text(request, "namespace"),
+        namespace=_namespace(request, uid),
         object=_object(request, "object", uid),
         old=_object(request, "oldObject", uid) if request.get("operation") == "UPDATE" else None,
         dry_run=request.get("dryRun") is True,
@@ -99,16 +103,33 @@ def _operation(request: Raw) -> str:
     return str(operation)
 
 
+def _namespace(request: Raw, uid: str) -> str:
+    namespace = _text(request, "namespace")
+    if len(namespace) > NAME_LIMIT:
+        raise BadReviewError(f"the request's {_too_long('namespace', namespace)}", uid)
+    return namespace
+
+
 def _object(request: Raw, field: str, uid: str) -> Raw:
     value = request.get(field)
     if not isinstance(value, Mapping):
         raise BadReviewError(f"the request's {field} is {quoted(value)}; it must be an object", uid)
+    metadata = value.get("metadata")
+    for key in ("name", "uid"):
+        text = _text(metadata, key) if isinstance(metadata, Mapping) else ""
+        if len(text) > NAME_LIMIT:
+            raise BadReviewError(f"{field}.metadata.{_too_long(key, text)}", uid)
     return value
 
 
-def _text(request: Raw, field: str) -> str:
-    value = request.get(field)
+def _text(fields: Raw, field: str) -> str:
+    value = fields.get(field)
     return value if isinstance(value, str) else ""
+
+
+def _too_long(field: str, text: str) -> str:
+    """Return the sentence for a text of more than `NAME_LIMIT` characters."""
+    return f"{field} has {len(text)} characters; it must have at most {NAME_LIMIT}"
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,19 @@
-"""Allocations of memory by host, with sums that are updated with each entry, and reservations that expire.
+"""Allocations of memory by host, with sums that are updated with each entry.
 
-One instance of `Allocations` holds the models in the informer. Another, in `Reservations`, holds the models that were
-admitted a moment ago and are not in the informer yet. A request reads one sum, or the few largest allocations when the
-sum is too large. So its cost does not depend on the number of models.
-
-Without reservations, a folder of models that is applied at once would be admitted whole, since each review would see
-the host without the others. A reservation ends when the informer has the object, and after 10 s (`LIFETIME`) in any
-case, because an admitted request may still fail elsewhere. Reservations are local to a process, so two replicas may
-admit one model too many. The operator checks again, and that model waits
-(`docs/decisions/0007-the-webhook-fails-open.md`).
+One instance holds the models in the informer. Another, in `Reservations`, holds the models that were admitted a moment
+ago and are not in the informer yet. A request reads one sum, or the few largest allocations when the sum is too large.
+So its cost does not depend on the number of models.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Set
+from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from manyserve.api.names import Key
 from manyserve.plan.memory import MemoryShare, Usage
-
-LIFETIME = 10.0
-"""Seconds of a reservation."""
 
 
 @dataclass(frozen=True)
@@ -124,36 +115,3 @@ class Allocations:
 
     def __len__(self) -> int:
         return len(self._allocations)
-
-
-class Reservations:
-    """Allocations that expire. All have the same lifetime, so the oldest expires first."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.allocations = Allocations()
-        self._clock = clock
-        self._ends: deque[tuple[float, str]] = deque()
-        self._end_of: dict[str, float] = {}
-
-    def reserve(self, uid: str, allocation: Allocation) -> None:
-        """Reserve memory for a model, in place of its earlier reservation."""
-        end = self._clock() + LIFETIME
-        self.allocations.put(uid, allocation)
-        self._end_of[uid] = end
-        self._ends.append((end, uid))
-
-    def release(self, uid: str) -> None:
-        """End a reservation, since the informer has the model now."""
-        self.allocations.drop(uid)
-        self._end_of.pop(uid, None)
-
-    def expire(self) -> None:
-        """Remove the reservations that are too old."""
-        now = self._clock()
-        while self._ends and self._ends[0][0] <= now:
-            end, uid = self._ends.popleft()
-            if self._end_of.get(uid) == end:  # else it was renewed or released
-                self.release(uid)
-
-    def __len__(self) -> int:
-        return len(self._ends)

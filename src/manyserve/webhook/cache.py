@@ -18,7 +18,8 @@ from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
 from manyserve.plan.rules.validation import UnreadableError, parse_host
-from manyserve.webhook.allocations import Allocation, Allocations, Reservations
+from manyserve.webhook.allocations import Allocation, Allocations
+from manyserve.webhook.reservations import Reservations
 
 Raw = Mapping[str, Any]
 
@@ -117,13 +118,18 @@ class Cache:
 
     def model_changed(self, old: Raw | None, new: Raw | None) -> None:
         """Update the cache with a model that was created, changed, moved or deleted."""
-        for model in (old, new):
-            if model is not None:
-                self.reservations.release(_uid(model))
-                self._placed.drop(_uid(model))
-        allocation = allocation_of(new) if new is not None else None
-        if new is not None and allocation is not None:
-            self._placed.put(_uid(new), allocation)
+        if old is not None and (new is None or _uid(old) != _uid(new)):
+            self._placed.drop(_uid(old))
+            self.reservations.release(_uid(old))
+        if new is None:
+            return
+        uid, allocation = _uid(new), allocation_of(new)
+        before = self._placed.get(uid)
+        self._placed.drop(uid)
+        if allocation is not None:
+            self._placed.put(uid, allocation)
+            grown = allocation.memory - (before.memory if before and before.host == allocation.host else 0)
+            self.reservations.confirm(uid, allocation.host, grown)
 
 
 def allocation_of(raw: Raw) -> Allocation | None:

@@ -1,4 +1,4 @@
-"""HTTP handlers: `POST /validate` over TLS with limits on its bodies, probes, and metrics.
+"""HTTP handlers: `POST /validate` over TLS with limits on callers and bodies, probes, and metrics.
 
 A review costs a few look-ups, so it runs in the event loop. An invalid request gets one line and no traceback.
 
@@ -21,6 +21,7 @@ from aiohttp import web
 from manyserve.prometheus import metrics_response
 from manyserve.webhook.admission import BadReviewError
 from manyserve.webhook.cache import Cache
+from manyserve.webhook.callers import ANYBODY, Callers
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.review import Outcome, review
 
@@ -77,14 +78,20 @@ class Health:
 class Handlers:
     """Handlers of one webhook process."""
 
-    def __init__(self, cache: Cache, metrics: Metrics, health: Health) -> None:
+    def __init__(self, cache: Cache, metrics: Metrics, health: Health, callers: Callers = ANYBODY) -> None:
         self._cache = cache
+        self._callers = callers
         self._metrics = metrics
         self._health = health
         self._bodies = BodyLimits()
 
     async def validate(self, request: web.Request) -> web.Response:
         """Answer a review."""
+        if error := self._callers.error(request):  # before its body is read
+            response = web.Response(status=403, text=f"{error}\n")
+            response.force_close()
+            self._metrics.bad_requests.inc()
+            return response
         try:
             body = await self._bodies.read(request)
             began = time.perf_counter()

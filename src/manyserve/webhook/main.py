@@ -21,8 +21,8 @@ from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.http_server import HttpServer
-from manyserve.webhook.allocations import Reservations
 from manyserve.webhook.cache import Cache
+from manyserve.webhook.callers import Callers
 from manyserve.webhook.certs.rotation import (
     CertificateSource,
     FileSource,
@@ -34,6 +34,7 @@ from manyserve.webhook.certs.rotation import (
 from manyserve.webhook.handlers import Handlers, Health, plain_app, secure_app
 from manyserve.webhook.informers import WebhookInformers
 from manyserve.webhook.metrics import Metrics
+from manyserve.webhook.reservations import Reservations
 from manyserve.webhook.settings import WebhookSettings
 
 DRAIN_SECONDS = 3.0
@@ -63,6 +64,8 @@ async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Eve
     await _check_api_server(client)
     cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
     metrics, tls = Metrics(), ReloadableTls()
+    callers = Callers(settings.client_ca, settings.client_names)
+    callers.trust(tls.context)
     source = _certificate_source(settings, client, tls)
     await first_refresh(source)
     informers = WebhookInformers(client, settings, cache, metrics)
@@ -71,7 +74,7 @@ async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Eve
         lambda: "certificate rotation stopped" if rotation.done() else informers.liveness_problem(),
         lambda: "stopping" if stop.is_set() else informers.readiness_problem(),
     )
-    servers = _servers(settings, Handlers(cache, metrics, health), tls)
+    servers = _servers(settings, Handlers(cache, metrics, health, callers), tls)
     tasks = [rotation, asyncio.create_task(_freeze_when_synced(informers))]
     try:
         for server in servers:  # before the informers: a port in use ends no watch that is being opened

@@ -109,8 +109,10 @@ def _review_on_host(change: Change, host: InferenceService, view: View) -> Decis
     if not fits(used, wanted, limit):
         consumers = view.largest_consumers(change.host, without=change.uid)
         return forbidden("spec.model.memory", insufficient_memory(change.host.name, limit, used, consumers, wanted))
-    increase = MemoryShare(change.model.metadata.name, max(wanted - _placed_bytes(change, view), 0))
-    return allowed(reserve=Allocation(change.host, framework, increase))
+    increase = wanted - _placed_bytes(change, view)
+    if increase <= 0:
+        return allowed()
+    return allowed(reserve=Allocation(change.host, framework, MemoryShare(change.model.metadata.name, increase)))
 
 
 def _placed_bytes(change: Change, view: View) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from manyserve.settings_env import ScopedSettings, env
-from manyserve.settings_types import Flag, Folder, LogLevel, Port
+from manyserve.settings_types import AbsolutePath, Flag, Folder, LogLevel, Names, Port
 
 
 class WebhookSettings(ScopedSettings):
@@ -21,6 +21,10 @@ class WebhookSettings(ScopedSettings):
     """The ValidatingWebhookConfiguration that gets the CA bundle."""
     certificate_folder: Folder | None = env("MANYSERVE_WEBHOOK_CERTIFICATE_FOLDER", default=None)
     """The folder of `tls.crt` and `tls.key`, which another program renews; None: self-signed."""
+    client_ca: AbsolutePath | None = env("MANYSERVE_WEBHOOK_CLIENT_CA", default=None)
+    """The file with the CA of the API server's client certificate; None: any client may post reviews."""
+    client_names: Names = env("MANYSERVE_WEBHOOK_CLIENT_NAMES", default=())
+    """Names in that certificate; empty: each certificate of the CA."""
     port: Port = env("MANYSERVE_WEBHOOK_PORT", default=9443)
     """The port of reviews, with TLS."""
     metrics_port: Port = env("MANYSERVE_METRICS_PORT", default=9090)

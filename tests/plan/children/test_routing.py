@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from manyserve.plan.children.routing import build_http_route, build_ingress, host_url, http_route_error, ingress_error
+from manyserve.api.inferenceservice import CUSTOM
+from manyserve.plan.children.routing import (
+    build_http_route,
+    build_ingress,
+    host_url,
+    http_route_error,
+    ingress_error,
+    model_path,
+)
 from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.servers.launch import ServerKind
+from manyserve.plan.servers.registry import SERVERS
 from manyserve.plan.visibility import VISIBILITY_LABELS
 from tests.support import make
 
@@ -31,6 +41,57 @@ def test_http_route_replaces_the_ingress_when_a_gateway_is_configured() -> None:
     assert route
     assert route["spec"]["parentRefs"] == [{"namespace": "infra", "name": "public"}]
     assert route["spec"]["hostnames"] == ["triton-mms-default.example.com"]
+
+
+V2 = [("/v2", "Exact"), ("/v2/health", "Prefix"), ("/v2/models", "Prefix")]
+V1 = [("/", "Exact"), ("/v1/models", "Prefix")]
+
+
+@pytest.mark.parametrize(
+    ("predictor", "expected"),
+    [
+        ({"triton": {}}, V2),
+        ({"sklearn": {"protocolVersion": "v2"}}, V2),
+        ({"sklearn": {}}, V1),
+        ({"xgboost": {"protocolVersion": "v1"}}, V1),
+        ({"containers": [{"name": "mine", "image": "mine:1"}]}, [("/", "Prefix")]),
+    ],
+    ids=["triton", "mlserver", "sklearn", "xgboost", "containers"],
+)
+def test_routing_publishes_inference_metadata_and_health_only(
+    predictor: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    host = make.host(**({"triton": None} | predictor))
+    ingress = build_ingress(host, make.config())
+    route = build_http_route(host, make.config(ingress={"gateway": "infra/public"}))
+    assert ingress
+    assert route
+    paths = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert [(each["path"], each["pathType"]) for each in paths] == expected
+    assert all(each["backend"]["service"] == {"name": "triton-mms", "port": {"number": 80}} for each in paths)
+    (rule,) = route["spec"]["rules"]
+    matches = [(each["path"]["value"], each["path"]["type"].removeprefix("Path")) for each in rule["matches"]]
+    assert matches == expected
+
+
+@pytest.mark.parametrize("kind", SERVERS.values(), ids=SERVERS)
+def test_routing_publishes_no_load_api_and_the_path_of_each_model(kind: ServerKind) -> None:
+    def is_public(request: str) -> bool:
+        return any(
+            request == path.text or (path.prefix and request.startswith(f"{path.text.rstrip('/')}/"))
+            for path in kind.public
+        )
+
+    for protocol in kind.protocols:
+        assert is_public(model_path("a", protocol).replace(":predict", "/predict"))
+    load_api = (
+        "/v2/repository/index",
+        "/v2/repository/models/a/load",
+        "/v2/trace/setting",
+        "/v2/logging",
+        "/v2/models-x",
+    )
+    assert not any(map(is_public, load_api)) or kind.predictors == (CUSTOM,)
 
 
 def test_routing_has_no_object_when_ingress_creation_is_disabled() -> None:

@@ -11,8 +11,8 @@ from manyserve.plan.rules.validation import host_problems
 from tests.support import make
 
 KEY = {"name": "MANYSERVE_SERVER_KEY", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
-HTTP = "--http-restricted-api=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
-GRPC = "--grpc-restricted-protocol=model-repository:manyserve-key=$(MANYSERVE_SERVER_KEY)"
+LOCKED = "model-repository,shared-memory,trace,logging:manyserve-key=$(MANYSERVE_SERVER_KEY)"
+HTTP, GRPC = f"--http-restricted-api={LOCKED}", f"--grpc-restricted-protocol={LOCKED}"
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 MULTI_MODEL = {"name": "MULTI_MODEL_SERVER", "value": "true"}

@@ -73,6 +73,15 @@ def test_triton_arguments_that_restrict_other_apis_are_accepted() -> None:
     assert problems(triton={"args": ["--http-restricted-api=trace,logging:mine=1", "--allow-sagemaker=false"]}) == ""
 
 
+def test_triton_api_with_a_key_of_the_user_is_left_out_of_the_operators_flag() -> None:
+    args = ["--http-restricted-api", "trace, logging:mine=1", "--grpc-restricted-protocol=shared-memory,health:k=v"]
+    server, _ = containers(host(triton={"args": args}))
+    key = "manyserve-key=$(MANYSERVE_SERVER_KEY)"
+    assert f"--http-restricted-api=model-repository,shared-memory:{key}" in server["args"]
+    assert f"--grpc-restricted-protocol=model-repository,trace,logging:{key}" in server["args"]
+    assert server["args"][-3:] == args
+
+
 def test_triton_key_in_the_users_environment_is_refused() -> None:
     message = problems(
         triton={"env": [{"name": "A", "value": "1"}, {"name": "MANYSERVE_SERVER_KEY", "value": "known"}]}

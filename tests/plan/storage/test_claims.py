@@ -8,8 +8,10 @@ import pytest
 
 from manyserve.api import conditions
 from manyserve.api.agentreport import ModelState
+from manyserve.plan.observed import ClaimRefusal, Manifest, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
+from manyserve.plan.storage.claims import OWNERS_LABEL, blocked_claims, claim_refusal
 from tests.plan.storage.snapshots import folders, pod_spec, ready_of, seen
 from tests.support import make, world
 
@@ -66,3 +68,113 @@ def test_model_reports_roll_out_of_pods_with_its_claim() -> None:
     volume = {"name": "x", "persistentVolumeClaim": {"claimName": "mine"}}
     mounted = make.pod() | {"spec": {"volumes": [volume]}}
     assert "replaced" not in str(ready_of(replace(rolling, pods=(mounted,))).message)
+
+
+PENDING = ClaimRefusal("PersistentVolumeClaim mine is Pending; it must be Bound to a volume")
+OWNED = ClaimRefusal("PersistentVolumeClaim mine has the access mode ReadWriteOnce", keeps_mounts=True)
+
+
+def claim(*modes: str, phase: str | None = "Bound", labels: dict[str, str] | None = None, mode: str = "") -> Manifest:
+    return {
+        "metadata": {"name": "mine"} | ({"labels": labels} if labels else {}),
+        "spec": {"accessModes": [*modes]} | ({"volumeMode": mode} if mode else {}),
+        "status": {"phase": phase} if phase else {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        (claim("ReadOnlyMany"), None),
+        (claim("ReadWriteOnce", "ReadWriteMany", mode="Filesystem"), None),
+        (claim("ReadWriteOnce", labels={OWNERS_LABEL: "true"}), None),
+        (claim("ReadWriteOnce"), "has the access mode ReadWriteOnce; it must have ReadOnlyMany or ReadWriteMany, or"),
+        (claim("ReadWriteOncePod"), "has the access mode ReadWriteOncePod; it must have"),
+        (claim("ReadWriteOnce", labels={OWNERS_LABEL: "false"}), f"or its owner's label {OWNERS_LABEL}: 'true'"),
+        (claim("ReadWriteMany", phase="Pending"), "is Pending; it must be Bound"),
+        (claim("ReadWriteMany", phase="Lost", labels={OWNERS_LABEL: "true"}), "is Lost; it must be Bound"),
+        (claim("ReadWriteMany", phase=None), "is Pending; it must be Bound"),
+        (claim("ReadWriteMany", mode="Block"), "has the volumeMode Block; it must be Filesystem"),
+        ({"metadata": {"name": "mine"}}, "is Pending; it must be Bound"),
+    ],
+)
+def test_claim_is_refused_unless_it_is_bound_a_file_system_and_shared(manifest: Manifest, sentence: str | None) -> None:
+    refusal = claim_refusal(manifest)
+    assert (refusal is None) == (sentence is None)
+    if refusal is not None:
+        assert refusal.sentence.startswith("PersistentVolumeClaim mine ")
+        assert str(sentence) in refusal.sentence
+        assert refusal.keeps_mounts == ("access mode" in refusal.sentence)
+
+
+def refused(refusal: ClaimRefusal, *uris: str) -> Observed:
+    return seen(*uris, claims={"mine": None}, refused_claims={"mine": refusal})
+
+
+@pytest.mark.parametrize("refusal", [PENDING, OWNED], ids=["pending", "owned"])
+def test_refused_claim_is_not_mounted_and_blocks_no_other_model(refusal: ClaimRefusal) -> None:
+    observed = refused(refusal, "gs://bucket/a", "pvc://mine/b")
+    assert "/mnt/pvc/mine" not in folders(pod_spec(observed))
+    settled = world.settle(observed)
+    ready = ready_of(replace(settled, models=settled.models[1:], agents={"uid-pod-1": make.report()}))
+    message = f"{refusal.sentence}; the model waits for it"
+    assert (ready.status, ready.reason, ready.message) == ("False", "PersistentVolumeClaimNotAllowed", message)
+    assert settled.host
+    host = conditions.find(settled.host.status.conditions, conditions.READY)
+    assert host
+    assert host.status == "True"
+
+
+def served(*uris: str) -> Observed:
+    """Return a host whose models on the claim are loaded."""
+    return world.settle(seen(*uris, claims={"mine": None}))
+
+
+def test_mounted_claim_that_is_refused_later_keeps_its_models_with_a_warning() -> None:
+    later = replace(served("pvc://mine/a"), refused_claims={"mine": OWNED})
+    todo = plan(later, make.NOW)
+    assert todo.applies == ()
+    assert todo.config is None
+    ready = ready_of(later)
+    assert (ready.status, ready.reason) == ("True", "PersistentVolumeClaimNotAllowed")
+    assert str(ready.message).startswith(OWNED.sentence)
+    (event,) = todo.events
+    assert (event.type, event.reason) == ("Warning", "PersistentVolumeClaimNotAllowed")
+
+
+def test_mounted_claim_that_no_pod_can_mount_any_more_leaves_the_pods() -> None:
+    later = replace(served("pvc://mine/a"), refused_claims={"mine": PENDING})
+    assert "/mnt/pvc/mine" not in folders(pod_spec(later))
+    assert ready_of(later).status == "True", "the agent has copied it"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"refused_claims": {"mine": OWNED}}, OWNED.sentence),
+        ({"claims": {}}, "PersistentVolumeClaim mine has not been looked up yet"),
+        ({"claims": {"mine": "cannot be read"}, "unverified_claims": frozenset({"mine"})}, "cannot be read"),
+    ],
+    ids=["refused", "unknown", "forbidden"],
+)
+def test_new_model_is_not_placed_on_a_mounted_claim_that_is_not_for_it(
+    change: dict[str, object], sentence: str
+) -> None:
+    later = replace(served("pvc://mine/a"), **change)  # type: ignore[arg-type]
+    assert blocked_claims(later) == {"mine": sentence}
+    after = world.settle(replace(later, models=(*later.models, make.model("new", uri="pvc://mine/"))))
+    first, second = (conditions.find(each.status.conditions, conditions.READY) for each in after.models)
+    assert first
+    assert second
+    assert first.status == "True"
+    assert (second.status, second.reason) == ("False", "InvalidSpec")
+    assert f"spec.model.storageUri: {sentence}" in str(second.message)
+
+
+def test_changed_model_on_a_mounted_claim_that_is_refused_keeps_its_version() -> None:
+    later = replace(served("pvc://mine/a"), refused_claims={"mine": OWNED})
+    changed = replace(later, models=(make.model("m0", uri="pvc://mine/postgres"),))
+    todo = plan(changed, make.NOW)
+    assert todo.config is None
+    ready = ready_of(changed)
+    assert (ready.status, ready.reason) == ("False", "InvalidSpec")

@@ -14,6 +14,7 @@ from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.children.cloud_identity import skip_annotations
 from manyserve.plan.children.server_container import (
     INIT_SECURITY,
     LAST_MESSAGE,
@@ -68,8 +69,11 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [*own_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
     }
-    labels = names.labels(name) | names.selector(name)
-    return {"metadata": with_host_metadata({"labels": labels}, host), "spec": spec}
+    metadata = {
+        "labels": names.labels(name) | names.selector(name),
+        "annotations": skip_annotations([*spec["containers"], *spec.get("initContainers", ())]),
+    }
+    return {"metadata": with_host_metadata(metadata, host), "spec": spec}
 
 
 def _init_containers(user_fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Service, Ingress and HTTPRoute, which lead requests to a host's pods, and the URLs of hosts and models.
 
-A host has an Ingress, or an HTTPRoute where a Gateway is configured. A host that is cluster-local has neither.
+A host has an Ingress, or an HTTPRoute where a Gateway is configured. A host that is cluster-local has neither. Both
+publish the paths for inference, metadata and health, and no path by which a server loads models. Those of a host with
+`containers` are unknown, so all of them are published.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from manyserve.api.names import Key
 from manyserve.api.servingconfig import PLACEHOLDER, IngressConfig, ServingConfig
 from manyserve.plan.children.common import child
 from manyserve.plan.observed import Child, Manifest
+from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.visibility import is_cluster_local, is_exposed
 
 ROUTING = ("Service", "Ingress", "HTTPRoute")
@@ -40,7 +43,10 @@ def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | N
         return None
     key = Key(host.metadata.namespace, host.metadata.name)
     backend = {"service": {"name": key.name, "port": {"number": 80}}}
-    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    public = server_kind(host.spec.predictor).public
+    paths = [
+        {"path": path.text, "pathType": "Prefix" if path.prefix else "Exact", "backend": backend} for path in public
+    ]
     ingress_class = {"ingressClassName": ingress.ingress_class_name} if ingress.ingress_class_name else {}
     rules = [{"host": hostname(key, ingress), "http": {"paths": paths}}]
     return child(host, "networking.k8s.io/v1", "Ingress", key.name, spec=ingress_class | {"rules": rules})
@@ -53,10 +59,14 @@ def build_http_route(host: InferenceService, config: ServingConfig) -> Manifest 
         return None
     key = Key(host.metadata.namespace, host.metadata.name)
     namespace, _, name = ingress.gateway.partition("/")
+    matches = [
+        {"path": {"type": "PathPrefix" if path.prefix else "Exact", "value": path.text}}
+        for path in server_kind(host.spec.predictor).public
+    ]
     spec = {
         "parentRefs": [{"namespace": namespace, "name": name}],
         "hostnames": [hostname(key, ingress)],
-        "rules": [{"backendRefs": [{"name": key.name, "port": 80}]}],
+        "rules": [{"matches": matches, "backendRefs": [{"name": key.name, "port": 80}]}],
     }
     return child(host, "gateway.networking.k8s.io/v1", "HTTPRoute", key.name, spec=spec)
 

@@ -111,6 +111,7 @@ def launch_spec(host: InferenceService, config: ServingConfig) -> LaunchSpec:
         port=http_port(host),
         image=server_image(host, config),
         cpu=_resources(predictor.server.resources)["limits"]["cpu"],
+        args=predictor.server.args or (),
         has_command=bool(predictor.server.command),
         config=predictor_config(host, config),
     )

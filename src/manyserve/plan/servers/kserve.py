@@ -13,7 +13,7 @@ from typing import Any
 from manyserve.api import names
 from manyserve.api.quantity import parse_quantity
 from manyserve.plan.servers.flags import HTTP_PORT_VALUE, Flag, FlagTable, Use
-from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, PublicPath, ServerKind
 
 LIVE = "/"
 FAILURE_THRESHOLD = 36
@@ -47,6 +47,7 @@ KSERVE = ServerKind(
     protocols=("v1",),
     launch=launch,
     dialect="v1",
+    public=(PublicPath(LIVE, prefix=False), PublicPath("/v1/models")),
     flags=FlagTable(
         flags=(
             Flag("model_dir", "folder", Use.OURS, "the agent stores the models there", (MODELS_DIR,)),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from manyserve.api.servingconfig import PredictorConfig
 from manyserve.plan.servers.flags import FlagTable
@@ -23,6 +23,8 @@ class LaunchRequest:
     image: str | None = None
     cpu: Any = "1"
     """CPU limit of the server's container, as a quantity."""
+    args: Sequence[str] = ()
+    """Arguments of the user."""
     has_command: bool = False
     """Whether the user sets the container's command."""
     config: PredictorConfig | None = None
@@ -44,6 +46,18 @@ class LaunchSpec:
     """Whether the server requires the key of its pod in requests that load or unload a model."""
 
 
+class PublicPath(NamedTuple):
+    """Path that clients outside the cluster may request: this one, or with `prefix` also those below it."""
+
+    text: str
+    prefix: bool = True
+
+
+EVERYTHING = (PublicPath("/"),)
+V2_PATHS = (PublicPath("/v2", prefix=False), PublicPath("/v2/health"), PublicPath("/v2/models"))
+"""Metadata, health and inference of the v2 protocol. The load API is below `/v2/repository`."""
+
+
 @dataclass(frozen=True)
 class ServerKind:
     """Registry entry of a model server: its predictors, its launch, and the settings that only the operator may set."""
@@ -53,6 +67,8 @@ class ServerKind:
     launch: Callable[[LaunchRequest], LaunchSpec]
     dialect: str
     """Key of `agent.servers.DIALECTS`."""
+    public: tuple[PublicPath, ...]
+    """Paths that the Ingress and the HTTPRoute publish."""
     flags: FlagTable = field(default_factory=FlagTable)
     """Flags in the server's arguments, and their use."""
     owned_env: Mapping[str, str | None] = field(default_factory=dict)

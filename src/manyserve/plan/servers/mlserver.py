@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from manyserve.api import names
 from manyserve.plan.servers.flags import HTTP_PORT_VALUE
-from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest, LaunchSpec, ServerKind
+from manyserve.plan.servers.launch import MODELS_DIR, V2_PATHS, LaunchRequest, LaunchSpec, ServerKind
 
 RUNTIMES = {
     "sklearn": "mlserver_sklearn.SKLearnModel",
@@ -41,6 +41,7 @@ MLSERVER = ServerKind(
     protocols=("v2",),
     launch=launch,
     dialect="mlserver",
+    public=V2_PATHS,
     owned_env={
         "MLSERVER_HTTP_PORT": HTTP_PORT_VALUE,
         "MLSERVER_GRPC_PORT": str(names.GRPC_PORT),

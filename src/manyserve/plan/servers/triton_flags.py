@@ -16,6 +16,8 @@ from manyserve.plan.servers.launch import MODELS_DIR
 HTTP_RESTRICTED = "http-restricted-api"
 GRPC_RESTRICTED = "grpc-restricted-protocol"
 LOAD_API = "model-repository"
+LOCKED = ("shared-memory", "trace", "logging")
+"""APIs beside the load API that change the server for all its clients."""
 FEWEST_HTTP_THREADS = 8
 """Triton's own default, and more than the loads that an agent leaves unfinished."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -25,10 +27,15 @@ _PROBED = _AGENT_ONLY | {"health": "the probes use"}
 
 def _restriction_error(kept: dict[str, str], value: str) -> str | None:
     """Refuse a user's key for an API that agent or probes use. Triton has one key for each API."""
-    apis = {api.strip() for api in value.partition(":")[0].split(",")}
+    apis = restricted_apis(value)
     if any("$(" in api for api in apis):
         return "takes its APIs from a variable without a known value"
     return next((f"names {api}, which {user}" for api, user in kept.items() if api in apis), None)
+
+
+def restricted_apis(value: str) -> frozenset[str]:
+    """Return the APIs in the value of a restriction, which is `API,...:HEADER=KEY`."""
+    return frozenset(api.strip() for api in value.partition(":")[0].split(","))
 
 
 def _threads_error(value: str) -> str | None:

@@ -26,7 +26,7 @@ from manyserve.plan.rules.fields import model_fields_are_known
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
-from manyserve.plan.storage.mounts import claim_condition
+from manyserve.plan.storage.claims import claim_condition
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
 HOST_NOT_READY = "InferenceServiceNotReady"

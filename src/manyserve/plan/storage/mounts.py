@@ -8,29 +8,20 @@ Secrets are those in the list of the host's ServiceAccount, as in KServe. The op
 by name, into the agent only: the model server runs code of models and gets no credential. Older clusters add tokens and
 registry passwords to the same list. They are left out if their names show it. An invalid name is left out, too: the API
 server accepts it in the list, but would refuse the whole Deployment.
-
-PersistentVolumeClaims are those of models at pvc://. Only existing claims are mounted, because a pod with a missing one
-never starts: one user's mistake must not stop the models of all others. Missing claims are polled, and the model's
-condition names the claim meanwhile. A mounted claim stays mounted while its existence is unknown.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from manyserve.api import names
-from manyserve.api.conditions import LOADED, Condition, condition, known_status
-from manyserve.api.modelconfig import Entry
-from manyserve.api.storageuri import claim_of
 from manyserve.plan.children.common import digest
 from manyserve.plan.observed import Account, Observed
 from manyserve.plan.placement import Placement
-from manyserve.plan.pods import Replica, mounted_claims
 from manyserve.plan.rules.fields import quoted
-from manyserve.plan.status.loading import still_served
+from manyserve.plan.storage.claims import claims_to_mount
 from manyserve.plan.storage.env import S3_CA_DIR, annotated, configured
 
 PVC_DIR = "/mnt/pvc"
@@ -38,7 +29,6 @@ CREDENTIALS_DIR = "/mnt/credentials"
 _GENERATED = 58
 """Characters of a secret's name that Kubernetes keeps before it appends five random ones."""
 _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-CLAIM_NOT_FOUND = "PersistentVolumeClaimNotFound"
 
 
 @dataclass(frozen=True)
@@ -107,34 +97,3 @@ def secret_problems(account: Account | None) -> tuple[str, ...]:
     invalid = sorted({name for name in account.secrets if not _SECRET_NAME.fullmatch(name)})
     sentences = (f"{quoted(name)} is listed in its secrets and is not the name of one" for name in invalid)
     return (*sentences, *account.problems)
-
-
-def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the claims of the placed models that exist, and those of unknown existence that are mounted, sorted."""
-    named = {name for entry in placed if (name := claim_of(entry.model_spec.storage_uri))}
-    existing = {name for name, problem in observed.claims.items() if problem is None}
-    unknown = (named - observed.claims.keys()) | observed.unverified_claims
-    return tuple(sorted(named & (existing | (unknown & _mounted(observed)))))
-
-
-def _mounted(observed: Observed) -> frozenset[str]:
-    deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    template = ((deployment or {}).get("spec") or {}).get("template") or {}
-    return mounted_claims(template.get("spec") or {})
-
-
-def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
-    """Return the condition `Loaded`; while it is not True, its reason names the claim that the model waits for."""
-    claim = claim_of(entry.model_spec.storage_uri) if loaded.status != "True" else None
-    if claim is None:
-        return loaded
-    problem = observed.claims.get(claim)
-    without = [replica for replica in replicas if claim not in replica.claims]
-    if problem is not None and (without or claim not in observed.unverified_claims):
-        reason, message = CLAIM_NOT_FOUND, f"{problem}; the model waits for it"
-    elif without:
-        reason = "Pending"
-        message = f"pods are being replaced by ones that mount PersistentVolumeClaim {claim}; {without[0].name} has not"
-    else:
-        return loaded
-    return condition(LOADED, known_status(loaded.status), reason, f"{message}{still_served(entry, replicas)}")
