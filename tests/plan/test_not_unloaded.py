@@ -14,7 +14,7 @@ from tests.support import make, world
 
 CONFIG = make.config()
 OLD, NEW = make.model("old", memory="1Mi"), make.model("new", memory="1Mi")
-WAITS = "triton-mms takes no new model until its model server has unloaded gone"
+WAITS = "triton-mms takes no new model, and gives no model more memory, until its model server has unloaded gone"
 
 
 def reporting(observed: Observed, **not_unloaded: str) -> Observed:
@@ -35,6 +35,17 @@ def test_placement_updates_placed_model_while_removed_one_is_not_unloaded() -> N
     changed = make.model("old", memory="1Mi", uri="gs://models/other")
     placement = place(make.host(), [changed], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
     assert placement.placed["old"].model_spec.storage_uri == "gs://models/other"
+
+
+def test_placed_model_that_grew_keeps_its_entry_until_removed_one_is_unloaded() -> None:
+    grown, shrunk = make.model("old", memory="2Mi"), make.model("old", memory="1Ki")
+    placement = place(make.host(), [grown], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
+    assert placement.placed == {"old": entry_of(OLD)}
+    assert placement.insufficient_memory == {"old": WAITS}
+    for model, not_unloaded in ((shrunk, {"gone"}), (grown, set[str]())):
+        placement = place(make.host(), [model], [entry_of(OLD)], CONFIG, not_unloaded=not_unloaded)
+        assert placement.placed == {"old": entry_of(model)}
+        assert placement.insufficient_memory == {}
 
 
 def test_placement_takes_the_removed_model_back() -> None:

@@ -98,8 +98,11 @@ def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted
 
 
 def waits_for_unload(host: str, names: Iterable[str]) -> str:
-    """Return the sentence for a model that is not placed because the server holds models that are removed."""
-    return f"{host} takes no new model until its model server has unloaded {_first_names(names)}"
+    """Return the sentence for a model that needs memory while the server holds models that are removed."""
+    return (
+        f"{host} takes no new model, and gives no model more memory, until its model server has unloaded "
+        f"{_first_names(names)}"
+    )
 
 
 def not_unloaded_error(sentences: Mapping[str, str]) -> str:

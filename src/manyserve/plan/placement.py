@@ -6,8 +6,8 @@
 * Turning multi-model serving off places no new model and unloads none, because a mistake in the configuration must not
   empty a thousand servers. The same holds for a store that becomes forbidden.
 * A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
-* While a server does not unload a removed model, its memory is not free, and no new model is placed. A model of the
-  same name may come back.
+* While a server does not unload a removed model, its memory is not free. No new model is placed, and a placed one that
+  grew keeps its entry. A model of the same name may come back.
 * A model with an invalid spec, or on a claim that is not for new models, is not newly placed. A host with an invalid
   spec takes no new model and keeps the placed ones, since its pods still run with the previous spec.
 
@@ -107,10 +107,10 @@ def place(
     held = {entry.model_name: entry for entry in current}
     invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held, blocked_claims))}
     packing = _Packing(limit)
-    for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid)}):
-        packing.keep(held[model_name])
     candidates = _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config)
     waiting = _waiting_for_unload(name, candidates, held, not_unloaded)
+    for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid), *waiting}):
+        packing.keep(held[model_name])
     for model in candidates:
         if model.metadata.name not in waiting:
             packing.add(model, held.get(model.metadata.name))
@@ -118,18 +118,27 @@ def place(
     for model_name in left_out:
         packing.drop(model_name)
     errors = packing.unreadable | packing.memory_errors(name)
+    errors |= {model_name: sentence for model_name, sentence in waiting.items() if model_name in held}
     return Placement(packing.placed, errors, left_out, invalid, waiting, packing.usage.total, limit)
 
 
 def _waiting_for_unload(
-    host: str, candidates: Iterable[TrainedModel], held: Collection[str], not_unloaded: Collection[str]
+    host: str, candidates: Iterable[TrainedModel], held: Mapping[str, Entry], not_unloaded: Collection[str]
 ) -> dict[str, str]:
-    """Return the sentences about the new models, by model, while a server does not unload removed ones."""
+    """Return the sentences about new and grown models, by model, while a server does not unload removed ones."""
     if not not_unloaded:
         return {}
-    names = (model.metadata.name for model in candidates)
+    waiting = (model for model in candidates if _needs_memory(model, held.get(model.metadata.name)))
     sentence = waits_for_unload(host, not_unloaded)
-    return {name: sentence for name in names if name not in held and name not in not_unloaded}
+    return {model.metadata.name: sentence for model in waiting if model.metadata.name not in not_unloaded}
+
+
+def _needs_memory(model: TrainedModel, before: Entry | None) -> bool:
+    """Return whether a model is new, or declares more memory than before."""
+    try:
+        return before is None or declared(model) > declared(before)
+    except ValueError:
+        return False
 
 
 def keep_placed(

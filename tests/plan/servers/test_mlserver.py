@@ -60,7 +60,6 @@ def test_mlserver_accepts_another_runtime_and_refuses_another_folder() -> None:
 
 
 def test_mlserver_accepts_variables_that_repeat_the_operators() -> None:
-    """KServe stores them on its hosts."""
     given = {"HTTP_PORT": "8081", "GRPC_PORT": "9000", "METRICS_PORT": "8002", "MODELS_DIR": "/mnt/models"}
     env = [{"name": f"MLSERVER_{name}", "value": value} for name, value in given.items()]
     fields = {"protocolVersion": "v2", "ports": [{"containerPort": 8081}], "env": env}

@@ -58,7 +58,7 @@ def init_containers_have_known_fields(host: InferenceService) -> Iterator[FieldE
             ContainerFields.from_wire(raw)
         except ValidationError as error:
             yield from shape_problems(path, error)
-        for name in raw.keys() - _FIELDS:
+        for name in sorted(raw.keys() - _FIELDS):
             yield FieldError(f"{path}.{quoted(name)[1:-1]}", UNKNOWN_SENTENCE)
         policy = raw.get("restartPolicy")
         if policy not in (None, ALWAYS):
