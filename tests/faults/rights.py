@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from manyserve.operator.settings import OperatorSettings
 from tests.chart.rendering import Manifest, objects
 from tests.faults.env import FaultEnv, operator
 from tests.faults.exchange import Line
@@ -65,7 +66,8 @@ async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
     token = (await env.do("create", "token", name)).strip()
     env.operator.may_start.clear()
     env.operator.kill()
-    settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name}
+    before = f"{namespace}/{OperatorSettings().lease}"  # the mark of the operator that is replaced
+    settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name, "MANYSERVE_TAKE_OVER": before}
     restarted = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
     try:
         async with restarting(restarted):
