@@ -286,11 +286,15 @@ async def test_agent_remembers_slow_download(pod: Pod, reason: str, *, is_slow: 
 
 
 @DROPPED_STREAMS
-@pytest.mark.parametrize("slow_downloads", [16, 2])
-async def test_small_model_is_loaded_beside_eight_slow_ones(pod: Pod, slow_downloads: int) -> None:
-    """Eight models come with 13 KiB a second, from the bucket of the small one."""
+@pytest.mark.parametrize(
+    ("count", "size", "seconds", "slow_downloads"), [(8, 13 * 1024, 1, 16), (8, 13 * 1024, 1, 2), (4, 1, 60, 16)]
+)
+async def test_small_model_is_loaded_beside_slow_ones(
+    pod: Pod, count: int, size: int, seconds: float, slow_downloads: int
+) -> None:
+    """The slow ones come from the bucket of the small one, `size` bytes in so many seconds."""
     pod.settings = pod.settings.model_copy(update={"slow_downloads": slow_downloads})
-    names = [f"slow{number}" for number in range(8)]
+    names = [f"slow{number}" for number in range(count)]
     release = asyncio.Event()
 
     async def drip(request: web.Request) -> web.StreamResponse:
@@ -301,9 +305,9 @@ async def test_small_model_is_loaded_beside_eight_slow_ones(pod: Pod, slow_downl
         response = web.StreamResponse(headers={"Content-Length": str(len(data)), "ETag": f'"{hash(data)}"'})
         await response.prepare(request)
         while not release.is_set():
-            await response.write(bytes(13 * 1024))
+            await response.write(bytes(size))
             with suppress(TimeoutError):
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(seconds):
                     await release.wait()
         return response
 

@@ -215,11 +215,11 @@ async def test_good_models_answer_most_of_two_hours_beside_poison_model(stage: P
     stage.context.clock = clock
     end = clock.now + 120 * MINUTE
     while clock.now < end:
+        ends = len(stage.triton.deaths) + 1
         clock.now += 5 * MINUTE
         stage.context.state.changed.set()
         await eventually(lambda: stage.agent.last_pass == clock.now)
         if stage.context.state.retries["a-poison"].not_before <= clock.now:
-            ends = len(stage.triton.deaths) + 1
             await dies(stage, ends)
             await says(stage, f"{ENDED}, {ends} times")
         await stage.shows(a_poison="LoadFailed", b="Loaded", c="Loaded")

@@ -154,7 +154,7 @@ async def _measured_space(job: Job, size: int) -> DiskSpace:
     """Return the disk space. Measure the use of the volume first, if that is due or may help."""
     budget, store, now = job.context.budget, job.context.store, job.context.clock()
     if budget.is_due(now, fits=budget.space_for(job.name, store.staging).fits(size)):
-        await in_thread(budget.measure, store.root, now)
+        await budget.measure(store.root, now)
     return budget.space_for(job.name, store.staging)
 
 

@@ -82,13 +82,13 @@ def test_disk_budget_leaves_the_share_free_at_which_pods_are_evicted(tmp_path: P
     assert not space.fits(space.free - share)
 
 
-def test_disk_budget_of_a_volume_with_a_limit_is_its_rest(tmp_path: Path) -> None:
+async def test_disk_budget_of_a_volume_with_a_limit_is_its_rest(tmp_path: Path) -> None:
     (tmp_path / "staging").mkdir()
     (tmp_path / "file").write_bytes(b"x" * 10_000)
     os.link(tmp_path / "file", tmp_path / "other")
     budget = DiskBudget(AgentSettings(disk_reserve=5, volume_bytes=1_000_000))
     assert budget.is_due(0.0, fits=True)
-    budget.measure(tmp_path, 0.0)
+    await budget.measure(tmp_path, 0.0)
     used = disk_use(tmp_path)
     assert 10_000 <= used < 40_000, "a file with two links counts once"
     space = budget.space_for("a", tmp_path / "staging")

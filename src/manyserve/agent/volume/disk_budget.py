@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from manyserve.agent.concurrency import in_thread
 from manyserve.agent.download import DownloadError
 from manyserve.agent.settings import AgentSettings
 
@@ -64,18 +65,18 @@ class DiskBudget:
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._needs: dict[str, int] = {}
-        self._used = 0
+        self._stored = 0
+        self._base = 0
+        """The use of the volume, less the bytes that were stored before the last measurement."""
         self._measured_at = float("-inf")
 
     def space_for(self, name: str, volume: Path) -> DiskSpace:
         """Return the disk space as one model's download sees it."""
         settings, status = self._settings, os.statvfs(volume)
         needs = [need for other, need in tuple(self._needs.items()) if other != name]
-        free, share = (
-            shutil.disk_usage(volume).free,
-            status.f_blocks * status.f_frsize * settings.disk_reserve_percent // 100,
-        )
-        if settings.volume_bytes and (rest := settings.volume_bytes - self._used) < free - share:
+        free = shutil.disk_usage(volume).free
+        share = status.f_blocks * status.f_frsize * settings.disk_reserve_percent // 100
+        if settings.volume_bytes and (rest := settings.volume_bytes - self._base - self._stored) < free - share:
             free, share = max(0, rest), 0
         reserve = settings.disk_reserve + share
         return DiskSpace(free, sum(needs), reserve, self._inodes(status, len(needs)))
@@ -92,11 +93,10 @@ class DiskBudget:
         age = now - self._measured_at
         return self._settings.volume_bytes is not None and age >= (_MEASURED_SECONDS if fits else _SHORTEST_SECONDS)
 
-    def measure(self, volume: Path, now: float) -> None:
-        """Measure the use of the volume. It blocks."""
-        before = self._used
-        size = disk_use(volume)
-        self._used = size + self._used - before  # bytes that were stored meanwhile count twice, for now
+    async def measure(self, volume: Path, now: float) -> None:
+        """Measure the use of the volume. Bytes that are stored meanwhile may count twice until the next time."""
+        before = self._stored
+        self._base = await in_thread(disk_use, volume) - before
         self._measured_at = now
 
     @contextmanager
@@ -111,7 +111,7 @@ class DiskBudget:
         def store(count: int) -> int:
             nonlocal stored
             stored += count
-            self._used += count
+            self._stored += count
             self._needs[name] = max(0, size - stored)
             return stored - size
 
