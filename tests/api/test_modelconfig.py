@@ -23,6 +23,7 @@ def test_models_json_is_sorted_list_with_keys_of_kserve() -> None:
             "storageUri": "gs://kfserving-examples/models/torchscript/cifar10",
             "framework": "pytorch",
             "memory": "1Gi",
+            "contentRules": 1,
         },
     }
     assert [each["modelName"] for each in json.loads(text)] == ["a", "b"]

@@ -1,8 +1,8 @@
 """Rules about the content of a model: the size of its files, and what its model server says about them.
 
 A new model that breaks a rule is refused. A model that was placed before the rules keeps its place, with a warning, and
-so does a loaded model with a lower memory since. `contentRules` in `models.json` is the version of the rules under
-which a model was placed. Pure.
+so does a loaded model with a lower memory since. `contentRules` in `models.json` is the version of the rules that held
+when the model was placed. Pure.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from manyserve.agent.servers import RefusedFilesError, V2Server
-from manyserve.agent.servers.backends import backend_error
-from manyserve.agent.servers.textproto import MAX_CHARACTERS
+from manyserve.agent.servers.backends import MAX_BYTES, backend_error
 
 ANY = ("*",)
 NO_PYTHON = ("onnxruntime", "tensorrt")
@@ -109,7 +108,7 @@ def test_triton_configurations_of_other_names_are_judged(tmp_path: Path) -> None
     assert backend_error("onnx", ANY, tmp_path).startswith("configs/gpu.pbtxt needs the backend python")
 
 
-@pytest.mark.parametrize("config", ["backend", b"backend: \x00", "[x.y/Any] { }", " " * (MAX_CHARACTERS + 1)])
+@pytest.mark.parametrize("config", ["backend", b"backend: \x00", "[x.y/Any] { }"])
 def test_triton_configuration_that_cannot_be_read_is_refused(tmp_path: Path, config: str | bytes) -> None:
     put(tmp_path, "1/model.onnx", config=config)
     with pytest.raises(RefusedFilesError, match=r"^config\.pbtxt cannot be read: "):
@@ -122,6 +121,21 @@ def test_triton_framework_has_the_backends_of_its_exports(tmp_path: Path, framew
     assert backend_error(framework, ANY, tmp_path) == ""
     put(tmp_path, config='backend: "python"')
     assert backend_error(framework, ANY, tmp_path)
+
+
+def test_triton_configurations_are_bounded_together(tmp_path: Path) -> None:
+    half = f"#{' ' * (MAX_BYTES // 2)}"
+    put(tmp_path, "1/model.onnx", config=half)
+    assert backend_error("onnx", ANY, tmp_path) == ""
+    put(tmp_path, gpu=half)
+    with pytest.raises(RefusedFilesError, match=rf"more than {MAX_BYTES} bytes in config\.pbtxt and configs"):
+        backend_error("onnx", ANY, tmp_path)
+
+
+def test_triton_configuration_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").mkdir()
+    with pytest.raises(RefusedFilesError, match=r"^config\.pbtxt cannot be read: Is a directory$"):
+        backend_error("onnx", ANY, tmp_path)
 
 
 def test_triton_framework_without_a_table_has_the_backend_of_its_name(tmp_path: Path) -> None:

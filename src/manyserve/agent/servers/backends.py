@@ -18,6 +18,8 @@ from manyserve.agent.servers.base import RefusedFilesError
 from manyserve.agent.servers.textproto import Message
 
 CONFIG = "config.pbtxt"
+MAX_BYTES = textproto.MAX_CHARACTERS
+"""Bytes of all configurations of a model."""
 ANY = "*"
 """The allowed backend that stands for all."""
 PYTHON = "python"
@@ -70,8 +72,10 @@ def backend_error(framework: str, allowed: Sequence[str], folder: Path) -> str:
 
 def _used(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the backends that the server may use for the folder, each with the file that names it."""
-    configs = [folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))]
-    messages = {file.relative_to(folder): read_config(file) for file in configs if file.exists()}
+    configs = [file for file in (folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))) if file.exists()]
+    if sum(file.stat().st_size for file in configs) > MAX_BYTES:
+        raise RefusedFilesError(f"the model has more than {MAX_BYTES} bytes in {CONFIG} and configs/*.pbtxt")
+    messages = {file.relative_to(folder): read_config(file) for file in configs}
     for file, message in messages.items():
         yield from ((f"{file}", backend) for backend in _named(message))
     if not messages or any(map(_is_open, messages.values())):
@@ -86,7 +90,8 @@ def read_config(file: Path) -> Message:
     try:
         return textproto.read(file)
     except (OSError, ValueError) as error:
-        raise RefusedFilesError(f"{file.name} cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RefusedFilesError(f"{file.name} cannot be read: {reason}") from None
 
 
 def _texts(message: Message, field: str) -> list[str]:
