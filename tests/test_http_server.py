@@ -10,7 +10,7 @@ import uvloop
 from aiohttp import web
 
 from manyserve.api.errors import StartupError
-from manyserve.http_server import HttpServer
+from manyserve.http_server import MAX_HEADER_BYTES, MAX_HEADERS, HttpServer
 
 
 async def read(session: aiohttp.ClientSession, port: int) -> str:
@@ -40,6 +40,33 @@ async def test_http_server_answers_a_running_request_before_it_stops() -> None:
         await stopping
         with pytest.raises(aiohttp.ClientConnectorError):
             await read(session, port)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({f"X-{number}": "x" for number in range(MAX_HEADERS - 5)}, 200),
+        ({f"X-{number}": "x" for number in range(MAX_HEADERS + 1)}, 400),
+        ({"Authorization": "x" * MAX_HEADER_BYTES * 2}, 400),
+    ],
+    ids=["some", "too many", "too long"],
+)
+async def test_http_server_bounds_the_headers_of_a_request(headers: dict[str, str], status: int) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="done")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    server = HttpServer(app, 0, host="127.0.0.1")
+    port = await server.start()
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/", headers=headers) as response,
+        ):
+            assert response.status == status
+    finally:
+        await server.stop()
 
 
 def test_http_server_names_a_port_in_use_with_each_event_loop() -> None:

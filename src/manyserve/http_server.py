@@ -18,6 +18,10 @@ IDLE_SECONDS = 120.0
 """Seconds after which an idle connection is closed. An API server's client closes it earlier, so no request meets a
 connection that is about to close."""
 BACKLOG = 1024
+MAX_HEADERS = 32
+"""Headers of a request. API servers, kubelets and monitoring send a dozen."""
+MAX_HEADER_BYTES = 4096
+"""Bytes of a header, or of the first line: a token of a ServiceAccount has some 1,500."""
 ALL = "0.0.0.0"  # noqa: S104  pods are reached by their address
 """All addresses, in messages."""
 
@@ -53,6 +57,9 @@ class HttpServer:
             keepalive_timeout=idle,
             shutdown_timeout=stop_seconds,
             handler_cancellation=True,
+            max_headers=MAX_HEADERS,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         self._host = host
         self._port = port

@@ -30,7 +30,7 @@ def post(cluster: DemoCluster, kubectl: Kubectl, path: str, key: str = "", name:
 
 
 def every_path(namespace: str) -> dict[str, Any]:
-    """Return an Ingress of a user that publishes the Service with all paths: what a pod of the cluster reaches."""
+    """Return an Ingress of a user that publishes all paths of the Service, as a pod of the cluster reaches them."""
     backend = {"service": {"name": "mms", "port": {"number": 80}}}
     path = {"path": "/", "pathType": "Prefix", "backend": backend}
     return {

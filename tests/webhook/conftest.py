@@ -16,6 +16,6 @@ __all__ = ["both_forms"]
 
 @pytest_asyncio.fixture
 async def running() -> AsyncIterator[RunningWebhook]:
-    """Run a webhook whose host has one model, and memory for one more."""
+    """Run a webhook for a host with one model, and memory for one more."""
     async with serving(cache_of(host_object(), model_object("first"))) as webhook:
         yield webhook

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from manyserve.webhook.callers import Callers
 from manyserve.webhook.certs.check import Issued, ensure
 from manyserve.webhook.certs.issue import KeyPair, key_of
 from manyserve.webhook.reservations import LIFETIME
+from manyserve.webhook.sizes import MOST_VALUES
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 from tests.support.make import Manifest, host_object, model_object
@@ -32,7 +34,8 @@ from tests.webhook.reviews import cache_of, review_of
 from tests.webhook.serving import ISSUED, RunningWebhook, serving, trusting
 
 MIB = 1024**2
-REVIEWS = 24
+REVIEWS = 40
+ROOT = Path(__file__).parents[2]
 LONG = "x" * int(6.8 * MIB)
 OTHER_CA = ensure(None, ("other",), datetime.now(UTC))
 CALLER = ensure(None, ("kube-apiserver",), datetime.now(UTC))
@@ -53,17 +56,25 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-async def test_webhook_keeps_no_key_of_megabytes(running: RunningWebhook) -> None:
-    body = json.dumps(review_of(with_metadata(uid=LONG))).encode()
-    await running.post(body)
+async def test_webhook_keeps_no_key_of_megabytes(running: RunningWebhook, tmp_path: Path) -> None:
+    body, authority = tmp_path / "body.json", tmp_path / "ca.crt"
+    body.write_text(json.dumps(review_of(with_metadata(uid=LONG))))
+    authority.write_bytes(ISSUED.bundle)
+    arguments = (str(running.port), str(authority), str(body), str(REVIEWS))
     reset_peak()
     before = peak_mib()
-    answers = await asyncio.gather(*(running.post(body) for _ in range(REVIEWS)))
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.webhook.flooding", *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    output, _ = await client.communicate()
     assert peak_mib() - before < REVIEWS * 6.8 / 2
-    denied = [json.loads(text)["response"] for status, text in answers if status == 200]
+    answers = output.decode().splitlines()
+    assert len(answers) == REVIEWS
+    denied = [each for each in answers if each.startswith("200 ")]
     assert denied
-    assert {status for status, _ in answers} <= {200, 408}, "a body that waits too long is not read"
-    for response in denied:
+    assert {each[:3] for each in answers} <= {"200", "408"}, "a body that waits too long is not read"
+    for each in denied:
+        response = json.loads(each[4:])["response"]
         assert (response["allowed"], response["status"]["code"]) == (False, 400)
         sentence = f"object.metadata.uid has {len(LONG)} characters; it must have at connections {NAME_LIMIT}"
         assert response["status"]["message"] == sentence
@@ -84,6 +95,25 @@ async def test_webhook_refuses_other_long_names(running: RunningWebhook, review:
     assert answer == status
     assert f"has {len(LONG)} characters; it must have at connections {NAME_LIMIT}" in text
     assert len(text) < 1024
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1] * 2_000_000, {str(number): 1 for number in range(300_000)}, [[]] * 1_000_000],
+    ids=["list", "map", "nested"],
+)
+@pytest.mark.parametrize("place", ["args", "labels"])
+async def test_webhook_reads_no_object_of_millions_of_values(running: RunningWebhook, values: Any, place: str) -> None:
+    host = host_object(triton={"args": values} if place == "args" else {})
+    if place == "labels":
+        host["metadata"] = host["metadata"] | {"labels": values}
+    body = json.dumps(review_of(host)).encode()
+    reset_peak()
+    before = peak_mib()
+    status, text = await running.post(body)
+    assert peak_mib() - before < 200
+    assert status == 200
+    assert f"it and the metadata must have at most {MOST_VALUES}" in text
 
 
 async def test_forged_create_refuses_an_honest_one_for_two_seconds_at_most() -> None:

@@ -24,7 +24,7 @@ def allocation(memory: int = 1, host: Key = HOST) -> Allocation:
 
 
 def full_host() -> tuple[Cache, FakeClock]:
-    """Return a cache whose host has memory for one model."""
+    """Return a cache with a host that has memory for one model."""
     clock = FakeClock()
     return cache_of(host_object(memory="1Gi"), clock=clock), clock
 

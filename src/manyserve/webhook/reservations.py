@@ -40,7 +40,7 @@ class Reservations:
         """The end of each suspension, the earliest first."""
 
     def reserve(self, uid: str, allocation: Allocation) -> None:
-        """Reserve memory for a model, in place of its earlier reservation, whose end stays."""
+        """Reserve memory for a model, in place of its earlier reservation. The end of that one stays."""
         if not self._accepts(uid, allocation.host):
             return
         self.allocations.put(uid, allocation)

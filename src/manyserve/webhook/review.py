@@ -40,6 +40,7 @@ from manyserve.webhook.allocations import Allocation
 from manyserve.webhook.cache import View
 from manyserve.webhook.host_review import review_host
 from manyserve.webhook.model_review import review_model, review_owners
+from manyserve.webhook.sizes import MOST_VALUES, has_too_many_values
 
 _KINDS: dict[str, type[Whole]] = {"InferenceService": InferenceService, "TrainedModel": TrainedModel}
 _HINT = "webhook.refuseUnmanaged=false in the chart lets such objects in, for another controller"
@@ -92,6 +93,11 @@ def decide(request: AdmissionRequest, view: View) -> Decision:
 
 def _review_spec(request: AdmissionRequest, view: View) -> Decision:
     """Decide by the rules of the kind first, and then by the other objects."""
+    if _is_too_large(request.object):
+        sentence = f"has too many values; it and the metadata must have at most {MOST_VALUES}"
+        return invalid([FieldError("spec", sentence)])
+    if request.old is not None and _is_too_large(request.old):  # it was stored before this bound
+        request = replace(request, old=None)
     is_model = request.kind == "TrainedModel"
     rules = partial(model_problems, https=view.config.credentials.https) if is_model else host_problems
     violations = _new_violations(rules, request)
@@ -122,6 +128,13 @@ def _reviewed(kind: str, raw: Raw) -> tuple[Any, ...]:
     if kind != "InferenceService" or not isinstance(metadata, dict):
         return (raw.get("spec"),)
     return raw.get("spec"), metadata.get("labels"), metadata.get("annotations")
+
+
+def _is_too_large(raw: Raw) -> bool:
+    metadata = raw.get("metadata")
+    fields = ("labels", "annotations", "ownerReferences")
+    written = (metadata.get(field) for field in fields) if isinstance(metadata, dict) else ()
+    return has_too_many_values(raw.get("spec"), *written)
 
 
 def _is_being_deleted(request: AdmissionRequest) -> bool:

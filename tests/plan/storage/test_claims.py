@@ -126,7 +126,7 @@ def test_refused_claim_is_not_mounted_and_blocks_no_other_model(refusal: ClaimRe
 
 
 def served(*uris: str) -> Observed:
-    """Return a host whose models on the claim are loaded."""
+    """Return a host with loaded models on the claim."""
     return world.settle(seen(*uris, claims={"mine": None}))
 
 
