@@ -126,7 +126,7 @@ async def test_lookup_of_a_secret_reads_metadata_and_overrides_annotations_of_th
 
 async def test_lookup_of_a_missing_claim_is_repeated_and_enqueues_its_host() -> None:
     server = FakeApi()
-    server.answers.extend([(404, {}, GONE), (404, {}, GONE)])
+    server.answers.extend([(404, {}, GONE), (404, {}, GONE), (200, {}, BOUND)])
     enqueued: list[Key] = []
     state = state_with("pvc://mine/a", enqueued=enqueued)
     async with served(server) as client, polling(client, state, LookupIntervals(missing=0.2)) as poller:

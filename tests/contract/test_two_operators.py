@@ -41,7 +41,7 @@ async def test_second_operator_leaves_the_hosts_of_the_first_and_takes_them_over
         second = Operator(client, settings)
         await second.start()
         try:
-            await eventually(lambda operator=second: not operator.readiness_problem())
+            await eventually(lambda operator=second: not operator.readiness_problem())  # type: ignore[misc]
             await replanned(second)
             if take_over:
                 await eventually(lambda: Key(namespace, HOST) in stage.operator._state.others.hosts)

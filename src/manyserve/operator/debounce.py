@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.cluster.state import USERS_IDLE
-from manyserve.operator.workqueue import WorkQueue
+from manyserve.operator.workqueue import MAX_CHANGE_DELAY, WorkQueue
 
 MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
 INTERVAL_PER_HOST = 0.1  # seconds of that interval for each host that users change: all write ten times a second
@@ -79,7 +79,7 @@ class Debouncer:
             return max(paid, 0.0)
         interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
         if interval == MIN_WRITE_INTERVAL:
-            return max(min(paid, batch.last + USERS_IDLE - now), early)
+            return max(min(batch.first + MAX_CHANGE_DELAY, batch.last + USERS_IDLE) - now, early)
         share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
         return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 
