@@ -21,6 +21,12 @@ def versions(stage: Stage) -> dict[str, str]:
     return {f"{each['uid']}": each["resourceVersion"] for each in metadata}
 
 
+async def listed(operator: Operator) -> None:
+    """Wait until an operator is ready and has planned once for each host."""
+    await eventually(lambda: not operator.readiness_problem())
+    await replanned(operator)
+
+
 async def test_second_operator_leaves_the_hosts_of_the_first_and_takes_them_over(
     stage: Stage, client: KubeClient
 ) -> None:
@@ -41,8 +47,7 @@ async def test_second_operator_leaves_the_hosts_of_the_first_and_takes_them_over
         second = Operator(client, settings)
         await second.start()
         try:
-            await eventually(lambda operator=second: not operator.readiness_problem())  # type: ignore[misc]
-            await replanned(second)
+            await listed(second)
             if take_over:
                 await eventually(lambda: Key(namespace, HOST) in stage.operator._state.others.hosts)
                 assert stage.kubectl.get("isvc", HOST)["status"]["operator"] == f"{namespace}/second"

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from manyserve.api.names import Key
-from manyserve.cluster.clock import utc_now
 from manyserve.cluster.errors import ClusterError
 from manyserve.cluster.informer import InformerOf
 from manyserve.cluster.state import ClusterState
@@ -31,7 +30,7 @@ class InternalError(Exception):
 class Defects:
     """Shows defects of reconciles in the statuses of their hosts."""
 
-    def __init__(self, state: ClusterState, informer_of: InformerOf, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, state: ClusterState, informer_of: InformerOf, now: Callable[[], datetime]) -> None:
         self._state = state
         self._informer_of = informer_of
         self._now = now

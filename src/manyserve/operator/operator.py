@@ -163,11 +163,12 @@ class Operator:
 
     async def _run_queue(self) -> None:
         """Reconcile all hosts, and then those that change; write statuses in the background."""
-        reconciler = Reconciler(self._state, self._applier, self._metadata_poller, self._debouncer, Planner())
+        planner = Planner()
+        reconciler = Reconciler(self._state, self._applier, self._metadata_poller, self._debouncer, planner)
         self._statuses.clear()
         self._state.enqueue_all()
         async with asyncio.TaskGroup() as group:
-            reconcile = Defects(self._state, self._informers.informer_of).shown(reconciler.reconcile)
+            reconcile = Defects(self._state, self._informers.informer_of, planner.now).shown(reconciler.reconcile)
             for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconcile)):
                 group.create_task(work)
 

@@ -34,7 +34,7 @@ class Planner:
 
     def __init__(self, decide: Decide = plan, now: Callable[[], datetime] = utc_now) -> None:
         self._decide = decide
-        self._now = now
+        self.now = now
         self._lock = asyncio.Lock()
 
     async def make(self, observe: Callable[[], Observed | None], models: int) -> tuple[Plan, float] | None:
@@ -49,7 +49,7 @@ class Planner:
 
     def _plan(self, observed: Observed) -> tuple[Plan, float]:
         began = time.thread_time()
-        todo = self._decide(observed, self._now())
+        todo = self._decide(observed, self.now())
         return todo, time.thread_time() - began
 
 
