@@ -150,5 +150,5 @@ def _result_of(name: ObjectRef, manifest: Manifest) -> LookupResult:
     problem = None
     if manifest["metadata"].get("deletionTimestamp"):
         problem = f"{name.kind.name} {name.key.name} in namespace {name.key.namespace} is being deleted"
-    refusal = claim_refusal(manifest) if name.kind is CLAIM and problem is None else None
+    refusal = claim_refusal(name.key.name, manifest) if name.kind is CLAIM and problem is None else None
     return LookupResult(tuple(sorted(s3_annotations(manifest).items())), problem, refusal)

@@ -99,7 +99,7 @@ def claim(*modes: str, phase: str | None = "Bound", labels: dict[str, str] | Non
     ],
 )
 def test_claim_is_refused_unless_it_is_bound_a_file_system_and_shared(manifest: Manifest, sentence: str | None) -> None:
-    refusal = claim_refusal(manifest)
+    refusal = claim_refusal("mine", manifest)
     assert (refusal is None) == (sentence is None)
     if refusal is not None:
         assert refusal.sentence.startswith("PersistentVolumeClaim mine ")

@@ -30,10 +30,10 @@ SHARED = ("ReadOnlyMany", "ReadWriteMany")
 """Access modes of a claim that its owner shares between pods."""
 
 
-def claim_refusal(claim: Manifest) -> ClaimRefusal | None:
-    """Return why a claim that exists is not mounted for new models, or None."""
+def claim_refusal(name: str, claim: Manifest) -> ClaimRefusal | None:
+    """Return why a claim of this name that exists is not mounted for new models, or None."""
     metadata, spec = claim["metadata"], claim.get("spec") or {}
-    subject = f"PersistentVolumeClaim {metadata['name']}"
+    subject = f"PersistentVolumeClaim {name}"
     phase, mode = (claim.get("status") or {}).get("phase") or "Pending", spec.get("volumeMode") or "Filesystem"
     if phase != "Bound":
         return ClaimRefusal(f"{subject} is {phase}; it must be Bound to a volume, or no pod with it starts")
@@ -43,7 +43,7 @@ def claim_refusal(claim: Manifest) -> ClaimRefusal | None:
     if (metadata.get("labels") or {}).get(OWNERS_LABEL) == "true" or any(each in SHARED for each in modes):
         return None
     return ClaimRefusal(
-        f"PersistentVolumeClaim {metadata['name']} has the access mode {', '.join(modes)}; it must have "
+        f"{subject} has the access mode {', '.join(modes)}; it must have "
         f"{' or '.join(SHARED)}, or its owner's label {OWNERS_LABEL}: {quoted('true')}",
         keeps_mounts=True,
     )
