@@ -31,7 +31,7 @@ SHARED = ("ReadOnlyMany", "ReadWriteMany")
 
 
 def claim_refusal(name: str, claim: Manifest) -> ClaimRefusal | None:
-    """Return why a claim that exists is not mounted for new models, or None."""
+    """Return why a claim of this name that exists is not mounted for new models, or None."""
     metadata, spec = claim.get("metadata") or {}, claim.get("spec") or {}
     subject = f"PersistentVolumeClaim {name}"
     phase, mode = (claim.get("status") or {}).get("phase") or "Pending", spec.get("volumeMode") or "Filesystem"
