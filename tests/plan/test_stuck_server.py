@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-from pydantic import ValidationError
-
 from manyserve.api import conditions
 from manyserve.api.agentreport import MOST_STUCK, read
 from manyserve.plan.capacity import stuck_server_error
@@ -48,6 +45,6 @@ def test_host_names_three_loads_and_one_pod_at_most() -> None:
 
 def test_report_names_a_bounded_number_of_loads() -> None:
     names = ", ".join(['"a"'] * (MOST_STUCK + 1))
-    with pytest.raises(ValidationError):
-        read(f'{{"instance": "a", "revision": 1, "stuckLoads": [{names}]}}'.encode())
+    report = read(f'{{"instance": "a", "revision": 1, "stuckLoads": [{names}]}}'.encode())
+    assert report.stuck_loads == ("a",) * MOST_STUCK
     assert read(b'{"instance": "a", "revision": 1}').stuck_loads == ()

@@ -65,7 +65,7 @@ def account(namespace: str, service: str = "s3") -> Manifest:
 
 
 def host_with_account() -> Manifest:
-    """Return a host whose pods run with the ServiceAccount."""
+    """Return a host with pods that run with the ServiceAccount."""
     manifest = host()
     manifest["spec"]["predictor"]["serviceAccountName"] = "models"
     return manifest

@@ -76,7 +76,7 @@ async def test_webhook_keeps_no_key_of_megabytes(running: RunningWebhook, tmp_pa
     for each in denied:
         response = json.loads(each[4:])["response"]
         assert (response["allowed"], response["status"]["code"]) == (False, 400)
-        sentence = f"object.metadata.uid has {len(LONG)} characters; it must have at connections {NAME_LIMIT}"
+        sentence = f"object.metadata.uid has {len(LONG)} characters; it must have at most {NAME_LIMIT}"
         assert response["status"]["message"] == sentence
 
 
@@ -93,7 +93,7 @@ async def test_webhook_keeps_no_key_of_megabytes(running: RunningWebhook, tmp_pa
 async def test_webhook_refuses_other_long_names(running: RunningWebhook, review: Any, status: int) -> None:
     answer, text = await running.post(review)
     assert answer == status
-    assert f"has {len(LONG)} characters; it must have at connections {NAME_LIMIT}" in text
+    assert f"has {len(LONG)} characters; it must have at most {NAME_LIMIT}" in text
     assert len(text) < 1024
 
 

@@ -79,7 +79,8 @@ class Debouncer:
             return max(paid, 0.0)
         interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
         if interval == MIN_WRITE_INTERVAL:
-            return max(min(batch.first + MAX_CHANGE_DELAY, batch.last + USERS_IDLE) - now, early)
+            wait = min(batch.first + MAX_CHANGE_DELAY, batch.last + USERS_IDLE) - now
+            return early if batch.first == batch.last and paid <= 0 else max(wait, early)
         share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
         return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 
