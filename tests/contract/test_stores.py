@@ -100,8 +100,20 @@ CLAIM = {
     "apiVersion": "v1",
     "kind": "PersistentVolumeClaim",
     "metadata": {"name": "mine"},
-    "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""},
 }
+
+
+def volume(namespace: str) -> dict[str, Any]:
+    """Return a volume for the claim, with the namespace as its name."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadOnlyMany"],
+        "hostPath": {"path": "/mnt"},
+        "storageClassName": "",
+        "claimRef": {"namespace": namespace, "name": "mine"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": spec}
 
 
 async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(stage: Stage) -> None:
@@ -125,9 +137,8 @@ async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(st
         "the model reports that no volume is bound to the claim",
     )
     assert mounts(stage) == set()
-    bound = json.dumps({"status": {"phase": "Bound"}})
-    stage.kubectl("patch", "persistentvolumeclaim", "mine", "--subresource=status", "--type=merge", "-p", bound)
-    await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is made")
+    stage.apply(volume(stage.kubectl.namespace))
+    await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is bound")
     stage.kubelet.fails.clear()
     stage.kubelet._load()
     await eventually_in_thread(lambda: stage.ready("tm", "ours").get("status") == "True", "the model is ready")

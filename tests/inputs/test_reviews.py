@@ -99,7 +99,7 @@ async def test_input_22_review_of_status_is_allowed(healthy_webhook: WebhookClie
     assert response == {"uid": "status-1", "allowed": True}
 
 
-@pytest.mark.parametrize("uid", ["x" * 100_000, "\ud800", "a\r\nSet-Cookie: b", "<script>"], ids=ascii)
+@pytest.mark.parametrize("uid", ["x" * 253, "\ud800", "a\r\nSet-Cookie: b", "<script>"], ids=ascii)
 async def test_input_22_unusual_uid_is_returned_unchanged(healthy_webhook: WebhookClient, uid: str) -> None:
     assert (await healthy_webhook.review(review_of(make.model_object(memory="0"), uid=uid)))["uid"] == uid
 
