@@ -138,7 +138,9 @@ async def test_claim_is_mounted_when_it_exists_and_reported_as_missing_before(st
     )
     assert mounts(stage) == set()
     stage.apply(volume(stage.kubectl.namespace))
-    await eventually_in_thread(lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is bound")
+    await eventually_in_thread(
+        lambda: mounts(stage) == {"/mnt/pvc/mine"}, "the claim is mounted soon after it is bound"
+    )
     stage.kubelet.fails.clear()
     stage.kubelet._load()
     await eventually_in_thread(lambda: stage.ready("tm", "ours").get("status") == "True", "the model is ready")

@@ -31,7 +31,7 @@ from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.reviews import cache_of, review_of
-from tests.webhook.serving import ISSUED, RunningWebhook, serving, trusting
+from tests.webhook.serving import ISSUED, RunningWebhook, closed_by_peer, serving, trusting
 
 MIB = 1024**2
 REVIEWS = 40
@@ -139,24 +139,14 @@ async def test_connections_of_one_client_replace_its_own() -> None:
     async with serving(cache_of(host_object()), connections=20) as running:
         with flood("127.0.0.1", running.port, 100) as connections:
             assert (await running.post(review_of(model_object())))[0] == 200
-            await eventually(lambda: sum(not is_closed(each) for each in connections) < 20)
-
-
-def is_closed(connection: socket.socket) -> bool:
-    connection.settimeout(0)
-    try:
-        return connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+            await eventually(lambda: sum(not closed_by_peer(each) for each in connections) < 20)
 
 
 async def test_client_with_many_connections_takes_none_of_another_one() -> None:
     async with serving(cache_of(host_object()), connections=20) as running:
         with flood("127.0.0.1", running.port, 1) as (honest,), flood("127.0.0.2", running.port, 60) as attacking:
-            await eventually(lambda: sum(not is_closed(each) for each in attacking) < 20)
-            assert not is_closed(honest)
+            await eventually(lambda: sum(not closed_by_peer(each) for each in attacking) < 20)
+            assert not closed_by_peer(honest)
 
 
 @contextmanager

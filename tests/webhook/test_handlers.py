@@ -21,7 +21,7 @@ from manyserve.webhook.handlers import LIMIT, plain_app, secure_app
 from tests.support.eventually import eventually
 from tests.support.make import model_object
 from tests.webhook.reviews import review_of
-from tests.webhook.serving import ISSUED, NAMES, RunningWebhook, trusting
+from tests.webhook.serving import ISSUED, NAMES, RunningWebhook, closed_by_peer, trusting
 
 
 async def test_handler_answers_review(running: RunningWebhook) -> None:
@@ -170,16 +170,6 @@ async def test_tls_handshakes_left_open_are_closed(running: RunningWebhook, monk
     for connection in connections:
         connection.close()
     await server.stop()
-
-
-def closed_by_peer(connection: socket.socket) -> bool:
-    connection.setblocking(False)
-    try:
-        return connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 async def test_http_server_closes_idle_connection_only(running: RunningWebhook) -> None:
