@@ -103,7 +103,7 @@ def test_debouncer_lets_the_rest_out_when_users_are_idle(case: Case) -> None:
 
 
 def test_debouncer_lets_no_change_wait_long_while_users_change_models(case: Case) -> None:
-    for _ in range(140):
+    for _ in range(180):
         case.change()
         case.after(0.05)
     first, *later = case.writes()

@@ -22,7 +22,7 @@ from manyserve.operator import metrics
 
 MIN_INTERVAL = 0.2  # seconds between two reconciles of a host: changes that come together are one
 PLAN_FACTOR = 3.0  # times the last plan's processor time, likewise: a large host takes a third of a processor
-MAX_CHANGE_DELAY = 3.0  # seconds that a change waits at most: for others on its host, or when the host fails
+MAX_CHANGE_DELAY = 4.0  # seconds that a change waits at most: for others on its host, or when the host fails
 STALL_TIMEOUT = 600.0  # seconds without progress: longer than any answer takes; a tenth for a due host to be taken
 Reconcile = Callable[[Key], Awaitable["Result"]]
 _log = logging.getLogger(__name__)
