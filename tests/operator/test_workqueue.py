@@ -14,7 +14,7 @@ from manyserve.api.names import Key
 from manyserve.backoff import Backoff
 from manyserve.cluster.errors import Conflict
 from manyserve.operator import workqueue
-from manyserve.operator.workqueue import MAX_CHANGE_DELAY, STALL_TIMEOUT, Result, WorkQueue
+from manyserve.operator.workqueue import MAX_BACKOFF_ON_CHANGE, STALL_TIMEOUT, Result, WorkQueue
 from tests.support.eventually import eventually
 
 A, B = Key("default", "a"), Key("default", "b")
@@ -139,8 +139,8 @@ async def test_workqueue_brings_a_failing_host_forward_on_change_but_not_into_a_
         case.queue.add_rate_limited(A)
         case.queue.done(A)
         case.at(now + 0.5).add(A)
-    assert await case.get(40 + MAX_CHANGE_DELAY - 0.01) is None, "not at once"
-    assert await case.get(40 + MAX_CHANGE_DELAY) == A, "and not after 16 seconds"
+    assert await case.get(40 + MAX_BACKOFF_ON_CHANGE - 0.01) is None, "not at once"
+    assert await case.get(40 + MAX_BACKOFF_ON_CHANGE) == A, "and not after 16 seconds"
 
 
 async def test_workqueue_brings_a_host_forward_that_changed_while_it_failed(case: Case) -> None:
@@ -153,7 +153,7 @@ async def test_workqueue_brings_a_host_forward_that_changed_while_it_failed(case
     case.at(40).add(A)
     case.queue.add_rate_limited(A)
     case.queue.done(A)
-    assert await case.get(40 + MAX_CHANGE_DELAY) == A
+    assert await case.get(40 + MAX_BACKOFF_ON_CHANGE) == A
 
 
 async def test_workqueue_ends_the_backoff_on_success(case: Case) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 
 from manyserve.api.names import CONFIG_HASH, Key
@@ -111,9 +110,11 @@ class Applier:
         kind = kinds.KINDS[action.child.kind]
         self._informer_of(kind.name, key.namespace)  # only in scope
         _log.info("delete %s %s/%s: %s", kind.name, key.namespace, action.child.name, action.reason)
-        with suppress(errors.NotFound, errors.Conflict):  # it is gone, or another one has its name
+        try:
             await self._client.delete(kind, key.namespace, action.child.name, uid=action.uid)
-            self._on_write(kind.name, "delete")
+        except (errors.NotFound, errors.Conflict):  # it is gone, or another one has its name
+            return
+        self._on_write(kind.name, "delete")
 
     async def _write_config(self, action: WriteConfig) -> None:
         kind, key = kinds.CONFIG_MAP, key_of(action.manifest)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.cluster.state import USERS_IDLE
-from manyserve.operator.workqueue import MAX_CHANGE_DELAY, WorkQueue
+from manyserve.operator.workqueue import WorkQueue
 
 MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
 INTERVAL_PER_HOST = 0.1  # seconds of that interval for each host that users change: all write ten times a second
@@ -47,10 +47,6 @@ class Debouncer:
         if not self.delay(key):
             self._queue.add(key)
 
-    def on_report(self, key: Key) -> None:
-        """Add a host with a new report of an agent. While changes wait, their plan takes it, if it comes in time."""
-        self._queue.add_after(key, MIN_WRITE_INTERVAL if key in self._batches else 0.0)
-
     def take(self, key: Key) -> float:
         """Return for how many seconds a plan must leave `models.json` alone; if for none, reserve batch and write."""
         if not (delay := self.delay(key)):
@@ -79,8 +75,7 @@ class Debouncer:
             return max(paid, 0.0)
         interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
         if interval == MIN_WRITE_INTERVAL:
-            wait = min(batch.first + MAX_CHANGE_DELAY, batch.last + USERS_IDLE) - now
-            return early if batch.first == batch.last and paid <= 0 else max(wait, early)
+            return max(min(paid, batch.last + USERS_IDLE - now), early)
         share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
         return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 

@@ -65,7 +65,7 @@ class Operator:
         self._state = state = ClusterState(self._queue.add, self._debouncer.on_change)
         state.others = OtherOperators(f"{settings.namespace}/{settings.lease}", settings.take_over)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
-        self._agent_poller = AgentPoller(state, self._debouncer.on_report, port=settings.agent_port)
+        self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
         state.on_replicas = self._agent_poller.update_host
         self._informers = Informers(client, state, settings.scope)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)

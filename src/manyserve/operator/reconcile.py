@@ -1,6 +1,7 @@
 """Reconciles one host: observe, plan, apply.
 
-A large plan is made in a thread: it would block the event loop. Small ones would only take turns at the GIL there.
+Plans for many models are made in a thread, and those for few in the event loop, one plan per iteration. A large plan
+would block the loop. Of a hundred small ones, threads that take turns at the GIL would cost it more time.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Reconciler:
         finally:
             if not (defer or written):
                 self._debouncer.cancel(key)
-        if waits := defer and todo.changes_config:
+        if defer and todo.changes_config:
             self._debouncer.defer(key)  # which adds the host again, so time alone does not
-        return Result(None if waits else todo.requeue_after, seconds)
+            return Result(planning=seconds)
+        return Result(todo.requeue_after, seconds)

@@ -1,6 +1,6 @@
 """The work queue of hosts, with the semantics of client-go's: a host that is added while it is reconciled is due after.
 
-A change brings a failing host forward, but no further than to `MAX_CHANGE_DELAY`, or changes could be a storm.
+A change brings a failing host forward, but no further than to `MAX_BACKOFF_ON_CHANGE`, or changes could be a storm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from manyserve.operator import metrics
 
 MIN_INTERVAL = 0.2  # seconds between two reconciles of a host: changes that come together are one
 PLAN_FACTOR = 3.0  # times the last plan's processor time, likewise: a large host takes a third of a processor
-MAX_CHANGE_DELAY = 4.0  # seconds that a change waits at most: for others on its host, or when the host fails
+MAX_BACKOFF_ON_CHANGE = 5.0  # seconds until a failing host that changed is tried: the change may have repaired it
 STALL_TIMEOUT = 600.0  # seconds without progress: longer than any answer takes; a tenth for a due host to be taken
 Reconcile = Callable[[Key], Awaitable["Result"]]
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class WorkQueue:
         item, now = self._items.setdefault(key, _Item()), self._clock()
         item.failures += 1
         pause = max(BACKOFF.delay(item.failures), retry_after or 0.0)
-        item.not_before = now + max(min(pause, MAX_CHANGE_DELAY), retry_after or 0.0)
+        item.not_before = now + max(min(pause, MAX_BACKOFF_ON_CHANGE), retry_after or 0.0)
         self._set_due(key, item, now + pause if item.due is None else item.not_before)
         return pause
 
@@ -162,7 +162,8 @@ class WorkQueue:
         """Return the seconds until the next host is due, which is the first in the heap then."""
         while self._heap:
             due, key = self._heap[0]
-            if (item := self._items.get(key)) and item.due == due and not item.processing:
+            item = self._items.get(key)
+            if item is not None and item.due == due and not item.processing:
                 return due - self._clock()
             heapq.heappop(self._heap)
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 
 from manyserve.api import conditions
@@ -47,6 +46,8 @@ def _priority(model: TrainedModel, status: TrainedModelStatus, now: datetime) ->
 
 
 def _is_new(model: TrainedModel, now: datetime) -> bool:
-    with suppress(TypeError, ValueError):  # no time, or one without a zone
-        return 0 <= (now - datetime.fromisoformat(model.metadata.creation_timestamp)).total_seconds() < PROGRESS_GRACE
-    return False
+    try:
+        age = (now - datetime.fromisoformat(model.metadata.creation_timestamp)).total_seconds()
+    except (TypeError, ValueError):  # no time, or one without a zone
+        return False
+    return 0 <= age < PROGRESS_GRACE
