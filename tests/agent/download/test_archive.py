@@ -375,7 +375,7 @@ def test_input_13_archive_with_forged_marker_keeps_it_as_ordinary_file(tmp_path:
         ("download.php", "application/zip", PACKED[ArchiveKind.ZIP], ArchiveKind.ZIP),
         ("model.pt", "application/octet-stream", PACKED[ArchiveKind.ZIP], None),
         ("model.nemo", "", PACKED[ArchiveKind.TAR], None),
-        ("weights.gz", "application/gzip", gzip.compress(b"w" * 600), None),
+        ("weights.gz", "application/gzip", gzip.compress(b"w" * 600, mtime=0), None),
         ("model.onnx", "application/zip", b"onnx" * 200, None),
         ("model", "", bytes(1024), None),
     ],
