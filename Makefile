@@ -9,7 +9,7 @@
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
 # make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
-# Unit and contract tests run in WORKERS processes (default 2).
+# Unit, contract and fault tests run in WORKERS processes (default 2).
 # Choose the cluster: CLUSTER=local (default), CLUSTER=kind (needs Docker), or KUBECONFIG=... for any other.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -82,13 +82,14 @@ contract: tools
 
 faults: tools ## every fault as long as its row says; the figures into reports/faults.json and docs/faults.md
 	@echo "==> faults, between the programs and a real API server"
-	@FAULTS=long $(BIN)/pytest -q -m faults --timeout 3600
+	@export FAULTS_SEED="$${FAULTS_SEED:-$$RANDOM}" # all workers collect the same pairs
+	@FAULTS=long $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m faults --timeout 3600
 	@FAULTS=long PYTHONPATH=src:deploy/local $(BIN)/python -m tests.faults.document
 	@echo "    took $$SECONDS s"
 
 faults-short: tools
 	@echo "==> faults, each for a few seconds, between the programs and a real API server"
-	@$(BIN)/pytest -q -m faults
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m faults
 	@echo "    took $$SECONDS s"
 
 stores: tools

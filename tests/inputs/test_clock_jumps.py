@@ -101,6 +101,9 @@ def refreshes(history: list[Revision]) -> int:
 
 async def test_input_27_models_of_the_same_second_are_placed_in_order_of_uid(stage: Stage) -> None:
     stage.apply(*(make.model_object(f"m-{number}", memory="512Mi") for number in range(8)))
+    await eventually_in_thread(
+        lambda: all(each.get("status") for each in stage.kubectl.list("tm")), "the operator knows all of them"
+    )
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: len(stage.placed()) == 4, "half of them fit")
     models = stage.kubectl.list("tm")
