@@ -158,6 +158,18 @@ async def test_poller_keeps_no_model_that_nobody_asked_about(env: PollerEnv) -> 
     await eventually(lambda: env.report and "x1" in env.report.models)
 
 
+async def test_poller_keeps_a_model_that_is_created_during_the_poll(env: PollerEnv) -> None:
+    env.add(pod())
+    await eventually(lambda: len(env.agent.polls) == 2)
+    polls = len(env.agent.polls)
+    env.state.update_model(None, make.model_object("b"))
+    env.agent.set_report(models=models("Loaded") | {"b": {"state": "Loaded", "digest": "x"}})
+    await eventually(lambda: env.report and env.report.models)
+    assert env.report is not None
+    assert "b" in env.report.models
+    assert len(env.agent.polls) <= polls + 1, "the response to the open poll has it"
+
+
 async def test_poller_reads_no_response_out_of_proportion_to_the_models(env: PollerEnv) -> None:
     env.agent.set_report(config="x" * (SMALL_REPORT + 2 * BYTES_PER_MODEL))
     env.add(pod())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -93,12 +93,12 @@ async def poll(
     wait: int,
     hold: float | None = None,
     *,
-    wanted: Collection[str] | None = None,
+    wanted: Callable[[], Collection[str]] | None = None,
 ) -> PolledReport:
     """Poll an agent: return a changed report at once, or the same one after `wait` seconds.
 
-    With a `hold` the agent keeps its new pod unready for so many seconds after the server's first answer. `wanted` are
-    the names of the models that are asked about; None: all.
+    With a `hold` the agent keeps its new pod unready for so many seconds after the server's first answer. `wanted`
+    returns the names of the models that are asked about when the response comes, seconds after the request; None: all.
 
     Raises
     ------
@@ -111,8 +111,9 @@ async def poll(
     params = {"after": str(report.revision), "instance": report.instance, "wait": str(wait)} if report else {}
     params |= {} if hold is None else {"hold": f"{hold:g}"}
     async with session.get(url, params=params, allow_redirects=False) as response:
-        body = await _read_body(response, _most_bytes(wanted))
-    parse = partial(_parse, url, body, last, wanted)
+        names = wanted() if wanted else None
+        body = await _read_body(response, _most_bytes(names))
+    parse = partial(_parse, url, body, last, names)
     if len(body) <= LONG_REPORT:
         return parse()
     return await asyncio.get_running_loop().run_in_executor(_THREAD, parse)

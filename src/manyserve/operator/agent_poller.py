@@ -15,6 +15,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 
@@ -163,7 +164,7 @@ class AgentPoller:
         url = f"http://{endpoint.address}:{self._port}/status"
         was_ready = last is not None and last.report.settled
         hold = None if was_ready else hold_of(self._state, endpoint.host, endpoint.uid)
-        wanted = self._state.model_names(endpoint.host)
+        wanted = partial(self._state.model_names, endpoint.host)
         return await poll(self._session, url, last, self._intervals.wait, hold, wanted=wanted)
 
     def _store(self, endpoint: AgentEndpoint, report: AgentReport) -> None:
