@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from manyserve.api import names
 from manyserve.api.names import Key
@@ -56,6 +56,8 @@ async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> No
     second = make.host_object("another")
     stage.apply(make.host_object())
     await eventually_in_thread(lambda: stage.kubectl.exists("ingress", HOST), "the first host has an Ingress")
+    created = datetime.fromisoformat(stage.kubectl.get("isvc", HOST)["metadata"]["creationTimestamp"])
+    await eventually_in_thread(lambda: datetime.now(UTC) >= created + timedelta(seconds=1), "the next one is younger")
     stage.apply(second)
     await eventually_in_thread(
         lambda: ingress_ready(stage, "another").get("reason") == "HostNameTaken", "the second waits"
