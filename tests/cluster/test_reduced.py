@@ -89,6 +89,14 @@ def test_pod_keeps_what_plans_read() -> None:
     assert kept_pod(kept) == kept
 
 
+def test_pod_keeps_which_init_containers_run_beside_the_server() -> None:
+    pod = make.pod()
+    pod["spec"] = {"initContainers": [{"name": "proxy", "restartPolicy": "Always", "image": LARGE}, {"name": "fetch"}]}
+    kept = kept_pod(pod)
+    assert kept["spec"]["initContainers"] == [{"name": "proxy", "restartPolicy": "Always"}, {"name": "fetch"}]
+    assert kept_pod(kept) == kept
+
+
 def test_bare_pod_with_the_labels_of_a_host_is_in_no_snapshot() -> None:
     state = ClusterState(lambda _key: None)
     state.update_host(None, make.host_object())

@@ -55,13 +55,17 @@ def kept_pod(manifest: Manifest) -> Manifest:
     """Return the fields of a pod that plans read, and of a pod without a ReplicaSet its identity."""
     if controller_of(manifest, "ReplicaSet") is None:
         return identity_of(manifest)
-    volumes = (manifest.get("spec") or {}).get("volumes") or ()
+    spec = manifest.get("spec") or {}
+    volumes, init_containers = spec.get("volumes") or (), spec.get("initContainers") or ()
     claims = [
         {"name": each.get("name", ""), "persistentVolumeClaim": each["persistentVolumeClaim"]}
         for each in volumes
         if each.get("persistentVolumeClaim")
     ]
-    return identity_of(manifest) | {"spec": {"volumes": claims}, "status": manifest.get("status") or {}}
+    kept: Manifest = {"volumes": claims}
+    if init_containers:
+        kept["initContainers"] = [_short(each, ("name", "restartPolicy")) for each in init_containers]
+    return identity_of(manifest) | {"spec": kept, "status": manifest.get("status") or {}}
 
 
 def identity_of(manifest: Manifest) -> Manifest:
