@@ -14,6 +14,7 @@ from manyserve.http_server import HANDSHAKE_SECONDS
 from tests.inputs.process import open_files
 from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
+from tests.support.connections import closed_by_peer
 from tests.support.eventually import eventually
 from tests.support.webhook import SERVICE
 from tests.webhook.reviews import review_of
@@ -30,17 +31,6 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
     """Open connections without sending anything."""
     with ExitStack() as stack:
         yield [stack.enter_context(socket.create_connection((SERVICE, port))) for _ in range(count)]
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Return whether the other end has closed the connection."""
-    connection.setblocking(False)
-    try:
-        return connection.recv(4096) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
 
 
 NO_TLS = [b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", b"\x00" * 4096]
@@ -83,7 +73,7 @@ async def test_input_24_unfinished_handshakes_are_closed_without_leaking_files(h
         await eventually(lambda: open_files(pid) >= before + MANY / 2, limit=HANDSHAKE_SECONDS)
         answer = await healthy_webhook.review(review_of(make.model_object(host="nobody"), uid="meanwhile"))
         assert (answer["uid"], answer["allowed"]) == ("meanwhile", True)
-        await eventually(lambda: all(map(is_closed, connections)), limit=HANDSHAKE_SECONDS + 30)
+        await eventually(lambda: all(map(closed_by_peer, connections)), limit=HANDSHAKE_SECONDS + 30)
         await eventually(lambda: open_files(pid) <= before + TOLERANCE, limit=30)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,14 +67,3 @@ async def serving(
             yield RunningWebhook(port, tls, handlers, metrics, client, not_ready)
     finally:
         await server.stop()
-
-
-def closed_by_peer(connection: socket.socket) -> bool:
-    """Return whether the other side has closed a connection."""
-    connection.setblocking(False)
-    try:
-        return connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

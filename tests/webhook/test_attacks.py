@@ -28,10 +28,11 @@ from manyserve.webhook.certs.issue import KeyPair, key_of
 from manyserve.webhook.reservations import LIFETIME
 from manyserve.webhook.sizes import MOST_VALUES
 from tests.support.clock import FakeClock
+from tests.support.connections import closed_by_peer
 from tests.support.eventually import eventually
 from tests.support.make import Manifest, host_object, model_object
 from tests.webhook.reviews import cache_of, review_of
-from tests.webhook.serving import ISSUED, RunningWebhook, closed_by_peer, serving, trusting
+from tests.webhook.serving import ISSUED, RunningWebhook, serving, trusting
 
 MIB = 1024**2
 REVIEWS = 40

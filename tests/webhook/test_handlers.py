@@ -18,10 +18,11 @@ from manyserve.http_server import HttpServer
 from manyserve.webhook.certs.issue import KeyPair, issue_leaf
 from manyserve.webhook.certs.rotation import BadPairError
 from manyserve.webhook.handlers import LIMIT, plain_app, secure_app
+from tests.support.connections import closed_by_peer
 from tests.support.eventually import eventually
 from tests.support.make import model_object
 from tests.webhook.reviews import review_of
-from tests.webhook.serving import ISSUED, NAMES, RunningWebhook, closed_by_peer, trusting
+from tests.webhook.serving import ISSUED, NAMES, RunningWebhook, trusting
 
 
 async def test_handler_answers_review(running: RunningWebhook) -> None:
