@@ -96,8 +96,8 @@ async def test_workqueue_lengthens_the_interval_by_what_the_plan_took(case: Case
     case.at(0).add(A)
     await case.get(1)
     case.at(1.1).add(A)
-    case.at(1.5).done(A, Result(planning=0.4))
-    assert await case.get(2.19) is None, "three times as long as its plan took"
+    case.at(1.5).done(A, Result(planning=0.2))
+    assert await case.get(2.19) is None, "six times as long as its plan took"
     assert await case.get(2.21) == A
 
 

@@ -67,7 +67,8 @@ def test_ensemble_names_a_deleted_step_and_returns_with_it(cluster: DemoCluster,
     wait_ready(kubectl, "tm", "both")
     assert infer(cluster, kubectl, "both") == (200, [20])
     log = kubectl("logs", pod_of(kubectl)["metadata"]["name"], "-c", "agent")
-    assert log.count("Successfully loaded model both") == 2
+    # Triton may load an ensemble by itself when its step returns.
+    assert 1 <= log.count("Successfully loaded model both") <= 2
     assert log.count("Successfully loaded model pre") == 1
 
 

@@ -21,6 +21,7 @@ import re
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property
+from operator import attrgetter
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -71,18 +72,24 @@ class Entry(CompactModel):
         parts |= {"digest": spec.digest} if spec.digest else {}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def text(self) -> str:
+        """The entry in `models.json`. Two plans of a host share their entries, so one is serialized once."""
+        data = _ENTRIES.dump_json((self,), indent=1, by_alias=True, exclude_none=True, ensure_ascii=True)
+        return data.decode()[len(_OPEN) : -len(_CLOSE)]
+
 
 _TOO_LONG = f"it has more than {MAX_BYTES} bytes"
 _ENTRIES = TypeAdapter(tuple[Entry, ...])
+_OPEN, _SEPARATOR, _CLOSE = "[\n", ",\n", "\n]"
 _BLANK = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
 def dump(entries: Iterable[Entry]) -> str:
     """Serialize to the text of `models.json`: sorted by name, the same bytes for the same entries."""
-    ordered = sorted(entries, key=lambda entry: entry.model_name)
-    data = _ENTRIES.dump_json(tuple(ordered), indent=1, by_alias=True, exclude_none=True, ensure_ascii=True)
-    return f"{data.decode()}\n"
+    ordered = sorted(entries, key=attrgetter("model_name"))
+    return f"{_OPEN}{_SEPARATOR.join([entry.text for entry in ordered])}{_CLOSE}\n" if ordered else "[]\n"
 
 
 def parse(text: str | bytes) -> tuple[Entry, ...]:

@@ -21,7 +21,7 @@ from manyserve.cluster.limiter import BACKOFF, MAX_IN_FLIGHT
 from manyserve.operator import metrics
 
 MIN_INTERVAL = 0.2  # seconds between two reconciles of a host: changes that come together are one
-PLAN_FACTOR = 3.0  # times the last plan's processor time, likewise: a large host takes a third of a processor
+PLAN_FACTOR = 6.0  # times the last plan's processor time, likewise: a large host takes a sixth of a processor
 MAX_BACKOFF_ON_CHANGE = 5.0  # seconds until a failing host that changed is tried: the change may have repaired it
 STALL_TIMEOUT = 600.0  # seconds without progress: longer than any answer takes; a tenth for a due host to be taken
 Reconcile = Callable[[Key], Awaitable["Result"]]

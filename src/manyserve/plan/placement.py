@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 
 from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
@@ -39,6 +40,7 @@ from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 
 NONE_BLOCKED: Mapping[str, str] = {}
+_AGE = attrgetter("metadata.creation_timestamp", "metadata.uid")
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,14 @@ def place(
     """
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
-    invalid = {model.metadata.name: error for model in models if (error := _spec_error(model, held, blocked_claims))}
+    changed = _changed(models, held)
+    invalid = {each: error for each, model in changed.items() if (error := _spec_error(model, blocked_claims))}
     packing = _Packing(limit)
-    candidates = _candidates(host, (model for model in models if model.metadata.name not in invalid), held, config)
+    valid = {each: model for each, model in changed.items() if each not in invalid}
+    ranks = _ranks(host, valid, held, config)
+    candidates = _in_order(models, ranks, changed.keys() - ranks.keys())
     waiting = _waiting_for_unload(name, candidates, held, not_unloaded)
-    for model_name in sorted(held.keys() & {*unparsable, *_staying(models, invalid), *waiting}):
+    for model_name in sorted(held.keys() & {*unparsable, *_staying(changed, invalid), *waiting}):
         packing.keep(held[model_name])
     for model in candidates:
         if model.metadata.name not in waiting:
@@ -205,14 +210,20 @@ class _Packing:
         self.placed[entry.model_name] = entry
 
 
+def _changed(models: Iterable[TrainedModel], held: Mapping[str, Entry]) -> dict[str, TrainedModel]:
+    """Return the models without an entry, or with another one, by name."""
+    by_name = {model.metadata.name: model for model in models}
+    return {name: model for name, model in by_name.items() if name not in held or not _is_unchanged(held[name], model)}
+
+
 def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
     held, spec = entry.model_spec, model.spec.model
-    return (held.storage_uri, held.framework, held.memory, held.digest, held.refresh_interval) == (
-        spec.storage_uri,
-        spec.framework,
-        spec.memory,
-        spec.digest,
-        spec.refresh_interval,
+    return (
+        held.storage_uri == spec.storage_uri
+        and held.framework == spec.framework
+        and held.memory == spec.memory
+        and held.digest == spec.digest
+        and held.refresh_interval == spec.refresh_interval
     )
 
 
@@ -229,48 +240,56 @@ def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Calla
     return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
-def _spec_error(model: TrainedModel, held: Mapping[str, Entry], blocked_claims: Mapping[str, str]) -> str | None:
-    """Return the errors of a model's spec; None for a valid model, or a model with an unchanged entry."""
-    before = held.get(model.metadata.name)
-    if before is not None and _is_unchanged(before, model):
-        return None
+def _spec_error(model: TrainedModel, blocked_claims: Mapping[str, str]) -> str | None:
+    """Return the errors of the spec of a new or changed model; None for a valid one."""
     blocked = blocked_claims.get(claim_of(model.spec.model.storage_uri) or "")
     return "; ".join(map(str, model_problems(model))) or (blocked and f"{STORAGE_URI}: {blocked}") or None
 
 
-def _staying(models: Iterable[TrainedModel], invalid: Collection[str]) -> Iterator[str]:
+def _staying(models: Mapping[str, TrainedModel], invalid: Collection[str]) -> Iterator[str]:
     """Yield the invalid models that are not being deleted."""
-    names = (model.metadata.name for model in models if not model.metadata.deletion_timestamp)
-    return (name for name in names if name in invalid)
+    return (name for name in invalid if not models[name].metadata.deletion_timestamp)
 
 
-def _candidates(
-    host: InferenceService, models: Iterable[TrainedModel], held: Mapping[str, Entry], config: ServingConfig
-) -> list[TrainedModel]:
-    """Return the models that may be placed, in the order of placement."""
+def _ranks(
+    host: InferenceService, models: Mapping[str, TrainedModel], held: Mapping[str, Entry], config: ServingConfig
+) -> dict[str, int]:
+    """Return the ranks of those new and changed models that may be placed, by name."""
     accepts, https = _accepted_frameworks(host, config), config.credentials.https
-    candidates = (model for model in models if _may_be_placed(model, held, accepts, https))
-    return sorted(candidates, key=lambda model: _order(model, held))
+    return {
+        name: _rank(model, held.get(name))
+        for name, model in models.items()
+        if _may_be_placed(model, held, accepts, https)
+    }
+
+
+def _in_order(
+    models: Iterable[TrainedModel], ranks: Mapping[str, int], excluded: Collection[str]
+) -> list[TrainedModel]:
+    """Return the models in the order of placement: by rank, and among equal ranks the oldest first.
+
+    Unchanged models have no rank; they are placed with rank 0.
+    """
+    alive = (model for model in models if not model.metadata.deletion_timestamp and model.metadata.name not in excluded)
+    oldest_first = sorted(alive, key=_AGE)
+    return (
+        sorted(oldest_first, key=lambda model: ranks.get(model.metadata.name, 0))
+        if any(ranks.values())
+        else oldest_first
+    )
 
 
 def _may_be_placed(
     model: TrainedModel, held: Mapping[str, Entry], accepts: Callable[[str], bool], https: HttpsCredentials
 ) -> bool:
-    if model.metadata.deletion_timestamp:
-        return False
     before = held.get(model.metadata.name)
     if before is not None and before.model_spec.framework == model.spec.model.framework:
         return True
     return accepts(model.spec.model.framework) and source_error(model.spec.model.storage_uri, https) is None
 
 
-def _order(model: TrainedModel, held: Mapping[str, Entry]) -> tuple[int, str, str]:
-    """Return the sort key: placed models, placed models that grew, waiting models; among them the oldest first."""
-    before = held.get(model.metadata.name)
-    return (_rank(model, before), model.metadata.creation_timestamp, model.metadata.uid)
-
-
 def _rank(model: TrainedModel, before: Entry | None) -> int:
+    """Return 0 for a placed model, 1 for one that grew, and 2 for a new one."""
     if before is None:
         return 2
     if before.model_spec.memory == model.spec.model.memory:

@@ -25,9 +25,10 @@ from manyserve.plan.model_config import current_text, is_stale, planned_from, wr
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, keep_placed, place
 from manyserve.plan.pods import Replica, not_unloaded
+from manyserve.plan.status.cache import STATUS_CACHE
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
-from manyserve.plan.status.model import HostContext, model_status, waiting_status
+from manyserve.plan.status.model import HostContext, waiting_status
 from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.claims import blocked_claims
@@ -62,7 +63,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         replicas if ours and not none_wanted else (), modelconfig.content_hash(text), now
     )
     context = HostContext(host, observed, placement, replicas, status.conditions)
-    models = [(model, model_status(model, context, now)) for model in observed.models]
+    models = STATUS_CACHE.statuses(context, now)
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=children.applies,
@@ -95,6 +96,7 @@ def _placement(
 
 def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:
     """Return the plan for the models of a missing host. Kubernetes deletes the children with their owner."""
+    STATUS_CACHE.drop(observed.key)
     leaving, kept = observed.host is not None, departing.kept
     models = [
         (model, waiting_status(model, leaving=leaving, kept=model.metadata.name in kept, now=now))

@@ -45,10 +45,11 @@ class Replica:
 
     def loaded(self, name: str, digest: str) -> ModelReport | None:
         """Return the agent's report about the model, if this digest of it is loaded and the server answers."""
-        report = self.model(name, digest)
-        if report is None or report.state != ModelState.LOADED or not (self.report and self.report.server_ready):
+        if self.report is None or not self.report.server_ready:
             return None
-        return report
+        report = self.report.models.get(name)
+        is_loaded = report is not None and report.state is ModelState.LOADED and report.digest == digest
+        return report if is_loaded else None
 
 
 def replicas_of(pods: Iterable[Manifest], reports: Mapping[str, AgentReport]) -> tuple[Replica, ...]:

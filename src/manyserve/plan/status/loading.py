@@ -45,12 +45,10 @@ def not_placed(replicas: Sequence[Replica], message: str) -> Loading:
 def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     """Return the state of a model that is placed on the host of this name."""
     ready = [replica for replica in replicas if replica.ready]
-    reports = [(replica, replica.loaded(entry.model_name, entry.digest)) for replica in ready]
-    loaded = sum([report is not None for _, report in reports])
+    reports = [report for each in ready if (report := each.loaded(entry.model_name, entry.digest)) is not None]
+    loaded = len(reports)
     if ready and loaded == len(ready):
-        warnings = [_note(replica, report.warning) for replica, report in reports if report and report.warning]
-        notes = [_note(replica, report.message) for replica, report in reports if report and report.message]
-        return _loaded_everywhere(len(ready), next(iter((*warnings, *notes)), None), REFUSED if warnings else None)
+        return _loaded_everywhere(loaded, *_note(ready, reports))
     worst = _worst(entry, ready) or _worst(entry, replicas)
     failure = _failure(*worst) if worst and worst[1].state in _FAILED else None
     reason, message = _explanation(name, entry, replicas, worst)
@@ -59,13 +57,23 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
 
 
-def _note(replica: Replica, sentence: str) -> str:
-    return f"{replica.name}: {sentence[:MESSAGE_LIMIT]}"
+def _note(replicas: Sequence[Replica], reports: Sequence[ModelReport]) -> tuple[str | None, str | None]:
+    """Return the reason and the first sentence of the agents of a loaded model, warnings first; mostly there is none.
+
+    A note is, for instance, that the store does not answer.
+    """
+    for replica, report in zip(replicas, reports, strict=True):
+        if report.warning:
+            return REFUSED, f"{replica.name}: {report.warning[:MESSAGE_LIMIT]}"
+    for replica, report in zip(replicas, reports, strict=True):
+        if report.message:
+            return None, f"{replica.name}: {report.message[:MESSAGE_LIMIT]}"
+    return None, None
 
 
 @lru_cache(maxsize=256)  # thousands of models of a host have equal conditions
-def _loaded_everywhere(replicas: int, note: str | None, reason: str | None) -> Loading:
-    """Return the state of a model that all replicas have; an agent may add a note, such as an unreachable store."""
+def _loaded_everywhere(replicas: int, reason: str | None, note: str | None) -> Loading:
+    """Return the state of a model that all replicas have."""
     return Loading(condition(LOADED, "True", reason, note), replicas, replicas)
 
 
