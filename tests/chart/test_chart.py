@@ -75,7 +75,7 @@ def test_values_schema_and_values_file_have_the_same_paths() -> None:
 
 def test_values_have_a_comment_each() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
-    free_form = ("requests:", "limits:", "cpu:", "memory:", "{")
+    free_form = ("requests:", "limits:", "cpu:", "memory:", "ephemeral-storage:", "{")
     bare = [
         line
         for before, line in pairwise(lines)

@@ -90,6 +90,7 @@ TOOLS = {
         Tool("versitygw", package="github.com/versity/versitygw/cmd/versitygw", note="first time: about 3 minutes"),
         Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok", note="first time: about a minute"),
         Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
+        Tool("kube-score", package="github.com/zegl/kube-score/cmd/kube-score", note="first time: about a minute"),
         Tool("pause"),
     )
 }
