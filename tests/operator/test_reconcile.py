@@ -79,7 +79,7 @@ class Case:
 
 async def test_reconcile_writes_models_json_at_once_and_then_when_the_second_is_over() -> None:
     case = Case()
-    for at in (0.0, 0.25, 1.0):
+    for at in (0.0, 0.15, 1.0):
         case.debouncer.on_change(HOST)
         await case.reconcile(at)
     assert case.applier.config_written == [True, False, True]
@@ -87,10 +87,10 @@ async def test_reconcile_writes_models_json_at_once_and_then_when_the_second_is_
 
 async def test_reconcile_has_a_host_added_again_when_its_models_json_may_be_written() -> None:
     case = Case()
-    for at in (0.0, 0.25):
+    for at in (0.0, 0.15):
         case.debouncer.on_change(HOST)
         await case.reconcile(at)
-    case.now = 0.25 + USERS_IDLE
+    case.now = 0.15 + USERS_IDLE
     case.debouncer.release()
     assert len(case.queue) == 1
 
@@ -125,7 +125,7 @@ async def test_reconcile_creates_a_config_map_that_is_missing_at_once() -> None:
 async def test_reconcile_that_is_deferred_is_due_by_the_debouncer_and_not_by_time() -> None:
     case = Case()
     results = []
-    for at in (0.0, 0.25):
+    for at in (0.0, 0.15):
         case.debouncer.on_change(HOST)
         results.append(await case.reconcile(at))
     assert [each.requeue_after for each in results] == [9.0, None]
