@@ -7,23 +7,21 @@ valid while the model, its entry, its agents' reports and all that the host's mo
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
-from manyserve.plan.placement import Placement
 from manyserve.plan.status.model import HostContext, model_status
 
 MAX_HOSTS = 1000
 _Inputs = tuple[object, ...]
-"""A model, its entry, and its report of each replica."""
 
 
 @dataclass(frozen=True)
 class _Settled:
-    """The inputs of the settled models of a host, by name."""
+    """The inputs of a host's statuses: those that its models share, and by name those of each settled model."""
 
     shared: _Inputs
     models: Mapping[str, _Inputs]
@@ -39,22 +37,16 @@ class StatusCache:
 
     def statuses(self, context: HostContext, now: datetime) -> list[tuple[TrainedModel, TrainedModelStatus]]:
         """Return each model of a host with its status; it is the stored object when nothing changed."""
-        key, shared, errors = context.observed.key, _shared(context), _with_errors(context.placement)
+        key, shared = context.observed.key, _shared(context)
         before = self._hosts.get(key)
         known = before.models if before is not None and before.shared == shared else {}
-        reports = [replica.report.models if replica.report else {} for replica in context.replicas]
         settled: dict[str, _Inputs] = {}
         statuses: list[tuple[TrainedModel, TrainedModelStatus]] = []
-        for model in context.observed.models:
+        for model, inputs in _of_models(context):
             name = model.metadata.name
-            inputs = known.get(name, ())
-            now_given = (model, context.placement.placed.get(name), *[models.get(name) for models in reports])
-            if not inputs or inputs[0] is not model or inputs != now_given or name in errors:
-                inputs, status = now_given, model_status(model, context, now)
-            else:
-                status = model.status
+            status = model.status if known.get(name) == inputs else model_status(model, context, now)
             statuses.append((model, status))
-            if status is model.status and inputs[1] is not None and name not in errors:
+            if status is model.status:
                 settled[name] = inputs
         self._insert(key, _Settled(shared, settled))
         return statuses
@@ -75,18 +67,24 @@ STATUS_CACHE = StatusCache()
 
 
 def _shared(context: HostContext) -> _Inputs:
-    """Return the inputs that the statuses of a host's placed models share."""
+    """Return the inputs that the statuses of a host's models share."""
     host, observed = context.host, context.observed
     replicas = [
         (each.name, each.ready, each.claims, each.report and (each.report.server_ready, each.report.config_error))
         for each in context.replicas
     ]
     claims = (dict(observed.claims), dict(observed.refused_claims), observed.unverified_claims)
-    of_host = (host.metadata.name, host.metadata.uid, host.spec, observed.config)
+    of_host = (host.metadata.name, host.metadata.uid, host.spec, observed.host_problems, observed.config)
     return (*of_host, context.is_multi_model, context.is_ready, context.url_parts, replicas, *claims)
 
 
-def _with_errors(placement: Placement) -> frozenset[str]:
-    """Return the models with a sentence about their placement."""
-    sentences = (placement.invalid, placement.insufficient_memory, placement.left_out, placement.waiting_for_unload)
-    return frozenset().union(*sentences)
+def _of_models(context: HostContext) -> Iterator[tuple[TrainedModel, _Inputs]]:
+    """Yield each model with its inputs: the model, its entry, the sentence about its placement, and its reports."""
+    placement = context.placement
+    sentences = {**placement.invalid, **placement.insufficient_memory, **placement.left_out}
+    sentences |= placement.waiting_for_unload
+    reports = [replica.report.models if replica.report else {} for replica in context.replicas]
+    for model in context.observed.models:
+        name = model.metadata.name
+        entry, sentence = placement.placed.get(name), sentences.get(name)
+        yield model, (model, entry, sentence, *[models.get(name) for models in reports])
