@@ -37,7 +37,7 @@ from manyserve.plan import management
 from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.observed import CacheVersions, Child
 
-USERS_IDLE = 0.2
+USERS_IDLE = 0.3
 """Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
 Parsed = TypeVar("Parsed", bound=KubeModel)
 
