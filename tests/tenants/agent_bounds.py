@@ -8,23 +8,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from tests.tenants import agent_bounds_archives, agent_bounds_disk, agent_bounds_models, agent_bounds_stores
+from tests.tenants import (
+    agent_bounds_archives,
+    agent_bounds_disk,
+    agent_bounds_models,
+    agent_bounds_slots,
+    agent_bounds_stores,
+)
 
 Case = Callable[[Path], Awaitable[None] | None]
 """Runs in an empty folder."""
 
 AGENT_CASES: Mapping[str, Case] = {
     "`model-settings.json`, at any depth": agent_bounds_models.settings_names,
-    "the same, number and bytes": agent_bounds_models.settings_sum,
+    "the same, number and content": agent_bounds_models.settings_sum,
     "the same, no JSON object, or a link": agent_bounds_models.settings_form,
     "`parameters.uri` in it (*new*)": agent_bounds_models.settings_uri,
     "`config.pbtxt`, `configs/*.pbtxt` (*new*)": agent_bounds_models.configurations,
+    "steps of an ensemble": agent_bounds_models.steps,
     "Triton's backend (*new*)": agent_bounds_models.backends,
     "bytes of all files (*new*)": agent_bounds_models.memory,
     "loads that hang": agent_bounds_models.hanging_loads,
     "requests of `/metrics`": agent_bounds_models.metrics,
-    "downloads under way": agent_bounds_stores.downloads_under_way,
-    "time in a fast slot while others wait": agent_bounds_stores.time_in_fast_slot,
+    "downloads under way": agent_bounds_slots.downloads_under_way,
+    "time in a fast slot while others wait": agent_bounds_slots.time_in_fast_slot,
     "files and folders of a model, of an archive or a listing": agent_bounds_archives.files_and_folders,
     "names in one folder of a claim": agent_bounds_archives.names_in_folder,
     "the node's disk": agent_bounds_disk.node_disk,

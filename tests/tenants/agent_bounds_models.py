@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import Counter
 
 from manyserve.agent.content import Content, refuse_new
-from manyserve.agent.servers import RefusedFilesError
+from manyserve.agent.servers import LoadRejectedError, RefusedFilesError, V2Server, textproto
 from manyserve.agent.servers.backends import MAX_BYTES as MAX_CONFIG_BYTES
 from manyserve.agent.servers.backends import backend_error
-from manyserve.agent.servers.mlserver_settings import MAX_BYTES, MAX_FILES
+from manyserve.agent.servers.mlserver_settings import MAX_BYTES, MAX_FILES, MAX_VALUES
+from manyserve.agent.servers.v2 import MAX_STEPS
 from manyserve.agent.settings import MIB, AgentSettings
 from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from tests.agent.servers.test_backends import ANY
 from tests.agent.servers.test_backends import put as put_configs
 from tests.agent.servers.test_mlserver_settings import SERVER, prepared, put
+from tests.agent.servers.test_textproto import ensemble
 from tests.agent.support import entry, fake_pod
 from tests.agent.test_content import new
 from tests.support.clock import FakeClock
@@ -50,6 +53,10 @@ def settings_sum(folder: Path) -> None:
 
     assert prepared(put(folder / "bytes", **{"/": padded(MAX_BYTES)}))
     refused(put(folder / "large", **{"/": padded(FAR * MAX_BYTES)}), f"the model has more than {MAX_BYTES} bytes")
+    few: Any = {"kept": [{}] * (MAX_VALUES // 2 - 2)}
+    assert prepared(put(folder / "few", **{"/": few}))
+    far: Any = {"kept": [{}] * (FAR // 2 * MAX_VALUES // 2)}
+    refused(put(folder / "values", **{"/": far}), f"the model has more than {MAX_VALUES} values")
 
 
 def settings_form(folder: Path) -> None:
@@ -72,10 +79,24 @@ def configurations(folder: Path) -> None:
     half = f"#{' ' * (MAX_CONFIG_BYTES // 2 - 1)}"
     put_configs(folder, "1/model.onnx", config=half, gpu=half)
     assert backend_error("onnx", ANY, folder) == ""
-    for text, words in ((half * FAR, rf"more than {MAX_CONFIG_BYTES} bytes"), ("backend", "cannot be read")):
+    put_configs(folder, config="a:1\n" * textproto.MAX_VALUES, gpu="a:1\n" * textproto.MAX_VALUES)
+    assert backend_error("onnx", ANY, folder) == ""
+    large = (half * FAR, f"more than {MAX_CONFIG_BYTES} bytes")
+    dense = ("a:1\n" * 4 * textproto.MAX_VALUES, f"more than {textproto.MAX_VALUES} values")
+    for text, words in (large, dense, ("backend", "cannot be read")):
         put_configs(folder, config=text, gpu="")
         with pytest.raises(RefusedFilesError, match=words):
             backend_error("onnx", ANY, folder)
+
+
+def steps(folder: Path) -> None:
+    server = V2Server("http://x")
+    for count in (MAX_STEPS, FAR * MAX_STEPS):
+        put_configs(folder, config=ensemble(count))
+        if count == MAX_STEPS:
+            assert len(server.steps(folder)) == MAX_STEPS
+    with pytest.raises(LoadRejectedError, match=f"names {FAR * MAX_STEPS} steps, more than the limit of {MAX_STEPS}"):
+        server.steps(folder)
 
 
 def backends(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cases of the table about downloads: slots, addresses, credentials and versions."""
+"""Cases of the table about downloads: listings of the hub, addresses, credentials and versions."""
 
 from __future__ import annotations
 
@@ -7,97 +7,32 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from manyserve.agent.concurrency import in_thread
-from manyserve.agent.download import DownloadError, Listing, RemoteFile, choose, downloaders
+from manyserve.agent.download import DownloadError, Listing, RemoteFile
 from manyserve.agent.download.credentials import secret_headers
 from manyserve.agent.download.dns import RESOLVER_THREADS, addresses
 from manyserve.agent.download.http.downloader import as_read
 from manyserve.agent.download.hub_client import LISTING_BYTES, hub_api
 from manyserve.agent.download.object_store.azure import azure_options
 from manyserve.agent.download.ssrf import AddressPolicy
-from manyserve.agent.download_slots import _MAX_SLICES, _PATIENCE, SLOW_BYTES
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.download.hub import Hub
 from tests.agent.download.test_huggingface import URI, make_downloader
 from tests.agent.download.test_object_store_options import AZURE, AZURE_KEYS
 from tests.agent.download.webserver import Site, make_trust
-from tests.agent.support import Counted, FakeBucket
-from tests.agent.test_download_slots import SLICE, make, settle
-from tests.support.eventually import LIMIT, eventually
+from tests.agent.test_download_slots import settle
+from tests.support.eventually import LIMIT
 
-DEFAULTS = AgentSettings()
 FAR = 10
 """Multiples of a limit that are far above it."""
-
-
-async def downloads_under_way(folder: Path) -> None:
-    fast, slow = DEFAULTS.parallel_downloads, DEFAULTS.slow_downloads
-    async with AsyncExitStack() as stack:
-        slots = make(stack, fast, slow)
-        await slots.start(*(f"a{number}" for number in range(fast + slow)))
-        for _each in range(slow // fast):
-            await slots.after(SLICE)
-        assert len(slots.held) == fast + slow
-        await slots.start(*(f"b{number}" for number in range(FAR * (fast + slow))))
-        await slots.start("other", uri="https://two/x")
-        await slots.after(_PATIENCE)
-        assert len(slots.held) == fast + slow
-        assert "other" in slots.held, "the origins have fair shares"
-    await _files_at_once(folder)
-
-
-class Gate(FakeBucket):
-    """A bucket in which the first reads wait for each other."""
-
-    now = most = 0
-
-    async def get(self, request: web.Request) -> web.StreamResponse:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        await eventually(lambda: self.most >= DEFAULTS.parallel_files)
-        self.now -= 1
-        return await super().get(request)
-
-
-async def _files_at_once(folder: Path) -> None:
-    bucket = Gate({f"m/{number}": b"x" for number in range(FAR * DEFAULTS.parallel_files)})
-    server = TestServer(bucket.app())
-    await server.start_server()
-    sources = SourceSettings(gcs_endpoint=str(server.make_url("")).rstrip("/"))
-    source = choose("gs://", downloaders(AgentSettings(sources=sources)))
-    await source.fetch(await source.find("gs://bucket/m"), folder, Counted())
-    assert bucket.most == DEFAULTS.parallel_files
-    await server.close()
-
-
-async def time_in_fast_slot(_: Path) -> None:
-    async with AsyncExitStack() as stack:
-        slots = make(stack, 1, 1)
-        await slots.start("a", "b")
-        slots.now = DEFAULTS.download_slot_seconds - 0.01
-        slots.slots._schedule()
-        await settle()
-        assert set(slots.held) == {"a"}
-        await slots.after(SLICE)
-        assert set(slots.held) == {"a", "b"}
-    for rate, seconds in ((SLOW_BYTES // 2, _PATIENCE), (2 * SLOW_BYTES, _MAX_SLICES)):
-        async with AsyncExitStack() as stack:
-            slots = make(stack, 1, 0)
-            await slots.start("a", "b")
-            await slots.after(seconds - 1, a=rate)
-            assert set(slots.held) == {"a"}
-            await slots.after(1, a=rate)
-            assert slots.ends == {"a": True}
 
 
 async def hub_listing(folder: Path) -> None:
