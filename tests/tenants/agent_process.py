@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-
-from manyserve.agent.download.http.client import CHUNK_BYTES
 from manyserve.api import agentenv
 from manyserve.api.agentreport import AgentReport, ModelReport
 from manyserve.api.modelconfig import Entry
@@ -33,6 +29,7 @@ from tests.support import make
 from tests.support.connections import ADDRESS
 from tests.support.eventually import eventually
 from tests.support.programs import free_port
+from tests.tenants.agent_servers import triton_server
 
 MIB = 1024 * 1024
 LIMIT = 60.0
@@ -113,11 +110,18 @@ class AgentProcess(Rig):
         report: AgentReport = await eventually(reached, f"the report has {fields}", LIMIT, POLL_SECONDS)
         return report
 
-    async def downloaded(self) -> float:
-        """Return the bytes of all downloads so far."""
-        async with self.http.get(f"{self.agent_url}/metrics") as answer:
-            lines = (await answer.text()).splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith("manyserve_agent_download_bytes_total"))
+    async def downloaded(self, least: float = 0.0) -> float:
+        """Wait until the metrics show so many bytes of all downloads, and return their number."""
+
+        async def count() -> float | None:
+            async with self.http.get(f"{self.agent_url}/metrics") as answer:
+                lines = (await answer.text()).splitlines()
+            name = "manyserve_agent_download_bytes_total"
+            value = next(float(line.split()[1]) for line in lines if line.startswith(name))
+            return value if value > least else None
+
+        value: float = await eventually(count, f"more than {least} bytes are downloaded", pause=POLL_SECONDS)
+        return value
 
     def reset_peak(self) -> None:
         """Let the peak of resident memory begin at the present value."""
@@ -133,52 +137,11 @@ class AgentProcess(Rig):
         return sum(len(folders) + len(names) for _, folders, names in os.walk(self.volume))
 
 
-async def drip(agent: AgentProcess, request: web.Request, size: int, piece: int) -> web.StreamResponse:
-    """Answer with `size` bytes: with a burst almost as long as a chunk of the agent, then one piece a second."""
-    response = web.StreamResponse(headers={"Content-Length": str(size), "ETag": '"1"'})
-    await response.prepare(request)
-    if request.method == "GET":
-        await response.write(bytes(CHUNK_BYTES - 2 * piece))
-    while request.method == "GET" and not agent.release.is_set():
-        await response.write(bytes(piece))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await agent.release.wait()
-    return response
-
-
-async def stream(request: web.Request, size: int | None, parts: Iterable[bytes]) -> web.StreamResponse:
-    """Answer with parts of a body that is too large for memory; without a size its length is not declared."""
-    response = web.StreamResponse(headers={"Content-Length": str(size)} if size is not None else {})
-    await response.prepare(request)
-    with suppress(ConnectionError):
-        for part in parts if request.method == "GET" else ():
-            await response.write(part)
-    return response
-
-
-async def _live(_: web.Request) -> web.Response:
-    return web.Response()
-
-
-def _server(triton: FakeTriton) -> TestServer:
-    """Return the server of the stand-in, with the paths that the client of MLServer requests in addition."""
-
-    async def ready(request: web.Request) -> web.Response:
-        state, _ = triton.states.get(request.match_info["name"], ("", ""))
-        return web.Response(status=200 if state == "READY" else 400)
-
-    app = triton.app()
-    app.router.add_get("/v2/health/live", _live)
-    app.router.add_get("/v2/models/{name}/ready", ready)
-    return TestServer(app)
-
-
 @asynccontextmanager
 async def agent_process(folder: Path, dialect: str = "v2", **settings: str) -> AsyncIterator[AgentProcess]:
     """Run the agent without models until the end of the block; `settings` are further variables."""
     triton, site = FakeTriton(folder / "volume" / "models"), Site()
-    servers = [_server(triton), await site.start(None)]
+    servers = [triton_server(triton), await site.start(None)]
     await servers[0].start_server()
     url, own = str(servers[0].make_url("")).rstrip("/"), f"http://{ADDRESS}:{free_port()}"
     env = environment() | settings

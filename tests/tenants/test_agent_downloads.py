@@ -18,7 +18,8 @@ from tests.agent.download.webserver import Handler, Site
 from tests.support.connections import ADDRESS, KUBELET
 from tests.support.eventually import eventually
 from tests.support.figures import reports
-from tests.tenants.agent_process import LIMIT, MIB, POLL_SECONDS, AgentProcess, agent_process, drip, stream
+from tests.tenants.agent_process import LIMIT, MIB, POLL_SECONDS, AgentProcess, agent_process
+from tests.tenants.agent_servers import drip, stream
 
 SLOW = 13 * 1024
 """Bytes a second of the slow server."""
@@ -32,7 +33,7 @@ VOLUME = 96 * MIB
 
 def slow(agent: AgentProcess) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await drip(agent, request, 10**6, SLOW)
+        return await drip(agent.release, request, 10**6, SLOW)
 
     return answer
 

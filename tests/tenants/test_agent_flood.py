@@ -34,7 +34,7 @@ class Probes(NamedTuple):
 
     slowest: float
     """Seconds."""
-    count: int
+    number: int
     failures: int
     answered: int
     """Requests of the flood with a response."""
@@ -92,11 +92,11 @@ async def test_readyz_answers_within_the_probe_timeout_beside_a_flood(
         beside = await probe(agent, ENDLESS, flood(agent, at_once))
     figures = reports(pytestconfig)["tenants"]
     ratio = beside.slowest / idle.slowest
-    peer = f"{ratio:.1f} times the idle one, {idle.slowest:.3f} s; {beside.count} probes, {beside.answered} responses"
+    peer = f"{ratio:.1f} times the idle one, {idle.slowest:.3f} s; {beside.number} probes, {beside.answered} responses"
     name = f"waves of {FLOOD} requests of /metrics, {at_once} at once"
     figures.take(f"{name}: slowest /readyz", beside.slowest, "s", below=PROBE_SECONDS, peer=peer)
     figures.take(f"{name}: failed probes", beside.failures, "probes", exactly=0)
-    assert beside.count >= LEAST_PROBES
+    assert beside.number >= LEAST_PROBES
     assert beside.answered >= FLOOD
     assert idle.failures == beside.failures == 0
     assert beside.slowest < PROBE_SECONDS
