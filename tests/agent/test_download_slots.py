@@ -198,6 +198,23 @@ async def test_slow_download_gives_up_for_large_one(stack: AsyncExitStack) -> No
     assert slots.held["c"].is_held
 
 
+async def test_large_download_waits_no_longer_than_its_origins_fair_share(stack: AsyncExitStack) -> None:
+    rates = {"a": 2 * SLOW_BYTES, "b": 3 * SLOW_BYTES}
+    slots = make(stack, 1, 2)
+    await slots.start(*rates, is_slow=True)
+    await slots.start("c", uri="https://two/x")
+    await slots.enlarge("c")
+    await slots.after(29, **rates)
+    assert slots.waiting_large == ["c"]
+    await slots.after(1, **rates)
+    assert slots.ends == {"a": True}, "the slowest of an origin with more slots"
+    assert slots.held["c"].is_held
+    await slots.start("d", uri="https://two/x")
+    await slots.enlarge("d")
+    await slots.after(100, **rates, c=2 * SLOW_BYTES)
+    assert slots.waiting_large == ["d"], "both origins have their share"
+
+
 async def test_origin_with_fewest_slots_is_next(stack: AsyncExitStack) -> None:
     slots = make(stack, 1, 1)
     await slots.start("a", "b", "c", uri="https://one/x")

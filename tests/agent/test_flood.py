@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -15,6 +14,7 @@ from manyserve.http_server import ALL, HttpServer
 from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from tests.agent.support import DROPPED_STREAMS, Pod
 from tests.support.clock import FakeClock
+from tests.support.connections import ADDRESS, KUBELET, status, unlimited
 from tests.support.eventually import eventually
 
 pytestmark = DROPPED_STREAMS
@@ -22,7 +22,6 @@ pytestmark = DROPPED_STREAMS
 FLOOD = 1500
 PROBE_SECONDS = 5.0
 """The timeout of the readiness probe. Attacker, kubelet and agent share one process here."""
-ADDRESS, KUBELET = "127.0.0.1", "127.0.0.2"
 
 
 @pytest.fixture
@@ -34,20 +33,6 @@ async def url(pod: Pod) -> AsyncIterator[str]:
     server = HttpServer(application(pod.agent, pod.context), 0, host=ADDRESS)
     yield f"http://{ADDRESS}:{await server.start()}"
     await server.stop()
-
-
-async def status(session: aiohttp.ClientSession, url: str) -> int:
-    """Return the status of a response, or 0 without one."""
-    try:
-        async with session.get(url) as response:
-            await response.read()
-            return response.status
-    except aiohttp.ClientError:
-        return 0
-
-
-def unlimited(source: str = ADDRESS) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, local_addr=(source, 0)))
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/status?wait=60&after=REVISION"])

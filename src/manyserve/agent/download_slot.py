@@ -78,10 +78,14 @@ class Waiting:
         if not slots:
             self._by_origin.pop(slot.origin, None)
 
-    def pop(self, held: Counter[str]) -> Slot:
-        """Remove and return the first download of the origin that holds the fewest slots."""
+    def next_origin(self, held: Counter[str]) -> str:
+        """Return the origin that holds the fewest slots."""
         without = (origin for origin in self._by_origin if not held[origin])
-        origin = next(without, None) or min(self._by_origin, key=lambda origin: held[origin])
+        return next(without, None) or min(self._by_origin, key=lambda origin: held[origin])
+
+    def pop(self, held: Counter[str]) -> Slot:
+        """Remove and return the first download of the next origin."""
+        origin = self.next_origin(held)
         slots = self._by_origin.pop(origin)
         slot = next(iter(slots))
         del slots[slot]

@@ -8,7 +8,8 @@ before its first byte. While others wait for a fast slot, a smaller one
 - gives up after `_MAX_SLICES` slices in any case, if no slow slot is free.
 
 It keeps the slot, and a download in a slow slot gives up in its place, if that one has less than half its rate.
-While a large download waits for a slow slot, one with less than `SLOW_BYTES` a second gives up its slow slot.
+While a large download waits for a slow slot, one with less than `SLOW_BYTES` a second gives up its slow slot. So does
+one of an origin that would still have as many slots as that of the large one, after `_MAX_SLICES` slices.
 A download that gave up, or that stalled, waits for a slow slot at its next try, and nothing gives up for it.
 Of the waiting downloads, one of the origin with the fewest slots is next. The fast and slow slots bound all downloads.
 """
@@ -109,11 +110,15 @@ class DownloadSlots:
         return False
 
     def _begin(self, waiting: Waiting, slots: dict[Slot, None]) -> bool:
-        slot = waiting.pop(Counter(slot.origin for slot in (*self._fast, *self._slow)))
+        slot = waiting.pop(self._held())
         if not slot.granted.done():  # it was cancelled otherwise
             slots[slot] = None
             slot.begin(self.clock())
         return True
+
+    def _held(self) -> Counter[str]:
+        """Return the number of slots that each origin holds."""
+        return Counter(slot.origin for slot in (*self._fast, *self._slow))
 
     def _preempt(self) -> bool:
         """Free one slot for a download that waits: by a move, else by a download that gives up."""
@@ -125,8 +130,12 @@ class DownloadSlots:
                 return True
             if self._give_up(slot, self._slower(slot, now), now):
                 return True
-        slow = sorted(self._slow, key=lambda slot: slot.rate(now)) if self._large and not slow_free else ()
-        return any(self._give_up(slot, slot, now, is_late=False) for slot in slow)
+        if slow_free or not self._large:
+            return False
+        held = self._held()
+        share = held[self._large.next_origin(held)] + 1
+        slow = sorted(self._slow, key=lambda slot: slot.rate(now))
+        return any(self._give_up(slot, slot, now, is_late=held[slot.origin] > share) for slot in slow)
 
     def _slices(self, slot: Slot, now: float) -> float:
         return (now - slot.since) / self._seconds

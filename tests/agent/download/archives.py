@@ -14,6 +14,9 @@ from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimi
 
 LOOSE = ArchiveLimits(files=1000, bytes=100 * 1024**2, ratio=100)
 URI = "https://host/model"
+_LONGEST_COMMENT = 0xFFFF
+_DIRECTORY_ENTRY = 46 + 8
+"""Bytes of a directory's entry, with a name of eight letters and without its comment."""
 
 
 def entry(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, **fields: object) -> bytes:
@@ -53,6 +56,27 @@ def _undated(name: str | zipfile.ZipInfo) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.external_attr = (0o40775 << 16 | 0x10) if name.endswith("/") else 0o600 << 16
     return info
+
+
+def tar_of_global_headers(count: int, size: int = 500) -> bytes:
+    """Return a tar with so many global headers between its members, each with a key of its own."""
+    return tar(*(part for number in range(count) for part in (_global_header(number, size), entry(f"f{number}"))))
+
+
+def _global_header(number: int, size: int) -> bytes:
+    record = f" k{number}={'v' * size}\n"
+    length = len(record) + len(str(size))
+    return entry("g", f"{length}{record}".encode(), tarfile.XGLTYPE)
+
+
+def zip_of_directory(size: int) -> bytes:
+    """Return a zip with a directory of about so many bytes, which are comments of its members."""
+    members = []
+    for number in range(-(-size // _LONGEST_COMMENT)):
+        info = zipfile.ZipInfo(f"{number:08}")
+        info.comment = b"c" * (min(_LONGEST_COMMENT, size - number * _LONGEST_COMMENT) - _DIRECTORY_ENTRY)
+        members.append((info, b""))
+    return zipped(*members)
 
 
 def unpack_all(folder: Path, data: bytes, kind: ArchiveKind, limits: ArchiveLimits = LOOSE) -> dict[str, bytes]:

@@ -21,7 +21,19 @@ from manyserve.agent.download import DownloadError
 from manyserve.agent.download.archive.downloader import ArchiveKind, ArchiveLimits, archive_kind
 from manyserve.agent.download.archive.formats import DIRECTORY_BYTES
 from manyserve.agent.download.archive.unpack import ArchiveNames
-from tests.agent.download.archives import LOOSE, URI, contents, entry, folders, tar, tar_gz, tar_of, unpack_all, zipped
+from tests.agent.download.archives import (
+    LOOSE,
+    URI,
+    contents,
+    entry,
+    folders,
+    tar,
+    tar_gz,
+    tar_of,
+    tar_of_global_headers,
+    unpack_all,
+    zipped,
+)
 
 MODEL = (("config.pbtxt", b"name"), ("1/model.onnx", b"weights" * 100_000))
 WHOLE = {"config.pbtxt": b"name", "1/model.onnx": b"weights" * 100_000}
@@ -215,15 +227,8 @@ def test_input_11_tar_with_huge_headers_is_refused(tmp_path: Path) -> None:
 
 
 def test_input_11_tar_with_many_global_headers_is_refused(tmp_path: Path) -> None:
-    def global_header(number: int) -> bytes:
-        record = f" k{number}={'v' * 500}\n"
-        length = len(record) + 3
-        return entry("g", f"{length}{record}".encode(), tarfile.XGLTYPE)
-
-    few = [part for number in range(100) for part in (global_header(number), entry(f"f{number}"))]
-    assert len(unpack_all(tmp_path / "a", tar(*few), ArchiveKind.TAR)) == 100
-    many = [*few, global_header(100), entry("f100")]
-    assert refused(tmp_path / "b", tar(*many), ArchiveKind.TAR) == "its headers are too long"
+    assert len(unpack_all(tmp_path / "a", tar_of_global_headers(100), ArchiveKind.TAR)) == 100
+    assert refused(tmp_path / "b", tar_of_global_headers(101), ArchiveKind.TAR) == "its headers are too long"
 
 
 def test_input_12_zip_with_huge_directory_is_refused_in_little_memory(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class Rig:
     agent_url: str
     bucket: FakeBucket
     lines: Mapping[int, bytes]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of the agent."""
     config: ConfigMount = field(init=False)
     http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
     running: dict[str, Process] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Rig:
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         program = "import sys; from manyserve.cli import main; sys.argv = ['manyserve', 'agent']; main()"
-        await self._run("agent", [sys.executable, "-c", program], settings)
+        await self._run("agent", [sys.executable, "-c", program], {**self.settings, **settings})
 
     async def _run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -108,7 +110,7 @@ class Rig:
         try:
             await eventually(has_states, f"the agent reports {states}", START_SECONDS, POLL_SECONDS)
         except AssertionError as error:
-            logs = [(self.folder / f"{name}.log").read_text()[-3000:] for name in ("agent", "server")]
+            logs = [log.read_text()[-3000:] for log in sorted(self.folder.glob("*.log"))]
             raise AssertionError("\n".join(["report of the agent:", str(reports), *logs])) from error
         return reports
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from manyserve.agent.servers import MLServer, RefusedFilesError
-from manyserve.agent.servers.mlserver_settings import MAX_BYTES, MAX_FILES, SETTINGS
+from manyserve.agent.servers.mlserver_settings import MAX_BYTES, MAX_FILES, MAX_VALUES, SETTINGS
 from manyserve.agent.volume.markers import NAME
 
 SERVER = MLServer("http://x")
@@ -94,7 +94,7 @@ def test_mlserver_does_not_write_to_hard_link(tmp_path: Path) -> None:
     [
         (b"\xff{", "1/model-settings.json cannot be read: it is not JSON: "),
         (b'{"name": "victim",}', "1/model-settings.json cannot be read: it is not JSON: "),
-        (b"[" * 100_000, "1/model-settings.json cannot be read: it is not JSON: "),
+        (b"[" * 40_000, "1/model-settings.json cannot be read: it is not JSON: "),
         (b'["not", "settings"]', "1/model-settings.json cannot be read: it must be a JSON object"),
     ],
 )
@@ -136,6 +136,10 @@ def test_mlserver_bounds_sum_and_number_of_settings(tmp_path: Path) -> None:
         SERVER.prepare("a", put(tmp_path / "large", **{"1": half, "2": half}))
     with pytest.raises(RefusedFilesError, match=rf"^the model has more than {MAX_FILES} files {SETTINGS}$"):
         SERVER.prepare("a", put(tmp_path / "many", **{str(number): {} for number in range(MAX_FILES + 1)}))
+    few: Any = {"kept": [{}] * (MAX_VALUES // 5)}
+    assert prepared(put(tmp_path / "few", **{"1": few, "2": few}))
+    with pytest.raises(RefusedFilesError, match=rf"^the model has more than {MAX_VALUES} values in files {SETTINGS}$"):
+        SERVER.prepare("a", put(tmp_path / "values", **{"1": few, "2": few, "3": few}))
 
 
 @pytest.mark.parametrize(

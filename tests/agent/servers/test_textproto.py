@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyserve.agent.servers import V1Server, V2Server, textproto
-from manyserve.agent.servers.v2 import read_steps
+from manyserve.agent.servers import LoadRejectedError, V1Server, V2Server, textproto
+from manyserve.agent.servers.v2 import MAX_STEPS, read_steps
 
 ENSEMBLE = """
 platform: "ensemble"   # ensemble_scheduling { step { model_name: "comment" } }
@@ -19,6 +19,12 @@ ensemble_scheduling {
   ]
 }
 """
+
+
+def ensemble(count: int) -> str:
+    """Return the configuration of an ensemble of so many steps."""
+    steps = " ".join(f'step {{ model_name: "{number}" }}' for number in range(count))
+    return f"ensemble_scheduling {{ {steps} }}"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,13 @@ def test_long_text_is_refused() -> None:
         textproto.parse(" " * (textproto.MAX_CHARACTERS + 1))
 
 
+def test_text_of_many_values_is_refused() -> None:
+    assert len(textproto.parse("a:1\n" * textproto.MAX_VALUES)["a"]) == textproto.MAX_VALUES
+    for text in ("a:1\n" * (textproto.MAX_VALUES + 1), f"a: [{'1,' * textproto.MAX_VALUES}1]"):
+        with pytest.raises(ValueError, match=f"^it has more than {textproto.MAX_VALUES} values$"):
+            textproto.parse(text)
+
+
 @given(st.text(alphabet='ab1 {}<>[]:,;"\\#\n', max_size=60))
 def test_parser_returns_or_raises_value_error(text: str) -> None:
     try:
@@ -66,6 +79,15 @@ def test_server_reads_steps_of_folder(tmp_path: Path) -> None:
     (tmp_path / "config.pbtxt").write_text(ENSEMBLE)
     assert server.steps(tmp_path) == ("pre", "post")
     assert V1Server("http://localhost").steps(tmp_path) == ()
+
+
+def test_ensemble_of_too_many_steps_is_not_loaded(tmp_path: Path) -> None:
+    server = V2Server("http://localhost")
+    (tmp_path / "config.pbtxt").write_text(ensemble(MAX_STEPS))
+    assert len(server.steps(tmp_path)) == MAX_STEPS
+    (tmp_path / "config.pbtxt").write_text(ensemble(MAX_STEPS + 1))
+    with pytest.raises(LoadRejectedError, match=r"^config\.pbtxt names 1001 steps, more than the limit of 1000$"):
+        server.steps(tmp_path)
 
 
 def test_server_reads_steps_of_file_with_byte_order_mark_or_other_encoding(tmp_path: Path) -> None:

@@ -75,10 +75,12 @@ def _used(folder: Path) -> Iterator[tuple[str, str]]:
     configs = [file for file in (folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))) if file.exists()]
     if sum(file.stat().st_size for file in configs) > MAX_BYTES:
         raise RefusedFilesError(f"the model has more than {MAX_BYTES} bytes in {CONFIG} and configs/*.pbtxt")
-    messages = {file.relative_to(folder): read_config(file) for file in configs}
-    for file, message in messages.items():
-        yield from ((f"{file}", backend) for backend in _named(message))
-    if not messages or any(map(_is_open, messages.values())):
+    is_open = not configs
+    for file in configs:  # one message at a time is in memory
+        message = read_config(file)
+        yield from ((f"{file.relative_to(folder)}", backend) for backend in _named(message))
+        is_open |= _is_open(message)
+    if is_open:
         yield from _guessed(folder)
     for parent, _, names in os.walk(folder):
         if libraries := fnmatch.filter(names, _LIBRARY):

@@ -49,7 +49,10 @@ class ModelServer(Protocol):
         """Unload a model, loaded or not. Raises `ServerUnavailableError`, `LoadRejectedError`."""
 
     def steps(self, folder: Path) -> tuple[str, ...]:
-        """Return the other models that the server loads with the model of this folder. Blocks on the disk."""
+        """Return the other models that the server loads with the model of this folder. Blocks on the disk.
+
+        Raises `LoadRejectedError` when they are too many.
+        """
 
     def prepare(self, name: str, folder: Path) -> None:
         """Add the files that the server needs to a downloaded folder. Blocks on the disk.

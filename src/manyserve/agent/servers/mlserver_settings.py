@@ -8,7 +8,7 @@ anew, in one form, with a name that belongs to the model:
 - another file with the same name as the first has the model's name, too;
 - any other file gets the model's name and its folder, with a dot between, which no TrainedModel has in its name.
 
-MLServer reads all files for its index and before each load. Their number and their bytes are bounded.
+MLServer reads all files for its index and before each load. Their number, their bytes and their values are bounded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ MAX_FILES = 100
 """Settings files of a model: MLServer reads one in a millisecond."""
 MAX_BYTES = 1024 * 1024
 """Bytes of all settings files of a model, far more than their usual kilobytes."""
+MAX_VALUES = 50_000
+"""Values in all settings files of a model: objects of Python take 30 times the bytes of their text."""
 MODELS_DIR = "/mnt/models"
 """Folder of the models in the server's container."""
 
@@ -76,13 +78,16 @@ def read_all(folder: Path) -> Settings:
     files = _find(folder)
     if len(files) > MAX_FILES:
         raise RefusedFilesError(f"the model has more than {MAX_FILES} files {SETTINGS}")
-    left, settings = MAX_BYTES, Settings()
+    left, values, settings = MAX_BYTES, 0, Settings()
     for file in files:
         with file.open("rb") as opened:
             content = opened.read(left + 1)
         left -= len(content)
         if left < 0:
             raise RefusedFilesError(f"the model has more than {MAX_BYTES} bytes in files {SETTINGS}")
+        values += sum(map(content.count, (b",", b"[", b"{")))  # before they are objects
+        if values > MAX_VALUES:
+            raise RefusedFilesError(f"the model has more than {MAX_VALUES} values in files {SETTINGS}")
         settings[file] = _parse(content, str(file.relative_to(folder)))
     return settings
 

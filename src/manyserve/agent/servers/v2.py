@@ -20,6 +20,8 @@ from manyserve.agent.servers.base import Connection, LoadRejectedError, Response
 from manyserve.redaction import READ_LIMIT, one_line
 
 KEY_HEADER = "manyserve-key"
+MAX_STEPS = 1000
+"""Steps of an ensemble, which the agent keeps in memory for each one."""
 _INDEX_LIMIT = 32 * 1024 * 1024
 # With several versions of a model in the index, the first of these states counts.
 _PRECEDENCE = (ServerState.LOADING, ServerState.READY, ServerState.UNLOADING, ServerState.UNAVAILABLE)
@@ -73,9 +75,12 @@ class V2Server:
     def steps(self, folder: Path) -> tuple[str, ...]:
         """Return the steps of an ensemble; none for any other model, and for a configuration that cannot be read."""
         try:
-            return read_steps(textproto.read(folder / CONFIG))
+            steps = read_steps(textproto.read(folder / CONFIG))
         except (OSError, ValueError):
             return ()
+        if len(steps) > MAX_STEPS:
+            raise LoadRejectedError(f"{CONFIG} names {len(steps)} steps, more than the limit of {MAX_STEPS}")
+        return steps
 
     def prepare(self, name: str, folder: Path) -> None:
         """Do nothing: the files are enough."""

@@ -1,0 +1,102 @@
+"""A flood of requests at a running agent, and the readiness probe beside it, in three processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from tests.support.connections import status, unlimited
+from tests.support.eventually import eventually
+from tests.support.figures import reports
+from tests.tenants.agent_process import AgentProcess, agent_process, container
+
+FLOOD = 1500
+PROBE_SECONDS: int = container()["readinessProbe"]["timeoutSeconds"]
+FLOOD_SECONDS = 3.0
+ENDLESS, IDLE_PROBES = 10**6, 20
+LEAST_PROBES = 10
+"""Probes beside the flood that make its figure worth something."""
+OK = 200
+
+
+class Probes(NamedTuple):
+    """Results of probes."""
+
+    slowest: float
+    """Seconds."""
+    number: int
+    failures: int
+    answered: int
+    """Requests of the flood with a response."""
+
+
+async def probe(agent: AgentProcess, count: int, beside: Coroutine[None, None, int] | None = None) -> Probes:
+    """Probe so many times, or until the end of a coroutine."""
+    words = ["-m", "tests.tenants.agent_probe", str(agent.port), str(PROBE_SECONDS), str(count)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    program = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=PIPE, stdout=PIPE, env=env)
+    assert program.stdout is not None
+    assert program.stdin is not None
+    assert await program.stdout.readline() == b"started\n"
+    answered = await beside if beside else 0
+    if beside:
+        program.stdin.close()
+    results = json.loads(await program.stdout.read())
+    await program.wait()
+    failures = sum(status != OK for _, status in results)
+    return Probes(max(duration for duration, _ in results), len(results), failures, answered)
+
+
+async def flood(agent: AgentProcess, at_once: int) -> int:
+    """Request the metrics in waves, each with so many connections at once, and return the number of responses."""
+    answered, started = 0, time.monotonic()
+    while not answered or time.monotonic() < started + FLOOD_SECONDS:
+        answered += await wave(agent, at_once)
+    return answered
+
+
+async def wave(agent: AgentProcess, at_once: int) -> int:
+    """Send `FLOOD` requests, each in a connection of its own, and return the number of responses."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def one(client: aiohttp.ClientSession) -> int:
+        async with turns:
+            return await status(client, f"{agent.agent_url}/metrics")
+
+    async with unlimited(force_close=True) as client:
+        return (await asyncio.gather(*(one(client) for _ in range(FLOOD)))).count(OK)
+
+
+@pytest.mark.parametrize("at_once", [50, FLOOD])
+async def test_readyz_answers_within_the_probe_timeout_beside_a_flood(
+    tmp_path: Path, pytestconfig: pytest.Config, at_once: int
+) -> None:
+    async with agent_process(tmp_path, MANYSERVE_SILENCE_SECONDS="0.2") as agent, unlimited() as client:
+        await agent.loads("small")
+
+        async def is_ready() -> bool:
+            return await status(client, f"{agent.agent_url}/readyz") == OK
+
+        await eventually(is_ready, "the pod is ready")
+        idle = await probe(agent, IDLE_PROBES)
+        beside = await probe(agent, ENDLESS, flood(agent, at_once))
+    figures = reports(pytestconfig)["tenants"]
+    ratio = beside.slowest / idle.slowest
+    peer = f"{ratio:.1f} times the idle one, {idle.slowest:.3f} s; {beside.number} probes, {beside.answered} responses"
+    name = f"waves of {FLOOD} requests of /metrics, {at_once} at once"
+    figures.take(f"{name}: slowest /readyz", beside.slowest, "s", below=PROBE_SECONDS, peer=peer)
+    figures.take(f"{name}: failed probes", beside.failures, "probes", exactly=0)
+    assert beside.number >= LEAST_PROBES
+    assert beside.answered >= FLOOD
+    assert idle.failures == beside.failures == 0
+    assert beside.slowest < PROBE_SECONDS
