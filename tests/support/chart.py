@@ -1,4 +1,4 @@
-"""Limits of the two programs in the chart: memory, and the timeouts of the probes."""
+"""Limits of the two programs in the chart: memory, and the timeouts of probes and reviews."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def container(program: str) -> dict[str, Any]:
     (rendered,) = filter(None, yaml.safe_load_all(text))
     found: dict[str, Any] = rendered["spec"]["template"]["spec"]["containers"][0]
     return found
+
+
+def review_seconds() -> float:
+    """Return the timeout of the API server for a review."""
+    return float(yaml.safe_load((CHART / "values.yaml").read_text())["webhook"]["timeoutSeconds"])
 
 
 def memory_limit_mib(program: str) -> float:

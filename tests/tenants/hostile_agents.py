@@ -14,11 +14,16 @@ from functools import partial
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from manyserve.api.modelconfig import Entry, EntrySpec
+from tests.support import make
 from tests.support.eventually import eventually
 
 MIB = 2**20
 MODEL = "victim"
 """A model of the host, so that its report is read."""
+SPEC = make.model_object(MODEL)["spec"]["model"]
+DIGEST = Entry(model_name=MODEL, model_spec=EntrySpec.from_wire(SPEC)).digest
+"""The version of the model that the host wants: a report about another one is not believed."""
 ANSI = "\\u001b[2J\\u001b[31mred\\nline\\u202egnp.exe"
 NOBODYS = ",".join(f'"x{number}":{{"state":"Loaded","digest":"d"}}' for number in range(400_000))
 CALM = '{"instance":"calm","revision":1,"serverReady":true,"settled":true}'
@@ -32,12 +37,12 @@ def report(number: int, models: str) -> str:
 
 def of_model(number: int, fields: str, state: str = "LoadFailed") -> str:
     """Return a report about the model of the host."""
-    return report(number, f'"{MODEL}":{{"state":"{state}","digest":"d",{fields}}}')
+    return report(number, f'"{MODEL}":{{"state":"{state}","digest":"{DIGEST}",{fields}}}')
 
 
 def message(number: int, length: int) -> str:
     """Return a report with a message of so many characters, another one each time."""
-    return of_model(number, f'"message":"{number}{"m" * length}"')
+    return of_model(number, f'"message":"{number} {ANSI}{"m" * length}"')
 
 
 def numbers(number: int) -> str:

@@ -17,6 +17,7 @@ from statistics import median
 
 from localcluster.paths import Cluster
 from manyserve.api import names
+from manyserve.api.conditions import MESSAGE_LIMIT
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient
 from tests.contract.kubelet import ADDRESS, Kubelet, kubelet
@@ -127,7 +128,10 @@ async def test_hostile_agents_delay_no_other_tenant_and_change_no_true_replica(
     async with attack(api_server, client, tmp_path) as case:
         await case.others.host_in()  # the very first host takes longer
         with probed(probes_of(case.operator)) as probes:
-            async with statuses(client, case.victim.namespace, HONEST) as states:
+            async with (
+                statuses(client, case.victim.namespace, HONEST) as states,
+                statuses(client, case.victim.namespace, MODEL) as believed,
+            ):
                 for _ in range(ROUNDS):
                     compared.without += await case.placed()
                     async with case.agents.attack():
@@ -139,4 +143,7 @@ async def test_hostile_agents_delay_no_other_tenant_and_change_no_true_replica(
         probes.judge(tenants, "operator beside hostile agents", min(probes_of(case.operator).values()))
         tenants.take("states of a true replica's model beside forged pods", len(states), "", exactly=1)
         assert [json.loads(each)[:2] for each in states] == [["True", "1/1"]], states
+        messages = [message for each in believed for message in json.loads(each)[2]]
+        assert any("red" in message for message in messages), "reports of pods in the place of replicas are believed"
+        assert all(message.isprintable() and len(message) <= MESSAGE_LIMIT for message in messages)
         compared.judge(tenants, "time of another host beside hostile agents")
