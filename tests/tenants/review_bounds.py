@@ -19,7 +19,7 @@ from manyserve.webhook import handlers
 from manyserve.webhook.admission import NAME_LIMIT
 from manyserve.webhook.handlers import LIMIT, MAX_LARGE_READS, SMALL_BODY
 from manyserve.webhook.reservations import LIFETIME, MAX_PER_HOST, MAX_RESERVATIONS, SUSPENSION, Reservations
-from manyserve.webhook.sizes import MOST_VALUES
+from manyserve.webhook.sizes import MOST_SEPARATORS, MOST_VALUES
 from tests.support.clock import FakeClock
 from tests.support.connections import closed_by_peer
 from tests.support.eventually import eventually
@@ -122,6 +122,15 @@ async def large_bodies() -> None:
         assert (await waits)[0] == 200
         for _, writer in held:
             writer.close()
+
+
+@CASES.of("opening brackets and commas of a body")
+async def separators() -> None:
+    async with webhook() as running:
+        for number, sentence in ((MOST_SEPARATORS - 100, f"at most {MOST_VALUES}"), (2 * MOST_SEPARATORS, "more than")):
+            review = review_of(host_object(triton={"args": [0] * number}))
+            _, text = await running.post(json.dumps(review, separators=(",", ":")).encode())
+            assert sentence in text
 
 
 @CASES.of("a namespace, a name or a uid")

@@ -14,6 +14,7 @@ import pytest
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
 from manyserve.webhook.reservations import LIFETIME
+from manyserve.webhook.sizes import MOST_SEPARATORS
 from tests.support import chart
 from tests.support.figures import TENANTS_LONG, Figures
 from tests.support.placements import Comparison
@@ -43,9 +44,11 @@ def long_uids(case: Reviewing) -> Manifest:
 
 
 def nested_values(case: Reviewing) -> Manifest:
-    """Return a review with the values that take the most memory for their bytes: 31 bytes for one."""
+    """Return a review with as many values as are parsed, of the form that takes the most memory and time."""
     review, element = case.forged(memory="1Ki"), {"": dict[str, str]()}
-    review["request"]["object"]["spec"]["x"] = [element] * (BYTES // len('{"":{}},'))
+    spec = review["request"]["object"]["spec"]
+    spec["x"] = [element] * (MOST_SEPARATORS // len("{{,") - 100)
+    spec["y"] = "y" * (BYTES - len('{"":{}},') * len(spec["x"]))
     return review
 
 
