@@ -63,36 +63,46 @@ async def test_reviews_of_megabytes_keep_no_memory_and_honest_creates_are_answer
     form: Callable[[Reviewing], Manifest],
     number: int,
 ) -> None:
-    compared, refusals = Comparison(), list[str]()
     async with reviewing(api_server, client, tmp_path) as case:
-        body, authority = tmp_path / "body.json", tmp_path / "ca.crt"
-        await asyncio.to_thread(body.write_text, json.dumps(form(case), separators=(",", ":")))
-        await asyncio.to_thread(authority.write_text, case.authority)
-        words = (str(case.webhook.port), str(authority), str(body), str(number))
+        await asyncio.to_thread(write_files, case, tmp_path, form)
         with probed(case.probes()) as probes:
-            for _ in range(FLOODS):
-                compared.without += [(await case.honest_create())[0] for _ in range(CREATES)]
-                flood = asyncio.create_task(flooded(*words))
-                while not flood.done():
-                    seconds, refused = await case.honest_create()
-                    compared.beside.append(seconds)
-                    refusals += [refused] if refused else []
-                assert await flood == number
+            compared, refusals = await measured(case, tmp_path, number)
         attack = f"{number} reviews with {form.__name__.replace('_', ' ')}"
         judge_memory(tenants, case.webhook.program, "webhook", attack)
         probes.judge(tenants, f"webhook beside {attack}", min(case.probes().values()))
-        of = f"of {len(compared.beside)}"
-        tenants.take(f"honest creates refused beside {attack}", len(refusals), "", exactly=0, peer=of)
-        slowest, limit = max(compared.beside), chart.review_seconds()
-        tenants.take(f"slowest honest create beside {attack}", slowest, "s", below=limit)
-        compared.judge(tenants, f"time of an honest create beside {attack}", slack=limit / 2)
-        assert refusals == []
-        assert slowest < limit
+    total = f"of {len(compared.beside)}"
+    tenants.take(f"honest creates refused beside {attack}", len(refusals), "", exactly=0, peer=total)
+    slowest, limit = max(compared.beside), chart.review_seconds()
+    tenants.take(f"slowest honest create beside {attack}", slowest, "s", below=limit)
+    compared.judge(tenants, f"time of an honest create beside {attack}", slack=limit / 2)
+    assert refusals == []
+    assert slowest < limit
 
 
-async def flooded(*arguments: str) -> int:
+def write_files(case: Reviewing, folder: Path, form: Callable[[Reviewing], Manifest]) -> None:
+    """Write the body of the reviews, and the CA of the webhook."""
+    (folder / "body.json").write_text(json.dumps(form(case), separators=(",", ":")))
+    (folder / "ca.crt").write_text(case.authority)
+
+
+async def measured(case: Reviewing, folder: Path, number: int) -> tuple[Comparison, list[str]]:
+    """Return the seconds of honest creates without and beside floods of so many reviews, and all refusals."""
+    compared, refusals = Comparison(), list[str]()
+    for _ in range(FLOODS):
+        compared.without += [(await case.honest_create())[0] for _ in range(CREATES)]
+        flood = asyncio.create_task(flooded(case.webhook.port, folder, number))
+        while not flood.done():
+            seconds, refused = await case.honest_create()
+            compared.beside.append(seconds)
+            refusals += [refused] if refused else []
+        assert await flood == number
+    return compared, refusals
+
+
+async def flooded(port: int, folder: Path, number: int) -> int:
     """Send reviews at once from a process of its own. Return the number of answers."""
-    words = ("-m", "tests.webhook.flooding", *arguments)
+    files = (str(folder / "ca.crt"), str(folder / "body.json"))
+    words = ("-m", "tests.webhook.flooding", str(port), *files, str(number))
     client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE, cwd=PROJECT)
     output, _ = await client.communicate()
     answers = [line[:3] for line in output.decode().splitlines()]
