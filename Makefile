@@ -3,6 +3,7 @@
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
+# make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
 # make contract, stores, servers, walkthrough, faults-short, bench-short     parts of make test
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -149,6 +150,12 @@ unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migra
 	@rm -f reports/unmanaged.json
 	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore_export.py tests/contract/test_restore_velero.py tests/contract/test_host_deletion.py tests/contract/test_poisoned_config.py
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_stored_form.py tests/walkthrough/test_own_group.py tests/walkthrough/test_migration.py
+	@echo "    took $$SECONDS s"
+
+tenants: tools ## attacks of one tenant on another and on the programs, into reports/tenants.json
+	@echo "==> attacks of one tenant on another and on the programs, in the long form"
+	@rm -f reports/tenants.json
+	@TENANTS=long $(BIN)/pytest -q --timeout 900 tests/tenants tests/contract/test_poisoned_config.py
 	@echo "    took $$SECONDS s"
 
 field-long: tools ## restarts, slow loads, failing edits, autoscalers and failing models, into reports/field.json

@@ -1,13 +1,13 @@
 """Fake kubelet, agent and gateway, as far as the operator can observe them.
 
-Pods run and are ready at once, all at one address. The agent at that address loads the `models.json` of the newest
-ConfigMap when the operator touches its pod. Ingresses get an address.
+Pods run and are ready at once, all at one address unless a test gives others. The agent at that address loads the
+`models.json` of the newest ConfigMap when the operator touches its pod. Ingresses get an address.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,7 @@ from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
 
 Manifest = dict[str, Any]
+ADDRESS = "127.0.0.1"
 
 
 class Kubelet:
@@ -36,6 +37,8 @@ class Kubelet:
         """The hold in each poll."""
         self.starts = asyncio.Event()
         """Cleared, new pods stay Pending until it is set."""
+        self.address_of: Callable[[str], str] = lambda _pod: ADDRESS
+        """Returns the address of a pod of this name."""
         self.starts.set()
         self._client = client
         self._namespace = namespace
@@ -95,7 +98,8 @@ class Kubelet:
     async def _run(self, pod: Manifest) -> None:
         await self.starts.wait()
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
-        status = {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}], "conditions": ready}
+        address = self.address_of(pod["metadata"]["name"])
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": ready}
         await self._patch_status(kinds.POD, pod, status)
 
     async def _patch_status(self, kind: kinds.Kind, manifest: Manifest, status: Manifest) -> None:

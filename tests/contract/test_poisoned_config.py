@@ -7,13 +7,12 @@ One host's ConfigMap is poisoned again and again, while hosts in another namespa
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from itertools import count, cycle
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,25 @@ from localcluster.paths import Cluster
 from manyserve.api import modelconfig, names
 from manyserve.api.modelconfig import KEY, PACKED_KEY
 from manyserve.cluster import kinds
-from manyserve.cluster.client import KubeClient, ListOptions
+from manyserve.cluster.client import KubeClient
 from manyserve.cluster.errors import ClusterError
-from manyserve.cluster.informer import Informer
 from manyserve.plan.model_config import text_of
 from tests.contract.stage import HOST, configure
-from tests.support import make
+from tests.support import chart, make
 from tests.support.control_plane import new_namespace
 from tests.support.eventually import eventually, eventually_in_thread
-from tests.support.figures import LONG, Figures, reports
+from tests.support.figures import LONG, TENANTS_LONG, Figures, reports
 from tests.support.kubectl import Kubectl, condition
+from tests.support.placements import Comparison, Placements, placements
 from tests.support.poison import REFUSED, TAKEN, config_map_forms
-from tests.support.programs import Program, program, read
+from tests.support.programs import Program, peak_mib, program, read
+from tests.support.tasks import background
 
 Manifest = dict[str, Any]
-ROUNDS = 20 if LONG else 5
+ROUNDS = 20 if LONG or TENANTS_LONG else 5
 PAUSE = 0.02
 """Seconds between two edits of the poisoned ConfigMap."""
-SLACK = 0.25
-"""Seconds by which the response times of the API server alone may differ."""
-MEMORY_LIMIT_MB = 300
+MEMORY_LIMIT_MIB = 300
 VICTIM = names.model_config(HOST)
 
 
@@ -69,33 +67,23 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["unmanaged"]
 
 
+@pytest.fixture
+def tenants(request: pytest.FixtureRequest) -> Figures:
+    """Figures of attacks between tenants, for a report of their own."""
+    return reports(request.config)["tenants"]
+
+
 @dataclass
 class Cases:
     """A host with models in one namespace, and the namespace of the others."""
 
     client: KubeClient
     victim: Kubectl
-    others: Kubectl
+    others: Placements
     operator: Program
-    numbers: Iterator[int] = field(default_factory=count)
-    lists: dict[str, str] = field(default_factory=dict)
-    """Content of the lists of the other namespace, by the name of their ConfigMap."""
     edits: int = 0
     slowest: float = 0.0
     """The longest time of an answer of /healthz, in seconds."""
-
-    async def placed_in(self) -> float:
-        """Return the seconds until a new host of the other namespace has a model that is placed."""
-        name = f"other-{next(self.numbers)}"
-        for kind, manifest in (
-            (kinds.INFERENCE_SERVICE, make.host_object(name)),
-            (kinds.TRAINED_MODEL, make.model_object(f"m-{name}", host=name)),
-        ):
-            metadata = {"name": manifest["metadata"]["name"], "namespace": self.others.namespace}
-            await self.client.create(kind, manifest | {"metadata": metadata})
-        began = time.monotonic()
-        await eventually(lambda: f'"m-{name}"' in self.lists.get(names.model_config(name), ""), limit=60)
-        return time.monotonic() - began
 
     async def poison(self) -> None:
         """Edit the ConfigMap of the host again and again, each time in another form."""
@@ -142,66 +130,49 @@ def two_namespaces(api_server: Cluster, folder: Path) -> Iterator[tuple[Kubectl,
 @asynccontextmanager
 async def cases(api_server: Cluster, client: KubeClient, folder: Path) -> AsyncIterator[Cases]:
     """Create a host with two models, and watch the lists of other hosts."""
-    with two_namespaces(api_server, folder) as (victim, others, operator):
-        case = Cases(client, victim, others, operator)
-
-        def stored(_old: Manifest | None, new: Manifest | None) -> None:
-            if new is not None:
-                case.lists[new["metadata"]["name"]] = text_of(new) or ""
-
-        await eventually_in_thread(lambda: read(operator.health, "/readyz") == "ok", "the operator is ready")
-        informer = Informer(client, kinds.CONFIG_MAP, selection=ListOptions(others.namespace), on_change=stored)
-        watching = asyncio.create_task(informer.run())
-        for manifest in (make.host_object(), *(make.model_object(each, memory="1Mi") for each in ("a", "b"))):
-            await asyncio.to_thread(victim.apply, victim.here(manifest))
-        await eventually_in_thread(
-            lambda: victim.exists("configmap", VICTIM) and '"b"' in case.text(), "the host has its models"
-        )
-        yield case
-        watching.cancel()
+    with two_namespaces(api_server, folder) as (victim, other, operator):
+        async with placements(client, other.namespace) as others:
+            yield await furnished(Cases(client, victim, others, operator))
 
 
-@asynccontextmanager
-async def beside(coroutine: Any) -> AsyncIterator[None]:
-    """Run a task during the block, and fail if the task failed."""
-    task = asyncio.create_task(coroutine)
-    yield
-    if task.done():
-        await task
-    task.cancel()
+async def furnished(case: Cases) -> Cases:
+    """Create the host with its models."""
+    victim = case.victim
+    await eventually_in_thread(lambda: read(case.operator.health, "/readyz") == "ok", "the operator is ready")
+    for manifest in (make.host_object(), *(make.model_object(each, memory="1Mi") for each in ("a", "b"))):
+        await asyncio.to_thread(victim.apply, victim.here(manifest))
+    await eventually_in_thread(
+        lambda: victim.exists("configmap", VICTIM) and '"b"' in case.text(), "the host has its models"
+    )
+    return case
 
 
 async def test_poisoned_config_delays_no_other_host_and_is_restored(
-    api_server: Cluster, client: KubeClient, tmp_path: Path, figures: Figures
+    api_server: Cluster, client: KubeClient, tmp_path: Path, figures: Figures, tenants: Figures
 ) -> None:
     async with cases(api_server, client, tmp_path) as case:
         right = await asyncio.to_thread(case.text)
-        await case.placed_in()  # the very first host takes longer
-        without, within = [], []
-        async with beside(case.watch_health()):
+        await case.others.host_in()  # the very first host takes longer
+        compared = Comparison()
+        async with background(case.watch_health()):
             for _ in range(ROUNDS):
-                without.append(await case.placed_in())
-                async with beside(case.poison()):
+                compared.without.append(await case.others.host_in())
+                async with background(case.poison()):
                     await case.edited(len(FORMS))
-                    within.append(await case.placed_in())
+                    compared.beside.append(await case.others.host_in())
         for name, form in FORMS.items():
             body = {"data": None, "binaryData": None} | form
             await client.merge_patch(kinds.CONFIG_MAP, case.victim.namespace, VICTIM, body)
             await eventually_in_thread(lambda: case.text() == right, f"the list is right again after {name}", 30)
             assert await asyncio.to_thread(read, case.operator.health, "/healthz") == "ok"
-        plain, poisoned = statistics.median(without), statistics.median(within)
-        figures.take("seconds of the other host beside the poison", poisoned, "s", peer=f"without: {plain:.3f}")
-        figures.take("slowest answer of /healthz beside the poison", case.slowest, "s", below=1)
-        figures.take(
-            "most memory of the operator beside the poison",
-            peak_mb(case.operator),
-            "MB",
-            peer="limit in the chart: 1024",
-        )
-        print(f"{case.edits} edits; without {without}; within {within}; slowest {case.slowest}")
-        assert poisoned < 2 * plain + SLACK
+        print(f"{case.edits} edits; {compared}; slowest {case.slowest}")
+        peak, limit = peak_mib(case.operator), chart.memory_limit_mib("operator")
+        for report in (figures, tenants):
+            compared.judge(report, "time of another host beside a poisoned list of models")
+            report.take("slowest answer of /healthz beside the poison", case.slowest, "s", below=1)
+            report.take("most memory of the operator beside the poison", peak, "MiB", below=limit)
         assert case.slowest < 5
-        assert peak_mb(case.operator) < MEMORY_LIMIT_MB
+        assert peak < MEMORY_LIMIT_MIB
 
 
 async def test_poisoned_immutable_config_is_reported_and_restored_after_its_deletion(
@@ -223,9 +194,3 @@ async def test_poisoned_immutable_config_is_reported_and_restored_after_its_dele
             lambda: case.victim.exists("configmap", VICTIM) and case.text() == right, "the list is right again"
         )
         await eventually_in_thread(lambda: "immutable" not in message(), "the message is gone")
-
-
-def peak_mb(running: Program) -> float:
-    """Return the peak resident memory of a program, in MB."""
-    status = Path(f"/proc/{running.process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,14 +10,7 @@ from manyserve.api import names
 from tests.contract.stage import HOST, Stage, replanned
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
-
-
-def claimant(stage: Stage, owners: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a pod with the labels of the host's Service."""
-    metadata = {"name": "claimant", "namespace": stage.kubectl.namespace, "labels": names.selector(HOST)}
-    container = {"name": "c", "image": "example/none"}
-    spec = {"containers": [container], "automountServiceAccountToken": False}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"ownerReferences": owners}, "spec": spec}
+from tests.support.replicas import claimant, reference_to
 
 
 @pytest.mark.parametrize("forged", [False, True], ids=["bare", "forged"])
@@ -27,9 +19,8 @@ async def test_pod_that_claims_to_be_a_replica_is_none(stage: Stage, *, forged: 
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.ready("tm", "cifar10").get("status") == "True", "the model is ready")
     (replica_set,) = stage.kubectl.list("rs", "-l", f"{names.HOST_LABEL}={HOST}")
-    own = {"name": replica_set["metadata"]["name"], "uid": replica_set["metadata"]["uid"]}
-    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": True} | own
-    await asyncio.to_thread(stage.kubectl.apply, claimant(stage, [reference] if forged else []))
+    pod = claimant("claimant", HOST, [reference_to(replica_set)] if forged else [])
+    await asyncio.to_thread(stage.kubectl.apply, pod)
     await eventually_in_thread(
         lambda: stage.kubectl.get("pod", "claimant").get("status", {}).get("phase") == "Running", "it runs"
     )

@@ -49,6 +49,18 @@ def read(port: int, path: str) -> str:
         return ""
 
 
+def peak_mib(running: Program) -> float:
+    """Return the peak resident memory of a program, in MiB."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def processor_seconds(running: Program) -> float:
+    """Return the processor time that a program has taken so far, in seconds."""
+    fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def manyserve(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `manyserve WORDS` to its end, in this environment, changed by `env`."""
     program = [sys.executable, "-c", "from manyserve.cli import main; main()", *words]
@@ -63,6 +75,7 @@ class Program:
     process: subprocess.Popen[bytes]
     health: int
     metrics: int
+    log: Path
 
 
 @contextmanager
@@ -85,6 +98,6 @@ def program(
         subprocess.Popen(command, env=env | (settings or {}), stdout=out, stderr=subprocess.STDOUT) as running,
     ):
         try:
-            yield Program(running, health, metrics)
+            yield Program(running, health, metrics, log)
         finally:
             running.kill()

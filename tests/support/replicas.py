@@ -40,6 +40,20 @@ def pod_owners() -> list[Manifest]:
     return controlled_by("ReplicaSet", "uid-replica-set")
 
 
+def claimant(name: str, host: str, owners: list[Manifest]) -> Manifest:
+    """Return a pod that claims to be a replica: it has the labels of the host's Service, and these owner references."""
+    metadata = {"name": name, "labels": names.selector(host), "ownerReferences": owners}
+    container = {"name": "c", "image": "example/none"}
+    spec = {"containers": [container], "automountServiceAccountToken": False}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def reference_to(replica_set: Manifest) -> Manifest:
+    """Return an owner reference to a stored ReplicaSet: anybody can read its uid."""
+    own = {"name": replica_set["metadata"]["name"], "uid": replica_set["metadata"]["uid"]}
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": True} | own
+
+
 def add_chain(state: ClusterState) -> None:
     """Add the Deployment and the ReplicaSet to the cluster state."""
     state.update_child(None, deployment())

@@ -24,6 +24,7 @@ from manyserve.webhook.cache import Cache
 from manyserve.webhook.callers import ANYBODY, Callers
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.review import Outcome, review
+from manyserve.webhook.sizes import MOST_SEPARATORS, has_too_many_separators
 
 LIMIT = 7 * 1024**2
 """Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
@@ -141,6 +142,8 @@ class Handlers:
 def _parsed(body: bytearray) -> Any:
     if not body:
         raise BadReviewError("the body is empty")
+    if has_too_many_separators(body):
+        raise BadReviewError(f"the body has more than {MOST_SEPARATORS} brackets and commas")
     try:
         return json.loads(body)
     except ValueError:  # also a body that is not UTF-8

@@ -1,0 +1,192 @@
+"""Bounds of the webhook, each tried on a webhook that listens with TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manyserve import http_server
+from manyserve.api.names import Key
+from manyserve.connections import MAX_CONNECTIONS
+from manyserve.http_server import MAX_HEADER_BYTES, MAX_HEADERS
+from manyserve.webhook import handlers
+from manyserve.webhook.admission import NAME_LIMIT
+from manyserve.webhook.handlers import LIMIT, MAX_LARGE_READS, SMALL_BODY
+from manyserve.webhook.reservations import LIFETIME, MAX_PER_HOST, MAX_RESERVATIONS, SUSPENSION, Reservations
+from manyserve.webhook.sizes import MOST_SEPARATORS, MOST_VALUES
+from tests.support.clock import FakeClock
+from tests.support.connections import closed_by_peer
+from tests.support.eventually import eventually
+from tests.support.make import host_object, model_object
+from tests.tenants.tables import Cases
+from tests.webhook.reviews import ask, cache_of, review_of
+from tests.webhook.serving import ISSUED, RunningWebhook, serving, trusting
+from tests.webhook.test_attacks import flood, with_metadata
+from tests.webhook.test_reservations import allocation, full_host
+
+CASES = Cases()
+SMALL = json.dumps(review_of(model_object("second"))).encode()
+SOON = 0.2
+"""Seconds, in place of a timeout of seconds."""
+
+
+@asynccontextmanager
+async def webhook(**constants: float) -> AsyncIterator[RunningWebhook]:
+    """Run a webhook for a host with one model, with other values of these timeouts."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in constants.items():
+            patched.setattr(http_server if hasattr(http_server, name) else handlers, name, value)
+        async with serving(cache_of(host_object(), model_object("first"))) as running:
+            yield running
+
+
+async def answer(running: RunningWebhook, review: Any) -> tuple[bool, str]:
+    """Return the verdict on a review, and its message."""
+    status, text = await running.post(review)
+    assert status == 200, text
+    response = json.loads(text)["response"]
+    return response["allowed"], response.get("status", {}).get("message", "")
+
+
+@CASES.of("open connections of a port, of each program")
+async def connections() -> None:
+    assert MAX_CONNECTIONS == 512
+    async with webhook(HANDSHAKE_SECONDS=600) as running:
+        with flood("127.0.0.1", running.port, MAX_CONNECTIONS - 1) as below:
+            assert (await running.post(SMALL))[0] == 200
+            assert not any(map(closed_by_peer, below))
+        with flood("127.0.0.1", running.port, 2 * MAX_CONNECTIONS) as above:
+            await eventually(lambda: sum(not closed_by_peer(each) for each in above) <= MAX_CONNECTIONS)
+
+
+@CASES.of("a TLS handshake")
+async def handshake() -> None:
+    assert http_server.HANDSHAKE_SECONDS == 5.0
+    async with webhook(HANDSHAKE_SECONDS=SOON) as running:
+        reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
+        with socket.create_connection(("127.0.0.1", running.port)) as silent:
+            await eventually(lambda: closed_by_peer(silent))
+        assert not reader.at_eof()
+        writer.close()
+
+
+@CASES.of("a body")
+async def size_of_a_body() -> None:
+    assert handlers.READ_TIMEOUT == 10.0
+    async with webhook() as running:
+        assert (await running.post(SMALL.ljust(LIMIT)))[0] == 200
+        assert (await running.post(SMALL.ljust(2 * LIMIT)))[0] == 413
+        async with running.client.post(running.url(), data=in_chunks(2 * LIMIT)) as response:
+            assert response.status == 413
+    async with webhook(READ_TIMEOUT=SOON) as running:
+        assert (await running.post(SMALL))[0] == 200
+        reader, writer = await begun(running, 9)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 30)
+        writer.close()
+
+
+async def in_chunks(length: int) -> AsyncIterator[bytes]:
+    """Yield a body without a Content-Length."""
+    for _ in range(length // SMALL_BODY):
+        yield b" " * SMALL_BODY
+
+
+async def begun(running: RunningWebhook, length: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the head of a review, and one byte of its body."""
+    reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
+    writer.write(f"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{{".encode())
+    await writer.drain()
+    return reader, writer
+
+
+@CASES.of("bodies above 32 KiB in memory")
+async def large_bodies() -> None:
+    assert SMALL_BODY == 32 * 1024
+    large = SMALL.ljust(2 * SMALL_BODY)
+    async with webhook() as running:
+        held = [await begun(running, len(large)) for _ in range(MAX_LARGE_READS - 1)]
+        assert (await running.post(large))[0] == 200, "one permit is left"
+        held.append(await begun(running, len(large)))
+        permits = running.handlers._bodies._large_reads
+        await eventually(permits.locked)
+        waits = asyncio.create_task(running.post(large))
+        assert (await running.post(SMALL))[0] == 200, "a small one never waits"
+        assert not waits.done()
+        held[0][1].close()
+        assert (await waits)[0] == 200
+        for _, writer in held:
+            writer.close()
+
+
+@CASES.of("opening brackets and commas of a body")
+async def separators() -> None:
+    async with webhook() as running:
+        for number, sentence in (
+            (MOST_SEPARATORS - 100, f"at most {MOST_VALUES}"),
+            (2 * MOST_SEPARATORS, "brackets and commas"),
+        ):
+            review = review_of(host_object(triton={"args": [0] * number}))
+            _, text = await running.post(json.dumps(review, separators=(",", ":")).encode())
+            assert sentence in text
+
+
+@CASES.of("a namespace, a name or a uid")
+async def names() -> None:
+    async with webhook() as running:
+        for length, is_taken in ((NAME_LIMIT, True), (100 * NAME_LIMIT, False)):
+            long = "x" * length
+            for review in (review_of(with_metadata(uid=long)), review_of(with_metadata(), namespace=long)):
+                _, message = await answer(running, review | {"request": review["request"] | {"dryRun": True}})
+                assert ("must have at most 253" in message) is not is_taken
+
+
+@CASES.of("values of a spec, or of the metadata that users write")
+async def values() -> None:
+    sentence = f"must have at most {MOST_VALUES}"
+    async with webhook() as running:
+        for number, is_read in ((MOST_VALUES - 100, True), (10 * MOST_VALUES, False)):
+            many = {f"l{each}": "x" for each in range(number)}
+            in_metadata = host_object()
+            in_metadata["metadata"] |= {"labels": many}
+            for host in (in_metadata, host_object(triton={"args": list(many)})):
+                assert (sentence in (await answer(running, review_of(host)))[1]) is not is_read
+
+
+@CASES.of("headers of a request")
+async def headers() -> None:
+    async with webhook() as running:
+        for number, length, status in ((20, 1, 200), (2 * MAX_HEADERS, 1, 400), (1, MAX_HEADER_BYTES - 100, 200)):
+            assert (await running.post(SMALL, headers=dict.fromkeys(map("X-{}".format, range(number)), "x" * length)))[
+                0
+            ] == status
+        assert (await running.post(SMALL, headers={"X": "x" * (2 * MAX_HEADER_BYTES - 200)}))[0] == 400
+
+
+@CASES.of("memory that an admitted model reserves")
+def reserved_memory() -> None:
+    cache, clock = full_host()
+    assert ask(cache, model_object("first")).allowed
+    clock.now += LIFETIME - 0.01
+    assert not ask(cache, model_object("second")).allowed
+    clock.now += 0.02
+    assert all(ask(cache, model_object(name)).allowed for name in ("second", "third")), "no more are believed"
+    clock.now += SUSPENSION
+    assert [ask(cache, model_object(name)).allowed for name in ("fourth", "fifth")] == [True, False]
+    assert (LIFETIME, SUSPENSION) == (2.0, 60.0)
+
+
+@CASES.of("reservations")
+def reservations() -> None:
+    kept = Reservations(FakeClock())
+    for host in range(MAX_RESERVATIONS // MAX_PER_HOST + 2):
+        for number in range(2 * MAX_PER_HOST):
+            kept.reserve(f"{host}-{number}", allocation(host=Key("n", str(host))))
+    totals = [kept.allocations.total(Key("n", str(host))) for host in range(MAX_RESERVATIONS // MAX_PER_HOST + 2)]
+    assert totals == [MAX_PER_HOST] * (MAX_RESERVATIONS // MAX_PER_HOST) + [0, 0]
+    assert (MAX_PER_HOST, MAX_RESERVATIONS) == (256, 4096)

@@ -1,0 +1,129 @@
+"""Reviews by a client that is no API server: the creates of users are answered meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from localcluster.paths import Cluster
+from manyserve.cluster.client import KubeClient
+from manyserve.webhook.reservations import LIFETIME
+from manyserve.webhook.sizes import MOST_SEPARATORS
+from tests.support import chart
+from tests.support.figures import TENANTS_LONG, Figures
+from tests.support.placements import Comparison
+from tests.support.programs import PROJECT
+from tests.support.tasks import background
+from tests.tenants.operating import judge_memory
+from tests.tenants.probes import probed
+from tests.tenants.reviewing import NO_MEMORY, Manifest, Reviewing, reviewing
+from tests.webhook import flooding
+
+BYTES = int(6.8 * 2**20)
+"""Bytes of the large part of a review; a body has at most 7 MiB."""
+CREATES = 20
+"""Creates without the attack before each flood."""
+FLOODS = 5 if TENANTS_LONG else 1
+SECONDS = 60.0 if TENANTS_LONG else 10.0
+"""Duration of the forged creates."""
+PAUSE = 0.02
+"""Seconds between two forged creates."""
+SLACK = 0.5
+"""Seconds by which a busy machine may delay the create that is admitted again."""
+
+
+def long_uids(case: Reviewing) -> Manifest:
+    """Return a review with a uid of megabytes: each has another one, so that each would be kept."""
+    return case.forged(uid=flooding.NUMBER.decode() + "x" * BYTES, memory="1Ki")
+
+
+def nested_values(case: Reviewing) -> Manifest:
+    """Return a review with as many values as are parsed, of the form that takes the most memory and time."""
+    review, element = case.forged(memory="1Ki"), {"": dict[str, str]()}
+    spec = review["request"]["object"]["spec"]
+    spec["x"] = [element] * (MOST_SEPARATORS // len("{{,") - 100)
+    spec["y"] = "y" * (BYTES - len('{"":{}},') * len(spec["x"]))
+    return review
+
+
+@pytest.mark.parametrize(
+    ("form", "number"), [(long_uids, 128), (nested_values, 32)], ids=["long uids", "nested values"]
+)
+async def test_reviews_of_megabytes_keep_no_memory_and_honest_creates_are_answered(
+    api_server: Cluster,
+    client: KubeClient,
+    tmp_path: Path,
+    tenants: Figures,
+    form: Callable[[Reviewing], Manifest],
+    number: int,
+) -> None:
+    async with reviewing(api_server, client, tmp_path) as case:
+        await asyncio.to_thread(write_files, case, tmp_path, form)
+        with probed(case.probes()) as probes:
+            compared, refusals = await measured(case, tmp_path, number)
+        attack = f"{number} reviews with {form.__name__.replace('_', ' ')}"
+        judge_memory(tenants, case.webhook.program, "webhook", attack)
+        probes.judge(tenants, f"webhook beside {attack}", min(case.probes().values()))
+    total = f"of {len(compared.beside)}"
+    tenants.take(f"honest creates refused beside {attack}", len(refusals), "", exactly=0, peer=total)
+    slowest, limit = max(compared.beside), chart.review_seconds()
+    tenants.take(f"slowest honest create beside {attack}", slowest, "s", below=limit)
+    compared.judge(tenants, f"time of an honest create beside {attack}", slack=limit / 2)
+    assert refusals == []
+    assert slowest < limit
+
+
+def write_files(case: Reviewing, folder: Path, form: Callable[[Reviewing], Manifest]) -> None:
+    """Write the body of the reviews, and the CA of the webhook."""
+    (folder / "body.json").write_text(json.dumps(form(case), separators=(",", ":")))
+    (folder / "ca.crt").write_text(case.authority)
+
+
+async def measured(case: Reviewing, folder: Path, number: int) -> tuple[Comparison, list[str]]:
+    """Return the seconds of honest creates without and beside floods of so many reviews, and all refusals."""
+    compared, refusals = Comparison(), list[str]()
+    for _ in range(FLOODS):
+        compared.without += [(await case.honest_create())[0] for _ in range(CREATES)]
+        flood = asyncio.create_task(flooded(case.webhook.port, folder, number))
+        while not flood.done():
+            seconds, refused = await case.honest_create()
+            compared.beside.append(seconds)
+            refusals += [refused] if refused else []
+        assert await flood == number
+    return compared, refusals
+
+
+async def flooded(port: int, folder: Path, number: int) -> int:
+    """Send reviews at once from a process of its own. Return the number of answers."""
+    files = (str(folder / "ca.crt"), str(folder / "body.json"))
+    words = ("-m", "tests.webhook.flooding", str(port), *files, str(number))
+    client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE, cwd=PROJECT)
+    output, _ = await client.communicate()
+    answers = [line[:3] for line in output.decode().splitlines()]
+    assert set(answers) <= {"200", "408"}, "denied, or not read in time"
+    return len(answers)
+
+
+async def test_forged_creates_refuse_honest_ones_for_two_seconds(
+    api_server: Cluster, client: KubeClient, tmp_path: Path, tenants: Figures
+) -> None:
+    refused, total = list[float](), 0
+    async with reviewing(api_server, client, tmp_path) as case, background(case.post_forged(PAUSE)):
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < SECONDS:
+            _, refusal = await case.honest_create()
+            total += 1
+            assert not refusal or NO_MEMORY in refusal, refusal
+            refused += [now] if refusal else []
+    assert refused, "the forged creates take the memory at first"
+    seconds = refused[-1] - refused[0]
+    print(f"{len(refused)} of {total} creates were refused, from {refused[0]:.2f} s to {refused[-1]:.2f} s")
+    tenants.take("honest creates refused beside forged ones", len(refused), "", peer=f"of {total} in {SECONDS:g} s")
+    tenants.take("seconds until an honest create is admitted", seconds, "s", below=LIFETIME + SLACK)
+    assert seconds < LIFETIME + SLACK
