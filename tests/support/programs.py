@@ -40,6 +40,14 @@ def free_port() -> int:
     raise AssertionError("no free port")
 
 
+def free_ports(count: int) -> list[int]:
+    """Return different ports that are free now."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
+
+
 def read(port: int, path: str) -> str:
     """Return the response, or an empty text without a successful response."""
     try:

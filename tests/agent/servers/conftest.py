@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from manyserve.plan.servers.launch import MODELS_DIR, LaunchRequest
 from tests.agent.servers.programs import KSERVE, TRAIN
 from tests.agent.servers.rig import Rig
 from tests.agent.support import FakeBucket
+from tests.support.programs import free_ports
 
 PINS = paths.PROJECT / "requirements" / "servers.txt"
 SLOPES = (2, 3)
@@ -63,10 +64,9 @@ async def rig(
     lines: dict[int, bytes],
     bucket: FakeBucket,
     tmp_path: Path,
-    unused_tcp_port_factory: Callable[[], int],
 ) -> AsyncIterator[Rig]:
     """Return a rig with a running server and agent, and no model."""
-    ports = [unused_tcp_port_factory() for _ in range(4)]
+    ports = free_ports(4)
     build = _mlserver if request.param == "mlserver" else _kserve
     dialect, command, env = build(python, tmp_path, ports)
     urls = [f"http://127.0.0.1:{port}" for port in ports[:2]]

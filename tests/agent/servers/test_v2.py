@@ -20,6 +20,7 @@ from manyserve.agent.settings import AgentSettings
 from manyserve.api.errors import StartupError
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import LIMIT, eventually
+from tests.support.programs import free_port
 
 pytestmark = DROPPED_STREAMS
 
@@ -193,7 +194,7 @@ run(AgentSettings.from_env(os.environ))
 """
 
 
-async def test_agent_program_stops_at_sigterm_without_unload(pod: Pod, unused_tcp_port: int) -> None:
+async def test_agent_program_stops_at_sigterm_without_unload(pod: Pod) -> None:
     pod.bucket.put("a")
     pod.config.write(entry("a"))
     settings = {
@@ -201,7 +202,7 @@ async def test_agent_program_stops_at_sigterm_without_unload(pod: Pod, unused_tc
         "MANYSERVE_CONFIG_FILE": str(pod.config.path),
         "MANYSERVE_SERVER_URL": pod.settings.server_url,
         "MANYSERVE_GCS_ENDPOINT": pod.settings.sources.gcs_endpoint or "",
-        "MANYSERVE_AGENT_PORT": str(unused_tcp_port),
+        "MANYSERVE_AGENT_PORT": str(free_port()),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     pipe = asyncio.subprocess.PIPE
