@@ -61,6 +61,8 @@ FORMS: dict[str, Form | None] = {
     "silence": None,
 }
 ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 2 + len(FORMS)))
+UNPOLLED = "127.0.1.1"
+"""Address of pods that only claim to be replicas: nobody should poll an agent there."""
 
 
 class HostileAgents:
@@ -68,6 +70,7 @@ class HostileAgents:
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()
+        self.polls_of_claimants = 0
         self._attacking = asyncio.Event()
         self._calm = asyncio.Event()
 
@@ -84,6 +87,11 @@ class HostileAgents:
             await self._calm.wait()
             return web.Response(text=CALM)
         return web.Response(text=body(self.answers[form]))
+
+    async def forged(self, _request: web.Request) -> web.Response:
+        """Answer a poll of a pod that only claims to be a replica."""
+        self.polls_of_claimants += 1
+        return web.Response(text=CALM)
 
     @asynccontextmanager
     async def attack(self) -> AsyncIterator[None]:
@@ -104,9 +112,10 @@ async def hostile_agents(port: int) -> AsyncIterator[HostileAgents]:
     """Run the agents at a port."""
     agents = HostileAgents()
     async with AsyncExitStack() as stack:
-        for form, address in zip(FORMS, ADDRESSES, strict=True):
+        handlers = [partial(agents.status, form) for form in FORMS] + [agents.forged]
+        for handler, address in zip(handlers, (*ADDRESSES, UNPOLLED), strict=True):
             app = web.Application()
-            app.router.add_get("/status", partial(agents.status, form))
+            app.router.add_get("/status", handler)
             server = TestServer(app, host=address, port=port)
             await server.start_server(shutdown_timeout=0.01)
             stack.push_async_callback(server.close)

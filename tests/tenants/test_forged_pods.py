@@ -30,7 +30,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.placements import Comparison, Placements, placements
 from tests.support.programs import Program, processor_seconds, read
 from tests.support.replicas import claimant, reference_to
-from tests.tenants.hostile_agents import ADDRESSES, MODEL, HostileAgents, hostile_agents
+from tests.tenants.hostile_agents import ADDRESSES, MODEL, UNPOLLED, HostileAgents, hostile_agents
 from tests.tenants.operating import ROUNDS, judge_memory, operating, probes_of, ready, statuses
 from tests.tenants.probes import probed
 
@@ -39,6 +39,8 @@ HONEST = "honest"
 """The model of the host with a true replica."""
 HOSTS = 4
 """Hosts of another namespace that are placed one after another, with and without the attack."""
+PROCESSORS = 0.6
+"""The operator takes fewer processors: two of the forms are long, and each pod has a fifth of one at most."""
 WAYS = {"bare": False, "forged": True}
 REPORTING = len(ADDRESSES) + 1
 
@@ -81,10 +83,10 @@ async def attack(api_server: Cluster, client: KubeClient, folder: Path) -> Async
 
 
 def give_addresses(honest: Kubelet, taken: Kubelet) -> None:
-    """Give claimants, and all pods of the host `taken`, the addresses of hostile agents."""
+    """Give all pods of the host `taken` the addresses of hostile agents, and claimants one of their own."""
     assigned: dict[str, str] = {}
     taken.address_of = lambda pod: assigned.setdefault(pod, ADDRESSES[len(assigned) % len(ADDRESSES)])
-    honest.address_of = lambda pod: ADDRESSES[int(pod.rpartition("-")[2])] if pod.startswith("claimant") else ADDRESS
+    honest.address_of = lambda pod: UNPOLLED if pod.startswith("claimant") else ADDRESS
 
 
 async def create_hosts(victim: Kubectl) -> None:
@@ -137,8 +139,14 @@ async def test_hostile_agents_delay_no_other_tenant_and_change_no_true_replica(
                     async with case.agents.attack():
                         compared.beside += await case.placed()
         print(f"answers: {case.agents.answers}; {compared}")
+        polls = case.agents.polls_of_claimants
+        tenants.take("polls of pods that only claim to be replicas", polls, "", exactly=0)
+        assert polls == 0
         for name, cores in (("hostile", case.cores[1::2]), ("calm", case.cores[::2])):
-            tenants.take(f"processors that the operator takes beside {name} agents", median(cores), "")
+            tenants.take(
+                f"processors that the operator takes beside {name} agents", median(cores), "", below=PROCESSORS
+            )
+            assert median(cores) < PROCESSORS
         judge_memory(tenants, case.operator, "operator", "hostile agents")
         probes.judge(tenants, "operator beside hostile agents", min(probes_of(case.operator).values()))
         tenants.take("states of a true replica's model beside forged pods", len(states), "", exactly=1)
