@@ -271,12 +271,7 @@ def _in_order(
     Unchanged models have no rank; they are placed with rank 0.
     """
     alive = (model for model in models if not model.metadata.deletion_timestamp and model.metadata.name not in excluded)
-    oldest_first = sorted(alive, key=_AGE)
-    return (
-        sorted(oldest_first, key=lambda model: ranks.get(model.metadata.name, 0))
-        if any(ranks.values())
-        else oldest_first
-    )
+    return sorted(sorted(alive, key=_AGE), key=lambda model: ranks.get(model.metadata.name, 0))
 
 
 def _may_be_placed(

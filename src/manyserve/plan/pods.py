@@ -47,9 +47,8 @@ class Replica:
         """Return the agent's report about the model, if this digest of it is loaded and the server answers."""
         if self.report is None or not self.report.server_ready:
             return None
-        report = self.report.models.get(name)
-        is_loaded = report is not None and report.state is ModelState.LOADED and report.digest == digest
-        return report if is_loaded else None
+        report = self.model(name, digest)
+        return report if report is not None and report.state is ModelState.LOADED else None
 
 
 def replicas_of(pods: Iterable[Manifest], reports: Mapping[str, AgentReport]) -> tuple[Replica, ...]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from manyserve.json_size import separators
+
 MOST_VALUES = 20_000
 """Values of a spec and of the metadata that users write; the largest valid host has some thousand."""
-
-
 MOST_SEPARATORS = 1_000_000
 """Opening brackets and commas of a body. The API server stores objects of 1.5 MiB, of which a review has two."""
 
 
 def has_too_many_separators(body: bytearray) -> bool:
     """Return whether a body, with the texts in it, has more than `MOST_SEPARATORS`."""
-    return len(body) > MOST_SEPARATORS and sum(map(body.count, (b",", b"[", b"{"))) > MOST_SEPARATORS
+    return len(body) > MOST_SEPARATORS and separators(body) > MOST_SEPARATORS
 
 
 def has_too_many_values(*values: Any) -> bool:

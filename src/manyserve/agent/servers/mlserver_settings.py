@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from manyserve.agent.servers.base import RefusedFilesError
+from manyserve.json_size import separators
 
 SETTINGS = "model-settings.json"
 MAX_FILES = 100
@@ -85,7 +86,7 @@ def read_all(folder: Path) -> Settings:
         left -= len(content)
         if left < 0:
             raise RefusedFilesError(f"the model has more than {MAX_BYTES} bytes in files {SETTINGS}")
-        values += sum(map(content.count, (b",", b"[", b"{")))  # before they are objects
+        values += separators(content)
         if values > MAX_VALUES:
             raise RefusedFilesError(f"the model has more than {MAX_VALUES} values in files {SETTINGS}")
         settings[file] = _parse(content, str(file.relative_to(folder)))
