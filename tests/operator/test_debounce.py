@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from manyserve.api.names import Key
 from manyserve.cluster.state import USERS_IDLE
 from manyserve.operator.debounce import MAX_WRITE_INTERVAL, MIN_WRITE_INTERVAL, Debouncer
+from manyserve.operator.workqueue import MIN_INTERVAL
 from tests.fuzz.profile import tried
 
 HOST, OTHER = Key("default", "triton-mms"), Key("default", "other")
@@ -81,14 +82,15 @@ def test_debouncer_lets_the_first_change_out_at_once(case: Case) -> None:
     assert case.writes() == [0.0]
 
 
-def test_debouncer_lets_the_rest_out_when_users_are_idle(case: Case) -> None:
+def test_debouncer_lets_the_rest_out_when_its_host_is_idle(case: Case) -> None:
     case.change()
     case.now = 0.05
     case.change()
-    case.after(USERS_IDLE - 0.01)
+    case.after(MIN_INTERVAL - 0.02)
     assert case.writes() == [0.0]
+    case.change(OTHER)
     case.after(0.02)
-    assert case.writes() == [0.0, 0.05 + USERS_IDLE]
+    assert case.writes() == [0.0, 0.05 + MIN_INTERVAL]
     case.change()
     case.after(USERS_IDLE + 0.1)
     assert len(case.writes()) == 2, "it was the next second's that was spent"
@@ -127,8 +129,8 @@ def test_debouncer_takes_changes_of_a_running_plan_for_a_new_batch(case: Case) -
     case.queue.added = []
     case.debouncer.on_change(HOST)
     assert not case.queue.added, "the next plan could not write it"
-    case.after(USERS_IDLE)
-    assert case.writes() == [0.0, 2.0 + USERS_IDLE]
+    case.after(MIN_INTERVAL)
+    assert case.writes() == [0.0, 2.0 + MIN_INTERVAL]
 
 
 def test_debouncer_adds_a_changed_host_when_the_running_plan_writes_nothing(case: Case) -> None:

@@ -1,8 +1,8 @@
 """Debounces the writes of `models.json`: each has the kubelets of all the host's pods mount the file anew.
 
-Like karpenter's batcher: a batch ends when its host has been idle for a window, or at a maximal wait. The first change
-is written at once. While users change many hosts, both are longer, so that all together write ten times a second. When
-users are idle, all batches end. A token bucket gives each host one write a second, and one in advance.
+Like karpenter's batcher: a batch ends when its host has been idle for `MIN_INTERVAL`, or at a maximal wait. The first
+change is written at once. While users change many hosts, both are longer, so that all together write ten times a
+second. When users are idle, all batches end. A token bucket gives each host one write a second, and one in advance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from manyserve.api.names import Key
 from manyserve.cluster.state import USERS_IDLE
-from manyserve.operator.workqueue import WorkQueue
+from manyserve.operator.workqueue import MIN_INTERVAL, WorkQueue
 
 MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
 INTERVAL_PER_HOST = 0.1  # seconds of that interval for each host that users change: all write ten times a second
@@ -75,7 +75,7 @@ class Debouncer:
             return max(paid, 0.0)
         interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
         if interval == MIN_WRITE_INTERVAL:
-            return max(min(paid, batch.last + USERS_IDLE - now), early)
+            return max(min(paid, batch.last + MIN_INTERVAL - now), early)
         share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
         return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 
