@@ -135,7 +135,7 @@ async def test_new_pod_is_settled_without_a_failing_model_after_the_timeout(roll
     await rollout.start_new()
     await eventually(lambda: rollout.new.report.settled)
     assert asyncio.get_running_loop().time() - started >= 1.0
-    assert rollout.new.states() == {"a": "Loaded", "b": "LoadFailed"}
+    await rollout.new.shows(a="Loaded", b="LoadFailed")  # a retry may be under way
 
 
 async def test_new_pod_is_settled_without_a_model_that_answers_nowhere(rollout: Rollout) -> None:
