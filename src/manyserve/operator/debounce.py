@@ -2,7 +2,7 @@
 
 Like karpenter's batcher: a batch ends when its host has been idle for `MIN_INTERVAL`, or at a maximal wait. The first
 change is written at once. While users change many hosts, both are longer, so that all together write ten times a
-second. When users are idle, all batches end. A token bucket gives each host one write a second, and one in advance.
+second. A token bucket gives each host one write a second, and one in advance.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from manyserve.api.names import Key
-from manyserve.cluster.state import USERS_IDLE
 from manyserve.operator.workqueue import MIN_INTERVAL, WorkQueue
 
 MIN_WRITE_INTERVAL = 1.0  # seconds between two writes of a host, and its idle window while users change many hosts
@@ -69,14 +68,14 @@ class Debouncer:
         now, batch = self._clock(), self._batches.get(key)
         paid = self._paid_until.get(key, now) - now
         early = max(paid - MIN_WRITE_INTERVAL, 0.0)
-        if now - next(reversed(self._changed.values()), float("-inf")) >= USERS_IDLE or (batch and batch.complete):
-            return early
         if batch is None:
             return max(paid, 0.0)
-        interval = min(max(INTERVAL_PER_HOST * len(self._changed), MIN_WRITE_INTERVAL), MAX_WRITE_INTERVAL)
-        if interval == MIN_WRITE_INTERVAL:
+        if batch.complete:
+            return early
+        interval = min(INTERVAL_PER_HOST * len(self._changed), MAX_WRITE_INTERVAL)
+        if interval <= MIN_WRITE_INTERVAL:
             return max(min(paid, batch.last + MIN_INTERVAL - now), early)
-        share = (1 + 2 * zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
+        share = (2 + zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
         return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
 
     async def run(self) -> None:
@@ -86,7 +85,7 @@ class Debouncer:
 
     def release(self) -> float:
         """Add each host with a `models.json` that may be written now. Return the seconds until the next one may be."""
-        now, wait = self._clock(), USERS_IDLE
+        now, wait = self._clock(), MIN_INTERVAL
         for times, end in ((self._changed, now - MAX_WRITE_INTERVAL), (self._paid_until, now)):
             while times and next(iter(times.values())) <= end:
                 del times[next(iter(times))]
