@@ -176,6 +176,15 @@ def test_debouncer_spreads_and_batches_the_writes_of_many_hosts(case: Case) -> N
     assert max(map(by_tenth.count, by_tenth)) <= 10, "hosts that change together are not due together"
 
 
+def test_debouncer_spreads_the_writes_of_many_hosts_that_seldom_change(case: Case) -> None:
+    """A slow API server leaves more than a second between two changes of a host: each must not be a batch of its own."""
+    for _ in range(20):
+        for key in HUNDRED:
+            case.change(key)
+            case.after(0.015)
+    assert len([at for _, at in case.written if at > MAX_WRITE_INTERVAL]) <= 20 * 12 + 10
+
+
 def test_debouncer_lets_all_hosts_out_when_all_have_been_idle_for_a_second(case: Case) -> None:
     many_change(case, 1.0)
     before = len(case.written)

@@ -1,8 +1,9 @@
 """Debounces the writes of `models.json`: each has the kubelets of all the host's pods mount the file anew.
 
 Like karpenter's batcher: a batch ends when its host has been idle for `MIN_INTERVAL`, or at a maximal wait. The first
-change is written at once. While users change many hosts, both are longer, so that all together write ten times a
-second. A token bucket gives each host one write a second, and one in advance.
+change is written at once. A token bucket gives each host one write a second, and one in advance. While users change
+more than ten hosts, these write ten times a second together, and other hosts after an idle window of a second. When
+users have changed nothing for a second, all batches end.
 """
 
 from __future__ import annotations
@@ -66,17 +67,18 @@ class Debouncer:
     def delay(self, key: Key) -> float:
         """Return the seconds until the `models.json` of a host may be written."""
         now, batch = self._clock(), self._batches.get(key)
-        paid = self._paid_until.get(key, now) - now
-        early = max(paid - MIN_WRITE_INTERVAL, 0.0)
+        paid = self._paid_until.get(key, float("-inf"))
+        early = max(paid - MIN_WRITE_INTERVAL - now, 0.0)
         if batch is None:
-            return max(paid, 0.0)
-        if batch.complete:
+            return max(paid - now, 0.0)
+        if batch.complete or now - next(reversed(self._changed.values()), float("-inf")) >= MIN_WRITE_INTERVAL:
             return early
         interval = min(INTERVAL_PER_HOST * len(self._changed), MAX_WRITE_INTERVAL)
         if interval <= MIN_WRITE_INTERVAL:
-            return max(min(paid, batch.last + MIN_INTERVAL - now), early)
-        share = (2 + zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
-        return max(min(batch.first + interval * share, batch.last + MIN_WRITE_INTERVAL) - now, early)
+            return max(min(paid, batch.last + MIN_INTERVAL) - now, early)
+        interval *= (2 + zlib.crc32(str(key).encode()) / 2**32) / 3  # hosts that change together are not due together
+        idle = max(batch.last + MIN_WRITE_INTERVAL, paid - MIN_WRITE_INTERVAL + interval)
+        return max(min(batch.first + interval, idle) - now, early)
 
     async def run(self) -> None:
         """Add each host to the queue when its `models.json` may be written, until cancelled."""
@@ -86,8 +88,8 @@ class Debouncer:
     def release(self) -> float:
         """Add each host with a `models.json` that may be written now. Return the seconds until the next one may be."""
         now, wait = self._clock(), MIN_INTERVAL
-        for times, end in ((self._changed, now - MAX_WRITE_INTERVAL), (self._paid_until, now)):
-            while times and next(iter(times.values())) <= end:
+        for times in (self._changed, self._paid_until):
+            while times and next(iter(times.values())) <= now - MAX_WRITE_INTERVAL:
                 del times[next(iter(times))]
         for key, batch in self._batches.items():
             if delay := self.delay(key):
