@@ -13,6 +13,7 @@ from manyserve.plan.plan import plan
 from tests.contract.stage import HOST, Manifest, Stage, writes_stop
 from tests.support import make
 from tests.support.eventually import eventually, eventually_in_thread
+from tests.support.figures import Figures
 from tests.support.kubectl import condition
 from tests.test_pod_fields import CONTAINER, POD, has
 
@@ -50,7 +51,7 @@ async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
 
 
-async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> None:
+async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage, tenants: Figures) -> None:
     ingress = json.dumps({"domainTemplate": "all.{{ .IngressDomain }}"})
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", json.dumps({"data": {"ingress": ingress}}))
     second = make.host_object("another")
@@ -66,6 +67,7 @@ async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> No
         f"belongs to the older InferenceService {stage.kubectl.namespace}/{HOST}"
         in ingress_ready(stage, "another")["message"]
     )
+    tenants.take("Ingresses with the host name of another host", len(stage.kubectl.list("ingress")) - 1, "", exactly=0)
     assert not stage.kubectl.exists("ingress", "another")
     assert "url" not in stage.kubectl.get("isvc", "another")["status"]
     stage.kubectl("delete", "isvc", HOST)
