@@ -59,9 +59,9 @@ class Attack:
 
     async def placed(self) -> list[float]:
         """Return the seconds until each of some new hosts has a model that is placed."""
-        began, taken = time.monotonic(), processor_seconds(self.operator)
+        began, taken = time.monotonic(), processor_seconds(self.operator.process.pid)
         seconds = [await self.others.host_in() for _ in range(HOSTS)]
-        self.cores.append((processor_seconds(self.operator) - taken) / (time.monotonic() - began))
+        self.cores.append((processor_seconds(self.operator.process.pid) - taken) / (time.monotonic() - began))
         return seconds
 
 
