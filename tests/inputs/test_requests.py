@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from manyserve.api.quantity import parse_memory
-from manyserve.webhook.handlers import LIMIT
+from manyserve.webhook.bodies import LIMIT
 from tests.inputs.process import most_memory
 from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
