@@ -171,6 +171,25 @@ async def test_operator_applies_every_field_of_the_pod_once(stage: Stage) -> Non
     await eventually(lambda: differences() == [], "no child is applied again")
 
 
+async def test_operator_applies_limits_of_storage_from_the_configuration(stage: Stage) -> None:
+    limits = {"ephemeralStorageRequest": "1024Mi", "ephemeralStorageLimit": "30Gi", "volumeSizeLimit": "2048Mi"}
+    deployment = names.deployment(HOST)
+
+    def pod() -> Manifest:
+        template: Manifest = stage.kubectl.get("deployment", deployment)["spec"]["template"]["spec"]
+        return template
+
+    stage.apply(make.host_object())
+    await eventually_in_thread(lambda: stage.kubectl.exists("deployment", deployment), "the host has a Deployment")
+    assert pod()["volumes"][0]["emptyDir"] == {}
+    patch = {"data": {"agent": json.dumps(limits)}}
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", json.dumps(patch))
+    in_its_form = {"sizeLimit": "2Gi"}
+    await eventually_in_thread(lambda: pod()["volumes"][0]["emptyDir"] == in_its_form, "the API server accepts it")
+    assert pod()["containers"][1]["resources"]["limits"]["ephemeral-storage"] == "30Gi"
+    await writes_stop(stage.kubectl, "deployment", stage.operator)
+
+
 async def test_operator_restores_fields_that_another_writer_changed(stage: Stage) -> None:
     stage.apply(make.host_object(), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
