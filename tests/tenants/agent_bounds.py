@@ -32,6 +32,9 @@ AGENT_CASES: Mapping[str, Case] = {
     "requests of `/metrics`": agent_bounds_models.metrics,
     "downloads under way": agent_bounds_slots.downloads_under_way,
     "time in a fast slot while others wait": agent_bounds_slots.time_in_fast_slot,
+    "slow slots that other origins hold, while one without a slot waits with a large model": (
+        agent_bounds_slots.rate_beside_large_download
+    ),
     "files and folders of a model, of an archive or a listing": agent_bounds_archives.files_and_folders,
     "names in one folder of a claim": agent_bounds_archives.names_in_folder,
     "the node's disk": agent_bounds_disk.node_disk,

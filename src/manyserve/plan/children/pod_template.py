@@ -119,7 +119,7 @@ def build_agent(host: InferenceService, config: ServingConfig, sources: Sources)
     }
 
 
-def _ephemeral_storage(size: str | None) -> dict[str, str]:
+def _ephemeral_storage(size: str | None) -> dict[str, str | int]:
     return {"ephemeral-storage": size} if size else {}
 
 
