@@ -50,8 +50,7 @@ class Planner:
 
     def _plan(self, observed: Observed) -> tuple[Plan, float]:
         began = time.thread_time()
-        todo = self._decide(observed, self.now())
-        return todo, time.thread_time() - began
+        return self._decide(observed, self.now()), time.thread_time() - began
 
 
 class Reconciler:
