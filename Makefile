@@ -155,7 +155,8 @@ unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migra
 tenants: tools ## attacks of one tenant on another and on the programs, into reports/tenants.json
 	@echo "==> attacks of one tenant on another and on the programs, in the long form"
 	@rm -f reports/tenants.json
-	@TENANTS=long $(BIN)/pytest -q --timeout 900 tests/tenants tests/contract/test_poisoned_config.py
+	@TENANTS=long $(BIN)/pytest -q --timeout 900 $$($(BIN)/python -m tests.tenants.attacks tests)
+	@$(BIN)/python -m tests.tenants.attacks figures
 	@echo "    took $$SECONDS s"
 
 field-long: tools ## restarts, slow loads, failing edits, autoscalers and failing models, into reports/field.json

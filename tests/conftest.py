@@ -19,6 +19,12 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["walkthrough"]
 
 
+@pytest.fixture
+def tenants(request: pytest.FixtureRequest) -> Figures:
+    """Return the figures of attacks between tenants, which are in a report of their own."""
+    return reports(request.config)["tenants"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     send_to_controller(session.config)
 

@@ -14,7 +14,7 @@ from manyserve.agent.download import DownloadError
 from manyserve.agent.download_slot import Slot, Waiting, origin_of
 from manyserve.agent.download_slots import SLOW_BYTES, DownloadSlots
 from manyserve.agent.retry import RetryState
-from manyserve.agent.settings import SourceSettings
+from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
 from tests.support.eventually import eventually
 
@@ -213,6 +213,35 @@ async def test_large_download_waits_no_longer_than_its_origins_fair_share(stack:
     await slots.enlarge("d")
     await slots.after(100, **rates, c=2 * SLOW_BYTES)
     assert slots.waiting_large == ["d"], "both origins have their share"
+
+
+@pytest.mark.parametrize(("times", "waits", "ends"), [(1.5, 5, 10), (20, 90, 110), (60, 270, 330)])
+async def test_downloads_of_many_origins_keep_their_slots_from_a_large_one_as_long_as_they_are_fast(
+    stack: AsyncExitStack, times: float, waits: int, ends: int
+) -> None:
+    """Each origin has one slot of the default number, and so many times the least rate."""
+    count, rate = AgentSettings().slow_downloads, int(times * SLOW_BYTES)
+    slots, rates = make(stack, 1, count), {f"a{number}": rate + number for number in range(count)}
+    for name in rates:
+        await slots.start(name, uri=f"https://{name}/x", is_slow=True)
+    await slots.after(60, **rates)
+    await slots.start("large", uri="https://two/x")
+    await slots.enlarge("large")
+    await slots.after(waits, **rates)
+    assert slots.waiting_large == ["large"]
+    await slots.after(ends - waits, **rates)
+    assert slots.ends == {"a0": True}, "the slowest one"
+    assert slots.held["large"].is_held
+
+
+async def test_large_download_of_an_origin_with_a_slot_takes_none_of_a_fast_one(stack: AsyncExitStack) -> None:
+    slots, rates = make(stack, 1, 2), {"a": 2 * SLOW_BYTES, "b": 3 * SLOW_BYTES}
+    await slots.start("a", is_slow=True)
+    await slots.start("b", uri="https://two/x", is_slow=True)
+    await slots.start("c", uri="https://two/x")
+    await slots.enlarge("c")
+    await slots.after(3600, **rates)
+    assert slots.waiting_large == ["c"]
 
 
 async def test_origin_with_fewest_slots_is_next(stack: AsyncExitStack) -> None:

@@ -69,6 +69,16 @@ def placeholder(name: str) -> str:
         ({"rollout": '{"modelTimeout": "25h"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
         ({"rollout": '{"modelTimeout": "0s"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
         ({"rollout": '{"modelTimeout": 30}'}, "rollout.modelTimeout: Input should be a valid string"),
+        (
+            {"agent": '{"volumeSizeLimit": "64Mi"}'},
+            "agent.volumeSizeLimit: 64Mi is too small; it must be",
+        ),
+        ({"agent": '{"volumeSizeLimit": "much"}'}, "agent.volumeSizeLimit: 'much' is not a quantity; it must be"),
+        ({"agent": '{"ephemeralStorageLimit": -1}'}, "agent.ephemeralStorageLimit: '-1' is not greater than 0"),
+        (
+            {"agent": '{"ephemeralStorageRequest": "2Gi", "ephemeralStorageLimit": "1Gi"}'},
+            "agent: ephemeralStorageLimit 1Gi is less than ephemeralStorageRequest 2Gi",
+        ),
         ({"ingress": '{"ingressDomain": "a b"}'}, "ingress.ingressDomain: String should match"),
         ({"ingress": '{"urlScheme": "ftp"}'}, "ingress.urlScheme"),
         *(({"ingress": json.dumps({"domainTemplate": text})}, placeholder(name)) for text, name in UNKNOWN.items()),
@@ -78,6 +88,21 @@ def test_serving_config_error_names_key_and_field(data: dict[str, str], message:
     with pytest.raises(ConfigError, match="inferenceservice-config") as error:
         parse(data)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("agent", "size"),
+    [
+        ({}, None),
+        ({"volumeSizeLimit": "", "ephemeralStorageLimit": ""}, None),
+        ({"volumeSizeLimit": "1Gi"}, 2**30),
+        ({"ephemeralStorageLimit": 2**30}, 2**30),
+        ({"volumeSizeLimit": "2Gi", "ephemeralStorageLimit": "1Gi"}, 2**30),
+        ({"ephemeralStorageRequest": "1Gi"}, None),
+    ],
+)
+def test_serving_config_has_the_smaller_limit_of_the_volume(agent: dict[str, str], size: int | None) -> None:
+    assert parse({"agent": json.dumps(agent)}).agent.volume_bytes == size
 
 
 def test_serving_config_reads_the_model_timeout_of_a_roll_out() -> None:

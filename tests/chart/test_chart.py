@@ -106,6 +106,7 @@ def test_config_map_defaults_match_the_walkthrough() -> None:
             assert predictor.supported_frameworks == (name,)
     assert config.ingress == servingconfig.IngressConfig()
     assert config.agent.image == "manyserve/manyserve:0.1.0"
+    assert config.agent.volume_bytes is None
     assert config.deploy.progress_deadline == 600
     assert config.rollout == servingconfig.RolloutConfig(model_timeout="30m")
     assert config.credentials == Credentials()
@@ -116,6 +117,8 @@ def test_config_map_has_the_values_that_are_set() -> None:
         "config.ingress.ingressClassName=contour",
         "config.ingress.gateway=infra/gateway",
         "config.agent.image=other:1",
+        "config.agent.ephemeralStorageRequest=10Gi",
+        "config.agent.volumeSizeLimit=20Gi",
         "config.credentials.gcs.endpoint=http://gcs",
         "config.predictors.triton.image=own",
         "rollout.modelTimeout=1h30m",
@@ -124,6 +127,8 @@ def test_config_map_has_the_values_that_are_set() -> None:
     assert config.ingress.ingress_class_name == "contour"
     assert config.ingress.gateway == "infra/gateway"
     assert config.agent.image == "other:1"
+    assert (config.agent.ephemeral_storage_request, config.agent.ephemeral_storage_limit) == ("10Gi", None)
+    assert config.agent.volume_size_limit == "20Gi"
     assert config.rollout.model_seconds == 5400
     assert config.credentials.gcs.endpoint == "http://gcs"
     assert config.predictors["triton"].image == "own"

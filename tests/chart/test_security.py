@@ -9,6 +9,7 @@ import pytest
 from manyserve.cluster import kinds
 from manyserve.operator.settings import OperatorSettings
 from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
+from tests.support.figures import Figures
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
@@ -29,11 +30,14 @@ def rights(name: str, *values: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("values", VARIANTS)
-def test_roles_have_no_wildcard(values: tuple[str, ...]) -> None:
+def test_roles_have_no_wildcard(tenants: Figures, values: tuple[str, ...]) -> None:
+    wide: list[str] = []
     for role, rule in rules(*values):
         words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", ())]
-        assert not any("*" in word for word in words), role
-        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), role
+        if any("*" in word for word in words) or {"escalate", "bind", "impersonate"} & set(rule["verbs"]):
+            wide.append(role)
+    tenants.take("roles with a wildcard or a right to more rights", len(wide), "roles", exactly=0)
+    assert not wide
 
 
 @pytest.mark.parametrize("values", VARIANTS)

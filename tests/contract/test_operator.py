@@ -13,6 +13,7 @@ from manyserve.plan.plan import plan
 from tests.contract.stage import HOST, Manifest, Stage, writes_stop
 from tests.support import make
 from tests.support.eventually import eventually, eventually_in_thread
+from tests.support.figures import Figures
 from tests.support.kubectl import condition
 from tests.test_pod_fields import CONTAINER, POD, has
 
@@ -50,7 +51,7 @@ async def test_operator_runs_the_walkthrough(stage: Stage) -> None:
     assert "it is broken" in stage.ready("tm", "simple-string")["message"]
 
 
-async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> None:
+async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage, tenants: Figures) -> None:
     ingress = json.dumps({"domainTemplate": "all.{{ .IngressDomain }}"})
     stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", json.dumps({"data": {"ingress": ingress}}))
     second = make.host_object("another")
@@ -66,6 +67,7 @@ async def test_operator_gives_a_host_name_to_the_oldest_host(stage: Stage) -> No
         f"belongs to the older InferenceService {stage.kubectl.namespace}/{HOST}"
         in ingress_ready(stage, "another")["message"]
     )
+    tenants.take("Ingresses with the host name of another host", len(stage.kubectl.list("ingress")) - 1, "", exactly=0)
     assert not stage.kubectl.exists("ingress", "another")
     assert "url" not in stage.kubectl.get("isvc", "another")["status"]
     stage.kubectl("delete", "isvc", HOST)
@@ -167,6 +169,25 @@ async def test_operator_applies_every_field_of_the_pod_once(stage: Stage) -> Non
         return [each.reason for each in plan(observed, datetime.now(UTC)).applies] if observed else None
 
     await eventually(lambda: differences() == [], "no child is applied again")
+
+
+async def test_operator_applies_limits_of_storage_from_the_configuration(stage: Stage) -> None:
+    limits = {"ephemeralStorageRequest": "1024Mi", "ephemeralStorageLimit": "30Gi", "volumeSizeLimit": "2048Mi"}
+    deployment = names.deployment(HOST)
+
+    def pod() -> Manifest:
+        template: Manifest = stage.kubectl.get("deployment", deployment)["spec"]["template"]["spec"]
+        return template
+
+    stage.apply(make.host_object())
+    await eventually_in_thread(lambda: stage.kubectl.exists("deployment", deployment), "the host has a Deployment")
+    assert pod()["volumes"][0]["emptyDir"] == {}
+    patch = {"data": {"agent": json.dumps(limits)}}
+    stage.kubectl("patch", "configmap", "inferenceservice-config", "-p", json.dumps(patch))
+    in_its_form = {"sizeLimit": "2Gi"}
+    await eventually_in_thread(lambda: pod()["volumes"][0]["emptyDir"] == in_its_form, "the API server accepts it")
+    assert pod()["containers"][1]["resources"]["limits"]["ephemeral-storage"] == "30Gi"
+    await writes_stop(stage.kubectl, "deployment", stage.operator)
 
 
 async def test_operator_restores_fields_that_another_writer_changed(stage: Stage) -> None:

@@ -67,12 +67,6 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["unmanaged"]
 
 
-@pytest.fixture
-def tenants(request: pytest.FixtureRequest) -> Figures:
-    """Figures of attacks between tenants, for a report of their own."""
-    return reports(request.config)["tenants"]
-
-
 @dataclass
 class Cases:
     """A host with models in one namespace, and the namespace of the others."""

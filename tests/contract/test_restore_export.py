@@ -30,7 +30,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 @pytest.mark.parametrize("order", ["host first", "models first", "operator down"])
 async def test_export_restore_serves_all_models_after_the_namespace_was_deleted(
-    env: RestoreEnv, figures: Figures, order: str
+    env: RestoreEnv, figures: Figures, tenants: Figures, order: str
 ) -> None:
     async with AsyncExitStack() as operator:
         await operator.enter_async_context(env.operator())
@@ -48,7 +48,8 @@ async def test_export_restore_serves_all_models_after_the_namespace_was_deleted(
         await env.served(*MODELS)
         await asyncio.sleep(GRACE_PERIOD + 1)
         assert env.ready() == sorted(MODELS), "and they stay"
-        take_served(figures, env, f"export and apply, {order}")
+        for report in (figures, tenants):
+            take_served(report, env, f"export and apply, {order}")
 
 
 async def test_export_with_owner_references_is_refused_and_passes_after_the_suggested_command(

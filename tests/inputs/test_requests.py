@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from manyserve.api.quantity import parse_memory
-from manyserve.webhook.handlers import LIMIT
+from manyserve.webhook.bodies import LIMIT
 from tests.inputs.process import most_memory
 from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
@@ -90,5 +90,5 @@ async def test_input_22_concurrent_large_bodies_stay_below_the_memory_limit(
 ) -> None:
     limits = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     answers = await asyncio.gather(*(healthy_webhook.send("POST", body) for _ in range(count)))
-    assert {status for status, _ in answers} <= {400, 413}
+    assert {status for status, _ in answers} <= {400, 408, 413}, "refused, or not in time for its turn"
     assert most_memory(healthy_webhook.server.program.process.pid) < parse_memory(limits["memory"])

@@ -17,7 +17,9 @@ from manyserve.operator.debounce import Debouncer
 from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.workqueue import Result, WorkQueue
 from manyserve.plan.actions import Plan, WriteConfig
+from manyserve.plan.children.cache import CHILDREN_CACHE
 from manyserve.plan.observed import Observed
+from manyserve.plan.status.cache import STATUS_CACHE
 from tests.support import make
 
 HOST = Key("default", "triton-mms")
@@ -83,6 +85,17 @@ async def test_reconcile_writes_models_json_at_once_and_then_when_the_second_is_
         case.debouncer.on_change(HOST)
         await case.reconcile(at)
     assert case.applier.config_written == [True, False, True]
+
+
+async def test_reconcile_of_a_host_out_of_scope_drops_it_from_the_caches() -> None:
+    case = Case()
+    case.state.in_scope = lambda _namespace: False
+    for cache in (STATUS_CACHE, CHILDREN_CACHE):
+        cache.put(HOST, cast("Any", "inputs"))
+    await case.reconcile(0.0)
+    assert HOST not in STATUS_CACHE
+    assert HOST not in CHILDREN_CACHE
+    assert case.threads == [], "there is no plan"
 
 
 async def test_reconcile_has_a_host_added_again_when_its_models_json_may_be_written() -> None:

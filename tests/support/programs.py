@@ -63,9 +63,9 @@ def peak_mib(running: Program) -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def processor_seconds(running: Program) -> float:
-    """Return the processor time that a program has taken so far, in seconds."""
-    fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

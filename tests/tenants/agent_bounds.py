@@ -32,11 +32,14 @@ AGENT_CASES: Mapping[str, Case] = {
     "requests of `/metrics`": agent_bounds_models.metrics,
     "downloads under way": agent_bounds_slots.downloads_under_way,
     "time in a fast slot while others wait": agent_bounds_slots.time_in_fast_slot,
+    "slow slots that other origins hold, while one without a slot waits with a large model": (
+        agent_bounds_slots.rate_beside_large_download
+    ),
     "files and folders of a model, of an archive or a listing": agent_bounds_archives.files_and_folders,
     "names in one folder of a claim": agent_bounds_archives.names_in_folder,
     "the node's disk": agent_bounds_disk.node_disk,
     "the node's inodes": agent_bounds_disk.node_inodes,
-    "the volume, if it has a limit": agent_bounds_disk.volume,
+    "the volume, if it has a limit (`config.agent.volumeSizeLimit`)": agent_bounds_disk.volume,
     "archives in work": agent_bounds_archives.archives_in_work,
     "directory of a zip": agent_bounds_archives.zip_directory,
     "global headers of a tar": agent_bounds_archives.global_headers,

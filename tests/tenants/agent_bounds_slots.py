@@ -87,3 +87,17 @@ async def time_in_fast_slot(_: Path) -> None:
             assert set(slots.held) == {"a"}
             await slots.after(1, a=rate)
             assert slots.ends == {"a": True}
+
+
+async def rate_beside_large_download(_: Path) -> None:
+    """After a wait of twenty times `_PATIENCE`, the least rate is twenty times `SLOW_BYTES`."""
+    for rate, keeps in ((FAR * SLOW_BYTES, False), (10 * FAR * SLOW_BYTES, True)):
+        async with AsyncExitStack() as stack:
+            slots, rates = make(stack, 1, 2), {"a": rate, "b": 2 * rate}
+            for name in rates:
+                await slots.start(name, uri=f"https://{name}/x", is_slow=True)
+            await slots.start("large", uri="https://two/x")
+            await slots.enlarge("large")
+            await slots.after(2 * FAR * _PATIENCE, **rates)
+            assert slots.ends == ({} if keeps else {"a": True})
+            assert slots.held["large"].is_held is not keeps

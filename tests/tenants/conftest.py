@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.control_plane import api_server, client, kubectl, mark
-from tests.support.figures import Figures, reports
 
 __all__ = ["api_server", "client", "kubectl"]
 
@@ -19,9 +18,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark(
         [each for each in items if "api_server" in getattr(each, "fixturenames", ())], Path(__file__).parent, "contract"
     )
-
-
-@pytest.fixture
-def tenants(request: pytest.FixtureRequest) -> Figures:
-    """Return the figures of attacks, which are in a report of their own."""
-    return reports(request.config)["tenants"]

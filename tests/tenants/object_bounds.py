@@ -21,9 +21,11 @@ from manyserve.cluster.write_budget import CHILD, CONTENT, STATUS
 from manyserve.operator.defects import InternalError
 from manyserve.plan.host_metadata import is_left_out
 from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.storage.claims import MAX_CLAIMS
 from tests.cluster.test_reduced import labelled
 from tests.cluster.test_write_budget import Case as Writes
 from tests.operator.test_defects import BAD, GOOD, Hosts
+from tests.plan.storage.test_claims import many, mounted, on_claims
 from tests.support import make
 from tests.support.poison import distinct
 from tests.support.replicas import controlled_by
@@ -32,6 +34,12 @@ from tests.tenants.tables import Cases
 CASES = Cases()
 MINUTE = 60.0
 FAR = 1000
+
+
+@CASES.of("claims of models that a host's pods mount")
+def claims_of_pods() -> None:
+    assert len(mounted(on_claims(many(0, MAX_CLAIMS)))) == MAX_CLAIMS
+    assert len(mounted(on_claims(many(0, FAR)))) == MAX_CLAIMS
 
 
 @CASES.of("entries of `models.json`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,9 +16,9 @@ from manyserve import http_server
 from manyserve.api.names import Key
 from manyserve.connections import MAX_CONNECTIONS
 from manyserve.http_server import MAX_HEADER_BYTES, MAX_HEADERS
-from manyserve.webhook import handlers
+from manyserve.webhook import bodies
 from manyserve.webhook.admission import NAME_LIMIT
-from manyserve.webhook.handlers import LIMIT, MAX_LARGE_READS, SMALL_BODY
+from manyserve.webhook.bodies import LIMIT, MAX_LARGE_READS, PAUSES, SMALL_BODY
 from manyserve.webhook.reservations import LIFETIME, MAX_PER_HOST, MAX_RESERVATIONS, SUSPENSION, Reservations
 from manyserve.webhook.sizes import MOST_SEPARATORS, MOST_VALUES
 from tests.support.clock import FakeClock
@@ -41,7 +42,7 @@ async def webhook(**constants: float) -> AsyncIterator[RunningWebhook]:
     """Run a webhook for a host with one model, with other values of these timeouts."""
     with pytest.MonkeyPatch.context() as patched:
         for name, value in constants.items():
-            patched.setattr(http_server if hasattr(http_server, name) else handlers, name, value)
+            patched.setattr(http_server if hasattr(http_server, name) else bodies, name, value)
         async with serving(cache_of(host_object(), model_object("first"))) as running:
             yield running
 
@@ -78,7 +79,7 @@ async def handshake() -> None:
 
 @CASES.of("a body")
 async def size_of_a_body() -> None:
-    assert handlers.READ_TIMEOUT == 10.0
+    assert bodies.READ_TIMEOUT == 10.0
     async with webhook() as running:
         assert (await running.post(SMALL.ljust(LIMIT)))[0] == 200
         assert (await running.post(SMALL.ljust(2 * LIMIT)))[0] == 413
@@ -122,6 +123,18 @@ async def large_bodies() -> None:
         assert (await waits)[0] == 200
         for _, writer in held:
             writer.close()
+
+
+@CASES.of("time to parse bodies above 32 KiB")
+async def share_of_the_event_loop() -> None:
+    """One large body waits for none, and ten wait for the pauses of those before them."""
+    large = SMALL.ljust(LIMIT)
+    async with webhook() as running:
+        assert (await running.post(large))[0] == 200
+        seconds, began = running.metrics.seconds, time.monotonic()
+        before = seconds._sum.get()
+        assert {status for status, _ in await asyncio.gather(*(running.post(large) for _ in range(10)))} == {200}
+        assert seconds._sum.get() - before < (time.monotonic() - began) / PAUSES
 
 
 @CASES.of("opening brackets and commas of a body")

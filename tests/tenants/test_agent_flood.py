@@ -17,13 +17,16 @@ import pytest
 
 from tests.support.connections import status, unlimited
 from tests.support.eventually import eventually
-from tests.support.figures import reports
+from tests.support.figures import Figures, reports
+from tests.support.programs import processor_seconds
 from tests.tenants.agent_process import AgentProcess, agent_process, container
 
 FLOOD = 1500
 PROBE_SECONDS: int = container()["readinessProbe"]["timeoutSeconds"]
 FLOOD_SECONDS = 3.0
 ENDLESS, IDLE_PROBES = 10**6, 20
+MOST_TIMES = 2
+"""Processor time of requests of /metrics, in those of /healthz. A rendering for each takes four times as long."""
 LEAST_PROBES = 10
 """Probes beside the flood that make its figure worth something."""
 OK = 200
@@ -65,13 +68,13 @@ async def flood(agent: AgentProcess, at_once: int) -> int:
     return answered
 
 
-async def wave(agent: AgentProcess, at_once: int) -> int:
+async def wave(agent: AgentProcess, at_once: int, path: str = "/metrics") -> int:
     """Send `FLOOD` requests, each in a connection of its own, and return the number of responses."""
     turns = asyncio.Semaphore(at_once)
 
     async def one(client: aiohttp.ClientSession) -> int:
         async with turns:
-            return await status(client, f"{agent.agent_url}/metrics")
+            return await status(client, f"{agent.agent_url}{path}")
 
     async with unlimited(force_close=True) as client:
         return (await asyncio.gather(*(one(client) for _ in range(FLOOD)))).count(OK)
@@ -100,3 +103,21 @@ async def test_readyz_answers_within_the_probe_timeout_beside_a_flood(
     assert beside.answered >= FLOOD
     assert idle.failures == beside.failures == 0
     assert beside.slowest < PROBE_SECONDS
+
+
+async def test_requests_of_metrics_cost_no_rendering_each(tmp_path: Path, tenants: Figures) -> None:
+    """The first wave of each path is a warm-up."""
+    async with agent_process(tmp_path) as agent:
+        await agent.loads("small")
+        seconds = {path: await processor_time(agent, path) for path in ("/healthz", "/metrics") * 2}
+    ratio = seconds["/metrics"] / seconds["/healthz"]
+    name = f"{FLOOD} requests of /metrics: processor time, in those of /healthz"
+    tenants.take(name, ratio, "times", below=MOST_TIMES, peer=f"{seconds['/healthz']:.2f} s")
+    assert ratio < MOST_TIMES, seconds
+
+
+async def processor_time(agent: AgentProcess, path: str) -> float:
+    """Return the seconds of processor time that the agent takes for one wave."""
+    before = processor_seconds(agent.pid)
+    assert await wave(agent, 50, path) == FLOOD
+    return processor_seconds(agent.pid) - before

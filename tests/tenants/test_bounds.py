@@ -9,7 +9,9 @@ import inspect
 
 import pytest
 
+from tests.support.figures import Figures
 from tests.tenants import object_bounds, report_bounds, review_bounds
+from tests.tenants.agent_bounds import AGENT_CASES
 from tests.tenants.constants import wrong_figures
 from tests.tenants.tables import Case, lines, rows
 
@@ -18,8 +20,10 @@ OF_AGENTS = ("Security", "Bounds of downloads")
 CASES: dict[str, Case] = report_bounds.CASES | object_bounds.CASES | review_bounds.CASES
 
 
-def test_bounds_have_a_case_for_each_row_and_no_other() -> None:
+def test_bounds_have_a_case_for_each_row_and_no_other(tenants: Figures) -> None:
     found = [row for row, heading in rows().items() if heading not in OF_AGENTS]
+    without = rows().keys() - CASES.keys() - AGENT_CASES.keys()
+    tenants.take("bounds without a case below and above", len(without), "", exactly=0, peer=f"of {len(rows())}")
     assert len(found) > 25, "the tables are found"
     assert sorted(found) == sorted(CASES)
 

@@ -20,6 +20,7 @@ from manyserve.api import names
 from manyserve.api.conditions import MESSAGE_LIMIT
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient
+from manyserve.plan.status.internal_error import INTERNAL_ERROR
 from tests.contract.kubelet import ADDRESS, Kubelet, kubelet
 from tests.contract.stage import HOST
 from tests.support import make
@@ -58,9 +59,9 @@ class Attack:
 
     async def placed(self) -> list[float]:
         """Return the seconds until each of some new hosts has a model that is placed."""
-        began, taken = time.monotonic(), processor_seconds(self.operator)
+        began, taken = time.monotonic(), processor_seconds(self.operator.process.pid)
         seconds = [await self.others.host_in() for _ in range(HOSTS)]
-        self.cores.append((processor_seconds(self.operator) - taken) / (time.monotonic() - began))
+        self.cores.append((processor_seconds(self.operator.process.pid) - taken) / (time.monotonic() - began))
         return seconds
 
 
@@ -151,7 +152,22 @@ async def test_hostile_agents_delay_no_other_tenant_and_change_no_true_replica(
         probes.judge(tenants, "operator beside hostile agents", min(probes_of(case.operator).values()))
         tenants.take("states of a true replica's model beside forged pods", len(states), "", exactly=1)
         assert [json.loads(each)[:2] for each in states] == [["True", "1/1"]], states
-        messages = [message for each in believed for message in json.loads(each)[2]]
-        assert any("red" in message for message in messages), "reports of pods in the place of replicas are believed"
-        assert all(message.isprintable() and len(message) <= MESSAGE_LIMIT for message in messages)
+        judge_messages(tenants, [message for each in believed for message in json.loads(each)[2]])
+        failed = await asyncio.to_thread(internal_errors, case.victim)
+        tenants.take("plans that fail beside hostile agents", len(failed), "hosts", exactly=0)
+        assert not failed
         compared.judge(tenants, "time of another host beside hostile agents")
+
+
+def judge_messages(tenants: Figures, messages: list[str]) -> None:
+    """Record the messages of hostile agents that reached a status as they are. Fail if there is one."""
+    assert any("red" in message for message in messages), "reports of pods in the place of replicas are believed"
+    raw = [message for message in messages if not message.isprintable() or len(message) > MESSAGE_LIMIT]
+    tenants.take("messages of hostile agents that are long or not printable", len(raw), "", exactly=0)
+    assert not raw
+
+
+def internal_errors(victim: Kubectl) -> list[str]:
+    """Return the hosts with an internal error in their status."""
+    conditions = {host: victim.get("isvc", host)["status"]["conditions"] for host in (HOST, TAKEN)}
+    return [host for host, each in conditions.items() if any(one.get("reason") == INTERNAL_ERROR for one in each)]

@@ -34,6 +34,9 @@ SECONDS = 60.0 if TENANTS_LONG else 10.0
 """Duration of the forged creates."""
 PAUSE = 0.02
 """Seconds between two forged creates."""
+FLOOD_SLACK = 0.005
+"""Seconds by which the client of the flood, on the same processors, may delay a create. Without the pauses of the
+webhook a create takes 20 to 30 ms longer."""
 SLACK = 0.5
 """Seconds by which a busy machine may delay the create that is admitted again."""
 
@@ -74,7 +77,7 @@ async def test_reviews_of_megabytes_keep_no_memory_and_honest_creates_are_answer
     tenants.take(f"honest creates refused beside {attack}", len(refusals), "", exactly=0, peer=total)
     slowest, limit = max(compared.beside), chart.review_seconds()
     tenants.take(f"slowest honest create beside {attack}", slowest, "s", below=limit)
-    compared.judge(tenants, f"time of an honest create beside {attack}", slack=limit / 2)
+    compared.judge(tenants, f"time of an honest create beside {attack}", slack=FLOOD_SLACK)
     assert refusals == []
     assert slowest < limit
 

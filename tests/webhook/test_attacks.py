@@ -22,10 +22,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from manyserve.api.errors import StartupError
 from manyserve.webhook.admission import NAME_LIMIT
+from manyserve.webhook.bodies import LIMIT as LARGEST_BODY
 from manyserve.webhook.callers import Callers
 from manyserve.webhook.certs.check import Issued, ensure
 from manyserve.webhook.certs.issue import KeyPair, key_of
-from manyserve.webhook.handlers import LIMIT as LARGEST_BODY
 from manyserve.webhook.reservations import LIFETIME
 from manyserve.webhook.sizes import MOST_SEPARATORS, MOST_VALUES
 from tests.support.clock import FakeClock

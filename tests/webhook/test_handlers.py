@@ -15,9 +15,10 @@ from prometheus_client import generate_latest
 from manyserve import http_server
 from manyserve.api.errors import StartupError
 from manyserve.http_server import HttpServer
+from manyserve.webhook.bodies import LIMIT
 from manyserve.webhook.certs.issue import KeyPair, issue_leaf
 from manyserve.webhook.certs.rotation import BadPairError
-from manyserve.webhook.handlers import LIMIT, plain_app, secure_app
+from manyserve.webhook.handlers import plain_app, secure_app
 from tests.support.connections import closed_by_peer
 from tests.support.eventually import eventually
 from tests.support.make import model_object
@@ -93,7 +94,7 @@ async def test_probes_distinguish_liveness_and_readiness(running: RunningWebhook
 
 
 async def test_handler_times_out_on_incomplete_body(running: RunningWebhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manyserve.webhook.handlers.READ_TIMEOUT", 0.1)
+    monkeypatch.setattr("manyserve.webhook.bodies.READ_TIMEOUT", 0.1)
     reader, writer = await asyncio.open_connection("localhost", running.port, ssl=trusting(ISSUED))
     writer.write(b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 30)

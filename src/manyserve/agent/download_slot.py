@@ -20,7 +20,7 @@ class Slot:
         self.origin = origin
         self.granted: asyncio.Future[None]
         self.timeout: asyncio.Timeout | None = None
-        self.since = 0.0
+        self.queued = self.since = 0.0
         self.gave_up = False
         self._slots = slots
         self._recent = self._counted = 0.0
@@ -78,19 +78,19 @@ class Waiting:
         if not slots:
             self._by_origin.pop(slot.origin, None)
 
-    def next_origin(self, held: Counter[str]) -> str:
-        """Return the origin that holds the fewest slots."""
+    def first(self, held: Counter[str]) -> Slot:
+        """Return the first download of the origin that holds the fewest slots."""
         without = (origin for origin in self._by_origin if not held[origin])
-        return next(without, None) or min(self._by_origin, key=lambda origin: held[origin])
+        origin = next(without, None) or min(self._by_origin, key=lambda origin: held[origin])
+        return next(iter(self._by_origin[origin]))
 
     def pop(self, held: Counter[str]) -> Slot:
         """Remove and return the first download of the next origin."""
-        origin = self.next_origin(held)
-        slots = self._by_origin.pop(origin)
-        slot = next(iter(slots))
+        slot = self.first(held)
+        slots = self._by_origin.pop(slot.origin)
         del slots[slot]
         if slots:
-            self._by_origin[origin] = slots  # behind the others
+            self._by_origin[slot.origin] = slots  # behind the others
         return slot
 
 

@@ -9,7 +9,9 @@ before its first byte. While others wait for a fast slot, a smaller one
 
 It keeps the slot, and a download in a slow slot gives up in its place, if that one has less than half its rate.
 While a large download waits for a slow slot, one with less than `SLOW_BYTES` a second gives up its slow slot. So does
-one of an origin that would still have as many slots as that of the large one, after `_MAX_SLICES` slices.
+one of an origin that would still have as many slots as that of the large one, after `_MAX_SLICES` slices. If that one's
+origin has no slot at all, the least rate rises by `SLOW_BYTES` with each `_PATIENCE` slices of its wait. So to keep the
+slots takes more and more bandwidth, however many origins there are.
 A download that gave up, or that stalled, waits for a slow slot at its next try, and nothing gives up for it.
 Of the waiting downloads, one of the origin with the fewest slots is next. The fast and slow slots bound all downloads.
 """
@@ -72,7 +74,7 @@ class DownloadSlots:
         await self._enter(slot, self._large if is_large else self._new)
 
     async def _enter(self, slot: Slot, waiting: Waiting) -> None:
-        slot.granted = asyncio.get_running_loop().create_future()
+        slot.granted, slot.queued = asyncio.get_running_loop().create_future(), self.clock()
         waiting.add(slot)
         self._schedule()
         await slot.granted
@@ -132,10 +134,20 @@ class DownloadSlots:
                 return True
         if slow_free or not self._large:
             return False
+        return self._preempt_for_large(now)
+
+    def _preempt_for_large(self, now: float) -> bool:
+        """Free a slow slot for the first large download, beginning with the slowest one."""
         held = self._held()
-        share = held[self._large.next_origin(held)] + 1
+        large = self._large.first(held)
+        share = held[large.origin] + 1
+        waited = (now - large.queued) / self._seconds
+        least_rate = SLOW_BYTES * waited / _PATIENCE if share == 1 else 0
         slow = sorted(self._slow, key=lambda slot: slot.rate(now))
-        return any(self._give_up(slot, slot, now, is_late=held[slot.origin] > share) for slot in slow)
+        return any(
+            self._give_up(slot, slot, now, is_late=held[slot.origin] > share or slot.rate(now) < least_rate)
+            for slot in slow
+        )
 
     def _slices(self, slot: Slot, now: float) -> float:
         return (now - slot.since) / self._seconds

@@ -118,7 +118,7 @@ class AgentSettings(Settings):
     """Bytes of the volume that downloads leave free, in addition to the next share."""
     disk_reserve_percent: Percent = env("MANYSERVE_DISK_RESERVE_PERCENT", default=10)
     """Share of the disk that downloads leave free: at 10 % the kubelet evicts pods of the node, by default."""
-    volume_bytes: Count | None = env("MANYSERVE_VOLUME_BYTES", default=None)
+    volume_bytes: Count | None = env(agentenv.VOLUME_BYTES, default=None)
     """The volume's own limit, beyond which the kubelet evicts the pod."""
     server_dialect: Annotated[str, one_of(*DIALECTS)] = env(agentenv.SERVER_DIALECT, default="v2")
     """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""

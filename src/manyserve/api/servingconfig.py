@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.kube_model import KubeModel
-from manyserve.api.quantity import Memory, parse_duration
+from manyserve.api.quantity import Memory, format_memory, parse_duration, parse_memory
 
 NAME = "inferenceservice-config"
 PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
@@ -24,6 +24,8 @@ PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
 _DOMAIN_TEMPLATE = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
 _OTHER_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|[{}].*", re.DOTALL)
 MIN_TIMEOUT = 1.0  # seconds
+MIN_STORAGE = 128 * 1024**2
+"""Bytes of the smallest limit of the volume: agents keep 64 MiB of it free."""
 
 
 class ConfigError(ValueError):
@@ -67,8 +69,21 @@ class IngressConfig(KubeModel):
     disable_ingress_creation: bool = False
 
 
+def _storage(text: Any) -> str | None:
+    """Return a quantity as it is written; None for an empty text. Raises `ValueError`."""
+    if text in ("", None):
+        return None
+    if parse_memory(text) < MIN_STORAGE:
+        raise ValueError(f"{text} is too small; it must be at least {format_memory(MIN_STORAGE)}")
+    return str(text)
+
+
+Storage = Annotated[str | None, BeforeValidator(_storage)]
+"""A quantity of disk space; an empty text means "not set"."""
+
+
 class AgentConfig(KubeModel):
-    """Image and resources of the agent sidecar."""
+    """Image and resources of the agent sidecar, and the limit of the volume with models."""
 
     image: str = "manyserve/manyserve:0.1.0"
     image_pull_policy: str | None = None
@@ -76,6 +91,23 @@ class AgentConfig(KubeModel):
     memory_request: Memory = "100Mi"
     cpu_limit: Memory = "1"
     memory_limit: Memory = "1Gi"
+    ephemeral_storage_request: Storage = None
+    ephemeral_storage_limit: Storage = None
+    volume_size_limit: Storage = None
+    """Limit of the volume, beyond which the kubelet evicts the pod."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        request, limit = self.ephemeral_storage_request, self.ephemeral_storage_limit
+        if request and limit and parse_memory(limit) < parse_memory(request):
+            raise ValueError(f"ephemeralStorageLimit {limit} is less than ephemeralStorageRequest {request}")
+        return self
+
+    @property
+    def volume_bytes(self) -> int | None:
+        """Bytes that the volume may hold: the volume counts as ephemeral storage of the pod, too."""
+        limits = filter(None, (self.volume_size_limit, self.ephemeral_storage_limit))
+        return min(map(parse_memory, limits), default=None)
 
 
 class DeployConfig(KubeModel):

@@ -23,7 +23,7 @@ from manyserve.operator.debounce import Debouncer
 from manyserve.operator.workqueue import Result
 from manyserve.plan.actions import Plan
 from manyserve.plan.observed import Observed
-from manyserve.plan.plan import plan
+from manyserve.plan.plan import forget, plan
 
 Decide = Callable[[Observed, datetime], Plan]
 IN_THREAD_FROM = 200  # models; a plan for fewer takes a few milliseconds
@@ -50,8 +50,7 @@ class Planner:
 
     def _plan(self, observed: Observed) -> tuple[Plan, float]:
         began = time.thread_time()
-        todo = self._decide(observed, self.now())
-        return todo, time.thread_time() - began
+        return self._decide(observed, self.now()), time.thread_time() - began
 
 
 class Reconciler:
@@ -73,6 +72,7 @@ class Reconciler:
         try:
             planned = await self._planner.make(partial(observe, self._state, key), size(self._state, key))
             if planned is None:
+                forget(key)
                 return Result()
             todo, seconds = planned
             await self._applier.apply(key, todo, defer_config=defer and todo.changes_config)

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP, KSERVE_GROUP, Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan import true_replicas
 from manyserve.plan.management import Unmanaged
 from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 
-Manifest = dict[str, Any]
+Manifest = true_replicas.Manifest
+
 
 S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
 """Prefixes of KServe's annotations with the settings of S3; the first one has precedence."""

@@ -14,6 +14,7 @@ from datetime import datetime
 from manyserve.api import modelconfig, names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
+from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import model_config_cache
 from manyserve.plan.actions import Plan, Priority
@@ -94,9 +95,15 @@ def _placement(
     return place(host, observed.models, current, observed.config, observed.unparsable, not_unloaded(replicas), blocked)
 
 
+def forget(host: Key) -> None:
+    """Drop a host that is gone, or not reconciled any more, from the caches of plans."""
+    STATUS_CACHE.drop(host)
+    children_cache.CHILDREN_CACHE.drop(host)
+
+
 def _without_host(observed: Observed, departing: DepartingModels, now: datetime) -> Plan:
     """Return the plan for the models of a missing host. Kubernetes deletes the children with their owner."""
-    STATUS_CACHE.drop(observed.key)
+    forget(observed.key)
     leaving, kept = observed.host is not None, departing.kept
     models = [
         (model, waiting_status(model, leaving=leaving, kept=model.metadata.name in kept, now=now))

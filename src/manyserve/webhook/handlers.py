@@ -1,15 +1,10 @@
 """HTTP handlers: `POST /validate` over TLS with limits on callers and bodies, probes, and metrics.
 
 A review costs a few look-ups, so it runs in the event loop. An invalid request gets one line and no traceback.
-
-Any client that reaches the port may send many large bodies at once, which together would exceed the memory of the
-container. So few large ones are read at a time, and the others wait in their connections. A review of usual size with a
-Content-Length never waits.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -20,52 +15,12 @@ from aiohttp import web
 
 from manyserve.prometheus import metrics_response
 from manyserve.webhook.admission import BadReviewError
+from manyserve.webhook.bodies import LIMIT, READ_TIMEOUT, Bodies, TooLargeError
 from manyserve.webhook.cache import Cache
 from manyserve.webhook.callers import ANYBODY, Callers
 from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.review import Outcome, review
 from manyserve.webhook.sizes import MOST_SEPARATORS, has_too_many_separators
-
-LIMIT = 7 * 1024**2
-"""Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
-READ_TIMEOUT = 10.0
-"""Seconds until the whole body must have arrived."""
-SMALL_BODY = 32 * 1024
-"""Bytes of a body that is read without a permit."""
-MAX_LARGE_READS = 4
-
-
-class TooLargeError(Exception):
-    """A body has more bytes than `LIMIT`."""
-
-
-class BodyLimits:
-    """Reader of bodies, with a semaphore for large ones."""
-
-    def __init__(self) -> None:
-        self._large_reads = asyncio.Semaphore(MAX_LARGE_READS)
-
-    async def read(self, request: web.Request) -> bytearray:
-        """Return the body. Raises `TimeoutError`, `TooLargeError` or `web.RequestPayloadError`."""
-        length = request.content_length
-        if length is not None and length > LIMIT:
-            raise TooLargeError
-        is_packed = "Content-Encoding" in request.headers
-        async with asyncio.timeout(READ_TIMEOUT):
-            if length is not None and length <= SMALL_BODY and not is_packed:
-                return await _read(request)
-            async with self._large_reads:
-                return await _read(request)
-
-
-async def _read(request: web.Request) -> bytearray:
-    """Read to the end. `request.read` would hold the body until the next request of the connection."""
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > LIMIT:
-            raise TooLargeError
-    return body
 
 
 @dataclass(frozen=True)
@@ -84,7 +39,7 @@ class Handlers:
         self._callers = callers
         self._metrics = metrics
         self._health = health
-        self._bodies = BodyLimits()
+        self._bodies = Bodies()
 
     async def validate(self, request: web.Request) -> web.Response:
         """Answer a review."""
@@ -94,9 +49,7 @@ class Handlers:
             self._metrics.bad_requests.inc()
             return response
         try:
-            body = await self._bodies.read(request)
-            began = time.perf_counter()
-            outcome = self._review(body)
+            outcome = await self._bodies.handle(request, self._review)
         except BadReviewError as error:
             return self._bad_request(str(error))
         except (web.RequestPayloadError, ConnectionError) as error:  # or the client closed the connection
@@ -108,7 +61,6 @@ class Handlers:
         except TimeoutError:
             limit = READ_TIMEOUT
             return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
-        self._metrics.seconds.observe(time.perf_counter() - began)
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
@@ -130,12 +82,14 @@ class Handlers:
         return metrics_response(self._metrics.registry)
 
     def _review(self, body: bytearray) -> Outcome:
+        began = time.perf_counter()
         try:
             outcome = review(_parsed(body), self._cache.view())
         except RecursionError:
             raise BadReviewError("the body is nested too deeply") from None
         if outcome.reserve is not None:
             self._cache.reservations.reserve(outcome.object_uid, outcome.reserve)
+        self._metrics.seconds.observe(time.perf_counter() - began)
         return outcome
 
 

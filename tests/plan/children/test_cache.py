@@ -114,13 +114,15 @@ def test_cache_misses_when_an_input_changes(settled: Observed, change: Change) -
 def test_cache_skips_a_host_with_pending_writes(settled: Observed) -> None:
     cache, bare = ChildrenCache(), replace(settled, children={})
     assert from_cache(cache, bare).applies
-    assert not cache._entries
+    assert list(cache) == []
 
 
 def test_cache_evicts_the_oldest_hosts_above_its_limit(settled: Observed) -> None:
     cache, keys = ChildrenCache(max_hosts=2), [KEY._replace(name=f"{number}") for number in range(3)]
     from_cache(cache, settled)
-    entry = cache._entries.pop(KEY)
+    entry = cache.get(KEY)
+    assert entry
+    cache.drop(KEY)
     for key in keys:
-        cache._insert(key, *entry)
-    assert list(cache._entries) == keys[1:]
+        cache.put(key, entry)
+    assert list(cache) == keys[1:]

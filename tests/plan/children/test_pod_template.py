@@ -129,3 +129,21 @@ def test_pod_template_is_equal_for_all_forms_of_a_host(
 
 def test_containers_end_with_a_message_from_their_log() -> None:
     assert {each["terminationMessagePolicy"] for each in containers().values()} == {"FallbackToLogsOnError"}
+
+
+LIMITED = {"ephemeralStorageRequest": "10Gi", "ephemeralStorageLimit": "30Gi", "volumeSizeLimit": "20Gi"}
+
+
+def test_volume_and_agent_have_the_limits_of_the_configuration() -> None:
+    spec = build_pod_template(make.host(), make.config(agent=LIMITED))["spec"]
+    assert spec["volumes"][0] == {"name": "models", "emptyDir": {"sizeLimit": "20Gi"}}
+    agent = spec["containers"][1]
+    assert agent["resources"]["requests"]["ephemeral-storage"] == "10Gi"
+    assert agent["resources"]["limits"]["ephemeral-storage"] == "30Gi"
+    assert {"name": "MANYSERVE_VOLUME_BYTES", "value": str(20 * 2**30)} in agent["env"]
+
+
+@pytest.mark.parametrize("agent", [{}, dict.fromkeys(LIMITED, "")])
+def test_pod_without_limits_of_storage_has_none(agent: dict[str, str]) -> None:
+    text = str(build_pod_template(make.host(), make.config(agent=agent)))
+    assert [word for word in ("ephemeral-storage", "sizeLimit", "VOLUME_BYTES") if word in text] == []

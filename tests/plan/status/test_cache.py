@@ -115,12 +115,12 @@ def test_status_cache_follows_each_input(number: int) -> None:
 def test_status_cache_drops_a_host_that_is_gone_and_evicts_the_oldest() -> None:
     settled = settled_host("a")
     plan(settled, make.NOW)
-    assert settled.key in STATUS_CACHE._hosts
+    assert settled.key in STATUS_CACHE
     plan(replace(settled, host=None), make.NOW)
-    assert settled.key not in STATUS_CACHE._hosts
+    assert settled.key not in STATUS_CACHE
 
     small = StatusCache(max_hosts=1)
     with patch("manyserve.plan.plan.STATUS_CACHE", small):
         for name in ("one", "two"):
             plan(replace(settled, key=Key("default", name)), make.NOW)
-    assert list(small._hosts) == [Key("default", "two")]
+    assert list(small) == [Key("default", "two")]

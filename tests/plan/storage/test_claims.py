@@ -11,7 +11,7 @@ from manyserve.api.agentreport import ModelState
 from manyserve.plan.observed import ClaimRefusal, Manifest, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
-from manyserve.plan.storage.claims import OWNERS_LABEL, blocked_claims, claim_refusal
+from manyserve.plan.storage.claims import MAX_CLAIMS, OWNERS_LABEL, blocked_claims, claim_refusal
 from tests.plan.storage.snapshots import folders, pod_spec, ready_of, seen
 from tests.support import make, world
 
@@ -68,6 +68,38 @@ def test_model_reports_roll_out_of_pods_with_its_claim() -> None:
     volume = {"name": "x", "persistentVolumeClaim": {"claimName": "mine"}}
     mounted = make.pod() | {"spec": {"volumes": [volume]}}
     assert "replaced" not in str(ready_of(replace(rolling, pods=(mounted,))).message)
+
+
+def many(first: int, count: int) -> dict[str, None]:
+    return dict.fromkeys(f"claim-{number:03}" for number in range(first, first + count))
+
+
+def mounted(observed: Observed) -> list[str]:
+    return [path.removeprefix("/mnt/pvc/") for path in folders(pod_spec(observed)) if path.startswith("/mnt/pvc/")]
+
+
+def on_claims(claims: dict[str, None]) -> Observed:
+    models = tuple(make.model(name, uri=f"pvc://{name}/a", memory="1Mi") for name in claims)
+    return seen(models=models, claims=claims)
+
+
+def test_host_mounts_a_bounded_number_of_claims() -> None:
+    assert len(mounted(on_claims(many(0, MAX_CLAIMS)))) == MAX_CLAIMS
+    assert mounted(on_claims(many(0, 10 * MAX_CLAIMS))) == list(many(0, MAX_CLAIMS))
+
+
+def test_claims_that_are_mounted_stay_and_the_model_of_another_one_waits() -> None:
+    first = many(MAX_CLAIMS, MAX_CLAIMS)
+    settled = world.settle(on_claims(first))
+    model = make.model("new", uri="pvc://claim-000/a", memory="1Mi")
+    more = replace(settled, claims=first | many(0, 1), models=(model, *settled.models))
+    full = world.settle(more)
+    assert not [each for each in plan(more, make.NOW).applies if each.manifest["kind"] == "Deployment"]
+    ready = ready_of(replace(full, agents={"uid-pod-1": make.report()}))
+    message = f"the host's pods mount {MAX_CLAIMS} PersistentVolumeClaims; the model waits until one has no model"
+    assert (ready.reason, ready.message) == ("PersistentVolumeClaimNotAllowed", message)
+    free = replace(more, models=more.models[:-1])
+    assert "claim-000" in mounted(free)
 
 
 PENDING = ClaimRefusal("PersistentVolumeClaim mine is Pending; it must be Bound to a volume")

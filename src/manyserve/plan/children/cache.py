@@ -6,13 +6,11 @@ holds the inputs of a host's children once nothing differed. The result is valid
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
-from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
@@ -20,13 +18,12 @@ from manyserve.plan.children.deployment import build_autoscaler, build_deploymen
 from manyserve.plan.children.replicas import becomes_fixed
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
+from manyserve.plan.host_cache import HostCache
 from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.hostname import hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.status.predictor_ready import deployment_is_ready
 from manyserve.plan.storage.mounts import Sources
-
-MAX_HOSTS = 1000
 
 
 @dataclass(frozen=True)
@@ -64,14 +61,8 @@ class _Inputs:
         )
 
 
-@dataclass
-class ChildrenCache:
+class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
     """Cache of the children of hosts that need no write, by the host's key."""
-
-    max_hosts: int = MAX_HOSTS
-    _entries: dict[Key, tuple[_Inputs, Children]] = field(default_factory=dict)
-    """In the order of insertion: the oldest entry is evicted first."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, host: InferenceService, observed: Observed, sources: Sources) -> Children:
         """Return the children of a host, from the cache if their inputs are the same."""
@@ -81,19 +72,13 @@ class ChildrenCache:
         is_exposed = hostname_problem(observed) is None
         pending, autoscalers = observed.lookups_pending, observed.autoscalers
         inputs = _Inputs(host, observed.config, manifests, sources, pending, is_exposed, autoscalers)
-        entry = self._entries.get(observed.key)
+        entry = self.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
         computed = children(host, observed, sources)
         if not (computed.applies or computed.deletes):
-            self._insert(observed.key, inputs, computed)
+            self.put(observed.key, (inputs, computed))
         return computed
-
-    def _insert(self, key: Key, inputs: _Inputs, computed: Children) -> None:
-        with self._lock:  # large hosts are planned in threads
-            self._entries[key] = inputs, computed
-            while len(self._entries) > self.max_hosts:
-                del self._entries[next(iter(self._entries))]
 
 
 CHILDREN_CACHE = ChildrenCache()

@@ -67,7 +67,11 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
         **_init_containers(user_fields),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
-        "volumes": [*own_volumes(name), *_source_volumes(sources), *user_fields.get("volumes", [])],
+        "volumes": [
+            *own_volumes(name, config.agent.volume_size_limit),
+            *_source_volumes(sources),
+            *user_fields.get("volumes", []),
+        ],
     }
     metadata = {
         "labels": names.labels(name) | names.selector(name),
@@ -104,13 +108,19 @@ def build_agent(host: InferenceService, config: ServingConfig, sources: Sources)
         "env": _agent_env(host, config, sources),
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {
-            "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit},
-            "requests": {"cpu": agent.cpu_request, "memory": agent.memory_request},
+            "limits": {"cpu": agent.cpu_limit, "memory": agent.memory_limit}
+            | _ephemeral_storage(agent.ephemeral_storage_limit),
+            "requests": {"cpu": agent.cpu_request, "memory": agent.memory_request}
+            | _ephemeral_storage(agent.ephemeral_storage_request),
         },
         **_PROBES,
         "securityContext": STRICT | {"runAsUser": GROUP_ID},
         "volumeMounts": _agent_mounts(sources),
     }
+
+
+def _ephemeral_storage(size: str | None) -> dict[str, str | int]:
+    return {"ephemeral-storage": size} if size else {}
 
 
 def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) -> list[dict[str, Any]]:
@@ -122,6 +132,7 @@ def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) 
     }
     launch = launch_spec(host, config)
     env |= {agentenv.ALLOWED_BACKENDS: ",".join(launch.backends)} if launch.backends else {}
+    env |= {agentenv.VOLUME_BYTES: str(config.agent.volume_bytes)} if config.agent.volume_bytes else {}
     env |= sources.env
     variables = [{"name": name, "value": value} for name, value in env.items()]
     return [*variables, *((key_env(),) if launch.has_key else ())]

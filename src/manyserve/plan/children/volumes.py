@@ -15,10 +15,10 @@ AGENT_TMP = "agent-tmp"
 OWN_VOLUMES = (MODELS, MODELS_CONFIG, SERVER_TMP, AGENT_TMP)
 
 
-def own_volumes(host: str) -> list[dict[str, Any]]:
-    """Return the volumes of a host's pod."""
+def own_volumes(host: str, size_limit: str | None = None) -> list[dict[str, Any]]:
+    """Return the volumes of a host's pod; `size_limit` is that of the volume with models."""
     return [
-        {"name": MODELS, "emptyDir": {}},
+        {"name": MODELS, "emptyDir": {"sizeLimit": size_limit} if size_limit else {}},
         {"name": MODELS_CONFIG, "configMap": {"name": names.model_config(host)}},
         {"name": SERVER_TMP, "emptyDir": {}},
         {"name": AGENT_TMP, "emptyDir": {}},

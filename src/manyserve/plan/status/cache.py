@@ -6,16 +6,14 @@ valid while the model, its entry, its agents' reports and all that the host's mo
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
+from manyserve.plan.host_cache import HostCache
 from manyserve.plan.status.model import HostContext, model_status
 
-MAX_HOSTS = 1000
 _Inputs = tuple[object, ...]
 
 
@@ -27,18 +25,13 @@ class _Settled:
     models: Mapping[str, _Inputs]
 
 
-@dataclass
-class StatusCache:
-    """Cache of settled models by the host's key; the host that was planned first is evicted first."""
-
-    max_hosts: int = MAX_HOSTS
-    _hosts: dict[Key, _Settled] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+class StatusCache(HostCache[_Settled]):
+    """Cache of settled models by the host's key."""
 
     def statuses(self, context: HostContext, now: datetime) -> list[tuple[TrainedModel, TrainedModelStatus]]:
         """Return each model of a host with its status; it is the stored object when nothing changed."""
         key, shared = context.observed.key, _shared(context)
-        before = self._hosts.get(key)
+        before = self.get(key)
         known = before.models if before is not None and before.shared == shared else {}
         settled: dict[str, _Inputs] = {}
         statuses: list[tuple[TrainedModel, TrainedModelStatus]] = []
@@ -48,19 +41,8 @@ class StatusCache:
             statuses.append((model, status))
             if status is model.status:
                 settled[name] = inputs
-        self._insert(key, _Settled(shared, settled))
+        self.put(key, _Settled(shared, settled))
         return statuses
-
-    def drop(self, key: Key) -> None:
-        """Drop a host that is gone."""
-        with self._lock:  # large hosts are planned in a thread
-            self._hosts.pop(key, None)
-
-    def _insert(self, key: Key, settled: _Settled) -> None:
-        with self._lock:
-            self._hosts[key] = settled
-            while len(self._hosts) > self.max_hosts:
-                del self._hosts[next(iter(self._hosts))]
 
 
 STATUS_CACHE = StatusCache()

@@ -26,6 +26,8 @@ CLAIM_NOT_FOUND = "PersistentVolumeClaimNotFound"
 CLAIM_NOT_ALLOWED = "PersistentVolumeClaimNotAllowed"
 OWNERS_LABEL = f"{names.GROUP}/readable-by-models"
 """Label of a claim that any model of its namespace may be read from, whatever its access modes are."""
+MAX_CLAIMS = 32
+"""Claims of models that a host's pods mount. Each is a volume of the node, and each new one replaces the pods."""
 SHARED = ("ReadOnlyMany", "ReadWriteMany")
 """Access modes of a claim that its owner shares between pods."""
 
@@ -50,12 +52,18 @@ def claim_refusal(name: str, claim: Manifest) -> ClaimRefusal | None:
 
 
 def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the claims of the placed models to mount, sorted: those that may be, and mounted ones that may stay."""
+    """Return the claims of the placed models to mount, sorted: those that may be, and mounted ones that may stay.
+
+    Of those that are not mounted yet, the first ones by name are added, up to `MAX_CLAIMS`.
+    """
     named = {name for entry in placed if (name := claim_of(entry.model_spec.storage_uri))}
     existing = {name for name, problem in observed.claims.items() if problem is None} - observed.refused_claims.keys()
     kept = {name for name, refusal in observed.refused_claims.items() if refusal.keeps_mounts}
     unknown = (named - observed.claims.keys()) | observed.unverified_claims
-    return tuple(sorted(named & (existing | ((kept | unknown) & _mounted(observed)))))
+    mounted = _mounted(observed)
+    stay = named & mounted & (existing | kept | unknown)
+    new = sorted((named & existing) - mounted)[: max(0, MAX_CLAIMS - len(stay))]
+    return tuple(sorted((*stay, *new)))
 
 
 def blocked_claims(observed: Observed) -> dict[str, str]:
@@ -95,6 +103,9 @@ def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replica
         reason, message = CLAIM_NOT_FOUND, f"{problem}; the model waits for it"
     elif refusal is not None and (without or not refusal.keeps_mounts):
         reason, message = CLAIM_NOT_ALLOWED, f"{refusal.sentence}; the model waits for it"
+    elif without and claim not in (mounted := _mounted(observed)) and len(mounted) >= MAX_CLAIMS:
+        reason = CLAIM_NOT_ALLOWED
+        message = f"the host's pods mount {len(mounted)} PersistentVolumeClaims; the model waits until one has no model"
     elif without:
         reason = "Pending"
         message = f"pods are being replaced by ones that mount PersistentVolumeClaim {claim}; {without[0].name} has not"

@@ -1,0 +1,105 @@
+"""Bodies of reviews: large ones take a share of the event loop, one after another, and small ones wait for none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from manyserve.webhook import bodies
+from manyserve.webhook.bodies import PAUSES, SMALL_BODY, Bodies
+
+SMALL, LARGE = b"x" * SMALL_BODY, b"x" * (SMALL_BODY + 1)
+WORK = 0.02
+"""Seconds of the event loop that a large body takes."""
+
+
+@dataclass
+class Rig:
+    """A server that works on bodies, and the times of its work."""
+
+    bodies: Bodies = field(default_factory=Bodies)
+    url: str = ""
+    done: list[tuple[int, float, float]] = field(default_factory=list)
+    """Length of the body, begin and end of its work."""
+    error: Exception | None = None
+    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
+
+    def work(self, body: bytearray) -> None:
+        """Occupy the event loop for a large body."""
+        began = time.monotonic()
+        while len(body) > SMALL_BODY and time.monotonic() < began + WORK:
+            pass
+        self.done.append((len(body), began, time.monotonic()))
+        if self.error:
+            raise self.error
+
+    async def answer(self, request: web.Request) -> web.Response:
+        try:
+            await self.bodies.handle(request, self.work)
+        except TimeoutError:
+            return web.Response(status=408)
+        except ValueError:
+            return web.Response(status=400)
+        return web.Response()
+
+    async def post(self, body: bytes) -> int:
+        async with self.http.post(self.url, data=body) as response:
+            return response.status
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    running, app = Rig(), web.Application()
+    app.router.add_post("/", running.answer)
+    server = TestServer(app)
+    await server.start_server()
+    running.url = str(server.make_url("/"))
+    yield running
+    await running.http.close()
+    await server.close()
+
+
+def paused(rig: Rig) -> bool:
+    """Return whether each work is followed by its pause."""
+    return all(later[1] - earlier[2] >= PAUSES * (earlier[2] - earlier[1]) for earlier, later in pairwise(rig.done))
+
+
+async def test_large_bodies_take_a_share_of_the_event_loop(rig: Rig) -> None:
+    assert set(await asyncio.gather(*(rig.post(LARGE) for _ in range(6)))) == {200}
+    assert len(rig.done) == 6
+    assert paused(rig)
+
+
+async def test_large_bodies_with_errors_take_no_more(rig: Rig) -> None:
+    rig.error = ValueError()
+    assert set(await asyncio.gather(*(rig.post(LARGE) for _ in range(3)))) == {400}
+    assert len(rig.done) == 3
+    assert paused(rig)
+
+
+async def test_small_bodies_are_answered_in_the_pauses_of_large_ones(rig: Rig) -> None:
+    flood = [asyncio.create_task(rig.post(LARGE)) for _ in range(4)]
+    while not all(each.done() for each in flood):
+        assert await rig.post(SMALL) == 200
+    between = [
+        sum(length <= SMALL_BODY and earlier[2] <= began <= later[1] for length, began, _ in rig.done)
+        for earlier, later in pairwise(each for each in rig.done if each[0] > SMALL_BODY)
+    ]
+    assert len(between) == 3
+    assert all(between), "each pause has a small one"
+
+
+async def test_large_body_that_waits_for_its_turn_too_long_is_given_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "READ_TIMEOUT", WORK * PAUSES / 2)
+    assert sorted(await asyncio.gather(rig.post(LARGE), rig.post(LARGE))) == [200, 408]
+    assert await rig.post(SMALL) == 200
