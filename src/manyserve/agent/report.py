@@ -6,7 +6,6 @@ A failed state remains while the model is retried; it changes when the retry get
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,8 +119,8 @@ class ReportBuilder:
 class ReportPublisher:
     """The report in force, with a revision and long-poll waiters."""
 
-    def __init__(self) -> None:
-        self.report = AgentReport(instance=secrets.token_hex(8), revision=1)
+    def __init__(self, instance: str) -> None:
+        self.report = AgentReport(instance=instance, revision=1)
         self._body = b""
         self._changed = asyncio.Event()
 
