@@ -6,7 +6,7 @@
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
-# make contract, stores, servers, walkthrough, faults-short, bench-short     parts of make test
+# make contract, stores, servers, router, walkthrough, faults-short, bench-short     parts of make test
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
 # make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -53,7 +53,7 @@ ifdef T
 test: .venv/.installed
 	@PORT=$(PORT) PYTHONPATH=src:deploy/local $(BIN)/python -m scripts.run_tests $(T)
 else
-test: lint unit contract faults-short bench-short stores servers walkthrough
+test: lint unit contract faults-short bench-short stores servers router walkthrough
 endif
 
 lint: .venv/.installed
@@ -70,7 +70,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not contract and not faults and not cluster and not stores and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not contract and not faults and not cluster and not stores and not servers and not router"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -107,6 +107,11 @@ stores: tools
 servers: .venv/.installed
 	@echo "==> tests against real model servers: MLServer and KServe's own"
 	@$(BIN)/pytest -q -m servers
+	@echo "    took $$SECONDS s"
+
+router: .venv/.installed
+	@echo "==> tests of the router, with a real Envoy"
+	@$(BIN)/pytest -q -m router
 	@echo "    took $$SECONDS s"
 
 walkthrough: tools

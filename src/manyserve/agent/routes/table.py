@@ -74,9 +74,10 @@ class RouteTable:
         if reports is None and not states:
             return
         if states != self._states or not self.revision:
-            self._put_in_force(states)
+            self.put(states)
 
-    def _put_in_force(self, states: Mapping[str, RouteState]) -> None:
+    def put(self, states: Mapping[str, RouteState]) -> None:
+        """Put other states in force, as a new revision."""
         self.revision += 1
         stayed = {name: since for name, since in self._since.items() if states.get(name) is self._states.get(name)}
         self._since = dict.fromkeys(states, self.revision) | stayed
