@@ -74,7 +74,7 @@ async def move(model: str, old: StrictPod, new: StrictPod, seconds: float = 30.0
     """Move a model as the operator does: it leaves the old pod when all routers have its new one."""
     new.load(model)
     async with asyncio.timeout(seconds):
-        while not new.routing.is_routed(model):  # noqa: ASYNC110  the routers are other processes
+        while model not in new.routing.routed():  # noqa: ASYNC110  the routers are other processes
             await asyncio.sleep(PAUSE)
     await old.unload(model)
 

@@ -62,7 +62,7 @@ class StrictPod:
 
     def new_agent(self) -> None:
         """Restart the agent: it forgets its routers, and has a new instance."""
-        self.routing = Routing(f"agent-{time.monotonic_ns()}", time.monotonic)
+        self.routing = Routing(f"agent-{time.monotonic_ns()}", time.monotonic, lambda: None)
         self.routing.table.put(dict(self.states))
 
     def set_state(self, **states: RouteState | None) -> None:

@@ -55,7 +55,7 @@ class AgentContext:
     def __post_init__(self) -> None:
         self.dedup = Deduplicator()
         self.budget = DiskBudget(self.settings)
-        self.routing = Routing(self.instance, self.clock)
+        self.routing = Routing(self.instance, self.clock, self.state.changed.set)
         settings = self.settings
         slots = (settings.parallel_downloads, settings.slow_downloads, settings.download_slot_seconds)
         self.downloads = DownloadSlots(*slots)

@@ -172,7 +172,8 @@ class Agent:
         state, config = self._state, self._file.config
         observed, previous = state.observed, self.publisher.report.models
         progress = {name: job.progress for name, (job, _) in self._jobs.items()}
-        models = self._reports.build(observed, progress, state.contents)
+        routed = self._context.routing.routed() if self._context.settings.routers else None
+        models = self._reports.build(observed, progress, state.contents, routed)
         entries = config.entries if config else None
         if self._context.settings.routers:
             self._context.routing.table.update(models if config else None, observed)

@@ -111,12 +111,15 @@ async def test_long_poll_answers_at_a_change_and_after_its_wait(pod: Pod, client
         assert (await waiting).models == {"a": "Leaving", "b": "Loaded"}
 
 
-async def test_model_is_routed_after_the_acknowledgement(pod: Pod, client: Client) -> None:
+async def test_report_says_which_models_all_routers_have(pod: Pod, client: Client) -> None:
+    assert pod.model("a").routed is False
     routes = await poll(client)
-    assert not pod.context.routing.is_routed("a")
     await poll(client, instance=routes.instance, seen=routes.revision)
-    assert pod.context.routing.is_routed("a")
-    assert not pod.context.routing.is_routed("unknown")
+    await eventually(lambda: pod.model("a").routed and pod.model("b").routed)
+    await poll(client, "r2")
+    await eventually(lambda: pod.model("a").routed is False, "the second router has not seen it")
+    await client.delete("/routes", params={"router": "r2"})
+    await eventually(lambda: pod.model("a").routed)
 
 
 async def test_agent_answers_503_until_it_has_read_the_index(tmp_path: Path) -> None:
@@ -150,6 +153,7 @@ async def test_agent_without_routers_has_no_routes_and_unloads_at_once(tmp_path:
         pod.config.write()
         await eventually(lambda: "unload a" in pod.triton.calls)
         assert pod.context.routing.table.revision == 0
+        assert b"routed" not in pod.agent.publisher.body()
 
 
 @pytest.mark.parametrize("state", [ServerState.READY, ServerState.UNAVAILABLE])

@@ -80,12 +80,12 @@ def test_number_of_routers_is_bounded_until_one_is_silent(routers: Routers) -> N
 
 
 def test_revision_is_routed_when_each_counting_router_has_seen_it(routers: Routers) -> None:
-    assert not routers.have_seen(5, T0), "no router counts"
+    assert routers.seen_by_all(T0) == 0, "no router counts"
     routers.hear("a", 5, T0)
-    assert routers.have_seen(5, T0)
+    assert routers.seen_by_all(T0) == 5
     routers.hear("b", 4, T0)
-    assert not routers.have_seen(5, T0)
+    assert routers.seen_by_all(T0) == 4
     routers.end_wait(5, 5, T0)
-    assert routers.have_seen(5, T0), "a lagging router does not count"
+    assert routers.seen_by_all(T0) == 5, "a lagging router does not count"
     routers.hear("b", 4, T0 + 15)
-    assert not routers.have_seen(5, T0 + SILENCE_SECONDS), "only the lagging one is heard"
+    assert routers.seen_by_all(T0 + SILENCE_SECONDS) == 0, "only the lagging one is heard"

@@ -71,10 +71,9 @@ class Routers:
             each.lag = newest
         return tuple(sorted(late))
 
-    def have_seen(self, revision: int, now: float) -> bool:
-        """Return whether at least one router counts, and each one that counts has seen the revision."""
-        seen = [each.seen >= revision for each in self._routers.values() if each.counts(now)]
-        return bool(seen) and all(seen)
+    def seen_by_all(self, now: float) -> int:
+        """Return the newest revision that each router that counts has seen; 0 when none counts."""
+        return min((each.seen for each in self._routers.values() if each.counts(now)), default=0)
 
     @staticmethod
     def _delays(router: _Router, revision: int, now: float) -> bool:

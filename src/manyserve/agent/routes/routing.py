@@ -21,11 +21,19 @@ LONGEST_LEAVE = BOUND_SECONDS + GRACE_SECONDS
 
 
 class Routing:
-    """The route table of one agent, and the routers that follow it."""
+    """The route table of one agent, and the routers that follow it.
 
-    def __init__(self, instance: str, clock: Callable[[], float]) -> None:
+    Parameters
+    ----------
+    on_routed
+        Called when other models are routed.
+    """
+
+    def __init__(self, instance: str, clock: Callable[[], float], on_routed: Callable[[], None]) -> None:
         self.table = RouteTable(instance)
         self._clock = clock
+        self._on_routed = on_routed
+        self._seen = 0
         self._routers = Routers(clock())
         self._heard = asyncio.Event()
 
@@ -40,10 +48,9 @@ class Routing:
         self._routers.forget(router)
         self._wake()
 
-    def is_routed(self, name: str) -> bool:
-        """Return whether the model is loaded, and each router that counts has seen that; at least one must count."""
-        revision = self.table.since(name, RouteState.LOADED)
-        return revision is not None and self._routers.have_seen(revision, self._clock())
+    def routed(self) -> frozenset[str]:
+        """Return the loaded models that each router that counts has; none when no router counts."""
+        return self.table.loaded_by(self._routers.seen_by_all(self._clock()))
 
     async def leave(self, name: str) -> None:
         """Wait until no router sends requests for a model that is `Leaving`."""
@@ -64,5 +71,9 @@ class Routing:
             return
 
     def _wake(self) -> None:
+        seen = self._routers.seen_by_all(self._clock())
+        if seen != self._seen:
+            self._seen = seen
+            self._on_routed()
         self._heard.set()
         self._heard = asyncio.Event()

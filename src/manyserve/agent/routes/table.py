@@ -89,6 +89,11 @@ class RouteTable:
         """Return the revision in which the model came into this state; None when it is in another one."""
         return self._since[name] if self._states.get(name) is state else None
 
+    def loaded_by(self, revision: int) -> frozenset[str]:
+        """Return the models that are loaded, and were so in this revision."""
+        loaded = (name for name, state in self._states.items() if state is RouteState.LOADED)
+        return frozenset(name for name in loaded if self._since[name] <= revision)
+
     def body(self, have: int) -> bytes:
         """Return the answer for a router that has this revision."""
         if have >= self.revision:
