@@ -1,7 +1,7 @@
 # make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
-# make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
+# make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench, make bench-heterogeneous   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -149,6 +149,10 @@ bench-short: tools
 agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_swaps.py tests/walkthrough/test_figures.py
 	@PYTHONPATH=deploy/local $(BIN)/python -m bench.agent
+
+bench-heterogeneous: .venv/.installed ## the router's latency beside a plain Envoy, and one more model, into reports/heterogeneous.json
+	@echo "==> what the router takes for 1,000 models, beside a plain Envoy; some ten seconds"
+	@PYTHONPATH=src:deploy/local $(BIN)/python -m bench.router
 
 unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migration, into reports/unmanaged.json
 	@echo "==> objects that are not ours, restores, a poisoned list, and a migration, in the long form"

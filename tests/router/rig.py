@@ -218,6 +218,13 @@ class GrpcClient:
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
 
+    async def without_message(self, method: str, **headers: str) -> str:
+        """Return the code of a request that ends before its first message."""
+        metadata = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        call = self._channel.stream_stream(f"{SERVICE}{method}")(metadata=metadata, timeout=20)
+        await call.done_writing()
+        return str((await call.code()).name)
+
     async def raw(self, method: str, message: bytes) -> bytes:
         return bytes(await self._channel.unary_unary(f"{SERVICE}{method}")(message, timeout=20))
 

@@ -14,7 +14,6 @@ from manyserve.router.envoy.inference import descriptor_set, extractions
 from manyserve.router.envoy.routes import MODEL_PATH, grpc_routes, http_routes, status_routes
 from manyserve.router.envoy.types import (
     HTTP_FILTERS,
-    MODEL_HEADER,
     NETWORK_FILTERS,
     XDS,
     EnvoyOptions,
@@ -122,8 +121,6 @@ def _grpc_filters() -> list[Json]:
     lua = resources.files(__package__).joinpath("model.lua").read_text()
     descriptors = base64.b64encode(descriptor_set()).decode()
     return [
-        # before the extraction, which a client's header must not replace
-        _filter("header_mutation", "header_mutation.v3.HeaderMutation", mutations=_NO_MODEL_HEADER),
         _filter(
             "grpc_field_extraction",
             "grpc_field_extraction.v3.GrpcFieldExtractionConfig",
@@ -133,9 +130,6 @@ def _grpc_filters() -> list[Json]:
         _filter("lua", "lua.v3.Lua", default_source_code={"inline_string": lua}),
         _router(),
     ]
-
-
-_NO_MODEL_HEADER = {"request_mutations": [{"remove": MODEL_HEADER}]}
 
 
 def _router() -> Json:

@@ -1,6 +1,7 @@
 -- The model of a gRPC request, from its first message, chooses the cluster and the endpoint.
 function envoy_on_request(request)
   local headers, metadata = request:headers(), request:streamInfo():dynamicMetadata()
+  headers:remove("x-manyserve-model")
   local found = metadata:get("envoy.filters.http.grpc_field_extraction")
   if found == nil then return end
   local model = ""
@@ -16,6 +17,6 @@ function envoy_on_request(request)
     return
   end
   metadata:set("envoy.lb", "model", model)
-  headers:replace("x-manyserve-model", model)
+  headers:add("x-manyserve-model", model)
   request:clearRouteCache()
 end
