@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import time
 from asyncio.subprocess import Process
@@ -23,8 +24,9 @@ from manyserve.router.buckets import RESOURCES, bucket_of, resources_of
 from manyserve.router.endpoints import Ports, load_assignment
 from manyserve.router.xds import XdsServer
 
-PODS = 3
-ADDRESSES = [f"127.0.1.{number + 1}" for number in range(PODS)]
+MODELS_OF_A_POD = 600
+"""Copies of models on one pod: 10,000 models with two copies are on 34 pods."""
+ADDRESSES = [f"127.0.1.{number + 1}" for number in range(100)]
 
 
 @dataclass
@@ -61,9 +63,10 @@ async def stage(folder: Path, models: list[str]) -> AsyncIterator[Stage]:
     servers = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.router.server", str(ports.http), *ADDRESSES
     )
-    pods = [StrictPod(str(number), address, ports) for number, address in enumerate(ADDRESSES)]
+    number_of_pods = max(3, math.ceil(2 * len(models) / MODELS_OF_A_POD))
+    pods = [StrictPod(str(number), address, ports) for number, address in enumerate(ADDRESSES[:number_of_pods])]
     for number, pod in enumerate(pods):
-        pod.load(*(model for index, model in enumerate(models) if (number - index) % PODS < 2))
+        pod.load(*(model for index, model in enumerate(models) if (number - index) % number_of_pods < 2))
         await pod.start_agent()
     rig = Rig(folder, envoy, [], ports)
     rig.write_pods(*pods)
