@@ -1,4 +1,4 @@
-# One image, one virtualenv, three programs: `operator`, `webhook`, `agent`.
+# One image, one virtualenv, four programs: `operator`, `webhook`, `agent`, `router`.
 #
 # The first stage makes /venv from the pinned dependencies, hashes checked. The second builds the project
 # beside it. The last takes both and nothing else: no build tools, no sources, no compiler; a change of the

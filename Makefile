@@ -1,12 +1,12 @@
 # make demo    the walkthrough for real, on a local cluster of its own        make lint    style, types, imports
 # make test    every test; figures at the end and in reports/                 make unit    the tests that take seconds
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
-# make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench   what our programs take
+# make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench, make bench-heterogeneous   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
-# make contract, stores, servers, walkthrough, faults-short, bench-short     parts of make test
+# make contract, stores, servers, router, walkthrough, faults-short, bench-short     parts of make test
 # make test T=path    the tests of one file or folder     make golden   the expected plans of tests/data/plan, anew
 # make run     operator and webhook in the foreground, against the cluster of KUBECONFIG; Ctrl-C ends both
 # make faults   every fault of docs/faults.md, each as long as its row says (make test has the short forms)
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -53,7 +53,7 @@ ifdef T
 test: .venv/.installed
 	@PORT=$(PORT) PYTHONPATH=src:deploy/local $(BIN)/python -m scripts.run_tests $(T)
 else
-test: lint unit contract faults-short bench-short stores servers walkthrough
+test: lint unit contract faults-short bench-short stores servers router walkthrough
 endif
 
 lint: .venv/.installed
@@ -70,7 +70,7 @@ format: .venv/.installed
 
 unit: .venv/.installed
 	@echo "==> unit tests"
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not contract and not faults and not cluster and not stores and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not contract and not faults and not cluster and not stores and not servers and not router"
 	@echo "    took $$SECONDS s"
 
 tools: .venv/.installed
@@ -109,6 +109,11 @@ servers: .venv/.installed
 	@$(BIN)/pytest -q -m servers
 	@echo "    took $$SECONDS s"
 
+router: .venv/.installed
+	@echo "==> tests of the router, with a real Envoy"
+	@$(BIN)/pytest -q -m router
+	@echo "    took $$SECONDS s"
+
 walkthrough: tools
 	@echo "==> the walkthrough, on a real cluster"
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster
@@ -144,6 +149,10 @@ bench-short: tools
 agent-bench: tools ## what the agent takes and holds, into reports/agent-bench.json
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_swaps.py tests/walkthrough/test_figures.py
 	@PYTHONPATH=deploy/local $(BIN)/python -m bench.agent
+
+bench-heterogeneous: .venv/.installed ## the router's latency beside a plain Envoy, and one more model, into reports/heterogeneous.json
+	@echo "==> what the router takes for 1,000 models, beside a plain Envoy; some ten seconds"
+	@PYTHONPATH=src:deploy/local $(BIN)/python -m bench.router
 
 unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migration, into reports/unmanaged.json
 	@echo "==> objects that are not ours, restores, a poisoned list, and a migration, in the long form"

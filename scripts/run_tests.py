@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-MARKERS = ("contract", "faults", "cluster", "stores", "servers")
+MARKERS = ("contract", "faults", "cluster", "stores", "servers", "router")
 NEED_TOOLS = frozenset({"contract", "faults", "cluster", "stores"})
 UNIT = " and ".join(f"not {marker}" for marker in MARKERS)
 

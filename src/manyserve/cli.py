@@ -1,4 +1,4 @@
-"""Command line: `manyserve operator | webhook | agent | crds`.
+"""Command line: `manyserve operator | webhook | agent | router | crds`.
 
 Each program imports only its own libraries: an agent needs no kopf, and the operator no storage clients. A program that
 cannot start prints the reason on one line and exits with code 2.
@@ -77,6 +77,24 @@ def agent() -> None:
     from manyserve.agent.settings import AgentSettings
 
     run(AgentSettings.from_env(os.environ))
+
+
+@app.command()
+def router(
+    envoy_config: Annotated[
+        Path | None,
+        typer.Option("--envoy-config", help="Write Envoy's static configuration into this file, and end."),
+    ] = None,
+) -> None:
+    """Follow the agents of a heterogeneous host, and configure the Envoy beside it."""
+    from manyserve.router.main import run, write_envoy_config
+    from manyserve.router.settings import RouterSettings
+
+    settings = RouterSettings.from_env(os.environ)
+    if envoy_config is not None:
+        write_envoy_config(settings, envoy_config)
+    else:
+        run(settings)
 
 
 @app.command()

@@ -89,7 +89,7 @@ def test_is_settled_when_models_are_loaded_failed_or_removed() -> None:
 
 
 async def test_report_publisher_revision_counts_only_changes() -> None:
-    publisher = ReportPublisher()
+    publisher = ReportPublisher("agent")
     assert publisher.publish(config="x")
     assert not publisher.publish(config="x", config_error="")
     assert publisher.report.revision == 2
@@ -97,7 +97,7 @@ async def test_report_publisher_revision_counts_only_changes() -> None:
 
 
 async def test_report_publisher_wakes_waiters_and_stale_callers_do_not_wait() -> None:
-    publisher = ReportPublisher()
+    publisher = ReportPublisher("agent")
     waiting = asyncio.create_task(publisher.wait(1, publisher.report.instance, 30))
     await asyncio.sleep(0)
     publisher.publish(settled=True)

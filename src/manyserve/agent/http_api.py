@@ -1,4 +1,4 @@
-"""HTTP API of the agent: status, readiness, liveness and metrics."""
+"""HTTP API of the agent: status, readiness, liveness, metrics, traffic and routes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from aiohttp import web
 
 from manyserve.agent.job import AgentContext
 from manyserve.agent.loop import Agent
+from manyserve.agent.routes.handlers import RouteHandlers
+from manyserve.agent.traffic import TrafficPage
 from manyserve.prometheus import MetricsPage
 
 MAX_WAIT = 60.0
@@ -20,6 +22,13 @@ def application(agent: Agent, context: AgentContext) -> web.Application:
     app.router.add_get("/readyz", handlers.readyz)
     app.router.add_get("/healthz", handlers.healthz)
     app.router.add_get("/metrics", handlers.metrics)
+    settings = context.settings
+    traffic = TrafficPage(context.instance, settings.server_dialect, settings.server_metrics_url, context.clock)
+    app.router.add_get("/traffic", traffic.get)
+    if settings.routers:
+        routes = RouteHandlers(context.routing)
+        app.router.add_get("/routes", routes.get)
+        app.router.add_delete("/routes", routes.delete)
     return app
 
 

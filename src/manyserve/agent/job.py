@@ -7,6 +7,7 @@ budget.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from manyserve.agent.download_slots import DownloadSlots
 from manyserve.agent.metrics import Metrics
 from manyserve.agent.reconcile import Step
 from manyserve.agent.retry import RetryState, Unusable
+from manyserve.agent.routes.routing import Routing
 from manyserve.agent.servers import ModelServer
 from manyserve.agent.settings import AgentSettings
 from manyserve.agent.state import AgentState
@@ -46,10 +48,14 @@ class AgentContext:
     loads: TimeoutSemaphore = field(init=False)
     dedup: Deduplicator = field(init=False)
     budget: DiskBudget = field(init=False)
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Random, new at each start of the agent."""
+    routing: Routing = field(init=False)
 
     def __post_init__(self) -> None:
         self.dedup = Deduplicator()
         self.budget = DiskBudget(self.settings)
+        self.routing = Routing(self.instance, self.clock, self.state.changed.set)
         settings = self.settings
         slots = (settings.parallel_downloads, settings.slow_downloads, settings.download_slot_seconds)
         self.downloads = DownloadSlots(*slots)

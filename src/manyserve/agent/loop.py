@@ -17,6 +17,7 @@ from manyserve.agent.job import AgentContext, Job
 from manyserve.agent.prepare import judge_found
 from manyserve.agent.readiness import ReadinessGate
 from manyserve.agent.report import ReportBuilder, ReportPublisher
+from manyserve.agent.routes.routing import LONGEST_LEAVE
 from manyserve.agent.state import DUTY_FACTOR
 from manyserve.agent.worker import work
 from manyserve.api import agentenv
@@ -33,7 +34,7 @@ class Agent:
     """The agent of one pod."""
 
     def __init__(self, context: AgentContext) -> None:
-        self.publisher = ReportPublisher()
+        self.publisher = ReportPublisher(context.instance)
         self.last_pass = context.clock()
         """Monotonic time of the last pass, for the liveness probe."""
         self._context = context
@@ -44,6 +45,7 @@ class Agent:
         """Set once there is a config."""
         self._reports = ReportBuilder()
         settings = context.settings
+        self._removal_seconds = settings.unload_seconds + (LONGEST_LEAVE if settings.routers else 0.0)
         self._readiness = ReadinessGate(context.store, settings.settle_seconds, settings.silence_seconds)
         self._jobs: dict[str, tuple[Job, asyncio.Task[None]]] = {}
 
@@ -148,7 +150,7 @@ class Agent:
                 task.cancel()
         suspects.judge(self._context)
         if self._file.config:
-            self._state.removals.update(self._state.observed, now, self._context.settings.unload_seconds)
+            self._state.removals.update(self._state.observed, now, self._removal_seconds)
             for name, steps in reconcile.plan(self._state.observed, now).items():
                 if name not in self._jobs:
                     self._start(name, steps)
@@ -170,8 +172,11 @@ class Agent:
         state, config = self._state, self._file.config
         observed, previous = state.observed, self.publisher.report.models
         progress = {name: job.progress for name, (job, _) in self._jobs.items()}
-        models = self._reports.build(observed, progress, state.contents)
+        routed = self._context.routing.routed() if self._context.settings.routers else None
+        models = self._reports.build(observed, progress, state.contents, routed)
         entries = config.entries if config else None
+        if self._context.settings.routers:
+            self._context.routing.table.update(models if config else None, observed)
         changed = self.publisher.publish(
             config=config.hash if config else "",
             config_error=self._file.error,

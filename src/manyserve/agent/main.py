@@ -74,7 +74,7 @@ def build(settings: AgentSettings, server: ModelServer, files: FileSystem | None
     store = Store(settings.store_dir, files)
     return AgentContext(
         settings=settings,
-        state=AgentState(store, server),
+        state=AgentState(store, server, has_routers=settings.routers),
         store=store,
         server=server,
         downloaders=downloaders(settings),

@@ -35,6 +35,8 @@ class Step(StrEnum):
 
     FETCH = "fetch"
     LOAD = "load"
+    LEAVE = "take from the routers"
+    """Wait until no router sends requests for the model."""
     UNLOAD = "unload"
     DELETE = "delete"
     ROLLBACK = "roll back"
@@ -77,6 +79,8 @@ class Observed:
     retries: Mapping[str, RetryState] = field(default_factory=dict)
     overdue: frozenset[str] = frozenset()
     """Removed models with files that the server should have unloaded by now."""
+    has_routers: bool = False
+    """Requests come by routers, which a model leaves before it is unloaded."""
 
 
 ABSENT = ServerModel()
@@ -126,7 +130,7 @@ def steps_for(name: str, observed: Observed, now: float) -> tuple[Step, ...]:
             return (repair,)
     if now < retry.not_before and not (retry.missing_step and has_loaded_files(retry.missing_step, observed)):
         return ()
-    return _steps_to_load(entry, disk, server, retry, now) if entry else _steps_to_remove(disk, server)
+    return _steps_to_load(entry, disk, server, retry, now) if entry else _steps_to_remove(disk, server, observed)
 
 
 def _repair_step(entry: Entry, disk: OnDisk, stored: RetryState, *, ready: bool) -> Step | None:
@@ -161,14 +165,15 @@ def _steps_to_load(
     return (Step.FETCH, Step.LOAD)
 
 
-def _steps_to_remove(disk: OnDisk | None, server: ServerModel | None) -> tuple[Step, ...]:
+def _steps_to_remove(disk: OnDisk | None, server: ServerModel | None, observed: Observed) -> tuple[Step, ...]:
     """Return the steps that remove a model that is not desired."""
     if server is None:
         return ()
+    leave = (Step.LEAVE,) if observed.has_routers and server.state is ServerState.READY else ()
     is_held = server.state is ServerState.READY or (disk is not None and server not in (ABSENT, GONE))
     unload = (Step.UNLOAD,) if is_held else ()
     delete = (Step.DELETE,) if disk is not None else ()
-    return unload + delete
+    return leave + unload + delete
 
 
 def next_check(observed: Observed, now: float) -> float:

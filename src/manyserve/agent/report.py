@@ -6,8 +6,8 @@ A failed state remains while the model is retried; it changes when the retry get
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import Any
 
 from manyserve.agent.content import Content, warning
@@ -100,18 +100,24 @@ class ReportBuilder:
         observed: Observed,
         progress: Mapping[str, JobProgress],
         contents: Mapping[tuple[str, str], Content] = NO_CONTENTS,
+        routed: Container[str] | None = None,
     ) -> dict[str, ModelReport]:
-        """Return the report of each desired model; `progress` is that of the models with a job."""
+        """Return the report of each desired model; `progress` is that of the models with a job.
+
+        `routed` has the models that all routers have; None where there are no routers.
+        """
         index = observed.index or {}
         reports: dict[str, tuple[tuple[object, ...], ModelReport]] = {}
         for name, entry in observed.desired.items():
             doing = progress.get(name, IDLE)
             judged, spec = contents.get((name, entry.digest), NO_CONTENT), entry.model_spec
-            parts = (observed.disk.get(name), index.get(name), observed.retries.get(name), doing, judged)
+            is_routed = None if routed is None else name in routed
+            parts = (observed.disk.get(name), index.get(name), observed.retries.get(name), doing, judged, is_routed)
             key = (entry.digest, spec.memory, spec.content_rules, *parts)
             cached = self._cache.get(name)
             if cached is None or cached[0] != key:
-                cached = (key, model_report(name, entry, observed, doing, judged))
+                report = model_report(name, entry, observed, doing, judged)
+                cached = (key, report if is_routed is None else replace(report, routed=is_routed))
             reports[name] = cached
         self._cache = reports
         return {name: report for name, (_, report) in reports.items()}
@@ -120,8 +126,8 @@ class ReportBuilder:
 class ReportPublisher:
     """The report in force, with a revision and long-poll waiters."""
 
-    def __init__(self) -> None:
-        self.report = AgentReport(instance=secrets.token_hex(8), revision=1)
+    def __init__(self, instance: str) -> None:
+        self.report = AgentReport(instance=instance, revision=1)
         self._body = b""
         self._changed = asyncio.Event()
 

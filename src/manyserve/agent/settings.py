@@ -79,6 +79,8 @@ class AgentSettings(Settings):
     store_dir: AbsolutePath = env(agentenv.STORE_DIR, default=Path("/mnt/manyserve"))
     config_file: AbsolutePath = env(agentenv.CONFIG_FILE, default=Path("/mnt/configs/models.json"))
     server_url: Url = env(agentenv.SERVER_URL, default="http://localhost:8080")
+    server_metrics_url: Url = env("MANYSERVE_SERVER_METRICS_URL", default="http://localhost:8002/metrics")
+    """The counters of requests, for `/traffic`."""
     server_models_dir: AbsolutePath = env("MANYSERVE_SERVER_MODELS_DIR", default=Path("/mnt/models"))
     """The folder of the models in the server's container, for the log."""
     port: Port = env("MANYSERVE_AGENT_PORT", default=AGENT_PORT)
@@ -122,6 +124,8 @@ class AgentSettings(Settings):
     """The volume's own limit, beyond which the kubelet evicts the pod."""
     server_dialect: Annotated[str, one_of(*DIALECTS)] = env(agentenv.SERVER_DIALECT, default="v2")
     """The API of the model server: `v2` is Triton's, `mlserver`, or `v1` of KServe's own servers."""
+    routers: Flag = env(agentenv.ROUTERS, default=False)
+    """The host has routers. They follow `/routes`, and an unload waits for their acknowledgements."""
     server_key: str | None = env(agentenv.SERVER_KEY, default=None, secret=True)
     """The header value that the server demands for loads and unloads."""
     allowed_backends: Names = env(agentenv.ALLOWED_BACKENDS, default=())

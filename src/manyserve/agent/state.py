@@ -79,7 +79,7 @@ class IndexPoller(Generic[T]):
 class AgentState:
     """The state of one agent. Every change sets the event `changed`."""
 
-    def __init__(self, store: Store, server: ModelServer) -> None:
+    def __init__(self, store: Store, server: ModelServer, *, has_routers: bool = False) -> None:
         self.changed = asyncio.Event()
         self.desired: Mapping[str, Entry] = {}
         self.disk: dict[str, OnDisk] = {}
@@ -98,6 +98,7 @@ class AgentState:
         """Number of times at which the server ceased to answer."""
         self.contents: dict[tuple[str, str], Content] = {}
         """Contents by model and digest, of the files that this agent has fetched."""
+        self._has_routers = has_routers
         self._store = store
         self._scanned: Mapping[str, OnDisk] = {}
         self._server = server
@@ -106,7 +107,8 @@ class AgentState:
     @property
     def observed(self) -> Observed:
         """Snapshot of the whole state."""
-        return Observed(self.desired, self.disk, self.index, self.retries, self.removals.overdue)
+        overdue = self.removals.overdue
+        return Observed(self.desired, self.disk, self.index, self.retries, overdue, self._has_routers)
 
     @property
     def unfinished_loads(self) -> list[str]:

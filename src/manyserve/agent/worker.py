@@ -28,6 +28,7 @@ log = logging.getLogger("manyserve.agent")
 _STAGES = {
     Step.FETCH: Stage.DOWNLOAD,
     Step.LOAD: Stage.LOAD,
+    Step.LEAVE: Stage.REMOVE,
     Step.UNLOAD: Stage.REMOVE,
     Step.DELETE: Stage.REMOVE,
     Step.CLEAR: Stage.REMOVE,
@@ -69,6 +70,9 @@ async def _run(job: Job, step: Step) -> None:
         await fetch.fetch(job, job.entry)
     elif step is Step.LOAD:
         await load.load(job)
+    elif step is Step.LEAVE:
+        job.enter(Step.LEAVE, cancellable=True)
+        await job.context.routing.leave(job.name)
     elif step is Step.UNLOAD:
         await load.unload(job)
     elif step is Step.DELETE:

@@ -15,6 +15,7 @@ SERVER_DIALECT = "MANYSERVE_SERVER_DIALECT"
 SERVER_KEY = "MANYSERVE_SERVER_KEY"
 """The model server's container has this variable too."""
 ALLOWED_BACKENDS = "MANYSERVE_ALLOWED_BACKENDS"
+ROUTERS = "MANYSERVE_ROUTERS"  # true on heterogeneous hosts: an unload waits for the routers
 
 # gs://
 GCS_ENDPOINT = "MANYSERVE_GCS_ENDPOINT"

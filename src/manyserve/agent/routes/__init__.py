@@ -1,0 +1,1 @@
+"""Routes of a heterogeneous host's pod: the states that routers follow, and their acknowledgements before an unload."""

@@ -1,0 +1,1 @@
+"""Static configuration of Envoy, as pure functions."""
