@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 
 from manyserve.api.credentialsconfig import HttpsCredentials
@@ -36,6 +36,7 @@ from manyserve.plan.capacity import (
 )
 from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
 from manyserve.plan.model_config import AT_MOST, models_beyond_limit
+from manyserve.plan.rules.allocation import copies_of_homogeneous
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 
@@ -108,7 +109,8 @@ def place(
     name, limit = host.metadata.name, memory_limit(host)
     held = {entry.model_name: entry for entry in current}
     changed = _changed(models, held)
-    invalid = {each: error for each, model in changed.items() if (error := _spec_error(model, blocked_claims))}
+    errors_of = partial(_spec_error, host, blocked_claims)
+    invalid = {each: error for each, model in changed.items() if (error := errors_of(model))}
     packing = _Packing(limit)
     valid = {each: model for each, model in changed.items() if each not in invalid}
     ranks = _ranks(host, valid, held, config)
@@ -240,10 +242,11 @@ def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Calla
     return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
 
 
-def _spec_error(model: TrainedModel, blocked_claims: Mapping[str, str]) -> str | None:
+def _spec_error(host: InferenceService, blocked_claims: Mapping[str, str], model: TrainedModel) -> str | None:
     """Return the errors of the spec of a new or changed model; None for a valid one."""
     blocked = blocked_claims.get(claim_of(model.spec.model.storage_uri) or "")
-    return "; ".join(map(str, model_problems(model))) or (blocked and f"{STORAGE_URI}: {blocked}") or None
+    problems = [*model_problems(model), *copies_of_homogeneous(host, model)]
+    return "; ".join(map(str, problems)) or (blocked and f"{STORAGE_URI}: {blocked}") or None
 
 
 def _staying(models: Mapping[str, TrainedModel], invalid: Collection[str]) -> Iterator[str]:
