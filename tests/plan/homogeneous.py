@@ -43,7 +43,7 @@ def render(path: Path) -> str:
 def _plan(todo: Plan) -> Iterator[tuple[str, Any]]:
     yield "children", [each.manifest for each in todo.applies]
     yield "deletes", [[each.child.kind, each.child.name] for each in todo.deletes]
-    yield "models.json", [each.manifest for each in ([todo.config] if todo.config else [])]
+    yield "models.json", [each.manifest for each in todo.configs]
     yield "annotatedPods", [[each.pod, each.config_hash] for each in todo.config_refreshes]
     yield "statuses", {f"{each.kind}/{each.name}": each.after.to_wire() for each in todo.statuses}
     yield "events", [[each.kind, each.name, each.type, each.reason, each.message] for each in todo.events]

@@ -96,6 +96,10 @@ class ModelReport:
     serving: Annotated[bool, Field(description="The previous version of the model still answers.")] = False
     download_seconds: Annotated[Seconds, Field(description="Duration of the last download.")] = None
     load_seconds: Annotated[Seconds, Field(description="Duration of the last load.")] = None
+    routed: Annotated[
+        bool | None,
+        Field(description="The routers send requests for the model to this pod. Not given where there are no routers."),
+    ] = None
     warning: Annotated[
         Sentence, Field(description="Rule about its content that a loaded model breaks: one sentence, truncated.")
     ] = ""

@@ -17,6 +17,8 @@ PREDICTOR = "predictor"
 HOST_LABEL = f"{GROUP}/inferenceservice"
 SHARD_LABEL = f"{GROUP}/shard"
 """Label of the pods and the Deployment of a shard: its index."""
+SHARD_DIGITS = 3
+"""Digits of the largest index, since a host has at most 1000 shards."""
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
 REVISION = f"{GROUP}/revision"
@@ -62,6 +64,21 @@ def revision(host: str, number: int) -> str:
 def model_config(host: str, shard: int = 0) -> str:
     """Return the name of the ConfigMap with the shard's `models.json`."""
     return f"modelconfig-{host}-{shard}"
+
+
+def shard_of_model_config(host: str, name: str) -> int | None:
+    """Return the shard with a ConfigMap of this name, or None for another name."""
+    index = name.removeprefix(model_config(host, 0)[:-1])
+    return (
+        int(index)
+        if index.isdecimal() and len(index) <= SHARD_DIGITS and model_config(host, int(index)) == name
+        else None
+    )
+
+
+def shard_deployment(host: str, shard: int) -> str:
+    """Return the name of the Deployment of a shard. It is shorter than that of a homogeneous host."""
+    return f"{host}-predictor-s{shard}"
 
 
 def labels(host: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ AT_MOST = f"1 MiB packed, {MAX_BYTES // 2**20} MiB of text and {MAX_ENTRIES:,} m
 USUAL_ENTRY = 250
 """Bytes of text of a typical entry."""
 
-_EMPTY_LIST = dump(())
+EMPTY_LIST = dump(())
 _UNPACKED: TextCache[str | None] = TextCache()
 _ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 
@@ -50,8 +50,8 @@ _ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 def current_text(host: InferenceService, config_map: Manifest | None) -> str:
     """Return the current `models.json`; an empty list for the ConfigMap of an earlier host of this name."""
     if config_map is None or not belongs_to(config_map, host):
-        return _EMPTY_LIST
-    return text_of(config_map) or _EMPTY_LIST
+        return EMPTY_LIST
+    return text_of(config_map) or EMPTY_LIST
 
 
 def text_of(config_map: Manifest) -> str | None:

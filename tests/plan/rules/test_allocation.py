@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from manyserve.api.inferenceservice import HETEROGENEOUS, HOMOGENEOUS
-from manyserve.plan.placement import entry_of, place
+from manyserve.plan.placement import entry_of
 from manyserve.plan.rules import allocation
 from manyserve.plan.rules.ignored import ignored_fields
 from manyserve.plan.rules.validation import host_problems, model_problems
 from tests.plan.rules.paths import sentences
 from tests.support import make
+from tests.support.placed import place_on_one
 
 RANGE = "must be from 1 to"
 COPIES: dict[str, tuple[dict[str, Any], str]] = {
@@ -83,12 +84,12 @@ def test_model_rules_accept_copies() -> None:
 
 def test_placement_refuses_new_model_with_copies_on_homogeneous_host() -> None:
     copies = make.model("cifar10").from_wire(model(minReplicas=2))
-    placement = place(make.host(), [copies], (), make.config())
+    placement = place_on_one(make.host(), [copies], (), make.config())
     assert placement.invalid["cifar10"] == (
         "spec.minReplicas: is for hosts with allocation Heterogeneous, and triton-mms is Homogeneous: each of its pods "
         "has all models; it must be left out"
     )
-    assert set(place(make.host(), [copies], [entry_of(copies)], make.config()).placed) == {"cifar10"}
+    assert set(place_on_one(make.host(), [copies], [entry_of(copies)], make.config()).placed) == {"cifar10"}
 
 
 def test_copies_above_the_pods_of_the_host_have_a_sentence() -> None:
