@@ -32,6 +32,7 @@ def test_agent_report_schema_has_each_field_as_on_the_wire() -> None:
         bytes_total=2,
         download_seconds=0.5,
         load_seconds=0.5,
+        routed=True,
     )
     report = AgentReport(instance="a", revision=1, models={"m": full}).to_wire()
     assert set(SCHEMA["properties"]) == set(report)

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from manyserve.api import modelconfig
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.modelconfig import Entry
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import model_config_cache
 from manyserve.plan.actions import ConfigRefresh, Plan, Priority, WriteConfig
@@ -22,8 +23,9 @@ from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.departure import DepartingModels, owner_reference_updates, plan_departures
 from manyserve.plan.model_config import is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
-from manyserve.plan.placement import Placement, keep_placed, place
+from manyserve.plan.placement import Placement, Sizing, keep_placed, place
 from manyserve.plan.sharding.observed import StoredShard, empty_shard, stored_shards
+from manyserve.plan.sharding.resize import Resize, resize
 from manyserve.plan.sharding.shard import Shard
 from manyserve.plan.status.cache import STATUS_CACHE
 from manyserve.plan.status.events import host_event, model_events
@@ -51,10 +53,13 @@ def plan(observed: Observed, now: datetime) -> Plan:
     stored = stored_shards(host, observed)
     if any(_is_stale(each, host, observed) for each in stored.values()):
         return Plan(requeue_after=_SOON)
-    placement = _placement(observed, host, {index: each.shard for index, each in stored.items()})
-    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
+    resized = resize(host, observed, stored, now)
+    placement = _placement(observed, host, {index: each.shard for index, each in stored.items()}, resized)
+    shards = _shard_set(placement, resized, stored)
+    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement), shards)
     status = host_status(host, observed, placement, children.deployment, now)
-    configs, refreshes, wait = _configs(host, observed, placement, stored, now)
+    kept = {index: placement.shards[index] for index in shards.kept}
+    configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
     context = HostContext(host, observed, placement, observed.replicas, status.conditions)
     models = STATUS_CACHE.statuses(context, now)
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
@@ -69,6 +74,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         events=(*filter(None, (host_event(host, status),)), *model_events(models)),
         requeue_after=_soonest(
             wait,
+            resized.wait(now),
             _SOON if leftovers else None,
             departing.requeue_after,
             seconds_until_slow(observed.pods, now),
@@ -81,17 +87,24 @@ def _is_stale(stored: StoredShard, host: InferenceService, observed: Observed) -
     return config_map is not None and not stored.is_foreign(host) and is_stale(observed.cache_versions, config_map)
 
 
-def _placement(observed: Observed, host: InferenceService, shards: Mapping[int, Shard]) -> Placement:
+def _shard_set(placement: Placement, resized: Resize, stored: Mapping[int, StoredShard]) -> children_cache.ShardSet:
+    removed = resized.removed(placement, stored)
+    return children_cache.ShardSet(tuple(sorted(placement.shards.keys() - removed)), tuple(sorted(removed)))
+
+
+def _placement(observed: Observed, host: InferenceService, shards: Mapping[int, Shard], resized: Resize) -> Placement:
     if observed.host_problems:
         return keep_placed(host, observed.models, shards, observed.unparsable)
-    return place(host, observed.models, shards, observed.config, observed.unparsable, blocked_claims(observed))
+    blocked, sizing = blocked_claims(observed), Sizing(draining=resized.draining)
+    return place(host, observed.models, shards, observed.config, observed.unparsable, blocked, sizing)
 
 
 def _configs(
     host: InferenceService,
     observed: Observed,
-    placement: Placement,
+    shards: Mapping[int, Mapping[str, Entry]],
     stored: Mapping[int, StoredShard],
+    resized: Resize,
     now: datetime,
 ) -> tuple[tuple[WriteConfig, ...], tuple[ConfigRefresh, ...], float | None]:
     """Return the writes of `models.json`, the pods to patch for them, and the seconds until the next patch."""
@@ -99,12 +112,12 @@ def _configs(
     refreshes: list[ConfigRefresh] = []
     waits: list[float | None] = []
     annotations = planned_from(observed.cache_versions)
-    for index, entries in placement.shards.items():
+    for index, entries in shards.items():
         before = stored.get(index) or empty_shard(index)
         if observed.host_problems and before.config_map is None:
             continue  # an invalid host gets no `models.json`, and keeps the one that it has
         text = model_config_cache.MODEL_CONFIG_CACHE.text(entries, before.text)
-        writes.append(write_model_config(host, index, text, before.config_map, annotations))
+        writes.append(write_model_config(host, index, text, before.config_map, annotations | resized.note(index)))
         replicas = () if before.is_foreign(host) else before.replicas
         due, wait = config_refreshes(replicas, modelconfig.content_hash(text), now)
         refreshes += due

@@ -28,6 +28,11 @@ REPLICAS_SENTENCE = "maxReplicas must not be below minReplicas (which is 1 when 
 ON_DEMAND_SENTENCE = "0 is not supported yet: a model has at least 1 copy; it must be from 1 to 1000"
 
 
+def serves_shards() -> bool:
+    """Return whether hosts may have several shards."""
+    return HETEROGENEOUS in SERVED
+
+
 def allocation_is_served(host: InferenceService) -> Iterator[FieldError]:
     """Require an allocation that hosts may have."""
     allocation = host.spec.predictor.allocation

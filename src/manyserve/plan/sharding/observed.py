@@ -12,8 +12,10 @@ from manyserve.plan.children.common import belongs_to
 from manyserve.plan.model_config import EMPTY_LIST, current_text
 from manyserve.plan.model_config_cache import MODEL_CONFIG_CACHE
 from manyserve.plan.observed import Manifest, Observed
-from manyserve.plan.pods import Replica, not_unloaded, shard_of
+from manyserve.plan.pods import Replica, not_unloaded
 from manyserve.plan.sharding.shard import Shard
+
+_SHARD_OF = {"ConfigMap": names.shard_of_model_config, "Deployment": names.shard_of_deployment}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _indices(host: InferenceService, observed: Observed) -> Iterator[int]:
     for child, manifest in observed.children.items():
         if not belongs_to(manifest, host):
             continue
-        index = names.shard_of_model_config(host.metadata.name, child.name) if child.kind == "ConfigMap" else None
-        index = shard_of(manifest) if child.kind == "Deployment" else index
+        of_name = _SHARD_OF.get(child.kind)
+        index = of_name(host.metadata.name, child.name) if of_name else None
         if index is not None:
             yield index
