@@ -175,3 +175,17 @@ def test_drain_note_ends_when_the_models_fit_no_longer() -> None:
         if c.kind == "ConfigMap"
     ]
     assert notes == [None, None]
+
+
+def test_homogeneous_host_that_becomes_heterogeneous_keeps_its_models_and_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allocation, "SERVED", (HOMOGENEOUS,))
+    before = world.settle(observed(make.model("a"), allocation=None, maxReplicas=None))
+    assert before.host is not None
+    changed = make.host(allocation=HETEROGENEOUS).model_copy(update={"status": before.host.status})
+    todo = plan(replace(before, host=changed), make.NOW)
+    assert (todo.applies, todo.deletes, todo.configs) == ((), (), ())
+    (status,) = [each.after for each in todo.statuses if each.kind == "InferenceService"]
+    conditions = {each.type: (each.status, each.reason) for each in status.conditions}
+    assert conditions["PredictorReady"] == ("True", "InvalidSpec")

@@ -90,9 +90,10 @@ def observed_deployments(host: InferenceService, observed: Observed) -> dict[int
 
 
 def deployment_of(host: InferenceService, observed: Observed) -> Manifest | None:
-    """Return the host's own Deployment, or the summary of those of its shards; None for an earlier host's."""
-    if host.spec.predictor.is_heterogeneous:
-        return summary(observed_deployments(host, observed).values())
+    """Return the summary of the Deployments of the host's shards, or its one Deployment; None for an earlier host's."""
+    shards = observed_deployments(host, observed) if host.spec.predictor.is_heterogeneous else {}
+    if shards:
+        return summary(shards.values())
     deployment = observed.child("Deployment", names.deployment(observed.key.name))
     return deployment if deployment is not None and belongs_to(deployment, host) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from manyserve.api import names
@@ -40,9 +40,9 @@ def empty_shard(index: int) -> StoredShard:
 
 
 def stored_shards(host: InferenceService, observed: Observed) -> dict[int, StoredShard]:
-    """Return the shards by index; a homogeneous host has one shard, whether its ConfigMap exists or not."""
-    indices = sorted(set(_indices(host, observed))) if host.spec.predictor.is_heterogeneous else [0]
-    return {index: _stored(host, observed, index) for index in indices}
+    """Return the shards by index; a host has shard 0, whether its ConfigMap exists or not, unless it has others."""
+    indices = set(_indices(host, observed)) if host.spec.predictor.is_heterogeneous else set()
+    return {index: _stored(host, observed, index) for index in sorted(indices or {0})}
 
 
 def _stored(host: InferenceService, observed: Observed, index: int) -> StoredShard:
@@ -51,8 +51,12 @@ def _stored(host: InferenceService, observed: Observed, index: int) -> StoredSha
     is_whole = not host.spec.predictor.is_heterogeneous
     replicas = tuple(each for each in observed.replicas if is_whole or each.shard == index)
     entries = {entry.model_name: entry for entry in MODEL_CONFIG_CACHE.entries(text)}
-    routed = frozenset(name for name, entry in entries.items() if _is_routed(name, entry, replicas))
+    routed = frozenset() if is_whole else _routed(entries, replicas)
     return StoredShard(index, config_map, text, replicas, Shard(entries, routed, 0, not_unloaded(replicas).keys()))
+
+
+def _routed(entries: Mapping[str, Entry], replicas: Sequence[Replica]) -> frozenset[str]:
+    return frozenset(name for name, entry in entries.items() if _is_routed(name, entry, replicas))
 
 
 def _is_routed(name: str, entry: Entry, replicas: Sequence[Replica]) -> bool:
