@@ -32,7 +32,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def observed(*models: TrainedModel, **predictor: Any) -> Observed:
-    fields = {"allocation": HETEROGENEOUS, "minReplicas": 1, "maxReplicas": 4} | predictor
+    fields: dict[str, Any] = {"allocation": HETEROGENEOUS, "minReplicas": 1, "maxReplicas": 4} | predictor
     return Observed(Key("default", HOST), make.config(), make.host(**fields), models=models)
 
 
