@@ -115,6 +115,9 @@ def has(whole: Any, part: Any) -> bool:
     return bool(whole == part)
 
 
+REFUSED_TEXTS = {"serviceAccount": "other", "restartPolicy": "other", "allocation": "Heterogeneous"}
+
+
 def refusals() -> Iterator[Any]:
     for level, form in product(TITLES, FORMS):
         for field, treatment in table(level).items():
@@ -139,7 +142,7 @@ def test_pod_template_has_honoured_field(form: str, level: str, field: str, monk
 def test_host_rules_refuse_field_with_the_sentence_of_the_page(
     form: str, level: str, field: str, treatment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value: Any = "other" if field in ("serviceAccount", "restartPolicy") else True if field in FIXED else [{}]
+    value: Any = REFUSED_TEXTS.get(field) or (True if field in FIXED else [{}])
     problems = host_problems(host_with(form, level, field, value, monkeypatch))
     (sentence,) = re.findall(r"refused: \*(.*)\*$", treatment)
     assert [each.message for each in problems if each.path.endswith(f".{field}") and sentence in each.message]

@@ -108,7 +108,7 @@ def whole_plan() -> Plan:
     return Plan(
         applies=(Apply(thing("Deployment"), "it does not exist"),),
         deletes=(Delete(Child("Ingress", "h"), "u", "it is not wanted any more"),),
-        config=WriteConfig(thing("ConfigMap", "modelconfig-h-0"), "7"),
+        configs=(WriteConfig(thing("ConfigMap", "modelconfig-h-0"), "7"),),
         config_refreshes=(ConfigRefresh("p", "u", "hash"),),
         owner_references=(SetOwnerReferences("cifar10", (OWNER,), ()),),
         statuses=(make.status_write(),),
@@ -170,7 +170,7 @@ async def test_apply_leaves_models_json_and_what_follows_it_when_that_is_deferre
 async def test_apply_writes_the_config_with_the_planned_resource_version() -> None:
     server = FakeCluster()
     async with carrying(server) as carried:
-        await carried.apply(Plan(config=whole_plan().config))
+        await carried.apply(Plan(configs=whole_plan().configs))
     body = server.requests[-1][4]
     assert body is not None
     assert body["metadata"]["resourceVersion"] == "7"

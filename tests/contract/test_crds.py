@@ -105,8 +105,8 @@ def test_kubectl_explain_describes_each_field(kubectl: Kubectl) -> None:
     explained = kubectl("explain", "isvc.spec.predictor.model", "--recursive")
     assert "the form of KServe 0.8" in explained
     assert {"modelFormat", "runtime", "protocolVersion", "confidential"} <= set(explained.split())
-    allocation = kubectl("explain", "isvc.spec.predictor.allocation")
-    assert "Not supported yet: refused on a multi-model host" in " ".join(allocation.split())
+    overcommit = kubectl("explain", "isvc.spec.predictor.overcommit")
+    assert "Not supported yet: refused on a multi-model host" in " ".join(overcommit.split())
 
 
 def test_models_have_a_field_selector_for_their_host(kubectl: Kubectl) -> None:
@@ -197,7 +197,7 @@ HOSTS = {
     "logger": ({"logger": {}}, "logger is not supported yet"),
     "replicas": ({"minReplicas": 3, "maxReplicas": 2}, "maxReplicas must not be below minReplicas"),
     "no replicas": ({"minReplicas": 0}, "minReplicas: 0 is not allowed; it must be from 1 to 1000"),
-    "allocation": ({"allocation": "Heterogeneous"}, "allocation is not supported yet"),
+    "allocation": ({"allocation": "Heterogeneous"}, "allocation Heterogeneous is not supported yet"),
     "a node": ({"nodeName": "node1"}, "nodeName is not supported: a pod that does not fit there"),
     "the node's network": ({"hostNetwork": True}, "hostNetwork: true is not supported; it must be false"),
     "a misplaced field": ({"volumeMounts": []}, "it must be spec.predictor.triton.volumeMounts"),
@@ -287,3 +287,28 @@ def warnings_about(kubectl: Kubectl, name: str) -> list[str]:
         each["reason"]
         for each in kubectl.list("events", "--field-selector", f"involvedObject.name={name},type=Warning")
     ]
+
+
+def test_crd_refuses_changed_allocation_also_without_webhook(kubectl: Kubectl) -> None:
+    sentence = "allocation cannot be changed; create another InferenceService"
+    kubectl.create(make.host_object("plain"))
+    kubectl.create(make.host_object("sharded", allocation="Heterogeneous"))
+    for host, allocation in (("plain", '"Heterogeneous"'), ("sharded", '"Homogeneous"'), ("sharded", "null")):
+        with pytest.raises(Refused, match=sentence):
+            kubectl(
+                "patch", "isvc", host, "--type=merge", "-p", f'{{"spec":{{"predictor":{{"allocation":{allocation}}}}}}}'
+            )
+    for allocation in ('"Homogeneous"', "null"):
+        kubectl(
+            "patch", "isvc", "plain", "--type=merge", "-p", f'{{"spec":{{"predictor":{{"allocation":{allocation}}}}}}}'
+        )
+    patch_predictor(kubectl, "sharded", '"maxReplicas": 4')
+
+
+def patch_predictor(kubectl: Kubectl, host: str, fields: str) -> None:
+    kubectl("patch", "isvc", host, "--type=merge", "-p", f'{{"spec": {{"predictor": {{{fields}}}}}}}')
+
+
+def test_kubectl_explains_allocation_and_copies(kubectl: Kubectl) -> None:
+    assert "as many copies as it needs" in kubectl("explain", "isvc.spec.predictor.allocation")
+    assert "Fewest copies" in kubectl("explain", "tm.spec.minReplicas")

@@ -32,7 +32,7 @@ def test_documents_explain_each_reason_of_a_model() -> None:
     text = (DOCS / "operations.md").read_text()
     constants = (
         *("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED"),
-        *("FULL", "NOT_UNLOADED"),
+        *("FULL", "NOT_UNLOADED", "HOMOGENEOUS_HOST"),
     )
     reasons = {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND, CLAIM_NOT_ALLOWED, REFUSED}
     reasons |= {each.value for each in ModelState} - {"Loaded"}

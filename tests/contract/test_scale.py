@@ -59,7 +59,7 @@ async def write_config(kubectl: Kubectl, client: KubeClient, todo: Plan) -> Mani
     limiter = Limiter()
     statuses = StatusWriter(state, watches.informer_of, limiter, EventRecorder(client), on_write)
     applier = Applier(client, state, watches.informer_of, limiter, statuses, on_write)
-    await applier.apply(Key(kubectl.namespace, HOST), Plan(config=todo.config))
+    await applier.apply(Key(kubectl.namespace, HOST), Plan(configs=todo.configs))
     return kubectl.get("configmap", CONFIG)
 
 

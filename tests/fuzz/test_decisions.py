@@ -19,7 +19,7 @@ from manyserve.plan.children.common import difference
 from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.memory import memory_limit
 from manyserve.plan.observed import Observed
-from manyserve.plan.placement import entry_of, place
+from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from manyserve.plan.pods import replicas_of
 from manyserve.plan.rules.validation import UnreadableError, host_problems, model_problems, parse_host, parse_model
@@ -30,6 +30,7 @@ from tests.fuzz.profile import tried
 from tests.fuzz.shapes import JSON, STORED_JSON, TEXT, near, right
 from tests.fuzz.test_plan import size
 from tests.support import make, world
+from tests.support.placed import place_on_one
 
 ENTRIES = snapshots.parsed(
     Entry, st.fixed_dictionaries({"modelName": snapshots.NAMES, "modelSpec": snapshots.MODEL_SPECS})
@@ -50,13 +51,13 @@ def test_placement_fits_and_is_stable_for_any_current_entries(
     host: InferenceService, models: Any, current: list[Entry], config: Any, unreadable: list[str]
 ) -> None:
     models = [each for each in models if each.metadata.name not in unreadable]
-    placement = place(host, models, current, config, unreadable)
+    placement = place_on_one(host, models, current, config, unreadable)
     total = sum(size(entry.model_spec.memory) for entry in placement.placed.values())
     assert total == placement.used <= memory_limit(host) == placement.limit
     assert all(name == entry.model_name for name, entry in placement.placed.items())
     assert not placement.placed.keys() & (placement.insufficient_memory.keys() | placement.left_out.keys())
     stays = {name: entry for name, entry in placement.placed.items() if entry in current}
-    assert place(host, models, [*placement.placed.values()], config, unreadable).placed == placement.placed
+    assert place_on_one(host, models, [*placement.placed.values()], config, unreadable).placed == placement.placed
     assert all(placement.placed[name] == entry for name, entry in stays.items())
 
 

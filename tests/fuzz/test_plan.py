@@ -40,9 +40,9 @@ def test_plan_of_any_snapshot_is_writable(seen: Observed) -> None:
 @tried(70)
 def test_plan_of_any_snapshot_keeps_the_memory_limit(seen: Observed) -> None:
     todo = plan(seen, make.NOW)
-    if seen.host is None or todo.config is None:
+    if seen.host is None or not todo.configs:
         return
-    placed = modelconfig.parse(text_of(todo.config.manifest) or "")
+    placed = modelconfig.parse(text_of(todo.configs[0].manifest) or "")
     if seen.host_problems:
         assert {each.model_name for each in placed} <= ConfigOf(seen).names, "its pods run by an earlier spec"
         return
@@ -107,7 +107,7 @@ def writes(todo: Plan) -> Iterator[Any]:
     yield from (each.patch for each in todo.statuses)
     yield from (each.owners for each in todo.owner_references)
     yield from (each.config_hash for each in todo.config_refreshes)
-    yield todo.config and todo.config.manifest
+    yield from (each.manifest for each in todo.configs)
 
 
 def in_order(todo: Plan) -> Plan:

@@ -115,7 +115,7 @@ def of_model() -> ClusterState:
     state.update_pod(None, make.pod())
     observed = observe(state, HOST)
     assert observed is not None
-    config = plan(observed, make.NOW).config
+    (config,) = plan(observed, make.NOW).configs
     assert config is not None
     config.manifest["metadata"] |= {"uid": "c", "resourceVersion": "1"}
     state.update_child(None, config.manifest)

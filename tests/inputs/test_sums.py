@@ -7,12 +7,12 @@ import random
 from manyserve.api.names import Key
 from manyserve.plan.capacity import MEMORY_ADVICE
 from manyserve.plan.memory import MemoryShare
-from manyserve.plan.placement import place
 from manyserve.webhook.allocations import Allocation, Allocations
 from tests.inputs.refusals import create_host, refusal
 from tests.inputs.test_memory import ALLOWED, HOST_PATH, PATH
 from tests.inputs.webhook_client import WebhookClient
 from tests.support import make
+from tests.support.placed import place_on_one
 from tests.support.webhook import Webhook
 from tests.webhook.reviews import review_of
 
@@ -22,8 +22,8 @@ MANY, EACH = 10_000, 900_000_000_000_001
 
 def test_input_05_placement_sums_ten_thousand_models_exactly() -> None:
     models = [make.model(f"m{index:05}", memory=EACH) for index in range(MANY)]
-    full = place(make.host(memory=str(MANY * EACH)), models, (), make.config())
-    short = place(make.host(memory=str(MANY * EACH - 1)), models, (), make.config())
+    full = place_on_one(make.host(memory=str(MANY * EACH)), models, (), make.config())
+    short = place_on_one(make.host(memory=str(MANY * EACH - 1)), models, (), make.config())
     assert (len(full.placed) + len(full.left_out), full.insufficient_memory) == (MANY, {})
     assert list(short.insufficient_memory) == ["m09999"]
 
@@ -41,7 +41,7 @@ def test_input_05_allocations_stay_exact_after_removals() -> None:
 
 def test_input_05_sum_beyond_63_bits_does_not_fit() -> None:
     models = [make.model(name, memory="7Ei") for name in ("a", "b", "c")]
-    placement = place(make.host(memory="7Ei"), models, (), make.config())
+    placement = place_on_one(make.host(memory="7Ei"), models, (), make.config())
     assert list(placement.placed) == ["a"]
     assert placement.insufficient_memory["c"] == (
         f"7Ei does not fit on triton-mms: 7Ei of 7Ei is used by 1 model (largest: a 7Ei), 0 free. {MEMORY_ADVICE}"
@@ -66,5 +66,5 @@ async def test_input_05_memory_limit_beyond_63_bits_is_refused_and_counts_as_zer
     host = make.host_object(memory="9Ei")
     response = await webhook_client.review(review_of(host))
     assert f"{HOST_PATH}.memory: '9Ei' is more than any machine has; it {ALLOWED}" in response["status"]["message"]
-    placement = place(make.host(memory="9Ei"), [make.model(memory=1)], (), make.config())
+    placement = place_on_one(make.host(memory="9Ei"), [make.model(memory=1)], (), make.config())
     assert (placement.limit, placement.placed) == (0, {})

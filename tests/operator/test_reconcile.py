@@ -23,7 +23,7 @@ from manyserve.plan.status.cache import STATUS_CACHE
 from tests.support import make
 
 HOST = Key("default", "triton-mms")
-WRITE = Plan(config=WriteConfig({}, "7"), requeue_after=9.0)
+WRITE = Plan(configs=(WriteConfig({}, "7"),), requeue_after=9.0)
 
 
 class Applier:
@@ -34,7 +34,7 @@ class Applier:
         self.error: Exception | None = None
 
     async def apply(self, _key: Key, todo: Plan, *, defer_config: bool) -> None:
-        self.config_written.append(todo.config is not None and not defer_config)
+        self.config_written.append(bool(todo.configs) and not defer_config)
         if self.error is not None:
             raise self.error
 
@@ -130,7 +130,7 @@ async def test_reconcile_does_not_count_a_plan_that_leaves_models_json_as_it_is(
 async def test_reconcile_creates_a_config_map_that_is_missing_at_once() -> None:
     case = Case()
     await case.reconcile(0.0)
-    case.todo = Plan(config=WriteConfig({}, None))
+    case.todo = Plan(configs=(WriteConfig({}, None),))
     await case.reconcile(0.1)
     assert case.applier.config_written == [True, True]
 
@@ -172,7 +172,7 @@ async def test_reconcile_plans_a_change_after_two_writes_within_a_second(monkeyp
         case.queue.done(key, await case.reconciler.reconcile(key))
 
     async def slow(_key: Key, todo: Plan, *, defer_config: bool) -> None:
-        assert todo.config is not None
+        assert todo.configs
         assert not defer_config
         case.now = 0.40
         case.debouncer.on_change(HOST)  # it changes no `models.json`

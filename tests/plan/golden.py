@@ -66,7 +66,7 @@ def as_document(todo: Plan, observed: Observed, *, whole_manifests: bool) -> Doc
         "delete": lambda: [
             {"object": _name(each.child.kind, each.child.name), "because": each.reason} for each in todo.deletes
         ],
-        "models.json": lambda: _models(todo.config, whole_manifest=whole_manifests) if todo.config else None,
+        "models.json": lambda: _models(todo.configs[0], whole_manifest=whole_manifests) if todo.configs else None,
         "annotatePods": lambda: [each.pod for each in todo.config_refreshes],
         "ownerReferences": lambda: {each.model: list(each.owners) for each in todo.owner_references},
         "deleteModels": lambda: [

@@ -13,12 +13,13 @@ from manyserve.api.modelconfig import CONTENT_RULES, Entry
 from manyserve.api.servingconfig import ConfigError, parse
 from manyserve.plan.children.pod_template import build_agent
 from manyserve.plan.children.server_container import launch_spec
-from manyserve.plan.placement import entry_of, place
+from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from manyserve.plan.storage.mounts import Sources
 from tests.plan.servers.launched import config, env, host
 from tests.plan.test_plan import seen
 from tests.support import make, world
+from tests.support.placed import place_on_one
 
 CONFIG = make.config()
 WARNING = "its files have 2Gi (2147483648 bytes), more than the declared memory of 1 (spec.model.memory)"
@@ -26,7 +27,7 @@ WARNING = "its files have 2Gi (2147483648 bytes), more than the declared memory 
 
 def rules(*current: Entry, **model: str) -> int | None:
     """Return the content rules of the model `a` after a placement."""
-    placed = place(make.host(), [make.model("a", **model)], current, CONFIG).placed
+    placed = place_on_one(make.host(), [make.model("a", **model)], current, CONFIG).placed
     return placed["a"].model_spec.content_rules
 
 

@@ -121,9 +121,9 @@ def test_decided_departure_continues_beside_a_new_host_that_does_not_place_its_m
     todo = plan(gone(placed("old"), make.model("new"), decided=True, host=make.host()), make.NOW)
     assert deleted(todo) == ["old"]
     assert todo.departures[0].decided
-    assert todo.config is not None
-    assert "new" in str(todo.config.manifest["data"])
-    assert "old" not in str(todo.config.manifest["data"])
+    assert todo.configs
+    assert "new" in str(todo.configs[0].manifest["data"])
+    assert "old" not in str(todo.configs[0].manifest["data"])
 
 
 def test_departure_of_an_orphaned_host_keeps_models_without_placed_by() -> None:

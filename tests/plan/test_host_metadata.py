@@ -43,8 +43,8 @@ def test_host_metadata_reaches_pods_and_all_children_but_the_config_map() -> Non
         assert LABELS.items() <= metadata["labels"].items()
         assert ANNOTATIONS.items() <= metadata["annotations"].items()
     assert deployment["spec"]["selector"]["matchLabels"] == names.selector("triton-mms")
-    assert todo.config
-    assert not LABELS.keys() & todo.config.manifest["metadata"]["labels"].keys()
+    assert todo.configs
+    assert not LABELS.keys() & todo.configs[0].manifest["metadata"]["labels"].keys()
 
 
 def test_host_metadata_of_predictor_overrides_that_of_host() -> None:

@@ -50,7 +50,7 @@ def invalid(observed: Observed, fields: dict[str, Any]) -> Observed:
 def test_invalid_new_host_gets_no_child_and_a_warning(fields: dict[str, Any]) -> None:
     start = seen(make.model("a"), host=make.host(**fields))
     todo = plan(start, make.NOW)
-    assert (todo.applies, todo.deletes, todo.config) == ((), (), None)
+    assert (todo.applies, todo.deletes, todo.configs) == ((), (), ())
     (event,) = [each for each in todo.events if each.kind == "InferenceService"]
     assert (event.type, event.reason) == ("Warning", "InvalidSpec")
     after = world.settle(start)

@@ -19,9 +19,10 @@ from manyserve.api.names import Key
 from manyserve.plan import model_config
 from manyserve.plan.model_config import current_text, entries_at_most, models_beyond_limit, text_of, write_model_config
 from manyserve.plan.observed import Child, Observed
-from manyserve.plan.placement import entry_of, place
+from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from tests.support import make, world
+from tests.support.placed import place_on_one
 from tests.support.poison import REFUSED, TAKEN, config_map_forms
 
 CHILD = Child("ConfigMap", "modelconfig-triton-mms-0")
@@ -105,7 +106,7 @@ def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
     observed = settled(6)
     before = observed.children[CHILD]
     edited = replace(observed, children={**observed.children, CHILD: before | edit})
-    config = plan(edited, make.NOW).config
+    (config,) = plan(edited, make.NOW).configs
     assert config is not None
     assert config.resource_version == before["metadata"]["resourceVersion"]
     assert forms(config.manifest) == {PACKED_KEY}
@@ -116,7 +117,7 @@ def test_model_config_restores_an_edited_packed_list(edit: Manifest) -> None:
 def test_model_config_ignores_an_added_key() -> None:
     observed = settled(6)
     more = observed.children[CHILD] | {"data": {"notes": "mine"}}
-    assert plan(replace(observed, children={**observed.children, CHILD: more}), make.NOW).config is None
+    assert plan(replace(observed, children={**observed.children, CHILD: more}), make.NOW).configs == ()
 
 
 @pytest.mark.usefixtures("tight")
@@ -184,8 +185,8 @@ def test_models_beyond_limit_are_minimal() -> None:
 
 def test_placement_keeps_the_object_of_an_equal_entry() -> None:
     (entry,) = current = (entry_of(make.model("a")),)
-    assert place(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
-    assert place(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
+    assert place_on_one(HOST, [make.model("a")], current, make.config()).placed["a"] is entry
+    assert place_on_one(HOST, [make.model("a", memory="1Mi")], current, make.config()).placed["a"] is not entry
 
 
 @pytest.mark.parametrize("form", ["plain", "packed", "both"])
@@ -195,7 +196,7 @@ def test_model_config_replaces_a_poisoned_list(make_text: Callable[[], str], for
     before = observed.children[CHILD]
     bare = {key: each for key, each in before.items() if key not in ("data", "binaryData")}
     edited = bare | config_map_forms(make_text())[form]
-    config = plan(replace(observed, children={**observed.children, CHILD: edited}), make.NOW).config
+    (config,) = plan(replace(observed, children={**observed.children, CHILD: edited}), make.NOW).configs
     assert config is not None
     assert (config.resource_version, forms(config.manifest)) == (before["metadata"]["resourceVersion"], {KEY})
     assert text_of(config.manifest) == text_of(before)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from manyserve.api import conditions
 from manyserve.api.agentreport import AgentReport, read
 from manyserve.plan.observed import Observed
-from manyserve.plan.placement import entry_of, place
+from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from tests.plan.test_plan import ready, seen
 from tests.support import make, world
+from tests.support.placed import place_on_one
 
 CONFIG = make.config()
 OLD, NEW = make.model("old", memory="1Mi"), make.model("new", memory="1Mi")
@@ -25,38 +26,38 @@ def reporting(observed: Observed, **not_unloaded: str) -> Observed:
 
 
 def test_placement_takes_no_new_model_until_removed_one_is_unloaded() -> None:
-    placement = place(make.host(), [OLD, NEW], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
+    placement = place_on_one(make.host(), [OLD, NEW], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
     assert set(placement.placed) == {"old"}
     assert placement.waiting_for_unload == {"new": WAITS}
-    assert set(place(make.host(), [OLD, NEW], [entry_of(OLD)], CONFIG).placed) == {"old", "new"}
+    assert set(place_on_one(make.host(), [OLD, NEW], [entry_of(OLD)], CONFIG).placed) == {"old", "new"}
 
 
 def test_placement_updates_placed_model_while_removed_one_is_not_unloaded() -> None:
     changed = make.model("old", memory="1Mi", uri="gs://models/other")
-    placement = place(make.host(), [changed], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
+    placement = place_on_one(make.host(), [changed], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
     assert placement.placed["old"].model_spec.storage_uri == "gs://models/other"
 
 
 def test_placed_model_that_grew_keeps_its_entry_until_removed_one_is_unloaded() -> None:
     grown, shrunk = make.model("old", memory="2Mi"), make.model("old", memory="1Ki")
-    placement = place(make.host(), [grown], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
+    placement = place_on_one(make.host(), [grown], [entry_of(OLD)], CONFIG, not_unloaded={"gone"})
     assert placement.placed == {"old": entry_of(OLD)}
     assert placement.insufficient_memory == {"old": WAITS}
     for model, not_unloaded in ((shrunk, {"gone"}), (grown, set[str]())):
-        placement = place(make.host(), [model], [entry_of(OLD)], CONFIG, not_unloaded=not_unloaded)
+        placement = place_on_one(make.host(), [model], [entry_of(OLD)], CONFIG, not_unloaded=not_unloaded)
         assert placement.placed == {"old": entry_of(model)}
         assert placement.insufficient_memory == {}
 
 
 def test_placement_takes_the_removed_model_back() -> None:
     gone = make.model("gone", memory="1Mi")
-    placement = place(make.host(), [gone, NEW], (), CONFIG, not_unloaded={"gone"})
+    placement = place_on_one(make.host(), [gone, NEW], (), CONFIG, not_unloaded={"gone"})
     assert set(placement.placed) == {"gone"}
     assert set(placement.waiting_for_unload) == {"new"}
 
 
 def test_placement_names_three_removed_models_at_most() -> None:
-    placement = place(make.host(), [NEW], (), CONFIG, not_unloaded=["d", "b", "a", "c", "e"])
+    placement = place_on_one(make.host(), [NEW], (), CONFIG, not_unloaded=["d", "b", "a", "c", "e"])
     assert placement.waiting_for_unload["new"].endswith("has unloaded a, b, c and 2 more")
 
 

@@ -136,7 +136,7 @@ def test_multi_model_serving_turned_off_unloads_nothing() -> None:
     settled = world.settle(seen(make.model()))
     off = replace(settled, config=make.config(multi_model=False))
     todo = plan(off, make.NOW)
-    assert todo.config is None
+    assert todo.configs == ()
     assert not todo.applies
     after = world.carry_out(off, todo)
     assert ready(after.models[0])[:2] == ("False", "IsNotMMSPredictor")
@@ -148,7 +148,7 @@ def test_changed_uri_changes_the_config_and_readiness() -> None:
     settled = world.settle(seen(make.model()))
     changed = make.model(uri="gs://elsewhere/cifar10").model_copy(update={"status": settled.models[0].status})
     todo = plan(replace(settled, models=(changed,)), make.NOW)
-    assert todo.config is not None
+    assert todo.configs
     after = world.carry_out(replace(settled, models=(changed,)), todo)
     assert ready(after.models[0])[0] == "False"
 
@@ -163,8 +163,8 @@ def test_deleted_model_is_removed_from_the_config() -> None:
 def test_config_write_has_the_observed_resource_version() -> None:
     settled = world.settle(seen(make.model("a")))
     todo = plan(replace(settled, models=(*settled.models, make.model("b"))), make.NOW)
-    assert todo.config
-    assert todo.config.resource_version == "1"
+    assert todo.configs
+    assert todo.configs[0].resource_version == "1"
 
 
 def test_config_refresh_is_planned_until_the_agent_has_the_config() -> None:
@@ -189,7 +189,7 @@ def test_children_of_an_earlier_host_are_not_adopted() -> None:
     todo = plan(replace(settled, host=reborn), make.NOW)
     assert not todo.applies
     assert not todo.deletes
-    assert todo.config is None
+    assert todo.configs == ()
     assert todo.requeue_after == 1.0
 
 

@@ -40,8 +40,8 @@ def test_planned_from_annotation_is_written_without_causing_a_write() -> None:
         replace(START, cache_versions=CacheVersions(hosts=CacheVersion(480, 450), models=CacheVersion(480, 470))),
         make.NOW,
     )
-    assert todo.config is not None
-    assert todo.config.manifest["metadata"]["annotations"] == {names.PLANNED_FROM: "450/470"}
+    assert todo.configs
+    assert todo.configs[0].manifest["metadata"]["annotations"] == {names.PLANNED_FROM: "450/470"}
     settled = world.settle(
         replace(START, cache_versions=CacheVersions(hosts=CacheVersion(480, 450), models=CacheVersion(480, 470)))
     )
@@ -56,7 +56,7 @@ def test_stale_snapshot_without_a_model_keeps_it_placed() -> None:
     assert todo.empty
     assert todo.requeue_after is not None
     caught_up = plan(replace(old, cache_versions=CacheVersions(CacheVersion(450), CacheVersion(470, 290))), make.NOW)
-    assert caught_up.config is not None, "the model was deleted"
+    assert caught_up.configs, "the model was deleted"
 
 
 def test_stale_snapshot_of_a_host_leads_to_an_empty_plan() -> None:
@@ -70,4 +70,4 @@ def test_stale_snapshot_of_a_host_leads_to_an_empty_plan() -> None:
 )
 def test_impossible_planned_from_annotation_is_ignored(annotation: str | None) -> None:
     old = without_late_model(planned_from(annotation), CacheVersions(CacheVersion(300), CacheVersion(300)))
-    assert plan(old, make.NOW).config is not None
+    assert plan(old, make.NOW).configs

@@ -18,7 +18,7 @@ HOST, UID = Key("default", "triton-mms"), "uid-triton-mms"
 def names_of(
     pod: Manifest, *, uid: str | None = UID, deployment: Manifest | None = None, sets: Manifest | None = None
 ) -> list[str]:
-    chain = (deployment or replicas.deployment(), [sets or replicas.replica_set()])
+    chain = ([deployment or replicas.deployment()], [sets or replicas.replica_set()])
     return [each["metadata"]["name"] for each in true_replicas(HOST, uid, *chain, [pod])]
 
 
@@ -70,4 +70,4 @@ def test_pod_of_an_orphaned_deployment_is_a_replica_while_the_host_adopts_it() -
 
 
 def test_pod_without_any_deployment_is_no_replica() -> None:
-    assert list(true_replicas(HOST, UID, None, [replicas.replica_set()], [pod()])) == []
+    assert list(true_replicas(HOST, UID, [], [replicas.replica_set()], [pod()])) == []

@@ -68,10 +68,10 @@ def test_unmanaged_host_writes_no_status_of_deleted_model() -> None:
 def test_unmanaged_host_keeps_children_and_gets_one_warning() -> None:
     before = was_served(make.model("a"), make.model("b"))
     todo = plan(before, make.NOW)
-    assert (todo.applies, todo.deletes, todo.config, todo.config_refreshes, todo.owner_references) == (
+    assert (todo.applies, todo.deletes, todo.configs, todo.config_refreshes, todo.owner_references) == (
         (),
         (),
-        None,
+        (),
         (),
         (),
     )

@@ -27,7 +27,7 @@ Thing = TypeVar("Thing", InferenceService, TrainedModel)
 def carry_out(observed: Observed, todo: Plan) -> Observed:
     """Return the observed state after the plan was applied."""
     children = dict(observed.children)
-    manifests = [each.manifest for each in todo.applies] + ([todo.config.manifest] if todo.config else [])
+    manifests = [each.manifest for each in todo.applies] + [each.manifest for each in todo.configs]
     for manifest in manifests:
         child = Child(manifest["kind"], manifest["metadata"]["name"])
         children[child] = _stored(children.get(child), manifest)

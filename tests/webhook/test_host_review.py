@@ -167,7 +167,7 @@ def test_host_review_warns_about_annotation_that_no_child_gets(key: str, warning
 
 
 def test_host_review_cases_cover_all_ignored_fields() -> None:
-    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 9
+    assert len(IGNORED) == len(IGNORED_BY_HOSTS) + 10
 
 
 def test_host_review_refuses_unknown_visibility_in_update_of_labels() -> None:

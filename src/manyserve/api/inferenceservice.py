@@ -8,7 +8,7 @@ lists the fields that are not supported yet.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -40,6 +40,24 @@ DEFAULT_PROTOCOLS = {name: protocols[0] for name, protocols in PROTOCOLS.items()
 _KNOWN_PROTOCOLS = frozenset(protocol for protocols in PROTOCOLS.values() for protocol in protocols)
 PROTOCOL_ENV = "PROTOCOL"
 """Environment variable with the protocol of a custom server, as in 0.6."""
+
+HOMOGENEOUS = "Homogeneous"
+HETEROGENEOUS = "Heterogeneous"
+ALLOCATIONS = (HOMOGENEOUS, HETEROGENEOUS)
+"""Values of `allocation`, the default first."""
+CPU, MEMORY = "cpu", "memory"
+CONCURRENCY, RPS = "concurrency", "rps"
+MODEL_METRICS = (CONCURRENCY, RPS)
+"""Metrics by which models are scaled, the default first."""
+ALLOCATION_SENTENCE = (
+    "allocation cannot be changed; create another InferenceService, and move the models by spec.inferenceService"
+)
+_IS_HETEROGENEOUS = f"has({{0}}.allocation) && {{0}}.allocation == '{HETEROGENEOUS}'"
+_ALLOCATION_RULE = {
+    "rule": f"({_IS_HETEROGENEOUS.format('self')}) == ({_IS_HETEROGENEOUS.format('oldSelf')})",
+    "message": ALLOCATION_SENTENCE,
+}
+"""Rule in CEL. It is at the predictor, since the API server runs no such rule of a field that is added or removed."""
 
 NAME_LIMIT = 45
 """`H-predictor-default` must be a DNS label of at most 63 characters."""
@@ -89,10 +107,16 @@ class FormatFields(ServerFields):
     )
 
 
+def _extend_predictor(schema: dict[str, Any]) -> None:
+    """Add the unsupported fields and the rule about `allocation` to the schema of a predictor."""
+    schema["properties"].update(properties("predictor"))
+    schema["x-kubernetes-validations"] = [_ALLOCATION_RULE]
+
+
 class PredictorSpec(PodFields, FixedPodFields):
     """The model server and how its pods run."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(properties("predictor")))
+    model_config = ConfigDict(json_schema_extra=_extend_predictor)
 
     triton: Annotated[ServerFields | None, Field(description="Triton Inference Server.")] = None
     sklearn: Annotated[ServerFields | None, Field(description="scikit-learn server.")] = None
@@ -115,21 +139,45 @@ class PredictorSpec(PodFields, FixedPodFields):
         dict[str, str] | None,
         Field(description="Further annotations of the pods and children, which override the host's."),
     ] = None
+    allocation: Annotated[
+        str | None,
+        Field(
+            description=f"{HOMOGENEOUS}: all replicas hold the same models. {HETEROGENEOUS}: each pod holds models of "
+            f"its own, and each model has as many copies as it needs. Unset: {HOMOGENEOUS}. It cannot be changed.",
+        ),
+    ] = None
     min_replicas: Annotated[int | None, Field(description="Fewest replicas; unset: 1.")] = None
     max_replicas: Annotated[
-        int | None, Field(description="Most replicas; above minReplicas the host gets an autoscaler.")
+        int | None,
+        Field(
+            description=f"Most replicas. Above minReplicas a {HOMOGENEOUS} host gets an autoscaler, and a "
+            f"{HETEROGENEOUS} host further pods when its models need more memory.",
+        ),
     ] = None
-    scale_target: Annotated[int | None, Field(description="Target utilization, percent of the request; unset: 80.")] = (
-        None
-    )
-    scale_metric: Annotated[str | None, Field(description="Metric of the autoscaler: cpu or memory; unset: cpu.")] = (
-        None
-    )
+    scale_target: Annotated[
+        int | None,
+        Field(
+            description=f"{HOMOGENEOUS}: target utilization, percent of the request; unset: 80. {HETEROGENEOUS}: the "
+            "default of the host's models; unset: 1.",
+        ),
+    ] = None
+    scale_metric: Annotated[
+        str | None,
+        Field(
+            description=f"{HOMOGENEOUS}: metric of the autoscaler, cpu or memory; unset: cpu. {HETEROGENEOUS}: the "
+            "default of the host's models, concurrency or rps; unset: concurrency.",
+        ),
+    ] = None
 
     deployment_strategy: Annotated[
         DeploymentStrategy | None,
         Field(description="How new pods replace old ones; unset: a new pod is ready before an old one ends."),
     ] = None
+
+    @property
+    def is_heterogeneous(self) -> bool:
+        """Whether each pod holds models of its own."""
+        return self.allocation == HETEROGENEOUS
 
     @cached_property
     def given(self) -> tuple[str, ...]:

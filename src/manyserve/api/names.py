@@ -15,6 +15,10 @@ PART_OF = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = f"{GROUP}/component"
 PREDICTOR = "predictor"
 HOST_LABEL = f"{GROUP}/inferenceservice"
+SHARD_LABEL = f"{GROUP}/shard"
+"""Label of the pods and the Deployment of a shard: its index."""
+SHARD_DIGITS = 3
+"""Digits of the largest index, since a host has at most 1000 shards."""
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
 REVISION = f"{GROUP}/revision"
@@ -23,6 +27,8 @@ AUTOSCALER_CLASSES = tuple(dict.fromkeys(f"{group}/autoscalerClass" for group in
 """The annotation of a host with the owner of its replicas, in either group; the first one has precedence."""
 CONFIG_HASH = f"{GROUP}/model-config"
 PLANNED_FROM = f"{GROUP}/planned-from"
+DRAINABLE_SINCE = f"{GROUP}/drainable-since"
+"""Annotation of a ConfigMap: since when the copies of its shard fit on others."""
 
 SERVER_CONTAINER = "kserve-container"
 AGENT_CONTAINER = "agent"
@@ -62,6 +68,33 @@ def model_config(host: str, shard: int = 0) -> str:
     return f"modelconfig-{host}-{shard}"
 
 
+def shard_of_model_config(host: str, name: str) -> int | None:
+    """Return the shard with a ConfigMap of this name, or None for another name."""
+    return _index(name, model_config(host, 0)[:-1])
+
+
+def shard_deployment(host: str, shard: int) -> str:
+    """Return the name of the Deployment of a shard. It is shorter than that of a homogeneous host."""
+    return f"{host}-predictor-s{shard}"
+
+
+def shard_of_deployment(host: str, name: str) -> int | None:
+    """Return the shard with a Deployment of this name, or None for another name."""
+    return _index(name, shard_deployment(host, 0)[:-1])
+
+
+def _index(name: str, prefix: str) -> int | None:
+    """Return the index after a prefix, written as we write it."""
+    text = name.removeprefix(prefix)
+    is_index = name.startswith(prefix) and text.isascii() and text.isdecimal() and len(text) <= SHARD_DIGITS
+    return int(text) if is_index and text == str(int(text)) else None
+
+
+def disruption_budget(host: str) -> str:
+    """Return the name of the PodDisruptionBudget over all shards of a host."""
+    return f"{host}-predictor"
+
+
 def labels(host: str) -> dict[str, str]:
     """Return the labels of all child objects of the host."""
     return {MANAGED_BY: MANAGER, HOST_LABEL: host}
@@ -70,3 +103,8 @@ def labels(host: str) -> dict[str, str]:
 def selector(host: str) -> dict[str, str]:
     """Return the labels that select the host's pods."""
     return {HOST_LABEL: host, COMPONENT_LABEL: PREDICTOR}
+
+
+def shard_selector(host: str, shard: int) -> dict[str, str]:
+    """Return the labels that select the pod of a shard."""
+    return selector(host) | {SHARD_LABEL: str(shard)}

@@ -80,6 +80,27 @@ class TrainedModelSpec(CompactModel):
         ),
     ]
     model: Annotated[ModelSpec, Field(description="The model.")]
+    min_replicas: Annotated[
+        int | None, Field(description="Fewest copies, each on another pod; unset: 1. For Heterogeneous hosts.")
+    ] = None
+    max_replicas: Annotated[
+        int | None,
+        Field(
+            description="Most copies; unset: minReplicas. Above it the model is scaled on its own traffic. For "
+            "Heterogeneous hosts.",
+        ),
+    ] = None
+    scale_metric: Annotated[
+        str | None,
+        Field(
+            description="Metric of a copy: concurrency, the requests in flight, or rps, the requests a second. Unset: "
+            "that of the host. For Heterogeneous hosts.",
+        ),
+    ] = None
+    scale_target: Annotated[
+        int | None,
+        Field(description="Target of the metric for one copy; unset: that of the host. For Heterogeneous hosts."),
+    ] = None
 
 
 class Address(CompactModel):

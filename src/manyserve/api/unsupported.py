@@ -32,7 +32,7 @@ UNSUPPORTED = (
     Unsupported("predictor", "huggingface", "Hugging Face server."),
     Unsupported("predictor", "pmml", "PMML server."),
     Unsupported("predictor", "paddle", "Paddle server."),
-    Unsupported("predictor", "allocation", "Whether all replicas hold the same models."),
+    Unsupported("predictor", "overcommit", "Percent of a shard's memory that its models may declare."),
     Unsupported("predictor", "name", "Name of the predictor in the names of its children."),
     Unsupported("predictor", "canaryTrafficPercent", "Traffic for the newest revision."),
     Unsupported("predictor", "containerConcurrency", "Requests at once a replica."),

@@ -59,8 +59,8 @@ class Applier:
         foreign: set[Child] = set()
         children = [(child_of(each.manifest), partial(self._apply, foreign, each)) for each in todo.applies]
         children += [(each.child, partial(self._delete, key, each)) for each in todo.deletes]
-        config = [] if todo.config is None or defer_config else [todo.config]
-        for stage in (children, [(child_of(each.manifest), partial(self._write_config, each)) for each in config]):
+        configs = () if defer_config else todo.configs
+        for stage in (children, [(child_of(each.manifest), partial(self._write_config, each)) for each in configs]):
             await self._limiter.run(partial(self._child, refused, child, write) for child, write in stage)
         failed = await self._write_others(key, todo, () if defer_config else todo.config_refreshes)
         self._statuses.set(key, todo.statuses, todo.events, final_only=defer_config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from manyserve.api.names import HOST_LABEL, Key
@@ -40,10 +40,10 @@ class HostPods:
         """Update the index by a change of a ReplicaSet."""
         self._update(self._replica_sets, old, identity_of(new) if new else None)
 
-    def replicas(self, host: Key, uid: str | None, deployment: Manifest | None) -> tuple[Manifest, ...]:
-        """Return the replicas of the host with this uid and Deployment."""
+    def replicas(self, host: Key, uid: str | None, deployments: Iterable[Manifest]) -> tuple[Manifest, ...]:
+        """Return the replicas of the host with this uid and these Deployments."""
         sets, pods = self._replica_sets.get(host, {}).values(), self.pods.get(host, {}).values()
-        return tuple(true_replicas(host, uid, deployment, sets, pods))
+        return tuple(true_replicas(host, uid, deployments, sets, pods))
 
     def _update(self, index: _Index, old: Manifest | None, new: Manifest | None) -> None:
         if old is not None:

@@ -9,20 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from manyserve.api.names import APPLIED_HASH, CONFIG_HASH, GROUP, HOST_LABEL, MANAGED_BY, deployment, model_config
+from manyserve.api.names import (
+    APPLIED_HASH,
+    CONFIG_HASH,
+    GROUP,
+    HOST_LABEL,
+    MANAGED_BY,
+    SHARD_LABEL,
+    deployment,
+    model_config,
+    shard_of_deployment,
+    shard_of_model_config,
+)
 from manyserve.cluster.store import Manifest
+from manyserve.plan.rules.allocation import serves_shards
 from manyserve.plan.true_replicas import POD_TEMPLATE_HASH, controller_of
 
 MOST_OWNERS = 8
 """Owner references of an object that is not ours; its controller is among them in any object of a controller."""
-_LABELS = (MANAGED_BY, HOST_LABEL, POD_TEMPLATE_HASH)
+_LABELS = (MANAGED_BY, HOST_LABEL, SHARD_LABEL, POD_TEMPLATE_HASH)
 _ANNOTATIONS = (APPLIED_HASH, CONFIG_HASH)
 _METADATA = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
 _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
 LONGEST_VALUE = 1024
 """Characters of a label, an annotation, or a field of an owner reference that are kept."""
-_NAME_OF: dict[str, Callable[[str], str]] = {"Deployment": deployment, "Service": str, "ConfigMap": model_config}
-"""The names of the children that are never deleted, by the name of the host."""
+_HAS_NAME: dict[str, Callable[[str, str], bool]] = {
+    "Deployment": lambda host, name: name == deployment(host) or _is_of_shard(shard_of_deployment(host, name)),
+    "Service": lambda host, name: name == host,
+    "ConfigMap": lambda host, name: name == model_config(host) or _is_of_shard(shard_of_model_config(host, name)),
+}
+"""Predicates of the names of the children that hold models or lead requests to them, by the name of the host."""
 
 
 def is_child(manifest: Manifest) -> bool:
@@ -34,7 +50,7 @@ def is_child(manifest: Manifest) -> bool:
     host, kind, owners = label(manifest, HOST_LABEL), manifest.get("kind", ""), metadata.get("ownerReferences") or ()
     if not host:
         return False
-    has_name = kind not in _NAME_OF or metadata["name"] == _NAME_OF[kind](host)
+    has_name = kind not in _HAS_NAME or _HAS_NAME[kind](host, metadata["name"])
     return has_name and (not owners or any(_is_host(owner, host) for owner in owners))
 
 
@@ -83,6 +99,10 @@ def identity_of(manifest: Manifest) -> Manifest:
 def label(manifest: Manifest, name: str) -> str:
     """Return a label, or an empty text."""
     return str((manifest["metadata"].get("labels") or {}).get(name, ""))
+
+
+def _is_of_shard(index: int | None) -> bool:
+    return index is not None and serves_shards()
 
 
 def _is_host(owner: Manifest, host: str) -> bool:

@@ -19,7 +19,6 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key, host_of_deployment
-from manyserve.api.names import deployment as deployment_name
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
@@ -189,8 +188,9 @@ class ClusterState:
 
     def replicas(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods that are replicas of a host, by the uids of their controllers."""
-        deployment = self.children.get(key, {}).get(Child(DEPLOYMENT.name, deployment_name(key.name)))
-        return self._host_pods.replicas(key, self.departures.present(key), deployment)
+        children = self.children.get(key, {}).items()
+        deployments = [manifest for child, manifest in children if child.kind == DEPLOYMENT.name]
+        return self._host_pods.replicas(key, self.departures.present(key), deployments)
 
     def _replicas_changed(self, host: Key) -> None:
         self.on_replicas(host)

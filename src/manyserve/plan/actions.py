@@ -148,7 +148,8 @@ class Plan:
 
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
-    config: WriteConfig | None = None
+    configs: tuple[WriteConfig, ...] = ()
+    """The writes of `models.json`, one a shard."""
     config_refreshes: tuple[ConfigRefresh, ...] = ()
     owner_references: tuple[SetOwnerReferences, ...] = ()
     departures: tuple[Depart, ...] = ()
@@ -160,7 +161,7 @@ class Plan:
     @property
     def changes_config(self) -> bool:
         """True if an existing `models.json` is replaced."""
-        return self.config is not None and self.config.resource_version is not None
+        return any(each.resource_version is not None for each in self.configs)
 
     @property
     def empty(self) -> bool:
@@ -168,7 +169,7 @@ class Plan:
         writes = (
             self.applies,
             self.deletes,
-            self.config,
+            self.configs,
             self.config_refreshes,
             self.owner_references,
             self.statuses,

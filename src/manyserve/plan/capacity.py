@@ -97,6 +97,27 @@ def insufficient_memory(host: str, limit: int, used: int, consumers: str, wanted
     )
 
 
+def larger_than_a_pod(host: str, limit: int, wanted: int) -> str:
+    """Return the sentence for a model that no pod of a heterogeneous host can hold."""
+    return (
+        f"{format_memory(wanted)} does not fit into a pod of {host}, which has {format_memory(limit)} for models. "
+        "Lower spec.model.memory, or raise the memory limit of the host's server."
+    )
+
+
+def no_shard_fits(host: str, limit: int, wanted: int, free: Iterable[int], pods: int, most: int) -> str:
+    """Return the sentence for a copy that waits for memory: `free` are the bytes of the pods that may take it."""
+    holes = sorted(free, reverse=True)
+    shown = ", ".join(map(format_memory, holes[:LARGEST_SHOWN])) or "nothing"
+    more = len(holes) - LARGEST_SHOWN
+    others = f" and less on {more} more" if more > 0 else ""
+    return (
+        f"{format_memory(wanted)} does not fit on {host}, which has {pods} of {most} pods with {format_memory(limit)} "
+        f"each; free: {shown}{others}. "
+        "Lower spec.model.memory, delete a model, or raise spec.predictor.maxReplicas."
+    )
+
+
 def waits_for_unload(host: str, names: Iterable[str]) -> str:
     """Return the sentence for a model that needs memory while the server holds models that are removed."""
     return (

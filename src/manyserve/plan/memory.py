@@ -60,6 +60,24 @@ def memory_limit(host: InferenceService) -> int:
         return 0
 
 
+def least_copies(model: TrainedModel) -> int:
+    """Return the fewest copies of a model; the memory of each counts."""
+    return max(model.spec.min_replicas or 1, 1)
+
+
+def most_pods(host: InferenceService) -> int:
+    """Return the most pods with models of their own: 1 for a homogeneous host, since its pods hold the same models."""
+    predictor = host.spec.predictor
+    if not predictor.is_heterogeneous:
+        return 1
+    return max(predictor.min_replicas or 1, predictor.max_replicas or 1)
+
+
+def total_limit(host: InferenceService) -> int:
+    """Return the bytes that the host's models may declare on all its pods."""
+    return memory_limit(host) * most_pods(host)
+
+
 def fits(used: int, wanted: int, limit: int) -> bool:
     """Return whether `wanted` bytes fit beside the used ones."""
     return used + wanted <= limit

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import KEY, MAX_BYTES, MAX_ENTRIES, MAX_RATIO, PACKED_KEY, Entry, dump, pack, unpack
-from manyserve.api.names import PLANNED_FROM
+from manyserve.api.names import DRAINABLE_SINCE, PLANNED_FROM
 from manyserve.plan.actions import WriteConfig
 from manyserve.plan.children.common import belongs_to, child, difference
 from manyserve.plan.model_config_cache import TextCache
@@ -42,7 +42,7 @@ AT_MOST = f"1 MiB packed, {MAX_BYTES // 2**20} MiB of text and {MAX_ENTRIES:,} m
 USUAL_ENTRY = 250
 """Bytes of text of a typical entry."""
 
-_EMPTY_LIST = dump(())
+EMPTY_LIST = dump(())
 _UNPACKED: TextCache[str | None] = TextCache()
 _ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 
@@ -50,8 +50,8 @@ _ANNOTATION = re.compile(r"(\d{1,19})/(\d{1,19})", re.ASCII)
 def current_text(host: InferenceService, config_map: Manifest | None) -> str:
     """Return the current `models.json`; an empty list for the ConfigMap of an earlier host of this name."""
     if config_map is None or not belongs_to(config_map, host):
-        return _EMPTY_LIST
-    return text_of(config_map) or _EMPTY_LIST
+        return EMPTY_LIST
+    return text_of(config_map) or EMPTY_LIST
 
 
 def text_of(config_map: Manifest) -> str | None:
@@ -73,18 +73,25 @@ def write_model_config(
     """Return the write of the ConfigMap, or None when it has this text or belongs to an earlier host of this name.
 
     A text over `MAX_BYTES` is not written, since readers refuse it. It comes from a stored list that somebody wrote
-    in a shorter form than ours. Different annotations alone cause no write. Other keys of the ConfigMap are ignored,
-    unless agents would read them.
+    in a shorter form than ours. Of the annotations only another note of a drain causes a write. Other keys of the
+    ConfigMap are ignored, unless agents would read them.
     """
     if len(text) > MAX_BYTES or (config_map is not None and not belongs_to(config_map, host)):
         return None
     wanted = child(host, "v1", "ConfigMap", names.model_config(host.metadata.name, shard))
     key = PACKED_KEY if _is_long(text, config_map) else KEY
-    if config_map is not None and _texts(config_map) == {key: text} and difference(wanted, config_map) is None:
+    is_stored = config_map is not None and _texts(config_map) == {key: text} and _has_note(config_map, annotations)
+    if config_map is not None and is_stored and difference(wanted, config_map) is None:
         return None
     content = {"data": {KEY: text}} if key == KEY else {"binaryData": {PACKED_KEY: b64encode(pack(text)).decode()}}
     metadata = {"metadata": wanted["metadata"] | {"annotations": dict(annotations)}}
     return WriteConfig(wanted | content | metadata, config_map["metadata"]["resourceVersion"] if config_map else None)
+
+
+def _has_note(config_map: Manifest, annotations: Mapping[str, str]) -> bool:
+    """Return whether the stored note of a drain is the wanted one."""
+    stored = config_map["metadata"].get("annotations") or {}
+    return stored.get(DRAINABLE_SINCE) == annotations.get(DRAINABLE_SINCE)
 
 
 def models_beyond_limit(placed: Mapping[str, Entry], held: Mapping[str, Entry]) -> list[str]:

@@ -1,53 +1,43 @@
-"""Placement: the choice of the models in `models.json`. It is exact, sticky, and independent of the order of the input.
+"""Placement: the choice of the models in each `models.json`: exact, sticky, and independent of the order of the input.
 
-* The sum of declared memory is never above the host's limit.
-* A placed model stays while it fits. A model that grew comes after those that did not. Waiting models follow by
-  creation time, then uid, as soon as memory is free.
-* Turning multi-model serving off places no new model and unloads none, because a mistake in the configuration must not
-  empty a thousand servers. The same holds for a store that becomes forbidden.
+* The sum of declared memory on a shard is never above the limit of a pod. A homogeneous host has one shard.
+* A placed model stays while it fits. A model that grew past its shard keeps its entry, until the new one fits. Waiting
+  models follow by creation time, then uid, as soon as memory is free.
 * A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
-* While a server does not unload a removed model, its memory is not free. No new model is placed, and a placed one that
-  grew keeps its entry. A model of the same name may come back.
-* A model with an invalid spec, or on a claim that is not for new models, is not newly placed. A host with an invalid
-  spec takes no new model and keeps the placed ones, since its pods still run with the previous spec.
+* While a server does not unload a removed model, its memory is not free. No new model is placed on its shard, and a
+  placed one that grew keeps its entry. A model of the same name may come back.
+* A host with an invalid spec takes no new model and keeps the placed ones, since its pods still run with the previous
+  spec.
 
-A host has one shard today. The placement names the shard, so that there can be more.
+`plan.candidates` names the models that may be placed, and `plan.sharding` assigns their copies to shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from manyserve.api.credentialsconfig import HttpsCredentials
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import CONTENT_RULES, Entry, EntrySpec
 from manyserve.api.servingconfig import ServingConfig
-from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.capacity import (
-    framework_error,
-    insufficient_memory,
-    is_multi_model,
-    top_consumers,
-    waits_for_unload,
-)
-from manyserve.plan.memory import Usage, declared, declared_or_zero, fits, memory_limit
+from manyserve.plan.candidates import Candidates, candidates_of
+from manyserve.plan.memory import declared_bytes, declared_or_zero, memory_limit
 from manyserve.plan.model_config import AT_MOST, models_beyond_limit
-from manyserve.plan.rules.source import STORAGE_URI, source_error
-from manyserve.plan.rules.validation import model_problems
+from manyserve.plan.sharding.assign import Assignment, assign
+from manyserve.plan.sharding.bounds import bounds_of, copies_of
+from manyserve.plan.sharding.sentences import memory_errors, unload_errors
+from manyserve.plan.sharding.shard import Bounds, Demand, Shard
 
 NONE_BLOCKED: Mapping[str, str] = {}
-_AGE = attrgetter("metadata.creation_timestamp", "metadata.uid")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Placed entries of one shard by model, and sentences about the models that wait."""
+    """Entries of each shard by model, and sentences about the models that wait."""
 
-    placed: Mapping[str, Entry] = field(default_factory=dict)
+    shards: Mapping[int, Mapping[str, Entry]] = field(default_factory=dict)
     insufficient_memory: Mapping[str, str] = field(default_factory=dict)
     """Sentences by model, for models that wait for memory."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -56,9 +46,30 @@ class Placement:
     """Sentences by model, for models that are not placed because of an invalid spec."""
     waiting_for_unload: Mapping[str, str] = field(default_factory=dict)
     """Sentences by model, for models that wait until the server has unloaded removed models."""
+    waiting_copies: Mapping[str, str] = field(default_factory=dict)
+    """Sentences by model, for models that are placed with fewer copies than they need."""
     used: int = 0
     limit: int = 0
-    shard: int = 0
+
+    @cached_property
+    def placed(self) -> Mapping[str, Entry]:
+        """One entry of each placed model."""
+        if len(self.shards) == 1:
+            return next(iter(self.shards.values()))
+        return {name: entry for index in sorted(self.shards) for name, entry in self.shards[index].items()}
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Decisions about the size of a heterogeneous host that were made before its placement."""
+
+    scaled: Mapping[str, int] = field(default_factory=dict)
+    """Copies by model, for models that are scaled."""
+    draining: int | None = None
+    """The shard that is emptied."""
+
+
+UNSIZED = Sizing()
 
 
 def entry_of(model: TrainedModel, content_rules: int | None = CONTENT_RULES) -> Entry:
@@ -77,143 +88,65 @@ def entry_of(model: TrainedModel, content_rules: int | None = CONTENT_RULES) -> 
     )
 
 
-def _entry(model: TrainedModel, before: Entry | None) -> Entry:
-    """Return the entry of a placed model: the same object while it is equal.
-
-    The same files stay under the content rules of their first placement.
-    """
-    if before is not None and _is_unchanged(before, model):
-        return before
+def _newest(model: TrainedModel, before: Entry) -> Entry:
+    """Return the new entry of a placed model. The same files stay under the content rules of their first placement."""
     entry = entry_of(model)
-    if before is None or before.digest != entry.digest:
-        return entry
-    return entry_of(model, before.model_spec.content_rules)
+    return entry if before.digest != entry.digest else entry_of(model, before.model_spec.content_rules)
 
 
 def place(
     host: InferenceService,
     models: Collection[TrainedModel],
-    current: Sequence[Entry],
+    shards: Mapping[int, Shard],
     config: ServingConfig,
     unparsable: Collection[str] = (),
-    not_unloaded: Collection[str] = (),
     blocked_claims: Mapping[str, str] = NONE_BLOCKED,
+    sizing: Sizing = UNSIZED,
 ) -> Placement:
-    """Return the placement on the host, given the current entries of `models.json`.
+    """Return the placement on the shards of a host.
 
     `unparsable` names models that exist and do not parse: their entries stay as they are, while they fit. The same
-    holds for models that became invalid: their previous version stays loaded. `not_unloaded` names removed models that
-    a server does not unload. `blocked_claims` has the sentences about claims that are not for new models.
+    holds for models that became invalid: their previous version stays loaded. `blocked_claims` has the sentences about
+    claims that are not for new models.
     """
-    name, limit = host.metadata.name, memory_limit(host)
-    held = {entry.model_name: entry for entry in current}
-    changed = _changed(models, held)
-    invalid = {each: error for each, model in changed.items() if (error := _spec_error(model, blocked_claims))}
-    packing = _Packing(limit)
-    valid = {each: model for each, model in changed.items() if each not in invalid}
-    ranks = _ranks(host, valid, held, config)
-    candidates = _in_order(models, ranks, changed.keys() - ranks.keys())
-    waiting = _waiting_for_unload(name, candidates, held, not_unloaded)
-    for model_name in sorted(held.keys() & {*unparsable, *_staying(changed, invalid), *waiting}):
-        packing.keep(held[model_name])
-    for model in candidates:
-        if model.metadata.name not in waiting:
-            packing.add(model, held.get(model.metadata.name))
-    left_out = dict.fromkeys(models_beyond_limit(packing.placed, held), _full_error(name))
-    for model_name in left_out:
-        packing.drop(model_name)
-    errors = packing.unreadable | packing.memory_errors(name)
-    errors |= {model_name: sentence for model_name, sentence in waiting.items() if model_name in held}
-    return Placement(packing.placed, errors, left_out, invalid, waiting, packing.usage.total, limit)
-
-
-def _waiting_for_unload(
-    host: str, candidates: Iterable[TrainedModel], held: Mapping[str, Entry], not_unloaded: Collection[str]
-) -> dict[str, str]:
-    """Return the sentences about new and grown models, by model, while a server does not unload removed ones."""
-    if not not_unloaded:
-        return {}
-    waiting = (model for model in candidates if _needs_memory(model, held.get(model.metadata.name)))
-    sentence = waits_for_unload(host, not_unloaded)
-    return {model.metadata.name: sentence for model in waiting if model.metadata.name not in not_unloaded}
-
-
-def _needs_memory(model: TrainedModel, before: Entry | None) -> bool:
-    """Return whether a model is new, or declares more memory than before."""
-    try:
-        return before is None or declared(model) > declared(before)
-    except ValueError:
-        return False
-
-
-def keep_placed(
-    host: InferenceService,
-    models: Iterable[TrainedModel],
-    current: Sequence[Entry],
-    unparsable: Collection[str] = (),
-) -> Placement:
-    """Return the placement of a host with an invalid spec: the entries stay, except those of deleted models."""
-    staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unparsable)
-    placed = {entry.model_name: entry for entry in current if entry.model_name in staying}
-    used = sum(map(declared_or_zero, placed.values()))
-    return Placement(placed, used=used, limit=memory_limit(host))
-
-
-@dataclass
-class _Packing:
-    """Packing of models one after the other, while their memory fits."""
-
-    limit: int
-    placed: dict[str, Entry] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-    too_large: dict[str, int] = field(default_factory=dict)
-    """Bytes of the models that do not fit."""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """Sentences about models with an unreadable memory."""
-
-    def keep(self, entry: Entry) -> None:
-        """Keep an entry as it is, if its memory fits; an unreadable memory in `models.json` counts as 0."""
-        wanted = declared_or_zero(entry)
-        if fits(self.usage.total, wanted, self.limit):
-            self._add(entry, wanted)
-
-    def add(self, model: TrainedModel, before: Entry | None) -> None:
-        """Place a model if its memory fits; an entry that would be equal stays the same object."""
-        name = model.metadata.name
-        try:
-            wanted = declared(model)
-        except ValueError as error:
-            self.unreadable[name] = f"spec.model.memory: {error}"
-            return
-        if not fits(self.usage.total, wanted, self.limit):
-            self.too_large[name] = wanted
-            return
-        self._add(_entry(model, before), wanted)
-
-    def drop(self, name: str) -> None:
-        """Remove a placed model."""
-        del self.placed[name]
-        self.usage.remove(name)
-
-    def memory_errors(self, host: str) -> dict[str, str]:
-        """Return the sentences about models that do not fit, by model."""
-        if not self.too_large:
-            return {}
-        used, consumers = self.usage.total, top_consumers(self.usage.shares(), len(self.placed))
-        return {
-            name: insufficient_memory(host, self.limit, used, consumers, wanted)
-            for name, wanted in self.too_large.items()
-        }
-
-    def _add(self, entry: Entry, memory: int) -> None:
-        self.usage.add(entry.model_name, memory)
-        self.placed[entry.model_name] = entry
-
-
-def _changed(models: Iterable[TrainedModel], held: Mapping[str, Entry]) -> dict[str, TrainedModel]:
-    """Return the models without an entry, or with another one, by name."""
+    held = {name: entry for index in sorted(shards, reverse=True) for name, entry in shards[index].entries.items()}
     by_name = {model.metadata.name: model for model in models}
-    return {name: model for name, model in by_name.items() if name not in held or not _is_unchanged(held[name], model)}
+    changed = _changed(by_name, shards)
+    outdated = {name for _, name in changed}
+    candidates = candidates_of(host, by_name, held, outdated, config, blocked_claims)
+    bounds = bounds_of(host)
+    demands, unreadable = _demands(candidates, held, outdated, bounds, sizing.scaled)
+    demands |= _staying(held, {*unparsable, *candidates.staying}, shards, bounds)
+    newest = {
+        (index, name): _newest(by_name[name], entry)
+        for (index, name), entry in changed.items()
+        if name in candidates.models and name in demands
+    }
+    readable = _readable(shards, newest)
+    newest = {key: entry for key, entry in newest.items() if key[1] in readable[key[0]].entries}
+    assignment = assign(demands, readable, bounds, newest, sizing.draining)
+    return _placement(host, assignment, shards, candidates, unreadable)
+
+
+def demands_of(
+    host: InferenceService, models: Iterable[TrainedModel], shards: Mapping[int, Shard], scaled: Mapping[str, int]
+) -> dict[str, Demand]:
+    """Return the demands of the models that are placed, without a judgement of new ones."""
+    held = {name: entry for shard in shards.values() for name, entry in shard.entries.items()}
+    placed = {each.metadata.name: each for each in models if each.metadata.name in held}
+    bounds = bounds_of(host)
+    demands, _ = _demands(Candidates(placed, (), {}), held, (), bounds, scaled)
+    return _staying(held, held, shards, bounds) | demands
+
+
+def _changed(models: Mapping[str, TrainedModel], shards: Mapping[int, Shard]) -> dict[tuple[int, str], Entry]:
+    """Return the entries that differ from their model, by shard and model."""
+    return {
+        (index, name): entry
+        for index, shard in shards.items()
+        for name, entry in shard.entries.items()
+        if name in models and not _is_unchanged(entry, models[name])
+    }
 
 
 def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
@@ -227,6 +160,100 @@ def _is_unchanged(entry: Entry, model: TrainedModel) -> bool:
     )
 
 
+def _demands(
+    candidates: Candidates,
+    held: Mapping[str, Entry],
+    outdated: Collection[str],
+    bounds: Bounds,
+    scaled: Mapping[str, int],
+) -> tuple[dict[str, Demand], dict[str, str]]:
+    """Return the demands of the candidates, and the sentences about those with an unreadable memory."""
+    demands: dict[str, Demand] = {}
+    unreadable: dict[str, str] = {}
+    for name, model in candidates.models.items():
+        try:
+            memory = declared_bytes(model.spec.model.memory)
+        except ValueError as error:
+            unreadable[name] = f"spec.model.memory: {error}"
+            continue
+        before, meta = held.get(name), model.metadata
+        entry = before if before is not None and name not in outdated else _new_entry(model, before)
+        age = (int(before is None), meta.creation_timestamp, meta.uid)
+        demands[name] = Demand(entry, memory, copies_of(model, scaled, bounds), age)
+    return demands, unreadable
+
+
+def _new_entry(model: TrainedModel, before: Entry | None) -> Entry:
+    return entry_of(model) if before is None else _newest(model, before)
+
+
+def _staying(
+    held: Mapping[str, Entry], names: Collection[str], shards: Mapping[int, Shard], bounds: Bounds
+) -> dict[str, Demand]:
+    """Return the demands of entries that stay as they are. They come first, since their models cannot be judged."""
+    demands: dict[str, Demand] = {}
+    for name in sorted(held.keys() & {*names}):
+        copies = sum(name in shard.entries for shard in shards.values())
+        age = (-1, "", name)
+        demands[name] = Demand(held[name], declared_or_zero(held[name]), min(copies, bounds.most), age)
+    return demands
+
+
+def _readable(shards: Mapping[int, Shard], newest: Mapping[tuple[int, str], Entry]) -> dict[int, Shard]:
+    """Return the shards without changed entries of an unreadable memory: these are written anew."""
+    broken = {key for key in newest if declared_or_zero(shards[key[0]].entries[key[1]]) == 0}
+    if not broken:
+        return dict(shards)
+    return {
+        index: replace(
+            shard, entries={name: entry for name, entry in shard.entries.items() if (index, name) not in broken}
+        )
+        for index, shard in shards.items()
+    }
+
+
+def _placement(
+    host: InferenceService,
+    assignment: Assignment,
+    shards: Mapping[int, Shard],
+    candidates: Candidates,
+    unreadable: Mapping[str, str],
+) -> Placement:
+    """Return the placement with its sentences; a model beyond the size of a `models.json` is taken off it."""
+    name, packing, waiting = (
+        host.metadata.name,
+        assignment.packing,
+        assignment.waiting.keys() & candidates.models.keys(),
+    )
+    left_out = dict.fromkeys(_left_out(assignment, shards), _full_error(name))
+    grown = {each for _, each in packing.outdated}
+    unloads = unload_errors(name, packing, waiting | grown)
+    without = {each for each in waiting | grown if not packing.firm(each)} - unloads.keys()
+    is_heterogeneous = host.spec.predictor.is_heterogeneous
+    sentences = memory_errors(name, packing, (waiting | grown) - unloads.keys(), heterogeneous=is_heterogeneous)
+    errors = {**unreadable, **{each: sentences[each] for each in sorted(without)}}
+    errors |= {each: sentence for each, sentence in unloads.items() if packing.holders.get(each)}
+    return Placement(
+        shards=packing.placed,
+        insufficient_memory=errors,
+        left_out={each: error for each, error in left_out.items() if not packing.holders.get(each)},
+        invalid=candidates.invalid,
+        waiting_for_unload=unloads,
+        waiting_copies={each: sentence for each, sentence in sentences.items() if each not in without},
+        used=sum(packing.used.values()),
+        limit=packing.bounds.limit * len(packing.shards),
+    )
+
+
+def _left_out(assignment: Assignment, shards: Mapping[int, Shard]) -> Iterator[str]:
+    """Strike the entries beyond the size of their `models.json`, and yield their models."""
+    for index, entries in assignment.placed.items():
+        held = shards[index].entries if index in shards else {}
+        for name in models_beyond_limit(entries, held):
+            assignment.packing.strike(index, name)
+            yield name
+
+
 def _full_error(host: str) -> str:
     return (
         f"{host} is full: the list of its models, models.json, holds at most {AT_MOST}; "
@@ -234,62 +261,17 @@ def _full_error(host: str) -> str:
     )
 
 
-def _accepted_frameworks(host: InferenceService, config: ServingConfig) -> Callable[[str], bool]:
-    """Return a cached predicate: whether the host takes new models of a framework."""
-    multi_model = is_multi_model(host, config)
-    return cache(lambda framework: multi_model and framework_error(host, framework, config) is None)
-
-
-def _spec_error(model: TrainedModel, blocked_claims: Mapping[str, str]) -> str | None:
-    """Return the errors of the spec of a new or changed model; None for a valid one."""
-    blocked = blocked_claims.get(claim_of(model.spec.model.storage_uri) or "")
-    return "; ".join(map(str, model_problems(model))) or (blocked and f"{STORAGE_URI}: {blocked}") or None
-
-
-def _staying(models: Mapping[str, TrainedModel], invalid: Collection[str]) -> Iterator[str]:
-    """Yield the invalid models that are not being deleted."""
-    return (name for name in invalid if not models[name].metadata.deletion_timestamp)
-
-
-def _ranks(
-    host: InferenceService, models: Mapping[str, TrainedModel], held: Mapping[str, Entry], config: ServingConfig
-) -> dict[str, int]:
-    """Return the ranks of those new and changed models that may be placed, by name."""
-    accepts, https = _accepted_frameworks(host, config), config.credentials.https
-    return {
-        name: _rank(model, held.get(name))
-        for name, model in models.items()
-        if _may_be_placed(model, held, accepts, https)
+def keep_placed(
+    host: InferenceService,
+    models: Iterable[TrainedModel],
+    shards: Mapping[int, Shard],
+    unparsable: Collection[str] = (),
+) -> Placement:
+    """Return the placement of a host with an invalid spec: the entries stay, except those of deleted models."""
+    staying = {model.metadata.name for model in models if not model.metadata.deletion_timestamp} | set(unparsable)
+    placed = {
+        index: {name: entry for name, entry in shard.entries.items() if name in staying}
+        for index, shard in shards.items()
     }
-
-
-def _in_order(
-    models: Iterable[TrainedModel], ranks: Mapping[str, int], excluded: Collection[str]
-) -> list[TrainedModel]:
-    """Return the models in the order of placement: by rank, and among equal ranks the oldest first.
-
-    Unchanged models have no rank; they are placed with rank 0.
-    """
-    alive = (model for model in models if not model.metadata.deletion_timestamp and model.metadata.name not in excluded)
-    return sorted(sorted(alive, key=_AGE), key=lambda model: ranks.get(model.metadata.name, 0))
-
-
-def _may_be_placed(
-    model: TrainedModel, held: Mapping[str, Entry], accepts: Callable[[str], bool], https: HttpsCredentials
-) -> bool:
-    before = held.get(model.metadata.name)
-    if before is not None and before.model_spec.framework == model.spec.model.framework:
-        return True
-    return accepts(model.spec.model.framework) and source_error(model.spec.model.storage_uri, https) is None
-
-
-def _rank(model: TrainedModel, before: Entry | None) -> int:
-    """Return 0 for a placed model, 1 for one that grew, and 2 for a new one."""
-    if before is None:
-        return 2
-    if before.model_spec.memory == model.spec.model.memory:
-        return 0
-    try:
-        return int(declared(model) > declared(before))
-    except ValueError:
-        return 1
+    used = sum(declared_or_zero(entry) for entries in placed.values() for entry in entries.values())
+    return Placement(placed, used=used, limit=memory_limit(host) * len(shards))

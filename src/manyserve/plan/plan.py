@@ -7,25 +7,27 @@ depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from manyserve.api import modelconfig, names
+from manyserve.api import modelconfig
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import model_config_cache
-from manyserve.plan.actions import Plan, Priority
+from manyserve.plan.actions import ConfigRefresh, Plan, Priority, WriteConfig
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.departure import DepartingModels, owner_reference_updates, plan_departures
-from manyserve.plan.model_config import current_text, is_stale, planned_from, write_model_config
+from manyserve.plan.model_config import is_stale, planned_from, write_model_config
 from manyserve.plan.observed import Observed
-from manyserve.plan.placement import Placement, keep_placed, place
-from manyserve.plan.pods import Replica, not_unloaded
+from manyserve.plan.placement import Placement, Sizing, keep_placed, place
+from manyserve.plan.sharding.observed import StoredShard, empty_shard, stored_shards
+from manyserve.plan.sharding.resize import Resize, resize
+from manyserve.plan.sharding.shard import Shard
 from manyserve.plan.status.cache import STATUS_CACHE
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
@@ -49,29 +51,23 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return _without_host(observed, departing, now)
     if departing.leaving:
         observed = replace(observed, models=tuple(_without(observed.models, departing.leaving)))
-    config_map = observed.child("ConfigMap", names.model_config(observed.key.name))
-    ours = config_map is None or belongs_to(config_map, host)
-    if config_map is not None and ours and is_stale(observed.cache_versions, config_map):
+    stored = stored_shards(host, observed)
+    if any(_is_stale(each, host, observed) for each in stored.values()):
         return Plan(requeue_after=_SOON)
-    current = current_text(host, config_map)
-    replicas = observed.replicas
-    placement = _placement(observed, host, model_config_cache.MODEL_CONFIG_CACHE.entries(current), replicas)
-    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement))
+    resized = resize(host, observed, stored, now)
+    placement = _placement(observed, host, {index: each.shard for index, each in stored.items()}, resized)
+    shards = _shard_set(placement, resized, stored)
+    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement), shards)
     status = host_status(host, observed, placement, children.deployment, now)
-    text = model_config_cache.MODEL_CONFIG_CACHE.text(placement.placed, current)
-    none_wanted = bool(observed.host_problems) and config_map is None
-    refreshes, wait = config_refreshes(
-        replicas if ours and not none_wanted else (), modelconfig.content_hash(text), now
-    )
-    context = HostContext(host, observed, placement, replicas, status.conditions)
+    kept = {index: placement.shards[index] for index in shards.kept}
+    configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
+    context = HostContext(host, observed, placement, observed.replicas, status.conditions)
     models = STATUS_CACHE.statuses(context, now)
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=children.applies,
         deletes=children.deletes,
-        config=None
-        if none_wanted
-        else write_model_config(host, placement.shard, text, config_map, planned_from(observed.cache_versions)),
+        configs=configs,
         config_refreshes=refreshes,
         owner_references=owner_reference_updates(observed.models),
         departures=departing.actions,
@@ -79,6 +75,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         events=(*filter(None, (host_event(host, status),)), *model_events(models)),
         requeue_after=_soonest(
             wait,
+            resized.wait(now),
             _SOON if leftovers else None,
             departing.requeue_after,
             seconds_until_slow(observed.pods, now),
@@ -86,13 +83,47 @@ def plan(observed: Observed, now: datetime) -> Plan:
     )
 
 
-def _placement(
-    observed: Observed, host: InferenceService, current: Sequence[Entry], replicas: Sequence[Replica]
-) -> Placement:
+def _is_stale(stored: StoredShard, host: InferenceService, observed: Observed) -> bool:
+    config_map = stored.config_map
+    return config_map is not None and not stored.is_foreign(host) and is_stale(observed.cache_versions, config_map)
+
+
+def _shard_set(placement: Placement, resized: Resize, stored: Mapping[int, StoredShard]) -> children_cache.ShardSet:
+    removed = resized.removed(placement, stored)
+    return children_cache.ShardSet(tuple(sorted(placement.shards.keys() - removed)), tuple(sorted(removed)))
+
+
+def _placement(observed: Observed, host: InferenceService, shards: Mapping[int, Shard], resized: Resize) -> Placement:
     if observed.host_problems:
-        return keep_placed(host, observed.models, current, observed.unparsable)
-    blocked = blocked_claims(observed)
-    return place(host, observed.models, current, observed.config, observed.unparsable, not_unloaded(replicas), blocked)
+        return keep_placed(host, observed.models, shards, observed.unparsable)
+    blocked, sizing = blocked_claims(observed), Sizing(draining=resized.draining)
+    return place(host, observed.models, shards, observed.config, observed.unparsable, blocked, sizing)
+
+
+def _configs(
+    host: InferenceService,
+    observed: Observed,
+    shards: Mapping[int, Mapping[str, Entry]],
+    stored: Mapping[int, StoredShard],
+    resized: Resize,
+    now: datetime,
+) -> tuple[tuple[WriteConfig, ...], tuple[ConfigRefresh, ...], float | None]:
+    """Return the writes of `models.json`, the pods to patch for them, and the seconds until the next patch."""
+    writes: list[WriteConfig | None] = []
+    refreshes: list[ConfigRefresh] = []
+    waits: list[float | None] = []
+    annotations = planned_from(observed.cache_versions)
+    for index, entries in shards.items():
+        before = stored.get(index) or empty_shard(index)
+        if observed.host_problems and before.config_map is None:
+            continue  # an invalid host gets no `models.json`, and keeps the one that it has
+        text = model_config_cache.MODEL_CONFIG_CACHE.text(entries, before.text)
+        writes.append(write_model_config(host, index, text, before.config_map, annotations | resized.note(index)))
+        replicas = () if before.is_foreign(host) else before.replicas
+        due, wait = config_refreshes(replicas, modelconfig.content_hash(text), now)
+        refreshes += due
+        waits.append(wait)
+    return tuple(filter(None, writes)), tuple(refreshes), _soonest(*waits)
 
 
 def forget(host: Key) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
+from manyserve.api.names import SHARD_DIGITS, SHARD_LABEL
 from manyserve.plan.true_replicas import Manifest, template_hash
 
 
@@ -27,6 +28,8 @@ class Replica:
     """The PersistentVolumeClaims that the pod mounts."""
     revision: str = ""
     """The Deployment's hash of the pod template."""
+    shard: int = 0
+    """Index of its shard; 0 on a homogeneous host."""
 
     @property
     def in_service(self) -> bool:
@@ -84,7 +87,14 @@ def _replica(pod: Manifest, report: AgentReport | None) -> Replica:
         report=report,
         claims=mounted_claims(pod.get("spec", {})),
         revision=template_hash(pod),
+        shard=shard_of(pod) or 0,
     )
+
+
+def shard_of(manifest: Manifest) -> int | None:
+    """Return the index of a shard in the label of a pod or a Deployment, or None without a valid one."""
+    text = (manifest["metadata"].get("labels") or {}).get(SHARD_LABEL, "")
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= SHARD_DIGITS else None
 
 
 def is_ready(pod: Manifest) -> bool:

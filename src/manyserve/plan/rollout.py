@@ -1,9 +1,9 @@
 """Roll-out: the models that a new pod waits for before it is ready, and the longest wait.
 
-A new pod waits for each model that answers on another pod in service, until it answers there too. A wait for a model
-that fails on the new pod is bounded by `rollout.modelTimeout`. Such a model is not awaited at all when it fails on a
-pod in service of the same revision: the roll-out has gone on without it. The agents get the result as a hold:
-docs/decisions/0013-the-operators-poll-carries-readiness.md.
+A new pod waits for each model that answers on another pod in service of its shard, until it answers there too. A wait
+for a model that fails on the new pod is bounded by `rollout.modelTimeout`. Such a model is not awaited at all when it
+fails on a pod in service of the same revision: the roll-out has gone on without it. The agents get the result as a
+hold: docs/decisions/0013-the-operators-poll-carries-readiness.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def failing_models(pod: Replica, replicas: Sequence[Replica]) -> dict[str, Model
 
 
 def _in_service(pod: Replica, replicas: Sequence[Replica]) -> list[Replica]:
-    return [other for other in replicas if other.uid != pod.uid and other.in_service]
+    return [other for other in replicas if other.uid != pod.uid and other.shard == pod.shard and other.in_service]
 
 
 def _awaited(

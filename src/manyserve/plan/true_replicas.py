@@ -1,6 +1,6 @@
 """Which pods are replicas of a host: a chain of controllers decides, by uids. Names and labels are claims of anybody.
 
-A replica has a ReplicaSet as its controller. The controller of this ReplicaSet is the host's Deployment, and that of
+A replica has a ReplicaSet as its controller. The controller of this ReplicaSet is a Deployment of the host, and that of
 the Deployment is the host. The pod also has the template hash of the ReplicaSet. The creator of a pod chooses its owner
 references, so the chain alone is no proof. With the hash the pod is one that the ReplicaSet's own controller counts.
 This controller removes the reference of any other pod, and deletes surplus pods.
@@ -27,18 +27,18 @@ def controller_of(manifest: Manifest, kind: str) -> str | None:
 def true_replicas(
     host: names.Key,
     uid: str | None,
-    deployment: Manifest | None,
+    deployments: Iterable[Manifest],
     replica_sets: Iterable[Manifest],
     pods: Iterable[Manifest],
 ) -> Iterator[Manifest]:
-    """Yield the pods that are replicas of the host with this uid; `deployment` has the name of the host's own."""
-    if uid is None or deployment is None or not _is_of_host(deployment, host, uid):
+    """Yield the pods that are replicas of the host with this uid; `deployments` have the names of the host's own."""
+    if uid is None:
         return
-    owner = deployment["metadata"].get("uid")
+    owners = {each["metadata"].get("uid") for each in deployments if _is_of_host(each, host, uid)} - {None, ""}
     hashes = {
         each["metadata"]["uid"]: template_hash(each)
         for each in replica_sets
-        if owner and controller_of(each, "Deployment") == owner
+        if owners and controller_of(each, "Deployment") in owners
     }
     yield from (pod for pod in pods if _is_of_replica_set(pod, hashes))
 

@@ -16,7 +16,8 @@ from manyserve.api.names import Key
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
-from manyserve.plan.memory import MemoryShare, declared_bytes, memory_limit
+from manyserve.plan.memory import MemoryShare, declared_bytes, total_limit
+from manyserve.plan.rules.allocation import REPLICAS
 from manyserve.plan.rules.validation import UnreadableError, parse_host
 from manyserve.webhook.allocations import Allocation, Allocations
 from manyserve.webhook.reservations import Reservations
@@ -61,7 +62,7 @@ class View:
     def _waiting(self, host: Key) -> frozenset[str]:
         """Return the uids of models that are larger than their host. They wait, even before their status says so."""
         parsed = self.hosts.get(host)
-        return frozenset(self.placed.larger(host, memory_limit(parsed)) if parsed else ())
+        return frozenset(self.placed.larger(host, total_limit(parsed)) if parsed else ())
 
     def frameworks(self, host: Key) -> Set[str]:
         """Return the frameworks of the models on a host."""
@@ -145,9 +146,16 @@ def allocation_of(raw: Raw) -> Allocation | None:
         if not all(isinstance(each, str) for each in names):
             return None  # another CRD than this project's accepted the object
         host = Key(metadata["namespace"], names[0])
-        return Allocation(host, names[1], MemoryShare(metadata["name"], declared_bytes(model["memory"])))
+        memory = declared_bytes(model["memory"]) * _copies(spec)
+        return Allocation(host, names[1], MemoryShare(metadata["name"], memory))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def _copies(spec: Raw) -> int:
+    """Return the fewest copies of a model; a value that breaks the rules counts as 1."""
+    least = spec.get("minReplicas")
+    return least if isinstance(least, int) and REPLICAS[0] <= least <= REPLICAS[1] else 1
 
 
 def _sum_of(*allocations: Allocation | None) -> MemoryShare:

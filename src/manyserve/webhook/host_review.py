@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice import ALLOCATION_SENTENCE, InferenceService
 from manyserve.api.names import Key
 from manyserve.plan.capacity import cannot_shrink, framework_error, is_multi_model, multi_model_error, predictor_name
-from manyserve.plan.memory import fits, memory_limit
+from manyserve.plan.memory import fits, total_limit
 from manyserve.plan.rules.arguments import unused_arguments
 from manyserve.plan.rules.ignored import ignored_fields
 from manyserve.plan.rules.validation import UnreadableError, parse_host
@@ -32,8 +32,10 @@ def review_host(request: AdmissionRequest, view: View) -> Decision:
 
 
 def _review_change(host: Key, old: InferenceService, new: InferenceService, view: View) -> Decision | None:
-    limit, used = memory_limit(new), view.used(host)
-    if limit < memory_limit(old) and not fits(used, 0, limit):
+    if old.spec.predictor.is_heterogeneous != new.spec.predictor.is_heterogeneous:
+        return forbidden("spec.predictor.allocation", ALLOCATION_SENTENCE)
+    limit, used = total_limit(new), view.used(host)
+    if limit < total_limit(old) and not fits(used, 0, limit):
         return forbidden("spec.predictor", cannot_shrink(host.name, limit, used, view.largest_consumers(host)))
     error = next(_model_errors(host, old, new, view), None)
     return forbidden("spec.predictor", f"{error}; delete or move its models first") if error else None

@@ -18,10 +18,19 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP, Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.api_group import GROUPS
-from manyserve.plan.capacity import framework_error, insufficient_memory, multi_model_error
+from manyserve.plan.capacity import framework_error, insufficient_memory, larger_than_a_pod, multi_model_error
 from manyserve.plan.management import not_managed
-from manyserve.plan.memory import MemoryShare, declared, declared_or_zero, fits, memory_limit
-from manyserve.plan.rules.fields import quoted
+from manyserve.plan.memory import (
+    MemoryShare,
+    declared,
+    declared_or_zero,
+    fits,
+    least_copies,
+    memory_limit,
+    total_limit,
+)
+from manyserve.plan.rules.allocation import copies_above_host, copies_of_homogeneous
+from manyserve.plan.rules.fields import FieldError, quoted
 from manyserve.plan.rules.validation import UnreadableError, parse_model
 from manyserve.webhook.admission import AdmissionRequest, Decision, Raw, allowed, forbidden
 from manyserve.webhook.allocations import Allocation
@@ -52,7 +61,7 @@ class Change:
     @property
     def memory_before(self) -> int:
         """The bytes that the model declared on this same host before."""
-        return 0 if self.old is None or self.is_new_on_host else declared_or_zero(self.old)
+        return 0 if self.old is None or self.is_new_on_host else declared_or_zero(self.old) * least_copies(self.old)
 
 
 def review_model(request: AdmissionRequest, view: View) -> Decision:
@@ -98,21 +107,41 @@ def _wait_warning(host: InferenceService, view: View) -> str | None:
 
 
 def _review_on_host(change: Change, host: InferenceService, view: View) -> Decision:
-    framework, wanted = change.model.spec.model.framework, declared(change.model)
+    framework = change.model.spec.model.framework
     if change.is_new_on_host or change.old is None or change.old.spec.model.framework != framework:
         error = framework_error(host, framework, view.config)
         if error:
             return forbidden("spec.model.framework", error)
+    misplaced = _misplaced_fields(change, host)
+    return forbidden(*misplaced[0]) if misplaced else _review_memory(change, host, view)
+
+
+def _review_memory(change: Change, host: InferenceService, view: View) -> Decision:
+    warnings = tuple(filter(None, (copies_above_host(host, change.model),)))
+    wanted, of_pod, limit = declared(change.model), memory_limit(host), total_limit(host)
+    if host.spec.predictor.is_heterogeneous and not fits(0, wanted, of_pod):
+        return forbidden("spec.model.memory", larger_than_a_pod(change.host.name, of_pod, wanted))
+    wanted *= least_copies(change.model)
     if wanted <= change.memory_before:
-        return allowed()
-    limit, used = memory_limit(host), view.used(change.host, without=change.uid)
+        return allowed(*warnings)
+    used = view.used(change.host, without=change.uid)
     if not fits(used, wanted, limit):
         consumers = view.largest_consumers(change.host, without=change.uid)
         return forbidden("spec.model.memory", insufficient_memory(change.host.name, limit, used, consumers, wanted))
     increase = wanted - _placed_bytes(change, view)
     if increase <= 0:
-        return allowed()
-    return allowed(reserve=Allocation(change.host, framework, MemoryShare(change.model.metadata.name, increase)))
+        return allowed(*warnings)
+    framework = change.model.spec.model.framework
+    share = MemoryShare(change.model.metadata.name, increase)
+    return allowed(*warnings, reserve=Allocation(change.host, framework, share))
+
+
+def _misplaced_fields(change: Change, host: InferenceService) -> list[FieldError]:
+    """Return the errors of fields that only a heterogeneous host has, and that the old form did not have there."""
+    errors = copies_of_homogeneous(host, change.model)
+    is_known = not change.is_new_on_host and change.old is not None
+    before = copies_of_homogeneous(host, change.old) if is_known and change.old is not None else []
+    return [each for each in errors if each not in before]
 
 
 def _placed_bytes(change: Change, view: View) -> int:

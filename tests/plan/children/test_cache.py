@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from manyserve.api import names
-from manyserve.plan.children.cache import Children, ChildrenCache, children
+from manyserve.plan.children.cache import Children, ChildrenCache, ShardSet, children
 from manyserve.plan.observed import Account, Child, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.storage.mounts import sources_of
@@ -23,12 +23,12 @@ Change = Callable[[Observed], Observed]
 
 def from_cache(cache: ChildrenCache, observed: Observed) -> Children:
     assert observed.host
-    return cache.of(observed.host, observed, sources_of(observed, Placement()))
+    return cache.of(observed.host, observed, sources_of(observed, Placement()), ShardSet())
 
 
 def computed(observed: Observed) -> Children:
     assert observed.host
-    return children(observed.host, observed, sources_of(observed, Placement()))
+    return children(observed.host, observed, sources_of(observed, Placement()), ShardSet())
 
 
 @pytest.fixture

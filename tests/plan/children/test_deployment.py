@@ -75,8 +75,8 @@ def test_input_26_children_without_their_owner_are_repaired_and_keep_their_conte
     orphans = replace(settled, children={child: orphan(each) for child, each in settled.children.items()})
     todo = plan(orphans, make.NOW)
     assert {each.reason.partition(",")[0] for each in todo.applies} == {"metadata.ownerReferences is None"}
-    assert todo.config
-    assert todo.config.manifest["data"] == settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]
+    assert todo.configs
+    assert todo.configs[0].manifest["data"] == settled.children[Child("ConfigMap", "modelconfig-triton-mms-0")]["data"]
     assert not todo.statuses
     after = world.carry_out(orphans, todo)
     assert all(each["metadata"][OWNERS] for each in after.children.values())

@@ -8,11 +8,11 @@ from manyserve.api import conditions
 from manyserve.api.conditions import Condition
 from manyserve.api.names import Key
 from manyserve.plan.observed import Observed
-from manyserve.plan.placement import place
 from manyserve.plan.plan import plan
 from manyserve.plan.status.model import CHECKS, HostContext, model_status, waiting_status
 from tests.plan.test_plan import ready, seen
 from tests.support import make, world
+from tests.support.placed import place_on_one
 
 TYPES = [kind for kind, _ in CHECKS]
 MODEL = make.model()
@@ -30,7 +30,7 @@ def test_checks_have_one_row_for_each_condition() -> None:
 def test_check_returns_the_condition_of_its_row() -> None:
     host = make.host()
     observed = Observed(key=Key("default", "triton-mms"), config=make.config(), host=host, models=(MODEL,))
-    placement = place(host, (MODEL,), (), make.config())
+    placement = place_on_one(host, (MODEL,), (), make.config())
     status = model_status(MODEL, HostContext(host, observed, placement, (), ()), make.NOW)
     assert types(status.conditions) == sorted([*TYPES, conditions.READY])
 

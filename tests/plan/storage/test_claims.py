@@ -166,7 +166,7 @@ def test_mounted_claim_that_is_refused_later_keeps_its_models_with_a_warning() -
     later = replace(served("pvc://mine/a"), refused_claims={"mine": OWNED})
     todo = plan(later, make.NOW)
     assert todo.applies == ()
-    assert todo.config is None
+    assert todo.configs == ()
     ready = ready_of(later)
     assert (ready.status, ready.reason) == ("True", "PersistentVolumeClaimNotAllowed")
     assert str(ready.message).startswith(OWNED.sentence)
@@ -207,6 +207,6 @@ def test_changed_model_on_a_mounted_claim_that_is_refused_keeps_its_version() ->
     later = replace(served("pvc://mine/a"), refused_claims={"mine": OWNED})
     changed = replace(later, models=(make.model("m0", uri="pvc://mine/postgres"),))
     todo = plan(changed, make.NOW)
-    assert todo.config is None
+    assert todo.configs == ()
     ready = ready_of(changed)
     assert (ready.status, ready.reason) == ("False", "InvalidSpec")

@@ -6,8 +6,9 @@ holds the inputs of a host's children once nothing differed. The result is valid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from manyserve.api import names
 from manyserve.api.inferenceservice import InferenceService
@@ -18,6 +19,7 @@ from manyserve.plan.children.deployment import build_autoscaler, build_deploymen
 from manyserve.plan.children.replicas import becomes_fixed
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
+from manyserve.plan.children.shards import build_budget_of_shards, build_shards, held_back, observed_deployments
 from manyserve.plan.host_cache import HostCache
 from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.hostname import hostname_problem
@@ -36,6 +38,13 @@ class Children:
     deletes: tuple[Delete, ...] = ()
 
 
+class ShardSet(NamedTuple):
+    """Indices of the shards that a host keeps, and of those that are removed."""
+
+    kept: tuple[int, ...] = (0,)
+    removed: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """All inputs of a host's children while none of their writes was refused."""
@@ -44,6 +53,7 @@ class _Inputs:
     config: ServingConfig
     observed: Mapping[Child, Manifest]
     sources: Sources
+    shards: ShardSet
     pending: bool
     is_exposed: bool
     autoscalers: tuple[str, ...]
@@ -56,6 +66,7 @@ class _Inputs:
             and len(self.observed) == len(other.observed)
             and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
+            and self.shards == other.shards
             and (self.pending, self.is_exposed, self.autoscalers)
             == (other.pending, other.is_exposed, other.autoscalers)
         )
@@ -64,18 +75,18 @@ class _Inputs:
 class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
     """Cache of the children of hosts that need no write, by the host's key."""
 
-    def of(self, host: InferenceService, observed: Observed, sources: Sources) -> Children:
+    def of(self, host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> Children:
         """Return the children of a host, from the cache if their inputs are the same."""
         if observed.failures:
-            return children(host, observed, sources)
+            return children(host, observed, sources, shards)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
         is_exposed = hostname_problem(observed) is None
         pending, autoscalers = observed.lookups_pending, observed.autoscalers
-        inputs = _Inputs(host, observed.config, manifests, sources, pending, is_exposed, autoscalers)
+        inputs = _Inputs(host, observed.config, manifests, sources, shards, pending, is_exposed, autoscalers)
         entry = self.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
-        computed = children(host, observed, sources)
+        computed = children(host, observed, sources, shards)
         if not (computed.applies or computed.deletes):
             self.put(observed.key, (inputs, computed))
         return computed
@@ -84,27 +95,36 @@ class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
 CHILDREN_CACHE = ChildrenCache()
 
 
-def children(host: InferenceService, observed: Observed, sources: Sources) -> Children:
+def _of_drained(observed: Observed, host: InferenceService, index: int) -> Iterator[Delete]:
+    """Yield the deletion of a shard's Deployment, or of its ConfigMap when the Deployment is gone."""
+    name = observed.key.name
+    deployment, config = names.shard_deployment(name, index), names.model_config(name, index)
+    for child in (Child("Deployment", deployment), Child("ConfigMap", config)):
+        manifest = observed.children.get(child)
+        if manifest is not None and belongs_to(manifest, host):
+            yield Delete(child, manifest["metadata"]["uid"], "the shard is drained")
+            return
+
+
+def children(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> Children:
     """Compute the children without the cache; those of a host with an invalid spec stay as they are."""
     if observed.host_problems:
         return Children(None)
-    desired = _desired(host, observed, sources)
-    applies, deletes = _applies(desired, observed, host), _deletes(desired, observed, host)
+    desired = _desired(host, observed, sources, shards)
+    applies, deletes = _applies(desired, observed, host), _deletes(desired, observed, host, shards)
     return Children(_deployment(desired, observed, host), tuple(applies), tuple(deletes))
 
 
-def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tuple[Manifest, ...]:
+def _desired(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> tuple[Manifest, ...]:
     """Return all children but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
-    current = observed.child("Deployment", names.deployment(observed.key.name))
     has_image, is_exposed = server_image(host, config) is not None, hostname_problem(observed) is None
+    is_sharded = host.spec.predictor.is_heterogeneous
     manifests = (
-        build_deployment(host, config, current, sources, observed.autoscalers)
-        if has_image and not observed.lookups_pending
-        else None,
+        *(_deployments(host, observed, sources, shards) if has_image and not observed.lookups_pending else ()),
         build_service(host),
         build_autoscaler(host, observed.autoscalers) if has_image else None,
-        build_disruption_budget(host),
+        build_budget_of_shards(host, len(shards.kept)) if is_sharded else build_disruption_budget(host),
         build_ingress(host, config) if is_exposed else None,
         build_http_route(host, config) if is_exposed else None,
     )
@@ -112,22 +132,40 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources) -> tu
     return tuple(with_hash(each | {"metadata": with_host_metadata(each["metadata"], host)}) for each in given)
 
 
+def _deployments(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> list[Manifest]:
+    """Return the Deployment of a homogeneous host, or those of the shards."""
+    config = observed.config
+    if host.spec.predictor.is_heterogeneous:
+        return build_shards(host, config, shards.kept, observed_deployments(host, observed), sources)
+    current = observed.child("Deployment", names.deployment(observed.key.name))
+    return [build_deployment(host, config, current, sources, observed.autoscalers)]
+
+
 def _deployment(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:
-    child = Child("Deployment", names.deployment(observed.key.name))
-    current = observed.children.get(child)
+    first = next((each for each in desired if each["kind"] == "Deployment"), None)
+    child = Child("Deployment", first["metadata"]["name"]) if first is not None else None
+    current = observed.children.get(child) if child is not None else None
     if child in observed.failures or (current is not None and not belongs_to(current, host)):
         return None  # else each attempt would count the revision up, though no Deployment has it
-    return next((each for each in desired if each["kind"] == child.kind), None)
+    return first
 
 
 def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Apply]:
     ready = deployment_is_ready(host, observed)
+    waiting = _waiting(desired, observed, host) if host.spec.predictor.is_heterogeneous else ()
     for manifest in desired:
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] in waiting:
+            continue
         current = observed.child(manifest["kind"], manifest["metadata"]["name"])
         reason = first_difference(manifest, current)
         if reason and (current is None or belongs_to(current, host)):
             take_over = ready or manifest["kind"] not in ROUTING
             yield Apply(manifest, reason, take_over=take_over, resource_version=_precondition(manifest, current))
+
+
+def _waiting(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Collection[str]:
+    deployments = [each for each in desired if each["kind"] == "Deployment"]
+    return held_back(deployments, observed_deployments(host, observed))
 
 
 def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
@@ -137,11 +175,15 @@ def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
     return str(current["metadata"]["resourceVersion"])
 
 
-def _deletes(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Delete]:
-    """Yield the deletion of optional children that are no longer desired.
+def _deletes(
+    desired: Iterable[Manifest], observed: Observed, host: InferenceService, shards: ShardSet
+) -> Iterable[Delete]:
+    """Yield the deletion of optional children that are no longer desired, and of shards that were drained.
 
-    A Deployment or a ConfigMap is never deleted, since they hold the models.
+    No other Deployment or ConfigMap is deleted, since they hold the models.
     """
+    for index in shards.removed:
+        yield from _of_drained(observed, host, index)
     keep = {Child(each["kind"], each["metadata"]["name"]) for each in desired}
     optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute")
     for child, manifest in observed.children.items():

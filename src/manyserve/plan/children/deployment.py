@@ -52,7 +52,7 @@ def build_deployment(
     manifest["metadata"]["annotations"] = {
         names.TEMPLATE_HASH: template_hash,
         names.REPLICAS: str(record),
-        names.REVISION: str(_revision(host, observed, template_hash)),
+        names.REVISION: str(next_revision(host, [] if observed is None else [observed], template_hash)),
     }
     return manifest
 
@@ -63,13 +63,28 @@ def revision_number(deployment: Manifest) -> int:
     return _number(text)
 
 
-def _revision(host: InferenceService, observed: Manifest | None, template_hash: str) -> int:
-    last = (revision_number(observed) if observed is not None else 0) or _revision_in_status(host)
-    if observed is not None:
-        annotations = observed["metadata"].get("annotations") or {}
-        if annotations.get(names.TEMPLATE_HASH) == template_hash and last:
+def next_revision(host: InferenceService, observed: Sequence[Manifest], template_hash: str) -> int:
+    """Return the revision number of a template: that of the Deployments that have it already, or the next one."""
+    last = max(map(revision_number, observed), default=0) or _revision_in_status(host)
+    for each in observed:
+        annotations = each["metadata"].get("annotations") or {}
+        if annotations.get(names.TEMPLATE_HASH) == template_hash and last and (revision_number(each) or last) == last:
             return last
     return last + 1
+
+
+def is_rolled_out(deployment: Manifest, desired: Manifest) -> bool:
+    """Return whether all replicas have the desired revision and are available."""
+    if revision_number(deployment) != revision_number(desired):
+        return False
+    status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
+    is_observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(
+        is_observed
+        and count
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
+        and status.get("availableReplicas", 0) == count
+    )
 
 
 def _revision_in_status(host: InferenceService) -> int:

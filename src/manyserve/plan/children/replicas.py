@@ -49,6 +49,8 @@ class Record(NamedTuple):
 
 def is_autoscaled(host: InferenceService) -> bool:
     """Return whether the host asks for an autoscaler: `maxReplicas` is above `minReplicas`."""
+    if host.spec.predictor.is_heterogeneous:
+        return False
     return host.autoscaler_class == HPA and (host.spec.predictor.max_replicas or 0) > least_replicas(host)
 
 
@@ -58,7 +60,12 @@ def least_replicas(host: InferenceService) -> int:
 
 
 def scaling_mode(host: InferenceService, autoscalers: Sequence[str]) -> ScalingMode:
-    """Return the scaling mode; `autoscalers` are the others that target the Deployment."""
+    """Return the scaling mode; `autoscalers` are the others that target the Deployment.
+
+    The pods of a heterogeneous host hold models of their own, so that nobody else can scale them.
+    """
+    if host.spec.predictor.is_heterogeneous:
+        return ScalingMode.FIXED
     if autoscalers or host.autoscaler_class == EXTERNAL:
         return ScalingMode.EXTERNAL
     if host.autoscaler_class == NONE:

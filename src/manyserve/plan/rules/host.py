@@ -24,6 +24,7 @@ from manyserve.api.inferenceservice import (
 from manyserve.api.names import AUTOSCALER_CLASSES
 from manyserve.plan.capacity import given_predictors
 from manyserve.plan.management import MULTI_MODEL_ENV
+from manyserve.plan.rules import allocation as allocation_rules
 from manyserve.plan.rules import arguments as argument_rules
 from manyserve.plan.rules import metadata as metadata_rules
 from manyserve.plan.rules import server as server_rules
@@ -38,10 +39,8 @@ NAME_SENTENCE = (
     "metadata.name must be a DNS label that starts with a letter, of at most "
     f"{NAME_LIMIT} characters, so that the names of its children fit into 63"
 )
-REPLICAS_SENTENCE = "maxReplicas must not be below minReplicas (which is 1 when unset)"
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SCALE_METRICS = ("cpu", "memory")
 
 
 def name_fits_children(host: InferenceService) -> Iterator[FieldError]:
@@ -79,14 +78,6 @@ def protocol_is_supported(host: InferenceService) -> Iterator[FieldError]:
         yield FieldError(path, f"{quoted(protocol)} is not supported; it must be {' or '.join(allowed)}")
 
 
-def scale_metric_is_supported(host: InferenceService) -> Iterator[FieldError]:
-    """Require a metric that a HorizontalPodAutoscaler has without an adapter."""
-    metric = host.spec.predictor.scale_metric
-    if metric is not None and metric not in _SCALE_METRICS:
-        sentence = f"{quoted(metric)} is not supported; it must be {' or '.join(_SCALE_METRICS)}"
-        yield FieldError("spec.predictor.scaleMetric", sentence)
-
-
 def autoscaler_class_is_known(host: InferenceService) -> Iterator[FieldError]:
     """Require a known owner of the replicas."""
     own = host.spec.predictor.annotations or {}
@@ -107,7 +98,7 @@ def replicas_are_a_range(host: InferenceService) -> Iterator[FieldError]:
     most = host.spec.predictor.max_replicas
     if most is not None and most < fewest:
         clause = f"maxReplicas is {most}, minReplicas {fewest}"
-        yield FieldError("spec.predictor.maxReplicas", f"{clause}; {REPLICAS_SENTENCE}")
+        yield FieldError("spec.predictor.maxReplicas", f"{clause}; {allocation_rules.REPLICAS_SENTENCE}")
 
 
 def custom_server_is_multi_model(host: InferenceService) -> Iterator[FieldError]:
@@ -130,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     host_fields_are_known,
     model_format_has_a_server,
     protocol_is_supported,
-    scale_metric_is_supported,
+    *allocation_rules.HOST_RULES,
     replicas_are_a_range,
     autoscaler_class_is_known,
     custom_server_is_multi_model,

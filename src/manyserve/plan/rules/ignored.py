@@ -61,13 +61,19 @@ def _has_visibility_annotation(host: InferenceService) -> bool:
 def _has_unused_scaling(host: InferenceService) -> bool:
     predictor = host.spec.predictor
     is_given = predictor.scale_target is not None or predictor.scale_metric is not None
-    return is_given and host.autoscaler_class == HPA and not is_autoscaled(host)
+    is_used = predictor.is_heterogeneous or is_autoscaled(host)
+    return is_given and host.autoscaler_class == HPA and not is_used
 
 
 def _has_scaling_of_another_owner(host: InferenceService) -> bool:
     predictor = host.spec.predictor
     given = (predictor.max_replicas, predictor.scale_target, predictor.scale_metric)
-    return host.autoscaler_class != HPA and any(each is not None for each in given)
+    is_used = predictor.is_heterogeneous or all(each is None for each in given)
+    return host.autoscaler_class != HPA and not is_used
+
+
+def _has_autoscaler_class_of_shards(host: InferenceService) -> bool:
+    return host.spec.predictor.is_heterogeneous and host.autoscaler_class != HPA
 
 
 IGNORED = (
@@ -93,6 +99,11 @@ IGNORED = (
         "spec.predictor.maxReplicas, scaleTarget, scaleMetric",
         "the annotation autoscalerClass gives the replicas another owner",
         _has_scaling_of_another_owner,
+    ),
+    Ignored(
+        "metadata.annotations[*/autoscalerClass]",
+        "each pod of a heterogeneous host has models of its own, and only the operator adds and removes pods",
+        _has_autoscaler_class_of_shards,
     ),
     Ignored(
         "metadata.annotations[*/visibility]",

@@ -20,6 +20,7 @@ from manyserve.api.trainedmodel import (
     TrainedModel,
 )
 from manyserve.plan.memory import declared
+from manyserve.plan.rules import allocation as allocation_rules
 from manyserve.plan.rules import source as source_rules
 from manyserve.plan.rules.fields import FieldError, model_fields_are_known, quoted
 
@@ -87,5 +88,6 @@ RULES: tuple[Rule, ...] = (
     *source_rules.RULES,
     digest_is_valid,
     refresh_interval_is_valid,
+    *allocation_rules.MODEL_RULES,
     model_fields_are_known,
 )

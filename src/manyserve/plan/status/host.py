@@ -15,8 +15,9 @@ from manyserve.api.inferenceservice_status import Components, ComponentStatus, I
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
 from manyserve.plan.children.common import belongs_to
-from manyserve.plan.children.deployment import revision_number
+from manyserve.plan.children.deployment import is_rolled_out, revision_number
 from manyserve.plan.children.routing import host_address, http_route_error, ingress_error
+from manyserve.plan.children.shards import deployment_of
 from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
@@ -122,9 +123,9 @@ def _predictor(
 ) -> ComponentStatus:
     components = host.status.components
     old = (components and components.predictor) or ComponentStatus()
-    deployment = observed.child("Deployment", names.deployment(observed.key.name))
+    deployment = deployment_of(host, observed)
     created = names.revision(observed.key.name, revision_number(desired)) if desired else old.latest_created_revision
-    rolled_out = bool(desired and deployment and belongs_to(deployment, host) and _is_rolled_out(deployment, desired))
+    rolled_out = bool(desired and deployment and is_rolled_out(deployment, desired))
     ready = created if rolled_out else old.latest_ready_revision
     before = old.latest_rolledout_revision
     previous = before if rolled_out and before != created else old.previous_rolledout_revision
@@ -136,18 +137,4 @@ def _predictor(
         traffic=(Traffic(revision_name=ready, latest_revision=True, percent=100),) if ready else None,
         url=url,
         address=address,
-    )
-
-
-def _is_rolled_out(deployment: Manifest, desired: Manifest) -> bool:
-    """Return whether all replicas have the desired revision and are available."""
-    if revision_number(deployment) != revision_number(desired):
-        return False
-    status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
-    is_observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(
-        is_observed
-        and count
-        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
-        and status.get("availableReplicas", 0) == count
     )

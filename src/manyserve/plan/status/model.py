@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
@@ -22,7 +22,8 @@ from manyserve.plan.hostname import exposed_url
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import Replica
-from manyserve.plan.rules.fields import model_fields_are_known
+from manyserve.plan.rules.allocation import copies_of_homogeneous
+from manyserve.plan.rules.fields import FieldError, model_fields_are_known
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
 from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
@@ -36,6 +37,8 @@ NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
 NOT_UNLOADED = "ModelNotUnloaded"
+HOMOGENEOUS_HOST = "HomogeneousInferenceService"
+"""Reason of a model with copies of its own on a host with the same models on all pods."""
 
 
 def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datetime) -> TrainedModelStatus:
@@ -194,17 +197,27 @@ def _loaded(model: TrainedModel, context: HostContext, loading: Loading) -> Cond
     error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         served = STILL_SERVED if loading.loaded else ""
-        return _condition(conditions.LOADED, INVALID_SPEC, f"{error}{served}")
+        return _condition(conditions.LOADED, _invalid_reason(model, context), f"{error}{served}")
     loaded = claim_condition(loading.condition, entry, context.observed, context.replicas)
-    return _with_unknown_fields(loaded, model) if model.unknown_fields else loaded
+    if model.unknown_fields:
+        return _with_problems(loaded, INVALID_SPEC, model_fields_are_known(model))
+    misplaced = copies_of_homogeneous(context.host, model)
+    return _with_problems(loaded, HOMOGENEOUS_HOST, misplaced) if misplaced else loaded
 
 
-def _with_unknown_fields(loaded: Condition, model: TrainedModel) -> Condition:
-    """Return the condition `Loaded` of a placed model with unknown fields: it answers, and the message names them."""
+def _invalid_reason(model: TrainedModel, context: HostContext) -> str:
+    is_misplaced = not model_problems(model) and copies_of_homogeneous(context.host, model)
+    return HOMOGENEOUS_HOST if is_misplaced else INVALID_SPEC
+
+
+def _with_problems(loaded: Condition, reason: str, problems: Iterable[FieldError]) -> Condition:
+    """Return the condition `Loaded` of a placed model with fields that no host, or not this one, has.
+
+    The model answers, and the message names the fields.
+    """
     if loaded.status != "True":
         return loaded
-    problems = "; ".join(map(str, model_fields_are_known(model)))
-    return conditions.condition(conditions.LOADED, "True", INVALID_SPEC, problems)
+    return conditions.condition(conditions.LOADED, "True", reason, "; ".join(map(str, problems)))
 
 
 def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> Condition:
@@ -217,7 +230,7 @@ def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> 
         return _condition(conditions.LOADED, FULL, full)
     error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
-        return _condition(conditions.LOADED, INVALID_SPEC, f"{loading.condition.message}: {error}")
+        return _condition(conditions.LOADED, _invalid_reason(model, context), f"{loading.condition.message}: {error}")
     if context.observed.host_problems:
         error = f"the spec of {context.observed.key.name} is invalid: {context.observed.host_problems[0]}"
         return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from manyserve.api import conditions, names
+from manyserve.api import conditions
 from manyserve.api.conditions import INVALID_SPEC, Condition
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.capacity import not_unloaded_error, predictor_name, stuck_server_error
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
+from manyserve.plan.children.shards import deployment_of
 from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
@@ -53,7 +54,7 @@ def predictor_ready(host: InferenceService, observed: Observed, placement: Place
 
 def deployment_is_ready(host: InferenceService, observed: Observed) -> bool:
     """Return whether the host's own Deployment is available and has replicas."""
-    deployment = _deployment(host, observed)
+    deployment = deployment_of(host, observed)
     available = deployment is not None and any(
         each["type"] == "Available" and each["status"] == "True" for each in _conditions(deployment)
     )
@@ -96,7 +97,7 @@ def _credentials_problem(_: InferenceService, observed: Observed) -> Problem | N
 
 
 def _deployment_problem(host: InferenceService, observed: Observed) -> Problem | None:
-    exists = _deployment(host, observed) is not None
+    exists = deployment_of(host, observed) is not None
     return None if exists else ("DeploymentNotFound", "the Deployment does not exist yet")
 
 
@@ -120,7 +121,7 @@ def _availability_problem(host: InferenceService, observed: Observed, now: datet
         _scale_problem(host, observed)
         or pod_problem(observed.pods)
         or slow_pod_problem(observed.pods, now)
-        or rollout_problem(_deployment(host, observed) or {})
+        or rollout_problem(deployment_of(host, observed) or {})
         or _pause_problem(host, observed)
         or _replicas_problem(host, observed)
     )
@@ -135,7 +136,7 @@ def _with_foreign(problem: Problem, observed: Observed) -> Problem:
 def _problem_beside_answers(
     host: InferenceService, observed: Observed, placement: Placement, now: datetime
 ) -> Problem | None:
-    deployment = _deployment(host, observed) or {}
+    deployment = deployment_of(host, observed) or {}
     return (
         model_problem(observed)
         or problem_beside_answers(deployment, observed.pods, now)
@@ -161,7 +162,7 @@ def _scale_problem(host: InferenceService, observed: Observed) -> Problem | None
     """Return the problem of a host scaled to 0 replicas while the operator does not set their number."""
     if _spec(host, observed).get("replicas") != 0:
         return None
-    return "ScaledToZero", scaled_to_zero(host, observed, _deployment(host, observed) or {})
+    return "ScaledToZero", scaled_to_zero(host, observed, deployment_of(host, observed) or {})
 
 
 def _stuck_problem(observed: Observed) -> Problem | None:
@@ -185,7 +186,7 @@ def _config_problem(placement: Placement) -> Problem | None:
 
 
 def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
-    deployment = _deployment(host, observed) or {}
+    deployment = deployment_of(host, observed) or {}
     ready, desired = (
         (deployment.get("status") or {}).get("readyReplicas", 0),
         _spec(host, observed).get("replicas", 1),
@@ -193,14 +194,8 @@ def _replicas_problem(host: InferenceService, observed: Observed) -> Problem:
     return "MinimumReplicasUnavailable", f"{ready} of {desired} replicas are ready"
 
 
-def _deployment(host: InferenceService, observed: Observed) -> Manifest | None:
-    """Return the host's own Deployment, not an earlier host's of the same name."""
-    deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    return deployment if deployment is not None and belongs_to(deployment, host) else None
-
-
 def _spec(host: InferenceService, observed: Observed) -> Manifest:
-    return dict((_deployment(host, observed) or {}).get("spec") or {})
+    return dict((deployment_of(host, observed) or {}).get("spec") or {})
 
 
 def _conditions(deployment: Manifest) -> list[dict[str, str]]:
