@@ -123,7 +123,7 @@ cluster-down: .venv/.installed
 generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agent-status.schema.json, from their sources
 	@$(BIN)/manyserve crds --group serving.kserve.io --dir crds
 	@$(BIN)/manyserve crds --group serving.manyserve.io --dir crds/serving.manyserve.io
-	@$(BIN)/python webhooks/render.py
+	@PYTHONPATH=src $(BIN)/python -m webhooks.render
 
 golden: .venv/.installed ## the expected plans of tests/data/plan, from the inputs beside them; review the diff
 	@PYTHONPATH=src:deploy/local $(BIN)/python -m tests.plan.golden

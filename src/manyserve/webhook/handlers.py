@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,21 +85,22 @@ class Handlers:
         self._health = health
         self._bodies = BodyLimits()
 
-    async def validate(self, request: web.Request) -> web.Response:
+    async def validate(self, request: web.Request) -> web.StreamResponse:
         """Answer a review."""
+        return await self._metrics.measured(self._validate)(request)
+
+    async def _validate(self, request: web.Request) -> web.StreamResponse:
         if error := self._callers.error(request):  # before its body is read
             response = web.Response(status=403, text=f"{error}\n")
             response.force_close()
-            self._metrics.bad_requests.inc()
             return response
         try:
             body = await self._bodies.read(request)
-            began = time.perf_counter()
             outcome = self._review(body)
         except BadReviewError as error:
-            return self._bad_request(str(error))
+            return _bad_request(str(error))
         except (web.RequestPayloadError, ConnectionError) as error:  # or the client closed the connection
-            response = self._bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
+            response = _bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
             response.force_close()  # the start of the next request is unknown
             return response
         except TooLargeError:
@@ -108,14 +108,9 @@ class Handlers:
         except TimeoutError:
             limit = READ_TIMEOUT
             return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
-        self._metrics.seconds.observe(time.perf_counter() - began)
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
-
-    def _bad_request(self, sentence: str) -> web.Response:
-        self._metrics.bad_requests.inc()
-        return web.Response(status=400, text=f"{sentence}\n")
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer the liveness probe."""
@@ -148,6 +143,10 @@ def _parsed(body: bytearray) -> Any:
         return json.loads(body)
     except ValueError:  # also a body that is not UTF-8
         raise BadReviewError("the body is not JSON") from None
+
+
+def _bad_request(sentence: str) -> web.Response:
+    return web.Response(status=400, text=f"{sentence}\n")
 
 
 def _probe_response(problem: str | None) -> web.Response:
