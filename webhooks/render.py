@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts import metrics_reference
+from scripts import dashboards, metrics_reference
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api_group import GROUPS, KSERVE, OWN
@@ -51,6 +51,7 @@ def copied() -> dict[Path, str]:
     """Return the text of each file that does not come from the chart, by its path."""
     files = {CHART / "files" / group / name: text for group in GROUPS for name, text in crd_documents(group).items()}
     docs = {"agent-status.schema.json": status_schema(), "reference/metrics.md": metrics_reference.page()}
+    files |= {CHART / "files" / "dashboards" / name: text for name, text in dashboards.files().items()}
     return files | own_samples() | {ROOT / "docs" / name: text for name, text in docs.items()}
 
 
