@@ -10,7 +10,7 @@ import pytest
 import yaml
 from webhooks.render import ROOT
 
-from tests.chart.rendering import objects, the
+from tests.chart.rendering import objects
 from tests.metrics import alert_cases
 from tests.metrics.alert_cases import CASES
 from tests.metrics.prometheus import Promtool
@@ -86,17 +86,3 @@ def test_alerts_have_the_names_of_the_release_and_of_the_api_group() -> None:
 
 def test_alerts_about_the_webhook_are_absent_without_it() -> None:
     assert not any("Webhook" in name for name in rules("webhook.enabled=false"))
-
-
-def test_nothing_for_monitoring_is_made_by_default() -> None:
-    kinds = {each["kind"] for each in objects()}
-    assert not kinds & {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
-    assert not any(each["metadata"]["name"].endswith("-dashboards") for each in objects())
-
-
-def test_pod_monitor_selects_the_pods_of_hosts_in_the_scope() -> None:
-    monitor = the("PodMonitor", "manyserve-hosts", "monitoring.podMonitor.enabled=true")
-    assert monitor["spec"]["namespaceSelector"] == {"any": True}
-    scoped = the("PodMonitor", "manyserve-hosts", "monitoring.podMonitor.enabled=true", "scope.namespaces={a,b}")
-    assert scoped["spec"]["namespaceSelector"] == {"matchNames": ["a", "b"]}
-    assert [each["port"] for each in scoped["spec"]["podMetricsEndpoints"]] == ["agent"]
