@@ -3,6 +3,8 @@
 # make cluster / make cluster-down    the local cluster alone                 make clean   what this file made here
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench, make bench-heterogeneous   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
+# make metrics-test   alerts, and the real programs scraped by a real Prometheus, into reports/metrics-test.json
+# make pictures   the same, and pictures of the dashboards into docs/pictures
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
@@ -16,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench prometheus metrics-test pictures
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -76,7 +78,15 @@ unit: .venv/.installed
 tools: .venv/.installed
 	@$(LOCAL) tools
 
-contract: tools
+prometheus:
+	@apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$$@" >/dev/null; }
+	@if ! command -v promtool >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	@	echo "    there is no Prometheus: installing the package prometheus"
+	@	apt install -y --no-install-recommends prometheus || { apt update && apt install -y --no-install-recommends prometheus; } || true
+	@fi
+	@command -v promtool >/dev/null || { echo "the tests of alerts need Prometheus: install it (on Debian, as root: apt-get install prometheus)" >&2; exit 2; }
+
+contract: tools prometheus
 	@echo "==> contract tests, against a real API server"
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m contract
 	@echo "    took $$SECONDS s"
@@ -128,7 +138,7 @@ cluster-down: .venv/.installed
 generate: .venv/.installed ## crds/, webhooks/, the chart's copies and docs/agent-status.schema.json, from their sources
 	@$(BIN)/manyserve crds --group serving.kserve.io --dir crds
 	@$(BIN)/manyserve crds --group serving.manyserve.io --dir crds/serving.manyserve.io
-	@$(BIN)/python webhooks/render.py
+	@PYTHONPATH=src $(BIN)/python -m webhooks.render
 
 golden: .venv/.installed ## the expected plans of tests/data/plan, from the inputs beside them; review the diff
 	@PYTHONPATH=src:deploy/local $(BIN)/python -m tests.plan.golden
@@ -160,6 +170,14 @@ unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migra
 	@UNMANAGED=long $(BIN)/pytest -q -m contract --timeout 900 tests/contract/test_unmanaged_objects.py tests/contract/test_restore_export.py tests/contract/test_restore_velero.py tests/contract/test_host_deletion.py tests/contract/test_poisoned_config.py
 	@PORT=$(PORT) $(BIN)/pytest -q -m cluster tests/walkthrough/test_stored_form.py tests/walkthrough/test_own_group.py tests/walkthrough/test_migration.py
 	@echo "    took $$SECONDS s"
+
+metrics-test: tools prometheus ## alerts and dashboards with a real Prometheus, into reports/metrics-test.json
+	@echo "==> metrics, alerts and dashboards, with a real Prometheus, in the long form"
+	@METRICS=$${METRICS:-long} $(BIN)/pytest -q --timeout 900 tests/metrics
+	@echo "    took $$SECONDS s"
+
+pictures: ## docs/pictures, from the data that metrics-test scrapes
+	@METRICS=pictures $(MAKE) metrics-test
 
 tenants: tools ## attacks of one tenant on another and on the programs, into reports/tenants.json
 	@echo "==> attacks of one tenant on another and on the programs, in the long form"

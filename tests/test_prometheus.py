@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from manyserve import version
 from manyserve.agent.metrics import Metrics as AgentMetrics
@@ -13,7 +13,7 @@ from manyserve.operator import metrics as operator_metrics
 from manyserve.webhook.metrics import Metrics as WebhookMetrics
 
 REGISTRIES = {
-    "operator": operator_metrics.RUNS and REGISTRY,
+    "operator": operator_metrics.REGISTRY,
     "webhook": WebhookMetrics().registry,
     "agent": AgentMetrics().registry,
 }

@@ -18,7 +18,9 @@ from bench.control.agents import Agents
 from localcluster import api, process
 from localcluster.paths import Cluster
 
-_SAMPLE = re.compile(r"^manyserve_(\w+?)(?:_total)?(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
+_NAME = r"(?:manyserve_|controller_runtime_)(\w+?)(?:_total)?"
+_SAMPLE = re.compile(rf"^{_NAME}(?:\{{([^}}]*)\}})? ([0-9.e+-]+)$", re.MULTILINE)
+_RECONCILED = re.compile(r"^controller_runtime_reconcile_total\{.*\} [1-9]", re.MULTILINE)
 _LABEL = re.compile(r'"([^"]*)"')
 _PUT = re.compile(r"^etcd_debugging_mvcc_total_put_size_in_bytes ([0-9.e+]+)$", re.MULTILINE)
 _REFUSED = re.compile(r'^apiserver_request_total\{code="429".*\} ([0-9.e+]+)$', re.MULTILINE)
@@ -46,6 +48,8 @@ class Counts:
     """Counts of the event loop's delays, by their upper bound in seconds."""
     blocked: Counter[float] = field(default_factory=Counter)
     """Likewise, how long it was kept by the operator's own work at most."""
+    series: int = 0
+    """Series of the operator's metrics."""
     configs: tuple[int, ...] = ()
     """The bytes of each `models.json` that was written."""
 
@@ -75,7 +79,8 @@ class Meter:
         return await asyncio.to_thread(self._counts)
 
     def _counts(self) -> Counts:
-        samples = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(self._metrics())}
+        metrics = self._metrics()
+        samples = {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(metrics)}
         writes = {
             " ".join(_LABEL.findall(labels)): int(n) for (name, labels), n in samples.items() if name == "api_writes"
         }
@@ -90,6 +95,7 @@ class Meter:
             refused=_sum(_REFUSED, api.get(self.server, "/metrics") or ""),
             late=apart(_buckets(samples, "event_loop_lag_seconds")),
             blocked=apart(_buckets(samples, "event_loop_blocked_seconds")),
+            series=sum(not line.startswith("#") for line in metrics.splitlines()),
             configs=tuple(self.agents.written),
         )
 
@@ -104,7 +110,7 @@ class Meter:
 
     def has_run(self) -> bool:
         """Return whether it has reconciled any host."""
-        return 'reconcile_total{result="done"}' in self._metrics()
+        return _RECONCILED.search(self._metrics()) is not None
 
     def _metrics(self) -> str:
         return read(self.program.metrics, "/metrics")
@@ -127,6 +133,7 @@ def difference(before: Counts, after: Counts) -> Counts:
         refused=after.refused - before.refused,
         late=after.late - before.late,
         blocked=after.blocked - before.blocked,
+        series=after.series,
         configs=after.configs[len(before.configs) :],
     )
 

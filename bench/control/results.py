@@ -14,6 +14,8 @@ MEMORY = 250.0
 STARTUP = 10.0
 WRITES = 3.0
 ETCD = 10.0
+SERIES = 3000
+"""Series of the operator's metrics at most, in each scenario."""
 KIB = 1024
 
 
@@ -33,6 +35,7 @@ def _scenario(scenario: str, measured: Measured, models: int) -> dict[str, Figur
         "resident memory, at most": figure(measured.memory, "MB", below=memory),
         "event loop late, at most": figure(_most(measured.counts.late), "ms"),
         "event loop blocked, at most": figure(_most(measured.counts.blocked), "ms", below=LATE + 1),
+        "series of the operator's metrics": figure(measured.counts.series, "", below=SERIES + 1),
         "requests answered with 429": figure(measured.counts.refused, "", exactly=0),
     }
 

@@ -19,6 +19,12 @@ VARIANTS = (
     ("scope.namespaces={team-a,team-b}", "fullnameOverride=other"),
     ("scope.namespaceSelector.matchLabels.serve=yes",),
     ("api.group=serving.manyserve.io",),
+    (
+        "monitoring.serviceMonitor.enabled=true",
+        "monitoring.podMonitor.enabled=true",
+        "monitoring.prometheusRule.enabled=true",
+        "monitoring.dashboards.enabled=true",
+    ),
     ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
 )
 

@@ -46,6 +46,10 @@ REFUSED = {
     ("rollout.modelTimeout=30",): "rollout.modelTimeout: Invalid type. Expected: string",
     ("rollout.modelTimeout=half an hour",): "rollout.modelTimeout: Does not match pattern",
     ("rollout.timeout=30m",): "rollout: Additional property timeout is not allowed",
+    ("monitoring.serviceMonitor.interval=soon",): "monitoring.serviceMonitor.interval: Does not match pattern",
+    ("monitoring.podMonitor.port=agent",): "monitoring.podMonitor: Additional property port is not allowed",
+    ("monitoring.prometheusRule.runbookUrl=https://x/",): "monitoring.prometheusRule.runbookUrl: Does not match",
+    ("monitoring.dashboards.enabled=perhaps",): "monitoring.dashboards.enabled: Invalid type. Expected: boolean",
     ("webhook.refuseUnmanaged=perhaps",): "webhook.refuseUnmanaged: Invalid type. Expected: boolean",
     ("webhook.refuseUnmanagd=false",): "webhook: Additional property refuseUnmanagd is not allowed",
 }
@@ -113,5 +117,12 @@ def test_webhook_environment_has_refuse_unmanaged(values: tuple[str, ...], messa
 
 def test_values_absent_in_an_older_release_count_as_their_defaults() -> None:
     """As in `helm upgrade --reuse-values`, which takes the defaults of the older chart."""
-    absent = ("api=null", "scope=null", "crds.takeOwnership=null", "webhook.refuseUnmanaged=null", "rollout=null")
+    absent = (
+        "api=null",
+        "scope=null",
+        "crds.takeOwnership=null",
+        "webhook.refuseUnmanaged=null",
+        "rollout=null",
+        "monitoring=null",
+    )
     assert template(*absent) == template()

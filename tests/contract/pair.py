@@ -75,7 +75,7 @@ class Pair:
 
 def is_leader(replica: Program) -> bool:
     """Return whether the metrics of a replica report it as leader."""
-    return "manyserve_leader 1.0" in read(replica.metrics, "/metrics")
+    return f'leader_election_master_status{{name="{LEASE}"}} 1.0' in read(replica.metrics, "/metrics")
 
 
 @asynccontextmanager

@@ -97,8 +97,13 @@ async def staged(kubectl: Kubectl, client: KubeClient) -> AsyncIterator[Stage]:
 
 
 def runs(*results: str) -> float:
-    """Return the number of reconciles of this process with these results."""
-    return sum(float(metrics.RUNS.labels(result)._value.get()) for result in results)
+    """Return the number of reconciles of this process with these results; a defect is an error, too."""
+    return sum(float(metrics.RECONCILES.labels(metrics.CONTROLLER, result)._value.get()) for result in results)
+
+
+def defects() -> float:
+    """Return the number of reconciles of this process that failed by a defect."""
+    return float(metrics.RECONCILE_PANICS._value.get())
 
 
 def is_idle(operator: Operator) -> bool:
@@ -109,10 +114,9 @@ def is_idle(operator: Operator) -> bool:
 
 async def replanned(operator: Operator) -> None:
     """Have every host reconciled once more, and wait until the writes of that have ended."""
-    every = ("done", "failed", "defect")
-    wanted = runs(*every) + len(operator._state._named())
+    wanted = runs(*metrics.RESULTS) + len(operator._state._named())
     operator._state.enqueue_all()
-    await eventually(lambda: runs(*every) >= wanted and is_idle(operator), "all hosts are reconciled again")
+    await eventually(lambda: runs(*metrics.RESULTS) >= wanted and is_idle(operator), "all hosts are reconciled again")
 
 
 async def writes_stop(kubectl: Kubectl, kinds: str, *operators: Operator) -> None:

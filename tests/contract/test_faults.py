@@ -13,9 +13,10 @@ from manyserve.api import names
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kubeconfig import find_cluster_config
-from tests.contract.stage import HOST, Stage, is_idle, replanned, running, runs, writes_stop
+from tests.contract.stage import HOST, Stage, defects, is_idle, replanned, running, runs, writes_stop
 from tests.support import make
 from tests.support.eventually import eventually, eventually_in_thread
+from tests.support.queues import waiting
 
 CONFIG = names.model_config(HOST)
 
@@ -41,7 +42,7 @@ async def test_two_operators_at_once_place_like_one_and_then_stop_writing(stage:
 async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: Stage, client: KubeClient) -> None:
     stage.apply(make.host_object(memory="64Gi"), make.model_object())
     await eventually_in_thread(lambda: stage.placed() == ["cifar10"], "the model is placed")
-    failed = runs("failed")
+    failed = runs("error")
     count = 0
 
     async def write_forever() -> None:
@@ -59,21 +60,21 @@ async def test_operator_backs_off_in_a_burst_of_conflicts_and_converges(stage: S
     await eventually(lambda: count > stormed + 100, "the conflicts go on", 60)
     conflicts.cancel()
     await eventually_in_thread(lambda: len(stage.placed()) == 11, "all are placed")
-    assert runs("failed") - failed < 30
+    assert runs("error") - failed < 30
     assert count > 50, "there were many conflicts"
 
 
 async def test_operator_forgets_a_deleted_namespace(stage: Stage) -> None:
     host = make.host_object(memory="64Gi")
     stage.apply(host, *(make.model_object(f"m-{number}", memory="1Mi") for number in range(20)))
-    failed, defects = runs("failed"), runs("defect")
+    failed, before = runs("error"), defects()
     stage.kubectl("delete", "namespace", stage.kubectl.namespace, "--wait=false")
     await eventually_in_thread(
         lambda: not stage.kubectl.exists("namespace", stage.kubectl.namespace), "the namespace is gone", 90
     )
-    await eventually(lambda: not len(stage.operator._queue) and is_idle(stage.operator), limit=70)
-    assert runs("failed") - failed < 20, "no loop of errors"
-    assert runs("defect") == defects
+    await eventually(lambda: not waiting(stage.operator._queue) and is_idle(stage.operator), limit=70)
+    assert runs("error") - failed < 20, "no loop of errors"
+    assert defects() == before
     stage.kubectl("create", "namespace", stage.kubectl.namespace)
 
 

@@ -220,7 +220,7 @@ async def _taken(webhook: Webhook, change: Callable[[], object], pair: KeyPair) 
 
 
 def _errors(webhook: Webhook) -> float:
-    match = re.search(r"^manyserve_webhook_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
+    match = re.search(r"^certwatcher_read_certificate_errors_total (\S+)$", webhook.metrics, re.MULTILINE)
     assert match
     return float(match[1])
 

@@ -16,12 +16,13 @@ from manyserve.operator.workqueue import WorkQueue
 SOURCES = Path(manyserve.__file__).parent
 DATES = {
     "cluster/events.py",
+    "cluster/model_counts.py",
     "cluster/status_writer.py",
     "operator/leader_election.py",
     "operator/reconcile.py",
     "webhook/main.py",
 }
-"""Readers of the time of day: for dates in objects, certificates and annotations, and for the age of statuses."""
+"""Readers of the time of day: for dates in objects, certificates and annotations, and ages of statuses and specs."""
 
 
 def test_input_27_backoff_and_event_limits_use_a_monotonic_clock() -> None:

@@ -70,7 +70,7 @@ async def test_health_server_serves_probes_and_metrics() -> None:
         assert await get(health, "/readyz") == (503, "not listed yet: trainedmodels")
         status, text = await get(metrics, "/metrics")
         assert status == 200
-        assert "manyserve_workqueue_depth" in text
+        assert 'workqueue_depth{name="inferenceservice"} ' in text
     await server.stop()
 
 

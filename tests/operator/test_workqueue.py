@@ -16,6 +16,7 @@ from manyserve.cluster.errors import Conflict
 from manyserve.operator import workqueue
 from manyserve.operator.workqueue import MAX_BACKOFF_ON_CHANGE, STALL_TIMEOUT, Result, WorkQueue
 from tests.support.eventually import eventually
+from tests.support.queues import waiting
 
 A, B = Key("default", "a"), Key("default", "b")
 
@@ -225,7 +226,7 @@ async def test_workqueue_reconciles_a_burst_of_adds_once() -> None:
     async with running(reconcile) as queue:
         for _ in range(1000):
             queue.add(key("a"))
-        await eventually(lambda: runs[key("a")] and not len(queue))
+        await eventually(lambda: runs[key("a")] and not waiting(queue))
     assert runs[key("a")] == 1
 
 
@@ -247,7 +248,7 @@ async def test_workqueue_reconciles_several_hosts_at_once_and_each_one_at_a_time
         for number in range(60):
             queue.add(key(str(number % 6)))
             await asyncio.sleep(0.001)
-        await eventually(lambda: runs >= 12 and not len(queue) and not processing.total())
+        await eventually(lambda: runs >= 12 and not waiting(queue) and not processing.total())
     assert most_of_one == 1
     assert most_of_all == 4
 
@@ -288,7 +289,7 @@ async def test_workqueue_reconciles_a_host_again_after_its_reconcile_cancelled_i
     async with running(reconcile) as queue:
         queue.add(key("a"))
         await eventually(lambda: runs == 3)
-        assert len(queue) == 0
+        assert waiting(queue) == 0
 
 
 @pytest.mark.usefixtures("fast")
@@ -303,7 +304,7 @@ async def test_workqueue_reconciles_a_host_again_when_its_result_says_so() -> No
     async with running(reconcile) as queue:
         queue.add(key("a"))
         await eventually(lambda: runs == 4)
-        assert len(queue) == 0
+        assert waiting(queue) == 0
 
 
 @pytest.mark.usefixtures("fast")

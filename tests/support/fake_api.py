@@ -140,14 +140,14 @@ class FakeApi:
 
 
 @asynccontextmanager
-async def served(api: FakeApi, token: Token | None = None) -> AsyncIterator[KubeClient]:
-    """Serve on a free port, and yield a client."""
+async def served(api: FakeApi, token: Token | None = None, **options: Any) -> AsyncIterator[KubeClient]:
+    """Serve on a free port, and yield a client with these options."""
     app = web.Application(client_max_size=2**24)
     app.router.add_route("*", "/{path:.*}", api.handle)
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
     access = ClusterConfig(str(server.make_url("")).rstrip("/"), token=token or Token(lambda: None))
-    async with KubeClient(access, seconds=10.0) as client:
+    async with KubeClient(access, seconds=10.0, **options) as client:
         yield client
     await server.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -120,8 +121,9 @@ def running_pods(victim: Kubectl) -> list[str]:
 
 def reporting(operator: Program) -> int:
     """Return the number of agents that have a report, from the metrics."""
-    lines = read(operator.metrics, "/metrics").splitlines()
-    return int(float(next(line for line in lines if line.startswith('manyserve_agents{state="reporting"')).split()[1]))
+    text = read(operator.metrics, "/metrics")
+    samples = re.findall(r'^manyserve_agents\{.*state="reporting"} (\S+)$', text, re.MULTILINE)
+    return int(sum(map(float, samples)))
 
 
 async def test_hostile_agents_delay_no_other_tenant_and_change_no_true_replica(

@@ -18,6 +18,7 @@ from manyserve.api.scope import Scope
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.webhook import main
+from manyserve.webhook.metrics import Metrics
 from manyserve.webhook.settings import WebhookSettings
 from tests.support.eventually import eventually
 from tests.support.fake_api import FakeApi, served
@@ -107,7 +108,7 @@ async def env(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookEnv]:
     server.put(CONFIG, config_map({"triton": TRITON}))
     server.put(path_of(host_object()), host_object())
     async with served(server) as client:
-        task = asyncio.create_task(main.serve(env_settings, client, stop))
+        task = asyncio.create_task(main.serve(env_settings, client, stop, Metrics()))
         running = WebhookEnv(server, env_settings, stop, task)
         await running.until_ready()
         yield running
@@ -184,13 +185,13 @@ async def test_webhook_start_fails_with_port_in_use(env: WebhookEnv) -> None:
     same_port = settings().model_copy(update={"port": env.settings.port})
     async with served(api()) as client:
         with pytest.raises(StartupError, match=f"^cannot bind 0.0.0.0:{same_port.port}: address already in use$"):
-            await main.serve(same_port, client, asyncio.Event())
+            await main.serve(same_port, client, asyncio.Event(), Metrics())
 
 
 async def test_webhook_start_fails_without_api_server() -> None:
     async with KubeClient(ClusterConfig(f"http://127.0.0.1:{free_port()}")) as client:
         with pytest.raises(StartupError, match="the API server cannot be reached"):
-            await main.serve(settings(), client, asyncio.Event())
+            await main.serve(settings(), client, asyncio.Event(), Metrics())
 
 
 def test_webhook_settings_come_from_environment() -> None:

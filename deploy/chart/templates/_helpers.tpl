@@ -186,3 +186,16 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
 {{- toYaml $found -}}
 {{- end -}}
 {{- end }}
+
+{{/* The alerts of one file, with their runbooks; called with (dict "root" $ "file" "operator"). */}}
+{{- define "manyserve.alerts" -}}
+{{- $text := .root.Files.Get (printf "files/alerts/%s.yaml" .file) -}}
+{{- $text = replace "OPERATOR_JOB" (include "manyserve.operator" .root) $text -}}
+{{- $text = replace "WEBHOOK_JOB" (include "manyserve.webhook" .root) $text -}}
+{{- $rules := replace "API_GROUP" (include "manyserve.group" .root) $text | fromYamlArray -}}
+{{- range $rules -}}
+{{- $url := printf "%s/%s.md" $.root.Values.monitoring.prometheusRule.runbookUrl .alert -}}
+{{- $_ := set .annotations "runbook_url" $url -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end }}

@@ -27,6 +27,7 @@ from manyserve.cluster.host_pods import HostPods, labelled_host, links, remove
 from manyserve.cluster.hostnames import Hostnames
 from manyserve.cluster.kinds import DEPLOYMENT
 from manyserve.cluster.metadata_poller import LookupResult, ObjectRef
+from manyserve.cluster.model_counts import ModelCounts
 from manyserve.cluster.other_operators import OtherOperators
 from manyserve.cluster.reduced import is_child
 from manyserve.cluster.scope import UnmanagedObjects
@@ -65,6 +66,7 @@ class ClusterState:
         self.unparsable: set[Key] = set()
         """Hosts that exist and do not parse: they are not reconciled."""
         self.models: defaultdict[Key, dict[str, TrainedModel]] = defaultdict(dict)
+        self.model_counts = ModelCounts()
         self.cache_versions: Callable[[str], CacheVersions] = lambda _namespace: CacheVersions()
         """Returns the versions that the stores of a namespace have reached."""
         self.in_scope: Callable[[str], bool] = lambda _namespace: True
@@ -142,6 +144,7 @@ class ClusterState:
         """Update the state by a change of a model."""
         if old is not None:
             host, name = model_host(old), old["metadata"]["name"]
+            self.model_counts.remove(host, self.models.get(host, {}).get(name))
             remove(self.models, host, name)
             remove(self.claims, host, name)
             remove(self.unparsable_models, host, name)
@@ -156,6 +159,7 @@ class ClusterState:
             self.unparsable_models[model_host(new)][new["metadata"]["name"]] = None
         else:
             self.models[model_host(new)][model.metadata.name] = model
+            self.model_counts.add(model_host(new), model)
             claim = claim_of(model.spec.model.storage_uri)
             if claim is not None:
                 self.claims[model_host(new)][model.metadata.name] = claim

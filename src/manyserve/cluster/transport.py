@@ -9,7 +9,8 @@ again once, with the token read anew. Nothing else is repeated: the next plan re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,15 @@ TRIES = 3
 BACKOFF = Backoff(base=0.05, cap=1.0)
 """Minimum delay before a request is sent again: Retry-After may be 0."""
 JSON = "application/json"
+OnRequest = Callable[[str, str, int | None, float], None]
+"""Called after each request with the API server's host, the method, the status code and the seconds.
+
+A request without a response has no status code.
+"""
+
+
+def ignore_request(_host: str, _method: str, _code: int | None, _seconds: float) -> None:
+    """Do nothing: the listener of a client without one."""
 
 
 class Transport:
@@ -45,6 +55,8 @@ class Transport:
         Checks each write before it is sent; None: all are sent.
     budget
         Limits the writes of each object; None: there is no limit.
+    on_request
+        Counts the requests.
     """
 
     def __init__(
@@ -55,8 +67,10 @@ class Transport:
         seconds: float = REQUEST_SECONDS,
         gate: Gate | None = None,
         budget: WriteBudget | None = None,
+        on_request: OnRequest = ignore_request,
     ) -> None:
         self._config = config
+        self._on_request = on_request
         self._connections = connections
         self._seconds = seconds
         self._gate = gate
@@ -109,9 +123,12 @@ class Transport:
     async def _stream(self, path: str, params: Mapping[str, str], silence: float) -> AsyncGenerator[Manifest, None]:
         """Yield the JSON lines of a stream until its end."""
         url, timeout = self._config.server + path, _stream_timeout(silence)
+        began, code = time.monotonic(), None
         try:
             streams = self._stream_session()
             async with streams.get(url, params=params, headers=self._headers(), timeout=timeout) as response:
+                code = response.status
+                self._count("GET", code, began)
                 if response.status != 200:
                     raise await self._error(response)
                 try:
@@ -122,6 +139,8 @@ class Transport:
         except aiohttp.SocketTimeoutError as error:
             raise WatchTimeout(f"the watch was silent for {silence:g} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if code is None:
+                self._count("GET", None, began)
             raise Unavailable(f"the watch broke: {error!r}") from error
 
     async def _send_once(
@@ -130,14 +149,21 @@ class Transport:
         headers = self._headers() | headers
         url = self._config.server + path
         sent = {"params": params} if verb == "GET" else self._write_options(data, params or {})
+        began, code = time.monotonic(), None
         try:
             async with self._session().request(verb, url, headers=headers, **sent) as response:
+                code = response.status
                 if response.status >= 300:
                     raise await self._error(response)
                 manifest: Manifest = from_json(await response.read())
                 return manifest
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"{verb} {path} had no response: {_error_text(error)}") from error
+        finally:
+            self._count(verb, code, began)
+
+    def _count(self, verb: str, code: int | None, began: float) -> None:
+        self._on_request(self._config.server.partition("://")[2], verb, code, time.monotonic() - began)
 
     def _write_options(self, data: bytes | None, params: Mapping[str, str]) -> dict[str, Any]:
         """Return the body and timeout of a write, bounded by the gate. Raises the error of the gate."""

@@ -22,7 +22,6 @@ import aiohttp
 from manyserve.api.agentreport import AGENT_PORT, AgentReport
 from manyserve.api.names import Key
 from manyserve.cluster.state import ClusterState
-from manyserve.operator import metrics
 from manyserve.operator.agent_client import (
     PARSE_FACTOR,
     POLL_INTERVALS,
@@ -84,7 +83,6 @@ class AgentPoller:
         self._tasks.clear()
         self._polled.clear()
         self._state.reports.clear()
-        self._count()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -107,6 +105,12 @@ class AgentPoller:
         """Whether all polls run."""
         return not any(task.done() for _, task in self._tasks.values())
 
+    def count(self, host: Key) -> tuple[int, int]:
+        """Return the numbers of polled pods of a host with a report, and without one."""
+        polled = self._polled.get(host, set())
+        reporting = sum(uid in self._state.reports for uid in polled)
+        return reporting, len(polled) - reporting
+
     def update_host(self, host: Key) -> None:
         """Start or stop polls, so that the running replicas of a host are polled. Before `open` nothing is polled."""
         if self._session is None:
@@ -127,7 +131,6 @@ class AgentPoller:
             endpoint,
             asyncio.create_task(self._run_poll(endpoint), name=f"agent of {endpoint.uid}"),
         )
-        self._count()
 
     def _stop(self, uid: str) -> None:
         polled = self._tasks.pop(uid, None)
@@ -138,7 +141,6 @@ class AgentPoller:
             if not self._polled[endpoint.host]:
                 del self._polled[endpoint.host]
             self._drop(endpoint)
-            self._count()
 
     async def _run_poll(self, endpoint: AgentEndpoint) -> None:
         """Poll one pod until cancelled."""
@@ -171,20 +173,11 @@ class AgentPoller:
         endpoint.settled.set()
         if self._state.reports.get(endpoint.uid) != report:
             self._state.reports[endpoint.uid] = report
-            self._changed(endpoint)
+            self._enqueue(endpoint.host)
 
     def _drop(self, endpoint: AgentEndpoint, error: Exception | None = None) -> None:
         endpoint.settled.set()
         if self._state.reports.pop(endpoint.uid, None) is not None:
             reason = one_line(error or "the pod ends")
             _log.warning("%s: agent at %s is unreachable: %s", endpoint.host, endpoint.address, reason)
-            self._changed(endpoint)
-
-    def _changed(self, endpoint: AgentEndpoint) -> None:
-        self._count()
-        self._enqueue(endpoint.host)
-
-    def _count(self) -> None:
-        reporting = len(self._state.reports)
-        metrics.AGENTS.labels("reporting").set(reporting)
-        metrics.AGENTS.labels("silent").set(len(self._tasks) - reporting)
+            self._enqueue(endpoint.host)

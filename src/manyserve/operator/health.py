@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
-from prometheus_client import REGISTRY
 
 from manyserve.cluster.clock import running_time
 from manyserve.cluster.informer import Informer
@@ -98,4 +97,4 @@ def _health_handler(check: Check) -> _Handler:
 
 
 async def _metrics(_request: web.Request) -> web.Response:
-    return metrics_response(REGISTRY)
+    return metrics_response(metrics.REGISTRY)

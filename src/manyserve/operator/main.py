@@ -29,6 +29,7 @@ from manyserve.cluster.fence import Fence, Gates
 from manyserve.cluster.kubeconfig import ClusterConfig, find_cluster_config
 from manyserve.cluster.lease import Lease
 from manyserve.cluster.write_budget import WriteBudget
+from manyserve.operator import metrics
 from manyserve.operator.leader_election import LEASE_TIMING, LeaderElector
 from manyserve.operator.operator import Operator
 from manyserve.operator.settings import OperatorSettings
@@ -59,9 +60,10 @@ async def serve(settings: OperatorSettings) -> None:
     fence, guard = Fence() if settings.leader_election else None, CrdGuard()
     gate = Gates(guard, fence) if fence else guard
     # the Lease has connections of its own, so that no renewal waits behind writes
+    count = metrics.API_REQUESTS.observe
     async with (
-        KubeClient(config, gate=gate, budget=WriteBudget()) as client,
-        KubeClient(config, connections=2, seconds=LEASE_TIMING.timeout) as lease_client,
+        KubeClient(config, gate=gate, budget=WriteBudget(), on_request=count) as client,
+        KubeClient(config, connections=2, seconds=LEASE_TIMING.timeout, on_request=count) as lease_client,
     ):
         await check(client)
         elector = (

@@ -27,13 +27,16 @@ from manyserve.operator.agent_poller import AgentPoller
 from manyserve.operator.debounce import Debouncer
 from manyserve.operator.defects import Defects
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
+from manyserve.operator.host_metrics import host_figures
 from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.reconcile import Planner, Reconciler
+from manyserve.operator.reconcile_metrics import ReconcileMetrics
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks, resync
 from manyserve.operator.workqueue import WorkQueue
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
+from manyserve.plan.status.model_state import CountedState
 
 
 class Operator:
@@ -60,6 +63,8 @@ class Operator:
         self._elector = elector
         self._tasks = Tasks()
         self._leader_tasks = Tasks()
+        self._is_leader = False
+        self._reconciles = ReconcileMetrics()
         self._queue = WorkQueue()
         self._debouncer = Debouncer(self._queue)
         self._state = state = ClusterState(self._queue.add, self._debouncer.on_change)
@@ -74,14 +79,7 @@ class Operator:
         self._statuses = StatusWriter(state, of, limiter, self._recorder, count)
         self._applier = Applier(client, state, of, limiter, self._statuses, count, self._deletion_doubt)
         self._health = HealthServer(self.liveness_problem, self.readiness_problem)
-        metrics.QUEUE.set_function(lambda: len(self._queue) if self._queue.active else 0)
-        for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
-            for reason in reasons:
-                metrics.UNMANAGED.labels(kind, reason).set_function(partial(state.unmanaged.count, kind, reason))
-            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._informers.count_out_of_scope, kind))
-        metrics.UNMANAGED.labels("InferenceService", OTHER_OPERATOR).set_function(lambda: len(state.others.hosts))
-        for kind in {each.kind.name for each in self._informers}:
-            metrics.OBJECTS.labels(kind).set_function(partial(self._informers.count, kind))
+        self._measure()
 
     async def listen(self) -> None:
         """Bind the ports. Raises `StartupError` when one is in use."""
@@ -141,7 +139,7 @@ class Operator:
     async def _leadership(self) -> AsyncIterator[None]:
         """Run the work of the leader while this context is entered."""
         metrics.LEADER_TRANSITIONS.inc()
-        metrics.LEADER.set(1)
+        self._is_leader = True
         self._recorder.clear()
         self._config.record_problem()
         await self._agent_poller.open()
@@ -152,7 +150,7 @@ class Operator:
         try:
             yield
         finally:
-            metrics.LEADER.set(0)
+            self._is_leader = False
             await self._leader_tasks.stop()
             await self._agent_poller.close()
 
@@ -169,12 +167,34 @@ class Operator:
         self._state.enqueue_all()
         async with asyncio.TaskGroup() as group:
             reconcile = Defects(self._state, self._informers.informer_of, planner.now).shown(reconciler.reconcile)
-            for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(reconcile)):
+            measured = self._reconciles.measured(reconcile)
+            for work in (self._statuses.run(), self._debouncer.run(), self._queue.run(measured)):
                 group.create_task(work)
 
     async def _while_clear(self, work: Work) -> None:
         """Run a task that writes, while the CRD guard passes writes."""
         await (self._guard.while_clear(work) if self._guard else work())
+
+    def _measure(self) -> None:
+        """Let the metrics read the parts of this operator."""
+        state, queue = self._state, self._queue
+        state.model_counts.on_outcome = self._observe_outcome
+        metrics.HOSTS.set_source(lambda: host_figures(state, self._agent_poller) if self._is_leader else ())
+        metrics.QUEUE_DEPTH.set_function(lambda: len(queue) if queue.active else 0)
+        metrics.UNFINISHED_SECONDS.set_function(self._reconciles.unfinished)
+        metrics.LONGEST_SECONDS.set_function(self._reconciles.longest)
+        metrics.LEADER.labels(self._settings.lease).set_function(lambda: self._is_leader)
+        for kind, reasons in (("InferenceService", HOST_REASONS), ("TrainedModel", MODEL_REASONS)):
+            for reason in reasons:
+                metrics.UNMANAGED.labels(kind, reason).set_function(partial(state.unmanaged.count, kind, reason))
+            metrics.UNMANAGED.labels(kind, OUT_OF_SCOPE).set_function(partial(self._informers.count_out_of_scope, kind))
+        metrics.UNMANAGED.labels("InferenceService", OTHER_OPERATOR).set_function(lambda: len(state.others.hosts))
+        for kind in {each.kind.name for each in self._informers}:
+            metrics.OBJECTS.labels(kind).set_function(partial(self._informers.count, kind))
+
+    def _observe_outcome(self, state: CountedState, seconds: float) -> None:
+        if self._is_leader:
+            metrics.MODEL_READY_SECONDS.labels(state.value).observe(seconds)
 
     def _count_write(self, kind: str, verb: str) -> None:
         self._queue.note_progress()

@@ -57,7 +57,7 @@ class WorkQueue:
         self.active = False  # while `run` runs
 
     def __len__(self) -> int:
-        return sum(item.due is not None for item in self._items.values())
+        return sum(item.due is not None and item.due <= self._clock() for item in self._items.values())
 
     def add(self, key: Key) -> None:
         """Have a host reconciled as soon as it may be."""
@@ -88,6 +88,7 @@ class WorkQueue:
                     await self._changed.wait()
         key, now = heapq.heappop(self._heap)[1], self._clock()
         item = self._items[key]
+        metrics.QUEUE_SECONDS.observe(now - (now if item.due is None else item.due))
         item.due, item.processing, item.started, item.not_before = None, True, now, now + MIN_INTERVAL
         self._processing += 1
         self.note_progress()
@@ -139,20 +140,17 @@ class WorkQueue:
             self.done(key, Result(requeue_after=0.0))
 
     async def _process(self, reconcile: Reconcile, key: Key) -> None:
-        began, result = self._clock(), None
+        result = None
         try:
             result = await reconcile(key)
-            metrics.RUNS.labels("done").inc()
         except ClusterError as error:
             _log.warning("%s: %s; again in %.1f s", key, error, self.add_rate_limited(key, error.retry_after))
-            metrics.RUNS.labels("failed").inc()
         except Exception:  # noqa: BLE001  a defect in the plan of one host must not stop the others
             _log.exception("%s: a defect; again in %.1f s", key, self.add_rate_limited(key))
-            metrics.RUNS.labels("defect").inc()
-        metrics.RUN_SECONDS.observe(self._clock() - began)
         self.done(key, result)
 
     def _set_due(self, key: Key, item: _Item, due: float) -> None:
+        metrics.QUEUE_ADDS.inc(int(item.due is None))
         item.due = due
         if not item.processing:
             heapq.heappush(self._heap, (due, key))

@@ -41,19 +41,21 @@ class Handlers:
         self._health = health
         self._bodies = Bodies()
 
-    async def validate(self, request: web.Request) -> web.Response:
+    async def validate(self, request: web.Request) -> web.StreamResponse:
         """Answer a review."""
+        return await self._metrics.measured(self._validate)(request)
+
+    async def _validate(self, request: web.Request) -> web.StreamResponse:
         if error := self._callers.error(request):  # before its body is read
             response = web.Response(status=403, text=f"{error}\n")
             response.force_close()
-            self._metrics.bad_requests.inc()
             return response
         try:
             outcome = await self._bodies.handle(request, self._review)
         except BadReviewError as error:
-            return self._bad_request(str(error))
+            return _bad_request(str(error))
         except (web.RequestPayloadError, ConnectionError) as error:  # or the client closed the connection
-            response = self._bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
+            response = _bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
             response.force_close()  # the start of the next request is unknown
             return response
         except TooLargeError:
@@ -64,10 +66,6 @@ class Handlers:
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
-
-    def _bad_request(self, sentence: str) -> web.Response:
-        self._metrics.bad_requests.inc()
-        return web.Response(status=400, text=f"{sentence}\n")
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer the liveness probe."""
@@ -102,6 +100,10 @@ def _parsed(body: bytearray) -> Any:
         return json.loads(body)
     except ValueError:  # also a body that is not UTF-8
         raise BadReviewError("the body is not JSON") from None
+
+
+def _bad_request(sentence: str) -> web.Response:
+    return web.Response(status=400, text=f"{sentence}\n")
 
 
 def _probe_response(problem: str | None) -> web.Response:

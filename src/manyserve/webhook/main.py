@@ -55,15 +55,16 @@ async def _main(settings: WebhookSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with KubeClient(find_cluster_config()) as client:
-        await serve(settings, client, stop)
+    metrics = Metrics()
+    async with KubeClient(find_cluster_config(), on_request=metrics.api_requests.observe) as client:
+        await serve(settings, client, stop, metrics)
 
 
-async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Event) -> None:
+async def serve(settings: WebhookSettings, client: KubeClient, stop: asyncio.Event, metrics: Metrics) -> None:
     """Serve until `stop` is set. Raises `StartupError`."""
     await _check_api_server(client)
     cache = Cache(Reservations(time.monotonic), refuse_unmanaged=settings.refuse_unmanaged)
-    metrics, tls = Metrics(), ReloadableTls()
+    tls = ReloadableTls()
     callers = Callers(settings.client_ca, settings.client_names)
     callers.trust(tls.context)
     source = _certificate_source(settings, client, tls)

@@ -154,6 +154,7 @@ async def run_rotation(source: CertificateSource, metrics: Metrics, tls: Reloada
 
 
 async def _refresh(source: CertificateSource, metrics: Metrics, tls: ReloadableTls) -> None:
+    metrics.certificate_reads.inc()
     try:
         try:
             await source.refresh()
