@@ -177,7 +177,7 @@ def test_debouncer_spreads_and_batches_the_writes_of_many_hosts(case: Case) -> N
 
 
 def test_debouncer_spreads_the_writes_of_many_hosts_that_seldom_change(case: Case) -> None:
-    """A slow API server leaves more than a second between two changes of a host: each must not be a batch of its own."""
+    """With a slow API server two changes of a host are more than a second apart, and yet belong to one batch."""
     for _ in range(20):
         for key in HUNDRED:
             case.change(key)
