@@ -1,4 +1,4 @@
-"""ServiceMonitors and the PodMonitor: what they select, and that nothing is made by default."""
+"""ServiceMonitors and the PodMonitor: their selectors, labels and ports, and that nothing is made by default."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def manifests(hosts: int, models: int, reason: str = "Loading") -> ClusterState:
     state = ClusterState(lambda _key: None)
     for number in range(hosts):
         host = make.host_object(f"host-{number}")
-        host["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "memory": "1.5Gi/2Gi"}
+        host["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "memory": "1.03Gi/2Gi"}
         state.update_host(None, host)
     for number in range(models):
         model = make.model_object(f"model-{number}", host=f"host-{number % hosts}")
@@ -92,7 +92,7 @@ def test_figures_of_a_host_are_those_of_its_status_and_pods() -> None:
     assert figures.is_ready
     assert figures.models == {"ready": 0.0, "loading": 0.0, "waiting": 3.0, "failed": 0.0}
     assert figures.waiting == {"MemoryResourceNotAvailable": 3.0}
-    assert figures.memory == {"declared": 1.5 * 2**30, "limit": 2 * 2**30}
+    assert figures.memory == {"declared": int(1.03 * 2**30), "limit": 2 * 2**30}
 
 
 def test_agents_are_counted_by_host() -> None:

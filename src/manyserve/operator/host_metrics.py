@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from manyserve.api import conditions, names
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
-from manyserve.api.quantity import parse_memory
+from manyserve.api.quantity import parse_quantity
 from manyserve.cluster.kinds import DEPLOYMENT
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.agent_poller import AgentPoller
@@ -151,7 +151,7 @@ def _declared(host: InferenceService) -> int:
     """Return the declared memory of the placed models from the host's status, or 0 before there is one."""
     text = (host.status.memory or "").partition("/")[0]
     try:
-        return parse_memory(text)
+        return int(parse_quantity(text))  # a rounded number such as 1.03Gi is no whole number of bytes
     except ValueError:
         return 0
 
