@@ -21,6 +21,7 @@ from manyserve.plan.children.cache import CHILDREN_CACHE
 from manyserve.plan.observed import Observed
 from manyserve.plan.status.cache import STATUS_CACHE
 from tests.support import make
+from tests.support.queues import waiting
 
 HOST = Key("default", "triton-mms")
 WRITE = Plan(configs=(WriteConfig({}, "7"),), requeue_after=9.0)
@@ -105,7 +106,7 @@ async def test_reconcile_has_a_host_added_again_when_its_models_json_may_be_writ
         await case.reconcile(at)
     case.now = 0.15 + USERS_IDLE
     case.debouncer.release()
-    assert len(case.queue) == 1
+    assert waiting(case.queue) == 1
 
 
 async def test_reconcile_does_not_count_a_write_that_failed() -> None:
@@ -144,7 +145,7 @@ async def test_reconcile_that_is_deferred_is_due_by_the_debouncer_and_not_by_tim
     assert [each.requeue_after for each in results] == [9.0, None]
     case.now = 1.0
     case.debouncer.release()
-    assert len(case.queue) == 1
+    assert waiting(case.queue) == 1
 
 
 async def test_reconcile_returns_the_time_of_the_next_plan_and_what_this_one_took() -> None:
@@ -198,4 +199,4 @@ async def test_reconcile_plans_a_change_after_two_writes_within_a_second(monkeyp
     case.debouncer.on_change(HOST)
     for _ in range(100):
         case.now += case.debouncer.release()
-    assert len(case.queue) == 1
+    assert waiting(case.queue) == 1

@@ -28,6 +28,7 @@ from manyserve.plan.observed import Manifest, Observed
 from tests.support import make
 from tests.support.eventually import eventually
 from tests.support.merge_patch import merge_patch
+from tests.support.queues import waiting
 
 HOST = Key("default", "triton-mms")
 WRITE_SECONDS = 0.01
@@ -137,7 +138,7 @@ async def test_status_writer_and_plans_converge_when_readiness_falls_and_returns
         await eventually(_is_writing(env), "the first status is in flight")
         env.wanted = "1/1"
         env.queue.add(HOST)
-        await eventually(lambda: not len(env.queue) and not env.statuses.busy and _is_calm(env))
+        await eventually(lambda: not waiting(env.queue) and not env.statuses.busy and _is_calm(env))
         assert env.client.loaded() == {"1/1"}
 
 
