@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import DownloadError
 from manyserve.agent.download_slot import Slot, Waiting, origin_of
-from manyserve.agent.download_slots import SLOW_BYTES, DownloadSlots
+from manyserve.agent.download_slots import FAST_BYTES, SLOW_BYTES, DownloadSlots
 from manyserve.agent.retry import RetryState
 from manyserve.agent.settings import AgentSettings, SourceSettings
 from tests.agent.support import DROPPED_STREAMS, Pod, entry
@@ -232,6 +232,18 @@ async def test_downloads_of_many_origins_keep_their_slots_from_a_large_one_as_lo
     await slots.after(ends - waits, **rates)
     assert slots.ends == {"a0": True}, "the slowest one"
     assert slots.held["large"].is_held
+
+
+async def test_downloads_above_the_highest_least_rate_go_on_while_large_ones_of_other_origins_wait(
+    stack: AsyncExitStack,
+) -> None:
+    slots, rates = make(stack, 1, 2), {"a": FAST_BYTES + 1, "b": FAST_BYTES + 1}
+    for name in rates:
+        await slots.start(name, uri=f"https://{name}/x", is_slow=True)
+    await slots.start("large", uri="https://two/x")
+    await slots.enlarge("large")
+    await slots.after(3600, **rates)
+    assert slots.ends == {}
 
 
 async def test_large_download_of_an_origin_with_a_slot_takes_none_of_a_fast_one(stack: AsyncExitStack) -> None:

@@ -37,25 +37,8 @@ def test_placement_keeps_placed_model_while_older_model_waits() -> None:
 def test_placement_considers_grown_model_after_unchanged_ones() -> None:
     old, other = make.model("a", memory="1Gi"), make.model("b", memory="1Gi")
     grown = make.model("a", memory="2Gi")
-    placement = place_on_one(make.host(memory="1Gi"), [grown, other], [entry_of(old), entry_of(other)], CONFIG)
+    placement = place_on_one(make.host(), [grown, other], [entry_of(old), entry_of(other)], CONFIG)
     assert set(placement.placed) == {"b"}
-
-
-def test_placement_keeps_entry_of_grown_model_until_it_fits() -> None:
-    old, other, new = make.model("a", memory="1Gi"), make.model("b", memory="1Gi"), make.model("c", memory="1Gi")
-    grown = make.model("a", memory="2Gi")
-    current = [entry_of(old), entry_of(other)]
-    placement = place_on_one(make.host(), [grown, other, new], current, CONFIG)
-    assert placement.placed == {"a": entry_of(old), "b": entry_of(other)}
-    assert placement.insufficient_memory["a"] == (
-        "2Gi does not fit on triton-mms: 1Gi of 2Gi is used by 1 model (largest: b 1Gi), 1Gi free. Lower "
-        "spec.model.memory, delete a model, or raise the memory limit of the host's server. It stays loaded with 1Gi."
-    )
-    assert place_on_one(make.host(), [grown], current, CONFIG).placed == {"a": entry_of(grown)}
-    assert place_on_one(make.host(memory="3Gi"), [grown, other, new], current, CONFIG).placed == {
-        "a": entry_of(grown),
-        "b": entry_of(other),
-    }
 
 
 def test_placement_keeps_shrunk_model() -> None:

@@ -70,3 +70,12 @@ def test_host_review_refuses_fewer_pods_than_the_models_need() -> None:
     fewer = host_object(allocation=HETEROGENEOUS, maxReplicas=1)
     refusal = message(ask(cache_of(HOST, model("a", "2Gi", minReplicas=2)), fewer, HOST))
     assert refusal.startswith("spec.predictor: triton-mms cannot go down to 2Gi of memory: 4Gi is used by 1 model")
+
+
+def test_webhook_counts_one_copy_of_a_model_while_all_hosts_are_homogeneous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocation, "SERVED", (HOMOGENEOUS,))
+    cache = cache_of(host_object(), model("a", "1Gi", minReplicas=3))
+    assert ask(cache, model("b", "1Gi")).allowed
+    assert not ask(cache, model("b", "1536Mi")).allowed
+    grown = model("a", "3Gi")
+    assert not ask(cache, grown, model("a", "1Gi", minReplicas=3)).allowed

@@ -10,8 +10,8 @@ before its first byte. While others wait for a fast slot, a smaller one
 It keeps the slot, and a download in a slow slot gives up in its place, if that one has less than half its rate.
 While a large download waits for a slow slot, one with less than `SLOW_BYTES` a second gives up its slow slot. So does
 one of an origin that would still have as many slots as that of the large one, after `_MAX_SLICES` slices. If that one's
-origin has no slot at all, the least rate rises by `SLOW_BYTES` with each `_PATIENCE` slices of its wait. So to keep the
-slots takes more and more bandwidth, however many origins there are.
+origin has no slot at all, the least rate rises by `SLOW_BYTES` with each `_PATIENCE` slices of its wait, up to
+`FAST_BYTES`. So to keep the slots takes more and more bandwidth, however many origins there are.
 A download that gave up, or that stalled, waits for a slow slot at its next try, and nothing gives up for it.
 Of the waiting downloads, one of the origin with the fewest slots is next. The fast and slow slots bound all downloads.
 """
@@ -28,7 +28,8 @@ from manyserve.agent.download import DownloadError
 from manyserve.agent.download_slot import Slot, Waiting, origin_of
 
 SLOW_BYTES = 64 * 1024
-"""A second: below it, a model of a few MiB takes minutes."""
+FAST_BYTES = 4 * 1024**2
+"""A second: sixteen such downloads take half of a link of 1 Gbit/s, and may go on."""
 LARGE_BYTES = 64 * 1024 * 1024
 """A smaller download loses little when it gives up."""
 _PATIENCE, _MAX_SLICES = 5, 30
@@ -142,7 +143,7 @@ class DownloadSlots:
         large = self._large.first(held)
         share = held[large.origin] + 1
         waited = (now - large.queued) / self._seconds
-        least_rate = SLOW_BYTES * waited / _PATIENCE if share == 1 else 0
+        least_rate = min(SLOW_BYTES * waited / _PATIENCE, FAST_BYTES) if share == 1 else 0
         slow = sorted(self._slow, key=lambda slot: slot.rate(now))
         return any(
             self._give_up(slot, slot, now, is_late=held[slot.origin] > share or slot.rate(now) < least_rate)

@@ -56,8 +56,10 @@ class ModelCounts:
         self._removed = None, None
         if model is None:
             return
-        self._removed = model, self._applied.pop(model.metadata.uid, None)
-        counts, state = self._counts[host], state_of(model)
+        applied, state = self._applied.pop(model.metadata.uid, None), state_of(model)
+        if applied is not None and state.state is CountedState.WAITING:
+            applied.since = self._now()
+        self._removed, counts = (model, applied), self._counts[host]
         counts[state] -= 1
         if not counts[state]:
             del counts[state]

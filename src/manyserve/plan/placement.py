@@ -1,8 +1,8 @@
 """Placement: the choice of the models in each `models.json`: exact, sticky, and independent of the order of the input.
 
 * The sum of declared memory on a shard is never above the limit of a pod. A homogeneous host has one shard.
-* A placed model stays while it fits. A model that grew past its shard keeps its entry, until the new one fits. Waiting
-  models follow by creation time, then uid, as soon as memory is free.
+* A placed model stays while it fits. On a heterogeneous host a model that grew past its shard keeps its entry until the
+  new one fits. Waiting models follow by creation time, then uid, as soon as memory is free.
 * A model that fits into the memory but not into `models.json`, which a ConfigMap bounds, is not placed.
 * While a server does not unload a removed model, its memory is not free. No new model is placed on its shard, and a
   placed one that grew keeps its entry. A model of the same name may come back.

@@ -17,7 +17,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.capacity import LARGEST_SHOWN, top_consumers
 from manyserve.plan.management import Unmanaged, host_unmanaged, model_unmanaged
 from manyserve.plan.memory import MemoryShare, declared_bytes, total_limit
-from manyserve.plan.rules.allocation import REPLICAS
+from manyserve.plan.rules.allocation import REPLICAS, serves_shards
 from manyserve.plan.rules.validation import UnreadableError, parse_host
 from manyserve.webhook.allocations import Allocation, Allocations
 from manyserve.webhook.reservations import Reservations
@@ -153,8 +153,8 @@ def allocation_of(raw: Raw) -> Allocation | None:
 
 
 def _copies(spec: Raw) -> int:
-    """Return the fewest copies of a model; a value that breaks the rules counts as 1."""
-    least = spec.get("minReplicas")
+    """Return the fewest copies of a model; a value that breaks the rules, or that no host can serve, counts as 1."""
+    least = spec.get("minReplicas") if serves_shards() else None
     return least if isinstance(least, int) and REPLICAS[0] <= least <= REPLICAS[1] else 1
 
 

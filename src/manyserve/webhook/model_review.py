@@ -58,10 +58,9 @@ class Change:
         """Whether the model is new on this host."""
         return self.old is None or self.old.spec.inference_service != self.model.spec.inference_service
 
-    @property
-    def memory_before(self) -> int:
-        """The bytes that the model declared on this same host before."""
-        return 0 if self.old is None or self.is_new_on_host else declared_or_zero(self.old) * least_copies(self.old)
+    def memory_before(self, host: InferenceService) -> int:
+        """Return the bytes that the model declared on this same host before."""
+        return 0 if self.old is None or self.is_new_on_host else declared_or_zero(self.old) * _copies(self.old, host)
 
 
 def review_model(request: AdmissionRequest, view: View) -> Decision:
@@ -121,8 +120,8 @@ def _review_memory(change: Change, host: InferenceService, view: View) -> Decisi
     wanted, of_pod, limit = declared(change.model), memory_limit(host), total_limit(host)
     if host.spec.predictor.is_heterogeneous and not fits(0, wanted, of_pod):
         return forbidden("spec.model.memory", larger_than_a_pod(change.host.name, of_pod, wanted))
-    wanted *= least_copies(change.model)
-    if wanted <= change.memory_before:
+    wanted *= _copies(change.model, host)
+    if wanted <= change.memory_before(host):
         return allowed(*warnings)
     used = view.used(change.host, without=change.uid)
     if not fits(used, wanted, limit):
@@ -184,3 +183,8 @@ def _sentence(owner: Mapping[str, Any]) -> str:
         "If it comes from a backup, "
         f"restore it without owner references: {COMMAND}"
     )
+
+
+def _copies(model: TrainedModel, host: InferenceService) -> int:
+    """Return the fewest copies of a model; on a homogeneous host each pod holds one, and one counts."""
+    return least_copies(model) if host.spec.predictor.is_heterogeneous else 1

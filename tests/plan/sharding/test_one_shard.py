@@ -1,4 +1,4 @@
-"""Placement on one shard: it equals the placement from before there were shards, except for models that grew."""
+"""Placement on one shard: it equals the placement from before there were shards."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ def models(draw: st.DrawFn) -> list[TrainedModel]:
 
 
 @st.composite
-def held(draw: st.DrawFn, wanted: list[TrainedModel]) -> list[Entry]:
-    """Return entries: some of the models as they are, some that shrank, and some of models that are gone."""
+def held(draw: st.DrawFn, wanted: list[TrainedModel], *, grown: bool) -> list[Entry]:
+    """Return entries: some of the models as they are, some that grew or shrank, and some of models that are gone."""
+    before = [None, None, None, "4Gi", *(("128Mi",) if grown else ())]
     entries = [entry_of(each) for each in wanted if draw(st.booleans())]
     gone = draw(st.lists(st.sampled_from(["x", "y", "z"]), unique=True))
-    shrunk = [
-        each.model_copy(update={"model_spec": each.model_spec.model_copy(update={"memory": "4Gi"})})
-        if each.model_spec.memory != "abc" and draw(st.integers(0, 5)) == 0
+    changed = [
+        each.model_copy(update={"model_spec": each.model_spec.model_copy(update={"memory": memory})})
+        if each.model_spec.memory != "abc" and (memory := draw(st.sampled_from(before)))
         else each
         for each in entries
     ]
-    return [*shrunk, *(entry_of(make.model(name, memory=draw(MEMORY))) for name in gone)]
+    return [*changed, *(entry_of(make.model(name, memory=draw(MEMORY))) for name in gone)]
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    wanted = draw(models())
+    """Return cases. None has a model that grew on a host that unloads nothing: on a full one it comes last now."""
+    wanted, not_unloaded = draw(models()), draw(st.sampled_from([(), (), ("z",), ("m1", "z")]))
     return {
         "host": make.host(memory=draw(st.sampled_from(["1Gi", "2Gi", "16Gi"]))),
         "models": wanted,
-        "current": draw(held(wanted)),
+        "current": draw(held(wanted, grown=not not_unloaded)),
         "config": CONFIG if draw(st.integers(0, 5)) else make.config(multi_model=False),
         "unparsable": draw(st.sets(st.sampled_from(["x", "y"]))),
-        "not_unloaded": draw(st.sampled_from([(), (), ("z",), ("m1", "z")])),
+        "not_unloaded": not_unloaded,
     }
 
 

@@ -14,7 +14,7 @@ def bounds_of(host: InferenceService) -> Bounds:
     """Return the bounds of a host; a homogeneous one has one shard for all its pods."""
     most = most_pods(host)
     least = min(host.spec.predictor.min_replicas or 1, most)
-    return Bounds(memory_limit(host), least, most)
+    return Bounds(memory_limit(host), least, most, keeps_grown=host.spec.predictor.is_heterogeneous)
 
 
 def copies_of(model: TrainedModel, scaled: Mapping[str, int], bounds: Bounds) -> int:

@@ -80,14 +80,15 @@ class Packing:
 def keep_standing(packing: Packing, newest: Mapping[tuple[int, str], Entry]) -> None:
     """Keep the entries of models with a demand. An entry that grew is kept as it was, and replaced where it fits.
 
-    `newest` has the entries to be written in place of stored ones, by shard and model.
+    On a homogeneous host it is not kept, unless its server does not unload removed models: it is placed anew after the
+    others. `newest` has the entries to be written in place of stored ones, by shard and model.
     """
     grown = {key for key in newest if _grew(packing, *key)}
     for index, shard in packing.shards.items():
         standing = {
             name: (entry, packing.demands[name].memory)
             for name, entry in shard.entries.items()
-            if name in packing.demands
+            if name in packing.demands and ((index, name) not in grown or _is_kept(packing, index, name))
         }
         for name in standing.keys() & {name for each, name in newest if each == index}:
             if (index, name) in grown:
@@ -105,6 +106,10 @@ def keep_standing(packing: Packing, newest: Mapping[tuple[int, str], Entry]) -> 
 
 def _grew(packing: Packing, index: int, name: str) -> bool:
     return packing.demands[name].memory > declared_or_zero(packing.shards[index].entries[name])
+
+
+def _is_kept(packing: Packing, index: int, name: str) -> bool:
+    return packing.bounds.keeps_grown or packing.shards[index].is_closed_to(name)
 
 
 def _fitting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 
 from manyserve.api.modelconfig import Entry
@@ -34,19 +34,13 @@ def _kept(entry: Entry | None) -> str:
 def _of_host(host: str, packing: Packing) -> Callable[[str], str]:
     """Return the function from model to sentence of a homogeneous host."""
     (entries,), limit, used = packing.placed.values(), packing.bounds.limit, sum(packing.used.values())
-    memory = {name: declared_or_zero(entry) for name, entry in entries.items()}
-    consumers = _consumers(memory)
+    shares = (MemoryShare(name, declared_or_zero(entry)) for name, entry in entries.items())
+    consumers = top_consumers(shares, len(entries))
 
     def sentence(name: str) -> str:
-        own = memory.get(name, 0)  # of one that grew
-        others = _consumers({each: size for each, size in memory.items() if each != name}) if own else consumers
-        return insufficient_memory(host, limit, used - own, others, packing.demands[name].memory)
+        return insufficient_memory(host, limit, used, consumers, packing.demands[name].memory)
 
     return sentence
-
-
-def _consumers(memory: Mapping[str, int]) -> str:
-    return top_consumers((MemoryShare(name, size) for name, size in memory.items()), len(memory))
 
 
 def _of_shards(host: str, packing: Packing, name: str) -> str:

@@ -45,3 +45,5 @@ class Bounds:
     limit: int
     least: int = 1
     most: int = 1
+    keeps_grown: bool = False
+    """Whether a model that grew past its shard keeps its entry until the new one fits somewhere; else it waits."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.host_cache import HostCache
 from manyserve.plan.status.model import HostContext, model_status
+from manyserve.plan.storage.claims import claims_of_deployment
 
 _Inputs = tuple[object, ...]
 
@@ -56,8 +57,9 @@ def _shared(context: HostContext) -> _Inputs:
         for each in context.replicas
     ]
     claims = (dict(observed.claims), dict(observed.refused_claims), observed.unverified_claims)
+    mounted = claims_of_deployment(observed)
     of_host = (host.metadata.name, host.metadata.uid, host.spec, observed.host_problems, observed.config)
-    return (*of_host, context.is_multi_model, context.is_ready, context.url_parts, replicas, *claims)
+    return (*of_host, context.is_multi_model, context.is_ready, context.url_parts, replicas, *claims, mounted)
 
 
 def _of_models(context: HostContext) -> Iterator[tuple[TrainedModel, _Inputs]]:

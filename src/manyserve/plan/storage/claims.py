@@ -60,7 +60,7 @@ def claims_to_mount(observed: Observed, placed: Iterable[Entry]) -> tuple[str, .
     existing = {name for name, problem in observed.claims.items() if problem is None} - observed.refused_claims.keys()
     kept = {name for name, refusal in observed.refused_claims.items() if refusal.keeps_mounts}
     unknown = (named - observed.claims.keys()) | observed.unverified_claims
-    mounted = _mounted(observed)
+    mounted = claims_of_deployment(observed)
     stay = named & mounted & (existing | kept | unknown)
     new = sorted((named & existing) - mounted)[: max(0, MAX_CLAIMS - len(stay))]
     return tuple(sorted((*stay, *new)))
@@ -72,7 +72,7 @@ def blocked_claims(observed: Observed) -> dict[str, str]:
     Another claim needs no such sentence: a model that is placed on it waits for the mount.
     """
     sentences = {}
-    for name in _mounted(observed):
+    for name in claims_of_deployment(observed):
         refusal = observed.refused_claims.get(name)
         if refusal is not None:
             sentences[name] = refusal.sentence
@@ -83,7 +83,8 @@ def blocked_claims(observed: Observed) -> dict[str, str]:
     return sentences
 
 
-def _mounted(observed: Observed) -> frozenset[str]:
+def claims_of_deployment(observed: Observed) -> frozenset[str]:
+    """Return the claims in the pod template of the host's Deployment."""
     deployment = observed.child("Deployment", names.deployment(observed.key.name))
     template = ((deployment or {}).get("spec") or {}).get("template") or {}
     return mounted_claims(template.get("spec") or {})
@@ -103,7 +104,7 @@ def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replica
         reason, message = CLAIM_NOT_FOUND, f"{problem}; the model waits for it"
     elif refusal is not None and (without or not refusal.keeps_mounts):
         reason, message = CLAIM_NOT_ALLOWED, f"{refusal.sentence}; the model waits for it"
-    elif without and claim not in (mounted := _mounted(observed)) and len(mounted) >= MAX_CLAIMS:
+    elif without and claim not in (mounted := claims_of_deployment(observed)) and len(mounted) >= MAX_CLAIMS:
         reason = CLAIM_NOT_ALLOWED
         message = f"the host's pods mount {len(mounted)} PersistentVolumeClaims; the model waits until one has no model"
     elif without:
