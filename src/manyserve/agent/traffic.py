@@ -12,6 +12,7 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.servers.counters import COUNTERS, CounterNames, read_counters
 from manyserve.api.routes import Traffic
 from manyserve.redaction import one_line
+from manyserve.response_body import read_at_most
 
 FRESH_SECONDS = 1.0
 READ_SECONDS = 4.0
@@ -57,12 +58,10 @@ class TrafficPage:
         async with aiohttp.ClientSession() as session, session.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ValueError(f"the page answered {answer.status}")
-            page = bytearray()
-            async for chunk in answer.content.iter_any():
-                page += chunk
-                if len(page) > MAX_PAGE:
-                    raise ValueError(f"the page has more than {MAX_PAGE} bytes")
-        return await in_thread(_parse, bytes(page), names, self._instance)
+            page = await read_at_most(answer, MAX_PAGE)
+            if page is None:
+                raise ValueError(f"the page has more than {MAX_PAGE} bytes")
+        return await in_thread(_parse, page, names, self._instance)
 
 
 def _parse(page: bytes, names: CounterNames, instance: str) -> bytes:

@@ -71,8 +71,6 @@ class ModelCounts:
         state = state_of(model)
         self._counts[host][state] += 1
         applied = self._applied_since(model)
-        if applied is not None and state.state is CountedState.WAITING:
-            applied.since = self._now()
         if applied is not None and not self._has_ended(applied, state.state):
             self._applied[model.metadata.uid] = applied
 

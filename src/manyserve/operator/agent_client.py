@@ -19,6 +19,7 @@ from manyserve.backoff import Backoff
 from manyserve.cluster.host_pods import labelled_host
 from manyserve.cluster.store import Manifest
 from manyserve.redaction import one_line
+from manyserve.response_body import read_at_most
 
 RETRY = Backoff(base=0.2, cap=1.0)
 LARGEST_REPORT = 16 * 2**20
@@ -142,9 +143,7 @@ async def _read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Return the body of a response with status 200 and at most so many bytes."""
     if response.status != 200:
         raise BadReport(f"{response.url} answered {response.status}")
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            raise BadReport(f"{response.url} answered more than {most} bytes")
-    return bytes(body)
+    body = await read_at_most(response, most)
+    if body is None:
+        raise BadReport(f"{response.url} answered more than {most} bytes")
+    return body

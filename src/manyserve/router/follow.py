@@ -12,6 +12,7 @@ import aiohttp
 from manyserve.api.routes import MAX_BYTES, Routes, read_routes
 from manyserve.backoff import Backoff
 from manyserve.redaction import one_line
+from manyserve.response_body import read_at_most
 from manyserve.router.state import AgentView
 
 log = logging.getLogger("manyserve.router")
@@ -109,12 +110,10 @@ class Follower:
         async with self._session.get(self._url, params=params, timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ValueError(f"it answered {answer.status}")
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise ValueError(f"its answer has more than {MAX_BYTES} bytes")
-        return read_routes(bytes(body))
+            body = await read_at_most(answer, MAX_BYTES)
+            if body is None:
+                raise ValueError(f"its answer has more than {MAX_BYTES} bytes")
+        return read_routes(body)
 
 
 def _level(failures: int) -> int:
