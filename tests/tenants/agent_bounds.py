@@ -29,7 +29,6 @@ AGENT_CASES: Mapping[str, Case] = {
     "Triton's backend (*new*)": agent_bounds_models.backends,
     "bytes of all files (*new*)": agent_bounds_models.memory,
     "loads that hang": agent_bounds_models.hanging_loads,
-    "requests of `/metrics`": agent_bounds_models.metrics,
     "downloads under way": agent_bounds_slots.downloads_under_way,
     "time in a fast slot while others wait": agent_bounds_slots.time_in_fast_slot,
     "slow slots that other origins hold, while one without a slot waits with a large model": (

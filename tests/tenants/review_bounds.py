@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import Counter
 
 from manyserve import http_server
 from manyserve.api.names import Key
 from manyserve.connections import MAX_CONNECTIONS
 from manyserve.http_server import MAX_HEADER_BYTES, MAX_HEADERS
+from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from manyserve.webhook import bodies
 from manyserve.webhook.admission import NAME_LIMIT
 from manyserve.webhook.bodies import LIMIT, MAX_LARGE_READS, PAUSES, SMALL_BODY
@@ -65,6 +67,23 @@ async def connections() -> None:
             assert not any(map(closed_by_peer, below))
         with flood("127.0.0.1", running.port, 2 * MAX_CONNECTIONS) as above:
             await eventually(lambda: sum(not closed_by_peer(each) for each in above) <= MAX_CONNECTIONS)
+
+
+@CASES.of("requests of `/metrics`, of each program")
+def requests_of_metrics() -> None:
+    clock, registry = FakeClock(), new_registry()
+    counter, page = Counter("requests", "Requests.", registry=registry), MetricsPage(registry, clock)
+
+    def body() -> object:
+        counter.inc()
+        return page.response().body
+
+    seldom = set()
+    for _ in range(10):
+        seldom.add(body())
+        clock.now += METRICS_SECONDS
+    assert len(seldom) == 10
+    assert len({body() for _ in range(1500)}) == 1
 
 
 @CASES.of("a TLS handshake")

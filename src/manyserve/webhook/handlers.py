@@ -6,13 +6,14 @@ A review costs a few look-ups, so it runs in the event loop. An invalid request 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from manyserve.prometheus import metrics_response
+from manyserve.prometheus import MetricsPage
 from manyserve.webhook.admission import BadReviewError
 from manyserve.webhook.bodies import LIMIT, READ_TIMEOUT, Bodies, TooLargeError
 from manyserve.webhook.cache import Cache
@@ -37,6 +38,7 @@ class Handlers:
         self._cache = cache
         self._callers = callers
         self._metrics = metrics
+        self._page = MetricsPage(metrics.registry, time.monotonic)
         self._health = health
         self._bodies = Bodies()
 
@@ -76,7 +78,7 @@ class Handlers:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer a scrape of the metrics."""
-        return metrics_response(self._metrics.registry)
+        return self._page.response()
 
     def _review(self, body: bytearray) -> Outcome:
         try:
