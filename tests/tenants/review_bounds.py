@@ -155,11 +155,11 @@ async def share_of_the_event_loop() -> None:
 
         def timed(body: bytearray) -> Outcome:
             nonlocal busy
-            started = time.monotonic()
+            started = time.thread_time()
             try:
                 return parse(body)
             finally:
-                busy += time.monotonic() - started
+                busy += time.thread_time() - started
 
         running.handlers._review = timed  # type: ignore[method-assign]
         assert {status for status, _ in await asyncio.gather(*(running.post(large) for _ in range(10)))} == {200}

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from manyserve.prometheus import MetricsPage
 from manyserve.webhook.admission import BadReviewError
-from manyserve.webhook.bodies import LIMIT, READ_TIMEOUT, Bodies, TooLargeError
+from manyserve.webhook.bodies import LIMIT, Bodies, BodyError
 from manyserve.webhook.cache import Cache
 from manyserve.webhook.callers import ANYBODY, Callers
 from manyserve.webhook.metrics import Metrics
@@ -59,11 +59,8 @@ class Handlers:
             response = _bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
             response.force_close()  # the start of the next request is unknown
             return response
-        except TooLargeError:
-            return web.Response(status=413, text=f"the body is too large; it must be at most {LIMIT} bytes\n")
-        except TimeoutError:
-            limit = READ_TIMEOUT
-            return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
+        except BodyError as error:
+            return web.Response(status=error.status, text=f"{error}\n")
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
