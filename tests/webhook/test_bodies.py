@@ -16,7 +16,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from manyserve.webhook import bodies
-from manyserve.webhook.bodies import PAUSES, SMALL_BODY, Bodies, BodyError
+from manyserve.webhook.bodies import MAX_LARGE_READS, PAUSES, SMALL_BODY, USUAL_SEPARATORS, Bodies, BodyError
+from tests.support.connections import KUBELET as OTHER
+from tests.support.connections import unlimited
+from tests.support.eventually import eventually
 
 SMALL, LARGE = b"x" * SMALL_BODY, b"x" * (SMALL_BODY + 1)
 WORK = 0.02
@@ -44,19 +47,23 @@ class Rig:
     bodies: Bodies = field(default_factory=Bodies)
     url: str = ""
     done: list[Work] = field(default_factory=list)
+    busy_from: int = SMALL_BODY + 1
+    """Bytes of the smallest body that takes `WORK`."""
+    arrived: int = 0
     error: Exception | None = None
     http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
 
     def work(self, body: bytearray) -> None:
-        """Occupy the event loop for a large body."""
+        """Occupy the event loop for a body that takes time."""
         began, worked = time.monotonic(), time.thread_time()
-        while len(body) > SMALL_BODY and time.thread_time() < worked + WORK:
+        while len(body) >= self.busy_from and time.thread_time() < worked + WORK:
             pass
         self.done.append(Work(len(body), began, time.monotonic(), time.thread_time() - worked))
         if self.error:
             raise self.error
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.arrived += 1
         try:
             await self.bodies.handle(request, self.work)
         except BodyError as error:
@@ -68,8 +75,8 @@ class Rig:
     async def post(self, body: bytes) -> int:
         return (await self.ask(body))[0]
 
-    async def ask(self, body: bytes) -> tuple[int, str]:
-        async with self.http.post(self.url, data=body) as response:
+    async def ask(self, body: bytes, client: aiohttp.ClientSession | None = None) -> tuple[int, str]:
+        async with (client or self.http).post(self.url, data=body) as response:
             return response.status, await response.text()
 
 
@@ -119,10 +126,32 @@ async def test_pause_after_a_large_body_is_no_longer_when_its_work_waits_for_a_p
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock of the thread stands still here, as that of a thread without a processor."""
-    monkeypatch.setattr(bodies, "time", SimpleNamespace(thread_time=lambda: 0.0))
+    monkeypatch.setattr(bodies, "time", SimpleNamespace(thread_time=lambda: 0.0, monotonic=time.monotonic))
     assert set(await asyncio.gather(*(rig.post(LARGE) for _ in range(4)))) == {200}
     assert len(rig.done) == 4
     assert not paused(rig)
+
+
+async def test_small_bodies_of_many_values_take_a_share_of_the_event_loop(rig: Rig) -> None:
+    many = b"," * (USUAL_SEPARATORS + 1)
+    rig.busy_from = len(many)
+    assert set(await asyncio.gather(*(rig.post(many) for _ in range(3)))) == {200}
+    assert len(rig.done) == 3
+    assert paused(rig)
+
+
+@pytest.mark.parametrize(("body", "number"), [(SMALL, 50), (LARGE, 2 * MAX_LARGE_READS)], ids=["small", "large"])
+async def test_body_of_another_address_waits_for_few_of_a_flood(rig: Rig, body: bytes, number: int) -> None:
+    rig.busy_from = len(body)
+    async with unlimited(OTHER) as attacker:
+        flood = [asyncio.create_task(rig.ask(body, attacker)) for _ in range(number)]
+        await eventually(lambda: rig.arrived == number)
+        before = len(rig.done)
+        assert await rig.post(body) == 200
+        overtaken = len(rig.done) - before - 1
+        assert {status for status, _ in await asyncio.gather(*flood)} == {200}
+    assert overtaken <= number / 4
+    assert number - before > number / 2, "the flood is long enough"
 
 
 async def test_large_body_that_waits_for_its_turn_too_long_is_given_up(

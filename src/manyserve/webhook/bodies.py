@@ -1,9 +1,12 @@
-"""Bodies of reviews: limits on size and time, a semaphore for large ones, and a duty cycle of the event loop.
+"""Bodies of reviews: limits on size and time, fair turns of the clients, and a duty cycle for costly reviews.
 
-Any client that reaches the port may send many large bodies at once. Together they would exceed the memory of the
-container, so few of them are in memory at a time, and the others wait in their connections. To parse one takes up to
-0.2 s of the event loop, in which no other review is answered. So they are parsed one after another, each followed by a
-pause of `PAUSES` times its processor time. A body of usual size with a Content-Length never waits.
+Any client that reaches the port may send many bodies at once. Large ones would together exceed the memory of the
+container, so few of them are in memory at a time, and the others wait in their connections. A review runs in the event
+loop, in which no other one is answered meanwhile. So one review is done in each turn of the loop, and the addresses of
+the clients have equal shares of these turns.
+
+A large body, or one with many values, takes up to 0.2 s. Such costly reviews have turns of their own. A pause of
+`PAUSES` times the processor time follows each, in which the others are answered.
 """
 
 from __future__ import annotations
@@ -15,15 +18,20 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from manyserve.json_size import separators
+from manyserve.webhook.fair_semaphore import FairSemaphore
+
 LIMIT = 7 * 1024**2
 """Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
 READ_TIMEOUT = 10.0
-"""Seconds in which a permit must be free, and then those until the whole body must have arrived, and its turn begun."""
+"""Seconds until the whole body must have arrived, and its turn begun; a large one first waits for a permit as long."""
 SMALL_BODY = 32 * 1024
 """Bytes of a body that is read without a permit."""
+USUAL_SEPARATORS = 1000
+"""Opening brackets and commas of a body of usual cost, some 20 ms at most. An update of a host has some hundred."""
 MAX_LARGE_READS = 4
 PAUSES = 9
-"""Large bodies take a tenth of the event loop at most, apart from their reading."""
+"""Costly reviews take a tenth of the event loop at most, apart from the reading of their bodies."""
 
 T = TypeVar("T")
 
@@ -40,37 +48,41 @@ class Bodies:
     """Reader of bodies."""
 
     def __init__(self) -> None:
-        self._large_reads = asyncio.Semaphore(MAX_LARGE_READS)
-        self._turn = asyncio.Lock()
+        self._large_reads = FairSemaphore(MAX_LARGE_READS)
+        self._usual = FairSemaphore(1)
+        self._costly = FairSemaphore(1)
 
     async def handle(self, request: web.Request, work: Callable[[bytearray], T]) -> T:
         """Return the result of the work on the body.
 
         Raises `BodyError`, `web.RequestPayloadError`, and the errors of the work.
         """
-        length = request.content_length
+        length, address = request.content_length, request.remote or ""
         if length is not None and length > LIMIT:
             raise _too_large()
         is_packed = "Content-Encoding" in request.headers
         if length is not None and length <= SMALL_BODY and not is_packed:
-            return work(await _in_time(_read(request), _deadline(), _late))
-        await _in_time(self._large_reads.acquire(), _deadline(), _without_turn)
+            return await self._read_and_work(request, address, work)
+        await _in_time(self._large_reads.acquire(address), _deadline(), _without_turn)
+        began = time.monotonic()
         try:
-            until = _deadline()
-            body = await _in_time(_read(request), until, _late)
-            await _in_time(self._turn.acquire(), until, _without_turn)
-            return self._in_turn(body, work)
+            return await self._read_and_work(request, address, work)
         finally:
-            self._large_reads.release()
+            self._large_reads.release(address, time.monotonic() - began)
 
-    def _in_turn(self, body: bytearray, work: Callable[[bytearray], T]) -> T:
-        """Work on a large body. The next turn begins after the pause, and a throttled container makes it no longer."""
-        began = time.thread_time()
+    async def _read_and_work(self, request: web.Request, address: str, work: Callable[[bytearray], T]) -> T:
+        until = _deadline()
+        body = await _in_time(_read(request), until, _late)
+        is_costly = len(body) > SMALL_BODY or separators(body) > USUAL_SEPARATORS
+        turns = self._costly if is_costly else self._usual
+        await _in_time(turns.acquire(address), until, _without_turn)
+        began = time.thread_time()  # a throttled container makes no pause longer
         try:
             return work(body)
         finally:
-            pause = PAUSES * (time.thread_time() - began)
-            asyncio.get_running_loop().call_later(pause, self._turn.release)
+            used = time.thread_time() - began
+            pause = PAUSES * used if is_costly else 0  # the next one waits for the next turn of the loop at least
+            asyncio.get_running_loop().call_later(pause, turns.release, address, used)
 
 
 def _deadline() -> float:
