@@ -79,8 +79,3 @@ class MetricsPage:
         if now >= self._until:
             self._body, self._until = generate_latest(self._registry), now + METRICS_SECONDS
         return web.Response(body=self._body, headers={"Content-Type": _CONTENT_TYPE})
-
-
-def metrics_response(registry: CollectorRegistry) -> web.Response:
-    """Return the metrics in Prometheus' text format."""
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": _CONTENT_TYPE})

@@ -90,5 +90,5 @@ async def test_input_22_concurrent_large_bodies_stay_below_the_memory_limit(
 ) -> None:
     limits = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     answers = await asyncio.gather(*(healthy_webhook.send("POST", body) for _ in range(count)))
-    assert {status for status, _ in answers} <= {400, 408, 413}, "refused, or not in time for its turn"
+    assert {status for status, _ in answers} <= {400, 413, 503}, "refused, or no turn in time"
     assert most_memory(healthy_webhook.server.program.process.pid) < parse_memory(limits["memory"])

@@ -29,7 +29,6 @@ AGENT_CASES: Mapping[str, Case] = {
     "Triton's backend (*new*)": agent_bounds_models.backends,
     "bytes of all files (*new*)": agent_bounds_models.memory,
     "loads that hang": agent_bounds_models.hanging_loads,
-    "requests of `/metrics`": agent_bounds_models.metrics,
     "downloads under way": agent_bounds_slots.downloads_under_way,
     "time in a fast slot while others wait": agent_bounds_slots.time_in_fast_slot,
     "slow slots that other origins hold, while one without a slot waits with a large model": (
@@ -39,7 +38,9 @@ AGENT_CASES: Mapping[str, Case] = {
     "names in one folder of a claim": agent_bounds_archives.names_in_folder,
     "the node's disk": agent_bounds_disk.node_disk,
     "the node's inodes": agent_bounds_disk.node_inodes,
-    "the volume, if it has a limit (`config.agent.volumeSizeLimit`)": agent_bounds_disk.volume,
+    "the volume, if it has a limit (`config.agent.volumeSizeLimit`, or the host's annotation)": (
+        agent_bounds_disk.volume
+    ),
     "archives in work": agent_bounds_archives.archives_in_work,
     "directory of a zip": agent_bounds_archives.zip_directory,
     "global headers of a tar": agent_bounds_archives.global_headers,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import Counter
 
 from manyserve.agent.content import Content, refuse_new
 from manyserve.agent.servers import LoadRejectedError, RefusedFilesError, V2Server, textproto
@@ -16,14 +15,12 @@ from manyserve.agent.servers.backends import backend_error
 from manyserve.agent.servers.mlserver_settings import MAX_BYTES, MAX_FILES, MAX_VALUES
 from manyserve.agent.servers.v2 import MAX_STEPS
 from manyserve.agent.settings import MIB, AgentSettings
-from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from tests.agent.servers.test_backends import ANY
 from tests.agent.servers.test_backends import put as put_configs
 from tests.agent.servers.test_mlserver_settings import SERVER, prepared, put
 from tests.agent.servers.test_textproto import ensemble
 from tests.agent.support import entry, fake_pod
 from tests.agent.test_content import new
-from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
 
 FAR = 10
@@ -133,19 +130,3 @@ async def hanging_loads(folder: Path) -> None:
         await eventually(lambda: "waits" in pod.states() and pod.model("waits").message == f"waits, since {named}")
         pod.config.write(entry("fits"), entry("waits"))
         await eventually(lambda: pod.report.stuck_loads == names)
-
-
-def metrics(_: Path) -> None:
-    clock, registry = FakeClock(), new_registry()
-    counter, page = Counter("requests", "Requests.", registry=registry), MetricsPage(registry, clock)
-
-    def body() -> object:
-        counter.inc()
-        return page.response().body
-
-    seldom = set()
-    for _each in range(FAR):
-        seldom.add(body())
-        clock.now += METRICS_SECONDS
-    assert len(seldom) == FAR
-    assert len({body() for _each in range(1500)}) == 1

@@ -8,22 +8,26 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+from prometheus_client import Counter
 
 from manyserve import http_server
 from manyserve.api.names import Key
 from manyserve.connections import MAX_CONNECTIONS
 from manyserve.http_server import MAX_HEADER_BYTES, MAX_HEADERS
+from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
 from manyserve.webhook import bodies
 from manyserve.webhook.admission import NAME_LIMIT
-from manyserve.webhook.bodies import LIMIT, MAX_LARGE_READS, PAUSES, SMALL_BODY
+from manyserve.webhook.bodies import LIMIT, MAX_LARGE_READS, PAUSES, SMALL_BODY, USUAL_SEPARATORS
 from manyserve.webhook.reservations import LIFETIME, MAX_PER_HOST, MAX_RESERVATIONS, SUSPENSION, Reservations
 from manyserve.webhook.review import Outcome
 from manyserve.webhook.sizes import MOST_SEPARATORS, MOST_VALUES
 from tests.support.clock import FakeClock
-from tests.support.connections import closed_by_peer
+from tests.support.connections import ADDRESS, closed_by_peer, unlimited
+from tests.support.connections import KUBELET as OTHER
 from tests.support.eventually import eventually
 from tests.support.make import host_object, model_object
 from tests.tenants.tables import Cases
@@ -34,6 +38,7 @@ from tests.webhook.test_reservations import allocation, full_host
 
 CASES = Cases()
 SMALL = json.dumps(review_of(model_object("second"))).encode()
+IN_FLIGHT = "controller_runtime_webhook_requests_in_flight"
 SOON = 0.2
 """Seconds, in place of a timeout of seconds."""
 
@@ -65,6 +70,23 @@ async def connections() -> None:
             assert not any(map(closed_by_peer, below))
         with flood("127.0.0.1", running.port, 2 * MAX_CONNECTIONS) as above:
             await eventually(lambda: sum(not closed_by_peer(each) for each in above) <= MAX_CONNECTIONS)
+
+
+@CASES.of("requests of `/metrics`, of each program")
+def requests_of_metrics() -> None:
+    clock, registry = FakeClock(), new_registry()
+    counter, page = Counter("requests", "Requests.", registry=registry), MetricsPage(registry, clock)
+
+    def body() -> object:
+        counter.inc()
+        return page.response().body
+
+    seldom = set()
+    for _ in range(10):
+        seldom.add(body())
+        clock.now += METRICS_SECONDS
+    assert len(seldom) == 10
+    assert len({body() for _ in range(1500)}) == 1
 
 
 @CASES.of("a TLS handshake")
@@ -126,7 +148,52 @@ async def large_bodies() -> None:
             writer.close()
 
 
-@CASES.of("time to parse bodies above 32 KiB")
+@CASES.of("reviews of one address")
+async def turns_of_an_address() -> None:
+    """A review of another address overtakes a flood; the flood itself is answered, too."""
+    costly = json.dumps(review_of(with_values((USUAL_SEPARATORS - 100) // 2)), separators=(",", ":")).encode()
+    async with webhook() as running, unlimited(OTHER) as attacker:
+        assert (await running.post(SMALL))[0] == 200
+        review, done, tls = running.handlers._review, list[int](), trusting(ISSUED)
+
+        def counted(body: bytearray) -> Outcome:
+            done.append(len(body))
+            return review(body)
+
+        async def forged() -> int:
+            url = f"https://{ADDRESS}:{running.port}/validate"
+            async with attacker.post(url, data=costly, ssl=tls, server_hostname="localhost") as response:
+                return response.status
+
+        running.handlers._review = counted  # type: ignore[method-assign]
+        flood = [asyncio.create_task(forged()) for _ in range(100)]
+        waiting = partial(running.metrics.registry.get_sample_value, IN_FLIGHT, {"webhook": "/validate"})
+        await eventually(lambda: (waiting() or 0) >= 40)
+        before = len(done)
+        assert (await running.post(SMALL))[0] == 200
+        assert len(done) - before < 10
+        assert set(await asyncio.gather(*flood)) == {200}
+
+
+def with_values(number: int) -> dict[str, Any]:
+    """Return a host with so many invalid values: the review takes long for its size."""
+    host = host_object()
+    host["spec"]["predictor"]["initContainers"] = [{}] * number
+    return host
+
+
+@CASES.of("brackets and commas of a review of usual cost")
+async def values_of_a_usual_review() -> None:
+    """Beside a costly review that is followed by its pause, a usual one is answered, and another costly one waits."""
+    async with webhook() as running:
+        for number, waits in (((USUAL_SEPARATORS - 100) // 2, False), (10 * USUAL_SEPARATORS // 2, True)):
+            body = json.dumps(review_of(with_values(number)), separators=(",", ":")).encode()
+            assert len(body) < SMALL_BODY
+            assert (await running.post(body))[0] == 200
+            assert running.handlers._bodies._costly.locked() is waits
+
+
+@CASES.of("time of reviews above 32 KiB, or of more brackets and commas")
 async def share_of_the_event_loop() -> None:
     """One large body waits for none, and ten wait for the pauses of those before them."""
     large = SMALL.ljust(LIMIT)
@@ -136,11 +203,11 @@ async def share_of_the_event_loop() -> None:
 
         def timed(body: bytearray) -> Outcome:
             nonlocal busy
-            started = time.monotonic()
+            started = time.thread_time()
             try:
                 return parse(body)
             finally:
-                busy += time.monotonic() - started
+                busy += time.thread_time() - started
 
         running.handlers._review = timed  # type: ignore[method-assign]
         assert {status for status, _ in await asyncio.gather(*(running.post(large) for _ in range(10)))} == {200}

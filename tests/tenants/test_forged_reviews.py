@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localcluster.paths import Cluster
 from manyserve.cluster.client import KubeClient
+from manyserve.webhook.bodies import USUAL_SEPARATORS
 from manyserve.webhook.reservations import LIFETIME
 from manyserve.webhook.sizes import MOST_SEPARATORS
-from tests.support import chart
+from tests.support import chart, make
 from tests.support.figures import TENANTS_LONG, Figures
 from tests.support.placements import Comparison
 from tests.support.programs import PROJECT
@@ -24,6 +27,7 @@ from tests.tenants.operating import judge_memory
 from tests.tenants.probes import probed
 from tests.tenants.reviewing import NO_MEMORY, Manifest, Reviewing, reviewing
 from tests.webhook import flooding
+from tests.webhook.reviews import review_of
 
 BYTES = int(6.8 * 2**20)
 """Bytes of the large part of a review; a body has at most 7 MiB."""
@@ -37,6 +41,9 @@ PAUSE = 0.02
 FLOOD_SLACK = 0.005
 """Seconds by which the client of the flood, on the same processors, may delay a create. Without the pauses of the
 webhook a create takes 20 to 30 ms longer."""
+MOST_SHARED_SECONDS = 0.15
+"""Seconds of an honest create, in the median, that shares turns with reviews of usual size and the most time. Without
+shares by address it gets no answer within 5 s."""
 SLACK = 0.5
 """Seconds by which a busy machine may delay the create that is admitted again."""
 
@@ -55,10 +62,29 @@ def nested_values(case: Reviewing) -> Manifest:
     return review
 
 
-@pytest.mark.parametrize(
-    ("form", "number"), [(long_uids, 128), (nested_values, 32)], ids=["long uids", "nested values"]
-)
-async def test_reviews_of_megabytes_keep_no_memory_and_honest_creates_are_answered(
+def many_tolerations(case: Reviewing) -> Manifest:
+    """Return a review of less than 32 KiB that takes 0.1 s: each of its values has an error."""
+    return of_host(case, tolerations=[{}] * 9000)
+
+
+def init_containers(case: Reviewing) -> Manifest:
+    """Return a review of usual size, and of the most time that such a review takes."""
+    return of_host(case, initContainers=[{}] * ((USUAL_SEPARATORS - 40) // 2))
+
+
+def of_host(case: Reviewing, **fields: Any) -> Manifest:
+    """Return the review of a host with these fields of its predictor, as no API server sends it."""
+    host = make.host_object("forged")
+    host["spec"]["predictor"] |= fields
+    return review_of(host, namespace=case.webhook.kubectl.namespace)
+
+
+FORMS = {long_uids: 128, nested_values: 32, many_tolerations: 256, init_containers: 256}
+"""Forms of reviews, with the number of those that are sent at once."""
+
+
+@pytest.mark.parametrize(("form", "number"), FORMS.items(), ids=[each.__name__ for each in FORMS])
+async def test_floods_of_reviews_keep_no_memory_and_honest_creates_are_answered(
     api_server: Cluster,
     client: KubeClient,
     tmp_path: Path,
@@ -77,7 +103,12 @@ async def test_reviews_of_megabytes_keep_no_memory_and_honest_creates_are_answer
     tenants.take(f"honest creates refused beside {attack}", len(refusals), "", exactly=0, peer=total)
     slowest, limit = max(compared.beside), chart.review_seconds()
     tenants.take(f"slowest honest create beside {attack}", slowest, "s", below=limit)
-    compared.judge(tenants, f"time of an honest create beside {attack}", slack=FLOOD_SLACK)
+    if form is init_containers:  # they share the turns of the loop with honest ones, and are not paced
+        median = statistics.median(compared.beside)
+        tenants.take(f"median of honest creates beside {attack}", median, "s", below=MOST_SHARED_SECONDS)
+        assert median < MOST_SHARED_SECONDS
+    else:
+        compared.judge(tenants, f"time of an honest create beside {attack}", slack=FLOOD_SLACK)
     assert refusals == []
     assert slowest < limit
 
@@ -109,7 +140,7 @@ async def flooded(port: int, folder: Path, number: int) -> int:
     client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE, cwd=PROJECT)
     output, _ = await client.communicate()
     answers = [line[:3] for line in output.decode().splitlines()]
-    assert set(answers) <= {"200", "408"}, "denied, or not read in time"
+    assert set(answers) <= {"200", "503"}, "denied, or no turn in time"
     return len(answers)
 
 

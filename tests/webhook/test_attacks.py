@@ -74,7 +74,7 @@ async def test_webhook_keeps_no_key_of_megabytes(running: RunningWebhook, tmp_pa
     assert len(answers) == REVIEWS
     denied = [each for each in answers if each.startswith("200 ")]
     assert denied
-    assert {each[:3] for each in answers} <= {"200", "408"}, "a body that waits too long is not read"
+    assert {each[:3] for each in answers} <= {"200", "503"}, "a body that waits too long has no turn"
     for each in denied:
         response = json.loads(each[4:])["response"]
         assert (response["allowed"], response["status"]["code"]) == (False, 400)

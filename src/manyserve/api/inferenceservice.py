@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from manyserve.api.deploymentstrategy import DeploymentStrategy
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.kube_model import KubeModel, Meta, Whole
-from manyserve.api.names import AUTOSCALER_CLASSES
+from manyserve.api.names import AUTOSCALER_CLASSES, VOLUME_SIZE_LIMITS
 from manyserve.api.pod import Container, ContainerFields, FixedPodFields, PodFields
 from manyserve.api.unsupported import properties
 
@@ -249,5 +249,14 @@ class InferenceService(Whole):
     @property
     def autoscaler_class(self) -> str:
         """The owner of the replicas that the annotation names, valid or not; the predictor's overrides the host's."""
+        return self._annotation(AUTOSCALER_CLASSES, HPA)
+
+    @property
+    def volume_size_limit(self) -> str:
+        """The host's own limit of its volume with models, valid or not; empty without one."""
+        return self._annotation(VOLUME_SIZE_LIMITS, "")
+
+    def _annotation(self, keys: tuple[str, ...], default: str) -> str:
+        """Return the value of the first of these annotations that is given; the predictor's override the host's."""
         annotations = self.metadata.annotations | (self.spec.predictor.annotations or {})
-        return next((annotations[name] for name in AUTOSCALER_CLASSES if name in annotations), HPA)
+        return next((annotations[key] for key in keys if key in annotations), default)

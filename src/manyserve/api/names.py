@@ -25,6 +25,8 @@ REVISION = f"{GROUP}/revision"
 REPLICAS = f"{GROUP}/replicas"
 AUTOSCALER_CLASSES = tuple(dict.fromkeys(f"{group}/autoscalerClass" for group in (GROUP, KSERVE_GROUP)))
 """The annotation of a host with the owner of its replicas, in either group; the first one has precedence."""
+VOLUME_SIZE_LIMITS = tuple(dict.fromkeys(f"{group}/models-volume-size-limit" for group in (GROUP, KSERVE_GROUP)))
+"""The annotation of a host with the limit of its volume with models, in either group; the first has precedence."""
 CONFIG_HASH = f"{GROUP}/model-config"
 PLANNED_FROM = f"{GROUP}/planned-from"
 DRAINABLE_SINCE = f"{GROUP}/drainable-since"

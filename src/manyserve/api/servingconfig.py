@@ -69,7 +69,7 @@ class IngressConfig(KubeModel):
     disable_ingress_creation: bool = False
 
 
-def _storage(text: Any) -> str | None:
+def storage_size(text: Any) -> str | None:
     """Return a quantity as it is written; None for an empty text. Raises `ValueError`."""
     if text in ("", None):
         return None
@@ -78,7 +78,7 @@ def _storage(text: Any) -> str | None:
     return str(text)
 
 
-Storage = Annotated[str | None, BeforeValidator(_storage)]
+Storage = Annotated[str | None, BeforeValidator(storage_size)]
 """A quantity of disk space; an empty text means "not set"."""
 
 
@@ -102,6 +102,10 @@ class AgentConfig(KubeModel):
         if request and limit and parse_memory(limit) < parse_memory(request):
             raise ValueError(f"ephemeralStorageLimit {limit} is less than ephemeralStorageRequest {request}")
         return self
+
+    def limited_to(self, volume_size_limit: str) -> Self:
+        """Return the configuration for a host with a limit of its own; an empty one changes nothing."""
+        return self.model_copy(update={"volume_size_limit": volume_size_limit}) if volume_size_limit else self
 
     @property
     def volume_bytes(self) -> int | None:

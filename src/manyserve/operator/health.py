@@ -19,7 +19,7 @@ from manyserve.cluster.informer import Informer
 from manyserve.http_server import HttpServer
 from manyserve.operator import metrics
 from manyserve.operator.leader_election import LeaderElector
-from manyserve.prometheus import metrics_response
+from manyserve.prometheus import MetricsPage
 
 STALE = 90.0
 """Seconds without a step after which an informer, or the election, has stalled."""
@@ -60,7 +60,7 @@ class HealthServer:
         await self._listen(
             health_port, {"/healthz": _health_handler(self._alive), "/readyz": _health_handler(self._ready)}
         )
-        await self._listen(metrics_port, {"/metrics": _metrics})
+        await self._listen(metrics_port, {"/metrics": _metrics_handler(MetricsPage(metrics.REGISTRY, time.monotonic))})
 
     async def stop(self) -> None:
         """Close both ports."""
@@ -96,5 +96,8 @@ def _health_handler(check: Check) -> _Handler:
     return handle
 
 
-async def _metrics(_request: web.Request) -> web.Response:
-    return metrics_response(metrics.REGISTRY)
+def _metrics_handler(page: MetricsPage) -> _Handler:
+    async def handle(_request: web.Request) -> web.Response:
+        return page.response()
+
+    return handle

@@ -6,15 +6,16 @@ A review costs a few look-ups, so it runs in the event loop. An invalid request 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from manyserve.prometheus import metrics_response
+from manyserve.prometheus import MetricsPage
 from manyserve.webhook.admission import BadReviewError
-from manyserve.webhook.bodies import LIMIT, READ_TIMEOUT, Bodies, TooLargeError
+from manyserve.webhook.bodies import LIMIT, Bodies, BodyError
 from manyserve.webhook.cache import Cache
 from manyserve.webhook.callers import ANYBODY, Callers
 from manyserve.webhook.metrics import Metrics
@@ -37,6 +38,7 @@ class Handlers:
         self._cache = cache
         self._callers = callers
         self._metrics = metrics
+        self._page = MetricsPage(metrics.registry, time.monotonic)
         self._health = health
         self._bodies = Bodies()
 
@@ -57,11 +59,8 @@ class Handlers:
             response = _bad_request(f"the body cannot be read: {' '.join(str(error).split())}")
             response.force_close()  # the start of the next request is unknown
             return response
-        except TooLargeError:
-            return web.Response(status=413, text=f"the body is too large; it must be at most {LIMIT} bytes\n")
-        except TimeoutError:
-            limit = READ_TIMEOUT
-            return web.Response(status=408, text=f"the body did not arrive within {limit:.0f} seconds\n")
+        except BodyError as error:
+            return web.Response(status=error.status, text=f"{error}\n")
         verdict = "allowed" if outcome.allowed else "refused"
         self._metrics.reviews.labels(outcome.kind, verdict, outcome.reason).inc()
         return web.Response(body=json.dumps(outcome.response).encode(), content_type="application/json")
@@ -76,7 +75,7 @@ class Handlers:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer a scrape of the metrics."""
-        return metrics_response(self._metrics.registry)
+        return self._page.response()
 
     def _review(self, body: bytearray) -> Outcome:
         try:

@@ -143,6 +143,30 @@ def test_volume_and_agent_have_the_limits_of_the_configuration() -> None:
     assert {"name": "MANYSERVE_VOLUME_BYTES", "value": str(20 * 2**30)} in agent["env"]
 
 
+SIZE = "serving.kserve.io/models-volume-size-limit"
+
+
+@pytest.mark.parametrize(
+    ("agent", "own", "size", "held"),
+    [
+        ({}, "1Gi", "1Gi", 2**30),
+        (LIMITED, "1Gi", "1Gi", 2**30),
+        (LIMITED, "40Gi", "40Gi", 30 * 2**30),
+        (LIMITED, "", "20Gi", 20 * 2**30),
+    ],
+    ids=["without a configured one", "smaller", "larger than the agent's storage", "empty"],
+)
+def test_volume_has_the_limit_of_the_host_in_place_of_the_configured_one(
+    agent: dict[str, str], own: str, size: str, held: int
+) -> None:
+    """The agent's own limit of ephemeral storage holds all the same."""
+    hosts = (make.labelled_host({}, {SIZE: own}), make.labelled_host({}, {SIZE: "9Ti"}, annotations={SIZE: own}))
+    for host in hosts:
+        spec = build_pod_template(host, make.config(agent=agent))["spec"]
+        assert spec["volumes"][0] == {"name": "models", "emptyDir": {"sizeLimit": size}}
+        assert {"name": "MANYSERVE_VOLUME_BYTES", "value": str(held)} in spec["containers"][1]["env"]
+
+
 @pytest.mark.parametrize("agent", [{}, dict.fromkeys(LIMITED, "")])
 def test_pod_without_limits_of_storage_has_none(agent: dict[str, str]) -> None:
     text = str(build_pod_template(make.host(), make.config(agent=agent)))

@@ -164,6 +164,27 @@ def test_autoscaler_class_of_the_predictor_overrides_that_of_the_host() -> None:
     assert problem.startswith(f"spec.predictor.annotations[{name}]: 'keda' is not supported")
 
 
+@both_forms
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("128Mi", None),
+        ("", None),
+        ("64Mi", "64Mi is too small; it must be at least 128Mi"),
+        ("much", "'much' is not a quantity; it must be a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi"),
+        (
+            "-1Gi",
+            "'-1Gi' is not greater than 0; it must be a quantity greater than 0 in whole bytes, such as 512Mi or 1Gi",
+        ),
+    ],
+)
+def test_host_rules_judge_the_limit_of_the_volume_with_models(value: str, sentence: str | None) -> None:
+    name = "serving.kserve.io/models-volume-size-limit"
+    of_host, of_predictor = labelled({}, {name: value}), labelled({}, {}, annotations={name: value})
+    for path, raw in (("metadata.annotations", of_host), ("spec.predictor.annotations", of_predictor)):
+        assert sentences(host_problems(raw)) == ([f"{path}[{name}]: {sentence}"] if sentence else [])
+
+
 def test_host_rules_refuse_an_unknown_autoscaler_class() -> None:
     assert sentences(host_problems(labelled({}, {"serving.kserve.io/autoscalerClass": "keda"}))) == [
         "metadata.annotations[serving.kserve.io/autoscalerClass]: 'keda' is not supported; it must be hpa (the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.plan.actions import Plan, SetStatus
-from manyserve.plan.observed import ClaimRefusal, Observed
+from manyserve.plan.observed import Child, ClaimRefusal, Observed
 from manyserve.plan.plan import plan
 from manyserve.plan.status.cache import STATUS_CACHE, StatusCache
 from manyserve.plan.status.model import model_status
+from manyserve.plan.storage.claims import MAX_CLAIMS
 from tests.fuzz import snapshots
 from tests.fuzz.profile import tried
 from tests.support import make, world
@@ -110,6 +112,34 @@ def test_status_cache_follows_each_input(number: int) -> None:
     assert updates(cached), "the change has a consequence"
     assert cached == plan(after, make.NOW)
     assert not updates(plan(settled, make.NOW)), "the stored statuses are right again"
+
+
+def waiting_host() -> Observed:
+    """Return a settled host with a model that waits until its pods mount a claim."""
+    loaded = replace(settled_host("a"), pods=(make.pod(),), agents={"uid-pod-1": make.report()})
+    waiting = world.carry_out(loaded, plan(loaded, make.NOW))
+    assert not updates(plan(waiting, make.NOW))
+    return waiting
+
+
+def mounting(settled: Observed, *claims: str) -> Observed:
+    """Return the snapshot with a Deployment that mounts these claims, and nothing else changed."""
+    child = Child("Deployment", "triton-mms-predictor-default")
+    deployment = deepcopy(settled.children[child])
+    deployment["spec"]["template"]["spec"]["volumes"] = [
+        {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims
+    ]
+    return replace(settled, children={**settled.children, child: deployment})
+
+
+def test_status_cache_follows_the_claims_of_the_deployment() -> None:
+    full = mounting(waiting := waiting_host(), *(f"claim-{number}" for number in range(MAX_CLAIMS)))
+    (write,) = updates(plan(full, make.NOW))
+    assert f"the host's pods mount {MAX_CLAIMS} PersistentVolumeClaims" in str(write.patch)
+    cached = plan(full, make.NOW)
+    STATUS_CACHE.drop(full.key)
+    assert cached == plan(full, make.NOW)
+    assert not updates(plan(waiting, make.NOW)), "the stored status is right again"
 
 
 def test_status_cache_drops_a_host_that_is_gone_and_evicts_the_oldest() -> None:

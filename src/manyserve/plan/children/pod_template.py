@@ -13,7 +13,7 @@ from manyserve.api import agentenv, names
 from manyserve.api.agentreport import AGENT_PORT
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import PodFields
-from manyserve.api.servingconfig import ServingConfig
+from manyserve.api.servingconfig import AgentConfig, ServingConfig
 from manyserve.plan.children.cloud_identity import skip_annotations
 from manyserve.plan.children.server_container import (
     INIT_SECURITY,
@@ -68,7 +68,7 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         **_init_containers(user_fields),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [
-            *own_volumes(name, config.agent.volume_size_limit),
+            *own_volumes(name, _agent_config(host, config).volume_size_limit),
             *_source_volumes(sources),
             *user_fields.get("volumes", []),
         ],
@@ -119,6 +119,11 @@ def build_agent(host: InferenceService, config: ServingConfig, sources: Sources)
     }
 
 
+def _agent_config(host: InferenceService, config: ServingConfig) -> AgentConfig:
+    """Return the configuration of the host's agent and its volume."""
+    return config.agent.limited_to(host.volume_size_limit)
+
+
 def _ephemeral_storage(size: str | None) -> dict[str, str | int]:
     return {"ephemeral-storage": size} if size else {}
 
@@ -132,7 +137,8 @@ def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) 
     }
     launch = launch_spec(host, config)
     env |= {agentenv.ALLOWED_BACKENDS: ",".join(launch.backends)} if launch.backends else {}
-    env |= {agentenv.VOLUME_BYTES: str(config.agent.volume_bytes)} if config.agent.volume_bytes else {}
+    volume_bytes = _agent_config(host, config).volume_bytes
+    env |= {agentenv.VOLUME_BYTES: str(volume_bytes)} if volume_bytes else {}
     env |= sources.env
     variables = [{"name": name, "value": value} for name, value in env.items()]
     return [*variables, *((key_env(),) if launch.has_key else ())]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.names import VOLUME_SIZE_LIMITS
+from manyserve.api.servingconfig import storage_size
 from manyserve.plan.host_metadata import child_annotations
 from manyserve.plan.rules.fields import SHOWN_LIMIT, FieldError, quoted
 from manyserve.plan.visibility import CLUSTER_LOCAL, EXPOSED, VISIBILITY_LABELS
@@ -36,6 +38,17 @@ def visibility_is_known(host: InferenceService) -> Iterator[FieldError]:
         if value not in (CLUSTER_LOCAL, EXPOSED):
             sentence = f"{quoted(value)} is not allowed; it must be {CLUSTER_LOCAL} or {EXPOSED}, or be left out"
             yield FieldError(f"{path}[{label}]", sentence)
+
+
+def volume_size_limit_is_a_size(host: InferenceService) -> Iterator[FieldError]:
+    """Require of the limit of the volume with models a quantity that is not too small."""
+    own = host.spec.predictor.annotations or {}
+    places = {"metadata.annotations": host.metadata.annotations, "spec.predictor.annotations": own}
+    for (path, values), name in product(places.items(), VOLUME_SIZE_LIMITS):
+        try:
+            storage_size(values.get(name))
+        except ValueError as error:
+            yield FieldError(f"{path}[{name}]", str(error))
 
 
 def predictor_metadata_is_well_formed(host: InferenceService) -> Iterator[FieldError]:
@@ -65,6 +78,7 @@ def _is_key(text: str) -> bool:
 
 RULES: tuple[Callable[[InferenceService], Iterator[FieldError]], ...] = (
     visibility_is_known,
+    volume_size_limit_is_a_size,
     predictor_metadata_is_well_formed,
     annotations_fit_children,
 )
