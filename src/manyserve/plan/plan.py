@@ -29,9 +29,11 @@ from manyserve.plan.sharding.observed import StoredShard, empty_shard, stored_sh
 from manyserve.plan.sharding.resize import Resize, resize
 from manyserve.plan.sharding.shard import Shard
 from manyserve.plan.status.cache import STATUS_CACHE
+from manyserve.plan.status.context import HostContext
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
-from manyserve.plan.status.model import HostContext, waiting_status
+from manyserve.plan.status.model import waiting_status
+from manyserve.plan.status.shards import with_shards
 from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.claims import blocked_claims
@@ -63,6 +65,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
     context = HostContext(host, observed, placement, observed.replicas, status.conditions)
     models = STATUS_CACHE.statuses(context, now)
+    status = with_shards(status, context, shards.kept, models)
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=children.applies,

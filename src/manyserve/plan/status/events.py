@@ -1,7 +1,7 @@
 """Events of hosts and models: one for each transition of `Ready`, on its object.
 
 A transition is a new status or a new reason of the condition. A retry of the same failure sends no event; its attempt
-is in the condition.
+is in the condition. `plan.status.scaling_events` has the events about copies and shards.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:
         return None
     reason, message = transition
     if reason == conditions.READY:
-        message = f"loaded on {new.loaded} replicas; answers at {new.url}"
+        unit = "replicas" if new.shards is None else "copies"
+        message = f"loaded on {new.loaded} {unit}; answers at {new.url}"
     return Event("TrainedModel", meta.name, meta.uid, _type(reason), reason, message)
 
 

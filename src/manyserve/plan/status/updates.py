@@ -17,7 +17,8 @@ def host_update(host: InferenceService, status: InferenceServiceStatus) -> Itera
     """Yield the update of the host's status, if it changes."""
     before, meta = host.status, host.metadata
     if status != before:
-        totals_only = status == before.model_copy(update={"models": status.models, "memory": status.memory})
+        totals = {name: getattr(status, name) for name in ("models", "memory", "pods", "copies")}
+        totals_only = status == before.model_copy(update=totals)
         priority = Priority.PROGRESS if totals_only else Priority.FINAL
         yield SetStatus("InferenceService", meta.name, meta.uid, before, status, priority)
 
