@@ -20,6 +20,7 @@ from manyserve.plan.management import Unmanaged
 from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.sharding.scaling import Decision
 
 Manifest = true_replicas.Manifest
 
@@ -125,6 +126,8 @@ class Observed:
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
     """Reports by the uid of their pod. A pod with an unreachable agent has none."""
+    scaling: Mapping[str, Decision] = field(default_factory=dict)
+    """The last decision about the copies of each model with traffic, on a heterogeneous host."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""
