@@ -93,7 +93,7 @@ class Priority(IntEnum):
     FINAL = 0
     """A model is ready, failed or refused, or `Ready` falls; so are all conditions of a host."""
     PROGRESS = 1
-    """Progress of a model that does not answer yet, or the totals of a host."""
+    """Progress of a model that does not answer yet, or of further copies, or the totals of a host."""
     CHANGED = 2
     """The first progress of a spec, while the previous version may still answer."""
     TRANSIENT = 3

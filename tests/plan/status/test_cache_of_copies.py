@@ -108,13 +108,34 @@ def test_status_cache_computes_only_the_models_of_a_shard_that_changes() -> None
     assert [call.args[0].metadata.name for call in computed.call_args_list] == ["a"]
 
 
-def test_status_cache_follows_the_models_that_routers_lead_to() -> None:
-    settled = start()
+def context_of(observed: Observed) -> HostContext:
+    """Return the context of the statuses in a plan."""
     with patch("manyserve.plan.plan.STATUS_CACHE") as spy:
         spy.statuses.return_value = []
-        plan(settled, make.NOW)
+        plan(observed, make.NOW)
     context: HostContext = spy.statuses.call_args.args[0]
-    cache = StatusCache()
-    for led, changed in ((None, []), (frozenset({"a", "b"}), []), (frozenset({"a"}), ["b"]), (frozenset(), ["a", "b"])):
-        pairs = cache.statuses(replace(context, led=led), make.NOW)
-        assert [model.metadata.name for model, status in pairs if status is not model.status] == changed
+    return context
+
+
+def written(cache: StatusCache, context: HostContext) -> list[str]:
+    """Return the models of which the status changes."""
+    pairs = cache.statuses(context, make.NOW)
+    return [model.metadata.name for model, status in pairs if status is not model.status]
+
+
+def test_status_cache_follows_the_models_that_routers_lead_to() -> None:
+    context, cache = context_of(start()), StatusCache()
+    for led, names in ((None, []), (frozenset({"a", "b"}), []), (frozenset({"a"}), ["b"]), (frozenset(), ["a", "b"])):
+        assert written(cache, replace(context, led=led)) == names
+
+
+def test_status_cache_follows_each_part_of_the_placement() -> None:
+    context, cache = context_of(start()), StatusCache()
+    placement = context.placement
+    for changed in (
+        replace(placement, copies={**placement.copies, "b": 2}),
+        replace(placement, waiting_copies={"b": "there is no memory"}),
+        replace(placement, shards={**placement.shards, 7: {"b": placement.shards[1]["b"]}}),
+    ):
+        assert written(cache, context) == []
+        assert written(cache, replace(context, placement=changed)) == ["b"]

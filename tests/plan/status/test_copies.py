@@ -150,6 +150,15 @@ def test_model_that_grew_past_its_shard_stays_ready_with_the_sentence() -> None:
     assert (outcome[2] or "").endswith("It stays loaded with 1Gi.")
 
 
+def test_model_that_grew_and_moves_to_another_shard_does_not_wait() -> None:
+    full = sharded.settled(sharded.model("b", memory="1Gi"), sharded.model(), least=1, most=2)
+    grown = sharded.changed(full, sharded.model(memory="1536Mi"))
+    assert ready(grown) == ("True", None, "1 copy more than needed, to be removed when 1 other is routed")
+    assert counts(status(grown)) == ("1/1", "s0,s1", 1, 1)
+    moved = world.settle(grown)
+    assert (ready(moved), counts(status(moved))) == (("True", None, None), ("1/1", "s1", 1, 1))
+
+
 def test_model_that_grew_with_other_files_is_not_ready_while_the_previous_version_answers() -> None:
     full = sharded.settled(sharded.model("b", memory="1Gi"), sharded.model(), least=1, most=1)
     newer = sharded.model(memory="1536Mi", uri="gs://models/newer")

@@ -77,11 +77,16 @@ def test_scaled_event_names_the_bounds_that_users_changed(least: int, most: int 
 
 def test_model_that_comes_to_a_host_is_not_scaled() -> None:
     assert said(plan(sharded.host(sharded.model(copies=3)), make.NOW)) == []
-    one, other = sharded.settled(sharded.model()), sharded.settled(sharded.model(copies=3))
-    assert other.host is not None
-    meta = other.host.metadata.model_copy(update={"uid": "another"})
-    moved = replace(other, host=other.host.model_copy(update={"metadata": meta}), models=one.models)
+    observed = sharded.changed(sharded.settled(sharded.model()), sharded.model(copies=3))
+    assert len(said(plan(observed, make.NOW))) == 1
+    assert observed.host is not None
+    meta = observed.host.metadata.model_copy(update={"uid": "another"})
+    another = observed.host.model_copy(update={"metadata": meta})
+    moved = replace(observed, host=another, children={})
     assert said(plan(moved, make.NOW)) == [], "its stored copies are those of another host"
+    status = observed.models[0].status.model_copy(update={"shards": None})
+    homogeneous = replace(observed, models=(observed.models[0].model_copy(update={"status": status}),))
+    assert said(plan(homogeneous, make.NOW)) == [], "its stored number is that of the pods of a homogeneous host"
 
 
 def test_copies_that_load_send_one_event_only() -> None:

@@ -22,6 +22,14 @@ PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
 _NORMAL = (conditions.READY, "InferenceServiceNotFound", CONTAINERS_NOT_READY)
 
 
+def changes_copies_only(old: TrainedModelStatus, new: TrainedModelStatus) -> bool:
+    """Return whether a Ready model stays so for the same reason, and needs as many copies as before."""
+    before, after = (conditions.find(each.conditions, conditions.READY) for each in (old, new))
+    if before is None or after is None or new.shards is None:
+        return False
+    return _state(before) == _state(after) and after.status == "True" and old.replicas == new.replicas
+
+
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
     """Yield the events of models; those that are being deleted have none."""
     for model, status in models:
