@@ -122,12 +122,12 @@ class Observed:
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
+    scaling: Mapping[str, Decision] = field(default_factory=dict)
+    """The last decision about the copies of each model with traffic, on a heterogeneous host."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
     """Reports by the uid of their pod. A pod with an unreachable agent has none."""
-    scaling: Mapping[str, Decision] = field(default_factory=dict)
-    """The last decision about the copies of each model with traffic, on a heterogeneous host."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""
