@@ -78,7 +78,7 @@ def test_crd_columns_are_those_of_walkthrough_and_wide_has_more() -> None:
     assert default[0] == ["URL", "READY", "PREV", "LATEST", "PREVROLLEDOUTREVISION", "LATESTREADYREVISION", "AGE"]
     assert default[1] == ["URL", "READY", "AGE"]
     wide = [each["name"].upper() for each in columns[1] if each.get("priority")]
-    assert wide == ["HOST", "FRAMEWORK", "MEMORY", "LOADED", "REASON"]
+    assert wide == ["HOST", "FRAMEWORK", "MEMORY", "LOADED", "ON", "REASON"]
 
 
 @pytest.mark.parametrize(("group", "short"), [(KSERVE, ["isvc", "tm"]), (OWN, ["misvc", "mtm"])])

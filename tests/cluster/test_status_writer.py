@@ -314,6 +314,14 @@ async def test_status_writer_sends_an_event_with_its_status_and_once(case: Case)
         await eventually(lambda: "a" in case.recorder.events)
 
 
+async def test_status_writer_sends_all_events_of_a_status(case: Case) -> None:
+    case.has("a")
+    scaled = Event("TrainedModel", "a", "uid-a", "Normal", "ScaledUp", "1 to 2 copies")
+    async with writing(case):
+        case.set(case.update("a"), events=(event("a"), event("b"), scaled))
+        await eventually(lambda: sorted(case.recorder.events) == ["a", "a", "b"])
+
+
 async def test_status_writer_sends_the_event_of_a_status_that_was_stored_though_its_answer_was_lost(case: Case) -> None:
     case.has("a")
     case.server.fails["a"] = Unavailable("no answer")

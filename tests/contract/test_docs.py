@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from manyserve.api.agentreport import ModelState
-from manyserve.plan.status import model
+from manyserve.plan.status import context, model
 from manyserve.plan.status.loading import REFUSED
+from manyserve.plan.status.scaling_events import SCALED_DOWN, SCALED_UP, SHARD_ADDED, SHARD_DRAINED
 from manyserve.plan.storage.claims import CLAIM_NOT_ALLOWED, CLAIM_NOT_FOUND
 from tests.support.kubectl import Kubectl
 
@@ -30,10 +31,9 @@ def test_documents_have_examples() -> None:
 
 def test_documents_explain_each_reason_of_a_model() -> None:
     text = (DOCS / "operations.md").read_text()
-    constants = (
-        *("HOST_NOT_FOUND", "HOST_NOT_READY", "NOT_MMS", "NOT_SUPPORTED", "NO_MEMORY", "NOT_ALLOWED"),
-        *("FULL", "NOT_UNLOADED", "HOMOGENEOUS_HOST"),
-    )
-    reasons = {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND, CLAIM_NOT_ALLOWED, REFUSED}
+    constants = ("HOST_NOT_FOUND", "NO_MEMORY", "NOT_ALLOWED", "FULL", "NOT_UNLOADED", "HOMOGENEOUS_HOST")
+    reasons = {context.HOST_NOT_READY, context.NOT_MMS, context.NOT_SUPPORTED}
+    reasons |= {getattr(model, each) for each in constants} | {CLAIM_NOT_FOUND, CLAIM_NOT_ALLOWED, REFUSED}
     reasons |= {each.value for each in ModelState} - {"Loaded"}
+    reasons |= {SCALED_UP, SCALED_DOWN, SHARD_ADDED, SHARD_DRAINED}
     assert [each for each in sorted(reasons) if f"`{each}`" not in text] == []

@@ -11,7 +11,8 @@ import pytest
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.model_counts import ModelCounts
-from manyserve.plan.status.model import HOST_NOT_FOUND, HOST_NOT_READY, NO_MEMORY
+from manyserve.plan.status.context import HOST_NOT_READY
+from manyserve.plan.status.model import HOST_NOT_FOUND, NO_MEMORY
 from manyserve.plan.status.model_state import WAITING, CountedState, StateOfModel, state_of
 from tests.support import make
 

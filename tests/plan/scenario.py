@@ -24,6 +24,7 @@ from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
+from manyserve.plan.pods import shard_of
 from tests.plan.scenario_objects import CHILDREN, Manifest, defaults, flattened, host_name, is_serving_config
 from tests.support import make, world
 from tests.support.merge_patch import merge_patch
@@ -116,7 +117,7 @@ class Scenario:
 
     def _settle(self) -> None:
         """Simulate operator, kubelet and agents until the documents before are settled."""
-        if not any(name.kind == "Pod" for name in self._objects):
+        if not any(name.kind == "Pod" for name in self._objects) and not self._is_heterogeneous():
             for number in range(self._replicas()):
                 self._apply({"kind": "Pod", "metadata": {"name": f"pod-{number + 1}"}})
         self._store_all(world.settle(self._snapshot()))
@@ -141,16 +142,23 @@ class Scenario:
             self._store(Child("InferenceService", self._host.name), observed.host.to_wire())
         for model in observed.models:
             self._store(Child("TrainedModel", model.metadata.name), model.to_wire())
+        for pod in observed.pods if self._is_heterogeneous() else ():
+            self._store(Child("Pod", pod["metadata"]["name"]), pod)
+
+    def _is_heterogeneous(self) -> bool:
+        host = self._state.hosts.get(self._host)
+        return host is not None and host.spec.predictor.is_heterogeneous
 
     def _replicas(self) -> int:
         host = self._state.hosts.get(self._host)
         return max(1, (host.spec.predictor.min_replicas if host else None) or 1)
 
     def _report(self, document: Manifest) -> None:
-        """Change the report of an agent; by default it is about the current `models.json`."""
-        uid = self._objects[Child("Pod", document["pod"])]["metadata"]["uid"]
+        """Change the report of an agent; by default it is about the current `models.json` of its shard."""
+        pod = self._objects[Child("Pod", document["pod"])]
+        uid = pod["metadata"]["uid"]
         before = self._state.reports.get(uid, AgentReport(instance="a", revision=1, server_ready=True, settled=True))
-        manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name)))
+        manifest = self._objects.get(Child("ConfigMap", names.model_config(self._host.name, shard_of(pod) or 0)))
         text = (text_of(manifest) if manifest else None) or ""
         given = document if "configError" in document else {"config": modelconfig.content_hash(text)} | document
         report = merge_patch(before.to_wire(), given)

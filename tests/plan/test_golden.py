@@ -23,6 +23,7 @@ REQUIRED = (
         "broken-models-json",
     ),
     *("scaled", "foreign-child", "host-deleted", "predictor-model", "many-at-once"),
+    *("shards-two-models", "copies-one-loading", "copies-one-failing", "copies-scaled-down", "shard-drained"),
 )
 
 

@@ -41,8 +41,7 @@ def carry_out(observed: Observed, todo: Plan) -> Observed:
 def settle(observed: Observed) -> Observed:
     """Return the observed state with running pods, and agents that have loaded the placed models."""
     for _ in range(4):
-        observed = carry_out(observed, plan(observed, make.NOW))
-        observed = _agents_follow(observed)
+        observed = agents_follow(carry_out(observed, plan(observed, make.NOW)))
     return observed
 
 
@@ -99,7 +98,10 @@ def _patched(thing: InferenceService | TrainedModel, write: SetStatus | None) ->
     return wire | {"status": merge_patch(wire.get("status") or {}, write.patch)} if write else wire
 
 
-def _agents_follow(observed: Observed) -> Observed:
+def agents_follow(observed: Observed) -> Observed:
+    """Return the observed state after the agents have loaded the placed models."""
+    if observed.host is not None and observed.host.spec.predictor.is_heterogeneous:
+        return _shards_follow(observed)
     manifest = observed.child("ConfigMap", names.model_config(observed.key.name))
     if manifest is None:
         return observed
@@ -109,3 +111,20 @@ def _agents_follow(observed: Observed) -> Observed:
     except ValueError:  # an earlier host's ConfigMap with a manual edit: agents keep their models
         return observed
     return replace(observed, agents={pod["metadata"]["uid"]: report for pod in observed.pods})
+
+
+def _shards_follow(observed: Observed) -> Observed:
+    """Return the observed state with one ready pod for each shard, on which all its models are loaded and routed."""
+    pods, agents = [], {}
+    for child, deployment in observed.children.items():
+        index = names.shard_of_deployment(observed.key.name, child.name) if child.kind == "Deployment" else None
+        config_map = observed.child("ConfigMap", names.model_config(observed.key.name, index or 0))
+        if index is None or config_map is None:
+            continue
+        pod = make.pod(f"pod-s{index}")
+        pod["metadata"]["labels"] |= deployment["spec"]["template"]["metadata"]["labels"]
+        text = text_of(config_map) or ""
+        report = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text), routed=True)
+        pods.append(pod)
+        agents[pod["metadata"]["uid"]] = report
+    return replace(observed, pods=tuple(pods), agents=agents)

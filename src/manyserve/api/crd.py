@@ -43,6 +43,8 @@ _HOST_COLUMNS = [
     _AGE,
     _column("Models", ".status.models", wide=True),
     _column("Memory", ".status.memory", wide=True),
+    _column("Pods", ".status.pods", wide=True),
+    _column("Copies", ".status.copies", wide=True),
     _column("Reason", _ready("message"), wide=True),
 ]
 _MODEL_COLUMNS = [
@@ -53,6 +55,7 @@ _MODEL_COLUMNS = [
     _column("Framework", ".spec.model.framework", wide=True),
     _column("Memory", ".spec.model.memory", wide=True),
     _column("Loaded", ".status.loaded", wide=True),
+    _column("On", ".status.shards", wide=True),
     _column("Reason", _ready("message"), wide=True),
 ]
 

@@ -1,4 +1,4 @@
-"""Status of an InferenceService in KServe's layout, with the number and the memory of the placed models."""
+"""Status of an InferenceService in KServe's layout, with the figures of its models and shards."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ class InferenceServiceStatus(KubeModel):
     memory: Annotated[
         str | None,
         Field(description="Memory of the placed models / limit, such as 1Gi/2Gi."),
+    ] = None
+    shards: Annotated[
+        str | None,
+        Field(description="Shards of a Heterogeneous host, such as s0,s1,s3: each is one pod with its own models."),
+    ] = None
+    pods: Annotated[
+        str | None,
+        Field(description="Ready shards / shards of a Heterogeneous host, and their bounds, such as 3/3 (1-8)."),
+    ] = None
+    copies: Annotated[
+        str | None,
+        Field(description="Loaded copies / copies that the models of a Heterogeneous host need, such as 12/14."),
     ] = None
     operator: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """TrainedModel: one model on one InferenceService.
 
 The name of the object is the model's name on the server. `Ready` is True only while the model answers on every ready
-replica of its host.
+replica of its host, or with at least one copy on a heterogeneous host.
 """
 
 from __future__ import annotations
@@ -149,9 +149,22 @@ class TrainedModelStatus(CompactModel):
     url: Annotated[str | None, Field(description="URL of the model, for clients.")] = None
     address: Annotated[Address | None, Field(description="Address inside the cluster.")] = None
     conditions: Annotated[tuple[Interned, ...], Field(description="Conditions by type."), INTERN] = ()
-    replicas: Annotated[int | None, Field(description="Ready replicas of the host.")] = None
-    loaded_replicas: Annotated[int | None, Field(description="Replicas on which the model is loaded.")] = None
-    loaded: Annotated[str | None, Field(description="Loaded replicas / replicas, such as 2/3.")] = None
+    replicas: Annotated[
+        int | None,
+        Field(description="Ready replicas of the host; on a Heterogeneous host the copies that the model needs."),
+    ] = None
+    loaded_replicas: Annotated[
+        int | None,
+        Field(description="Replicas on which the model is loaded; on a Heterogeneous host its loaded copies."),
+    ] = None
+    loaded: Annotated[str | None, Field(description="loadedReplicas / replicas, such as 2/3.")] = None
+    shards: Annotated[
+        str | None,
+        Field(
+            description="Shards with a copy of the model, such as s0,s3: each is one pod of a Heterogeneous host. "
+            "Not given for a host with the same models on all pods."
+        ),
+    ] = None
     last_failure: Annotated[Failure | None, Field(description="The last failure, while it persists.")] = None
     observed_generation: Annotated[int | None, Field(description="Generation of the spec behind this status.")] = None
     observed_uid: Annotated[

@@ -23,7 +23,7 @@ from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.informer import InformerOf, OnWrite
 from manyserve.cluster.limiter import BACKOFF, MAX_IN_FLIGHT, Limiter
 from manyserve.cluster.state import USERS_IDLE, ClusterState
-from manyserve.plan.actions import PROGRESS_GRACE, Event, Priority, SetStatus
+from manyserve.plan.actions import PROGRESS_GRACE, Event, Priority, SetStatus, by_subject
 
 _log = logging.getLogger(__name__)
 _Object = tuple[str, str]  # kind and name
@@ -35,7 +35,7 @@ class _Entry:  # the newest desired status of an object
     update: SetStatus
     due: float
     failures: int = 0
-    event: Event | None = None
+    events: tuple[Event, ...] = ()
 
 
 class StatusWriter:
@@ -78,7 +78,7 @@ class StatusWriter:
 
         With `final_only`, progress that waits stays: newer one would speak of a `models.json` that is not written yet.
         """
-        event_of: dict[_Object, Event] = {(event.kind, event.name): event for event in events}
+        events_of = by_subject(events)
         self._state.planned(key, {update.subject for update in updates}, self._in_flight)
         before, self._waiting[key] = self._waiting[key], {}
         for each in Priority if not before else ():  # entries that are gone hold no next one back
@@ -89,11 +89,11 @@ class StatusWriter:
             if final or not final_only:
                 if entry is None or entry.update.priority is not update.priority:
                     entry = self._new_entry(key, update, entry, burst=burst)
-                entry.update, entry.event = update, event_of.pop(update.subject, None)
+                entry.update, entry.events = update, events_of.pop(update.subject, ())
             elif entry is None or entry.update.priority is Priority.FINAL:
                 continue
             self._waiting[key][update.subject] = entry
-        for event in event_of.values():
+        for event in itertools.chain.from_iterable(events_of.values()):
             self._recorder.record(key.namespace, event)
 
     def _new_entry(self, key: Key, update: SetStatus, before: _Entry | None, *, burst: bool) -> _Entry:
@@ -165,8 +165,8 @@ class StatusWriter:
     async def _write(self, entry: _Entry) -> None:
         subject = entry.update.subject
         try:
-            if await self._patch(entry.host, entry.update) and entry.event:
-                self._recorder.record(entry.host.namespace, entry.event)
+            for event in entry.events if await self._patch(entry.host, entry.update) else ():
+                self._recorder.record(entry.host.namespace, event)
         except Exception as error:  # noqa: BLE001  a defect in one status must not stop the others
             self._failed(entry, error)
         finally:

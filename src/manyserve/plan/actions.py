@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -92,7 +93,7 @@ class Priority(IntEnum):
     FINAL = 0
     """A model is ready, failed or refused, or `Ready` falls; so are all conditions of a host."""
     PROGRESS = 1
-    """Progress of a model that does not answer yet, or the totals of a host."""
+    """Progress of a model that does not answer yet, or of further copies, or the totals of a host."""
     CHANGED = 2
     """The first progress of a spec, while the previous version may still answer."""
     TRANSIENT = 3
@@ -140,6 +141,19 @@ class Event:
     message: str
     once: bool = False
     """The name is derived from the content, so that another replica, or a restart, does not repeat the event."""
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Kind and name of the object."""
+        return self.kind, self.name
+
+
+def by_subject(events: Iterable[Event]) -> dict[tuple[str, str], tuple[Event, ...]]:
+    """Return the events of each object, in their order."""
+    events_of: dict[tuple[str, str], tuple[Event, ...]] = {}
+    for event in events:
+        events_of[event.subject] = (*events_of.get(event.subject, ()), event)
+    return events_of
 
 
 @dataclass(frozen=True)

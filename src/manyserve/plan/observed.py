@@ -20,6 +20,7 @@ from manyserve.plan.management import Unmanaged
 from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.sharding.scaling import Decision
 
 Manifest = true_replicas.Manifest
 
@@ -121,6 +122,8 @@ class Observed:
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
+    scaling: Mapping[str, Decision] = field(default_factory=dict)
+    """The last decision about the copies of each model with traffic, on a heterogeneous host."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)

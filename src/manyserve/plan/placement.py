@@ -48,6 +48,8 @@ class Placement:
     """Sentences by model, for models that wait until the server has unloaded removed models."""
     waiting_copies: Mapping[str, str] = field(default_factory=dict)
     """Sentences by model, for models that are placed with fewer copies than they need."""
+    copies: Mapping[str, int] = field(default_factory=dict)
+    """Copies that each model needs; empty on a homogeneous host, and while the host has an invalid spec."""
     used: int = 0
     limit: int = 0
 
@@ -57,6 +59,15 @@ class Placement:
         if len(self.shards) == 1:
             return next(iter(self.shards.values()))
         return {name: entry for index in sorted(self.shards) for name, entry in self.shards[index].items()}
+
+    @cached_property
+    def entries(self) -> Mapping[str, Mapping[int, Entry]]:
+        """Entries by model and shard."""
+        entries: dict[str, dict[int, Entry]] = {}
+        for index in sorted(self.shards):
+            for name, entry in self.shards[index].items():
+                entries.setdefault(name, {})[index] = entry
+        return entries
 
 
 @dataclass(frozen=True)
@@ -233,13 +244,15 @@ def _placement(
     sentences = memory_errors(name, packing, (waiting | grown) - unloads.keys(), heterogeneous=is_heterogeneous)
     errors = {**unreadable, **{each: sentences[each] for each in sorted(without)}}
     errors |= {each: sentence for each, sentence in unloads.items() if packing.holders.get(each)}
+    further = {each: sentence for each, sentence in sentences.items() if each in waiting - without}
     return Placement(
         shards=packing.placed,
         insufficient_memory=errors,
         left_out={each: error for each, error in left_out.items() if not packing.holders.get(each)},
         invalid=candidates.invalid,
         waiting_for_unload=unloads,
-        waiting_copies={each: sentence for each, sentence in sentences.items() if each not in without},
+        waiting_copies=further | {each: error for each, error in left_out.items() if packing.holders.get(each)},
+        copies={each: demand.copies for each, demand in packing.demands.items()} if is_heterogeneous else {},
         used=sum(packing.used.values()),
         limit=packing.bounds.limit * len(packing.shards),
     )

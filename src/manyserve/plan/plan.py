@@ -26,12 +26,15 @@ from manyserve.plan.model_config import is_stale, planned_from, write_model_conf
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, Sizing, keep_placed, place
 from manyserve.plan.sharding.observed import StoredShard, empty_shard, stored_shards
-from manyserve.plan.sharding.resize import Resize, resize
+from manyserve.plan.sharding.resize import Resize, copies_by_scaling, resize
 from manyserve.plan.sharding.shard import Shard
 from manyserve.plan.status.cache import STATUS_CACHE
+from manyserve.plan.status.context import HostContext
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
-from manyserve.plan.status.model import HostContext, waiting_status
+from manyserve.plan.status.model import waiting_status
+from manyserve.plan.status.scaling_events import copies_events, shards_events
+from manyserve.plan.status.shards import with_shards
 from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
 from manyserve.plan.storage.claims import blocked_claims
@@ -63,6 +66,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
     context = HostContext(host, observed, placement, observed.replicas, status.conditions)
     models = STATUS_CACHE.statuses(context, now)
+    status = with_shards(status, context, shards.kept, models)
+    scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling))
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=children.applies,
@@ -72,7 +77,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         owner_references=owner_reference_updates(observed.models),
         departures=departing.actions,
         statuses=(*host_update(host, status), *model_updates(models, now)),
-        events=(*filter(None, (host_event(host, status),)), *model_events(models)),
+        events=(*filter(None, (host_event(host, status),)), *model_events(models), *scaling),
         requeue_after=_soonest(
             wait,
             resized.wait(now),
@@ -96,7 +101,7 @@ def _shard_set(placement: Placement, resized: Resize, stored: Mapping[int, Store
 def _placement(observed: Observed, host: InferenceService, shards: Mapping[int, Shard], resized: Resize) -> Placement:
     if observed.host_problems:
         return keep_placed(host, observed.models, shards, observed.unparsable)
-    blocked, sizing = blocked_claims(observed), Sizing(draining=resized.draining)
+    blocked, sizing = blocked_claims(observed), Sizing(copies_by_scaling(observed), resized.draining)
     return place(host, observed.models, shards, observed.config, observed.unparsable, blocked, sizing)
 
 

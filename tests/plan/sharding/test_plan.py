@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import pytest
 
 from manyserve.api import modelconfig, names
-from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import HETEROGENEOUS, HOMOGENEOUS
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import Plan
 from manyserve.plan.model_config import text_of
-from manyserve.plan.observed import Child, Manifest, Observed
+from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
 from manyserve.plan.rules import allocation
 from manyserve.plan.sharding.drain import DRAIN_DELAY
@@ -36,25 +34,8 @@ def observed(*models: TrainedModel, **predictor: Any) -> Observed:
     return Observed(Key("default", HOST), make.config(), make.host(**fields), models=models)
 
 
-def pods(seen: Observed) -> Iterator[tuple[Manifest, AgentReport]]:
-    """Yield the pod of each shard, with a report in which all its models are loaded and routed."""
-    for child, manifest in seen.children.items():
-        index = names.shard_of_deployment(HOST, child.name) if child.kind == "Deployment" else None
-        config_map = seen.child("ConfigMap", names.model_config(HOST, index or 0))
-        if index is None or config_map is None:
-            continue
-        pod = make.pod(f"pod-s{index}")
-        pod["metadata"]["labels"] = manifest["spec"]["template"]["metadata"]["labels"]
-        text = text_of(config_map) or ""
-        report = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text), routed=True)
-        yield pod, report
-
-
 def carried_out(seen: Observed, todo: Plan) -> Observed:
-    after = world.carry_out(seen, todo)
-    running = list(pods(after))
-    agents = {pod["metadata"]["uid"]: report for pod, report in running}
-    return replace(after, pods=tuple(pod for pod, _ in running), agents=agents)
+    return world.agents_follow(world.carry_out(seen, todo))
 
 
 def settled(seen: Observed, now: datetime = make.NOW) -> Observed:

@@ -9,7 +9,8 @@ from manyserve.api.conditions import Condition
 from manyserve.api.names import Key
 from manyserve.plan.observed import Observed
 from manyserve.plan.plan import plan
-from manyserve.plan.status.model import CHECKS, HostContext, model_status, waiting_status
+from manyserve.plan.status.context import HostContext
+from manyserve.plan.status.model import CHECKS, model_status, waiting_status
 from tests.plan.test_plan import ready, seen
 from tests.support import make, world
 from tests.support.placed import place_on_one

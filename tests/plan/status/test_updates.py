@@ -15,7 +15,9 @@ from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
 from manyserve.plan.status.updates import host_update, model_updates
 from tests.plan.test_plan import seen
-from tests.support import make, world
+from tests.support import make, sharded, world
+
+FAILED = ModelState.LOAD_FAILED
 
 
 def updates(observed: Observed) -> list[SetStatus]:
@@ -95,3 +97,14 @@ def test_status_updates_leave_models_that_are_deleted_or_stay_as_they_are() -> N
         == []
     )
     assert [each.name for each in model_updates([(model, status)], make.NOW)] == ["cifar10"]
+
+
+def test_status_update_of_further_copies_is_progress_and_the_number_of_copies_is_final() -> None:
+    with sharded.served():
+        settled = sharded.settled(sharded.model(copies=2))
+        (loading,) = updates(sharded.on_shard(settled, 1, "a", ModelState.LOADING))
+        (failing,) = updates(sharded.on_shard(settled, 1, "a", FAILED))
+        (scaled,) = updates(sharded.changed(settled, sharded.model(copies=3)))
+        (lost,) = updates(sharded.on_shard(sharded.on_shard(settled, 0, "a", FAILED), 1, "a", FAILED))
+    assert loading.priority is Priority.PROGRESS
+    assert {failing.priority, scaled.priority, lost.priority} == {Priority.FINAL}

@@ -11,9 +11,15 @@ from manyserve.api.agentreport import ModelState
 from manyserve.plan.observed import ClaimRefusal, Manifest, Observed
 from manyserve.plan.placement import entry_of
 from manyserve.plan.plan import plan
-from manyserve.plan.storage.claims import MAX_CLAIMS, OWNERS_LABEL, blocked_claims, claim_refusal
+from manyserve.plan.storage.claims import (
+    MAX_CLAIMS,
+    OWNERS_LABEL,
+    blocked_claims,
+    claim_refusal,
+    claims_of_deployment,
+)
 from tests.plan.storage.snapshots import folders, pod_spec, ready_of, seen
-from tests.support import make, world
+from tests.support import make, sharded, world
 
 
 def test_existing_claim_is_mounted_read_only_into_the_agent() -> None:
@@ -170,6 +176,17 @@ def test_mounted_claim_that_is_refused_later_keeps_its_models_with_a_warning() -
     ready = ready_of(later)
     assert (ready.status, ready.reason) == ("True", "PersistentVolumeClaimNotAllowed")
     assert str(ready.message).startswith(OWNED.sentence)
+    (event,) = todo.events
+    assert (event.type, event.reason) == ("Warning", "PersistentVolumeClaimNotAllowed")
+
+
+def test_claim_that_a_shard_mounts_stays_mounted_when_it_is_refused_later() -> None:
+    with sharded.served():
+        host = replace(sharded.host(sharded.model(uri="pvc://mine/a"), least=2), claims={"mine": None})
+        settled = world.settle(world.settle(host))
+        assert claims_of_deployment(settled) == {"mine"}
+        todo = plan(replace(settled, refused_claims={"mine": OWNED}), make.NOW)
+    assert (todo.applies, todo.configs) == ((), ())
     (event,) = todo.events
     assert (event.type, event.reason) == ("Warning", "PersistentVolumeClaimNotAllowed")
 

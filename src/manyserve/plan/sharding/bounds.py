@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.inferenceservice import MODEL_METRICS, InferenceService
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.memory import least_copies, memory_limit, most_pods
+from manyserve.plan.sharding.scaling import UNIT, Scale
 from manyserve.plan.sharding.shard import Bounds
+
+DEFAULT_TARGET = 1
+"""Requests in flight, or requests a second, for one copy."""
 
 
 def bounds_of(host: InferenceService) -> Bounds:
@@ -21,6 +25,23 @@ def copies_of(model: TrainedModel, scaled: Mapping[str, int], bounds: Bounds) ->
     """Return the copies of a model: the number of its last scaling, within its own bounds and those of its host."""
     if bounds.most == 1 or (model.spec.min_replicas is None and model.spec.max_replicas is None):
         return 1
-    least = least_copies(model)
-    most = max(model.spec.max_replicas or least, least)
+    least, most = range_of(model)
     return min(max(scaled.get(model.metadata.name, least), least), most, bounds.most)
+
+
+def range_of(model: TrainedModel) -> tuple[int, int]:
+    """Return the fewest and the most copies of a model by its own spec."""
+    least = least_copies(model)
+    return least, max(model.spec.max_replicas or least, least)
+
+
+def metric_of(host: InferenceService, model: TrainedModel) -> str:
+    """Return the metric by which a model is scaled."""
+    return model.spec.scale_metric or host.spec.predictor.scale_metric or MODEL_METRICS[0]
+
+
+def scale_of(host: InferenceService, model: TrainedModel) -> Scale:
+    """Return the target of a model, and its bounds within those of its host."""
+    target = model.spec.scale_target or host.spec.predictor.scale_target or DEFAULT_TARGET
+    (least, most), pods = range_of(model), most_pods(host)
+    return Scale(target * UNIT, min(least, pods), min(most, pods))

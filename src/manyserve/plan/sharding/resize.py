@@ -50,8 +50,13 @@ def resize(host: InferenceService, observed: Observed, stored: Mapping[int, Stor
         return Resize()
     shards = {index: each.shard for index, each in stored.items()}
     notes = {index: since for index, each in stored.items() if (since := _noted(each)) is not None}
-    demands = demands_of(host, observed.models, shards, {})
+    demands = demands_of(host, observed.models, shards, copies_by_scaling(observed))
     return Resize(next_drain(demands, shards, bounds_of(host), notes, now))
+
+
+def copies_by_scaling(observed: Observed) -> dict[str, int]:
+    """Return the copies of each model that its traffic decides."""
+    return {name: decision.copies for name, decision in observed.scaling.items()}
 
 
 def _noted(stored: StoredShard) -> datetime | None:

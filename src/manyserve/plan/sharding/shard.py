@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from manyserve.api.modelconfig import Entry
+from manyserve.api.names import SHARD_DIGITS
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,16 @@ class Bounds:
     most: int = 1
     keeps_grown: bool = False
     """Whether a model that grew past its shard keeps its entry until the new one fits somewhere; else it waits."""
+
+
+def shard_names(indices: Iterable[int]) -> str:
+    """Return the names of shards as users read them: `s0,s3`."""
+    return ",".join(f"s{index}" for index in sorted(indices))
+
+
+def shard_indices(text: str) -> frozenset[int]:
+    """Return the shards in a stored text of `shard_names`; other words in it are skipped."""
+    return frozenset(int(each[1]) for each in map(_NAME.fullmatch, text.split(",")) if each)
+
+
+_NAME = re.compile(rf"s([0-9]{{1,{SHARD_DIGITS}}})")

@@ -6,13 +6,15 @@ valid while the model, its entry, its agents' reports and all that the host's mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.host_cache import HostCache
-from manyserve.plan.status.model import HostContext, model_status
+from manyserve.plan.pods import Replica
+from manyserve.plan.status.context import HostContext
+from manyserve.plan.status.model import model_status
 from manyserve.plan.storage.claims import claims_of_deployment
 
 _Inputs = tuple[object, ...]
@@ -52,23 +54,52 @@ STATUS_CACHE = StatusCache()
 def _shared(context: HostContext) -> _Inputs:
     """Return the inputs that the statuses of a host's models share."""
     host, observed = context.host, context.observed
-    replicas = [
-        (each.name, each.ready, each.claims, each.report and (each.report.server_ready, each.report.config_error))
-        for each in context.replicas
-    ]
+    replicas = [] if context.is_heterogeneous else _facts(context.replicas)
     claims = (dict(observed.claims), dict(observed.refused_claims), observed.unverified_claims)
     mounted = claims_of_deployment(observed)
     of_host = (host.metadata.name, host.metadata.uid, host.spec, observed.host_problems, observed.config)
     return (*of_host, context.is_multi_model, context.is_ready, context.url_parts, replicas, *claims, mounted)
 
 
+def _facts(replicas: Iterable[Replica]) -> list[_Inputs]:
+    """Return the facts about replicas that are not about one model."""
+    return [
+        (each.name, each.ready, each.claims, each.report and (each.report.server_ready, each.report.config_error))
+        for each in replicas
+    ]
+
+
 def _of_models(context: HostContext) -> Iterator[tuple[TrainedModel, _Inputs]]:
-    """Yield each model with its inputs: the model, its entry, the sentence about its placement, and its reports."""
+    """Yield each model with its inputs: the model, its entries, the sentence about its placement, and its reports."""
     placement = context.placement
     sentences = {**placement.invalid, **placement.insufficient_memory, **placement.left_out}
     sentences |= placement.waiting_for_unload
-    reports = [replica.report.models if replica.report else {} for replica in context.replicas]
+    inputs_of = _of_copies(context) if context.is_heterogeneous else _of_replicas(context)
     for model in context.observed.models:
         name = model.metadata.name
-        entry, sentence = placement.placed.get(name), sentences.get(name)
-        yield model, (model, entry, sentence, *[models.get(name) for models in reports])
+        yield model, (model, sentences.get(name), *inputs_of(name))
+
+
+def _of_replicas(context: HostContext) -> Callable[[str], _Inputs]:
+    """Return the function from model to its entry and its reports on all replicas."""
+    reports = [replica.report.models if replica.report else {} for replica in context.replicas]
+    placed = context.placement.placed
+    return lambda name: (placed.get(name), *[models.get(name) for models in reports])
+
+
+def _of_copies(context: HostContext) -> Callable[[str], _Inputs]:
+    """Return the function from model to its copies: numbers, entries, shards, and its reports on these only."""
+    placement, led = context.placement, context.led
+    shards = {
+        index: (_facts(each), [replica.report.models if replica.report else {} for replica in each])
+        for index, each in context.by_shard.items()
+    }
+
+    def inputs(name: str) -> _Inputs:
+        entries = placement.entries.get(name, {})
+        found = [shards[index] for index in entries if index in shards]
+        reports = [models.get(name) for _, each in found for models in each]
+        numbers = (placement.copies.get(name), placement.waiting_copies.get(name), led is None or name in led)
+        return (*numbers, entries, [facts for facts, _ in found], reports)
+
+    return inputs

@@ -1,7 +1,7 @@
 """Events of hosts and models: one for each transition of `Ready`, on its object.
 
 A transition is a new status or a new reason of the condition. A retry of the same failure sends no event; its attempt
-is in the condition.
+is in the condition. `plan.status.scaling_events` has the events about copies and shards.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
 _NORMAL = (conditions.READY, "InferenceServiceNotFound", CONTAINERS_NOT_READY)
 
 
+def changes_copies_only(old: TrainedModelStatus, new: TrainedModelStatus) -> bool:
+    """Return whether a Ready model stays so for the same reason, and needs as many copies as before."""
+    before, after = (conditions.find(each.conditions, conditions.READY) for each in (old, new))
+    if before is None or after is None or new.shards is None:
+        return False
+    return _state(before) == _state(after) and after.status == "True" and old.replicas == new.replicas
+
+
 def model_events(models: Iterable[tuple[TrainedModel, TrainedModelStatus]]) -> Iterable[Event]:
     """Yield the events of models; those that are being deleted have none."""
     for model, status in models:
@@ -39,7 +47,8 @@ def model_event(model: TrainedModel, new: TrainedModelStatus) -> Event | None:
         return None
     reason, message = transition
     if reason == conditions.READY:
-        message = f"loaded on {new.loaded} replicas; answers at {new.url}"
+        unit = "replicas" if new.shards is None else "copies"
+        message = f"loaded on {new.loaded} {unit}; answers at {new.url}"
     return Event("TrainedModel", meta.name, meta.uid, _type(reason), reason, message)
 
 

@@ -8,7 +8,7 @@ still answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,8 +22,8 @@ _MIB = 1024**2
 REFUSED = "ContentRefused"
 """Reason of a loaded model with content that is refused in a new one."""
 STILL_SERVED = "; the previous version still answers"
-_FAILED = (ModelState.DOWNLOAD_FAILED, ModelState.LOAD_FAILED)
-_WORST_FIRST = (*_FAILED, ModelState.DOWNLOADING, ModelState.LOADING, ModelState.PENDING, ModelState.LOADED)
+FAILED = (ModelState.DOWNLOAD_FAILED, ModelState.LOAD_FAILED)
+WORST_FIRST = (*FAILED, ModelState.DOWNLOADING, ModelState.LOADING, ModelState.PENDING, ModelState.LOADED)
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Loading:
     replicas: int
     loaded: int
     failure: Failure | None = None
+    shards: str | None = None
+    """Shards with a copy, such as `s0,s3`; None on a homogeneous host."""
 
 
 def not_placed(replicas: Sequence[Replica], message: str) -> Loading:
@@ -48,27 +50,25 @@ def roll_up(name: str, entry: Entry, replicas: Sequence[Replica]) -> Loading:
     reports = [report for each in ready if (report := each.loaded(entry.model_name, entry.digest)) is not None]
     loaded = len(reports)
     if ready and loaded == len(ready):
-        return _loaded_everywhere(loaded, *_note(ready, reports))
-    worst = _worst(entry, ready) or _worst(entry, replicas)
-    failure = _failure(*worst) if worst and worst[1].state in _FAILED else None
+        return _loaded_everywhere(loaded, *note_of(zip(ready, reports, strict=True)))
+    worst = worst_report(entry, ready) or worst_report(entry, replicas)
+    failure = failure_of(*worst) if worst else None
     reason, message = _explanation(name, entry, replicas, worst)
     if 0 < loaded < len(ready):
         message = f"loaded on {loaded} of {len(ready)} replicas; {message}"
     return Loading(Condition(type=LOADED, status="False", reason=reason, message=message), len(ready), loaded, failure)
 
 
-def _note(replicas: Sequence[Replica], reports: Sequence[ModelReport]) -> tuple[str | None, str | None]:
+def note_of(loaded: Iterable[tuple[Replica, ModelReport]]) -> tuple[str | None, str | None]:
     """Return the reason and the first sentence of the agents of a loaded model, warnings first; mostly there is none.
 
     A note is, for instance, that the store does not answer.
     """
-    for replica, report in zip(replicas, reports, strict=True):
+    noted = [(replica, report) for replica, report in loaded if report.warning or report.message]
+    for replica, report in noted:
         if report.warning:
             return REFUSED, f"{replica.name}: {report.warning[:MESSAGE_LIMIT]}"
-    for replica, report in zip(replicas, reports, strict=True):
-        if report.message:
-            return None, f"{replica.name}: {report.message[:MESSAGE_LIMIT]}"
-    return None, None
+    return (None, f"{noted[0][0].name}: {noted[0][1].message[:MESSAGE_LIMIT]}") if noted else (None, None)
 
 
 @lru_cache(maxsize=256)  # thousands of models of a host have equal conditions
@@ -83,14 +83,15 @@ def still_served(entry: Entry, replicas: Sequence[Replica]) -> str:
     return STILL_SERVED if any(report is not None and report.serving for report in reports) else ""
 
 
-def _worst(entry: Entry, replicas: Sequence[Replica]) -> tuple[Replica, ModelReport] | None:
+def worst_report(entry: Entry, replicas: Sequence[Replica]) -> tuple[Replica, ModelReport] | None:
+    """Return the worst report of a replica that has not loaded the model, or None without any."""
     reports = ((replica, replica.model(entry.model_name, entry.digest)) for replica in replicas)
     unloaded = [
         (replica, report)
         for replica, report in reports
         if report is not None and replica.loaded(entry.model_name, entry.digest) is None
     ]
-    return min(unloaded, key=lambda each: _WORST_FIRST.index(each[1].state), default=None)
+    return min(unloaded, key=lambda each: WORST_FIRST.index(each[1].state), default=None)
 
 
 def _explanation(
@@ -121,11 +122,20 @@ def _explanation(
 
 def _message(replica: Replica, report: ModelReport) -> str:
     ending = STILL_SERVED if report.serving else ""
-    if report.state in _FAILED:
-        retry = f", next try at {report.next_try}" if report.next_try else ""
-        return f"{replica.name}: {report.message} (attempt {report.attempt}{retry}){ending}"
-    note = f": {report.message}" if report.message else ""
-    return f"{replica.name}: {report.state.lower()}{_progress(report)}{note}{ending}"
+    if report.state in FAILED:
+        return f"{replica.name}: {error_of(report)}{ending}"
+    return f"{replica.name}: {report.state.lower()}{progress_of(report)}{ending}"
+
+
+def error_of(report: ModelReport) -> str:
+    """Return the error of a failed model, with its attempt and the time of the next one."""
+    retry = f", next try at {report.next_try}" if report.next_try else ""
+    return f"{report.message} (attempt {report.attempt}{retry})"
+
+
+def progress_of(report: ModelReport) -> str:
+    """Return the progress of a download, and the reason of a wait."""
+    return f"{_progress(report)}{f': {report.message}' if report.message else ''}"
 
 
 def _progress(report: ModelReport) -> str:
@@ -138,7 +148,10 @@ def _progress(report: ModelReport) -> str:
     return f" {percent} % ({report.bytes // _MIB:,} of {-(-report.bytes_total // _MIB):,} MiB)"
 
 
-def _failure(replica: Replica, report: ModelReport) -> Failure:
+def failure_of(replica: Replica, report: ModelReport) -> Failure | None:
+    """Return the failure of a model on a replica, or None if it has not failed there."""
+    if report.state not in FAILED:
+        return None
     return Failure(
         pod=replica.name,
         reason=report.state,

@@ -5,34 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import cache, cached_property
-from typing import cast
 
 from manyserve.api import conditions
 from manyserve.api.conditions import INVALID_SPEC, Condition, Status
-from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import Address, PlacedBy, TrainedModel, TrainedModelStatus, placed_by
-from manyserve.plan.capacity import framework_error, multi_model_error
-from manyserve.plan.children.routing import host_address, model_path
+from manyserve.plan.children.routing import model_path
 from manyserve.plan.departure import host_uid
-from manyserve.plan.hostname import exposed_url
-from manyserve.plan.observed import Observed
-from manyserve.plan.placement import Placement
-from manyserve.plan.pods import Replica
-from manyserve.plan.rules.allocation import copies_of_homogeneous
+from manyserve.plan.memory import least_copies, most_pods
+from manyserve.plan.placement import entry_of
+from manyserve.plan.rules.allocation import copies_above_host, copies_of_homogeneous
 from manyserve.plan.rules.fields import FieldError, model_fields_are_known
 from manyserve.plan.rules.source import STORAGE_URI, source_error
 from manyserve.plan.rules.validation import model_problems
+from manyserve.plan.status.context import HOST_NOT_READY, HostContext, judged
+from manyserve.plan.status.copies import Copies
 from manyserve.plan.status.loading import STILL_SERVED, Loading, not_placed, roll_up
 from manyserve.plan.storage.claims import claim_condition
 
 HOST_NOT_FOUND = "InferenceServiceNotFound"
-HOST_NOT_READY = "InferenceServiceNotReady"
-NOT_MMS = "IsNotMMSPredictor"
-NOT_SUPPORTED = "FrameworkNotSupported"
 NO_MEMORY = "MemoryResourceNotAvailable"
 NOT_ALLOWED = "StorageUriNotAllowed"
 FULL = "ModelConfigFull"
@@ -66,56 +58,6 @@ def waiting_status(model: TrainedModel, *, leaving: bool, kept: bool, now: datet
     )
 
 
-@dataclass(frozen=True)
-class HostContext:
-    """A host, with the parts that the statuses of all its models share; each is computed once."""
-
-    host: InferenceService
-    observed: Observed
-    placement: Placement
-    replicas: tuple[Replica, ...]
-    conditions: tuple[Condition, ...]
-    """Conditions of the host itself."""
-    _merged: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
-
-    @cached_property
-    def is_multi_model(self) -> Condition:
-        """The condition `IsMMSPredictor`: the host accepts TrainedModels."""
-        return _condition(conditions.IS_MMS_PREDICTOR, NOT_MMS, multi_model_error(self.host, self.observed.config))
-
-    @cached_property
-    def is_ready(self) -> Condition:
-        """The condition `InferenceServiceReady`: the host is ready."""
-        ready = conditions.find(self.conditions, conditions.READY)
-        message = ready.message if ready else "not checked yet"
-        error = None if ready and ready.status == "True" else f"{self.host.metadata.name} is not ready: {message}"
-        return _condition(conditions.INFERENCE_SERVICE_READY, HOST_NOT_READY, error)
-
-    @cached_property
-    def supports(self) -> Callable[[str], Condition]:
-        """Cached function from framework to condition; no reference to `self`, as such a cycle would never be freed."""
-        host, config = self.host, self.observed.config
-        return cache(
-            lambda framework: _condition(
-                conditions.FRAMEWORK_SUPPORTED, NOT_SUPPORTED, framework_error(host, framework, config)
-            )
-        )
-
-    @cached_property
-    def url_parts(self) -> tuple[str | None, str, str]:
-        """The URLs of the host outside and inside the cluster, and the protocol of its server."""
-        return exposed_url(self.observed), host_address(self.observed.key), self.host.spec.predictor.protocol
-
-    def merge(self, old: tuple[Condition, ...], checked: tuple[Condition, ...], now: datetime) -> tuple[Condition, ...]:
-        """Merge old and checked conditions; computed once for all models with the same objects."""
-        key = tuple(map(id, (old, *checked)))
-        if key not in self._merged:
-            merged = conditions.merge_conditions(old, (*checked, _ready(checked)), now)
-            self._merged[key] = merged, old, checked  # keeps the objects alive, so that their ids stay unique
-            return merged
-        return cast("tuple[Condition, ...]", self._merged[key][0])
-
-
 def model_status(model: TrainedModel, context: HostContext, now: datetime) -> TrainedModelStatus:
     """Return the status of a model with a host; the old status object when nothing changed."""
     name = model.metadata.name
@@ -131,7 +73,7 @@ def model_status(model: TrainedModel, context: HostContext, now: datetime) -> Tr
         old.conditions == merged
         and old.observed_generation == model.metadata.generation
         and (old.loaded, old.replicas, old.loaded_replicas) == (loaded, loading.replicas, loading.loaded)
-        and old.last_failure == loading.failure
+        and (old.last_failure, old.shards) == (loading.failure, loading.shards)
         and old.placed_by == host_record
         and old.observed_uid == model.metadata.uid
         and old.url == outside
@@ -146,6 +88,7 @@ def model_status(model: TrainedModel, context: HostContext, now: datetime) -> Tr
         replicas=loading.replicas,
         loaded_replicas=loading.loaded,
         loaded=loaded,
+        shards=loading.shards,
         last_failure=loading.failure,
         observed_generation=model.metadata.generation,
         observed_uid=model.metadata.uid,
@@ -164,9 +107,39 @@ def _placed_by(model: TrainedModel, context: HostContext) -> PlacedBy | None:
 def _loading(model: TrainedModel, context: HostContext) -> Loading:
     """Return the model's state on the replicas."""
     name, entry = context.observed.key.name, context.placement.placed.get(model.metadata.name)
+    if context.is_heterogeneous:
+        return _copies(model, context).loading()
     if entry is None:
         return not_placed(context.replicas, f"not placed on {name}")
     return roll_up(name, entry, context.replicas)
+
+
+def _copies(model: TrainedModel, context: HostContext) -> Copies:
+    """Return the copies of a model on a heterogeneous host."""
+    name, host, placement = model.metadata.name, context.host, context.placement
+    entries = placement.entries.get(name, {})
+    is_limited = model.spec.min_replicas is not None and least_copies(model) > most_pods(host)
+    return Copies(
+        name=name,
+        host=host.metadata.name,
+        entries=entries,
+        wanted=placement.copies.get(name, len(entries)),
+        replicas=context.by_shard,
+        newest=_newest_digest(model, context),
+        waiting=placement.waiting_copies.get(name),
+        limited=copies_above_host(host, model) if is_limited else None,
+        led=context.led,
+    )
+
+
+def _newest_digest(model: TrainedModel, context: HostContext) -> str | None:
+    """Return the digest of the desired version while a copy may have an earlier one, else None."""
+    name, placement = model.metadata.name, context.placement
+    if name in placement.invalid or context.observed.host_problems:
+        return None
+    entries = placement.entries.get(name, {})
+    is_whole = name not in placement.insufficient_memory and len({each.digest for each in entries.values()}) <= 1
+    return None if is_whole else entry_of(model).digest
 
 
 def _is_mms_predictor(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
@@ -182,7 +155,7 @@ def _memory_available(model: TrainedModel, context: HostContext, _loading: Loadi
     if error is None and model.metadata.name not in context.placement.placed:
         message = "not judged: the host does not take this model"
         return conditions.condition(conditions.MEMORY_RESOURCE_AVAILABLE, "Unknown", "NotJudged", message)
-    return _condition(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
+    return judged(conditions.MEMORY_RESOURCE_AVAILABLE, NO_MEMORY, error)
 
 
 def _host_ready(_model: TrainedModel, context: HostContext, _loading: Loading) -> Condition:
@@ -197,8 +170,8 @@ def _loaded(model: TrainedModel, context: HostContext, loading: Loading) -> Cond
     error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
         served = STILL_SERVED if loading.loaded else ""
-        return _condition(conditions.LOADED, _invalid_reason(model, context), f"{error}{served}")
-    loaded = claim_condition(loading.condition, entry, context.observed, context.replicas)
+        return judged(conditions.LOADED, _invalid_reason(model, context), f"{error}{served}")
+    loaded = claim_condition(loading.condition, entry, context.observed, context.replicas_of(model.metadata.name))
     if model.unknown_fields:
         return _with_problems(loaded, INVALID_SPEC, model_fields_are_known(model))
     misplaced = copies_of_homogeneous(context.host, model)
@@ -224,20 +197,20 @@ def _not_placed(model: TrainedModel, context: HostContext, loading: Loading) -> 
     """Return the condition `Loaded` of a model that is not placed."""
     waiting = context.placement.waiting_for_unload.get(model.metadata.name)
     if waiting is not None:
-        return _condition(conditions.LOADED, NOT_UNLOADED, waiting)
+        return judged(conditions.LOADED, NOT_UNLOADED, waiting)
     full = context.placement.left_out.get(model.metadata.name)
     if full is not None:
-        return _condition(conditions.LOADED, FULL, full)
+        return judged(conditions.LOADED, FULL, full)
     error = context.placement.invalid.get(model.metadata.name)
     if error is not None:
-        return _condition(conditions.LOADED, _invalid_reason(model, context), f"{loading.condition.message}: {error}")
+        return judged(conditions.LOADED, _invalid_reason(model, context), f"{loading.condition.message}: {error}")
     if context.observed.host_problems:
         error = f"the spec of {context.observed.key.name} is invalid: {context.observed.host_problems[0]}"
-        return _condition(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
+        return judged(conditions.LOADED, HOST_NOT_READY, f"{loading.condition.message}: {error}")
     error = source_error(model.spec.model.storage_uri, context.observed.config.credentials.https)
     if error is None:
         return loading.condition
-    return _condition(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")
+    return judged(conditions.LOADED, NOT_ALLOWED, f"{loading.condition.message}: {STORAGE_URI}: {error}")
 
 
 CHECKS: tuple[tuple[str, Callable[[TrainedModel, HostContext, Loading], Condition]], ...] = (
@@ -254,19 +227,3 @@ _Outcome = tuple[Status, str, str]
 
 def _false(reason: str, message: str) -> _Outcome:
     return "False", reason, message
-
-
-def _condition(kind: str, reason: str, error: str | None) -> Condition:
-    if error is None:
-        return conditions.condition(kind, "True")
-    return conditions.condition(kind, "False", reason, error)
-
-
-def _ready(checked: Sequence[Condition]) -> Condition:
-    loaded = next(check for check in checked if check.type == conditions.LOADED)
-    failed = next((check for check in checked if check.status == "False"), None)
-    if failed is None:
-        return conditions.condition(conditions.READY, "True", loaded.reason, loaded.message)
-    if loaded.reason == INVALID_SPEC and loaded.status == "False":
-        failed = loaded
-    return conditions.condition(conditions.READY, "False", failed.reason, failed.message)

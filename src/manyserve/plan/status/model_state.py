@@ -11,7 +11,8 @@ from typing import NamedTuple
 from manyserve.api import conditions
 from manyserve.api.agentreport import ModelState
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.status.model import FULL, HOST_NOT_FOUND, HOST_NOT_READY, NO_MEMORY, NOT_UNLOADED
+from manyserve.plan.status.context import HOST_NOT_READY
+from manyserve.plan.status.model import FULL, HOST_NOT_FOUND, NO_MEMORY, NOT_UNLOADED
 from manyserve.plan.storage.claims import CLAIM_NOT_ALLOWED, CLAIM_NOT_FOUND
 
 WAITING = (HOST_NOT_FOUND, HOST_NOT_READY, NO_MEMORY, FULL, NOT_UNLOADED, CLAIM_NOT_FOUND, CLAIM_NOT_ALLOWED)

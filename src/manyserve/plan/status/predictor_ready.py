@@ -16,17 +16,16 @@ from manyserve.plan.capacity import not_unloaded_error, predictor_name, stuck_se
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.routing import ROUTING
 from manyserve.plan.children.server_container import server_image
-from manyserve.plan.children.shards import deployment_of
+from manyserve.plan.children.shards import deployment_of, observed_deployments
 from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.model_config import AT_MOST
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
 from manyserve.plan.pods import not_unloaded, stuck_loads
-from manyserve.plan.status.pod_problem import Problem, pod_problem
+from manyserve.plan.status.pod_problem import Problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
-from manyserve.plan.status.slow_pod import slow_pod_problem
-from manyserve.plan.status.unready_replicas import problem_beside_answers, rollout_problem
+from manyserve.plan.status.unready_replicas import problem_beside_answers, problem_of_pods, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
 
@@ -119,12 +118,16 @@ CHECKS = (
 def _availability_problem(host: InferenceService, observed: Observed, now: datetime) -> Problem:
     return (
         _scale_problem(host, observed)
-        or pod_problem(observed.pods)
-        or slow_pod_problem(observed.pods, now)
+        or problem_of_pods(observed.pods, now, _shards(host, observed))
         or rollout_problem(deployment_of(host, observed) or {})
         or _pause_problem(host, observed)
         or _replicas_problem(host, observed)
     )
+
+
+def _shards(host: InferenceService, observed: Observed) -> dict[int, Manifest]:
+    """Return the Deployments of the shards of a heterogeneous host; none of a homogeneous one."""
+    return observed_deployments(host, observed) if host.spec.predictor.is_heterogeneous else {}
 
 
 def _with_foreign(problem: Problem, observed: Observed) -> Problem:
@@ -139,7 +142,7 @@ def _problem_beside_answers(
     deployment = deployment_of(host, observed) or {}
     return (
         model_problem(observed)
-        or problem_beside_answers(deployment, observed.pods, now)
+        or problem_beside_answers(deployment, observed.pods, now, _shards(host, observed))
         or _pause_problem(host, observed)
         or _stuck_problem(observed)
         or _unload_problem(observed)

@@ -5,14 +5,20 @@ The pod's own reason comes first, since the Deployment reports its own only afte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from manyserve.plan.capacity import LARGEST_SHOWN
 from manyserve.plan.children.strategy import replaces_side_by_side
 from manyserve.plan.observed import Manifest
+from manyserve.plan.pods import shard_of
+from manyserve.plan.sharding.shard import shard_names
 from manyserve.plan.status.pod_problem import Problem, pod_problem
 from manyserve.plan.status.slow_pod import slow_pod_problem
 
+Shards = Mapping[int, Manifest]
+"""Deployments by shard."""
+NO_SHARDS: Shards = {}
 RECREATE_HINT = (
     "if two pods do not fit side by side, spec.predictor.deploymentStrategy.type: Recreate ends the old pod first, "
     "and nothing answers meanwhile"
@@ -28,11 +34,32 @@ def rollout_problem(deployment: Manifest) -> Problem | None:
     return None
 
 
-def problem_beside_answers(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Problem | None:
+def problem_of_pods(pods: Sequence[Manifest], now: datetime, shards: Shards = NO_SHARDS) -> Problem | None:
+    """Return the problem of the first pod that has one, or those of the shards of a heterogeneous host."""
+    return _problem_of_shards(shards, pods, now) if shards else pod_problem(pods) or slow_pod_problem(pods, now)
+
+
+def _problem_of_shards(deployments: Shards, pods: Sequence[Manifest], now: datetime) -> Problem | None:
+    """Return the reason of the first shard with a problem, and a sentence for each of the first ones."""
+    problems: list[tuple[int, Problem]] = []
+    for index, deployment in sorted(deployments.items()):
+        of_shard = [pod for pod in pods if shard_of(pod) == index]
+        problem = problem_of_pods(of_shard, now) or rollout_problem(deployment)
+        if problem is not None:
+            problems.append((index, problem))
+    if not problems:
+        return None
+    sentences = [f"{shard_names((index,))}: {message}" for index, (_, message) in problems[:LARGEST_SHOWN]]
+    more = [f"{len(problems) - LARGEST_SHOWN} more of its shards"] if len(problems) > LARGEST_SHOWN else []
+    return problems[0][1][0], "; ".join(sentences + more)
+
+
+def problem_beside_answers(
+    deployment: Manifest, pods: Sequence[Manifest], now: datetime, shards: Shards = NO_SHARDS
+) -> Problem | None:
     """Return the problem of the replicas that do not answer, while others do."""
     is_whole = _counts(deployment, "replicas", "updatedReplicas", "readyReplicas") == {_desired(deployment)}
-    of_pods = None if is_whole else pod_problem(pods) or slow_pod_problem(pods, now)
-    problem = of_pods or rollout_problem(deployment)
+    problem = (None if is_whole else problem_of_pods(pods, now, shards)) or rollout_problem(deployment)
     if problem is None:
         return None
     reason, message = problem

@@ -10,14 +10,15 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import PROGRESS_GRACE, Priority, SetStatus
-from manyserve.plan.status.events import PROGRESS
+from manyserve.plan.status.events import PROGRESS, changes_copies_only
 
 
 def host_update(host: InferenceService, status: InferenceServiceStatus) -> Iterable[SetStatus]:
     """Yield the update of the host's status, if it changes."""
     before, meta = host.status, host.metadata
     if status != before:
-        totals_only = status == before.model_copy(update={"models": status.models, "memory": status.memory})
+        totals = {name: getattr(status, name) for name in ("models", "memory", "pods", "copies")}
+        totals_only = status == before.model_copy(update=totals)
         priority = Priority.PROGRESS if totals_only else Priority.FINAL
         yield SetStatus("InferenceService", meta.name, meta.uid, before, status, priority)
 
@@ -34,7 +35,7 @@ def _priority(model: TrainedModel, status: TrainedModelStatus, now: datetime) ->
     before = conditions.find(model.status.conditions, conditions.READY)
     after = conditions.find(status.conditions, conditions.READY)
     if after is None or after.reason not in PROGRESS:
-        return Priority.FINAL
+        return Priority.PROGRESS if changes_copies_only(model.status, status) else Priority.FINAL
     if before is None:
         return Priority.TRANSIENT if _is_new(model, now) else Priority.CHANGED
     changed = model.status.observed_generation != model.metadata.generation

@@ -84,10 +84,16 @@ def blocked_claims(observed: Observed) -> dict[str, str]:
 
 
 def claims_of_deployment(observed: Observed) -> frozenset[str]:
-    """Return the claims in the pod template of the host's Deployment."""
-    deployment = observed.child("Deployment", names.deployment(observed.key.name))
-    template = ((deployment or {}).get("spec") or {}).get("template") or {}
-    return mounted_claims(template.get("spec") or {})
+    """Return the claims in the pod templates of the host's Deployment, or of its shards."""
+    host = observed.key.name
+    own = (
+        manifest
+        for child, manifest in observed.children.items()
+        if child.kind == "Deployment"
+        and (child.name == names.deployment(host) or names.shard_of_deployment(host, child.name) is not None)
+    )
+    templates = (((each.get("spec") or {}).get("template") or {}).get("spec") or {} for each in own)
+    return frozenset(claim for template in templates for claim in mounted_claims(template))
 
 
 def claim_condition(loaded: Condition, entry: Entry, observed: Observed, replicas: Sequence[Replica]) -> Condition:
