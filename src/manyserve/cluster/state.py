@@ -37,6 +37,7 @@ from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.plan import management
 from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.observed import CacheVersions, Child
+from manyserve.plan.sharding.traffic import Interval
 
 USERS_IDLE = 0.3
 """Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
@@ -87,6 +88,7 @@ class ClusterState:
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
         self.router_reports: dict[str, RouterReport] = {}
+        self.traffic: dict[str, Interval] = {}
         self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
         """Objects, by kind and name, with statuses that were written since the last snapshot of their host."""
         self.failures: dict[Key, dict[Child, str]] = {}

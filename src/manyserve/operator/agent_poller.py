@@ -14,12 +14,12 @@ from manyserve.api.agentreport import AGENT_PORT, AgentReport
 from manyserve.api.names import Key
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.agent_client import poll
-from manyserve.operator.long_poll import LongPoller
+from manyserve.operator.pod_poller import PodPoller
 from manyserve.operator.poll_client import POLL_INTERVALS, Endpoint, Polled, PollIntervals
 from manyserve.operator.rollout import hold_of
 
 
-class AgentPoller(LongPoller[AgentReport]):
+class AgentPoller(PodPoller[AgentReport]):
     """Keeps `reports` of the cluster state up to date."""
 
     what = "agent"

@@ -36,6 +36,7 @@ from manyserve.operator.router_poller import RouterPoller
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks, resync
+from manyserve.operator.traffic_poller import TrafficPoller
 from manyserve.operator.workqueue import WorkQueue
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 from manyserve.plan.status.model_state import CountedState
@@ -73,8 +74,8 @@ class Operator:
         state.others = OtherOperators(f"{settings.namespace}/{settings.lease}", settings.take_over)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
         self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
-        self._router_poller = RouterPoller(state, self._queue.add, port=settings.router_port)
-        self._pollers = (self._agent_poller, self._router_poller)
+        self._reporting = (self._agent_poller, RouterPoller(state, self._queue.add, port=settings.router_port))
+        self._pollers = (*self._reporting, TrafficPoller(state, port=settings.agent_port))
         state.on_replicas = self._update_polls
         self._informers = Informers(client, state, settings.scope)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
@@ -167,7 +168,7 @@ class Operator:
 
     async def _reconcile(self) -> None:
         """Reconcile until cancelled; never from a snapshot that is not whole yet, the reports of pods included."""
-        await asyncio.gather(*(each.wait_first_reports() for each in self._pollers))
+        await asyncio.gather(*(each.wait_first_reports() for each in self._reporting))
         await self._while_clear(self._run_queue)
 
     async def _run_queue(self) -> None:

@@ -11,11 +11,11 @@ from manyserve.api.routerenv import ROUTER_PORT
 from manyserve.api.routerreport import RouterReport
 from manyserve.api.routes import MAX_BYTES
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.long_poll import LongPoller
+from manyserve.operator.pod_poller import PodPoller
 from manyserve.operator.poll_client import POLL_INTERVALS, Endpoint, Polled, PollIntervals, parsed, read_body
 
 
-class RouterPoller(LongPoller[RouterReport]):
+class RouterPoller(PodPoller[RouterReport]):
     """Keeps `router_reports` of the cluster state up to date."""
 
     what = "router"

@@ -22,6 +22,7 @@ from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.routers import Router, led_by_all, led_by_any, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
+from manyserve.plan.sharding.traffic import Interval
 
 Manifest = true_replicas.Manifest
 
@@ -131,6 +132,8 @@ class Observed:
     """Pods of the routers of a heterogeneous host."""
     router_reports: Mapping[str, RouterReport] = field(default_factory=dict)
     """Reports of routers, likewise."""
+    traffic: Mapping[str, Interval] = field(default_factory=dict)
+    """Counters of the pods of a heterogeneous host, by the uid of their pod."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""

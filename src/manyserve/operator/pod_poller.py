@@ -1,4 +1,4 @@
-"""Long polls of the pods of hosts: one for each pod, with a client that is an agent's or a router's.
+"""Polls of the pods of hosts: one task for each pod, with a client for agents, routers or traffic.
 
 A program in a pod responds when its report changes, or after 5 s. The report is stored by the uid of its pod, and the
 host is enqueued. A report is dropped when connections fail for 3 s, or a response is 3 s late: `Ready` falls then,
@@ -36,7 +36,7 @@ Report = TypeVar("Report")
 _log = logging.getLogger(__name__)
 
 
-class LongPoller(ABC, Generic[Report]):
+class PodPoller(ABC, Generic[Report]):
     """Keeps the reports of one kind of pods up to date, between `open` and `close`.
 
     Parameters
