@@ -15,9 +15,6 @@ from manyserve.api import agentenv
 SOURCE = Path(manyserve.__file__).parent
 NAMES = frozenset(value for name, value in vars(agentenv).items() if name.isupper())
 
-NOT_SET_YET: dict[str, set[str]] = {"plan": {"ROUTERS"}, "agent": set()}
-"""The operator sets it once it makes heterogeneous hosts."""
-
 
 def literals(source: str) -> Iterator[str]:
     """Yield the string constants of a module and the parts of f-strings, without docstrings."""
@@ -47,7 +44,7 @@ def test_agentenv_is_the_only_module_with_the_names_as_literals() -> None:
 def test_agentenv_names_are_each_used_by_operator_and_agent(package: str) -> None:
     source = "".join(path.read_text() for path in (SOURCE / package).rglob("*.py"))
     constants = {name for name in vars(agentenv) if name.isupper()}
-    assert {name for name in constants if not re.search(rf"\bagentenv\.{name}\b", source)} <= NOT_SET_YET[package]
+    assert {name for name in constants if not re.search(rf"\bagentenv\.{name}\b", source)} == set()
 
 
 def test_agentenv_literal_search_finds_a_name_in_each_form() -> None:

@@ -178,4 +178,4 @@ def test_network_policies_allow_traffic_from_and_to_the_api_server() -> None:
     assert [port["port"] for rule in webhook["ingress"] for port in rule["ports"]] == ["https"]
     operator = the("NetworkPolicy", "manyserve-operator", *values)["spec"]
     assert "ingress" not in operator
-    assert {port["port"] for rule in operator["egress"] for port in rule["ports"]} == {443, 6443, 53, 9081}
+    assert {port["port"] for rule in operator["egress"] for port in rule["ports"]} == {443, 6443, 53, 9081, 9082}

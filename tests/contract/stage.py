@@ -12,6 +12,7 @@ from typing import Any
 
 from localcluster.paths import Cluster
 from manyserve.api import names
+from manyserve.api.routerenv import ROUTER_PORT
 from manyserve.cluster.client import KubeClient
 from manyserve.operator import metrics
 from manyserve.operator.operator import Operator
@@ -56,24 +57,33 @@ class Stage:
 
 
 def configure(kubectl: Kubectl, *, multi_model: bool = True) -> None:
-    """Create a configuration with Triton."""
+    """Create a configuration with Triton and routers."""
     triton = {
         "image": "example/tritonserver",
         "defaultImageVersion": "1",
         "supportedFrameworks": make.FRAMEWORKS,
         "multiModelServer": multi_model,
     }
-    literal = f"--from-literal=predictors={json.dumps({'triton': triton})}"
-    kubectl("create", "configmap", "inferenceservice-config", literal)
+    sections = {"predictors": {"triton": triton}, "router": {"image": "example/manyserve"}}
+    literals = [f"--from-literal={key}={json.dumps(section)}" for key, section in sections.items()]
+    kubectl("create", "configmap", "inferenceservice-config", *literals)
 
 
 @asynccontextmanager
 async def running(
-    client: KubeClient, namespace: str, agent_port: int, *, configured_in: str | None = None
+    client: KubeClient,
+    namespace: str,
+    agent_port: int,
+    *,
+    configured_in: str | None = None,
+    router_port: int = ROUTER_PORT,
 ) -> AsyncIterator[Operator]:
     """Run an operator for one namespace; its configuration may be in another one."""
     settings = OperatorSettings(
-        namespace=configured_in or namespace, watch_namespaces=(namespace,), agent_port=agent_port
+        namespace=configured_in or namespace,
+        watch_namespaces=(namespace,),
+        agent_port=agent_port,
+        router_port=router_port,
     )
     operator = Operator(client, settings)
     await operator.start()

@@ -11,6 +11,7 @@ import yaml
 from manyserve.api import names
 from manyserve.api.address_policy import refusal
 from manyserve.plan.children.pod_template import build_pod_template
+from manyserve.plan.children.router_pod import build_router_template
 from tests.chart.rendering import objects
 from tests.support import make
 from tests.support.kubectl import Kubectl
@@ -46,9 +47,11 @@ def test_network_policy_sample_selects_the_pods_and_ports_of_hosts() -> None:
     assert {port["port"] for rule in POLICY["spec"]["ingress"] for port in rule["ports"]} <= ports
 
 
-def test_network_policy_sample_opens_the_agents_port_to_the_operator_only() -> None:
-    (rule,) = (each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"])
-    (peer,) = rule["from"]
+def test_network_policy_sample_opens_the_agents_port_to_the_operator_and_to_routers_only() -> None:
+    rules = [each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"]]
+    (peer,), (routers,) = (rule["from"] for rule in rules)
+    labels = routers["podSelector"]["matchLabels"]
+    assert labels.items() <= build_router_template(make.host(), make.config().router)["metadata"]["labels"].items()
     wanted = peer["podSelector"]["matchLabels"]
     selected = [each for each in objects() if wanted.items() <= labels_of(each).items()]
     assert [each["metadata"]["name"] for each in selected] == ["manyserve-operator"]

@@ -17,8 +17,9 @@ from manyserve.api.names import Key
 from manyserve.backoff import Backoff
 from manyserve.cluster.state import ClusterState
 from manyserve.operator import agent_client, agent_poller
-from manyserve.operator.agent_client import BYTES_PER_MODEL, PARSE_FACTOR, SMALL_REPORT, PollIntervals
+from manyserve.operator.agent_client import BYTES_PER_MODEL, SMALL_REPORT
 from manyserve.operator.agent_poller import AgentPoller
+from manyserve.operator.poll_client import PARSE_FACTOR, Polled, PollIntervals
 from tests.support import make, replicas
 from tests.support.eventually import LIMIT, eventually
 
@@ -180,9 +181,9 @@ async def test_poller_reads_no_response_out_of_proportion_to_the_models(env: Pol
 async def test_poller_polls_a_costly_report_seldom(env: PollerEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     polls: list[str] = []
 
-    async def costly(_: Any, url: str, *__: Any, **___: Any) -> agent_client.PolledReport:
+    async def costly(_: Any, url: str, *__: Any, **___: Any) -> Polled[AgentReport]:
         polls.append(url)
-        return agent_client.PolledReport(report_of("Loaded"), b"", seconds=LIMIT)
+        return Polled(report_of("Loaded"), b"", seconds=LIMIT)
 
     monkeypatch.setattr(agent_poller, "poll", costly)
     env.add(pod())

@@ -16,8 +16,8 @@ from manyserve.agent.http_api import application
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.backoff import Backoff
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.agent_client import PollIntervals
 from manyserve.operator.agent_poller import AgentPoller
+from manyserve.operator.poll_client import PollIntervals
 from tests.agent.support import DROPPED_STREAMS, Pod, entry, fake_pod
 from tests.support import make, replicas
 from tests.support.eventually import eventually

@@ -25,14 +25,14 @@ Manifest = dict[str, Any]
 
 
 def config(*, multi_model: bool = True, **sections: Any) -> ServingConfig:
-    """Return the chart's configuration, with Triton."""
+    """Return the chart's configuration, with Triton and routers."""
     triton = {
         "image": "example/tritonserver",
         "defaultImageVersion": "1",
         "supportedFrameworks": FRAMEWORKS,
         "multiModelServer": multi_model,
     }
-    texts = {"predictors": {"triton": triton}} | sections
+    texts = {"predictors": {"triton": triton}, "router": {"image": "example/manyserve"}} | sections
     return servingconfig.parse({key: json.dumps(value) for key, value in texts.items()})
 
 

@@ -16,11 +16,13 @@ from manyserve.api.agentreport import (
     MOST_BYTES,
     MOST_NOT_UNLOADED,
     MOST_SECONDS,
+    AgentReport,
     ModelReport,
     read,
 )
-from manyserve.operator import agent_client, agent_poller
-from manyserve.operator.agent_client import BYTES_PER_MODEL, LARGEST_REPORT, POLL_INTERVALS, SMALL_REPORT, BadReport
+from manyserve.operator import agent_client, agent_poller, poll_client
+from manyserve.operator.agent_client import BYTES_PER_MODEL, LARGEST_REPORT, SMALL_REPORT
+from manyserve.operator.poll_client import POLL_INTERVALS, BadReport, Polled
 from manyserve.redaction import LIMIT
 from tests.operator.test_agent_poller import pod, poller_env, report_of
 from tests.support.eventually import LIMIT as LONG_TIME
@@ -61,12 +63,12 @@ async def response_of_an_agent() -> None:
 
 @CASES.of("time to parse a report")
 async def time_to_parse() -> None:
-    assert agent_client._THREAD._max_workers == 1
+    assert poll_client._THREAD._max_workers == 1
     polls, costs = list[str](), {"seconds": 0.0}
 
-    async def poll(_: Any, url: str, *__: Any, **___: Any) -> agent_client.PolledReport:
+    async def poll(_: Any, url: str, *__: Any, **___: Any) -> Polled[AgentReport]:
         polls.append(url)
-        return agent_client.PolledReport(report_of("Loaded"), b"", **costs)
+        return Polled(report_of("Loaded"), b"", **costs)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(agent_poller, "poll", poll)

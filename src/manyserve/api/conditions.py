@@ -23,6 +23,7 @@ READY = "Ready"
 # of a host
 PREDICTOR_READY = "PredictorReady"
 INGRESS_READY = "IngressReady"
+ROUTER_READY = "RouterReady"
 # of a model
 FRAMEWORK_SUPPORTED = "FrameworkSupported"
 INFERENCE_SERVICE_READY = "InferenceServiceReady"

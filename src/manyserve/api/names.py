@@ -14,6 +14,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = f"{GROUP}/component"
 PREDICTOR = "predictor"
+ROUTER = "router"
 HOST_LABEL = f"{GROUP}/inferenceservice"
 SHARD_LABEL = f"{GROUP}/shard"
 """Label of the pods and the Deployment of a shard: its index."""
@@ -34,6 +35,8 @@ DRAINABLE_SINCE = f"{GROUP}/drainable-since"
 
 SERVER_CONTAINER = "kserve-container"
 AGENT_CONTAINER = "agent"
+ENVOY_CONTAINER = "envoy"
+ROUTER_CONTAINER = "router"
 HTTP_PORT = 8080
 GRPC_PORT = 9000
 METRICS_PORT = 8002
@@ -97,6 +100,11 @@ def disruption_budget(host: str) -> str:
     return f"{host}-predictor"
 
 
+def router(host: str) -> str:
+    """Return the name of the Deployment, the ConfigMap and the PodDisruptionBudget of a host's routers."""
+    return f"{host}-router"
+
+
 def labels(host: str) -> dict[str, str]:
     """Return the labels of all child objects of the host."""
     return {MANAGED_BY: MANAGER, HOST_LABEL: host}
@@ -105,6 +113,11 @@ def labels(host: str) -> dict[str, str]:
 def selector(host: str) -> dict[str, str]:
     """Return the labels that select the host's pods."""
     return {HOST_LABEL: host, COMPONENT_LABEL: PREDICTOR}
+
+
+def router_selector(host: str) -> dict[str, str]:
+    """Return the labels that select the pods of the host's routers."""
+    return {HOST_LABEL: host, COMPONENT_LABEL: ROUTER}
 
 
 def shard_selector(host: str, shard: int) -> dict[str, str]:

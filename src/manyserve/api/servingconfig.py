@@ -17,6 +17,7 @@ from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.credentialsconfig import Credentials
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.quantity import Memory, format_memory, parse_duration, parse_memory
+from manyserve.api.routerconfig import RouterConfig
 
 NAME = "inferenceservice-config"
 PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|IngressDomain)\s*\}\}")
@@ -150,6 +151,7 @@ class ServingConfig(KubeModel):
     """Keyed by predictor, `triton`, or by predictor and protocol, `sklearn.v2`."""
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
+    router: RouterConfig = RouterConfig()
     deploy: DeployConfig = DeployConfig()
     rollout: RolloutConfig = RolloutConfig()
     credentials: Credentials = Credentials()

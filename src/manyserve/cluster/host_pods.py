@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from manyserve.api import names
 from manyserve.api.names import HOST_LABEL, Key
 from manyserve.cluster.kinds import DEPLOYMENT, REPLICA_SET
 from manyserve.cluster.reduced import identity_of, kept_pod
 from manyserve.cluster.store import Manifest
+from manyserve.plan.observed import Child
 from manyserve.plan.true_replicas import controller_of, template_hash, true_replicas
 
 Item = TypeVar("Item")
@@ -40,8 +42,22 @@ class HostPods:
         """Update the index by a change of a ReplicaSet."""
         self._update(self._replica_sets, old, identity_of(new) if new else None)
 
-    def replicas(self, host: Key, uid: str | None, deployments: Iterable[Manifest]) -> tuple[Manifest, ...]:
-        """Return the replicas of the host with this uid and these Deployments."""
+    def replicas(self, host: Key, uid: str | None, children: Mapping[Child, Manifest]) -> tuple[Manifest, ...]:
+        """Return the replicas of the host with this uid and these children."""
+        return self._of(host, uid, children, of_routers=False)
+
+    def routers(self, host: Key, uid: str | None, children: Mapping[Child, Manifest]) -> tuple[Manifest, ...]:
+        """Return the pods of the routers of the host with this uid and these children."""
+        return self._of(host, uid, children, of_routers=True)
+
+    def _of(
+        self, host: Key, uid: str | None, children: Mapping[Child, Manifest], *, of_routers: bool
+    ) -> tuple[Manifest, ...]:
+        deployments = [
+            manifest
+            for child, manifest in children.items()
+            if child.kind == DEPLOYMENT.name and (child.name == names.router(host.name)) is of_routers
+        ]
         sets, pods = self._replica_sets.get(host, {}).values(), self.pods.get(host, {}).values()
         return tuple(true_replicas(host, uid, deployments, sets, pods))
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, Key
+from manyserve.api.names import COMPONENT_LABEL, HOST_LABEL, MANAGED_BY, MANAGER, PREDICTOR, ROUTER, Key
 from manyserve.api.scope import Scope
 from manyserve.cluster import kinds
 from manyserve.cluster.client import KubeClient, ListOptions
@@ -31,8 +31,8 @@ OURS = f"{MANAGED_BY}={MANAGER},{HOST_LABEL}"
 """The second label has this process's API group: children in the other group belong to another operator."""
 CHILDREN_BY_LABEL = tuple(kind for kind in kinds.CHILDREN if kind is not kinds.AUTOSCALER)
 """Kinds of children of which no other objects are read. All HorizontalPodAutoscalers are: others scale hosts, too."""
-SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL}={PREDICTOR}"
-"""The selector of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
+SERVING_PODS = f"{HOST_LABEL},{COMPONENT_LABEL} in ({PREDICTOR},{ROUTER})"
+"""The selectors of the hosts' Services. The host label alone is not enough: a client's pod may have it, too."""
 _log = logging.getLogger(__name__)
 HostOf = Callable[[Manifest], Key]
 KEPT = {

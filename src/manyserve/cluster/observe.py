@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from manyserve.api import names
 from manyserve.api.names import Key
 from manyserve.cluster.kinds import CLAIM, SECRET
 from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
+from manyserve.cluster.store import Manifest
 from manyserve.plan.model_config import entries_at_most
 from manyserve.plan.observed import Account, Child, ClaimRefusal, Observed
 from manyserve.plan.storage.mounts import mounted_secrets
+
+Report = TypeVar("Report")
 
 
 def size(state: ClusterState, key: Key) -> int:
@@ -30,7 +35,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
     if state.config is None or key in state.unparsable or not state.in_scope(key.namespace):
         return None
     pods = state.replicas(key)
-    uids = (pod["metadata"]["uid"] for pod in pods)
+    routers = state.routers(key)
     models = tuple(state.models.get(key, {}).values())
     if state.others.manage(key, models):
         return None
@@ -51,7 +56,10 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         unparsable=frozenset((*state.unparsable_models.get(key, ()), *state.unmanaged.models.get(key, ()))),
         children=dict(state.children.get(key, {})),
         pods=pods,
-        agents={uid: state.reports[uid] for uid in uids if uid in state.reports},
+        agents=_of_pods(state.reports, pods),
+        traffic=_of_pods(state.traffic, pods),
+        router_pods=routers,
+        router_reports=_of_pods(state.router_reports, routers),
         failures=dict(state.failures.get(key, {})),
         autoscalers=tuple(sorted(state.autoscalers.get(key, ()))),
         foreign=state.foreign.get(key, frozenset()),
@@ -61,6 +69,12 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         unverified_claims=_unverified_claims(state, key),
         lookups_pending=not required_lookups(state, key) <= state.lookup_results.keys(),
     )
+
+
+def _of_pods(reports: Mapping[str, Report], pods: Iterable[Manifest]) -> dict[str, Report]:
+    """Return the reports of these pods, by uid."""
+    uids = (pod["metadata"]["uid"] for pod in pods)
+    return {uid: reports[uid] for uid in uids if uid in reports}
 
 
 def required_lookups(state: ClusterState, host: Key) -> frozenset[ObjectRef]:

@@ -18,6 +18,7 @@ from manyserve.api.names import (
     SHARD_LABEL,
     deployment,
     model_config,
+    router,
     shard_of_deployment,
     shard_of_model_config,
 )
@@ -34,9 +35,9 @@ _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
 LONGEST_VALUE = 1024
 """Characters of a label, an annotation, or a field of an owner reference that are kept."""
 _HAS_NAME: dict[str, Callable[[str, str], bool]] = {
-    "Deployment": lambda host, name: name == deployment(host) or _is_of_shard(shard_of_deployment(host, name)),
+    "Deployment": lambda host, name: name == deployment(host) or _is_sharded(host, name, shard_of_deployment),
     "Service": lambda host, name: name == host,
-    "ConfigMap": lambda host, name: name == model_config(host) or _is_of_shard(shard_of_model_config(host, name)),
+    "ConfigMap": lambda host, name: name == model_config(host) or _is_sharded(host, name, shard_of_model_config),
 }
 """Predicates of the names of the children that hold models or lead requests to them, by the name of the host."""
 
@@ -101,8 +102,9 @@ def label(manifest: Manifest, name: str) -> str:
     return str((manifest["metadata"].get("labels") or {}).get(name, ""))
 
 
-def _is_of_shard(index: int | None) -> bool:
-    return index is not None and serves_shards()
+def _is_sharded(host: str, name: str, shard_of: Callable[[str, str], int | None]) -> bool:
+    """Return whether an object of this name is of a shard, or of the routers."""
+    return serves_shards() and (name == router(host) or shard_of(host, name) is not None)
 
 
 def _is_host(owner: Manifest, host: str) -> bool:

@@ -19,6 +19,7 @@ from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.names import HOST_LABEL, MANAGED_BY, MANAGER, Key, host_of_deployment
+from manyserve.api.routerreport import RouterReport
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.storageuri import claim_of
 from manyserve.api.trainedmodel import TrainedModel
@@ -36,6 +37,7 @@ from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.plan import management
 from manyserve.plan.children.take_over import is_foreign
 from manyserve.plan.observed import CacheVersions, Child
+from manyserve.plan.sharding.traffic import Interval
 
 USERS_IDLE = 0.3
 """Seconds without a change of a model after which users are idle: `kubectl apply` of a folder makes shorter pauses."""
@@ -79,12 +81,14 @@ class ClusterState:
         self.children: defaultdict[Key, dict[Child, Manifest]] = defaultdict(dict)
         self.autoscalers: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         """HorizontalPodAutoscalers of others that target the Deployment of a host, by name."""
-        self._host_pods = HostPods(self._replicas_changed)
+        self._host_pods = HostPods(lambda host: self.on_replicas(host))  # noqa: PLW0108  it is set later
         self.pods = self._host_pods.pods
         self.on_replicas: Callable[[Key], None] = lambda _host: None
-        """Called with a host after each change that may give it other replicas."""
+        """Called with a host after each change that may give it other replicas or routers."""
         self.reports: dict[str, AgentReport] = {}
         """By the uid of the agent's pod."""
+        self.router_reports: dict[str, RouterReport] = {}
+        self.traffic: dict[str, Interval] = {}
         self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
         """Objects, by kind and name, with statuses that were written since the last snapshot of their host."""
         self.failures: dict[Key, dict[Child, str]] = {}
@@ -192,12 +196,11 @@ class ClusterState:
 
     def replicas(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods that are replicas of a host, by the uids of their controllers."""
-        children = self.children.get(key, {}).items()
-        deployments = [manifest for child, manifest in children if child.kind == DEPLOYMENT.name]
-        return self._host_pods.replicas(key, self.departures.present(key), deployments)
+        return self._host_pods.replicas(key, self.departures.present(key), self.children.get(key, {}))
 
-    def _replicas_changed(self, host: Key) -> None:
-        self.on_replicas(host)
+    def routers(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods of a host's routers, likewise."""
+        return self._host_pods.routers(key, self.departures.present(key), self.children.get(key, {}))
 
     def model_names(self, host: Key) -> set[str]:
         """Return the names of all models that name a host."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from manyserve.api.names import Key
 from manyserve.cluster.apply import Applier
 from manyserve.cluster.client import KubeClient
 from manyserve.cluster.crd_guard import CrdGuard, Work
@@ -31,9 +32,11 @@ from manyserve.operator.host_metrics import host_figures
 from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.reconcile_metrics import ReconcileMetrics
+from manyserve.operator.router_poller import RouterPoller
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
 from manyserve.operator.tasks import Tasks, resync
+from manyserve.operator.traffic_poller import TrafficPoller
 from manyserve.operator.workqueue import WorkQueue
 from manyserve.plan.management import HOST_REASONS, MODEL_REASONS, OUT_OF_SCOPE
 from manyserve.plan.status.model_state import CountedState
@@ -71,7 +74,9 @@ class Operator:
         state.others = OtherOperators(f"{settings.namespace}/{settings.lease}", settings.take_over)
         self._recorder = EventRecorder(client, pause_normal=lambda: self._statuses.busy)
         self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
-        state.on_replicas = self._agent_poller.update_host
+        self._reporting = (self._agent_poller, RouterPoller(state, self._queue.add, port=settings.router_port))
+        self._pollers = (*self._reporting, TrafficPoller(state, port=settings.agent_port))
+        state.on_replicas = self._update_polls
         self._informers = Informers(client, state, settings.scope)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
         self._config = ServingConfigWatcher(client, state, self._recorder, settings.namespace)
@@ -104,8 +109,9 @@ class Operator:
         ended = [*self._tasks.ended, *self._leader_tasks.ended]
         if ended:
             return f"ended: {', '.join(ended)}"
-        if not self._agent_poller.healthy:
-            return "agent poller stopped"
+        stopped = next((each.what for each in self._pollers if not each.healthy), None)
+        if stopped is not None:
+            return f"{stopped} poller stopped"
         return stale_watches(self._all_informers) or stuck_election(self._elector) or self._queue.stall_reason()
 
     def readiness_problem(self) -> str | None:
@@ -142,7 +148,8 @@ class Operator:
         self._is_leader = True
         self._recorder.clear()
         self._config.record_problem()
-        await self._agent_poller.open()
+        for poller in self._pollers:
+            await poller.open()
         self._leader_tasks.start("events", self._while_clear(self._recorder.run))
         self._leader_tasks.start("lookups", self._metadata_poller.run())
         self._leader_tasks.start("resync", resync(self._state, self._queue))
@@ -152,11 +159,16 @@ class Operator:
         finally:
             self._is_leader = False
             await self._leader_tasks.stop()
-            await self._agent_poller.close()
+            for poller in self._pollers:
+                await poller.close()
+
+    def _update_polls(self, host: Key) -> None:
+        for poller in self._pollers:
+            poller.update_host(host)
 
     async def _reconcile(self) -> None:
-        """Reconcile until cancelled; never from a snapshot that is not whole yet, the agents' reports included."""
-        await self._agent_poller.wait_first_reports()
+        """Reconcile until cancelled; never from a snapshot that is not whole yet, the reports of pods included."""
+        await asyncio.gather(*(each.wait_first_reports() for each in self._reporting))
         await self._while_clear(self._run_queue)
 
     async def _run_queue(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manyserve.api.agentreport import AGENT_PORT
+from manyserve.api.routerenv import ROUTER_PORT
 from manyserve.settings_env import ScopedSettings, env
 from manyserve.settings_types import Flag, LogLevel, Port
 
@@ -26,4 +27,6 @@ class OperatorSettings(ScopedSettings):
     """Serves /metrics."""
     agent_port: Port = env("MANYSERVE_AGENT_PORT", default=AGENT_PORT)
     """The port of the agents in the hosts' pods."""
+    router_port: Port = env("MANYSERVE_ROUTER_PORT", default=ROUTER_PORT)
+    """The port of the router programs of heterogeneous hosts."""
     log_level: LogLevel = env("MANYSERVE_LOG_LEVEL", default="INFO")

@@ -13,14 +13,17 @@ from functools import cached_property
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import GROUP, KSERVE_GROUP, Key
+from manyserve.api.routerreport import RouterReport
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import true_replicas
 from manyserve.plan.management import Unmanaged
 from manyserve.plan.pods import Replica, replicas_of
+from manyserve.plan.routers import Router, led_by_all, led_by_any, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.sharding.scaling import Decision
+from manyserve.plan.sharding.traffic import Interval
 
 Manifest = true_replicas.Manifest
 
@@ -128,6 +131,12 @@ class Observed:
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
     """Reports by the uid of their pod. A pod with an unreachable agent has none."""
+    router_pods: tuple[Manifest, ...] = ()
+    """Pods of the routers of a heterogeneous host."""
+    router_reports: Mapping[str, RouterReport] = field(default_factory=dict)
+    """Reports of routers, likewise."""
+    traffic: Mapping[str, Interval] = field(default_factory=dict)
+    """Counters of the pods of a heterogeneous host, by the uid of their pod."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""
@@ -156,6 +165,21 @@ class Observed:
     def replicas(self) -> tuple[Replica, ...]:
         """The pods with the reports of their agents."""
         return replicas_of(self.pods, self.agents)
+
+    @cached_property
+    def routers(self) -> tuple[Router, ...]:
+        """The routers with their reports."""
+        return routers_of(self.router_pods, self.router_reports)
+
+    @cached_property
+    def led_by_all(self) -> frozenset[str]:
+        """Models that each ready router leads; none on a homogeneous host."""
+        return led_by_all(self.routers)
+
+    @cached_property
+    def led_by_any(self) -> frozenset[str]:
+        """Models that at least one ready router leads; none on a homogeneous host."""
+        return led_by_any(self.routers)
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, or None if it does not exist."""

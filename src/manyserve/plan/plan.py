@@ -17,9 +17,10 @@ from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import model_config_cache
-from manyserve.plan.actions import ConfigRefresh, Plan, Priority, WriteConfig
+from manyserve.plan.actions import Apply, ConfigRefresh, Plan, Priority, WriteConfig
 from manyserve.plan.children import cache as children_cache
 from manyserve.plan.children.common import belongs_to
+from manyserve.plan.children.routers import pods_config_apply, pods_json
 from manyserve.plan.config_refresh import config_refreshes
 from manyserve.plan.departure import DepartingModels, owner_reference_updates, plan_departures
 from manyserve.plan.model_config import is_stale, planned_from, write_model_config
@@ -64,26 +65,28 @@ def plan(observed: Observed, now: datetime) -> Plan:
     status = host_status(host, observed, placement, children.deployment, now)
     kept = {index: placement.shards[index] for index in shards.kept}
     configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
+    pods_config, of_routers, router_wait = _pods_config(host, observed, now)
     context = HostContext(host, observed, placement, observed.replicas, status.conditions)
     models = STATUS_CACHE.statuses(context, now)
     status = with_shards(status, context, shards.kept, models)
     scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling))
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
-        applies=children.applies,
+        applies=(*children.applies, *pods_config),
         deletes=children.deletes,
         configs=configs,
-        config_refreshes=refreshes,
+        config_refreshes=(*refreshes, *of_routers),
         owner_references=owner_reference_updates(observed.models),
         departures=departing.actions,
         statuses=(*host_update(host, status), *model_updates(models, now)),
         events=(*filter(None, (host_event(host, status),)), *model_events(models), *scaling),
         requeue_after=_soonest(
             wait,
+            router_wait,
             resized.wait(now),
             _SOON if leftovers else None,
             departing.requeue_after,
-            seconds_until_slow(observed.pods, now),
+            seconds_until_slow((*observed.pods, *observed.router_pods), now),
         ),
     )
 
@@ -129,6 +132,18 @@ def _configs(
         refreshes += due
         waits.append(wait)
     return tuple(filter(None, writes)), tuple(refreshes), _soonest(*waits)
+
+
+def _pods_config(
+    host: InferenceService, observed: Observed, now: datetime
+) -> tuple[tuple[Apply, ...], tuple[ConfigRefresh, ...], float | None]:
+    """Return the write of `pods.json`, the routers to patch for it, and the seconds until the next patch."""
+    if not host.spec.predictor.is_heterogeneous:
+        return (), (), None
+    text = pods_json(observed.pods)
+    write = pods_config_apply(host, observed, text)
+    refreshes, wait = config_refreshes(observed.routers, modelconfig.content_hash(text), now)
+    return tuple(filter(None, (write,))), refreshes, wait
 
 
 def forget(host: Key) -> None:

@@ -32,6 +32,11 @@ class Replica:
     """Index of its shard; 0 on a homogeneous host."""
 
     @property
+    def config(self) -> str | None:
+        """Hash of the `models.json` in force; None when it is unknown, or another one cannot be read."""
+        return None if self.report is None or self.report.config_error else self.report.config
+
+    @property
     def in_service(self) -> bool:
         """Whether the pod is ready, or its agent says so: on a busy node a probe may be late."""
         return self.ready or (self.report is not None and self.report.settled and self.report.server_ready)

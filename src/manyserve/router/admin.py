@@ -37,6 +37,10 @@ class EnvoyAdmin:
         """Make Envoy not ready, and have it close connections after their next response. Return whether it answered."""
         return await self._request("POST", "/healthcheck/fail") == 200
 
+    async def pass_health_check(self) -> None:
+        """Make Envoy ready again: an earlier program may have been killed after the begin of its stop."""
+        await self._request("POST", "/healthcheck/ok")
+
     async def quit(self) -> None:
         """End Envoy."""
         await self._request("POST", "/quitquitquit")

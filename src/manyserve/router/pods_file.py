@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from manyserve.api.modelconfig import content_hash
 from manyserve.api.routes import MAX_BYTES, Pod, read_pods
 from manyserve.redaction import one_line
 
@@ -19,6 +20,8 @@ class PodsFile:
         self._text: bytes | None = None
         self.pods: tuple[Pod, ...] | None = None
         self.error = ""
+        self.hash = ""
+        """`content_hash` of the text in force."""
 
     def refresh(self) -> bool:
         """Read the file. Return whether there is a new list."""
@@ -42,7 +45,7 @@ class PodsFile:
         except ValueError as error:
             self._fail(f"{self._path} cannot be used: {one_line(error)}")
             return False
-        self.error = ""
+        self.error, self.hash = "", content_hash(text)
         return True
 
     def _fail(self, error: str) -> None:

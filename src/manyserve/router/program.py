@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import aiohttp
@@ -39,12 +40,14 @@ class Router:
         self._reported: dict[str, tuple[int, float]] = {}
         """Revision and time of each agent's first report that Envoy has not acknowledged, by UID."""
         self._is_flush_due = False
+        self._changed = asyncio.Event()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
         )
 
     async def run(self) -> None:
         """Follow the agents until cancelled."""
+        await self.envoy.pass_health_check()
         await self.xds.start(self._settings.xds_socket)
         while True:
             self._check_pods()
@@ -61,6 +64,16 @@ class Router:
         await self.xds.stop()
         await self._session.close()
         await self.envoy.close()
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Wait until Envoy has answered, or other routes were sent, for at most `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def readiness_problem(self) -> str:
         """Return the reason why the router is not ready; empty when it is."""
@@ -123,6 +136,7 @@ class Router:
         }
         if resources:
             self.xds.set(resources)
+            self._wake()
 
     def _on_answer(self) -> None:
         """Record the acknowledgements of Envoy, and pass them on to the agents."""
@@ -134,6 +148,7 @@ class Router:
             if revision and self.state.views[uid].seen >= revision:
                 self.metrics.route_seconds.observe(now - since)
                 del self._reported[uid]
+        self._wake()
 
 
 def _url(pod: Pod, port: int) -> str:

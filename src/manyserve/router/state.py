@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from manyserve.api.routes import Pod, Routes, RouteState
 from manyserve.router.buckets import BUCKETS, resources_of
+from manyserve.router.led import Led
 from manyserve.router.routes import Progress, RouteMap
 
 SILENCE_SECONDS = 5.0
@@ -52,6 +53,7 @@ class RouterState:
         self.views: dict[str, AgentView] = {}
         """By UID of the pod."""
         self.routes = RouteMap()
+        self.led = Led()
         self.is_open = False
         """Each agent has answered or was silent, so the routes are whole, and Envoy may have them."""
         self._has_pods = False
@@ -121,6 +123,7 @@ class RouterState:
         """Return the versions of the buckets that changed since the last call; none before the routes are whole."""
         if not self.is_open:
             return {}
+        self.led.update(self.routes, self._acknowledged)
         changes, self._dirty = {bucket: self.routes.versions[bucket] for bucket in self._dirty}, set()
         return changes
 
@@ -128,6 +131,7 @@ class RouterState:
         """Record Envoy's versions of all resources. Return the UIDs of the agents with a revision seen by that."""
         for bucket in range(BUCKETS):
             self._acknowledged[bucket] = min(versions.get(name, 0) for name in resources_of(bucket))
+        self.led.update(self.routes, self._acknowledged)
         return [uid for uid, view in self.views.items() if self._advance(view)]
 
     def _advance(self, view: AgentView) -> bool:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from manyserve.prometheus import MetricsPage
 from manyserve.router.program import Router
+from manyserve.router.report import ReportPage
 from manyserve.router.stop import Stop
 
 
@@ -28,10 +29,6 @@ def application(router: Router, stop: Stop, clock: Callable[[], float]) -> web.A
         """Answer with the metrics in Prometheus' text format."""
         return page.response()
 
-    async def status(_: web.Request) -> web.Response:
-        """Answer with the agents' revisions, and the last faults."""
-        return web.json_response(describe(router, await router.readiness_problem()))
-
     async def drain(_: web.Request) -> web.Response:
         """Begin to stop, and answer when Envoy has no more requests: the hook before the stop of its container."""
         await stop.until_drained()
@@ -42,24 +39,8 @@ def application(router: Router, stop: Stop, clock: Callable[[], float]) -> web.A
         "/readyz": readyz,
         "/healthz": healthz,
         "/metrics": metrics,
-        "/status": status,
+        "/status": ReportPage(router, clock).get,
         "/drain": drain,
     }.items():
         app.router.add_get(path, handler)
     return app
-
-
-def describe(router: Router, problem: str) -> dict[str, object]:
-    """Return the status as JSON."""
-    agents = {
-        uid: {"instance": view.instance, "have": view.have, "seen": view.seen, "routed": view.has_endpoints}
-        for uid, view in router.state.views.items()
-    }
-    return {
-        "ready": not problem,
-        "problem": problem,
-        "nack": router.xds.nack,
-        "podsError": router.pods_file.error,
-        "models": len(router.state.routes.models),
-        "agents": agents,
-    }

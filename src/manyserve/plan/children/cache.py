@@ -17,6 +17,12 @@ from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
 from manyserve.plan.children.replicas import becomes_fixed
+from manyserve.plan.children.routers import (
+    build_router_budget,
+    build_router_deployment,
+    lacks_router_image,
+    routers_answer,
+)
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
 from manyserve.plan.children.shards import build_budget_of_shards, build_shards, held_back, observed_deployments
@@ -118,13 +124,15 @@ def children(host: InferenceService, observed: Observed, sources: Sources, shard
 def _desired(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> tuple[Manifest, ...]:
     """Return all children but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
-    has_image, is_exposed = server_image(host, config) is not None, hostname_problem(observed) is None
-    is_sharded = host.spec.predictor.is_heterogeneous
+    has_image = server_image(host, config) is not None and not lacks_router_image(host, config)
+    is_sharded, is_exposed = host.spec.predictor.is_heterogeneous, hostname_problem(observed) is None
     manifests = (
         *(_deployments(host, observed, sources, shards) if has_image and not observed.lookups_pending else ()),
         build_service(host),
         build_autoscaler(host, observed.autoscalers) if has_image else None,
         build_budget_of_shards(host, len(shards.kept)) if is_sharded else build_disruption_budget(host),
+        build_router_deployment(host, config) if has_image else None,
+        build_router_budget(host, config),
         build_ingress(host, config) if is_exposed else None,
         build_http_route(host, config) if is_exposed else None,
     )
@@ -142,7 +150,7 @@ def _deployments(host: InferenceService, observed: Observed, sources: Sources, s
 
 
 def _deployment(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:
-    first = next((each for each in desired if each["kind"] == "Deployment"), None)
+    first = next(_with_models(desired, observed), None)
     child = Child("Deployment", first["metadata"]["name"]) if first is not None else None
     current = observed.children.get(child) if child is not None else None
     if child in observed.failures or (current is not None and not belongs_to(current, host)):
@@ -150,8 +158,14 @@ def _deployment(desired: Iterable[Manifest], observed: Observed, host: Inference
     return first
 
 
+def _with_models(desired: Iterable[Manifest], observed: Observed) -> Iterator[Manifest]:
+    """Yield the Deployments with models: all but that of the routers."""
+    routers = names.router(observed.key.name)
+    yield from (each for each in desired if each["kind"] == "Deployment" and each["metadata"]["name"] != routers)
+
+
 def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Apply]:
-    ready = deployment_is_ready(host, observed)
+    ready = deployment_is_ready(host, observed) and routers_answer(host, observed)
     waiting = _waiting(desired, observed, host) if host.spec.predictor.is_heterogeneous else ()
     for manifest in desired:
         if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] in waiting:
@@ -164,8 +178,7 @@ def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceSer
 
 
 def _waiting(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Collection[str]:
-    deployments = [each for each in desired if each["kind"] == "Deployment"]
-    return held_back(deployments, observed_deployments(host, observed))
+    return held_back(_with_models(desired, observed), observed_deployments(host, observed))
 
 
 def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:

@@ -135,6 +135,7 @@ def _agent_env(host: InferenceService, config: ServingConfig, sources: Sources) 
         agentenv.SERVER_URL: f"http://localhost:{http_port(host)}",
         agentenv.SERVER_DIALECT: server_kind(host.spec.predictor).dialect,
     }
+    env |= {agentenv.ROUTERS: "true"} if host.spec.predictor.is_heterogeneous else {}
     launch = launch_spec(host, config)
     env |= {agentenv.ALLOWED_BACKENDS: ",".join(launch.backends)} if launch.backends else {}
     volume_bytes = _agent_config(host, config).volume_bytes

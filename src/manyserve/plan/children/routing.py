@@ -1,5 +1,7 @@
 """Service, Ingress and HTTPRoute, which lead requests to a host's pods, and the URLs of hosts and models.
 
+The Service of a heterogeneous host leads to its routers, which lead on to the pods with the model.
+
 A host has an Ingress, or an HTTPRoute where a Gateway is configured. A host that is cluster-local has neither. Both
 publish the paths for inference, metadata and health, and no path by which a server loads models. Those of a host with
 `containers` are unknown, so all of them are published.
@@ -29,11 +31,12 @@ _INSIDE_ONLY = (
 def build_service(host: InferenceService) -> Manifest:
     """Return the Service: it has the host's name, port 80 for HTTP and port 9000 for gRPC."""
     name = host.metadata.name
+    selector = names.router_selector(name) if host.spec.predictor.is_heterogeneous else names.selector(name)
     ports = [
         {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"},
         {"name": "grpc", "port": names.GRPC_PORT, "targetPort": "grpc", "protocol": "TCP"},
     ]
-    return child(host, "v1", "Service", name, spec={"selector": names.selector(name), "ports": ports})
+    return child(host, "v1", "Service", name, spec={"selector": selector, "ports": ports})
 
 
 def build_ingress(host: InferenceService, config: ServingConfig) -> Manifest | None:

@@ -1,7 +1,7 @@
 """Status of a host in KServe's layout: conditions, revisions and addresses.
 
 `predictor_ready` computes `PredictorReady`. `IngressReady` follows the Ingress or the HTTPRoute, and is True for a host
-that has neither. `Ready` is both.
+that has neither. A heterogeneous host has `RouterReady`, too. `Ready` is all of them.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ from manyserve.plan.status.predictor_ready import (
 )
 from manyserve.plan.status.replicas import OTHER_AUTOSCALER, REPLICAS_KEPT, REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
+from manyserve.plan.status.router_ready import ROUTER_NOT_CONFIGURED, ROUTER_NOT_READY, UPDATES_REFUSED, router_ready
 from manyserve.plan.visibility import is_exposed
 
 PODS_NOT_READY = "PodsNotReady"
 """Reason of a host that answers while further pods of it do not, in a roll-out or a scale-up."""
-_WITH_EVENT = (conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, SERVER_STUCK, APPLY_FAILED)
+_WITH_EVENT = (
+    *(conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, SERVER_STUCK, APPLY_FAILED),
+    *(ROUTER_NOT_READY, UPDATES_REFUSED),
+)
 _WITHOUT_EVENT = (
     *(REPLICAS_MANAGED, OTHER_AUTOSCALER, REPLICAS_KEPT),
-    *(PREDICTOR_NOT_CONFIGURED, CREDENTIALS_NOT_USABLE, DEPLOYMENT_PAUSED, MODEL_CONFIG_FULL),
+    *(PREDICTOR_NOT_CONFIGURED, CREDENTIALS_NOT_USABLE, DEPLOYMENT_PAUSED, MODEL_CONFIG_FULL, ROUTER_NOT_CONFIGURED),
 )
 """Reasons of a host that answers, for which the message of its condition is enough."""
 
@@ -68,35 +72,38 @@ def _conditions(
     host: InferenceService, observed: Observed, placement: Placement, now: datetime
 ) -> tuple[Condition, ...]:
     predictor = predictor_ready(host, observed, placement, now)
+    router = router_ready(host, observed, now)
     ingress = _ingress_ready(host, observed)
-    failed = next((each for each in (predictor, ingress) if each.status != "True"), None)
+    checked = tuple(each for each in (predictor, router, ingress) if each is not None)
+    failed = next((each for each in checked if each.status != "True"), None)
+    noted = router if router is not None and predictor.reason is None else predictor
     ready = Condition(
         type=conditions.READY,
         status="False" if failed else "True",
-        reason=failed.reason if failed else _reason_while_ready(predictor),
-        message=_message_of(failed, predictor) if failed else _message_while_ready(predictor),
+        reason=failed.reason if failed else _reason_while_ready(noted),
+        message=_message_of(failed, ingress) if failed else _message_while_ready(noted),
     )
-    return (predictor, ingress, ready)
+    return (*checked, ready)
 
 
-def _message_while_ready(predictor: Condition) -> str | None:
+def _message_while_ready(noted: Condition) -> str | None:
     """Return the message of a host that answers; an owner of the replicas that the user has named is none."""
-    return None if predictor.reason == REPLICAS_MANAGED else predictor.message
+    return None if noted.reason == REPLICAS_MANAGED else noted.message
 
 
-def _message_of(failed: Condition, predictor: Condition) -> str | None:
+def _message_of(failed: Condition, ingress: Condition) -> str | None:
     """Return the message of a host that is not ready. One without a way from outside still answers inside."""
-    return failed.message if failed is predictor else f"answers inside the cluster only: {failed.message}"
+    return f"answers inside the cluster only: {failed.message}" if failed is ingress else failed.message
 
 
-def _reason_while_ready(predictor: Condition) -> str | None:
+def _reason_while_ready(noted: Condition) -> str | None:
     """Return the reason of a host that answers despite a problem: an event reports it.
 
     The reasons of pods alternate, such as ErrImagePull and ImagePullBackOff, so they have one word.
     """
-    if predictor.reason is None or predictor.reason in _WITHOUT_EVENT:
+    if noted.reason is None or noted.reason in _WITHOUT_EVENT:
         return None
-    return predictor.reason if predictor.reason in _WITH_EVENT else PODS_NOT_READY
+    return noted.reason if noted.reason in _WITH_EVENT else PODS_NOT_READY
 
 
 def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:

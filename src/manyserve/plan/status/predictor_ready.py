@@ -25,6 +25,7 @@ from manyserve.plan.pods import not_unloaded, stuck_loads
 from manyserve.plan.status.pod_problem import Problem
 from manyserve.plan.status.replicas import replicas_note, scaled_to_zero
 from manyserve.plan.status.rollout import model_problem
+from manyserve.plan.status.router_ready import router_image_problem
 from manyserve.plan.status.unready_replicas import problem_beside_answers, problem_of_pods, rollout_problem
 from manyserve.plan.storage.env import annotated
 from manyserve.plan.storage.mounts import secret_problems
@@ -108,6 +109,7 @@ def _service_problem(host: InferenceService, observed: Observed) -> Problem | No
 CHECKS = (
     _spec_problem,
     _configuration_problem,
+    router_image_problem,
     _apply_problem,
     _credentials_problem,
     _deployment_problem,

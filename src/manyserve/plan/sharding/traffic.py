@@ -1,0 +1,74 @@
+"""Traffic of a model from two readings of the counters of each pod: requests in flight, or requests a second.
+
+A model server adds the duration of a request at its end. So the requests in flight are the busy time in a second, by
+Little's law, or those that wait now and the one that runs, if these are more.
+
+Without a counter, or with a lower one than before, the traffic is unknown: the model was loaded, or its server was
+restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from manyserve.api.routes import Traffic
+from manyserve.plan.sharding.scaling import UNIT
+
+Metric = Literal["concurrency", "rps"]
+_MICROS = 1_000_000
+
+
+class Counters(NamedTuple):
+    """Counters of one model on one pod. They take a tenth of the memory of `ModelTraffic`."""
+
+    requests: int
+    busy_micros: int
+    pending: int | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counters of one pod at a time, in seconds of a monotonic clock."""
+
+    second: float
+    instance: str
+    counted: bool
+    """The server has counters of requests by model."""
+    models: Mapping[str, Counters]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The last reading of a pod, and the one before; None for the first reading."""
+
+    after: Reading
+    before: Reading | None = None
+
+
+def reading_of(traffic: Traffic, second: float) -> Reading:
+    """Return the reading of an answer of `/traffic`."""
+    models = {name: Counters(each.requests, each.busy_micros, each.pending) for name, each in traffic.models.items()}
+    return Reading(second, traffic.instance, traffic.counted, models)
+
+
+def traffic_of(intervals: Iterable[Interval], model: str, metric: Metric) -> int | None:
+    """Return the traffic of all copies of a model in thousandths; None while it is unknown on all pods."""
+    values = (_in_interval(interval, model, metric) for interval in intervals)
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _in_interval(interval: Interval, model: str, metric: Metric) -> int | None:
+    before, after = interval.before, interval.after
+    if before is None or before.instance != after.instance or after.second <= before.second:
+        return None
+    old, new = before.models.get(model), after.models.get(model)
+    if old is None or new is None or new.requests < old.requests or new.busy_micros < old.busy_micros:
+        return None
+    seconds = after.second - before.second
+    if metric == "rps":
+        return round((new.requests - old.requests) * UNIT / seconds)
+    waiting = (new.pending + 1) * UNIT if new.pending else 0
+    return max(round((new.busy_micros - old.busy_micros) * UNIT / _MICROS / seconds), waiting)

@@ -1,0 +1,38 @@
+"""Configuration of routers in the chart: the operator reads the same values, and refuses wrong ones."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from manyserve.api.routerconfig import ENVOY_IMAGE, RouterConfig
+from manyserve.api.servingconfig import ConfigError, parse
+from tests.chart.rendering import the
+
+
+def of_chart(*values: str) -> RouterConfig:
+    return parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).router
+
+
+def test_router_values_are_the_defaults_of_the_code() -> None:
+    given = of_chart()
+    assert given.image == "manyserve/manyserve:0.1.0"
+    assert given.envoy_image == ENVOY_IMAGE
+    assert given == RouterConfig(image=given.image, image_pull_policy="IfNotPresent")
+
+
+def test_router_values_reach_the_operator() -> None:
+    given = of_chart(
+        "config.router.replicas=3", "config.router.image=example/own:1", "config.router.maxRequestBytes=1Gi"
+    )
+    assert (given.replicas, given.image, given.max_request_bytes) == (3, "example/own:1", "1Gi")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("replicas", 0), ("replicas", 11), ("concurrency", 0), ("maxRequestBytes", "0"), ("maxRequestBytes", "much")],
+)
+def test_router_configuration_refuses_a_wrong_value(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"router\.{field}"):
+        parse({"router": json.dumps({field: value})})

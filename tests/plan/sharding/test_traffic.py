@@ -1,0 +1,69 @@
+"""Traffic of a model from the counters of its copies."""
+
+from __future__ import annotations
+
+import pytest
+
+from manyserve.api.routes import Traffic
+from manyserve.plan.sharding.traffic import Interval, Metric, Reading, reading_of, traffic_of
+
+Models = dict[str, dict[str, int | None]]
+
+
+def reading(second: float, instance: str = "i", **models: tuple[int, int] | tuple[int, int, int]) -> Reading:
+    """Return a reading of requests, busy seconds and pending requests by model."""
+    given: Models = {
+        name: {"requests": each[0], "busyMicros": each[1] * 1_000_000, "pending": each[2] if len(each) > 2 else None}
+        for name, each in models.items()
+    }
+    return reading_of(Traffic.model_validate({"instance": instance, "counted": True, "models": given}), second)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("concurrency", 3000), ("rps", 2000)])
+def test_traffic_is_the_change_of_the_counters_in_a_second(metric: Metric, expected: int) -> None:
+    interval = Interval(reading(15, m=(20, 25)), reading(10, m=(10, 10)))
+    assert traffic_of([interval], "m", metric) == expected
+
+
+def test_traffic_is_the_sum_of_all_copies() -> None:
+    intervals = [Interval(reading(10, m=(10, 10)), reading(0, m=(0, 0))) for _ in range(2)]
+    assert traffic_of([*intervals, Interval(reading(10, n=(1, 1)), reading(0, n=(0, 0)))], "m", "rps") == 2000
+
+
+def test_requests_that_wait_count_while_none_has_ended() -> None:
+    interval = Interval(reading(5, m=(0, 0, 3)), reading(0, m=(0, 0, 0)))
+    assert traffic_of([interval], "m", "concurrency") == 4000
+    assert traffic_of([interval], "m", "rps") == 0
+
+
+def test_quiet_model_has_no_traffic() -> None:
+    assert traffic_of([Interval(reading(5, m=(7, 7, 0)), reading(0, m=(7, 7, 0)))], "m", "concurrency") == 0
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        Interval(reading(5, m=(9, 9))),
+        Interval(reading(5, m=(9, 9)), reading(0)),
+        Interval(reading(5), reading(0, m=(9, 9))),
+        Interval(reading(5, m=(1, 9)), reading(0, m=(2, 8))),
+        Interval(reading(5, m=(9, 1)), reading(0, m=(8, 2))),
+        Interval(reading(5, "other", m=(9, 9)), reading(0, m=(1, 1))),
+        Interval(reading(5, m=(9, 9)), reading(5, m=(1, 1))),
+    ],
+    ids=[
+        "first reading",
+        "loaded",
+        "unloaded",
+        "server restarted",
+        "busy time began anew",
+        "agent restarted",
+        "no time between",
+    ],
+)
+def test_traffic_that_is_not_known_is_not_zero(interval: Interval) -> None:
+    assert traffic_of([interval], "m", "concurrency") is None
+
+
+def test_traffic_without_pods_is_not_known() -> None:
+    assert traffic_of([], "m", "rps") is None
