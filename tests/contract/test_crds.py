@@ -95,8 +95,20 @@ def test_kubectl_columns_are_those_of_the_walkthrough_and_wide_has_more(kubectl:
     kubectl.apply(kubectl.here(make.host_object()), kubectl.here(make.model_object()))
     assert header(kubectl, "isvc") == HOST_HEADER
     assert header(kubectl, "tm") == MODEL_HEADER
-    assert header(kubectl, "isvc", "-o", "wide") == f"{HOST_HEADER} MODELS MEMORY REASON"
-    assert header(kubectl, "tm", "-o", "wide") == f"{MODEL_HEADER} HOST FRAMEWORK MEMORY LOADED REASON"
+    assert header(kubectl, "isvc", "-o", "wide") == f"{HOST_HEADER} MODELS MEMORY PODS COPIES REASON"
+    assert header(kubectl, "tm", "-o", "wide") == f"{MODEL_HEADER} HOST FRAMEWORK MEMORY LOADED ON REASON"
+
+
+def test_kubectl_shows_the_copies_of_a_model_and_nothing_on_a_homogeneous_host(kubectl: Kubectl) -> None:
+    for name, status in (("copied", {"loaded": "2/3", "shards": "s0,s3"}), ("plain", {"loaded": "1/1"})):
+        kubectl.apply(kubectl.here(make.model_object(name)))
+        _set_status(kubectl, "tm", name, status)
+    printed = {
+        line.split()[0]: line.split() for line in kubectl("get", "tm", "-o", "wide", "--no-headers").splitlines()
+    }
+    assert printed["copied"][-2:] == ["2/3", "s0,s3"]
+    assert printed["plain"][-1] == "1/1"
+    assert "s0,s3" in kubectl("explain", "tm.status.shards")
 
 
 def test_kubectl_explain_describes_each_field(kubectl: Kubectl) -> None:
