@@ -241,6 +241,15 @@ async def test_object_store_fault_of_range_is_reported(bucket: CheckedBucket, tm
     assert not caught.value.permanent
 
 
+async def test_object_store_slow_connection_that_brings_a_chunk_in_time_is_read(
+    bucket: CheckedBucket, tmp_path: Path
+) -> None:
+    stall_seconds, chunks = 2.0, 5
+    bucket.objects = {"models/a/x": bytes(chunks * CHUNK_BYTES)}
+    bucket.fault, bucket.drip_bytes = "drip", CHUNK_BYTES // 6
+    assert await fetch(make_downloader(bucket, stall_seconds), tmp_path) == {"x": bytes(chunks * CHUNK_BYTES)}
+
+
 async def test_object_store_large_file_is_read_in_parallel_ranges(bucket: CheckedBucket, tmp_path: Path) -> None:
     data = bytes(range(256)) * 4000
     bucket.objects = {"models/a/large": data, "models/a/small": b"1" * 100_000, "models/a/exact": b"2" * 200_000}

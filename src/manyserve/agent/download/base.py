@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 
+CHUNK_BYTES = 256 * 1024
+"""Bytes of a chunk from the network. A connection has stalled when one takes longer than `stall_seconds` (30 s)."""
+
+
 class Progress(Protocol):
     """Callbacks for the bytes of a download. `stored` raises `DownloadError` when the volume has no space left."""
 

@@ -19,14 +19,13 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from manyserve.agent.download.base import DownloadError
+from manyserve.agent.download.base import CHUNK_BYTES, DownloadError
 from manyserve.agent.download.ssrf import AddressPolicy, CheckedResolver, RefusedError
 from manyserve.redaction import one_line
 
 Headers = Mapping[str, str]
 
 MAX_REDIRECTS = 10
-CHUNK_BYTES = 256 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _AGENT_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "manyserve-agent"}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manyserve.agent.download.archive.unpacker import Unpacker
-from manyserve.agent.download.base import DownloadError, Limits, Listing, Progress, RemoteFile
+from manyserve.agent.download.base import CHUNK_BYTES, DownloadError, Limits, Listing, Progress, RemoteFile
 from manyserve.agent.download.errors import store_error
 from manyserve.agent.download.http.ranges import Piece, open_piece, run_workers, split, write_chunks
 from manyserve.agent.download.object_store.listing import (
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from obstore import BytesStream, GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
-CHUNK_BYTES = 1024 * 1024
 _AZURE_FOLDER = "hdi_isfolder"  # metadata of a folder marker without a slash at its end
 _MD5_OF_NOTHING = hashlib.md5(usedforsecurity=False).hexdigest()
 
