@@ -253,8 +253,6 @@ class FakeBucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     fault: str = ""
-    drip_bytes: int = 1
-    """Bytes in 0.1 s while the fault is `drip`."""
     gets: list[str] = field(default_factory=list)
     lists: int = 0
     url: str = ""
@@ -311,8 +309,8 @@ class FakeBucket:
     async def _drip(self, request: web.Request, headers: dict[str, str], data: bytes) -> web.StreamResponse:
         response = web.StreamResponse(headers=headers | {"Content-Length": str(len(data))})
         await response.prepare(request)
-        for start in range(0, len(data), self.drip_bytes):
-            await response.write(data[start : start + self.drip_bytes])
+        for byte in data:
+            await response.write(bytes([byte]))
             await asyncio.sleep(0.1)
         return response
 

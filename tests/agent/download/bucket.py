@@ -31,6 +31,8 @@ class CheckedBucket(FakeBucket):
     barrier_size: int = 0
     """Requests wait until this number of them runs at once."""
     barrier: asyncio.Event = field(default_factory=asyncio.Event)
+    drip_bytes: int = 1
+    """Bytes at a time of the faults `drip`, every 0.1 s, and `cut`."""
     active: int = 0
     max_active: int = 0
 
@@ -101,11 +103,11 @@ class CheckedBucket(FakeBucket):
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(len(data))})
         await response.prepare(request)
-        for number, byte in enumerate(data):
+        for start in range(0, len(data), self.drip_bytes):
             if not self.fault or request.transport is None or request.transport.is_closing():
                 break
-            if self.fault == "cut" and number == len(data) // 2:
+            if self.fault == "cut" and start == len(data) // 2:
                 request.transport.abort()
-            await response.write(bytes([byte]))
+            await response.write(data[start : start + self.drip_bytes])
             await asyncio.sleep(0.1 if self.fault == "drip" else 0)
         return response

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from manyserve.agent.download import Downloader, DownloadError, choose, downloaders
-from manyserve.agent.download.base import Limits, RemoteFile
+from manyserve.agent.download.base import CHUNK_BYTES, Limits, RemoteFile
 from manyserve.agent.settings import MIB, AgentSettings, SourceSettings
 from tests.agent.download.archives import contents, folders, tar_of, zipped
 from tests.agent.download.bucket import CheckedBucket
