@@ -11,7 +11,7 @@ import aiohttp
 import prometheus_client
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from manyserve.agent import http_api
@@ -23,6 +23,7 @@ from manyserve.router.stop import Stop
 from manyserve.webhook.handlers import plain_app
 from tests.agent.support import fake_pod
 from tests.support.make import host_object
+from tests.support.programs import free_ports
 from tests.webhook.reviews import cache_of
 from tests.webhook.serving import serving
 
@@ -33,9 +34,9 @@ Serving = Callable[[Path], AbstractAsyncContextManager[str]]
 
 @asynccontextmanager
 async def operator(_: Path) -> AsyncIterator[str]:
-    server, port = HealthServer(lambda: None, lambda: None), unused_port()
-    await server.start(unused_port(), port)
-    yield f"http://127.0.0.1:{port}"
+    server, (health, metrics) = HealthServer(lambda: None, lambda: None), free_ports(2)
+    await server.start(health, metrics)
+    yield f"http://127.0.0.1:{metrics}"
     await server.stop()
 
 
