@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.credentialsconfig import Credentials
+from manyserve.api.hostsconfig import HostsConfig
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.quantity import Memory, format_memory, parse_duration, parse_memory
 
@@ -146,6 +147,7 @@ class ServingConfig(KubeModel):
     """Keyed by predictor, `triton`, or by predictor and protocol, `sklearn.v2`."""
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
+    hosts: HostsConfig = HostsConfig()
     deploy: DeployConfig = DeployConfig()
     rollout: RolloutConfig = RolloutConfig()
     credentials: Credentials = Credentials()
