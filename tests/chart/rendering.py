@@ -34,7 +34,6 @@ VARIANTS = (
         "operator.serviceAccount.name=own",
         "webhook.serviceAccount.create=false",
         "webhook.serviceAccount.name=given",
-        "operator.strategy.type=Recreate",
         "revisionHistoryLimit=0",
         "webhook.port=10443",
         "webhook.metricsPort=10090",

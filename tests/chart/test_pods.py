@@ -179,7 +179,7 @@ def test_deployments_have_the_strategy_and_the_history_of_the_values() -> None:
         spec = the("Deployment", name)["spec"]
         assert spec["strategy"] == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
         assert spec["revisionHistoryLimit"] == 10
-    spec = the("Deployment", "manyserve-operator", *MIRROR)["spec"]
+    spec = the("Deployment", "manyserve-operator", "operator.strategy.type=Recreate", *MIRROR)["spec"]
     assert (spec["strategy"], spec["revisionHistoryLimit"]) == ({"type": "Recreate"}, 0)
 
 
