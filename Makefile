@@ -4,6 +4,7 @@
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench, make bench-heterogeneous   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
 # make metrics-test   alerts, and the real programs scraped by a real Prometheus, into reports/metrics-test.json
+# make chart-test   the chart's values and objects, and helm test's program, into reports/chart-test.json
 # make pictures   the same, and pictures of the dashboards into docs/pictures
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
@@ -18,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench prometheus metrics-test pictures
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench prometheus metrics-test pictures chart-test
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -174,6 +175,12 @@ unmanaged: tools ## unmanaged objects, restores, the poisoned list and the migra
 metrics-test: tools prometheus ## alerts and dashboards with a real Prometheus, into reports/metrics-test.json
 	@echo "==> metrics, alerts and dashboards, with a real Prometheus, in the long form"
 	@METRICS=$${METRICS:-long} $(BIN)/pytest -q --timeout 900 tests/metrics
+	@echo "    took $$SECONDS s"
+
+chart-test: tools ## the chart's values and objects, and the program of helm test, into reports/chart-test.json
+	@echo "==> the chart with many values, and manyserve check against a real API server"
+	@rm -f reports/chart-test.json
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/chart tests/check tests/contract/test_check.py tests/contract/test_install.py
 	@echo "    took $$SECONDS s"
 
 pictures: ## docs/pictures, from the data that metrics-test scrapes

@@ -25,6 +25,12 @@ def tenants(request: pytest.FixtureRequest) -> Figures:
     return reports(request.config)["tenants"]
 
 
+@pytest.fixture
+def chart_figures(request: pytest.FixtureRequest) -> Figures:
+    """Return the figures of the chart and of `helm test`, which are in a report of their own."""
+    return reports(request.config)["chart-test"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     send_to_controller(session.config)
 

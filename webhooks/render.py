@@ -1,9 +1,9 @@
 """Write the generated files: `python -m webhooks.render`, from the repository's root.
 
 `manyserve.api` is the source of the chart's CRDs and of the schema of the agent's /status. The registries of the
-programs are the source of the reference of metrics. The chart is the source of
-the YAML in this folder, so that a reader can see and apply all of it without Helm. The samples for the first API
-group are the source of those for the second. Tests compare the bytes.
+programs are the source of the reference of metrics, and values.yaml is the source of the table in the chart's README.
+The chart is the source of the YAML in this folder, so that a reader can see and apply all of it without Helm. The
+samples for the first API group are the source of those for the second. Tests compare the bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts import dashboards, metrics_reference
+from scripts import dashboards, metrics_reference, values_reference
 
 from manyserve.api.agentreport import AgentReport
 from manyserve.api_group import GROUPS, KSERVE, OWN
@@ -51,6 +51,8 @@ def copied() -> dict[Path, str]:
     """Return the text of each file that does not come from the chart, by its path."""
     files = {CHART / "files" / group / name: text for group in GROUPS for name, text in crd_documents(group).items()}
     docs = {"agent-status.schema.json": status_schema(), "reference/metrics.md": metrics_reference.page()}
+    readme, values = CHART / "README.md", CHART / "values.yaml"
+    files[readme] = values_reference.with_table(readme.read_text(), values.read_text())
     files |= {CHART / "files" / "dashboards" / name: text for name, text in dashboards.files().items()}
     return files | own_samples() | {ROOT / "docs" / name: text for name, text in docs.items()}
 

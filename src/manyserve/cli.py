@@ -1,4 +1,4 @@
-"""Command line: `manyserve operator | webhook | agent | router | crds`.
+"""Command line: `manyserve operator | webhook | agent | router | crds | check`.
 
 Each program imports only its own libraries: an agent needs no kopf, and the operator no storage clients. A program that
 cannot start prints the reason on one line and exits with code 2.
@@ -95,6 +95,18 @@ def router(
         write_envoy_config(settings, envoy_config)
     else:
         run(settings)
+
+
+@app.command()
+def check() -> None:
+    """Check that a release works, as `helm test` does, and end: with exit code 1 if a check fails."""
+    from manyserve.check.main import line, run
+    from manyserve.check.settings import CheckSettings
+
+    results = run(CheckSettings.from_env(os.environ))
+    for result in results:
+        print(line(result))
+    raise typer.Exit(0 if all(each.succeeded for each in results) else 1)
 
 
 @app.command()

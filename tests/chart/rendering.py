@@ -25,6 +25,19 @@ VARIANTS = (
         "monitoring.prometheusRule.enabled=true",
         "monitoring.dashboards.enabled=true",
     ),
+    (
+        "global.imageRegistry=r.example/mirror",
+        "global.imagePullSecrets={pull,other}",
+        "commonLabels.team=a",
+        "operator.podLabels.mesh=off",
+        "webhook.podLabels.mesh=on",
+        "operator.serviceAccount.name=own",
+        "webhook.serviceAccount.create=false",
+        "webhook.serviceAccount.name=given",
+        "revisionHistoryLimit=0",
+        "webhook.port=10443",
+        "webhook.metricsPort=10090",
+    ),
     ("webhook.replicas=1", "fullnameOverride=other", "imagePullSecrets[0].name=pull", "operator.nodeSelector.a=b"),
 )
 
@@ -33,7 +46,7 @@ VARIANTS = (
 def text(*values: str) -> str:
     """Return the manifests that helm prints."""
     settings = [part for value in values for part in ("--set", value)]
-    return helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system", *settings)
+    return helm("template", "manyserve", str(CHART), "--namespace", "manyserve-system", "--skip-tests", *settings)
 
 
 def objects(*values: str) -> list[Manifest]:

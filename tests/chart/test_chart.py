@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from scripts import values_reference
 from webhooks.render import CHART, ROOT, copied, helm, rendered
 
 from manyserve.api import servingconfig
@@ -52,26 +54,49 @@ def test_chart_template_keeps_the_whole_crd(name: str, group: str) -> None:
     assert source["metadata"]["labels"].items() <= crd["metadata"]["labels"].items()
 
 
+def test_chart_metadata_names_its_images_crds_and_icon() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    notes = {key.removeprefix("artifacthub.io/"): text for key, text in chart["annotations"].items()}
+    config = servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])
+    servers = {f"{each.image}:{each.default_image_version}" for each in config.predictors.values()}
+    assert {each["image"] for each in yaml.safe_load(notes["images"])} == servers | {config.agent.image}
+    crds = {(each["name"], each["kind"], each["version"]) for each in yaml.safe_load(notes["crds"])}
+    shipped = [each for each in objects() if each["kind"] == "CustomResourceDefinition"]
+    assert crds == {
+        (each["metadata"]["name"], each["spec"]["names"]["kind"], each["spec"]["versions"][0]["name"])
+        for each in shipped
+    }
+    icon = (CHART / "icon.svg").read_bytes().strip()
+    assert chart["icon"] == f"data:image/svg+xml;base64,{base64.b64encode(icon).decode()}"
+    assert chart["maintainers"]
+    assert chart["sources"]
+
+
 @pytest.mark.parametrize("template", sorted((CHART / "templates").glob("*.yaml")), ids=lambda path: path.name)
 def test_template_file_has_one_object(template: Path) -> None:
+    if template.name == "extra-objects.yaml":
+        return  # they are in the values
     assert template.read_text().count("\nkind: ") + template.read_text().count('"manyserve.crd"') == 1
+
+
+FREE_FORM = ("resources", ".predictors", "issuerRef", "ecurityContext")
 
 
 def paths(node: Any, prefix: str = "") -> set[str]:
     """Return the path of each value; a value of any shape counts as one path."""
-    if not isinstance(node, dict) or not node or prefix.endswith(("resources", ".predictors", "issuerRef")):
+    if not isinstance(node, dict) or not node or prefix.endswith(FREE_FORM):
         return {prefix}
     return set().union(*(paths(each, f"{prefix}.{key}") for key, each in node.items()))
 
 
 def test_values_schema_and_values_file_have_the_same_paths() -> None:
     def of_schema(node: dict[str, Any], prefix: str = "") -> set[str]:
-        inner = {} if prefix.endswith(("resources", ".predictors")) else node.get("properties", {})
+        inner = {} if prefix.endswith(FREE_FORM) else node.get("properties", {})
         return set().union(*(of_schema(each, f"{prefix}.{key}") for key, each in inner.items())) or {prefix}
 
     values = paths(yaml.safe_load((CHART / "values.yaml").read_text()))
     schema = of_schema(yaml.safe_load((CHART / "values.schema.json").read_text()))
-    assert values == schema - {".global"}
+    assert values == schema
 
 
 def test_values_have_a_comment_each() -> None:
@@ -83,6 +108,17 @@ def test_values_have_a_comment_each() -> None:
         if line.strip() and not line.strip().startswith(("#", *free_form)) and not before.strip().startswith("#")
     ]
     assert bare == []
+
+
+def test_values_have_a_comment_in_the_form_of_helm_docs() -> None:
+    text = (CHART / "values.yaml").read_text()
+    comments = {f".{'.'.join(path)}": comment for path, comment in values_reference.described(text)}
+    leaves = {path for path in paths(yaml.safe_load(text)) if not path.endswith(("redictors", "ecurityContext"))}
+    leaves |= {path for path in comments if ".predictors." in path or "ecurityContext." in path}
+    sections = {"triton", "sklearn", "xgboost", "lightgbm"}
+    assert {each for each in leaves if not comments[each].startswith("-- ")} == {
+        f".config.predictors.{each}" for each in sections
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,6 +153,7 @@ def test_config_map_has_the_values_that_are_set() -> None:
     values = (
         "config.ingress.ingressClassName=contour",
         "config.ingress.gateway=infra/gateway",
+        "gateway.enabled=true",
         "config.agent.image=other:1",
         "config.agent.ephemeralStorageRequest=10Gi",
         "config.agent.volumeSizeLimit=20Gi",

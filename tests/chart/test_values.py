@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 
 import pytest
 from webhooks.render import CHART, helm
 
+from manyserve.api import servingconfig
 from tests.chart.rendering import environment, pods, the
 
 SECRET = "webhook.certificate.existingSecret=mine"
 CERT_MANAGER = "webhook.certificate.certManager.enabled=true"
+ISSUER = "webhook.certificate.certManager.issuerRef"
 
 
 def bundle(text: str) -> str:
@@ -41,7 +44,56 @@ REFUSED = {
     ("config.predictors.sklearn.v1.imag=x",): "config.predictors.sklearn.v1: Additional property imag is not allowed",
     ("config.predictors.sklearn.v3.image=x",): "config.predictors.sklearn: Additional property v3 is not allowed",
     ("config.predictors.xgboost.image=x",): "config.predictors.xgboost: Additional property image is not allowed",
-    ("global.imageRegistry=x",): "global: Additional property imageRegistry is not allowed",
+    ("global.imageRegistri=x",): "global: Additional property imageRegistri is not allowed",
+    ("global.imageRegistry=https://x/",): "global.imageRegistry: Does not match pattern",
+    ("global.imagePullSecrets=x",): "global.imagePullSecrets: Invalid type. Expected: array",
+    ("imagePullSecrets[0].nam=x",): "imagePullSecrets.0: Additional property nam is not allowed",
+    ("commonLabels.a=null", "commonLabels.b.c=x"): "commonLabels.b: Invalid type. Expected: string",
+    ("commonLabel.a=b",): "Additional property commonLabel is not allowed",
+    ("commonLabels.app\\.kubernetes\\.io/name=x",): "commonLabels must not have app.kubernetes.io/name: the chart sets",
+    ("webhook.podLabels.helm\\.sh/chart=x",): "webhook.podLabels must not have helm.sh/chart: the chart sets",
+    ("operator.podLabel.a=b",): "operator: Additional property podLabel is not allowed",
+    ("operator.serviceAccount.nam=x",): "operator.serviceAccount: Additional property nam is not allowed",
+    ("webhook.serviceAccount.create=false",): "with create false, name must be the ServiceAccount that exists",
+    (
+        "operator.serviceAccount.name=x",
+        "webhook.serviceAccount.name=x",
+    ): "operator.serviceAccount.name and webhook.serviceAccount.name must be different",
+    ("podSecurityContext.runAsUsr=1",): 'podSecurityContext: Property name of "runAsUsr" does not match',
+    ("podSecurityContext.runAsUser=root",): "podSecurityContext.runAsUser: Invalid type. Expected: [integer,null]",
+    ("securityContext.fsGroup=1",): 'securityContext: Property name of "fsGroup" does not match',
+    ("config.hosts.podSecurityContext.user=1",): 'config.hosts.podSecurityContext: Property name of "user" does not',
+    ("config.hosts.agentSecurityContext.fsGroup=1",): 'agentSecurityContext: Property name of "fsGroup" does not match',
+    ("config.hosts.securityContext.runAsUser=1",): "config.hosts: Additional property securityContext is not allowed",
+    ("operator.topologySpreadConstraints[0].maxSkew=1",): "topologySpreadConstraints.0: topologyKey is required",
+    ("operator.strategy.type=Restart",): "operator.strategy.type must be one of the following",
+    (
+        "operator.strategy.type=Recreate",
+        "operator.strategy.rollingUpdate.maxSurge=1",
+    ): "rollingUpdate has no effect with type Recreate",
+    ("revisionHistoryLimit=-1",): "revisionHistoryLimit: Must be greater than or equal to 0",
+    ("extraObjects[0].kind=ConfigMap",): "extraObjects.0: apiVersion is required",
+    ("webhook.port=443",): "webhook.port: Must be greater than or equal to 1024",
+    ("webhook.port=9090",): "webhook.port and webhook.metricsPort must be different ports",
+    ("webhook.hostnetwork=true",): "webhook: Additional property hostnetwork is not allowed",
+    ("webhook.dnsPolicy=None",): "webhook.dnsPolicy must be one of the following",
+    (
+        "webhook.dnsPolicy=ClusterFirstWithHostNet",
+    ): "webhook.dnsPolicy ClusterFirstWithHostNet needs webhook.hostNetwork",
+    ("config.ingress.gateway=a/b",): "config.ingress.gateway needs gateway.enabled: without it the operator may not",
+    (
+        "gateway.enabled=true",
+        "config.ingress.gateway=a/b",
+        "config.ingress.disableIngressCreation=true",
+    ): "config.ingress.gateway has no effect with config.ingress.disableIngressCreation",
+    ("crds.install=false", "crds.takeOwnership=true"): "crds.takeOwnership has no effect without crds.install",
+    ("webhook.clientCertificate.names={a}",): "webhook.clientCertificate.names need webhook.clientCertificate.caConfig",
+    (f"{ISSUER}.name=x",): f"{ISSUER} needs webhook.certificate.certManager.enabled",
+    (f"{ISSUER}.kind=Issuer", CERT_MANAGER): f"{ISSUER} must have a name",
+    ("networkPolicy.metricsFrom[0].podSelector.a=b",): "networkPolicy.metricsFrom needs networkPolicy.enabled",
+    ("monitoring.podMonitor.modelServers=true",): "monitoring.podMonitor.modelServers needs monitoring.podMonitor.en",
+    ("tests.namespace=Team",): "tests.namespace: Does not match pattern",
+    ("tests.timeoutSeconds=0",): "tests.timeoutSeconds: Must be greater than or equal to 1",
     ("config.ingress.domainTemplate=x-{{ .Name }}.{{ .Cluster }}",): "config.ingress.domainTemplate: Does not match",
     ("rollout.modelTimeout=30",): "rollout.modelTimeout: Invalid type. Expected: string",
     ("rollout.modelTimeout=half an hour",): "rollout.modelTimeout: Does not match pattern",
@@ -61,9 +113,21 @@ ALLOWED = [
     ("webhook.certificate.existingSecret=", "webhook.certificate.caBundle="),
     ("config.ingress.domainTemplate=x-{{ .Name }}-{{.Namespace}}.{{ .IngressDomain }}",),
     ("config.predictors.triton.image=x",),
+    ("global=null",),
+    ("operator.serviceAccount.create=false", "operator.serviceAccount.name=x"),
+    ("operator.serviceAccount.name=x", "webhook.enabled=false"),
+    ("webhook.hostNetwork=true", "webhook.dnsPolicy=ClusterFirstWithHostNet"),
+    ("gateway.enabled=true",),
+    (CERT_MANAGER, f"{ISSUER}.name=x"),
+    ("podSecurityContext=null", "securityContext.readOnlyRootFilesystem=false"),
+    ("operator.strategy.type=Recreate",),
     ("config.predictors.xgboost.v2.image=x", "config.predictors.lightgbm=null"),
     ("config.predictors.sklearn.v1=null", "config.predictors.sklearn.v2=null", "config.predictors.sklearn.image=x"),
 ]
+
+
+NEW_OF_PODS = ("serviceAccount", "podLabels", "topologySpreadConstraints", "strategy")
+HOSTS = the("ConfigMap", "inferenceservice-config")["data"]["hosts"]
 
 
 def template(*values: str, skip: bool = False) -> str:
@@ -124,5 +188,21 @@ def test_values_absent_in_an_older_release_count_as_their_defaults() -> None:
         "webhook.refuseUnmanaged=null",
         "rollout=null",
         "monitoring=null",
+        "global=null",
+        "commonLabels=null",
+        "extraObjects=null",
+        "revisionHistoryLimit=null",
+        "securityContext=null",
+        "tests=null",
+        *(f"{name}.{key}=null" for name in ("operator", "webhook") for key in NEW_OF_PODS),
+        *(f"webhook.{key}=null" for key in ("hostNetwork", "port", "metricsPort", "dnsPolicy")),
     )
     assert template(*absent) == template()
+
+
+def test_values_absent_in_an_older_release_leave_the_hosts_to_the_operator() -> None:
+    config = {"config.hosts=null": {}, "config.hosts.imagePullSecrets=null": json.loads(HOSTS)}
+    for value, hosts in config.items():
+        data = the("ConfigMap", "inferenceservice-config", value)["data"]
+        assert json.loads(data.get("hosts", "{}")) == hosts
+        assert servingconfig.parse(data) == servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])

@@ -19,7 +19,7 @@ LONG = os.environ.get("UNMANAGED") == "long"
 """The long form of the report `unmanaged`, as `make unmanaged` has it."""
 TENANTS_LONG = os.environ.get("TENANTS") == "long"
 """The long form of the report `tenants`, as `make tenants` has it."""
-SHARED = ("unmanaged", "field", "tenants")
+SHARED = ("unmanaged", "field", "tenants", "chart-test")
 """Reports to which several runs of pytest add: a figure of another run stays until it is measured again."""
 
 

@@ -20,7 +20,17 @@ def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> Non
     """Create the accounts, roles and bindings of a release in kubectl's namespace, with that name as their prefix."""
     release = kubectl.namespace
     settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
-    text = helm("template", release, str(CHART), "--namespace", release, "--set", "rbac.aggregate=false", *settings)
+    text = helm(
+        "template",
+        release,
+        str(CHART),
+        "--namespace",
+        release,
+        "--set",
+        "rbac.aggregate=false",
+        "--skip-tests",
+        *settings,
+    )
     for manifest in yaml.safe_load_all(text):
         if manifest and manifest["kind"] in kinds:
             replace(kubectl, namespace=manifest["metadata"].get("namespace", release)).apply(manifest)

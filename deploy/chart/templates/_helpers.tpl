@@ -1,4 +1,4 @@
-{{/* Names, labels and the parts that the two programs share. */}}
+{{/* Names, labels, CRDs, scope and alerts. */}}
 
 {{- define "manyserve.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
@@ -46,14 +46,6 @@ self
 {{- end -}}
 {{- end }}
 
-{{- define "manyserve.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
-{{- end -}}
-{{- end }}
-
 {{/* Labels of one component; called with (dict "root" $ "component" "webhook"). */}}
 {{- define "manyserve.labels" -}}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
@@ -61,47 +53,15 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: manyserve
 {{ include "manyserve.selector" . }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "manyserve.selector" -}}
 app.kubernetes.io/name: {{ include "manyserve.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
-{{- end }}
-
-{{/* The security context that Pod Security "restricted" demands of a pod. */}}
-{{- define "manyserve.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
-{{- define "manyserve.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-capabilities:
-  drop: [ALL]
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
-{{/* Scheduling of a pod; called with the component's values. */}}
-{{- define "manyserve.scheduling" -}}
-{{- with .priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with .nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
 {{- end }}
 
 {{/* A CustomResourceDefinition from files/, kept at uninstall; called with (dict "root" $ "file" "..."). */}}

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from manyserve.api.agentreport import LONGEST_HOLD
 from manyserve.api.credentialsconfig import Credentials
+from manyserve.api.hostsconfig import HostsConfig
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.quantity import Memory, format_memory, parse_duration, parse_memory
 from manyserve.api.routerconfig import RouterConfig
@@ -152,6 +153,7 @@ class ServingConfig(KubeModel):
     ingress: IngressConfig = IngressConfig()
     agent: AgentConfig = AgentConfig()
     router: RouterConfig = RouterConfig()
+    hosts: HostsConfig = HostsConfig()
     deploy: DeployConfig = DeployConfig()
     rollout: RolloutConfig = RolloutConfig()
     credentials: Credentials = Credentials()

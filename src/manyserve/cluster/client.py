@@ -85,6 +85,12 @@ class KubeClient(Transport):
         namespace = manifest["metadata"].get("namespace")
         return await self._write("POST", kind.path(namespace), namespace, body=manifest)
 
+    async def try_out(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Create an object as a dry run: it is reviewed, and never stored."""
+        namespace = manifest["metadata"].get("namespace")
+        params = _MANAGED | {"dryRun": "All"}
+        return await self._write("POST", kind.path(namespace), namespace, body=manifest, params=params)
+
     async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Replace an object. With `metadata.resourceVersion` another version is a `Conflict`."""
         namespace = manifest["metadata"].get("namespace")

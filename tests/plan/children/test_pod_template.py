@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
+from manyserve.api.hostsconfig import HostsConfig
 from manyserve.plan.children.pod_template import build_pod_template
-from manyserve.plan.children.server_container import server_image
+from manyserve.plan.children.server_container import RESTRICTED, STRICT, server_image
 from tests.support import make
 
 pytestmark = pytest.mark.usefixtures("both_forms")
+
+HOSTS = HostsConfig(
+    pod_security_context={"supplementalGroups": [7]},
+    server_security_context={"runAsGroup": 8},
+    agent_security_context={"readOnlyRootFilesystem": False},
+)
+"""Contexts without ids, as OpenShift needs them."""
 
 
 def containers(**predictor: Any) -> dict[str, Any]:
@@ -50,6 +58,30 @@ def test_containers_satisfy_pod_security_restricted() -> None:
         assert context["allowPrivilegeEscalation"] is False
         assert context["readOnlyRootFilesystem"]
         assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_configuration_overrides_security_contexts_and_the_user_overrides_both() -> None:
+    config = make.config().model_copy(update={"hosts": HOSTS})
+    host = make.host(initContainers=[{"name": "warm", "image": "i"}], triton={"securityContext": {"runAsGroup": 7}})
+    spec = build_pod_template(host, config)["spec"]
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "supplementalGroups": [7],
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    (warm,), (server, agent) = spec["initContainers"], spec["containers"]
+    assert server["securityContext"] == STRICT | {"runAsGroup": 7}
+    assert warm["securityContext"] == RESTRICTED | {"runAsGroup": 8}
+    assert agent["securityContext"] == STRICT | {"readOnlyRootFilesystem": False}
+
+
+def test_pull_secrets_of_the_configuration_follow_those_of_the_user() -> None:
+    config = make.config().model_copy(update={"hosts": HostsConfig(image_pull_secrets=("a", "b", "a"))})
+    of_host = build_pod_template(make.host(imagePullSecrets=[{"name": "b"}]), config)["spec"]
+    assert of_host["imagePullSecrets"] == [{"name": "b"}, {"name": "a"}]
+    assert build_pod_template(make.host(), config)["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    assert "imagePullSecrets" not in build_pod_template(make.host(), make.config())["spec"]
 
 
 def test_server_mounts_only_the_models_read_only() -> None:

@@ -94,7 +94,7 @@ def _yaml(text: str) -> Iterator[Block]:
     for number, line in enumerate([*text.split("\n"), ""], 1):
         comment = re.match(r"\s*#(.*)|.*?\s#\s(.*)", line)
         if comment and comment[1] is not None and not line.strip().startswith("#!"):
-            block.append(comment[1].strip())
+            block.append(comment[1].strip().removeprefix("-- "))
             continue
         yield from markdown(block, number - len(block))
         block = []

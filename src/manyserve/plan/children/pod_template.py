@@ -16,8 +16,8 @@ from manyserve.api.pod import PodFields
 from manyserve.api.servingconfig import AgentConfig, ServingConfig
 from manyserve.plan.children.cloud_identity import skip_annotations
 from manyserve.plan.children.server_container import (
-    INIT_SECURITY,
     LAST_MESSAGE,
+    RESTRICTED,
     STRICT,
     build_server,
     key_env,
@@ -30,16 +30,9 @@ from manyserve.plan.servers.ports import http_port
 from manyserve.plan.servers.registry import server_kind
 from manyserve.plan.storage.mounts import Sources
 
-GROUP_ID = 65532
-"""Group that owns the shared volume; also the agent's user ID."""
-
-POD_SECURITY = {
-    "runAsNonRoot": True,
-    "fsGroup": GROUP_ID,
-    "fsGroupChangePolicy": "OnRootMismatch",
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-"""Security context of each pod."""
+NON_ROOT = {"runAsNonRoot": True}
+POD_SECURITY = {"fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"}}
+"""With `NON_ROOT` the security context of each pod, under those of the configuration and of the user."""
 
 STORE_DIR = "/mnt/manyserve"
 CONFIG_DIR = "/mnt/configs"
@@ -64,8 +57,9 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_seconds(host),
-        "securityContext": POD_SECURITY | user_fields.get("securityContext", {}),
-        **_init_containers(user_fields),
+        "securityContext": _pod_security(config) | user_fields.get("securityContext", {}),
+        **_init_containers(user_fields, config),
+        **_pull_secrets(user_fields, config),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [
             *own_volumes(name, _agent_config(host, config).volume_size_limit),
@@ -80,10 +74,24 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
     return {"metadata": with_host_metadata(metadata, host), "spec": spec}
 
 
-def _init_containers(user_fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the user's init containers; their security settings override those of *restricted*."""
+def _pod_security(config: ServingConfig) -> dict[str, Any]:
+    configured = config.hosts.pod_security_context
+    return NON_ROOT | configured | {name: value for name, value in POD_SECURITY.items() if name not in configured}
+
+
+def _pull_secrets(user_fields: dict[str, Any], config: ServingConfig) -> dict[str, Any]:
+    """Return the user's pull secrets, and those of the configuration that the user does not name."""
+    own = user_fields.get("imagePullSecrets", [])
+    named = {each.get("name") for each in own}
+    more = [{"name": name} for name in dict.fromkeys(config.hosts.image_pull_secrets) if name not in named]
+    return {"imagePullSecrets": [*own, *more]} if more else {}
+
+
+def _init_containers(user_fields: dict[str, Any], config: ServingConfig) -> dict[str, Any]:
+    """Return the user's init containers; their security settings override the configured ones."""
+    security = RESTRICTED | config.hosts.server_security_context
     containers = [
-        each | {"securityContext": INIT_SECURITY | (each.get("securityContext") or {})}
+        each | {"securityContext": security | (each.get("securityContext") or {})}
         for each in user_fields.get("initContainers", ())
     ]
     return {"initContainers": containers} if containers else {}
@@ -114,7 +122,7 @@ def build_agent(host: InferenceService, config: ServingConfig, sources: Sources)
             | _ephemeral_storage(agent.ephemeral_storage_request),
         },
         **_PROBES,
-        "securityContext": STRICT | {"runAsUser": GROUP_ID},
+        "securityContext": STRICT | config.hosts.agent_security_context,
         "volumeMounts": _agent_mounts(sources),
     }
 

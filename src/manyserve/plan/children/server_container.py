@@ -35,11 +35,6 @@ RESTRICTED = {key: value for key, value in STRICT.items() if key != "readOnlyRoo
 """Security context of *restricted*, with a writable root file system."""
 LAST_MESSAGE = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """Has the kubelet take the end of a container's log as its termination message, when it writes none itself."""
-SERVER_USER = 1000
-SERVER_SECURITY = STRICT | {"runAsUser": SERVER_USER}
-"""Security context of the server's container, under the user's."""
-INIT_SECURITY = RESTRICTED | {"runAsUser": SERVER_USER}
-"""Security context of a user's init containers, under the user's."""
 _TMP = "/tmp"  # noqa: S108 - the container's own
 _GPU_PREFIX = "nvidia.com/"
 """Prefix of the resources of NVIDIA's device plugin: whole GPUs, MIG slices, shared GPUs."""
@@ -69,7 +64,7 @@ def build_server(host: InferenceService, config: ServingConfig) -> dict[str, Any
                 {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
             ],
             "resources": _resources(server.resources),
-            "securityContext": SERVER_SECURITY | (server.security_context or {}),
+            "securityContext": STRICT | config.hosts.server_security_context | (server.security_context or {}),
             "volumeMounts": _mounts(server.volume_mounts or ()),
         }
     )

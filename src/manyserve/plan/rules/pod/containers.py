@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.pod import ContainerFields
-from manyserve.plan.children.server_container import INIT_SECURITY, SERVER_SECURITY
+from manyserve.plan.children.server_container import RESTRICTED, STRICT
 from manyserve.plan.rules.fields import UNKNOWN_SENTENCE, FieldError, quoted, shape_problems
 from manyserve.plan.rules.paths import server_path
 
@@ -41,14 +41,14 @@ class JudgedContainer(NamedTuple):
 def containers(host: InferenceService) -> Iterator[JudgedContainer]:
     """Yield the server and the init containers."""
     server = host.spec.predictor.server
-    yield JudgedContainer(server_path(host), server, SERVER_SECURITY, PORT_NAMES, is_server=True)
+    yield JudgedContainer(server_path(host), server, STRICT, PORT_NAMES, is_server=True)
     for path, raw in _init_containers(host):
         try:
             fields = ContainerFields.from_wire(raw)
         except ValidationError:
             continue
         names = tuple(port["name"] for port in fields.ports or () if isinstance(port.get("name"), str))
-        yield JudgedContainer(path, fields, INIT_SECURITY, names)
+        yield JudgedContainer(path, fields, RESTRICTED, names)
 
 
 def init_containers_have_known_fields(host: InferenceService) -> Iterator[FieldError]:
