@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-
 CHUNK_BYTES = 256 * 1024
 """Bytes of a chunk from the network. A connection has stalled when one takes longer than `stall_seconds` (30 s)."""
 
