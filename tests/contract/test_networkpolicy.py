@@ -51,7 +51,7 @@ def test_network_policy_sample_opens_the_agents_port_to_the_operator_and_to_rout
     rules = [each for each in POLICY["spec"]["ingress"] if {"port": "agent"} in each["ports"]]
     (peer,), (routers,) = (rule["from"] for rule in rules)
     labels = routers["podSelector"]["matchLabels"]
-    assert labels.items() <= build_router_template(make.host(), make.config().router)["metadata"]["labels"].items()
+    assert labels.items() <= build_router_template(make.host(), make.config())["metadata"]["labels"].items()
     wanted = peer["podSelector"]["matchLabels"]
     selected = [each for each in objects() if wanted.items() <= labels_of(each).items()]
     assert [each["metadata"]["name"] for each in selected] == ["manyserve-operator"]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from manyserve.agent.download.http.client import CHUNK_BYTES
+from manyserve.agent.download.base import CHUNK_BYTES
 from tests.agent.support import FakeTriton
 
 

@@ -125,6 +125,17 @@ def test_containers_of_routers_are_restricted() -> None:
         assert {"limits", "requests"} <= each["resources"].keys()
 
 
+def test_routers_have_the_configured_pull_secrets_and_no_id_without_contexts() -> None:
+    hosts = {"imagePullSecrets": ["of-all", "own"], "podSecurityContext": {}, "agentSecurityContext": {}}
+    seen = observed(imagePullSecrets=[{"name": "own"}])
+    seen = replace(seen, config=make.config(router=IMAGE, hosts=hosts))
+    spec = applied(seen)[Child("Deployment", ROUTER)]["spec"]["template"]["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "own"}, {"name": "of-all"}]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert "fsGroup" not in spec["securityContext"]
+    assert all("runAsUser" not in each["securityContext"] for each in containers(seen).values())
+
+
 def test_frozen_program_is_replaced_before_agents_stop_to_wait() -> None:
     probe = containers(observed())["router"]["livenessProbe"]
     seconds = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]

@@ -57,9 +57,9 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_seconds(host),
-        "securityContext": _pod_security(config) | user_fields.get("securityContext", {}),
+        "securityContext": pod_security(config) | user_fields.get("securityContext", {}),
         **_init_containers(user_fields, config),
-        **_pull_secrets(user_fields, config),
+        **pull_secrets(user_fields, config),
         "containers": [build_server(host, config), build_agent(host, config, sources)],
         "volumes": [
             *own_volumes(name, _agent_config(host, config).volume_size_limit),
@@ -74,17 +74,18 @@ def build_pod_template(host: InferenceService, config: ServingConfig, sources: S
     return {"metadata": with_host_metadata(metadata, host), "spec": spec}
 
 
-def _pod_security(config: ServingConfig) -> dict[str, Any]:
+def pod_security(config: ServingConfig) -> dict[str, Any]:
+    """Return the configured security context of a pod, stricter where the configuration says nothing."""
     configured = config.hosts.pod_security_context
     return NON_ROOT | configured | {name: value for name, value in POD_SECURITY.items() if name not in configured}
 
 
-def _pull_secrets(user_fields: dict[str, Any], config: ServingConfig) -> dict[str, Any]:
+def pull_secrets(user_fields: dict[str, Any], config: ServingConfig) -> dict[str, Any]:
     """Return the user's pull secrets, and those of the configuration that the user does not name."""
     own = user_fields.get("imagePullSecrets", [])
     named = {each.get("name") for each in own}
     more = [{"name": name} for name in dict.fromkeys(config.hosts.image_pull_secrets) if name not in named]
-    return {"imagePullSecrets": [*own, *more]} if more else {}
+    return {"imagePullSecrets": [*own, *more]} if own or more else {}
 
 
 def _init_containers(user_fields: dict[str, Any], config: ServingConfig) -> dict[str, Any]:

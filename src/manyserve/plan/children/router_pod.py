@@ -14,7 +14,8 @@ from manyserve.api import names, routerenv
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.quantity import parse_memory
 from manyserve.api.routerconfig import RouterConfig
-from manyserve.plan.children.pod_template import GROUP_ID, POD_SECURITY
+from manyserve.api.servingconfig import ServingConfig
+from manyserve.plan.children.pod_template import pod_security, pull_secrets
 from manyserve.plan.children.server_container import LAST_MESSAGE, STRICT
 from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.servers.ports import http_port
@@ -27,26 +28,27 @@ INIT_CONTAINER = "envoy-config"
 END_SECONDS = 10
 """Seconds for the end of Envoy and of the program after the last request."""
 GRACE_SECONDS = ceil(routerenv.ENDPOINT_SECONDS + routerenv.DRAIN_SECONDS) + END_SECONDS
-_COPIED = ("imagePullSecrets", "nodeSelector", "priorityClassName", "tolerations")
+_COPIED = ("nodeSelector", "priorityClassName", "tolerations")
 """Fields of the predictor that the routers' pods have, too: they decide whether and where pods may run."""
-_SECURITY = STRICT | {"runAsUser": GROUP_ID}
 _RUN_MOUNT = {"name": RUN, "mountPath": RUN_DIR}
 
 
-def build_router_template(host: InferenceService, config: RouterConfig) -> dict[str, Any]:
+def build_router_template(host: InferenceService, serving: ServingConfig) -> dict[str, Any]:
     """Return the pod template of the routers."""
-    name = host.metadata.name
+    name, config = host.metadata.name, serving.router
     given = host.spec.predictor.to_wire()
     env, pull = _env(host, config), {"imagePullPolicy": config.image_pull_policy} if config.image_pull_policy else {}
-    program = LAST_MESSAGE | pull | {"image": config.image, "env": env, "securityContext": _SECURITY}
+    security = {"securityContext": STRICT | serving.hosts.agent_security_context}
+    program = LAST_MESSAGE | pull | security | {"image": config.image, "env": env}
     spec = {key: given[key] for key in _COPIED if key in given} | {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": POD_SECURITY,
+        "securityContext": pod_security(serving),
+        **pull_secrets(given, serving),
         "affinity": _apart(name),
         "initContainers": [program | _init_container(config)],
-        "containers": [LAST_MESSAGE | pull | _envoy(config), program | _program(config)],
+        "containers": [LAST_MESSAGE | pull | security | _envoy(config), program | _program(config)],
         "volumes": [
             {"name": RUN, "emptyDir": {}},
             {"name": PODS, "configMap": {"name": names.router(name)}},
@@ -98,7 +100,6 @@ def _envoy(config: RouterConfig) -> dict[str, Any]:
         "readinessProbe": _probe("/ready", "envoy-status") | {"periodSeconds": 2, "timeoutSeconds": 2},
         "lifecycle": {"preStop": {"httpGet": {"path": "/drain", "port": routerenv.ROUTER_PORT}}},
         "resources": _resources(config.cpu_request, config.memory_request, config.cpu_limit, config.memory_limit),
-        "securityContext": _SECURITY,
         "volumeMounts": [_RUN_MOUNT, _tmp_mount()],
     }
 

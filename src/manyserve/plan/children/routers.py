@@ -47,7 +47,7 @@ def build_router_deployment(host: InferenceService, config: ServingConfig) -> Ma
         "selector": {"matchLabels": names.router_selector(name)},
         "progressDeadlineSeconds": config.deploy.progress_deadline,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": build_router_template(host, config.router),
+        "template": build_router_template(host, config),
     }
     return child(host, "apps/v1", "Deployment", names.router(name), spec=spec)
 
