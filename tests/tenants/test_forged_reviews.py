@@ -43,7 +43,7 @@ FLOOD_SLACK = 0.005
 webhook a create takes 20 to 30 ms longer."""
 MOST_SHARED_SECONDS = 0.15
 """Seconds of an honest create, in the median, that shares turns with reviews of usual size and the most time. Without
-shares by address it gets no answer within 5 s."""
+shares by address the probes fail."""
 SLACK = 0.5
 """Seconds by which a busy machine may delay the create that is admitted again."""
 
