@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+from tests.support.helm import commands
 from tests.support.kubectl import Kubectl
 from tests.walkthrough.cluster import DemoCluster
 from tests.walkthrough.conftest import ROOT
@@ -27,6 +28,15 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line]
 
 
+def test_install_document_check_of_the_release_succeeds(cluster: DemoCluster) -> None:
+    lines = commands(ROOT / "docs" / "install.md", "Check the release")
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(lines)], env=cluster.env, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\nok: ") == 5
+
+
 def test_uninstall_keeps_the_users_objects_and_their_models(cluster: DemoCluster, kubectl: Kubectl) -> None:
     kubectl.apply(host(), model("a"))
     wait_ready(kubectl, "tm", "a")
@@ -41,12 +51,12 @@ def test_uninstall_keeps_the_users_objects_and_their_models(cluster: DemoCluster
 
 
 def test_readme_commands_all_succeed(cluster: DemoCluster) -> None:
-    commands = readme_commands()
-    make = [command for command in commands if command.startswith("make ")]
+    listed = readme_commands()
+    make = [command for command in listed if command.startswith("make ")]
     assert make == ["make demo", "make test"], "the demo ran before all tests; make test runs this very test"
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     script = ["set -euo pipefail"]
-    for command in commands[len(make) :]:
+    for command in listed[len(make) :]:
         wait = next((each for start, each in WAITS.items() if command.startswith(start)), None)
         local = " -f deploy/local/values.yaml --wait" if command.startswith("helm install") else ""
         script += [*([wait] if wait else []), f"{command}{local}"]

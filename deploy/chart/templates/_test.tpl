@@ -1,5 +1,5 @@
 {{/* Parts of `helm test`. Its rights exist from the beginning of a test to its success, or to the next test. Its pod stays
-to the next test, since `helm test --logs` reads the log of a pod that has ended. */}}
+to the next test, so that its log can be read. */}}
 
 {{/* Annotations of an object of the test; called with its weight: objects of a lower weight come first. */}}
 {{- define "manyserve.testHook" -}}
