@@ -26,6 +26,7 @@ from tests.support.kubectl import Kubectl, condition
 
 ROUTER = names.router(HOST)
 MODELS = ("a", "b", "c")
+READY = ("True", None)
 
 
 @dataclass
@@ -61,6 +62,11 @@ class Host:
         text: str = self.kubectl.get("configmap", ROUTER)["data"][routerenv.PODS_KEY]
         return text
 
+    def models(self) -> dict[str, tuple[str | None, str | None]]:
+        """Return the status and the message of each model's condition Ready."""
+        found = {each["metadata"]["name"]: condition(each) for each in self.kubectl.list("tm")}
+        return {name: (each.get("status"), each.get("message")) for name, each in found.items()}
+
     def led(self) -> set[str]:
         seen = observe(self.operator._state, Key(self.kubectl.namespace, HOST))
         return set() if seen is None else set(seen.led_by_all)
@@ -70,6 +76,8 @@ class Host:
 async def host(kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
     monkeypatch.setattr(allocation, "SERVED", (HOMOGENEOUS, HETEROGENEOUS))
     await asyncio.to_thread(configure, kubectl)
+    inside = json.dumps({"data": {"ingress": json.dumps({"disableIngressCreation": True})}})
+    await asyncio.to_thread(kubectl, "patch", "configmap", "inferenceservice-config", "-p", inside)
     async with (
         shards(client, kubectl.namespace, HOST) as (fake, port),
         running(client, kubectl.namespace, port, router_port=port) as operator,
@@ -86,7 +94,7 @@ def heterogeneous(**predictor: Any) -> Manifest:
 async def ready(host: Host) -> None:
     host.fake.routers_start.set()
     await asyncio.to_thread(host.apply, heterogeneous(), *(make.model_object(name) for name in MODELS))
-    for kind in ("RouterReady", "PredictorReady"):  # the fake has no ingress controller
+    for kind in ("RouterReady", "PredictorReady", "Ready"):
         await host.is_true(kind)
 
 
@@ -112,6 +120,21 @@ async def test_operator_learns_from_routers_which_models_they_lead(host: Host) -
     host.fake.led = {"a"}
     host.fake.wake()
     await eventually_in_thread(lambda: host.led() == {"a"}, "the routers have dropped the others")
+
+
+async def test_model_is_ready_when_the_routers_lead_requests_to_it(host: Host) -> None:
+    host.fake.led = {"a"}
+    await ready(host)
+    waits = ("False", "loaded on 1 of 1 copy; not all routers lead requests to it yet")
+    await eventually_in_thread(lambda: host.models() == {"a": READY, "b": waits, "c": waits}, "only a is ready")
+    host.fake.led = None
+    host.fake.wake()
+    await eventually_in_thread(lambda: host.models() == dict.fromkeys(MODELS, READY), "all models are ready")
+    host.fake.routers_start.clear()
+    host.fake.wake()
+    await eventually_in_thread(lambda: not host.led(), "the programs of the routers restart")
+    await writes_stop(host.kubectl, "isvc,tm", host.operator)
+    assert host.models() == dict.fromkeys(MODELS, READY)
 
 
 async def test_pods_json_follows_the_pods_and_is_mounted_at_once(host: Host) -> None:
@@ -149,7 +172,7 @@ async def test_disruption_budgets_count_the_pods_of_all_deployments(host: Host) 
 
 async def test_settled_heterogeneous_host_is_not_written_again(host: Host) -> None:
     await ready(host)
-    await eventually_in_thread(lambda: host.led() == set(MODELS), "all models are led")
+    await eventually_in_thread(lambda: host.models() == dict.fromkeys(MODELS, READY), "all models are ready")
     await writes_stop(host.kubectl, "deployment,service,configmap,pdb,isvc,tm", host.operator)
 
 

@@ -52,6 +52,9 @@ def snapshots(draw: st.DrawFn) -> Observed:
     observed = replace(observed, agents=agents)
     for index in range(3):
         observed = sharded.with_pod(observed, index, ready=bool(draw(st.integers(0, 3))))
+    led = st.just(frozenset(NAMES)) | st.frozensets(st.sampled_from(NAMES))
+    routers = {uid: each.model_copy(update={"models": draw(led)}) for uid, each in observed.router_reports.items()}
+    observed = replace(observed, router_reports=routers)
     numbers = st.builds(Decision, st.integers(1, 3), st.integers(0, 5000))
     return replace(observed, scaling=draw(st.dictionaries(st.sampled_from(NAMES), numbers)))
 
@@ -63,7 +66,7 @@ def is_ready(model: TrainedModel) -> bool:
 
 @given(snapshots())
 @tried(150)
-def test_model_is_ready_exactly_while_a_copy_answers_on_one_of_its_shards(observed: Observed) -> None:
+def test_model_is_ready_exactly_while_routers_lead_to_a_copy_that_answers(observed: Observed) -> None:
     with sharded.served():
         after = world.carry_out(observed, plan(observed, make.NOW))
     for model in after.models:
@@ -75,7 +78,7 @@ def test_model_is_ready_exactly_while_a_copy_answers_on_one_of_its_shards(observ
             for each, report in replica.report.models.items()
             if each == name and report.state is ModelState.LOADED
         }
-        assert is_ready(model) == bool(loaded & shards)
+        assert is_ready(model) == bool(loaded & shards and name in observed.led_by_all)
         assert model.status.loaded_replicas == len(loaded & shards)
         assert model.status.loaded == f"{model.status.loaded_replicas}/{model.status.replicas}"
 

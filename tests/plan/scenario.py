@@ -17,6 +17,7 @@ from manyserve.api import modelconfig, names, servingconfig
 from manyserve.api.agentreport import AgentReport
 from manyserve.api.modelconfig import Entry
 from manyserve.api.names import Key
+from manyserve.api.routerreport import RouterReport
 from manyserve.cluster.departures import Departures
 from manyserve.cluster.observe import observe
 from manyserve.cluster.state import ClusterState
@@ -25,8 +26,9 @@ from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
 from manyserve.plan.pods import shard_of
+from manyserve.plan.true_replicas import controller_of
 from tests.plan.scenario_objects import CHILDREN, Manifest, defaults, flattened, host_name, is_serving_config
-from tests.support import make, world
+from tests.support import make, replicas, world
 from tests.support.merge_patch import merge_patch
 
 DATA = Path(__file__).parents[1] / "data" / "plan"
@@ -35,10 +37,16 @@ NOW = "2026-01-01T01:00:00Z"
 
 
 class _State(ClusterState):
-    """Cluster state in which each pod of the host is a replica. `tests/plan/test_true_replicas.py` has the others."""
+    """Cluster state in which each pod of the host is a replica or a router, by its ReplicaSet.
+
+    `tests/plan/test_true_replicas.py` has the other pods.
+    """
 
     def replicas(self, key: Key) -> tuple[Manifest, ...]:
-        return tuple(self.pods.get(key, {}).values())
+        return tuple(pod for pod in self.pods.get(key, {}).values() if not _is_router(pod))
+
+    def routers(self, key: Key) -> tuple[Manifest, ...]:
+        return tuple(filter(_is_router, self.pods.get(key, {}).values()))
 
 
 class Scenario:
@@ -80,6 +88,8 @@ class Scenario:
                 self._store(Child(*name.split("/")), None)
         elif kind == "AgentReport":
             self._report(document)
+        elif kind == "RouterReport":
+            self._report_of_router(document)
         elif kind != "Scenario":
             self._apply(document)
 
@@ -136,13 +146,14 @@ class Scenario:
     def _store_all(self, observed: Observed) -> None:
         """Store the objects of the fake cluster."""
         self._state.reports |= observed.agents
+        self._state.router_reports |= observed.router_reports
         for child, manifest in observed.children.items():
             self._store(child, manifest)
         if observed.host is not None:
             self._store(Child("InferenceService", self._host.name), observed.host.to_wire())
         for model in observed.models:
             self._store(Child("TrainedModel", model.metadata.name), model.to_wire())
-        for pod in observed.pods if self._is_heterogeneous() else ():
+        for pod in (*observed.pods, *observed.router_pods) if self._is_heterogeneous() else ():
             self._store(Child("Pod", pod["metadata"]["name"]), pod)
 
     def _is_heterogeneous(self) -> bool:
@@ -167,6 +178,12 @@ class Scenario:
                 report["models"][entry.model_name]["digest"] = entry.digest
         self._state.reports[uid] = AgentReport.from_wire(report)
 
+    def _report_of_router(self, document: Manifest) -> None:
+        """Change the report of a router."""
+        uid = self._objects[Child("Pod", document["pod"])]["metadata"]["uid"]
+        before = self._state.router_reports[uid].to_wire()
+        self._state.router_reports[uid] = RouterReport.from_wire(merge_patch(before, document))
+
 
 def read(path: Path) -> Scenario:
     """Return the scenario of an input file."""
@@ -178,3 +195,7 @@ def _entries(text: str) -> tuple[Entry, ...]:
         return modelconfig.parse(text) if text else ()
     except ValueError:
         return ()
+
+
+def _is_router(pod: Manifest) -> bool:
+    return controller_of(pod, "ReplicaSet") == replicas.ROUTERS

@@ -9,6 +9,8 @@ from manyserve.cluster.state import ClusterState
 
 Manifest = dict[str, Any]
 HOST, NAMESPACE, HASH = "triton-mms", "default", "5d8c"
+ROUTERS = "uid-replica-set-of-routers"
+"""Uid of the ReplicaSet of routers."""
 
 
 def controlled_by(kind: str, uid: str, name: str = HOST) -> list[Manifest]:
@@ -38,6 +40,11 @@ def pod_labels() -> dict[str, str]:
 def pod_owners() -> list[Manifest]:
     """Return the owner references of a pod of this ReplicaSet."""
     return controlled_by("ReplicaSet", "uid-replica-set")
+
+
+def router_owners() -> list[Manifest]:
+    """Return the owner references of a router."""
+    return controlled_by("ReplicaSet", ROUTERS)
 
 
 def claimant(name: str, host: str, owners: list[Manifest]) -> Manifest:

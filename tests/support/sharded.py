@@ -63,6 +63,12 @@ def with_pod(observed: Observed, index: int, *, ready: bool) -> Observed:
     return replace(observed, pods=pods)
 
 
+def with_routers(observed: Observed, **fields: Any) -> Observed:
+    """Return the snapshot with other reports of all routers."""
+    reports = {uid: each.model_copy(update=fields) for uid, each in observed.router_reports.items()}
+    return replace(observed, router_reports=reports)
+
+
 def changed(observed: Observed, *models: TrainedModel) -> Observed:
     """Return the snapshot in which users changed these models, which keep their statuses."""
     status = {each.metadata.name: each.status for each in observed.models}

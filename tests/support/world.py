@@ -10,14 +10,16 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from manyserve.api import modelconfig, names
+from manyserve.api import modelconfig, names, routerenv
+from manyserve.api.agentreport import ModelState
 from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.routerreport import RouterReport
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.actions import Plan, SetStatus
 from manyserve.plan.model_config import text_of
 from manyserve.plan.observed import Child, Observed
 from manyserve.plan.plan import plan
-from tests.support import make
+from tests.support import make, replicas
 from tests.support.merge_patch import merge_patch
 
 Manifest = dict[str, Any]
@@ -127,4 +129,26 @@ def _shards_follow(observed: Observed) -> Observed:
         report = make.report(*modelconfig.parse(text), config=modelconfig.content_hash(text), routed=True)
         pods.append(pod)
         agents[pod["metadata"]["uid"]] = report
-    return replace(observed, pods=tuple(pods), agents=agents)
+    return _routers_follow(replace(observed, pods=tuple(pods), agents=agents))
+
+
+def _routers_follow(observed: Observed) -> Observed:
+    """Return the observed state with ready routers that lead requests to all loaded models."""
+    deployment = observed.child("Deployment", names.router(observed.key.name))
+    config_map = observed.child("ConfigMap", names.router(observed.key.name))
+    if deployment is None or config_map is None:
+        return observed
+    reported = [item for agent in observed.agents.values() for item in agent.models.items()]
+    report = RouterReport(
+        instance="r",
+        revision=1,
+        ready=True,
+        pods=modelconfig.content_hash(config_map["data"][routerenv.PODS_KEY]),
+        models=frozenset(name for name, model in reported if model.state is ModelState.LOADED),
+    )
+    pods = [make.pod(f"router-{number + 1}") for number in range(deployment["spec"]["replicas"])]
+    for pod in pods:
+        pod["metadata"]["labels"] = names.router_selector(observed.key.name)
+        pod["metadata"]["ownerReferences"] = replicas.router_owners()
+    reports = {pod["metadata"]["uid"]: report for pod in pods}
+    return replace(observed, router_pods=tuple(pods), router_reports=reports)

@@ -33,6 +33,7 @@ from manyserve.plan.status.cache import STATUS_CACHE
 from manyserve.plan.status.context import HostContext
 from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
+from manyserve.plan.status.led import led_models
 from manyserve.plan.status.model import waiting_status
 from manyserve.plan.status.scaling_events import copies_events, shards_events
 from manyserve.plan.status.shards import with_shards
@@ -66,7 +67,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     kept = {index: placement.shards[index] for index in shards.kept}
     configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
     pods_config, of_routers, router_wait = _pods_config(host, observed, now)
-    context = HostContext(host, observed, placement, observed.replicas, status.conditions)
+    led = led_models(host, observed)
+    context = HostContext(host, observed, placement, observed.replicas, status.conditions, led)
     models = STATUS_CACHE.statuses(context, now)
     status = with_shards(status, context, shards.kept, models)
     scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling))

@@ -62,6 +62,8 @@ CHANGES: dict[str, Change] = {
     "an agent is silent": partial(_silent, index=2),
     "a server does not answer": partial(_agent, index=2, server_ready=False),
     "a list cannot be read": partial(_agent, index=2, models={}, config_error="cut off"),
+    "routers lead to one model only": partial(sharded.with_routers, models=frozenset({"b"})),
+    "no router is ready": lambda seen: replace(seen, router_pods=()),
     "a model needs more copies": lambda seen: sharded.changed(seen, sharded.model("a", 3)),
     "a model needs more copies than there is memory for": lambda seen: sharded.changed(
         seen, sharded.model("b", 2, "2Gi", uri="pvc://shared/b")

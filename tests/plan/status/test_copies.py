@@ -226,7 +226,7 @@ def test_model_that_no_router_leads_to_is_loaded_and_not_ready() -> None:
     assert copies_that_answer("a", entries, replicas, {"b"}) == ()
     loading = Copies("a", "h", entries, 2, replicas, led=frozenset()).loading()
     assert (loading.condition.status, loading.condition.reason) == ("False", "Pending")
-    assert loading.condition.message == "loaded on 2 of 2 copies; no router leads requests to the model yet"
+    assert loading.condition.message == "loaded on 2 of 2 copies; not all routers lead requests to it yet"
     assert loading.loaded == 2
 
 

@@ -34,7 +34,7 @@ class HostContext:
     conditions: tuple[Condition, ...]
     """Conditions of the host itself."""
     led: Container[str] | None = None
-    """Models to which the routers lead requests; None on a homogeneous host, and while routers are not asked."""
+    """Models to which the routers lead requests; None on a homogeneous host."""
     _merged: dict[tuple[int, ...], tuple[object, ...]] = field(default_factory=dict)
 
     @cached_property

@@ -142,7 +142,7 @@ class Copies:
         """Return the reason and the message of a model that does not answer."""
         if loaded:
             lead = f"loaded on {len(loaded)} of {copies_text(self.wanted)}"
-            return ModelState.PENDING, f"{lead}; no router leads requests to the model yet"
+            return ModelState.PENDING, f"{lead}; not all routers lead requests to it yet"
         state, text = (worst.state, worst.full) if worst else (ModelState.PENDING, "the new version is not placed")
         return state, f"{text}{self._previous()}"
 
