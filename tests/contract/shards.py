@@ -7,6 +7,7 @@ the ConfigMap of its start until the operator touches the pod.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Shards:
         """By address."""
         self.led: set[str] | None = None
         """Models that the routers report; None: all of all lists."""
+        self.in_flight: dict[str, float] = {}
+        """Requests in flight by model, on all of its copies together."""
         self.routers_start = asyncio.Event()
         """Until it is set, routers run and are not ready."""
         self._client = client
@@ -73,8 +76,7 @@ class Shards:
 
     async def status(self, request: web.Request) -> web.Response:
         """Answer a poll as the agent or the router at this address does."""
-        transport = request.transport
-        pod = self.pods[transport.get_extra_info("sockname")[0]] if transport else Pod("", "", 0)
+        pod = self._asked(request)
         content = self._router_report(pod) if pod.shard is None else self._agent_report(pod)
         if content != pod.report:
             pod.report, pod.revision = content, pod.revision + 1
@@ -85,6 +87,23 @@ class Shards:
             pod.revision += content != pod.report
             pod.report = content
         return web.json_response(content | {"instance": pod.name, "revision": pod.revision})
+
+    async def traffic(self, request: web.Request) -> web.Response:
+        """Answer with the counters of the models on a pod, as if their traffic had always been the same."""
+        pod = self._asked(request)
+        copies = Counter(each["modelName"] for text in map(self._list, self.pods.values()) for each in text)
+        seconds = asyncio.get_running_loop().time()
+        models = {
+            name: {"requests": int(seconds), "busyMicros": int(seconds * 1_000_000 * in_flight / copies[name])}
+            for name, in_flight in self.in_flight.items()
+            if name in {each["modelName"] for each in self._list(pod)}
+        }
+        return web.json_response({"instance": f"{pod.name}-{max(copies.values())}", "counted": True, "models": models})
+
+    def _asked(self, request: web.Request) -> Pod:
+        """Return the pod at the address that is asked."""
+        transport = request.transport
+        return self.pods[transport.get_extra_info("sockname")[0]] if transport else Pod("", "", 0)
 
     def wake(self) -> None:
         """End all polls."""
@@ -173,6 +192,7 @@ async def shards(client: KubeClient, namespace: str, host: str) -> AsyncIterator
     fake = Shards(client, namespace, host)
     app = web.Application()
     app.router.add_get("/status", fake.status)
+    app.router.add_get("/traffic", fake.traffic)
     server = TestServer(app, host=ALL)
     await server.start_server(shutdown_timeout=0.01)
     tasks = [asyncio.create_task(informer.run()) for informer in fake.informers]

@@ -67,6 +67,11 @@ class Host:
         found = {each["metadata"]["name"]: condition(each) for each in self.kubectl.list("tm")}
         return {name: (each.get("status"), each.get("message")) for name, each in found.items()}
 
+    def events(self, name: str, reason: str) -> list[str]:
+        """Return the messages of the events about an object."""
+        selector = f"involvedObject.name={name},reason={reason}"
+        return [each["message"] for each in self.kubectl.list("events", "--field-selector", selector)]
+
     def led(self) -> set[str]:
         seen = observe(self.operator._state, Key(self.kubectl.namespace, HOST))
         return set() if seen is None else set(seen.led_by_all)
@@ -168,6 +173,19 @@ async def test_disruption_budgets_count_the_pods_of_all_deployments(host: Host) 
 
     budgets = (names.disruption_budget(HOST), ROUTER)
     await eventually_in_thread(lambda: [allowed(each) for each in budgets] == [(2, 1)] * 2, "each allows one eviction")
+
+
+async def test_copies_of_a_model_follow_its_traffic(host: Host) -> None:
+    raw = make.model_object("a")
+    host.fake.in_flight = {"a": 1.7}
+    host.fake.routers_start.set()
+    scaled = raw | {"spec": raw["spec"] | {"maxReplicas": 3}}
+    await asyncio.to_thread(host.apply, heterogeneous(minReplicas=3), scaled)
+    await eventually_in_thread(lambda: host.kubectl.get("tm", "a")["status"].get("loaded") == "2/2", "a has two copies")
+    (sentence,) = await eventually_in_thread(lambda: host.events("a", "ScaledUp"), "the event is sent")
+    assert sentence.startswith("1 to 2 copies: 1.")
+    assert sentence.endswith(" requests in flight on average of 60 s, target 1 a copy")
+    await eventually_in_thread(lambda: host.models() == {"a": READY}, "a is ready")
 
 
 async def test_settled_heterogeneous_host_is_not_written_again(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""Traffic poller: the counters of a heterogeneous host's pods reach the snapshot."""
+"""Traffic poller: the counters of a heterogeneous host's pods reach the cluster state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from aiohttp.test_utils import TestServer
 from manyserve.api.inferenceservice import HETEROGENEOUS, HOMOGENEOUS
 from manyserve.api.names import Key
 from manyserve.backoff import Backoff
-from manyserve.cluster.observe import observe
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.poll_client import PollIntervals
 from manyserve.operator.traffic_poller import TrafficPoller
@@ -44,8 +43,7 @@ class Pods:
         return web.json_response({"instance": "i", "counted": True, "models": models})
 
     def rps(self) -> int | None:
-        seen = observe(self.state, HOST)
-        return traffic_of(seen.traffic.values(), "a", "rps") if seen is not None else None
+        return traffic_of(self.state.traffic.values(), {"a": "rps"}).get("a")
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def add(env: Pods, allocation: str | None) -> None:
     env.state.update_pod(None, pod())
 
 
-async def test_poller_brings_the_traffic_of_pods_into_the_snapshot(pods: Pods) -> None:
+async def test_poller_brings_the_traffic_of_pods_into_the_cluster_state(pods: Pods) -> None:
     add(pods, HETEROGENEOUS)
     await eventually(lambda: pods.rps() == 2000)
     assert pods.polled() == (1, 0)

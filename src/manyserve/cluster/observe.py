@@ -57,7 +57,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         children=dict(state.children.get(key, {})),
         pods=pods,
         agents=_of_pods(state.reports, pods),
-        traffic=_of_pods(state.traffic, pods),
+        scaling=state.scaling.get(key, {}),
         router_pods=routers,
         router_reports=_of_pods(state.router_reports, routers),
         failures=dict(state.failures.get(key, {})),

@@ -36,7 +36,7 @@ from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.plan import management
 from manyserve.plan.children.take_over import is_foreign
-from manyserve.plan.observed import CacheVersions, Child
+from manyserve.plan.observed import CacheVersions, Child, Decisions
 from manyserve.plan.sharding.traffic import Interval
 
 USERS_IDLE = 0.3
@@ -89,6 +89,7 @@ class ClusterState:
         """By the uid of the agent's pod."""
         self.router_reports: dict[str, RouterReport] = {}
         self.traffic: dict[str, Interval] = {}
+        self.scaling: dict[Key, Decisions] = {}
         self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
         """Objects, by kind and name, with statuses that were written since the last snapshot of their host."""
         self.failures: dict[Key, dict[Child, str]] = {}
@@ -293,8 +294,6 @@ def _parse(kind: type[Parsed], manifest: Manifest) -> Parsed | None:
         return kind.from_wire(manifest)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        _log.error(
-            "%s %s cannot be read and is left alone: %s: %s", kind.__name__, key_of(manifest), path, first["msg"]
-        )
+        path, name = ".".join(str(part) for part in first["loc"]), f"{kind.__name__} {key_of(manifest)}"
+        _log.error("%s cannot be read and is left alone: %s: %s", name, path, first["msg"])
         return None

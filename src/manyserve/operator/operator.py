@@ -25,6 +25,7 @@ from manyserve.cluster.state import ClusterState
 from manyserve.cluster.status_writer import StatusWriter
 from manyserve.operator import metrics
 from manyserve.operator.agent_poller import AgentPoller
+from manyserve.operator.autoscaler import Autoscaler
 from manyserve.operator.debounce import Debouncer
 from manyserve.operator.defects import Defects
 from manyserve.operator.health import HealthServer, stale_watches, stuck_election, unsynced, watch_lag
@@ -76,6 +77,7 @@ class Operator:
         self._agent_poller = AgentPoller(state, self._queue.add, port=settings.agent_port)
         self._reporting = (self._agent_poller, RouterPoller(state, self._queue.add, port=settings.router_port))
         self._pollers = (*self._reporting, TrafficPoller(state, port=settings.agent_port))
+        self._autoscaler = Autoscaler(state, self._queue.add)
         state.on_replicas = self._update_polls
         self._informers = Informers(client, state, settings.scope)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
@@ -153,6 +155,7 @@ class Operator:
         self._leader_tasks.start("events", self._while_clear(self._recorder.run))
         self._leader_tasks.start("lookups", self._metadata_poller.run())
         self._leader_tasks.start("resync", resync(self._state, self._queue))
+        self._leader_tasks.start("scaling", self._autoscaler.run())
         self._leader_tasks.start("reconcile", self._reconcile())
         try:
             yield

@@ -1,6 +1,7 @@
 """Traffic poller: the counters of each pod of a heterogeneous host, every 5 s.
 
-They change with each request, so no host is enqueued for them. A plan reads the last two readings of each pod.
+They change with each request, so no host is enqueued for them. The autoscaler reads the last two
+readings of each pod.
 """
 
 from __future__ import annotations

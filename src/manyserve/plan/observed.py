@@ -23,9 +23,10 @@ from manyserve.plan.routers import Router, led_by_all, led_by_any, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.sharding.scaling import Decision
-from manyserve.plan.sharding.traffic import Interval
 
 Manifest = true_replicas.Manifest
+Decisions = Mapping[str, Decision]
+"""Decisions about the copies of models, by model."""
 
 
 S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
@@ -125,7 +126,7 @@ class Observed:
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
-    scaling: Mapping[str, Decision] = field(default_factory=dict)
+    scaling: Decisions = field(default_factory=dict)
     """The last decision about the copies of each model with traffic, on a heterogeneous host."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
@@ -135,8 +136,6 @@ class Observed:
     """Pods of the routers of a heterogeneous host."""
     router_reports: Mapping[str, RouterReport] = field(default_factory=dict)
     """Reports of routers, likewise."""
-    traffic: Mapping[str, Interval] = field(default_factory=dict)
-    """Counters of the pods of a heterogeneous host, by the uid of their pod."""
 
     failures: Mapping[Child, str] = field(default_factory=dict)
     """Error of the API server, for each child with a refused last write."""

@@ -106,7 +106,7 @@ def _shard_set(placement: Placement, resized: Resize, stored: Mapping[int, Store
 def _placement(observed: Observed, host: InferenceService, shards: Mapping[int, Shard], resized: Resize) -> Placement:
     if observed.host_problems:
         return keep_placed(host, observed.models, shards, observed.unparsable)
-    blocked, sizing = blocked_claims(observed), Sizing(copies_by_scaling(observed), resized.draining)
+    blocked, sizing = blocked_claims(observed), Sizing(copies_by_scaling(host, observed), resized.draining)
     return place(host, observed.models, shards, observed.config, observed.unparsable, blocked, sizing)
 
 

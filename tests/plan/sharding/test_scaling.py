@@ -93,6 +93,20 @@ def test_scaling_removes_nothing_before_the_stabilization_was_seen_whole() -> No
     assert found == [(SCALE_DOWN_STABILIZATION - TICK, 4, 1)]
 
 
+def test_scaling_removes_copies_although_ticks_come_late() -> None:
+    late, copies, history = TICK + 1, 4, History()
+    for now in range(0, SCALE_DOWN_STABILIZATION + late, late):
+        history, decision = decide(history, now, 0, copies, SCALE)
+        copies = decision.copies
+    assert copies == 1
+
+
+def test_scaling_sees_the_stabilization_anew_after_a_long_gap() -> None:
+    gap = SCALE_DOWN_STABILIZATION + STABLE_WINDOW
+    found = changes([3900] * 600 + [None] * gap + [0] * 600, copies=4)
+    assert found == [(600 + gap + SCALE_DOWN_STABILIZATION - TICK, 4, 1)]
+
+
 def test_scaling_takes_an_absent_metric_not_for_zero() -> None:
     assert changes([None] * HOUR, copies=4) == []
     assert changes([3900] * 300 + [None] * HOUR, copies=4) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manyserve.api.routes import Traffic
-from manyserve.plan.sharding.traffic import Interval, Metric, Reading, reading_of, traffic_of
+from manyserve.plan.sharding.traffic import Interval, Reading, reading_of, traffic_of
 
 Models = dict[str, dict[str, int | None]]
 
@@ -20,24 +20,26 @@ def reading(second: float, instance: str = "i", **models: tuple[int, int] | tupl
 
 
 @pytest.mark.parametrize(("metric", "expected"), [("concurrency", 3000), ("rps", 2000)])
-def test_traffic_is_the_change_of_the_counters_in_a_second(metric: Metric, expected: int) -> None:
+def test_traffic_is_the_change_of_the_counters_in_a_second(metric: str, expected: int) -> None:
     interval = Interval(reading(15, m=(20, 25)), reading(10, m=(10, 10)))
-    assert traffic_of([interval], "m", metric) == expected
+    assert traffic_of([interval], {"m": metric}) == {"m": expected}
 
 
 def test_traffic_is_the_sum_of_all_copies() -> None:
     intervals = [Interval(reading(10, m=(10, 10)), reading(0, m=(0, 0))) for _ in range(2)]
-    assert traffic_of([*intervals, Interval(reading(10, n=(1, 1)), reading(0, n=(0, 0)))], "m", "rps") == 2000
+    other = Interval(reading(10, n=(10, 1)), reading(0, n=(0, 0)))
+    assert traffic_of([*intervals, other], {"m": "rps"}) == {"m": 2000}
+    assert traffic_of([*intervals, other], {"m": "rps", "n": "concurrency"}) == {"m": 2000, "n": 100}
 
 
 def test_requests_that_wait_count_while_none_has_ended() -> None:
     interval = Interval(reading(5, m=(0, 0, 3)), reading(0, m=(0, 0, 0)))
-    assert traffic_of([interval], "m", "concurrency") == 4000
-    assert traffic_of([interval], "m", "rps") == 0
+    assert traffic_of([interval], {"m": "concurrency"}) == {"m": 4000}
+    assert traffic_of([interval], {"m": "rps"}) == {"m": 0}
 
 
 def test_quiet_model_has_no_traffic() -> None:
-    assert traffic_of([Interval(reading(5, m=(7, 7, 0)), reading(0, m=(7, 7, 0)))], "m", "concurrency") == 0
+    assert traffic_of([Interval(reading(5, m=(7, 7, 0)), reading(0, m=(7, 7, 0)))], {"m": "concurrency"}) == {"m": 0}
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,8 @@ def test_quiet_model_has_no_traffic() -> None:
     ],
 )
 def test_traffic_that_is_not_known_is_not_zero(interval: Interval) -> None:
-    assert traffic_of([interval], "m", "concurrency") is None
+    assert traffic_of([interval], {"m": "concurrency"}) == {}
 
 
 def test_traffic_without_pods_is_not_known() -> None:
-    assert traffic_of([], "m", "rps") is None
+    assert traffic_of([], {"m": "rps"}) == {}

@@ -11,6 +11,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import DRAINABLE_SINCE
 from manyserve.plan.observed import Observed
 from manyserve.plan.placement import Placement, demands_of
+from manyserve.plan.sharding.autoscale import stored_copies
 from manyserve.plan.sharding.bounds import bounds_of
 from manyserve.plan.sharding.drain import Drain, next_drain
 from manyserve.plan.sharding.observed import StoredShard
@@ -50,13 +51,14 @@ def resize(host: InferenceService, observed: Observed, stored: Mapping[int, Stor
         return Resize()
     shards = {index: each.shard for index, each in stored.items()}
     notes = {index: since for index, each in stored.items() if (since := _noted(each)) is not None}
-    demands = demands_of(host, observed.models, shards, copies_by_scaling(observed))
+    demands = demands_of(host, observed.models, shards, copies_by_scaling(host, observed))
     return Resize(next_drain(demands, shards, bounds_of(host), notes, now))
 
 
-def copies_by_scaling(observed: Observed) -> dict[str, int]:
-    """Return the copies of each model that its traffic decides."""
-    return {name: decision.copies for name, decision in observed.scaling.items()}
+def copies_by_scaling(host: InferenceService, observed: Observed) -> dict[str, int]:
+    """Return the copies of each model that its traffic decides; those of the stored status before a decision."""
+    decided = {name: decision.copies for name, decision in observed.scaling.items()}
+    return stored_copies(host, observed.models) | decided
 
 
 def _noted(stored: StoredShard) -> datetime | None:

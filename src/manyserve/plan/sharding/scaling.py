@@ -53,6 +53,8 @@ class History:
 
     samples: tuple[Point, ...] = ()
     recommendations: tuple[Point, ...] = ()
+    since: int = 0
+    """Second of the first recommendation that was followed by others without a gap."""
     panic_until: int = -1
     panic_copies: int = 0
     """The most copies that were recommended since the panic began."""
@@ -90,7 +92,8 @@ def decide(history: History, now: int, metric: int | None, copies: int, scale: S
         return replace(history, samples=samples), Decision(_bounded(copies, scale))
     history, decision = _recommended(replace(history, samples=samples), now, copies, scale)
     recommendations = tuple(each for each in history.recommendations if now - SCALE_DOWN_STABILIZATION < each.second)
-    history = replace(history, recommendations=(*recommendations, Point(now, decision.copies)))
+    since = history.since if recommendations else now
+    history = replace(history, recommendations=(*recommendations, Point(now, decision.copies)), since=since)
     wanted = decision.copies if decision.copies >= copies else _stabilized(history, now, copies)
     return history, replace(decision, copies=_bounded(wanted, scale))
 
@@ -111,8 +114,7 @@ def _recommended(history: History, now: int, copies: int, scale: Scale) -> tuple
 
 def _stabilized(history: History, now: int, copies: int) -> int:
     """Return the highest recommendation of the stabilization time, or the present copies before it was seen whole."""
-    oldest = history.recommendations[0].second
-    if now - oldest < SCALE_DOWN_STABILIZATION - TICK:
+    if now - history.since < SCALE_DOWN_STABILIZATION - TICK:
         return copies
     return min(max(each.value for each in history.recommendations), copies)
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from manyserve.api.routes import Traffic
 from manyserve.plan.sharding.scaling import UNIT
 
-Metric = Literal["concurrency", "rps"]
 _MICROS = 1_000_000
 
 
@@ -53,14 +52,21 @@ def reading_of(traffic: Traffic, second: float) -> Reading:
     return Reading(second, traffic.instance, traffic.counted, models)
 
 
-def traffic_of(intervals: Iterable[Interval], model: str, metric: Metric) -> int | None:
-    """Return the traffic of all copies of a model in thousandths; None while it is unknown on all pods."""
-    values = (_in_interval(interval, model, metric) for interval in intervals)
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def traffic_of(intervals: Iterable[Interval], metrics: Mapping[str, str]) -> dict[str, int]:
+    """Return the traffic of all copies of each model in thousandths; without a model that is unknown on all pods.
+
+    `metrics` has the metric of each model.
+    """
+    traffic: dict[str, int] = {}
+    for interval in intervals:
+        for name in interval.after.models.keys() & metrics.keys():
+            value = _in_interval(interval, name, metrics[name])
+            if value is not None:
+                traffic[name] = traffic.get(name, 0) + value
+    return traffic
 
 
-def _in_interval(interval: Interval, model: str, metric: Metric) -> int | None:
+def _in_interval(interval: Interval, model: str, metric: str) -> int | None:
     before, after = interval.before, interval.after
     if before is None or before.instance != after.instance or after.second <= before.second:
         return None

@@ -1,0 +1,78 @@
+"""Copies of the models of a host by their traffic: one decision for each model with a range of copies.
+
+The decision is made from the last one. A new leader has none, and begins with the copies in the stored status: so it
+removes none before it has seen the whole stabilization time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from manyserve.api.inferenceservice import InferenceService
+from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.departure import host_uid
+from manyserve.plan.sharding.bounds import metric_of, scale_of
+from manyserve.plan.sharding.scaling import Decision, History, decide
+from manyserve.plan.sharding.traffic import Interval, traffic_of
+
+
+class Scaled(NamedTuple):
+    """Decision about a model, with the history behind it."""
+
+    metric: str
+    history: History
+    decision: Decision
+
+
+def scaled(
+    host: InferenceService,
+    models: Iterable[TrainedModel],
+    intervals: Iterable[Interval],
+    before: Mapping[str, Scaled],
+    now: int,
+) -> dict[str, Scaled]:
+    """Return the decisions about a host's models; a model with traffic that was never known has none.
+
+    Parameters
+    ----------
+    before
+        The last decisions, by model.
+    now
+        Seconds of a monotonic clock.
+    """
+    with_range = {model.metadata.name: model for model in models if _has_range(host, model)}
+    traffic = traffic_of(intervals, {name: metric_of(host, model) for name, model in with_range.items()})
+    return {
+        name: _scaled(host, model, traffic.get(name), before.get(name), now)
+        for name, model in with_range.items()
+        if name in traffic or name in before
+    }
+
+
+def stored_copies(host: InferenceService, models: Iterable[TrainedModel]) -> dict[str, int]:
+    """Return the copies of the last decision about each model, by its stored status."""
+    with_range = (model for model in models if _has_range(host, model))
+    return {model.metadata.name: _stored(host, model) for model in with_range}
+
+
+def _has_range(host: InferenceService, model: TrainedModel) -> bool:
+    if model.spec.max_replicas is None:
+        return False
+    scale = scale_of(host, model)
+    return scale.least < scale.most
+
+
+def _scaled(host: InferenceService, model: TrainedModel, traffic: int | None, last: Scaled | None, now: int) -> Scaled:
+    """Return the next decision. Another metric has another history."""
+    metric = metric_of(host, model)
+    copies = last.decision.copies if last is not None else _stored(host, model)
+    history = last.history if last is not None and last.metric == metric else History()
+    return Scaled(metric, *decide(history, now, traffic, copies, scale_of(host, model)))
+
+
+def _stored(host: InferenceService, model: TrainedModel) -> int:
+    """Return the stored copies within the bounds; the fewest of a model that was not on this host."""
+    scale, status = scale_of(host, model), model.status
+    is_here = status.shards is not None and host_uid(model) == host.metadata.uid
+    return min(max(status.replicas or 0, scale.least), scale.most) if is_here else scale.least
