@@ -16,7 +16,7 @@ from webhooks.render import CHART, helm
 
 from manyserve.api import servingconfig
 from manyserve.webhook.settings import WebhookSettings
-from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
+from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, text, the
 from tests.support.figures import Figures
 
 MIRROR = VARIANTS[-2]
@@ -94,6 +94,22 @@ def test_pull_secrets_reach_the_pods_and_the_hosts() -> None:
     assert all(each == [{"name": "a"}, {"name": "b"}] for each in of_pods)
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
     assert config.hosts.image_pull_secrets == ("a", "c")
+
+
+def test_label_of_one_object_replaces_the_common_label_of_its_name() -> None:
+    values = ("commonLabels.team=a", "operator.podLabels.team=b", "webhook.podLabels.team=c")
+    monitors = ("monitoring.serviceMonitor.enabled=true", "monitoring.serviceMonitor.labels.team=d")
+    labels = "\n".join(found_labels(text(*values, *monitors)))
+    assert [labels.count(f"team: {each}") for each in "bcd"] == [1, 1, 2]
+    assert "team: a" in labels
+
+
+def found_labels(rendered: str) -> Iterator[str]:
+    """Yield the lines with each labels, of which no two have one key."""
+    for block in re.findall(r"^( *)labels:\n((?:\1 +.*\n)+)", rendered, re.MULTILINE):
+        keys = [line.partition(":")[0] for line in block[1].splitlines()]
+        assert len(keys) == len(set(keys))
+        yield block[1]
 
 
 def test_common_labels_are_on_each_object_and_pod_and_in_no_selector() -> None:

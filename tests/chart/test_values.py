@@ -10,6 +10,8 @@ import pytest
 from webhooks.render import CHART, helm
 
 from manyserve.api import servingconfig
+from manyserve.api.hostsconfig import HostsConfig
+from manyserve.api.routerconfig import ENVOY_IMAGE
 from tests.chart.rendering import environment, pods, the
 
 SECRET = "webhook.certificate.existingSecret=mine"
@@ -92,6 +94,9 @@ REFUSED = {
     (f"{ISSUER}.kind=Issuer", CERT_MANAGER): f"{ISSUER} must have a name",
     ("networkPolicy.metricsFrom[0].podSelector.a=b",): "networkPolicy.metricsFrom needs networkPolicy.enabled",
     ("monitoring.podMonitor.modelServers=true",): "monitoring.podMonitor.modelServers needs monitoring.podMonitor.en",
+    ("config.router.memoryLimit=1G1",): "config.router.memoryLimit: Does not match pattern",
+    ("config.agent.cpuRequest=half",): "config.agent.cpuRequest: Does not match pattern",
+    ("config.agent.volumeSizeLimit=-1",): "config.agent.volumeSizeLimit: Must be greater than or equal to 0",
     ("tests.namespace=Team",): "tests.namespace: Does not match pattern",
     ("tests.timeoutSeconds=0",): "tests.timeoutSeconds: Must be greater than or equal to 1",
     ("config.ingress.domainTemplate=x-{{ .Name }}.{{ .Cluster }}",): "config.ingress.domainTemplate: Does not match",
@@ -127,6 +132,7 @@ ALLOWED = [
 
 
 NEW_OF_PODS = ("serviceAccount", "podLabels", "topologySpreadConstraints", "strategy")
+CONTEXTS = ("pod", "server", "agent")
 HOSTS = the("ConfigMap", "inferenceservice-config")["data"]["hosts"]
 
 
@@ -201,8 +207,26 @@ def test_values_absent_in_an_older_release_count_as_their_defaults() -> None:
 
 
 def test_values_absent_in_an_older_release_leave_the_hosts_to_the_operator() -> None:
-    config = {"config.hosts=null": {}, "config.hosts.imagePullSecrets=null": json.loads(HOSTS)}
+    config = {"config.hosts=null": {"imagePullSecrets": []}, "config.hosts.imagePullSecrets=null": json.loads(HOSTS)}
     for value, hosts in config.items():
         data = the("ConfigMap", "inferenceservice-config", value)["data"]
         assert json.loads(data.get("hosts", "{}")) == hosts
         assert servingconfig.parse(data) == servingconfig.parse(the("ConfigMap", "inferenceservice-config")["data"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("config.hosts=null", "global.imagePullSecrets={x}"),
+        (*(f"config.hosts.{name}SecurityContext=null" for name in CONTEXTS), "config.hosts.imagePullSecrets={x}"),
+    ],
+    ids=["global", "of hosts"],
+)
+def test_pull_secrets_over_the_values_of_an_older_release_keep_the_operators_contexts(values: tuple[str, ...]) -> None:
+    data = the("ConfigMap", "inferenceservice-config", "tests=null", *values)["data"]
+    assert servingconfig.parse(data).hosts == HostsConfig(image_pull_secrets=("x",))
+
+
+def test_image_registry_over_the_values_of_an_older_release_has_the_image_of_envoy() -> None:
+    data = the("ConfigMap", "inferenceservice-config", "config.router=null", "global.imageRegistry=r.example")["data"]
+    assert servingconfig.parse(data).router.envoy_image == ENVOY_IMAGE.replace("docker.io", "r.example")

@@ -24,6 +24,9 @@ def deployment(status: dict[str, Any], replicas: int = 2) -> dict[str, Any]:
     [
         (READY, None),
         (READY | {"readyReplicas": 3}, None),
+        (READY | {"replicas": 2}, None),
+        (READY | {"replicas": 3}, "the Deployment s/operator still has 1 pod of an earlier change"),
+        (READY | {"replicas": 4}, "the Deployment s/operator still has 2 pods of an earlier change"),
         ({}, "the Deployment s/operator has a change that Kubernetes has not acted on yet"),
         (
             READY | {"observedGeneration": 1},

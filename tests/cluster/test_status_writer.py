@@ -253,6 +253,17 @@ async def test_status_writer_keeps_progress_as_it_was_while_models_json_waits(ca
     assert case.server.loaded == {"c": "1/1", "a": "0/1"}
 
 
+async def test_status_writer_sends_no_event_of_progress_that_waits_for_models_json(case: Case) -> None:
+    case.has("a", "b", "c")
+    case.set(case.update("a", PROGRESS, "0/1"))
+    scaled = tuple(Event("TrainedModel", name, f"uid-{name}", "Normal", "ScaledUp", "1 to 2 copies") for name in "abc")
+    case.set(case.update("a", PROGRESS, "0/2"), case.update("b", PROGRESS, "0/2"), events=scaled, final_only=True)
+    assert case.recorder.events == ["c"], "an object without an update has no status to wait for"
+    async with writing(case):
+        await eventually(lambda: not case.statuses.busy)
+    assert case.recorder.events == ["c"]
+
+
 async def test_status_writer_writes_one_at_a_time_while_users_are_active(case: Case) -> None:
     many = [f"m-{number}" for number in range(100)]
     case.has(*many)

@@ -290,6 +290,17 @@ async def test_poller_forgets_reports_at_close_and_reads_them_whole_again(env: P
     assert env.agent.polls[0] == {"hold": "0"}, "without a revision"
 
 
+async def test_poller_starts_no_poll_while_it_closes(env: PollerEnv) -> None:
+    env.add(pod())
+    await eventually(lambda: env.report)
+    closing = asyncio.create_task(env.poller.close())
+    await asyncio.sleep(0)  # it waits for the end of its polls
+    assert not closing.done()
+    env.add(pod("u2", name="new"))
+    await closing
+    assert not [each.get_name() for each in asyncio.all_tasks() if each.get_name() == "agent of u2"]
+
+
 def other_pod(*, ready: bool = True) -> dict[str, Any]:
     """Return another pod of the host, which the poller does not poll: it has no address."""
     conditions = [{"type": "Ready", "status": "True" if ready else "False"}]

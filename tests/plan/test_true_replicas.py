@@ -31,6 +31,13 @@ def test_pod_of_the_hosts_deployment_is_a_replica() -> None:
     assert names_of(pod()) == ["pod-1"]
 
 
+def test_pods_are_not_judged_without_a_deployment() -> None:
+    """A host with the same models on all pods has no routers, and a thousand pods."""
+    pods = iter([pod()])
+    assert list(true_replicas(HOST, UID, [], [replicas.replica_set()], pods)) == []
+    assert len(list(pods)) == 1
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -46,14 +46,17 @@ self
 {{- end -}}
 {{- end }}
 
-{{/* Labels of one component; called with (dict "root" $ "component" "webhook"). */}}
+{{/* Labels of one component; called with (dict "root" $ "component" "webhook" "more" (dict ...)). The labels in "more" are
+for this object only, and replace common ones: a manifest with one key twice is refused by Flux and kustomize. */}}
 {{- define "manyserve.labels" -}}
+{{- $common := deepCopy (default dict .root.Values.commonLabels) -}}
+{{- $more := include "manyserve.overridden" (dict "base" $common "values" .more) | fromYaml -}}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: manyserve
 {{ include "manyserve.selector" . }}
-{{- with .root.Values.commonLabels }}
+{{- with $more }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -7,17 +7,21 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from manyserve.api.kube_model import KubeModel
-from manyserve.api.quantity import Memory, parse_memory
+from manyserve.api.quantity import Memory, format_memory, parse_memory
 
 ENVOY_IMAGE = "docker.io/envoyproxy/envoy:distroless-v1.36-latest"
 """Default image of Envoy. Releases before 1.36 cannot spread models over clusters by the hash of their names."""
 MOST_REPLICAS = 10
 """Routers of one host. Each of them follows each agent, and an agent knows 64 routers at most."""
 
+MOST_REQUEST_BYTES = 2**32 - 1
+"""Largest limit of bytes in the configuration of Envoy, which has 32 bits for it."""
+
 
 def _bytes(value: Memory) -> Memory:
-    """Return the quantity. Raises `ValueError` for one that is not a whole number of bytes above 0."""
-    parse_memory(value)
+    """Return the quantity. Raises `ValueError` for one that is not a whole number of bytes above 0, or too large."""
+    if parse_memory(value) > MOST_REQUEST_BYTES:
+        raise ValueError(f"{value} is too large; it must be less than {format_memory(MOST_REQUEST_BYTES + 1)}")
     return value
 
 

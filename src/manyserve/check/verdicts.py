@@ -24,7 +24,10 @@ def deployment_problem(deployment: Manifest) -> str | None:
     ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
     if wanted == 0:
         return f"{name} is scaled to 0"
-    return None if ready >= wanted else f"{name} has {ready} of {wanted} pods ready; kubectl describe says why"
+    if ready < wanted:
+        return f"{name} has {ready} of {wanted} pods ready; kubectl describe says why"
+    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)  # a ready one may stand for an unready new one
+    return f"{name} still has {old} {'pod' if old == 1 else 'pods'} of an earlier change" if old > 0 else None
 
 
 def owner_problem(name: str, metadata: Manifest) -> str | None:

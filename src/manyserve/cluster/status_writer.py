@@ -86,10 +86,11 @@ class StatusWriter:
         burst = self.busy or len(updates) > MAX_IN_FLIGHT
         for update in updates:
             entry, final = before.get(update.subject), update.priority is Priority.FINAL
+            of_update = events_of.pop(update.subject, ())
             if final or not final_only:
                 if entry is None or entry.update.priority is not update.priority:
                     entry = self._new_entry(key, update, entry, burst=burst)
-                entry.update, entry.events = update, events_of.pop(update.subject, ())
+                entry.update, entry.events = update, of_update
             elif entry is None or entry.update.priority is Priority.FINAL:
                 continue
             self._waiting[key][update.subject] = entry

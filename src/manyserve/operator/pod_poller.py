@@ -83,16 +83,16 @@ class PodPoller(ABC, Generic[Report]):
             self.update_host(host)
 
     async def close(self) -> None:
-        """Stop all polls, and drop all reports."""
+        """Stop all polls, and drop all reports. Meanwhile no poll starts."""
+        session, self._session = self._session, None
         for _, task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
         self._tasks.clear()
         self._polled.clear()
         self._reports.clear()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if session is not None:
+            await session.close()
 
     async def wait_first_reports(self) -> None:
         """Wait until each polled pod has a report or is unreachable.

@@ -35,10 +35,12 @@ def true_replicas(
     if uid is None:
         return
     owners = {each["metadata"].get("uid") for each in deployments if _is_of_host(each, host, uid)} - {None, ""}
+    if not owners:
+        return
     hashes = {
         each["metadata"]["uid"]: template_hash(each)
         for each in replica_sets
-        if owners and controller_of(each, "Deployment") in owners
+        if controller_of(each, "Deployment") in owners
     }
     yield from (pod for pod in pods if _is_of_replica_set(pod, hashes))
 

@@ -30,7 +30,7 @@ def application(router: Router, stop: Stop, clock: Callable[[], float]) -> web.A
         return page.response()
 
     async def drain(_: web.Request) -> web.Response:
-        """Begin to stop, and answer when Envoy has no more requests: the hook before the stop of its container."""
+        """Answer when Envoy has no more requests: the hook before the stop of its container."""
         await stop.until_drained()
         return web.Response(text="drained\n")
 

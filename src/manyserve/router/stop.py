@@ -22,7 +22,7 @@ END_SECONDS = 5.0
 
 
 class Stop:
-    """The stop of one router, requested by a signal or by the hook of Envoy's container."""
+    """The stop of one router, requested by a signal. The kubelet sends it while it calls Envoy's hook."""
 
     def __init__(self, envoy: EnvoyAdmin, settings: RouterSettings) -> None:
         self.requested = asyncio.Event()
@@ -31,8 +31,7 @@ class Stop:
         self._settings = settings
 
     async def until_drained(self) -> None:
-        """Request the stop, and wait until Envoy has no more requests."""
-        self.requested.set()
+        """Wait until Envoy has no more requests. Any pod may call this, so it requests no stop."""
         await self._drained.wait()
 
     async def run(self) -> None:
