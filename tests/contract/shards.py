@@ -98,7 +98,7 @@ class Shards:
             for name, in_flight in self.in_flight.items()
             if name in {each["modelName"] for each in self._list(pod)}
         }
-        return web.json_response({"instance": f"{pod.name}-{max(copies.values())}", "counted": True, "models": models})
+        return web.json_response({"instance": f"{pod.name}-{sum(copies.values())}", "counted": True, "models": models})
 
     def _asked(self, request: web.Request) -> Pod:
         """Return the pod at the address that is asked."""

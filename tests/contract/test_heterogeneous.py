@@ -67,6 +67,10 @@ class Host:
         found = {each["metadata"]["name"]: condition(each) for each in self.kubectl.list("tm")}
         return {name: (each.get("status"), each.get("message")) for name, each in found.items()}
 
+    def loaded(self, name: str) -> str | None:
+        loaded: str | None = self.kubectl.get("tm", name).get("status", {}).get("loaded")
+        return loaded
+
     def events(self, name: str, reason: str) -> list[str]:
         """Return the messages of the events about an object."""
         selector = f"involvedObject.name={name},reason={reason}"
@@ -181,7 +185,7 @@ async def test_copies_of_a_model_follow_its_traffic(host: Host) -> None:
     host.fake.routers_start.set()
     scaled = raw | {"spec": raw["spec"] | {"maxReplicas": 3}}
     await asyncio.to_thread(host.apply, heterogeneous(minReplicas=3), scaled)
-    await eventually_in_thread(lambda: host.kubectl.get("tm", "a")["status"].get("loaded") == "2/2", "a has two copies")
+    await eventually_in_thread(lambda: host.loaded("a") == "2/2", "a has two copies")
     (sentence,) = await eventually_in_thread(lambda: host.events("a", "ScaledUp"), "the event is sent")
     assert sentence.startswith("1 to 2 copies: 1.")
     assert sentence.endswith(" requests in flight on average of 60 s, target 1 a copy")

@@ -10,6 +10,7 @@ from pathlib import Path
 import manyserve
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.status_writer import StatusWriter
+from manyserve.operator.autoscaler import Autoscaler
 from manyserve.operator.debounce import Debouncer
 from manyserve.operator.workqueue import WorkQueue
 
@@ -26,7 +27,7 @@ DATES = {
 
 
 def test_input_27_backoff_and_event_limits_use_a_monotonic_clock() -> None:
-    for kind in (WorkQueue, Debouncer, StatusWriter, EventRecorder):
+    for kind in (WorkQueue, Debouncer, StatusWriter, EventRecorder, Autoscaler):
         assert inspect.signature(kind).parameters["clock"].default is time.monotonic
 
 
