@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,36 @@ class Components(KubeModel):
     predictor: Annotated[ComponentStatus | None, Field(description="The predictor.")] = None
 
 
+TransitionStatus = Literal["UpToDate", "InProgress", "BlockedByFailedLoad", "InvalidSpec"]
+
+
+class ModelStates(KubeModel):
+    """States of the predictor's pods in KServe's words."""
+
+    active_model_state: Annotated[str | None, Field(description="Loaded while the predictor answers, else empty.")] = (
+        None
+    )
+    target_model_state: Annotated[
+        str | None, Field(description="State of the pods of the newest spec: Loading, Loaded or FailedToLoad.")
+    ] = None
+
+
+class ModelStatus(KubeModel):
+    """State of the newest spec: KServe's field, which Argo CD's health check reads."""
+
+    transition_status: Annotated[
+        str | None,
+        Field(
+            description="UpToDate: all pods have the newest spec and answer. InProgress: they do not yet. "
+            "BlockedByFailedLoad: a pod fails, or the roll-out is past its deadline. InvalidSpec: the spec is invalid."
+        ),
+    ] = None
+    states: Annotated[
+        ModelStates | None,
+        Field(description="States of the predictor's pods; each TrainedModel has the state of its model."),
+    ] = None
+
+
 class InferenceServiceStatus(KubeModel):
     """Status of a host."""
 
@@ -49,6 +79,7 @@ class InferenceServiceStatus(KubeModel):
     address: Annotated[Address | None, Field(description="Address inside the cluster.")] = None
     conditions: Annotated[tuple[Condition, ...], Field(description="Conditions by type.")] = ()
     components: Annotated[Components | None, Field(description="Components of the host.")] = None
+    model_status: Annotated[ModelStatus | None, Field(description="Whether the pods run the newest spec.")] = None
     models: Annotated[str | None, Field(description="Placed models / all models, such as 2/3.")] = None
     memory: Annotated[
         str | None,

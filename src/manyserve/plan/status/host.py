@@ -35,6 +35,7 @@ from manyserve.plan.status.predictor_ready import (
 from manyserve.plan.status.replicas import OTHER_AUTOSCALER, REPLICAS_KEPT, REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
 from manyserve.plan.status.router_ready import ROUTER_NOT_CONFIGURED, ROUTER_NOT_READY, UPDATES_REFUSED, router_ready
+from manyserve.plan.status.transition import model_status
 from manyserve.plan.visibility import is_exposed
 
 PODS_NOT_READY = "PodsNotReady"
@@ -56,11 +57,14 @@ def host_status(
     """Return the host's status; `desired` is the desired Deployment, or None without one."""
     url, address = exposed_url(observed), Address(url=host_address(observed.key))
     new = _conditions(host, observed, placement, now)
+    deployment = deployment_of(host, observed)
+    rolled_out = None if desired is None else bool(deployment and is_rolled_out(deployment, desired))
     return InferenceServiceStatus(
         url=url,
         address=address,
         conditions=conditions.merge_conditions(host.status.conditions, new, now),
-        components=Components(predictor=_predictor(host, observed, desired, url, address)),
+        components=Components(predictor=_predictor(host, desired, url, address, rolled_out=bool(rolled_out))),
+        model_status=model_status(new, deployment, host.status.model_status, rolled_out=rolled_out),
         models=f"{len(placement.placed)}/{len(observed.models)}",
         memory=f"{format_memory(placement.used)}/{format_memory(placement.limit)}",
         operator=observed.operator or host.status.operator,
@@ -126,13 +130,11 @@ def _ingress_ready(host: InferenceService, observed: Observed) -> Condition:
 
 
 def _predictor(
-    host: InferenceService, observed: Observed, desired: Manifest | None, url: str | None, address: Address
+    host: InferenceService, desired: Manifest | None, url: str | None, address: Address, *, rolled_out: bool
 ) -> ComponentStatus:
     components = host.status.components
     old = (components and components.predictor) or ComponentStatus()
-    deployment = deployment_of(host, observed)
-    created = names.revision(observed.key.name, revision_number(desired)) if desired else old.latest_created_revision
-    rolled_out = bool(desired and deployment and is_rolled_out(deployment, desired))
+    created = names.revision(host.metadata.name, revision_number(desired)) if desired else old.latest_created_revision
     ready = created if rolled_out else old.latest_ready_revision
     before = old.latest_rolledout_revision
     previous = before if rolled_out and before != created else old.previous_rolledout_revision
