@@ -85,9 +85,8 @@ class StatusWriter:
             self._rounds.pop((each, key), None)
         burst = self.busy or len(updates) > MAX_IN_FLIGHT
         for update in updates:
-            entry, final = before.get(update.subject), update.priority is Priority.FINAL
-            of_update = events_of.pop(update.subject, ())
-            if final or not final_only:
+            entry, of_update = before.get(update.subject), events_of.pop(update.subject, ())
+            if update.priority is Priority.FINAL or not final_only:
                 if entry is None or entry.update.priority is not update.priority:
                     entry = self._new_entry(key, update, entry, burst=burst)
                 entry.update, entry.events = update, of_update

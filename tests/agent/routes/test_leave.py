@@ -57,6 +57,10 @@ async def _if_leaving(client: Client) -> Routes | None:
     return routes if (routes.models or {}).get("a") == "Leaving" else None
 
 
+async def _has_routes(client: Client, routes: dict[str, str]) -> bool:
+    return (await poll(client)).models == routes
+
+
 async def test_unload_waits_for_the_acknowledgement(pod: Pod, client: Client) -> None:
     routes = await leaving(pod, client)
     await pod.polled()
@@ -64,7 +68,7 @@ async def test_unload_waits_for_the_acknowledgement(pod: Pod, client: Client) ->
     await poll(client, instance=routes.instance, seen=routes.revision)
     await eventually(lambda: "unload a" in pod.triton.calls)
     await eventually(lambda: not (pod.root / "models" / "a").exists())
-    assert (await poll(client)).models == {"b": "Loaded"}
+    await eventually(lambda: _has_routes(client, {"b": "Loaded"}))
 
 
 async def test_acknowledgement_of_another_instance_does_not_count(pod: Pod, client: Client) -> None:
