@@ -19,7 +19,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan import true_replicas
 from manyserve.plan.management import Unmanaged
 from manyserve.plan.pods import Replica, replicas_of
-from manyserve.plan.routers import Router, led_by_all, led_by_any, routers_of
+from manyserve.plan.routers import Router, led_by_all, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.sharding.scaling import Decision
@@ -174,11 +174,6 @@ class Observed:
     def led_by_all(self) -> frozenset[str]:
         """Models that each ready router leads; none on a homogeneous host."""
         return led_by_all(self.routers)
-
-    @cached_property
-    def led_by_any(self) -> frozenset[str]:
-        """Models that at least one ready router leads; none on a homogeneous host."""
-        return led_by_any(self.routers)
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return the child, or None if it does not exist."""

@@ -49,12 +49,6 @@ def led_by_all(routers: Iterable[Router]) -> frozenset[str]:
     return reduce(frozenset.intersection, models) if models else frozenset()
 
 
-def led_by_any(routers: Iterable[Router]) -> frozenset[str]:
-    """Return the models that at least one ready router leads."""
-    models = [router.report.models for router in routers if router.leads and router.report]
-    return frozenset().union(*models)
-
-
 def _router(pod: Manifest, reports: Mapping[str, RouterReport]) -> Router:
     metadata = pod["metadata"]
     return Router(
