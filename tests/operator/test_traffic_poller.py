@@ -86,6 +86,16 @@ async def test_poller_does_not_ask_the_pods_of_a_homogeneous_host(pods: Pods) ->
     assert pods.rps() is None
 
 
+async def test_poller_follows_the_metric_of_a_homogeneous_host(pods: Pods) -> None:
+    add(pods, None)
+    scaled = make.host_object(scaleMetric="rps", maxReplicas=2)
+    pods.state.update_host(None, scaled)
+    await eventually(lambda: pods.rps() == 2000)
+    pods.state.update_host(scaled, make.host_object(maxReplicas=2))
+    assert pods.polled() == (0, 0)
+    assert pods.rps() is None
+
+
 async def test_traffic_of_a_pod_without_an_answer_is_not_known(pods: Pods) -> None:
     add(pods, HETEROGENEOUS)
     await eventually(lambda: pods.rps() == 2000)

@@ -150,22 +150,24 @@ class PredictorSpec(PodFields, FixedPodFields):
     max_replicas: Annotated[
         int | None,
         Field(
-            description=f"Most replicas. Above minReplicas a {HOMOGENEOUS} host gets an autoscaler, and a "
-            f"{HETEROGENEOUS} host further pods when its models need more memory.",
+            description=f"Most replicas. Above minReplicas a {HOMOGENEOUS} host is scaled by scaleMetric, and a "
+            f"{HETEROGENEOUS} host gets further pods when its models need more memory.",
         ),
     ] = None
     scale_target: Annotated[
         int | None,
         Field(
-            description=f"{HOMOGENEOUS}: target utilization, percent of the request; unset: 80. {HETEROGENEOUS}: the "
-            "default of the host's models; unset: 1.",
+            description=f"{HOMOGENEOUS}: target of each replica: percent of the requested cpu or memory, unset: 80; "
+            "or requests in flight or a second of all models, unset: 1. "
+            f"{HETEROGENEOUS}: the default of the host's models; unset: 1.",
         ),
     ] = None
     scale_metric: Annotated[
         str | None,
         Field(
-            description=f"{HOMOGENEOUS}: metric of the autoscaler, cpu or memory; unset: cpu. {HETEROGENEOUS}: the "
-            "default of the host's models, concurrency or rps; unset: concurrency.",
+            description=f"{HOMOGENEOUS}: cpu or memory of a HorizontalPodAutoscaler, or concurrency or rps of all "
+            f"models, by which the operator sets the replicas; unset: cpu. {HETEROGENEOUS}: the default of the host's "
+            "models, concurrency or rps; unset: concurrency.",
         ),
     ] = None
 

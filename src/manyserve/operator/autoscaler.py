@@ -1,6 +1,7 @@
 """Autoscaler: a decision about the copies of each model with traffic, every 5 s, on the leader only.
 
-A host is enqueued when the copies of a model change. The traffic itself changes with each request.
+A homogeneous host with a metric of traffic has one decision, about its replicas. A host is enqueued when a number
+changes. The traffic itself changes with each request.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Callable, Mapping
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
+from manyserve.api.names import deployment as deployment_name
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.reconcile import IN_THREAD_FROM
+from manyserve.plan.children.replicas import bounded_replicas, replicas_number
+from manyserve.plan.observed import Child
 from manyserve.plan.rules.allocation import serves_shards
-from manyserve.plan.sharding.autoscale import Scaled, scaled, stored_copies
-from manyserve.plan.sharding.scaling import TICK
+from manyserve.plan.sharding.autoscale import Scaled, needs_traffic, scaled, scaled_replicas, stored_copies
+from manyserve.plan.sharding.scaling import ALL_MODELS, TICK
+from manyserve.plan.sharding.traffic import Interval
 
 
 class Autoscaler:
@@ -50,27 +55,44 @@ class Autoscaler:
             self._state.scaling.clear()
 
     async def tick(self) -> None:
-        """Decide about the models of all heterogeneous hosts."""
-        hosts = dict(self._state.hosts) if serves_shards() else {}
-        heterogeneous = {key: host for key, host in hosts.items() if host.spec.predictor.is_heterogeneous}
-        for gone in self._scaled.keys() - heterogeneous.keys():
+        """Decide about all hosts that are scaled on traffic."""
+        hosts = {key: host for key, host in self._state.hosts.items() if _is_scaled(host)}
+        for gone in self._scaled.keys() - hosts.keys():
             del self._scaled[gone]
             self._state.scaling.pop(gone, None)
-        for key, host in heterogeneous.items():
-            await self._update(key, host)
+        for key, host in hosts.items():
+            await (self._scale_models(key, host) if host.spec.predictor.is_heterogeneous else self._scale(key, host))
 
-    async def _update(self, key: Key, host: InferenceService) -> None:
+    async def _scale_models(self, key: Key, host: InferenceService) -> None:
         """Decide about the models of a host; about many in a thread, as plans are made."""
         models, before = tuple(self._state.models.get(key, {}).values()), self._scaled.get(key, {})
-        uids = (pod["metadata"]["uid"] for pod in self._state.replicas(key))
-        intervals = [self._state.traffic[uid] for uid in uids if uid in self._state.traffic]
-        arguments = (host, models, intervals, before, int(self._clock()))
+        arguments = (host, models, self._intervals(key), before, int(self._clock()))
         after = await asyncio.to_thread(scaled, *arguments) if len(models) >= IN_THREAD_FROM else scaled(*arguments)
+        self._store(key, after, stored_copies(host, models) | _copies(before))
+
+    async def _scale(self, key: Key, host: InferenceService) -> None:
+        """Decide about the replicas of a homogeneous host with a Deployment."""
+        deployment = self._state.children.get(key, {}).get(Child("Deployment", deployment_name(key.name)))
+        if deployment is None:
+            return
+        before, replicas = self._scaled.get(key, {}), bounded_replicas(host, replicas_number(deployment))
+        after = scaled_replicas(host, replicas, self._intervals(key), before, int(self._clock()))
+        self._store(key, after, {ALL_MODELS: replicas} | _copies(before))
+
+    def _intervals(self, key: Key) -> list[Interval]:
+        uids = (pod["metadata"]["uid"] for pod in self._state.replicas(key))
+        return [self._state.traffic[uid] for uid in uids if uid in self._state.traffic]
+
+    def _store(self, key: Key, after: Mapping[str, Scaled], copies: Mapping[str, int]) -> None:
+        """Store the decisions about a host, and enqueue it if a number differs."""
         self._scaled[key] = after
         self._state.scaling[key] = {name: each.decision for name, each in after.items()}
-        copies = stored_copies(host, models) | _copies(before)
         if any(each != copies[name] for name, each in _copies(after).items()):
             self._enqueue(key)
+
+
+def _is_scaled(host: InferenceService) -> bool:
+    return needs_traffic(host) and (serves_shards() or not host.spec.predictor.is_heterogeneous)
 
 
 def _copies(decisions: Mapping[str, Scaled]) -> dict[str, int]:

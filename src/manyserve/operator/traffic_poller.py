@@ -1,4 +1,4 @@
-"""Traffic poller: the counters of each pod of a heterogeneous host, every 5 s.
+"""Traffic poller: the counters of each pod of a host that is scaled on traffic, every 5 s.
 
 They change with each request, so no host is enqueued for them. The autoscaler reads the last two
 readings of each pod.
@@ -19,6 +19,7 @@ from manyserve.cluster.state import ClusterState
 from manyserve.cluster.store import Manifest
 from manyserve.operator.pod_poller import PodPoller
 from manyserve.operator.poll_client import Endpoint, Polled, PollIntervals, parsed, read_body
+from manyserve.plan.sharding.autoscale import needs_traffic
 from manyserve.plan.sharding.scaling import TICK
 from manyserve.plan.sharding.traffic import Interval, reading_of
 
@@ -48,9 +49,9 @@ class TrafficPoller(PodPoller[Interval]):
         self._clock = clock
 
     def _pods(self, key: Key) -> Iterable[Manifest]:
-        """Return the pods of a heterogeneous host; those of another one are not polled."""
+        """Return the pods of a host that is scaled on traffic; those of another one are not polled."""
         host = self._state.hosts.get(key)
-        return self._state.replicas(key) if host is not None and host.spec.predictor.is_heterogeneous else ()
+        return self._state.replicas(key) if host is not None and needs_traffic(host) else ()
 
     async def _poll(
         self, session: aiohttp.ClientSession, endpoint: Endpoint, last: Polled[Interval] | None

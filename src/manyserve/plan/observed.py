@@ -22,7 +22,7 @@ from manyserve.plan.pods import Replica, replicas_of
 from manyserve.plan.routers import Router, led_by_all, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
-from manyserve.plan.sharding.scaling import Decision
+from manyserve.plan.sharding.scaling import ALL_MODELS, Decision
 
 Manifest = true_replicas.Manifest
 Decisions = Mapping[str, Decision]
@@ -127,7 +127,8 @@ class Observed:
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
     scaling: Decisions = field(default_factory=dict)
-    """The last decision about the copies of each model with traffic, on a heterogeneous host."""
+    """The last decision about the copies of each model with traffic, on a heterogeneous host; about the replicas of
+    another one, by `ALL_MODELS`."""
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
@@ -154,6 +155,12 @@ class Observed:
     """Claims that may exist, since the operator is not allowed to get them. A mounted one stays mounted."""
     lookups_pending: bool = False
     """The lookup of an object that the pods depend on is pending: the Deployment stays as it is."""
+
+    @property
+    def decided_replicas(self) -> int | None:
+        """Replicas of a homogeneous host by the traffic of its models; None without a decision."""
+        decision = self.scaling.get(ALL_MODELS)
+        return decision.copies if decision is not None else None
 
     @cached_property
     def host_problems(self) -> tuple[FieldError, ...]:

@@ -35,7 +35,7 @@ from manyserve.plan.status.events import host_event, model_events
 from manyserve.plan.status.host import host_status
 from manyserve.plan.status.led import led_models
 from manyserve.plan.status.model import waiting_status
-from manyserve.plan.status.scaling_events import copies_events, shards_events
+from manyserve.plan.status.scaling_events import copies_events, replicas_events, shards_events
 from manyserve.plan.status.shards import with_shards
 from manyserve.plan.status.slow_pod import seconds_until_slow
 from manyserve.plan.status.updates import host_update, model_updates
@@ -71,7 +71,11 @@ def plan(observed: Observed, now: datetime) -> Plan:
     context = HostContext(host, observed, placement, observed.replicas, status.conditions, led)
     models = STATUS_CACHE.statuses(context, now)
     status = with_shards(status, context, shards.kept, models)
-    scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling))
+    scaling = (
+        *shards_events(host, status),
+        *copies_events(host, models, observed.scaling),
+        *replicas_events(host, children.applies, observed),
+    )
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=(*children.applies, *pods_config),

@@ -8,7 +8,8 @@ import pytest
 
 from manyserve.api import names
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment
-from manyserve.plan.children.replicas import becomes_fixed, recorded, without_our_replicas
+from manyserve.plan.children.pod_template import NO_SOURCES
+from manyserve.plan.children.replicas import becomes_owned, recorded, without_our_replicas
 from manyserve.plan.observed import Manifest
 from tests.support import make
 
@@ -75,6 +76,43 @@ def test_replicas_are_set_at_creation_only_when_somebody_else_owns_them(current:
     assert outcome(deployment_of(current, "hpa", minReplicas=2, maxReplicas=5)) == (None, "autoscaled/2")
 
 
+SCALED: dict[str, Any] = {"minReplicas": 2, "maxReplicas": 5, "scaleMetric": "rps"}
+
+
+@pytest.mark.parametrize(
+    ("record", "replicas", "decided", "expected"),
+    [
+        (None, None, None, 2),
+        (None, None, 4, 4),
+        ("traffic/2", 3, None, 3),
+        ("traffic/2", 3, 4, 4),
+        ("traffic/2", 7, 4, 4),
+        ("traffic/2", 3, 9, 5),
+        ("traffic/2", 0, None, 2),
+        ("fixed/2", 4, None, 4),
+        ("autoscaled/2", 4, None, 4),
+        ("external/1", 1, None, 2),
+    ],
+)
+def test_replicas_by_traffic_are_the_decided_ones_or_those_that_run(
+    record: str | None, replicas: int | None, decided: int | None, expected: int
+) -> None:
+    current = stored(record, replicas) if replicas is not None else None
+    host = make.host(**SCALED)
+    deployment = build_deployment(host, make.config(), current, decided=decided)
+    assert outcome(deployment) == (expected, "traffic/2")
+    assert build_autoscaler(host) is None
+
+
+def test_replicas_by_traffic_are_left_to_an_autoscaler_of_a_user() -> None:
+    deployment = build_deployment(make.host(**SCALED), make.config(), stored("traffic/2", 3), NO_SOURCES, ["keda"], 4)
+    assert outcome(deployment) == (None, "external/2")
+
+
+def test_host_that_becomes_fixed_keeps_the_replicas_of_its_traffic() -> None:
+    assert outcome(deployment_of(stored("traffic/1", 4))) == (4, "fixed/1/4")
+
+
 def test_own_autoscaler_exists_only_in_the_mode_autoscaled() -> None:
     def has_autoscaler(autoscaler_class: str, *others: str, **predictor: Any) -> bool:
         host = make.labelled_host({}, {CLASS: autoscaler_class}, **predictor)
@@ -88,10 +126,10 @@ def test_own_autoscaler_exists_only_in_the_mode_autoscaled() -> None:
     assert not has_autoscaler("hpa", "keda", **scaled)
 
 
-def test_becoming_fixed_is_noticed_once() -> None:
-    for record, expected in (("autoscaled/1", True), (None, True), ("fixed/1", False), ("fixed/1/3", False)):
-        assert becomes_fixed(deployment_of(), stored(record, 3)) is expected
-    assert not becomes_fixed(deployment_of(stored("fixed/1", 1), "external"), stored("fixed/1", 1))
+def test_becoming_owner_of_the_replicas_is_noticed_once() -> None:
+    for record, expected in (("autoscaled/1", True), (None, True), ("fixed/1", False), ("traffic/1", False)):
+        assert becomes_owned(deployment_of(), stored(record, 3)) is expected
+    assert not becomes_owned(deployment_of(stored("fixed/1", 1), "external"), stored("fixed/1", 1))
 
 
 @pytest.mark.parametrize("text", ["", "fixed", "fixed/x", "manual/1", "fixed/1/", "fixed/99999", "fixed/1/2/3"])

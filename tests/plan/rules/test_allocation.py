@@ -57,14 +57,27 @@ def test_host_rules_refuse_unknown_allocation() -> None:
 
 
 @pytest.mark.usefixtures("heterogeneous")
-def test_host_rules_accept_metrics_of_models_on_heterogeneous_host_only() -> None:
+def test_host_rules_accept_metrics_of_traffic_only_on_heterogeneous_host() -> None:
     assert host_problems(make.host_object(allocation=HETEROGENEOUS, scaleMetric="rps", scaleTarget=50)) == []
     assert sentences(host_problems(make.host_object(allocation=HETEROGENEOUS, scaleMetric="cpu"))) == [
         "spec.predictor.scaleMetric: 'cpu' is not supported; it must be concurrency or rps"
     ]
-    assert sentences(host_problems(make.host_object(scaleMetric="rps", maxReplicas=2))) == [
-        "spec.predictor.scaleMetric: 'rps' is not supported; it must be cpu or memory"
-    ]
+
+
+@pytest.mark.parametrize("metric", ["cpu", "memory", "concurrency", "rps"])
+def test_host_rules_accept_metrics_of_homogeneous_host(metric: str) -> None:
+    assert host_problems(make.host_object(scaleMetric=metric, maxReplicas=2)) == []
+
+
+@pytest.mark.parametrize(("protocol", "refused"), [("v1", True), ("v2", False)])
+def test_host_rules_refuse_metric_of_traffic_for_server_without_counters(protocol: str, refused: bool) -> None:
+    sentence = (
+        "spec.predictor.scaleMetric: 'rps' needs counters of requests, and a server with the protocol v1 has none; it "
+        "must be cpu or memory"
+    )
+    sklearn = {"triton": None, "sklearn": {"protocolVersion": protocol, "image": "server:1"}}
+    host = make.host_object(scaleMetric="rps", maxReplicas=2, **sklearn)
+    assert sentences(host_problems(host)) == ([sentence] if refused else [])
 
 
 def test_host_rules_refuse_overcommit() -> None:

@@ -60,7 +60,11 @@ FORMER_BOUNDS: dict[str, tuple[str, Any, str]] = {
     "fewest replicas": ("spec.predictor.minReplicas", 0, f"0 {NUMBER} 1 to 1000"),
     "most replicas": ("spec.predictor.maxReplicas", 1001, f"1001 {NUMBER} 1 to 1000"),
     "target": ("spec.predictor.scaleTarget", 0, f"0 {NUMBER} 1 to 100000"),
-    "metric": ("spec.predictor.scaleMetric", "concurrency", "'concurrency' is not supported; it must be cpu or memory"),
+    "metric": (
+        "spec.predictor.scaleMetric",
+        "qps",
+        "'qps' is not supported; it must be cpu, memory, concurrency or rps",
+    ),
     "grace": ("spec.predictor.terminationGracePeriodSeconds", -1, f"-1 {NUMBER} 0 to 86400"),
     "protocol": ("spec.predictor.SERVER.protocolVersion", "v1", "'v1' is not supported; it must be v2"),
     "grpc": ("spec.predictor.SERVER.protocolVersion", "grpc-v2", "'grpc-v2' is not supported; it must be v2"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manyserve.api.routes import Traffic
-from manyserve.plan.sharding.traffic import Interval, Reading, reading_of, traffic_of
+from manyserve.plan.sharding.traffic import Interval, Reading, reading_of, total_traffic, traffic_of
 
 Models = dict[str, dict[str, int | None]]
 
@@ -69,3 +69,34 @@ def test_traffic_that_is_not_known_is_not_zero(interval: Interval) -> None:
 
 def test_traffic_without_pods_is_not_known() -> None:
     assert traffic_of([], {"m": "rps"}) == {}
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("concurrency", 1700), ("rps", 3000)])
+def test_total_traffic_is_that_of_all_models_on_all_pods(metric: str, expected: int) -> None:
+    first = Interval(reading(10, a=(10, 10), b=(10, 2)), reading(0, a=(0, 0), b=(0, 0)))
+    second = Interval(reading(10, a=(10, 5)), reading(0, a=(0, 0)))
+    assert total_traffic([first, second], metric) == expected
+
+
+def test_total_traffic_counts_a_model_from_its_second_reading_on() -> None:
+    """MLServer has no counters of a model before its first request."""
+    assert total_traffic([Interval(reading(10), reading(0))], "rps") == 0
+    assert total_traffic([Interval(reading(10, a=(10, 1)), reading(0))], "rps") == 0
+    assert total_traffic([Interval(reading(10, a=(10, 1), b=(5, 1)), reading(0, b=(0, 0)))], "rps") == 500
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        Interval(reading(10, a=(10, 1))),
+        Interval(reading(10, a=(10, 1), b=(9, 9)), reading(0, a=(20, 2), b=(1, 1))),
+        Interval(reading(10, "other", a=(10, 1)), reading(0, a=(1, 0))),
+        Interval(reading(10, a=(10, 1)), reading(10, a=(1, 0))),
+        Interval(Reading(10, "i", False, {}), Reading(0, "i", False, {})),
+    ],
+    ids=["first reading", "server restarted", "agent restarted", "same second", "no counters"],
+)
+def test_total_traffic_of_a_pod_without_two_readings_is_unknown(unknown: Interval) -> None:
+    assert total_traffic([unknown], "rps") is None
+    known = Interval(reading(10, a=(10, 1)), reading(0, a=(0, 0)))
+    assert total_traffic([unknown, known], "rps") == 1000

@@ -16,7 +16,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
-from manyserve.plan.children.replicas import becomes_fixed
+from manyserve.plan.children.replicas import becomes_owned
 from manyserve.plan.children.routers import (
     build_router_budget,
     build_router_deployment,
@@ -63,6 +63,7 @@ class _Inputs:
     pending: bool
     is_exposed: bool
     autoscalers: tuple[str, ...]
+    replicas: int | None
 
     def is_same(self, other: _Inputs) -> bool:
         """Return whether both consist of the same objects; an observed object is replaced, never changed."""
@@ -73,8 +74,8 @@ class _Inputs:
             and all(other.observed.get(child) is manifest for child, manifest in self.observed.items())
             and self.sources == other.sources
             and self.shards == other.shards
-            and (self.pending, self.is_exposed, self.autoscalers)
-            == (other.pending, other.is_exposed, other.autoscalers)
+            and (self.pending, self.is_exposed, self.autoscalers, self.replicas)
+            == (other.pending, other.is_exposed, other.autoscalers, other.replicas)
         )
 
 
@@ -87,8 +88,17 @@ class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
             return children(host, observed, sources, shards)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
         is_exposed = hostname_problem(observed) is None
-        pending, autoscalers = observed.lookups_pending, observed.autoscalers
-        inputs = _Inputs(host, observed.config, manifests, sources, shards, pending, is_exposed, autoscalers)
+        inputs = _Inputs(
+            host,
+            observed.config,
+            manifests,
+            sources,
+            shards,
+            observed.lookups_pending,
+            is_exposed,
+            observed.autoscalers,
+            observed.decided_replicas,
+        )
         entry = self.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
@@ -146,7 +156,7 @@ def _deployments(host: InferenceService, observed: Observed, sources: Sources, s
     if host.spec.predictor.is_heterogeneous:
         return build_shards(host, config, shards.kept, observed_deployments(host, observed), sources)
     current = observed.child("Deployment", names.deployment(observed.key.name))
-    return [build_deployment(host, config, current, sources, observed.autoscalers)]
+    return [build_deployment(host, config, current, sources, observed.autoscalers, observed.decided_replicas)]
 
 
 def _deployment(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Manifest | None:
@@ -183,7 +193,7 @@ def _waiting(desired: Iterable[Manifest], observed: Observed, host: InferenceSer
 
 def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
     """Return the resourceVersion of a Deployment with replicas that another owner has set until now."""
-    if manifest["kind"] != "Deployment" or current is None or not becomes_fixed(manifest, current):
+    if manifest["kind"] != "Deployment" or current is None or not becomes_owned(manifest, current):
         return None
     return str(current["metadata"]["resourceVersion"])
 

@@ -30,12 +30,16 @@ def build_deployment(
     observed: Manifest | None,
     sources: Sources = NO_SOURCES,
     autoscalers: Sequence[str] = (),
+    decided: int | None = None,
 ) -> Manifest:
-    """Return the Deployment, without `replicas` when the host does not own their number."""
+    """Return the Deployment, without `replicas` when the host does not own their number.
+
+    `decided` is the number of replicas by the traffic of the models.
+    """
     name, predictor = host.metadata.name, host.spec.predictor
     template = build_pod_template(host, config, sources)
     template_hash = digest(template)
-    replicas, record = replicas_of_deployment(host, observed, autoscalers)
+    replicas, record = replicas_of_deployment(host, observed, autoscalers, decided)
     manifest = child(
         host,
         "apps/v1",

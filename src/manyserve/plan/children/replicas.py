@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from manyserve.api.inferenceservice import EXTERNAL, HPA, NONE, InferenceService
+from manyserve.api.inferenceservice import EXTERNAL, HPA, MODEL_METRICS, NONE, InferenceService
 from manyserve.api.names import MANAGER, REPLICAS
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.redaction import one_line
 
-_RECORD = re.compile(r"(?P<mode>fixed|autoscaled|external|none)/(?P<least>[0-9]{1,4})(?:/(?P<kept>[0-9]{1,4}))?")
+_RECORD = re.compile(
+    r"(?P<mode>fixed|autoscaled|traffic|external|none)/(?P<least>[0-9]{1,4})(?:/(?P<kept>[0-9]{1,4}))?"
+)
 _CONTROLLERS = ("kube-controller-manager", MANAGER)
 """Managers that are no owner of the replicas: the controller of autoscalers, which are named themselves, and we."""
 
@@ -28,10 +30,16 @@ class ScalingMode(StrEnum):
     """The host: `minReplicas`."""
     AUTOSCALED = "autoscaled"
     """The host's own HorizontalPodAutoscaler."""
+    TRAFFIC = "traffic"
+    """The operator, by the traffic of all models."""
     EXTERNAL = "external"
     """Somebody else, by the annotation or by another HorizontalPodAutoscaler of the Deployment."""
     NONE = "none"
     """Nobody: the number is set at the creation of the Deployment only."""
+
+
+_OWNED = (ScalingMode.FIXED, ScalingMode.TRAFFIC)
+"""Modes in which the operator applies `replicas`."""
 
 
 class Record(NamedTuple):
@@ -54,6 +62,11 @@ def is_autoscaled(host: InferenceService) -> bool:
     return host.autoscaler_class == HPA and (host.spec.predictor.max_replicas or 0) > least_replicas(host)
 
 
+def is_scaled_on_traffic(host: InferenceService) -> bool:
+    """Return whether a homogeneous host asks for replicas by the traffic of its models."""
+    return is_autoscaled(host) and host.spec.predictor.scale_metric in MODEL_METRICS
+
+
 def least_replicas(host: InferenceService) -> int:
     """Return `minReplicas` or its default."""
     return host.spec.predictor.min_replicas or 1
@@ -70,19 +83,34 @@ def scaling_mode(host: InferenceService, autoscalers: Sequence[str]) -> ScalingM
         return ScalingMode.EXTERNAL
     if host.autoscaler_class == NONE:
         return ScalingMode.NONE
+    if is_scaled_on_traffic(host):
+        return ScalingMode.TRAFFIC
     return ScalingMode.AUTOSCALED if is_autoscaled(host) else ScalingMode.FIXED
 
 
 def replicas_of_deployment(
-    host: InferenceService, current: Manifest | None, autoscalers: Sequence[str]
+    host: InferenceService, current: Manifest | None, autoscalers: Sequence[str], decided: int | None = None
 ) -> tuple[Manifest, Record]:
-    """Return the field `replicas` of the Deployment's spec, or no field for another owner, and the record."""
+    """Return the field `replicas` of the Deployment's spec, or no field for another owner, and the record.
+
+    `decided` is the number of the last decision by the traffic of the models.
+    """
     mode, least = scaling_mode(host, autoscalers), least_replicas(host)
+    if mode == ScalingMode.TRAFFIC:
+        present = least if current is None else replicas_number(current)
+        number = bounded_replicas(host, present if decided is None else decided)
+        return {"replicas": number}, Record(mode, least)
     if mode == ScalingMode.FIXED and current is not None:
         number = max(least, _kept(current, least))
         return {"replicas": number}, Record(mode, least, number if number > least else None)
     is_set = mode == ScalingMode.FIXED or (mode != ScalingMode.AUTOSCALED and current is None)
     return ({"replicas": least} if is_set else {}), Record(mode, least)
+
+
+def bounded_replicas(host: InferenceService, number: int) -> int:
+    """Return the number, or the nearest one from `minReplicas` to `maxReplicas`."""
+    least = least_replicas(host)
+    return min(max(number, least), max(host.spec.predictor.max_replicas or least, least))
 
 
 def recorded(deployment: Manifest) -> Record | None:
@@ -95,15 +123,15 @@ def recorded(deployment: Manifest) -> Record | None:
     return Record(ScalingMode(match["mode"]), int(match["least"]), kept)
 
 
-def becomes_fixed(desired: Manifest, current: Manifest) -> bool:
-    """Return whether an apply makes the host the owner of the replicas: their number may change until then."""
+def becomes_owned(desired: Manifest, current: Manifest) -> bool:
+    """Return whether an apply makes us the owner of the replicas: their number may change until then."""
     before = recorded(current)
-    return "replicas" in desired["spec"] and (before is None or before.mode != ScalingMode.FIXED)
+    return "replicas" in desired["spec"] and (before is None or before.mode not in _OWNED)
 
 
 def _kept(current: Manifest, least: int) -> int:
     """Return the replicas that a host with a fixed number keeps, or 0."""
-    before, number = recorded(current), _number(current)
+    before, number = recorded(current), replicas_number(current)
     if before is None:
         return number
     if before.least != least:  # the user has given another number
@@ -113,7 +141,8 @@ def _kept(current: Manifest, least: int) -> int:
     return min(before.kept, number) if before.kept is not None else 0
 
 
-def _number(deployment: Manifest) -> int:
+def replicas_number(deployment: Manifest) -> int:
+    """Return the wanted replicas of a Deployment."""
     return int((deployment.get("spec") or {}).get("replicas", 1))
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from manyserve.api.inferenceservice import (
     ALLOCATIONS,
@@ -19,7 +19,12 @@ from manyserve.api.inferenceservice import (
 from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.memory import most_pods
 from manyserve.plan.rules.fields import FieldError, quoted
+from manyserve.plan.servers.registry import server_kind
 
+RESOURCES = (CPU, MEMORY)
+"""Metrics of a HorizontalPodAutoscaler."""
+UNCOUNTED = "v1"
+"""Dialect of the servers without counters."""
 SERVED: tuple[str, ...] = (HOMOGENEOUS,)
 """Allocations that hosts may have. `HETEROGENEOUS` joins them when routers lead requests to the pods with a model."""
 REPLICAS = (1, 1000)
@@ -46,12 +51,29 @@ def allocation_is_served(host: InferenceService) -> Iterator[FieldError]:
 
 
 def scale_metric_fits_the_allocation(host: InferenceService) -> Iterator[FieldError]:
-    """Require a metric of an autoscaler on a homogeneous host, and one of models on a heterogeneous one."""
+    """Require a metric of traffic on a heterogeneous host, and a known one on a homogeneous host."""
     predictor = host.spec.predictor
-    allowed = MODEL_METRICS if predictor.is_heterogeneous else (CPU, MEMORY)
+    allowed = MODEL_METRICS if predictor.is_heterogeneous else (*RESOURCES, *MODEL_METRICS)
     if predictor.scale_metric is not None and predictor.scale_metric not in allowed:
-        sentence = f"{quoted(predictor.scale_metric)} is not supported; it must be {' or '.join(allowed)}"
+        sentence = f"{quoted(predictor.scale_metric)} is not supported; it must be {_alternatives(allowed)}"
         yield FieldError("spec.predictor.scaleMetric", sentence)
+
+
+def traffic_is_counted(host: InferenceService) -> Iterator[FieldError]:
+    """Refuse a metric of traffic on a homogeneous host if its server has no counters of requests."""
+    predictor = host.spec.predictor
+    if predictor.is_heterogeneous or predictor.scale_metric not in MODEL_METRICS:
+        return
+    if server_kind(predictor).dialect == UNCOUNTED:
+        yield FieldError(
+            "spec.predictor.scaleMetric",
+            f"{quoted(predictor.scale_metric)} needs counters of requests, and a server with the protocol v1 has none; "
+            f"it must be {_alternatives(RESOURCES)}",
+        )
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    return " or ".join((", ".join(values[:-1]), values[-1]))
 
 
 def copies_are_a_range(model: TrainedModel) -> Iterator[FieldError]:
@@ -85,6 +107,7 @@ def _in_range(path: str, number: int | None, bounds: tuple[int, int]) -> Iterato
 HOST_RULES: tuple[Callable[[InferenceService], Iterator[FieldError]], ...] = (
     allocation_is_served,
     scale_metric_fits_the_allocation,
+    traffic_is_counted,
 )
 MODEL_RULES: tuple[Callable[[TrainedModel], Iterator[FieldError]], ...] = (copies_are_a_range, scaling_is_known)
 

@@ -1,5 +1,7 @@
 """Copies of the models of a host by their traffic: one decision for each model with a range of copies.
 
+A homogeneous host has one decision, about its replicas, by the traffic of all models.
+
 The decision is made from the last one. A new leader has none, and begins with the copies in the stored status: so it
 removes none before it has seen the whole stabilization time.
 """
@@ -11,10 +13,11 @@ from typing import NamedTuple
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.children.replicas import is_scaled_on_traffic
 from manyserve.plan.departure import host_uid
-from manyserve.plan.sharding.bounds import metric_of, scale_of
-from manyserve.plan.sharding.scaling import Decision, History, decide
-from manyserve.plan.sharding.traffic import Interval, traffic_of
+from manyserve.plan.sharding.bounds import host_metric, host_scale, metric_of, scale_of
+from manyserve.plan.sharding.scaling import ALL_MODELS, Decision, History, decide
+from manyserve.plan.sharding.traffic import Interval, total_traffic, traffic_of
 
 
 class Scaled(NamedTuple):
@@ -23,6 +26,11 @@ class Scaled(NamedTuple):
     metric: str
     history: History
     decision: Decision
+
+
+def needs_traffic(host: InferenceService) -> bool:
+    """Return whether the copies of a host's models, or its replicas, depend on the traffic."""
+    return host.spec.predictor.is_heterogeneous or is_scaled_on_traffic(host)
 
 
 def scaled(
@@ -48,6 +56,22 @@ def scaled(
         for name, model in with_range.items()
         if name in traffic or name in before
     }
+
+
+def scaled_replicas(
+    host: InferenceService, replicas: int, intervals: Iterable[Interval], before: Mapping[str, Scaled], now: int
+) -> dict[str, Scaled]:
+    """Return the decision about the replicas of a homogeneous host; none while its traffic was never known.
+
+    `replicas` is their present number. Parameters and shape are those of `scaled`.
+    """
+    metric, last = host_metric(host), before.get(ALL_MODELS)
+    traffic = total_traffic(intervals, metric)
+    if traffic is None and last is None:
+        return {}
+    history = last.history if last is not None and last.metric == metric else History()
+    copies = last.decision.copies if last is not None else replicas
+    return {ALL_MODELS: Scaled(metric, *decide(history, now, traffic, copies, host_scale(host)))}
 
 
 def stored_copies(host: InferenceService, models: Iterable[TrainedModel]) -> dict[str, int]:

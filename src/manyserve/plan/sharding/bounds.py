@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from manyserve.api.inferenceservice import MODEL_METRICS, InferenceService
 from manyserve.api.trainedmodel import TrainedModel
+from manyserve.plan.children.replicas import least_replicas
 from manyserve.plan.memory import least_copies, memory_limit, most_pods
 from manyserve.plan.sharding.scaling import UNIT, Scale
 from manyserve.plan.sharding.shard import Bounds
 
 DEFAULT_TARGET = 1
-"""Requests in flight, or requests a second, for one copy."""
+"""Requests in flight, or requests a second, for one copy or one replica."""
 
 
 def bounds_of(host: InferenceService) -> Bounds:
@@ -37,7 +38,18 @@ def range_of(model: TrainedModel) -> tuple[int, int]:
 
 def metric_of(host: InferenceService, model: TrainedModel) -> str:
     """Return the metric by which a model is scaled."""
-    return model.spec.scale_metric or host.spec.predictor.scale_metric or MODEL_METRICS[0]
+    return model.spec.scale_metric or host_metric(host)
+
+
+def host_metric(host: InferenceService) -> str:
+    """Return the metric of the traffic of all models."""
+    return host.spec.predictor.scale_metric or MODEL_METRICS[0]
+
+
+def host_scale(host: InferenceService) -> Scale:
+    """Return the target of one replica of a homogeneous host, and the bounds of their number."""
+    predictor, least = host.spec.predictor, least_replicas(host)
+    return Scale((predictor.scale_target or DEFAULT_TARGET) * UNIT, least, max(predictor.max_replicas or least, least))
 
 
 def scale_of(host: InferenceService, model: TrainedModel) -> Scale:

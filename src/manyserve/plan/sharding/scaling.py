@@ -1,5 +1,7 @@
 """Scaling of a model on its own traffic: the algorithm of Knative's autoscaler (KPA), in integers.
 
+The replicas of a homogeneous host are scaled likewise, on the traffic of all its models.
+
 * The stable window gives the copies in quiet times: the average of the metric, divided by the target, rounded up.
 * Within the tolerance, as in the HorizontalPodAutoscaler, nothing changes.
 * A panic window with twice the target of all copies adds copies at once, and removes none for a stable window.
@@ -29,6 +31,8 @@ TOLERANCE = 10
 """Percent of the target of all copies."""
 UNIT = 1000
 """Thousandths in one request."""
+ALL_MODELS = ""
+"""Key of the decision about the replicas of a homogeneous host: no model has an empty name."""
 
 
 class Point(NamedTuple):
@@ -133,12 +137,18 @@ def _bounded(copies: int, scale: Scale) -> int:
     return min(max(copies, scale.least), scale.most)
 
 
-def scaled_sentence(before: int, decision: Decision, metric: str, scale: Scale) -> str:
-    """Return the sentence of the event about a changed number of copies."""
+def scaled_sentence(
+    before: int, decision: Decision, metric: str, scale: Scale, nouns: tuple[str, str] = ("copy", "copies")
+) -> str:
+    """Return the sentence of the event about a changed number of copies or replicas.
+
+    `nouns` are the words for one and for several of them.
+    """
+    one, several = nouns
     unit = "requests in flight" if metric == "concurrency" else "requests a second"
     return (
-        f"{before} to {decision.copies} copies: {_decimal(decision.average)} {unit} on average of {decision.window} s, "
-        f"target {_decimal(scale.target)} a copy"
+        f"{before} to {decision.copies} {several}: {_decimal(decision.average)} {unit} on average of "
+        f"{decision.window} s, target {_decimal(scale.target)} a {one}"
     )
 
 

@@ -66,6 +66,25 @@ def traffic_of(intervals: Iterable[Interval], metrics: Mapping[str, str]) -> dic
     return traffic
 
 
+def total_traffic(intervals: Iterable[Interval], metric: str) -> int | None:
+    """Return the traffic of all models on all pods in thousandths, or None if it is unknown on all pods."""
+    known = [value for each in intervals if (value := _of_pod(each, metric)) is not None]
+    return sum(known) if known else None
+
+
+def _of_pod(interval: Interval, metric: str) -> int | None:
+    """Return the traffic of a pod. A model without an earlier counter had no request, or is new: it counts as 0."""
+    before, after = interval.before, interval.after
+    if before is None or before.instance != after.instance or not (before.counted and after.counted):
+        return None
+    if after.second <= before.second:
+        return None
+    values = {name: _in_interval(interval, name, metric) for name in after.models}
+    if any(value is None and name in before.models for name, value in values.items()):
+        return None
+    return sum(value or 0 for value in values.values())
+
+
 def _in_interval(interval: Interval, model: str, metric: str) -> int | None:
     before, after = interval.before, interval.after
     if before is None or before.instance != after.instance or after.second <= before.second:

@@ -1,4 +1,8 @@
-"""Events about changed numbers of copies and shards: one for each change of the stored status, with its figures."""
+"""Events about changed numbers of copies, shards and replicas, with their figures.
+
+Those about copies and shards belong to a change of the stored status. Those about replicas belong to a write of the
+Deployment.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
-from manyserve.plan.actions import Event
+from manyserve.plan.actions import Apply, Event
+from manyserve.plan.children.replicas import replicas_number
 from manyserve.plan.departure import host_uid
 from manyserve.plan.memory import most_pods
-from manyserve.plan.sharding.bounds import bounds_of, metric_of, range_of, scale_of
-from manyserve.plan.sharding.scaling import Decision, scaled_sentence
+from manyserve.plan.observed import Observed
+from manyserve.plan.sharding.bounds import bounds_of, host_metric, host_scale, metric_of, range_of, scale_of
+from manyserve.plan.sharding.scaling import ALL_MODELS, Decision, scaled_sentence
 from manyserve.plan.sharding.shard import shard_indices, shard_names
 from manyserve.plan.status.shards import limits_of
 
@@ -50,6 +56,19 @@ def _sentence(host: InferenceService, model: TrainedModel, before: int, now: int
     least, most, pods = *range_of(model), most_pods(host)
     limit = f", the host has {pods} pods at most" if most > pods else ""
     return f"{before} to {now} copies: minReplicas is {least}, maxReplicas is {most}{limit}"
+
+
+def replicas_events(host: InferenceService, applies: Iterable[Apply], observed: Observed) -> Iterator[Event]:
+    """Yield the event about replicas of a homogeneous host that its traffic changes."""
+    decision = observed.scaling.get(ALL_MODELS)
+    for manifest in (each.manifest for each in applies if each.manifest["kind"] == "Deployment"):
+        current = observed.child("Deployment", manifest["metadata"]["name"])
+        before, now = current and replicas_number(current), manifest["spec"].get("replicas")
+        if decision is None or before is None or before == now or decision.copies != now:
+            continue
+        meta, reason = host.metadata, SCALED_UP if before < now else SCALED_DOWN
+        message = scaled_sentence(before, decision, host_metric(host), host_scale(host), ("replica", "replicas"))
+        yield Event("InferenceService", meta.name, meta.uid, "Normal", reason, message)
 
 
 def shards_events(host: InferenceService, status: InferenceServiceStatus) -> Iterator[Event]:
