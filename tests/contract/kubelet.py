@@ -39,6 +39,8 @@ class Kubelet:
         """Cleared, new pods stay Pending until it is set."""
         self.address_of: Callable[[str], str] = lambda _pod: ADDRESS
         """Returns the address of a pod of this name."""
+        self.in_flight: float | None = None
+        """Requests in flight on all pods together; None: the counters cannot be read."""
         self.starts.set()
         self._client = client
         self._namespace = namespace
@@ -65,6 +67,14 @@ class Kubelet:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), float(request.query["wait"]))
         return web.json_response(self._report)
+
+    async def traffic(self, _: web.Request) -> web.Response:
+        """Answer with the counters of a pod, as if its traffic had always been the same."""
+        if self.in_flight is None:
+            return web.Response(status=503, text="the metrics of the model server cannot be read")
+        seconds, pods = asyncio.get_running_loop().time(), max(len(self.pods.objects), 1)
+        counters = {"requests": int(seconds), "busyMicros": int(seconds * 1_000_000 * self.in_flight / pods)}
+        return web.json_response({"instance": f"a-{pods}", "counted": True, "models": {"a": counters}})
 
     def _informer(self, kind: kinds.Kind, on_change: Any) -> Informer:
         selection = ListOptions(self._namespace, labels=self._pods)
@@ -131,6 +141,7 @@ async def kubelet(
     fake = Kubelet(client, namespace, host, group)
     app = web.Application()
     app.router.add_get("/status", fake.status)
+    app.router.add_get("/traffic", fake.traffic)
     server = TestServer(app)
     await server.start_server(shutdown_timeout=0.01)
     tasks = [asyncio.create_task(informer.run()) for informer in (fake.config, fake.pods, fake.ingresses)]

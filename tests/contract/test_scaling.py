@@ -18,6 +18,7 @@ CLASS = "serving.kserve.io/autoscalerClass"
 MODES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "fixed": (None, {"minReplicas": 1}),
     "autoscaled": (None, {"minReplicas": 1, "maxReplicas": 5}),
+    "traffic": (None, {"minReplicas": 1, "maxReplicas": 5, "scaleMetric": "concurrency"}),
     "external": ("external", {"minReplicas": 1}),
     "none": ("none", {"minReplicas": 1}),
 }
@@ -84,6 +85,23 @@ async def test_change_of_the_owner_of_replicas_removes_no_pod(stage: Stage, befo
         )
         assert replicas(stage) == count, f"from {before} to {after}"
     assert not scaled_down(stage), "no pod was removed in between"
+
+
+async def test_replicas_follow_the_traffic_of_all_models(stage: Stage) -> None:
+    stage.kubelet.in_flight = 2.5
+    await applied(stage, "traffic")
+    await eventually_in_thread(lambda: replicas(stage) == 3, "three replicas", 60)
+    events = await eventually_in_thread(
+        lambda: stage.kubectl.list("event", "--field-selector=reason=ScaledUp"), "the event is sent"
+    )
+    (sentence,) = (each["message"] for each in events)
+    assert sentence.startswith("1 to 3 replicas: 2.")
+    assert sentence.endswith(" requests in flight on average of 10 s, target 1 a replica")
+    scale(stage, 5)
+    await eventually_in_thread(lambda: replicas(stage) == 3, "a number by hand is put back")
+    await applied(stage, "fixed")
+    assert replicas(stage) == 3
+    assert not [each for each in scaled_down(stage) if " to 2" in each or " to 1" in each]
 
 
 async def test_autoscaler_of_a_user_scales_a_host_without_the_annotation(stage: Stage) -> None:
