@@ -104,6 +104,8 @@ class FakeTriton:
     poison: set[str] = field(default_factory=set)
     """Contents of files that end the server when they are loaded; it answers again once `dead` is False."""
     dead: bool = False
+    ends_after: str = ""
+    """Model after the answered load of which the server ends once, at the next request for the index."""
     deaths: list[str] = field(default_factory=list)
     """For each end of the server, the models with a load under way, separated by blanks."""
     loading: set[str] = field(default_factory=set)
@@ -158,6 +160,9 @@ class FakeTriton:
     async def index(self, _: web.Request) -> web.Response:
         """List the models, as Triton does only those with a folder."""
         self.polls += 1
+        if self.ends_after in self.served:
+            self.ends_after = ""
+            self.die()
         rows = [
             {"name": name, "version": "1", "state": state, "reason": why}
             for name, (state, why) in self.states.items()

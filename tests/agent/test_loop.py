@@ -157,6 +157,7 @@ async def test_failed_load_is_retried_with_repaired_files(pod: Pod) -> None:
     assert len(pod.bucket.gets) == 2, "the same files are not downloaded twice"
     assert len(pod.model("a").message) <= 512
     pod.bucket.put("a", "repaired")
+    await eventually(lambda: len(pod.bucket.gets) == 4, "a retry that began before has ended")
     del pod.triton.refusing["a"]
     await pod.shows(a="Loaded")
     await eventually(lambda: pod.triton.served["a"] == "repaired")

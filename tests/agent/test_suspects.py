@@ -108,6 +108,16 @@ async def test_ended_server_without_load_under_way_makes_no_suspect(stage: Pod) 
     assert not any(retry.ends for retry in stage.context.state.retries.values())
 
 
+async def test_answered_load_makes_no_suspect_when_the_server_ends_before_its_index(stage: Pod) -> None:
+    stage.triton.ends_after = "b"
+    stage.config.write(entry("b"), entry("c"))
+    await stage.start()
+    await dies(stage, 1)
+    await stage.shows(b="Loaded", c="Loaded")
+    assert stage.context.state.retries["b"].ends == 0
+    assert stage.context.metrics.failures.labels("load", "server_ended")._value.get() == 0
+
+
 async def test_refused_load_makes_no_suspect(stage: Pod) -> None:
     stage.triton.poison.clear()
     stage.triton.refusing["a-poison"] = "bad weights"

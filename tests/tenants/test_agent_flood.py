@@ -61,9 +61,12 @@ async def probe(agent: AgentProcess, count: int, beside: Coroutine[None, None, i
 
 
 async def flood(agent: AgentProcess, at_once: int) -> int:
-    """Request the metrics in waves, each with so many connections at once, and return the number of responses."""
+    """Request the metrics in waves, each with so many connections at once, and return the number of responses.
+
+    The agent closes connections that wait too long on a busy machine, so a wave may have fewer responses than requests.
+    """
     answered, started = 0, time.monotonic()
-    while not answered or time.monotonic() < started + FLOOD_SECONDS:
+    while answered < FLOOD or time.monotonic() < started + FLOOD_SECONDS:
         answered += await wave(agent, at_once)
     return answered
 
@@ -100,7 +103,6 @@ async def test_readyz_answers_within_the_probe_timeout_beside_a_flood(
     figures.take(f"{name}: slowest /readyz", beside.slowest, "s", below=PROBE_SECONDS, peer=peer)
     figures.take(f"{name}: failed probes", beside.failures, "probes", exactly=0)
     assert beside.number >= LEAST_PROBES
-    assert beside.answered >= FLOOD
     assert idle.failures == beside.failures == 0
     assert beside.slowest < PROBE_SECONDS
 

@@ -114,12 +114,13 @@ async def load_files(job: Job, release: Release = lambda: None, *, of_previous: 
 
     def on_response() -> None:
         """Let the next load begin, so that one poll of the index serves several loads."""
+        answered()
         state.loading.discard(job.name)
         release()
 
     try:
         await ensembles.check_steps(job)
-        async with suspects.recorded(job, of_previous=of_previous):
+        async with suspects.recorded(job, of_previous=of_previous) as answered:
             await _load_and_poll(job, on_response)
     finally:
         timer.cancel()

@@ -17,7 +17,7 @@ from manyserve.agent.concurrency import in_thread
 from manyserve.agent.job import AgentContext, Job
 from manyserve.agent.reconcile import ABSENT, NOTHING, Observed, ServerModel, ServerState, is_loaded
 from manyserve.agent.retry import RetryState, Stage, quarantine_seconds
-from manyserve.agent.servers import LoadRejectedError
+from manyserve.agent.servers import LoadRejectedError, ServerUnavailableError
 from manyserve.agent.state import AgentState
 from manyserve.agent.volume.load_records import LoadRecord
 from manyserve.api.modelconfig import Entry
@@ -31,18 +31,25 @@ _WAITS = "it is loaded after all other models and alone, since the server ended 
 
 
 @asynccontextmanager
-async def recorded(job: Job, *, of_previous: bool) -> AsyncIterator[None]:
-    """Keep a record during a load, and after it while the server's answer is unknown."""
+async def recorded(job: Job, *, of_previous: bool) -> AsyncIterator[Callable[[], None]]:
+    """Keep a record during a load, and after it while the server's answer is unknown.
+
+    The yielded function is called when the server has answered the load. A server that ends later is no fault of it.
+    """
     records = job.context.store.load_records
     record = LoadRecord(job.digest, job.retry_state.ends, of_previous=of_previous)
     job.context.state.unjudged.pop(job.name, None)
     await _write(records.begin, job.name, record)
+    answered = asyncio.Event()
     try:
-        yield
+        yield answered.set
     except LoadRejectedError:
         await _write(records.finish, job.name)
         raise
     except BaseException as error:
+        if answered.is_set() and isinstance(error, ServerUnavailableError):
+            await _write(records.finish, job.name)
+            raise
         outages = job.context.state.outages if isinstance(error, TimeoutError) else None
         job.context.state.unjudged[job.name] = replace(record, outages=outages)
         raise
