@@ -1,18 +1,15 @@
-"""A flood of requests at the agent's port: its pod stays ready."""
+"""A flood of requests at the agent's port. `tests.tenants.test_agent_flood` has the readiness probe beside it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
-from manyserve.agent.http_api import application
 from manyserve.http_server import ALL, HttpServer
 from manyserve.prometheus import METRICS_SECONDS, MetricsPage, new_registry
-from tests.agent.support import DROPPED_STREAMS, Pod
+from tests.agent.support import DROPPED_STREAMS
 from tests.support.clock import FakeClock
 from tests.support.connections import ADDRESS, KUBELET, status, unlimited
 from tests.support.eventually import eventually
@@ -20,33 +17,6 @@ from tests.support.eventually import eventually
 pytestmark = DROPPED_STREAMS
 
 FLOOD = 1500
-PROBE_SECONDS = 5.0
-"""The timeout of the readiness probe. Attacker, kubelet and agent share one process here."""
-
-
-@pytest.fixture
-async def url(pod: Pod) -> AsyncIterator[str]:
-    """Return the address of a ready agent without models."""
-    pod.config.write()
-    await pod.start()
-    await eventually(lambda: pod.report.settled and pod.report.server_ready)
-    server = HttpServer(application(pod.agent, pod.context), 0, host=ADDRESS)
-    yield f"http://{ADDRESS}:{await server.start()}"
-    await server.stop()
-
-
-@pytest.mark.parametrize("path", ["/metrics", "/status?wait=60&after=REVISION"])
-async def test_readyz_answers_within_the_probe_timeout_during_a_flood(pod: Pod, url: str, path: str) -> None:
-    async with unlimited() as attacker, unlimited(KUBELET) as kubelet:
-        target = url + path.replace("REVISION", str(pod.report.revision))
-        flood = [asyncio.create_task(status(attacker, target)) for _ in range(FLOOD)]
-        for _ in range(5):
-            started = time.monotonic()
-            assert await status(kubelet, f"{url}/readyz") == 200
-            assert time.monotonic() - started < PROBE_SECONDS
-        for task in flood:
-            task.cancel()
-        await asyncio.wait(flood)
 
 
 async def test_metrics_are_rendered_once_for_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,35 @@ async def wave(agent: AgentProcess, at_once: int, path: str = "/metrics") -> int
         return (await asyncio.gather(*(one(client) for _ in range(FLOOD)))).count(OK)
 
 
+async def polls(agent: AgentProcess) -> int:
+    """Hold `FLOOD` long polls for a while, and return how many are open or were answered."""
+    report = await agent.report()
+    assert report is not None
+    url = f"{agent.agent_url}/status?wait=60&after={report.revision}"
+    async with unlimited() as client:
+        tasks = [asyncio.create_task(status(client, url)) for _ in range(FLOOD)]
+        _, open_ = await asyncio.wait(tasks, timeout=FLOOD_SECONDS)
+        for task in open_:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    return len(open_) + results.count(OK)
+
+
+async def test_readyz_answers_within_the_probe_timeout_beside_long_polls(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    async with agent_process(tmp_path, MANYSERVE_SILENCE_SECONDS="0.2") as agent:
+        await agent.loads("small")
+        beside = await probe(agent, ENDLESS, polls(agent))
+    figures = reports(pytestconfig)["tenants"]
+    name, peer = f"{FLOOD} long polls at once", f"{beside.number} probes, {beside.answered} polls"
+    figures.take(f"{name}: slowest /readyz", beside.slowest, "s", below=PROBE_SECONDS, peer=peer)
+    assert beside.number >= LEAST_PROBES
+    assert beside.answered > 0
+    assert beside.failures == 0
+    assert beside.slowest < PROBE_SECONDS
+
+
 @pytest.mark.parametrize("at_once", [50, FLOOD])
 async def test_readyz_answers_within_the_probe_timeout_beside_a_flood(
     tmp_path: Path, pytestconfig: pytest.Config, at_once: int
