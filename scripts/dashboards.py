@@ -174,6 +174,9 @@ def files() -> dict[str, str]:
 
 def _text_of(board: Board) -> str:
     built = json.loads(JSONEncoder().encode(_built(board).build()), object_hook=_without_nulls)
+    del built["style"]  # like the ids of variables, the SDK's release has it, and later releases of Grafana do not
+    for variable in built["templating"]["list"]:
+        del variable["id"]
     return json.dumps(built, indent=2, sort_keys=True) + "\n"
 
 

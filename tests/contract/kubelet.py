@@ -135,14 +135,15 @@ class Kubelet:
 
 @asynccontextmanager
 async def kubelet(
-    client: KubeClient, namespace: str, host: str, group: str = names.GROUP
+    client: KubeClient, namespace: str, host: str, group: str = names.GROUP, *, address: str = ADDRESS, port: int = 0
 ) -> AsyncIterator[tuple[Kubelet, int]]:
-    """Run the fake kubelet, and yield it with the port of its agents."""
+    """Run the fake kubelet, and yield it with the port of its agents. Port 0: a free one."""
     fake = Kubelet(client, namespace, host, group)
+    fake.address_of = lambda _pod: address
     app = web.Application()
     app.router.add_get("/status", fake.status)
     app.router.add_get("/traffic", fake.traffic)
-    server = TestServer(app)
+    server = TestServer(app, host=address, port=port)
     await server.start_server(shutdown_timeout=0.01)
     tasks = [asyncio.create_task(informer.run()) for informer in (fake.config, fake.pods, fake.ingresses)]
     yield fake, server.port or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import yaml
@@ -20,7 +20,7 @@ from tests.support import make
 from tests.support.control_plane import new_namespace
 from tests.support.eventually import eventually_in_thread
 from tests.support.figures import LONG, Figures
-from tests.support.kubectl import Kubectl, condition
+from tests.support.kubectl import Kubectl, Manifest, condition
 
 MODELS = ("a", "b", "c", *(f"m-{number:02}" for number in range(27 if LONG else 0)))
 GROUP = names.GROUP
@@ -35,10 +35,12 @@ class RestoreEnv:
     agent_port: int
     configured_in: str
 
-    def operator(self, namespace: str | None = None) -> AbstractAsyncContextManager[Operator]:
-        """Run the operator for the user's namespace, or for another one."""
+    def operator(
+        self, namespace: str | None = None, *, others: tuple[str, ...] = ()
+    ) -> AbstractAsyncContextManager[Operator]:
+        """Run the operator for the user's namespace or for another one, and for others beside it."""
         watched = namespace or self.kubectl.namespace
-        return running(self.client, watched, self.agent_port, configured_in=self.configured_in)
+        return running(self.client, watched, self.agent_port, configured_in=self.configured_in, others=others)
 
     async def do(self, *words: str, text: str | None = None) -> str:
         """Run kubectl beside the operator."""
@@ -98,3 +100,41 @@ async def place(env: RestoreEnv, *hosts: str) -> None:
 def placed(env: RestoreEnv) -> list[str]:
     """Return the models with a record of their host in the status."""
     return sorted(each["metadata"]["name"] for each in env.kubectl.list("tm") if "placedBy" in each.get("status", {}))
+
+
+@asynccontextmanager
+async def targets(env: RestoreEnv, server: Cluster, count: int) -> AsyncIterator[list[RestoreEnv]]:
+    """Create namespaces, each with agents at an address of its own."""
+    async with AsyncExitStack() as agents:
+        with ExitStack() as namespaces:
+            made = [namespaces.enter_context(new_namespace(server)) for _ in range(count)]
+            for number, kubectl in enumerate(made):
+                address = f"127.0.0.{number + 2}"
+                await agents.enter_async_context(
+                    kubelet(env.client, kubectl.namespace, HOST, address=address, port=env.agent_port)
+                )
+            yield [RestoreEnv(each, env.client, env.agent_port, env.configured_in) for each in made]
+
+
+def namespaces_of(envs: list[RestoreEnv]) -> tuple[str, ...]:
+    """Return the namespaces of environments."""
+    return tuple(each.kubectl.namespace for each in envs)
+
+
+def uids(kubectl: Kubectl) -> dict[str, str]:
+    """Return the uids of the host and its models."""
+    return {each["metadata"]["name"]: each["metadata"]["uid"] for each in kubectl.list("isvc,tm")}
+
+
+def child(kubectl: Kubectl, kind: str) -> Manifest:
+    """Return the only child of this kind."""
+    (found,) = kubectl.list(kind, "-l", names.MANAGED_BY)
+    return found
+
+
+def check_routes(kubectl: Kubectl) -> None:
+    """Check that the host answers at the URL of its own namespace."""
+    url = kubectl.get("isvc", HOST)["status"]["url"]
+    assert url == f"http://{HOST}.{kubectl.namespace}.example.com"
+    (rule,) = child(kubectl, "ingress")["spec"]["rules"]
+    assert url.endswith(rule["host"])

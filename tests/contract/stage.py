@@ -76,12 +76,13 @@ async def running(
     agent_port: int,
     *,
     configured_in: str | None = None,
+    others: tuple[str, ...] = (),
     router_port: int = ROUTER_PORT,
 ) -> AsyncIterator[Operator]:
-    """Run an operator for one namespace; its configuration may be in another one."""
+    """Run an operator for one namespace and others; its configuration may be in another one."""
     settings = OperatorSettings(
         namespace=configured_in or namespace,
-        watch_namespaces=(namespace,),
+        watch_namespaces=(namespace, *others),
         agent_port=agent_port,
         router_port=router_port,
     )

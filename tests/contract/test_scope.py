@@ -86,11 +86,11 @@ INSIDE = {
         ("get", "persistentvolumeclaims"),
         ("list", "serviceaccounts"),
     ],
-    "webhook": [("get", "inferenceservices"), ("list", "trainedmodels"), ("watch", "trainedmodels")],
+    "webhook": [("list", "inferenceservices"), ("list", "trainedmodels"), ("watch", "trainedmodels")],
 }
 NOWHERE = {
     "operator": [("get", "secrets"), ("delete", "deployments"), ("create", "pods")],
-    "webhook": [("patch", "inferenceservices"), ("list", "pods"), ("list", "secrets")],
+    "webhook": [("get", "inferenceservices"), ("patch", "inferenceservices"), ("list", "pods"), ("list", "secrets")],
 }
 
 

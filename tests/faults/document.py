@@ -38,7 +38,7 @@ ROWS = {
     "19": "The namespace is deleted while its models are placed",
     "20": "KServe's CRDs and objects, unmanaged ones with finalizers among them, then the present CRDs, then KServe's "
     "again; the CRDs of manyserve's first release, which prune, then the present ones",
-    "21": "The operator has the shipped roles only; a verb is removed from them; the token expires",
+    "21": "Both programs have the shipped roles only; a verb is removed from them; the token expires",
     "22": "A foreign object has the name of a child; a quota, a LimitRange, a namespace with Pod Security restricted",
 }
 SHORT = (

@@ -1,6 +1,6 @@
-"""An operator with only the rights of the chart: its ServiceAccount with the shipped roles.
+"""Programs with only the rights of the chart: their ServiceAccounts with the shipped roles.
 
-A right is a verb and a resource. The used rights are read from the proxy's history.
+A right is a verb, a resource, and the namespace of its Role. The used rights are read from the proxy's history.
 """
 
 from __future__ import annotations
@@ -11,68 +11,90 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from manyserve.operator.settings import OperatorSettings
-from tests.chart.rendering import Manifest, objects
 from tests.faults.env import FaultEnv, operator
 from tests.faults.exchange import Line
 from tests.faults.restarting import restarting
+from tests.support.kubectl import Kubectl, Manifest
+from tests.support.scoped import grant
 
 VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
-"""All values of the chart that add a right of the operator."""
+"""All values of the chart that add a right of the operator, beside those of the scope."""
 NAME = "shipped"
-_RESOURCE = re.compile(r"^(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/([^/?]+)(?:/[^/?]+(/status)?)?(?:\?|$)")
-_KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-Right = tuple[str, str]
-
-
-def roles(namespace: str) -> list[Manifest]:
-    """Return the operator's account and roles of the chart, for a namespace and named after it."""
-    manifests = [
-        manifest
-        for manifest in objects(f"fullnameOverride={namespace}", *VALUES)
-        if manifest["kind"] in _KINDS and manifest["metadata"]["name"] == f"{namespace}-operator"
-    ]
-    for manifest in manifests:
-        for place in (manifest["metadata"], *manifest.get("subjects", ())):
-            if "namespace" in place:
-                place["namespace"] = namespace
-    return manifests
+TAKES_A_MINUTE = {("patch", "events")}
+"""A repeated Event increments the count of the first one, after a minute at the earliest."""
+EVERYWHERE = ""
+"""The namespace of the rights of a ClusterRole."""
+_RESOURCE = re.compile(
+    r"^(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
+    r"/(?P<resource>[^/?]+)(?:/[^/?]+(?P<status>/status)?)?(?:\?|$)"
+)
+Right = tuple[str, str, str]
 
 
 def given(manifests: Iterable[Manifest]) -> set[Right]:
     """Return the rights that roles give."""
-    rules = [rule for each in manifests for rule in each.get("rules", ())]
-    return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
+    return {
+        (verb, resource, role["metadata"].get("namespace", EVERYWHERE))
+        for role in manifests
+        for rule in role.get("rules", ())
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
 
 
 def used(history: Iterable[Line]) -> set[Right]:
-    """Return the rights that requests needed. An apply of a new object needs the right to create it, too."""
+    """Return the rights that requests needed. An apply of a new object needs the right to create it, too.
+
+    A right of a namespace is also one of a ClusterRole.
+    """
     rights: set[Right] = set()
     for line in history:
         if asked := _RESOURCE.match(line.path):
-            resource = asked[1] + (asked[2] or "")
-            rights.add((line.verb, resource))
-            if (line.verb, line.status) == ("patch", 201):
-                rights.add(("create", resource))
+            resource = asked["resource"] + (asked["status"] or "")
+            verbs = {line.verb, *(["create"] if (line.verb, line.status) == ("patch", 201) else [])}
+            rights |= {(verb, resource, where) for verb in verbs for where in (asked["namespace"] or "", EVERYWHERE)}
     return rights
 
 
+def refused(history: Iterable[Line]) -> list[Line]:
+    """Return the requests for which a right is missing."""
+    return [each for each in history if each.status == 403]
+
+
+def of_program(manifests: Iterable[Manifest], program: str) -> list[Manifest]:
+    """Return the objects of one program of a release, `operator` or `webhook`."""
+    return [each for each in manifests if re.search(rf"-{program}(-scope)?$", each["metadata"]["name"])]
+
+
 @asynccontextmanager
-async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
-    """Replace the operator with one with the shipped rights and leader election; yield its roles."""
-    namespace = env.kubectl.namespace
-    manifests = roles(namespace)
-    name = f"{namespace}-operator"
-    await asyncio.to_thread(env.kubectl.apply, *manifests)
-    token = (await env.do("create", "token", name)).strip()
+async def with_shipped_rights(
+    env: FaultEnv, *values: str, release: Kubectl | None = None, settings: dict[str, str] | None = None
+) -> AsyncIterator[list[Manifest]]:
+    """Replace the operator with one with the shipped rights and leader election; yield its roles.
+
+    `release` is kubectl in the namespace of the release, and the env's namespace is the default.
+    """
+    home = release or env.kubectl
+    namespace, name = home.namespace, f"{home.namespace}-operator"
+    manifests = await asyncio.to_thread(grant, home, *values)
+    token = (await asyncio.to_thread(home, "create", "token", name)).strip()
     env.operator.may_start.clear()
     env.operator.kill()
-    before = f"{namespace}/{OperatorSettings().lease}"  # the mark of the operator that is replaced
-    settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name, "MANYSERVE_TAKE_OVER": before}
-    restarted = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
+    before = f"{env.kubectl.namespace}/{OperatorSettings().lease}"  # the mark of the operator that is replaced
+    own = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name, "MANYSERVE_TAKE_OVER": before}
+    own |= settings or {}
+    restarted = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=own, token=token)
     try:
         async with restarting(restarted):
             env.operator = restarted
             await restarted.ready()
-            yield manifests
+            yield of_program(manifests, "operator")
     finally:
-        await env.do("delete", "clusterrole,clusterrolebinding", name)
+        await revoke(home)
+
+
+async def revoke(release: Kubectl) -> None:
+    """Delete the objects of a release that are in no namespace."""
+    names = (f"{release.namespace}-{program}" for program in ("operator", "webhook"))
+    kinds = "clusterrole,clusterrolebinding,validatingwebhookconfiguration"
+    await asyncio.to_thread(release, "delete", kinds, *names, "--ignore-not-found")

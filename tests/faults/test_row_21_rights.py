@@ -12,14 +12,12 @@ import pytest
 from manyserve.api import names
 from tests.faults.env import HOST, FaultEnv
 from tests.faults.faults import CONFIG
-from tests.faults.rights import NAME, Right, given, used, with_shipped_rights
+from tests.faults.rights import NAME, TAKES_A_MINUTE, VALUES, given, refused, used, with_shipped_rights
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, Refused, condition
 
-TAKES_A_MINUTE = {("patch", "events")}
-"""A repeated Event increments the count of the first one, after a minute at the earliest."""
 WITH_A_GATEWAY = {"gateway": "infra/gateway"}
 
 
@@ -50,14 +48,14 @@ async def gateway_api(env: FaultEnv) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("gateway_api")
 async def test_fault_21_shipped_rights_are_sufficient_and_all_used(env: FaultEnv, figures: Figures) -> None:
-    async with with_shipped_rights(env) as roles:
+    async with with_shipped_rights(env, *VALUES) as roles:
         await _do_all_that_takes_a_right(env)
         asked = [each for each in env.proxy.history if each.client == NAME]
-        assert [each for each in asked if each.status == 403] == []
+        assert refused(asked) == []
         idle = given(roles) - used(asked)
         figures.take("21 rights of the shipped roles (a verb on a resource): how many", len(given(roles)), "")
         figures.take("21 of these not used in the test", len(idle), "", below=len(TAKES_A_MINUTE) + 1)
-        assert idle <= TAKES_A_MINUTE
+        assert {(verb, resource) for verb, resource, _ in idle} <= TAKES_A_MINUTE
         await env.judge()
 
 
@@ -112,8 +110,21 @@ async def _stands(env: FaultEnv, kinds: str) -> None:
     await eventually_in_thread(lambda: len(env.kubectl.list(kinds)) == count, f"there are {kinds}", 60)
 
 
+@pytest.mark.usefixtures("gateway_api")
+async def test_fault_21_rights_without_a_gateway_suffice_to_delete_a_stale_route(env: FaultEnv) -> None:
+    async with with_shipped_rights(env):
+        await env.furnish()
+        child = env.kubectl.get("ingress", HOST)["metadata"]
+        kept = {key: child[key] for key in ("name", "namespace", "labels", "ownerReferences")}
+        route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": kept}
+        await asyncio.to_thread(env.kubectl.apply, route)
+        await eventually_in_thread(lambda: not env.kubectl.list("httproute"), "the HTTPRoute goes", 60)
+        assert refused(each for each in env.proxy.history if each.client == NAME) == []
+        await env.judge()
+
+
 async def test_fault_21_missing_right_is_named_and_stops_nothing_else(env: FaultEnv, figures: Figures) -> None:
-    async with with_shipped_rights(env) as roles:
+    async with with_shipped_rights(env, *VALUES) as roles:
         await env.furnish()
         role = next(each for each in roles if each["kind"] == "ClusterRole")
         await _allow(env, role, without=("patch", "services"))
@@ -135,7 +146,7 @@ async def test_fault_21_missing_right_is_named_and_stops_nothing_else(env: Fault
         await env.judge()
 
 
-async def _allow(env: FaultEnv, role: Manifest, without: Right | None = None) -> None:
+async def _allow(env: FaultEnv, role: Manifest, without: tuple[str, str] | None = None) -> None:
     """Apply the shipped role, or the role without a right, and wait until it is in force."""
     rules = [
         rule | {"verbs": [verb for verb in rule["verbs"] if (verb, *rule["resources"]) != without]}

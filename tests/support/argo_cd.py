@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lupa.lua51 import LuaRuntime
 
-from localcluster.process import run
-from localcluster.tools import GO_ENV
+from tests.support.go_module import folder_of
 
 MODULE, VERSION = "github.com/argoproj/argo-cd/v3", "v3.1.0"
 SUM = "h1:2+gPskQKCyPC9DzRSWQ1AvmS3WiIlRR7bKz/FO3DozI="
@@ -22,14 +18,9 @@ MODELS_KEY = "resource.customizations.health.serving.kserve.io_TrainedModel"
 Manifest = dict[str, Any]
 
 
-@cache
 def script_of_hosts() -> str:
-    """Return the built-in check of InferenceServices, from Argo CD's Go module; the module cache keeps it."""
-    with tempfile.TemporaryDirectory() as folder:
-        printed = run(["go", "mod", "download", "-json", f"{MODULE}@{VERSION}"], env=GO_ENV, cwd=Path(folder))
-    module = json.loads(printed)
-    assert module["Sum"] == SUM
-    return (Path(module["Dir"]) / HOSTS).read_text()
+    """Return the built-in check of InferenceServices, from Argo CD's Go module."""
+    return (folder_of(MODULE, VERSION, SUM) / HOSTS).read_text()
 
 
 def script_of_models() -> str:

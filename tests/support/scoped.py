@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from webhooks.render import CHART, helm
 
-from tests.support.kubectl import Kubectl, Refused
+from tests.support.kubectl import Kubectl, Manifest, Refused
 
 KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
@@ -16,7 +16,7 @@ KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBin
 REGISTERED = ("Secret", "ValidatingWebhookConfiguration")
 
 
-def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> None:
+def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> list[Manifest]:
     """Create the accounts, roles and bindings of a release in kubectl's namespace, with that name as their prefix."""
     release = kubectl.namespace
     settings = [part for value in (f"fullnameOverride={release}", *values) for part in ("--set", value)]
@@ -31,9 +31,10 @@ def grant(kubectl: Kubectl, *values: str, kinds: tuple[str, ...] = KINDS) -> Non
         "--skip-tests",
         *settings,
     )
-    for manifest in yaml.safe_load_all(text):
-        if manifest and manifest["kind"] in kinds:
-            replace(kubectl, namespace=manifest["metadata"].get("namespace", release)).apply(manifest)
+    manifests = [each for each in yaml.safe_load_all(text) if each and each["kind"] in kinds]
+    for manifest in manifests:
+        replace(kubectl, namespace=manifest["metadata"].get("namespace", release)).apply(manifest)
+    return manifests
 
 
 def as_account(kubeconfig: Path, kubectl: Kubectl, account: str, folder: Path) -> Path:

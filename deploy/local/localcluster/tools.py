@@ -91,6 +91,7 @@ TOOLS = {
         Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok", note="first time: about a minute"),
         Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
         Tool("kube-score", package="github.com/zegl/kube-score/cmd/kube-score", note="first time: about a minute"),
+        Tool("grafana-decode", note="first time: about 20 seconds"),
         Tool("pause"),
     )
 }
