@@ -77,6 +77,7 @@ async def running(
     *,
     configured_in: str | None = None,
     router_port: int = ROUTER_PORT,
+    network_policies: bool = False,
 ) -> AsyncIterator[Operator]:
     """Run an operator for one namespace; its configuration may be in another one."""
     settings = OperatorSettings(
@@ -84,6 +85,7 @@ async def running(
         watch_namespaces=(namespace,),
         agent_port=agent_port,
         router_port=router_port,
+        network_policies=network_policies,
     )
     operator = Operator(client, settings)
     await operator.start()

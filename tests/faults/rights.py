@@ -16,8 +16,14 @@ from tests.faults.env import FaultEnv, operator
 from tests.faults.exchange import Line
 from tests.faults.restarting import restarting
 
-VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
+VALUES = (
+    "gateway.enabled=true",
+    "config.credentials.readSecretAnnotations=true",
+    "config.hosts.networkPolicy.enabled=true",
+)
 """All values of the chart that add a right of the operator."""
+SETTINGS = {"MANYSERVE_NETWORK_POLICIES": "true"}
+"""Settings that the chart gives the operator with these values."""
 NAME = "shipped"
 _RESOURCE = re.compile(r"^(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/([^/?]+)(?:/[^/?]+(/status)?)?(?:\?|$)")
 _KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -68,7 +74,9 @@ async def with_shipped_rights(env: FaultEnv) -> AsyncIterator[list[Manifest]]:
     env.operator.kill()
     before = f"{namespace}/{OperatorSettings().lease}"  # the mark of the operator that is replaced
     settings = {"MANYSERVE_LEADER_ELECTION": "true", "MANYSERVE_LEASE": name, "MANYSERVE_TAKE_OVER": before}
-    restarted = operator(env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings, token=token)
+    restarted = operator(
+        env.proxy, namespace, env.agent_port, env.folder, NAME, settings=settings | SETTINGS, token=token
+    )
     try:
         async with restarting(restarted):
             env.operator = restarted

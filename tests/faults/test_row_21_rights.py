@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.support.kubectl import Manifest, Refused, condition
 TAKES_A_MINUTE = {("patch", "events")}
 """A repeated Event increments the count of the first one, after a minute at the earliest."""
 WITH_A_GATEWAY = {"gateway": "infra/gateway"}
+POLICIES = {"enabled": True, "operator": [{"podSelector": {"matchLabels": {"app": "operator"}}}]}
 
 
 @pytest.fixture
@@ -73,11 +75,13 @@ async def _do_all_that_takes_a_right(env: FaultEnv) -> None:
     await _a_host_that_is_deleted_with_its_model(env)
     await env.do("label", "configmap", CONFIG, f"{names.MANAGED_BY}-")
     await env.change()
-    await _configure(env, WITH_A_GATEWAY)
-    await _stands(env, "httproute")
+    await _configure(env, WITH_A_GATEWAY, POLICIES)
+    await _stands(env, "httproute,networkpolicy")
     await eventually_in_thread(lambda: not env.kubectl.list("ingress"), "the Ingress goes", 60)
-    await _configure(env, {})
-    await eventually_in_thread(lambda: not env.kubectl.list("httproute"), "the HTTPRoute goes", 60)
+    await _configure(env, {}, {"enabled": False})
+    await eventually_in_thread(
+        lambda: not env.kubectl.list("httproute,networkpolicy"), "the HTTPRoute and the NetworkPolicy go", 60
+    )
     await env.apply(make.host_object(minReplicas=1, maxReplicas=1))
     await eventually_in_thread(lambda: not env.kubectl.list("hpa,pdb"), "what one replica does not need goes", 60)
     await env.right()
@@ -102,8 +106,12 @@ async def _a_host_that_is_deleted_with_its_model(env: FaultEnv) -> None:
     await eventually_in_thread(lambda: not env.kubectl.exists("tm", "of-other"), "the operator deletes the model", 60)
 
 
-async def _configure(env: FaultEnv, ingress: dict[str, str]) -> None:
-    data = {"ingress": json.dumps(ingress), "credentials": json.dumps({"readSecretAnnotations": True})}
+async def _configure(env: FaultEnv, ingress: dict[str, str], policies: dict[str, Any] | None = None) -> None:
+    data = {
+        "ingress": json.dumps(ingress),
+        "credentials": json.dumps({"readSecretAnnotations": True}),
+        "hosts": json.dumps({"networkPolicy": policies}),
+    }
     await env.do("patch", "configmap", "inferenceservice-config", "-p", json.dumps({"data": data}))
 
 
