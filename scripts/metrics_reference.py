@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from manyserve.agent.metrics import Metrics as AgentMetrics
 from manyserve.operator import metrics as operator
+from manyserve.router.metrics import Metrics as RouterMetrics
 from manyserve.webhook.metrics import Metrics as WebhookMetrics
 
 ALPHA = ("manyserve_event_loop_", "manyserve_agent_event_loop_")
@@ -27,13 +28,15 @@ _PROGRAMS = {
     "Operator": "Port 9090. Those by `namespace` and `host` come from the leader only: sums over replicas are right.\n"
     "In `rest_client_*` the label `host` is the host of the API server.",
     "Webhook": "Port 9090.",
-    "Agent": "Port 9081 of each pod of a host. A PodMonitor adds the label `host`.",
+    "Agent": "Port 9081 of each pod with models of a host. A PodMonitor adds the label `host`.",
+    "Router": "Port 9082 of each router of a heterogeneous host. A PodMonitor adds the label `host`.",
 }
 
 
 def registries() -> dict[str, CollectorRegistry]:
     """Return the registry of each program."""
-    return dict(zip(_PROGRAMS, (operator.REGISTRY, WebhookMetrics().registry, AgentMetrics().registry), strict=True))
+    others = (each().registry for each in (WebhookMetrics, AgentMetrics, RouterMetrics))
+    return dict(zip(_PROGRAMS, (operator.REGISTRY, *others), strict=True))
 
 
 def page() -> str:

@@ -18,6 +18,7 @@ VARIANTS = (
     ("webhook.enabled=false", "crds.install=false", "rbac.aggregate=false"),
     ("scope.namespaces={team-a,team-b}", "fullnameOverride=other"),
     ("scope.namespaceSelector.matchLabels.serve=yes",),
+    ("config.hosts.networkPolicy.enabled=true", "scope.namespaces={team-a,team-b}"),
     ("api.group=serving.manyserve.io",),
     (
         "monitoring.serviceMonitor.enabled=true",

@@ -9,6 +9,7 @@ import pytest
 from manyserve.cluster import kinds
 from manyserve.operator.settings import OperatorSettings
 from tests.chart.rendering import VARIANTS, Manifest, environment, objects, pods, the
+from tests.faults.rights import VALUES
 from tests.support.figures import Figures
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -60,7 +61,7 @@ def test_operator_role_reads_accounts_and_gets_claims_by_name() -> None:
 def test_operator_role_lists_and_watches_only_the_kinds_of_its_informers() -> None:
     watched = {kind.plural for kind in (kinds.INFERENCE_SERVICE, kinds.TRAINED_MODEL, kinds.POD, kinds.REPLICA_SET)}
     watched |= {kind.plural for kind in (*kinds.CHILDREN, kinds.SERVICE_ACCOUNT)}
-    granted = rights("manyserve-operator", "gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
+    granted = rights("manyserve-operator", *VALUES)
     assert {name for name, verbs in granted.items() if {"list", "watch"} & verbs} == watched
     assert all({"list", "watch"} <= granted[each] for each in watched)
     children = {kind.plural for kind in kinds.CHILDREN}
@@ -96,6 +97,31 @@ def test_operator_role_writes_only_the_objects_that_it_creates() -> None:
         "persistentvolumeclaims": set(),
     }
     assert rights("manyserve-operator", "gateway.enabled=true")["httproutes"] & WRITES == optional
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+@pytest.mark.parametrize("scope", [(), ("scope.namespaces={team-a}",)])
+def test_operator_has_rights_on_network_policies_when_the_value_is_set(enabled: str, scope: tuple[str, ...]) -> None:
+    values, role = (
+        (f"config.hosts.networkPolicy.enabled={enabled}", *scope),
+        f"manyserve-operator{'-scope' if scope else ''}",
+    )
+    assert rights(role, *values)["networkpolicies"] == {"get", "list", "watch"} | WRITES - {
+        "update",
+        "deletecollection",
+    }
+    assert operator_settings(*values).network_policies
+
+
+def test_operator_has_no_rights_on_network_policies_by_default() -> None:
+    assert not [rule for _, rule in rules() if "networkpolicies" in rule["resources"]]
+    assert not operator_settings().network_policies
+
+
+def operator_settings(*values: str) -> OperatorSettings:
+    """Return the settings of the operator's pods."""
+    ((_, pod),) = (each for each in pods(*values) if each[0] == "manyserve-operator")
+    return OperatorSettings.from_env(environment(pod))
 
 
 @pytest.mark.parametrize("name", ["manyserve", "other"])

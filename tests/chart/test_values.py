@@ -11,11 +11,14 @@ from webhooks.render import CHART, helm
 
 from manyserve.api import servingconfig
 from manyserve.api.hostsconfig import HostsConfig
+from manyserve.api.networkpolicyconfig import Peer
 from manyserve.api.routerconfig import ENVOY_IMAGE
-from tests.chart.rendering import environment, pods, the
+from tests.chart.rendering import Manifest, environment, objects, pods, the
 
 SECRET = "webhook.certificate.existingSecret=mine"
 CERT_MANAGER = "webhook.certificate.certManager.enabled=true"
+METRICS = "networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b"
+POLICIES = "config.hosts.networkPolicy"
 ISSUER = "webhook.certificate.certManager.issuerRef"
 
 
@@ -92,7 +95,18 @@ REFUSED = {
     ("webhook.clientCertificate.names={a}",): "webhook.clientCertificate.names need webhook.clientCertificate.caConfig",
     (f"{ISSUER}.name=x",): f"{ISSUER} needs webhook.certificate.certManager.enabled",
     (f"{ISSUER}.kind=Issuer", CERT_MANAGER): f"{ISSUER} must have a name",
-    ("networkPolicy.metricsFrom[0].podSelector.a=b",): "networkPolicy.metricsFrom needs networkPolicy.enabled",
+    (METRICS,): "networkPolicy.metricsFrom needs networkPolicy.enabled",
+    ("networkPolicy.enabled=true", "networkPolicy.metricsFrom[0].podSelector.a=b"): "metricsFrom.0.podSelector: Addit",
+    ("config.hosts.networkPolicy.enabled=yes",): "networkPolicy.enabled: Invalid type. Expected: [boolean,null]",
+    ("config.hosts.networkPolicy.egress=x",): "config.hosts.networkPolicy: Additional property egress is not allowed",
+    (f"config.hosts.{METRICS}",): "from and metricsFrom need config.hosts.networkPolicy.enabled",
+    (f"{POLICIES}.from[0].podSelectr.a=b",): "from and metricsFrom need config.hosts.networkPolicy.enabled",
+    (f"{POLICIES}.enabled=true", f"{POLICIES}.from[0].podSelectr.a=b"): "from.0: Additional property podSelectr is",
+    (
+        f"{POLICIES}.enabled=true",
+        f"{POLICIES}.from[0].podSelector.matchLabels.a=b",
+        f"{POLICIES}.from[0].ipBlock.cidr=10.0.0.0/8",
+    ): "ipBlock must be alone in its peer",
     ("monitoring.podMonitor.modelServers=true",): "monitoring.podMonitor.modelServers needs monitoring.podMonitor.en",
     ("config.router.memoryLimit=1G1",): "config.router.memoryLimit: Does not match pattern",
     ("config.agent.cpuRequest=half",): "config.agent.cpuRequest: Does not match pattern",
@@ -127,6 +141,8 @@ ALLOWED = [
     ("podSecurityContext=null", "securityContext.readOnlyRootFilesystem=false"),
     ("operator.strategy.type=Recreate",),
     ("config.predictors.xgboost.v2.image=x", "config.predictors.lightgbm=null"),
+    ("networkPolicy.enabled=true", METRICS),
+    (f"{POLICIES}.enabled=false", f"config.hosts.{METRICS}"),
     ("config.predictors.sklearn.v1=null", "config.predictors.sklearn.v2=null", "config.predictors.sklearn.image=x"),
 ]
 
@@ -230,3 +246,22 @@ def test_pull_secrets_over_the_values_of_an_older_release_keep_the_operators_con
 def test_image_registry_over_the_values_of_an_older_release_has_the_image_of_envoy() -> None:
     data = the("ConfigMap", "inferenceservice-config", "config.router=null", "global.imageRegistry=r.example")["data"]
     assert servingconfig.parse(data).router.envoy_image == ENVOY_IMAGE.replace("docker.io", "r.example")
+
+
+def test_network_policies_of_hosts_have_the_peers_of_the_values_and_the_pods_of_the_operator() -> None:
+    values = (f"{POLICIES}.enabled=true", f"config.hosts.{METRICS}")
+    config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).hosts.network_policy
+    assert config
+    assert config.enabled
+    assert config.sources == ()
+    assert [each.to_wire() for each in config.metrics_from] == [{"podSelector": {"matchLabels": {"a": "b"}}}]
+    (operator,) = config.operator
+    assert operator.namespace_selector
+    assert operator.namespace_selector.match_labels == {"kubernetes.io/metadata.name": "manyserve-system"}
+    selected = [each for each in objects(*values) if each["kind"] == "Deployment" and _selects(operator, each)]
+    assert [each["metadata"]["name"] for each in selected] == ["manyserve-operator"]
+
+
+def _selects(peer: Peer, deployment: Manifest) -> bool:
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    return peer.pod_selector is not None and peer.pod_selector.matches(labels)

@@ -78,6 +78,7 @@ async def running(
     configured_in: str | None = None,
     others: tuple[str, ...] = (),
     router_port: int = ROUTER_PORT,
+    network_policies: bool = False,
 ) -> AsyncIterator[Operator]:
     """Run an operator for one namespace and others; its configuration may be in another one."""
     settings = OperatorSettings(
@@ -85,6 +86,7 @@ async def running(
         watch_namespaces=(namespace, *others),
         agent_port=agent_port,
         router_port=router_port,
+        network_policies=network_policies,
     )
     operator = Operator(client, settings)
     await operator.start()

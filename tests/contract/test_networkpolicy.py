@@ -1,4 +1,4 @@
-"""Sample NetworkPolicy: the API server accepts it, and it selects existing pods and ports."""
+"""Sample of NetworkPolicies: the API server accepts them, and they select existing pods and ports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from manyserve.api import names
@@ -17,7 +18,7 @@ from tests.support import make
 from tests.support.kubectl import Kubectl
 
 SAMPLE = Path(__file__).parents[2] / "deploy" / "samples" / "networkpolicy.yaml"
-POLICY: dict[str, Any] = yaml.safe_load(SAMPLE.read_text())
+POLICY, ROUTERS = (dict[str, Any](each) for each in yaml.safe_load_all(SAMPLE.read_text()))
 FORBIDDEN = (
     "10.96.0.1",
     "172.16.9.9",
@@ -32,19 +33,43 @@ FORBIDDEN_6 = ("::1", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe")
 
 def test_network_policy_sample_is_accepted_by_the_api_server(kubectl: Kubectl) -> None:
     printed = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(SAMPLE))
-    assert printed == "networkpolicy.networking.k8s.io/manyserve-hosts created (server dry run)\n"
+    assert printed.splitlines() == [
+        f"networkpolicy.networking.k8s.io/manyserve-{name} created (server dry run)" for name in ("hosts", "routers")
+    ]
 
 
-def test_network_policy_sample_selects_the_pods_and_ports_of_hosts() -> None:
-    template = build_pod_template(make.host(), make.config())
+PODS = build_pod_template(make.host(), make.config())
+OF_ROUTERS = build_router_template(make.host(), make.config())
+
+
+def port_names(template: dict[str, Any]) -> set[str]:
+    return {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+
+
+@pytest.mark.parametrize(("policy", "template"), [(POLICY, PODS), (ROUTERS, OF_ROUTERS)], ids=["hosts", "routers"])
+def test_network_policy_sample_selects_the_pods_and_ports_of_hosts(
+    policy: dict[str, Any], template: dict[str, Any]
+) -> None:
     labels = template["metadata"]["labels"]
-    for expression in POLICY["spec"]["podSelector"]["matchExpressions"]:
+    for expression in policy["spec"]["podSelector"]["matchExpressions"]:
         key = expression["key"]
         assert key in labels
         assert labels[key] in expression.get("values", [labels[key]])
     assert names.selector("triton-mms").keys() <= labels.keys()
-    ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
-    assert {port["port"] for rule in POLICY["spec"]["ingress"] for port in rule["ports"]} <= ports
+    assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} <= port_names(template)
+
+
+def test_network_policy_sample_opens_no_port_of_envoy_itself_and_the_routers_state_to_the_operator() -> None:
+    rules = ROUTERS["spec"]["ingress"]
+    assert not any({"port": "envoy-status"} in each["ports"] for each in rules)
+    (state,) = (each for each in rules if {"port": "router"} in each["ports"])
+    assert state["from"] == POLICY["spec"]["ingress"][1]["from"]
+
+
+def test_network_policy_sample_lets_routers_reach_the_pods_with_models_alone() -> None:
+    (rule,) = ROUTERS["spec"]["egress"]
+    assert rule["to"] == [{"podSelector": {"matchLabels": {names.COMPONENT_LABEL: names.PREDICTOR}}}]
+    assert {each["port"] for each in rule["ports"]} == port_names(PODS) - {"metrics"}
 
 
 def test_network_policy_sample_opens_the_agents_port_to_the_operator_and_to_routers_only() -> None:

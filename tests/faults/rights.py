@@ -17,8 +17,14 @@ from tests.faults.restarting import restarting
 from tests.support.kubectl import Kubectl, Manifest
 from tests.support.scoped import grant
 
-VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
+VALUES = (
+    "gateway.enabled=true",
+    "config.credentials.readSecretAnnotations=true",
+    "config.hosts.networkPolicy.enabled=true",
+)
 """All values of the chart that add a right of the operator, beside those of the scope."""
+SETTINGS = {"MANYSERVE_NETWORK_POLICIES": "true"}
+"""Settings that the chart gives the operator with these values."""
 NAME = "shipped"
 TAKES_A_MINUTE = {("patch", "events")}
 """A repeated Event increments the count of the first one, after a minute at the earliest."""

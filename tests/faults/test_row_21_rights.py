@@ -6,19 +6,21 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from manyserve.api import names
 from tests.faults.env import HOST, FaultEnv
 from tests.faults.faults import CONFIG
-from tests.faults.rights import NAME, TAKES_A_MINUTE, VALUES, given, refused, used, with_shipped_rights
+from tests.faults.rights import NAME, SETTINGS, TAKES_A_MINUTE, VALUES, given, refused, used, with_shipped_rights
 from tests.support import make
 from tests.support.eventually import eventually_in_thread
 from tests.support.figures import Figures
 from tests.support.kubectl import Manifest, Refused, condition
 
 WITH_A_GATEWAY = {"gateway": "infra/gateway"}
+POLICIES = {"enabled": True, "operator": [{"podSelector": {"matchLabels": {"app": "operator"}}}]}
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ async def gateway_api(env: FaultEnv) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("gateway_api")
 async def test_fault_21_shipped_rights_are_sufficient_and_all_used(env: FaultEnv, figures: Figures) -> None:
-    async with with_shipped_rights(env, *VALUES) as roles:
+    async with with_shipped_rights(env, *VALUES, settings=SETTINGS) as roles:
         await _do_all_that_takes_a_right(env)
         asked = [each for each in env.proxy.history if each.client == NAME]
         assert refused(asked) == []
@@ -71,11 +73,13 @@ async def _do_all_that_takes_a_right(env: FaultEnv) -> None:
     await _a_host_that_is_deleted_with_its_model(env)
     await env.do("label", "configmap", CONFIG, f"{names.MANAGED_BY}-")
     await env.change()
-    await _configure(env, WITH_A_GATEWAY)
-    await _stands(env, "httproute")
+    await _configure(env, WITH_A_GATEWAY, POLICIES)
+    await _stands(env, "httproute,networkpolicy")
     await eventually_in_thread(lambda: not env.kubectl.list("ingress"), "the Ingress goes", 60)
-    await _configure(env, {})
-    await eventually_in_thread(lambda: not env.kubectl.list("httproute"), "the HTTPRoute goes", 60)
+    await _configure(env, {}, {"enabled": False})
+    await eventually_in_thread(
+        lambda: not env.kubectl.list("httproute,networkpolicy"), "the HTTPRoute and the NetworkPolicy go", 60
+    )
     await env.apply(make.host_object(minReplicas=1, maxReplicas=1))
     await eventually_in_thread(lambda: not env.kubectl.list("hpa,pdb"), "what one replica does not need goes", 60)
     await env.right()
@@ -100,8 +104,12 @@ async def _a_host_that_is_deleted_with_its_model(env: FaultEnv) -> None:
     await eventually_in_thread(lambda: not env.kubectl.exists("tm", "of-other"), "the operator deletes the model", 60)
 
 
-async def _configure(env: FaultEnv, ingress: dict[str, str]) -> None:
-    data = {"ingress": json.dumps(ingress), "credentials": json.dumps({"readSecretAnnotations": True})}
+async def _configure(env: FaultEnv, ingress: dict[str, str], policies: dict[str, Any] | None = None) -> None:
+    data = {
+        "ingress": json.dumps(ingress),
+        "credentials": json.dumps({"readSecretAnnotations": True}),
+        "hosts": json.dumps({"networkPolicy": policies}),
+    }
     await env.do("patch", "configmap", "inferenceservice-config", "-p", json.dumps({"data": data}))
 
 
@@ -124,7 +132,7 @@ async def test_fault_21_rights_without_a_gateway_suffice_to_delete_a_stale_route
 
 
 async def test_fault_21_missing_right_is_named_and_stops_nothing_else(env: FaultEnv, figures: Figures) -> None:
-    async with with_shipped_rights(env, *VALUES) as roles:
+    async with with_shipped_rights(env, *VALUES, settings=SETTINGS) as roles:
         await env.furnish()
         role = next(each for each in roles if each["kind"] == "ClusterRole")
         await _allow(env, role, without=("patch", "services"))

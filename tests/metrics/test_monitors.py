@@ -1,15 +1,19 @@
-"""ServiceMonitors and the PodMonitor: their selectors, labels and ports, and that nothing is made by default."""
+"""ServiceMonitors and PodMonitors: their selectors, labels and ports, and that nothing is made by default."""
 
 from __future__ import annotations
 
 import pytest
 
+from manyserve.api import names
 from manyserve.api.names import selector
+from manyserve.api.routerenv import ROUTER_PORT
+from manyserve.plan.children.router_pod import build_router_template
 from tests.chart.rendering import objects, the
 from tests.metrics.scene import ENABLED
+from tests.support import make
 from tests.tenants.agent_process import container
 
-POD_MONITOR = "manyserve-hosts"
+POD_MONITOR, ROUTERS = "manyserve-hosts", "manyserve-routers"
 
 
 def test_nothing_for_monitoring_is_made_by_default() -> None:
@@ -24,6 +28,21 @@ def test_pod_monitor_selects_the_pods_of_hosts_in_the_scope() -> None:
     scoped = the("PodMonitor", "manyserve-hosts", "monitoring.podMonitor.enabled=true", "scope.namespaces={a,b}")
     assert scoped["spec"]["namespaceSelector"] == {"matchNames": ["a", "b"]}
     assert [each["port"] for each in scoped["spec"]["podMetricsEndpoints"]] == ["agent"]
+
+
+def test_pod_monitor_of_routers_selects_the_labels_and_the_port_of_a_router() -> None:
+    spec = the("PodMonitor", ROUTERS, *ENABLED, "scope.namespaces={a,b}")["spec"]
+    assert spec["namespaceSelector"] == {"matchNames": ["a", "b"]}
+    template = build_router_template(make.host(), make.config())
+    labels = template["metadata"]["labels"]
+    for each in spec["selector"]["matchExpressions"]:
+        assert labels[each["key"]] in each.get("values", labels.values())
+    assert not {names.PREDICTOR} & {
+        value for each in spec["selector"]["matchExpressions"] for value in each.get("values", ())
+    }
+    (endpoint,) = spec["podMetricsEndpoints"]
+    ports = {each["name"]: each["containerPort"] for one in template["spec"]["containers"] for each in one["ports"]}
+    assert (ports[endpoint["port"]], endpoint["path"]) == (ROUTER_PORT, "/metrics")
 
 
 def test_pod_monitor_selects_the_labels_and_the_port_of_a_pod_with_an_agent() -> None:
@@ -53,6 +72,7 @@ def test_monitors_have_the_labels_and_the_interval_of_the_values() -> None:
         ("ServiceMonitor", "manyserve-operator", "serviceMonitor"),
         ("ServiceMonitor", "manyserve-webhook", "serviceMonitor"),
         ("PodMonitor", POD_MONITOR, "podMonitor"),
+        ("PodMonitor", ROUTERS, "podMonitor"),
     ):
         monitor = the(kind, name, *ENABLED, *(f"monitoring.{section}.{each}" for each in values))
         assert monitor["metadata"]["labels"]["release"] == "mine"

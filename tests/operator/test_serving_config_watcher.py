@@ -15,7 +15,7 @@ from manyserve.cluster.client import KubeClient
 from manyserve.cluster.events import EventRecorder
 from manyserve.cluster.kubeconfig import ClusterConfig
 from manyserve.cluster.state import ClusterState
-from manyserve.operator.serving_config_watcher import ConfigEvent, ServingConfigWatcher
+from manyserve.operator.serving_config_watcher import POLICIES_IGNORED, ConfigEvent, ServingConfigWatcher
 
 
 class FakeRecorder(EventRecorder):
@@ -40,11 +40,14 @@ def enqueued() -> list[Key]:
 
 
 @asynccontextmanager
-async def watcher_env(enqueued: list[Key]) -> AsyncIterator[tuple[ServingConfigWatcher, ClusterState, FakeRecorder]]:
+async def watcher_env(
+    enqueued: list[Key], *, network_policies: bool = False
+) -> AsyncIterator[tuple[ServingConfigWatcher, ClusterState, FakeRecorder]]:
     async with KubeClient(ClusterConfig("http://127.0.0.1:9")) as client:
         state, recorder = ClusterState(enqueued.append), FakeRecorder(client)
         state.models[Key("default", "h")] = {}
-        yield ServingConfigWatcher(client, state, recorder, "system"), state, recorder
+        watcher = ServingConfigWatcher(client, state, recorder, "system", network_policies=network_policies)
+        yield watcher, state, recorder
 
 
 async def test_config_change_enqueues_every_host(enqueued: list[Key]) -> None:
@@ -107,3 +110,17 @@ async def test_config_that_is_deleted_keeps_the_last_valid_one(enqueued: list[Ke
         watcher.changed(config_map("one.example"), None)
         assert state.config is not None
         assert state.config.ingress.ingress_domain == "one.example"
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_config_of_network_policies_is_in_force_only_with_the_rights_on_them(
+    enqueued: list[Key], caplog: pytest.LogCaptureFixture, *, permitted: bool
+) -> None:
+    async with watcher_env(enqueued, network_policies=permitted) as (watcher, state, _):
+        edited = config_map("one.example")
+        edited["data"]["hosts"] = json.dumps({"networkPolicy": {"enabled": False}, "imagePullSecrets": ["a"]})
+        watcher.changed(None, edited)
+        assert state.config is not None
+        assert state.config.hosts.image_pull_secrets == ("a",)
+        assert (state.config.hosts.network_policy is not None) is permitted
+        assert (POLICIES_IGNORED in caplog.text) is not permitted

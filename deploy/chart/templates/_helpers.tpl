@@ -150,6 +150,13 @@ A rendering without a cluster (helm template, Argo CD) finds no CRD and refuses 
 {{- end -}}
 {{- end }}
 
+{{/* Whether the operator has the rights on NetworkPolicies of hosts: "true" or "". */}}
+{{- define "manyserve.hostPolicies" -}}
+{{- if kindIs "bool" ((.Values.config.hosts).networkPolicy).enabled -}}
+true
+{{- end -}}
+{{- end }}
+
 {{/* The alerts of one file, with their runbooks; called with (dict "root" $ "file" "operator"). */}}
 {{- define "manyserve.alerts" -}}
 {{- $text := .root.Files.Get (printf "files/alerts/%s.yaml" .file) -}}

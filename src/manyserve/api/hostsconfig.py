@@ -1,4 +1,4 @@
-"""Section `hosts` of `inferenceservice-config`: pull secrets and security contexts of the hosts' pods."""
+"""Section `hosts` of `inferenceservice-config`: pull secrets, security contexts and NetworkPolicies of hosts' pods."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from manyserve.api.kube_model import KubeModel
+from manyserve.api.networkpolicyconfig import NetworkPolicyConfig
 
 IDS = ("runAsUser", "runAsGroup", "fsGroup")
 OF_BOTH = (
@@ -64,3 +65,5 @@ class HostsConfig(KubeModel):
     server_security_context: ContainerContext = {"runAsUser": 1000}
     """Of the model server and of init containers."""
     agent_security_context: ContainerContext = {"runAsUser": 65532}
+    network_policy: NetworkPolicyConfig | None = None
+    """None: the operator neither makes nor watches NetworkPolicies."""

@@ -100,8 +100,13 @@ def disruption_budget(host: str) -> str:
     return f"{host}-predictor"
 
 
+def network_policy(host: str) -> str:
+    """Return the name of the NetworkPolicy of a host's pods with models."""
+    return f"{host}-predictor"
+
+
 def router(host: str) -> str:
-    """Return the name of the Deployment, the ConfigMap and the PodDisruptionBudget of a host's routers."""
+    """Return the name of all children of a host that are about its routers."""
     return f"{host}-router"
 
 

@@ -14,13 +14,14 @@ from pydantic.alias_generators import to_camel
 from manyserve.api.errors import SHOWN
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
+STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
+"""Configuration of the parts of a selector: an unknown field or a value of another type is an error."""
 
 
 class Requirement(BaseModel):
     """One of a selector's `matchExpressions`."""
 
-    model_config = _STRICT
+    model_config = STRICT
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: list[str] = []
@@ -41,7 +42,7 @@ class Requirement(BaseModel):
 class LabelSelector(BaseModel):
     """A label selector of Kubernetes; an empty one selects everything."""
 
-    model_config = _STRICT
+    model_config = STRICT
     match_labels: dict[str, str] = {}
     match_expressions: list[Requirement] = []
 

@@ -55,12 +55,19 @@ class Informers:
     ----------
     scope
         The namespaces in which objects are managed.
+    network_policies
+        Whether NetworkPolicies are among the children.
     """
 
-    def __init__(self, client: KubeClient, state: ClusterState, scope: Scope) -> None:
+    def __init__(
+        self, client: KubeClient, state: ClusterState, scope: Scope, *, network_policies: bool = False
+    ) -> None:
         self._client = client
         self._state = state
         self._scope = scope
+        self._children = tuple(
+            kind for kind in CHILDREN_BY_LABEL if network_policies or kind is not kinds.NETWORK_POLICY
+        )
         self._live = LiveScope(client, scope, self._entered_or_left)
         self._filters: list[tuple[Informer, Filter]] = []
         self._informers = {
@@ -128,7 +135,7 @@ class Informers:
                 kinds.REPLICA_SET, SERVING_PODS, state.update_replica_set, labelled_host, state.replica_set_changed
             ),
             informer_for(kinds.AUTOSCALER, None, state.update_autoscaler, labelled_host, state.autoscaler_changed),
-            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in CHILDREN_BY_LABEL),
+            *(informer_for(kind, OURS, state.update_child, labelled_host) for kind in self._children),
         )
 
     def _informer(

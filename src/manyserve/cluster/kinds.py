@@ -38,6 +38,7 @@ CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
 POD = Kind("Pod", "v1", "pods")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets")
+NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
 INGRESS = Kind("Ingress", "networking.k8s.io/v1", "ingresses")
 HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
@@ -48,7 +49,7 @@ NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 CRD = Kind("CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 
-CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, INGRESS, HTTP_ROUTE)
+CHILDREN = (DEPLOYMENT, SERVICE, CONFIG_MAP, AUTOSCALER, DISRUPTION_BUDGET, NETWORK_POLICY, INGRESS, HTTP_ROUTE)
 """The kinds of a host's children."""
 
 KINDS = {

@@ -79,9 +79,12 @@ class Operator:
         self._pollers = (*self._reporting, TrafficPoller(state, port=settings.agent_port))
         self._autoscaler = Autoscaler(state, self._queue.add)
         state.on_replicas = self._update_polls
-        self._informers = Informers(client, state, settings.scope)
+        policies = settings.network_policies
+        self._informers = Informers(client, state, settings.scope, network_policies=policies)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
-        self._config = ServingConfigWatcher(client, state, self._recorder, settings.namespace)
+        self._config = ServingConfigWatcher(
+            client, state, self._recorder, settings.namespace, network_policies=policies
+        )
         limiter, of, count = Limiter(), self._informers.informer_of, self._count_write
         self._statuses = StatusWriter(state, of, limiter, self._recorder, count)
         self._applier = Applier(client, state, of, limiter, self._statuses, count, self._deletion_doubt)

@@ -15,6 +15,10 @@ from manyserve.cluster.serving_config import ServingConfigInformer
 from manyserve.cluster.state import ClusterState
 from manyserve.operator import metrics
 
+POLICIES_IGNORED = (
+    f"{NAME}: hosts.networkPolicy has no effect: the operator needs MANYSERVE_NETWORK_POLICIES=true and the rights on "
+    "NetworkPolicies, which the chart gives when its value config.hosts.networkPolicy.enabled is true or false"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -38,10 +42,21 @@ class ServingConfigWatcher:
     ----------
     namespace
         The operator's own.
+    network_policies
+        Whether the operator has the rights on NetworkPolicies. Without them it makes none.
     """
 
-    def __init__(self, client: KubeClient, state: ClusterState, recorder: EventRecorder, namespace: str) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        state: ClusterState,
+        recorder: EventRecorder,
+        namespace: str,
+        *,
+        network_policies: bool = False,
+    ) -> None:
         self._state = state
+        self._network_policies = network_policies
         self._recorder = recorder
         self._namespace = namespace
         self._problem_event: ConfigEvent | None = None
@@ -58,9 +73,17 @@ class ServingConfigWatcher:
     def _on_valid(self, config: ServingConfig) -> None:
         metrics.CONFIG_BROKEN.set(0)
         self._problem_event = None
+        config = self._permitted(config)
         if config != self._state.config:
             self._state.config = config
             self._state.enqueue_all()
+
+    def _permitted(self, config: ServingConfig) -> ServingConfig:
+        """Return the configuration, without NetworkPolicies if the operator has no rights on them."""
+        if self._network_policies or config.hosts.network_policy is None:
+            return config
+        _log.warning("%s", POLICIES_IGNORED)
+        return config.model_copy(update={"hosts": config.hosts.model_copy(update={"network_policy": None})})
 
     def _on_invalid(self, uid: str, reason: str) -> None:
         valid = self._state.config is not None

@@ -29,4 +29,6 @@ class OperatorSettings(ScopedSettings):
     """The port of the agents in the hosts' pods."""
     router_port: Port = env("MANYSERVE_ROUTER_PORT", default=ROUTER_PORT)
     """The port of the router programs of heterogeneous hosts."""
+    network_policies: Flag = env("MANYSERVE_NETWORK_POLICIES", default=False)
+    """True: the operator has the rights on NetworkPolicies, and watches them."""
     log_level: LogLevel = env("MANYSERVE_LOG_LEVEL", default="INFO")

@@ -16,6 +16,7 @@ from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply, Delete
 from manyserve.plan.children.common import belongs_to, first_difference, with_hash
 from manyserve.plan.children.deployment import build_autoscaler, build_deployment, build_disruption_budget
+from manyserve.plan.children.network_policy import build_network_policies
 from manyserve.plan.children.replicas import becomes_owned
 from manyserve.plan.children.routers import (
     build_router_budget,
@@ -143,6 +144,7 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources, shard
         build_budget_of_shards(host, len(shards.kept)) if is_sharded else build_disruption_budget(host),
         build_router_deployment(host, config) if has_image else None,
         build_router_budget(host, config),
+        *build_network_policies(host, config),
         build_ingress(host, config) if is_exposed else None,
         build_http_route(host, config) if is_exposed else None,
     )
@@ -208,7 +210,7 @@ def _deletes(
     for index in shards.removed:
         yield from _of_drained(observed, host, index)
     keep = {Child(each["kind"], each["metadata"]["name"]) for each in desired}
-    optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute")
+    optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Ingress", "HTTPRoute")
     for child, manifest in observed.children.items():
         if child.kind in optional and child not in keep and belongs_to(manifest, host):
             yield Delete(child, manifest["metadata"]["uid"], "no longer desired")

@@ -20,6 +20,8 @@ from manyserve.plan.observed import Manifest
 _QUANTITIES = ("limits", "requests", "sizeLimit")
 _IDENTITIES = ("uid", "name")
 """Keys of list elements: owners by uid, since successive hosts share a name; all other elements by name."""
+EXACT = ("NetworkPolicy",)
+"""Kinds with a spec that is compared whole: an added or empty selector lets more peers in. It has no defaults."""
 
 
 def owner_reference(host: InferenceService) -> dict[str, Any]:
@@ -76,7 +78,8 @@ def first_difference(desired: Manifest, observed: Manifest | None) -> str | None
     """Return the first reason to apply the hashed manifest, or None when the observed object has all of it."""
     if observed is None:
         return "it does not exist"
-    return difference(desired, observed)
+    is_exact = desired["kind"] not in EXACT or desired["spec"] == observed.get("spec")
+    return difference(desired, observed) or (None if is_exact else "spec has more than the desired fields")
 
 
 def difference(desired: Any, observed: Any, path: str = "") -> str | None:
