@@ -17,7 +17,10 @@ from tests.faults.exchange import Line
 from tests.faults.restarting import restarting
 
 VALUES = ("gateway.enabled=true", "config.credentials.readSecretAnnotations=true")
-"""All values of the chart that add a right of the operator."""
+"""Values of the chart that add a right of the operator.
+
+`config.router.enabled` is left out: tests/contract/test_heterogeneous.py uses its rights.
+"""
 NAME = "shipped"
 _RESOURCE = re.compile(r"^(?:/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/[^/]+)?/([^/?]+)(?:/[^/?]+(/status)?)?(?:\?|$)")
 _KINDS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
