@@ -1,21 +1,28 @@
 """Autoscaler: a decision about the copies of each model with traffic, every 5 s, on the leader only.
 
-A host is enqueued when the copies of a model change. The traffic itself changes with each request.
+A host is enqueued when the copies of a model change. The traffic itself changes with each request, and so do the loads
+of shards.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
+from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.reconcile import IN_THREAD_FROM
+from manyserve.plan.observed import Scaling
+from manyserve.plan.pods import shard_of
 from manyserve.plan.rules.allocation import serves_shards
 from manyserve.plan.sharding.autoscale import Scaled, scaled, stored_copies
+from manyserve.plan.sharding.load import Samples, load_samples, loads_of
 from manyserve.plan.sharding.scaling import TICK
+from manyserve.plan.sharding.traffic import Interval
 
 
 class Autoscaler:
@@ -35,7 +42,7 @@ class Autoscaler:
         self._state = state
         self._enqueue = enqueue
         self._clock = clock
-        self._scaled: dict[Key, Mapping[str, Scaled]] = {}
+        self._last: dict[Key, _Last] = {}
 
     async def run(self) -> None:
         """Decide once in each tick, until cancelled. A late tick does not move the later ones."""
@@ -46,32 +53,56 @@ class Autoscaler:
                 await asyncio.sleep(due - self._clock())
                 await self.tick()
         finally:
-            self._scaled.clear()
+            self._last.clear()
             self._state.scaling.clear()
 
     async def tick(self) -> None:
         """Decide about the models of all heterogeneous hosts."""
         hosts = dict(self._state.hosts) if serves_shards() else {}
         heterogeneous = {key: host for key, host in hosts.items() if host.spec.predictor.is_heterogeneous}
-        for gone in self._scaled.keys() - heterogeneous.keys():
-            del self._scaled[gone]
+        for gone in self._last.keys() - heterogeneous.keys():
+            del self._last[gone]
             self._state.scaling.pop(gone, None)
         for key, host in heterogeneous.items():
             await self._update(key, host)
 
     async def _update(self, key: Key, host: InferenceService) -> None:
         """Decide about the models of a host; about many in a thread, as plans are made."""
-        models, before = tuple(self._state.models.get(key, {}).values()), self._scaled.get(key, {})
-        uids = (pod["metadata"]["uid"] for pod in self._state.replicas(key))
-        intervals = [self._state.traffic[uid] for uid in uids if uid in self._state.traffic]
-        arguments = (host, models, intervals, before, int(self._clock()))
-        after = await asyncio.to_thread(scaled, *arguments) if len(models) >= IN_THREAD_FROM else scaled(*arguments)
-        self._scaled[key] = after
-        self._state.scaling[key] = {name: each.decision for name, each in after.items()}
+        models, before = tuple(self._state.models.get(key, {}).values()), self._last.get(key, _FIRST)
+        traffic, pods = self._state.traffic, self._state.replicas(key)
+        readings = [(shard_of(pod) or 0, traffic[uid]) for pod in pods if (uid := pod["metadata"]["uid"]) in traffic]
+        arguments = (host, models, readings, before, int(self._clock()))
+        after = await asyncio.to_thread(_decided, *arguments) if len(models) >= IN_THREAD_FROM else _decided(*arguments)
+        self._last[key] = after
+        decisions = {name: each.decision for name, each in after.scaled.items()}
+        self._state.scaling[key] = Scaling(decisions, after.loads)
         copies = stored_copies(host, models) | _copies(before)
         if any(each != copies[name] for name, each in _copies(after).items()):
             self._enqueue(key)
 
 
-def _copies(decisions: Mapping[str, Scaled]) -> dict[str, int]:
-    return {name: each.decision.copies for name, each in decisions.items()}
+class _Last(NamedTuple):
+    """The last decisions about a host, with what the next ones need of the past."""
+
+    scaled: Mapping[str, Scaled]
+    samples: Samples
+    loads: Mapping[int, int]
+
+
+_FIRST = _Last({}, {}, {})
+
+
+def _decided(
+    host: InferenceService,
+    models: Iterable[TrainedModel],
+    readings: Sequence[tuple[int, Interval]],
+    before: _Last,
+    now: int,
+) -> _Last:
+    samples = load_samples(readings, before.samples, now)
+    intervals = (interval for _, interval in readings)
+    return _Last(scaled(host, models, intervals, before.scaled, now), samples, loads_of(samples, now))
+
+
+def _copies(last: _Last) -> dict[str, int]:
+    return {name: each.decision.copies for name, each in last.scaled.items()}

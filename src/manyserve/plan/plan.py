@@ -71,7 +71,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     context = HostContext(host, observed, placement, observed.replicas, status.conditions, led)
     models = STATUS_CACHE.statuses(context, now)
     status = with_shards(status, context, shards.kept, models)
-    scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling))
+    scaling = (*shards_events(host, status), *copies_events(host, models, observed.scaling.decisions))
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]
     return Plan(
         applies=(*children.applies, *pods_config),
