@@ -61,8 +61,8 @@ def read_counters(text: str, names: CounterNames, loaded: Iterable[str] = ()) ->
         if 0 < len(model) <= LONGEST_NAME and (model in sums or len(sums) < MAX_ENTRIES):
             sums[model][sample.name] += sample.value
     counted = {model: _traffic(each, names) for model, each in sums.items() if _is_whole(each, names)}
-    unasked = (model for model in loaded if model not in sums) if names.from_first_request else ()
-    return counted | dict.fromkeys(unasked, ModelTraffic(requests=0, busy_micros=0))
+    complete = loaded if names.from_first_request else ()
+    return counted | {model: ModelTraffic(requests=0, busy_micros=0) for model in complete if model not in sums}
 
 
 def _is_whole(sums: Mapping[str, float], names: CounterNames) -> bool:
