@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from manyserve import version
@@ -48,6 +49,21 @@ async def test_status_answers_long_poll_with_the_change(pod: Pod, client: TestCl
         second = AgentReport.from_wire(await (await poll).json())
     assert second.revision > first.revision
     assert second.instance == first.instance
+
+
+async def test_traffic_of_a_loaded_model_that_the_server_does_not_count_yet_is_0(pod: Pod) -> None:
+    async def no_counters(_: web.Request) -> web.Response:
+        return web.Response(text="")
+
+    app = web.Application()
+    app.router.add_get("/metrics", no_counters)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/metrics"))
+        pod.settings = pod.settings.model_copy(update={"server_dialect": "mlserver", "server_metrics_url": url})
+        await pod.running("m")
+        async with TestClient(TestServer(application(pod.agent, pod.context))) as client:
+            traffic = await (await client.get("/traffic")).json()
+        assert traffic["models"] == {"m": {"requests": 0, "busyMicros": 0}}
 
 
 async def test_status_rejects_invalid_numbers(client: TestClient) -> None:  # type: ignore[type-arg]

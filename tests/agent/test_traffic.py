@@ -32,7 +32,7 @@ class Page:
     async def traffic(self, clock: FakeClock, dialect: str = "v2", times: int = 1) -> tuple[int, Any]:
         """Return the status and the body of the last of several responses."""
         app = web.Application()
-        app.router.add_get("/traffic", TrafficPage("one", dialect, self.url, clock).get)
+        app.router.add_get("/traffic", TrafficPage("one", dialect, self.url, clock, lambda: ("new",)).get)
         async with TestClient(TestServer(app)) as client:
             for _ in range(times):
                 answer = await client.get("/traffic")
@@ -55,6 +55,12 @@ async def test_traffic_has_the_counters_of_the_server(page: Page) -> None:
     assert (shown.instance, shown.counted) == ("one", True)
     assert shown.models["a"] == ModelTraffic(requests=12, busy_micros=1300, pending=4)
     assert shown.models.keys() == {"a", "idle"}
+
+
+async def test_traffic_of_a_loaded_model_without_a_request_is_0_on_mlserver(page: Page) -> None:
+    page.text = ""
+    _, body = await page.traffic(FakeClock(), "mlserver")
+    assert Traffic.model_validate_json(body).models == {"new": ModelTraffic(requests=0, busy_micros=0)}
 
 
 async def test_traffic_is_read_once_in_its_fresh_time(page: Page) -> None:

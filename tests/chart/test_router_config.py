@@ -19,17 +19,24 @@ def of_chart(*values: str) -> RouterConfig:
     return parse(the("ConfigMap", "inferenceservice-config", *values)["data"]).router
 
 
+ENABLED = "config.router.enabled=true"
+
+
+@pytest.mark.parametrize("values", [(), ("config.router.image=example/own:1",), ("config.router=null",)])
+def test_router_has_no_image_until_it_is_enabled(values: tuple[str, ...]) -> None:
+    assert of_chart(*values).image is None
+
+
 def test_router_values_are_the_defaults_of_the_code() -> None:
-    given = of_chart()
+    given = of_chart(ENABLED)
     assert given.image == "manyserve/manyserve:0.1.0"
     assert given.envoy_image == ENVOY_IMAGE
     assert given == RouterConfig(image=given.image, image_pull_policy="IfNotPresent")
 
 
 def test_router_values_reach_the_operator() -> None:
-    given = of_chart(
-        "config.router.replicas=3", "config.router.image=example/own:1", "config.router.maxRequestBytes=1Gi"
-    )
+    values = ("replicas=3", "image=example/own:1", "maxRequestBytes=1Gi")
+    given = of_chart(ENABLED, *(f"config.router.{each}" for each in values))
     assert (given.replicas, given.image, given.max_request_bytes) == (3, "example/own:1", "1Gi")
 
 

@@ -124,6 +124,14 @@ def operator_settings(*values: str) -> OperatorSettings:
     return OperatorSettings.from_env(environment(pod))
 
 
+@pytest.mark.parametrize("values", [(), ("scope.namespaces={team-a}",)], ids=["cluster", "namespace"])
+def test_operator_role_deletes_deployments_and_configmaps_only_for_heterogeneous_hosts(values: tuple[str, ...]) -> None:
+    role = "manyserve-operator-scope" if values else "manyserve-operator"
+    before, after = rights(role, *values), rights(role, *values, "config.router.enabled=true")
+    more = {name: verbs - before[name] for name, verbs in after.items() if verbs != before[name]}
+    assert more == {"deployments": {"delete"}, "configmaps": {"delete"}}
+
+
 @pytest.mark.parametrize("name", ["manyserve", "other"])
 def test_operator_role_updates_only_its_own_lease(name: str) -> None:
     values = (f"fullnameOverride={name}",)

@@ -6,15 +6,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localcluster.paths import Cluster
 from manyserve.api import names, routerenv
 from manyserve.api.inferenceservice import HETEROGENEOUS, HOMOGENEOUS
 from manyserve.api.modelconfig import content_hash
 from manyserve.api.names import Key
 from manyserve.cluster.client import KubeClient
+from manyserve.cluster.kubeconfig import find_cluster_config
 from manyserve.cluster.observe import observe
 from manyserve.operator.operator import Operator
 from manyserve.plan.rules import allocation
@@ -23,6 +26,7 @@ from tests.contract.stage import HOST, Manifest, configure, running, writes_stop
 from tests.support import make
 from tests.support.eventually import NotInTime, eventually, eventually_in_thread
 from tests.support.kubectl import Kubectl, condition
+from tests.support.scoped import as_account, grant
 
 ROUTER = names.router(HOST)
 MODELS = ("a", "b", "c")
@@ -82,14 +86,26 @@ class Host:
 
 
 @pytest.fixture
-async def host(kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+async def shipped(api_server: Cluster, kubectl: Kubectl, tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """Yield a client with the rights of the chart's operator."""
+    values = (f"scope.namespaces={{{kubectl.namespace}}}", "config.router.enabled=true")
+    await asyncio.to_thread(grant, kubectl, *values)
+    own = as_account(api_server.kubeconfig, kubectl, f"{kubectl.namespace}-operator", tmp_path)
+    async with KubeClient(find_cluster_config({"KUBECONFIG": str(own)})) as client:
+        yield client
+
+
+@pytest.fixture
+async def host(
+    kubectl: Kubectl, client: KubeClient, shipped: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Host]:
     monkeypatch.setattr(allocation, "SERVED", (HOMOGENEOUS, HETEROGENEOUS))
     await asyncio.to_thread(configure, kubectl)
     inside = json.dumps({"data": {"ingress": json.dumps({"disableIngressCreation": True})}})
     await asyncio.to_thread(kubectl, "patch", "configmap", "inferenceservice-config", "-p", inside)
     async with (
         shards(client, kubectl.namespace, HOST) as (fake, port),
-        running(client, kubectl.namespace, port, router_port=port) as operator,
+        running(shipped, kubectl.namespace, port, router_port=port) as operator,
     ):
         await eventually(lambda: not operator.readiness_problem())
         yield Host(kubectl, fake, operator)
@@ -98,6 +114,11 @@ async def host(kubectl: Kubectl, client: KubeClient, monkeypatch: pytest.MonkeyP
 def heterogeneous(**predictor: Any) -> Manifest:
     bounds = {"minReplicas": 2, "maxReplicas": 3}
     return make.host_object(**({"allocation": HETEROGENEOUS} | bounds | predictor))
+
+
+def copied(name: str, **copies: int) -> Manifest:
+    raw = make.model_object(name)
+    return raw | {"spec": raw["spec"] | copies}
 
 
 async def ready(host: Host) -> None:
@@ -180,16 +201,31 @@ async def test_disruption_budgets_count_the_pods_of_all_deployments(host: Host) 
 
 
 async def test_copies_of_a_model_follow_its_traffic(host: Host) -> None:
-    raw = make.model_object("a")
     host.fake.in_flight = {"a": 1.7}
     host.fake.routers_start.set()
-    scaled = raw | {"spec": raw["spec"] | {"maxReplicas": 3}}
-    await asyncio.to_thread(host.apply, heterogeneous(minReplicas=3), scaled)
+    await asyncio.to_thread(host.apply, heterogeneous(minReplicas=3), copied("a", maxReplicas=3))
     await eventually_in_thread(lambda: host.loaded("a") == "2/2", "a has two copies")
     (sentence,) = await eventually_in_thread(lambda: host.events("a", "ScaledUp"), "the event is sent")
     assert sentence.startswith("1 to 2 copies: 1.")
     assert sentence.endswith(" requests in flight on average of 60 s, target 1 a copy")
     await eventually_in_thread(lambda: host.models() == {"a": READY}, "a is ready")
+
+
+async def test_shard_above_the_most_is_removed_with_the_rights_of_the_chart(host: Host) -> None:
+    host.fake.routers_start.set()
+    await asyncio.to_thread(host.apply, heterogeneous(), copied("a", minReplicas=2), make.model_object("b"))
+    await eventually_in_thread(lambda: host.loaded("a") == "2/2", "a has two copies")
+    await asyncio.to_thread(host.apply, heterogeneous(minReplicas=1, maxReplicas=1))
+    config, deployment = names.model_config(HOST, 0), f"{HOST}-predictor-s0"
+    await eventually_in_thread(
+        lambda: host.names("deployment") == [deployment, ROUTER] and host.names("configmap") == [config, ROUTER],
+        "one shard is left",
+        60,
+    )
+    await eventually_in_thread(lambda: host.names("pdb") == [ROUTER], "its budget goes, too")
+    await eventually_in_thread(lambda: host.loaded("a") == "1/1", "a has one copy")
+    await host.is_true("Ready")
+    assert {name: status for name, (status, _) in host.models().items()} == {"a": "True", "b": "True"}
 
 
 async def test_settled_heterogeneous_host_is_not_written_again(host: Host) -> None:

@@ -22,7 +22,10 @@ VALUES = (
     "config.credentials.readSecretAnnotations=true",
     "config.hosts.networkPolicy.enabled=true",
 )
-"""All values of the chart that add a right of the operator, beside those of the scope."""
+"""All values of the chart that add a right of the operator, beside those of the scope.
+
+`config.router.enabled` is left out: tests/contract/test_heterogeneous.py uses its rights.
+"""
 SETTINGS = {"MANYSERVE_NETWORK_POLICIES": "true"}
 """Settings that the chart gives the operator with these values."""
 NAME = "shipped"

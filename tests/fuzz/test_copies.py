@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from manyserve.api import conditions
 from manyserve.api.agentreport import AgentReport, ModelReport, ModelState
 from manyserve.api.trainedmodel import TrainedModel
-from manyserve.plan.observed import Observed
+from manyserve.plan.observed import Observed, Scaling
 from manyserve.plan.plan import plan
 from manyserve.plan.sharding.scaling import Decision
 from manyserve.plan.sharding.shard import shard_indices
@@ -20,6 +20,7 @@ from tests.fuzz.profile import tried
 from tests.support import make, sharded, world
 
 NAMES = ("a", "b", "c")
+LOADS = st.dictionaries(st.integers(0, 3), st.integers(0, 9000))
 STATES = st.sampled_from([ModelState.LOADED, *ModelState])
 
 
@@ -56,7 +57,8 @@ def snapshots(draw: st.DrawFn) -> Observed:
     routers = {uid: each.model_copy(update={"models": draw(led)}) for uid, each in observed.router_reports.items()}
     observed = replace(observed, router_reports=routers)
     numbers = st.builds(Decision, st.integers(1, 3), st.integers(0, 5000))
-    return replace(observed, scaling=draw(st.dictionaries(st.sampled_from(NAMES), numbers)))
+    decisions = draw(st.dictionaries(st.sampled_from(NAMES), numbers))
+    return replace(observed, scaling=Scaling(decisions, draw(LOADS)))
 
 
 def is_ready(model: TrainedModel) -> bool:
@@ -83,9 +85,11 @@ def test_model_is_ready_exactly_while_routers_lead_to_a_copy_that_answers(observ
         assert model.status.loaded == f"{model.status.loaded_replicas}/{model.status.replicas}"
 
 
-@given(snapshots())
+@given(snapshots(), LOADS)
 @tried(100)
-def test_plan_of_copies_sends_at_most_one_event_of_a_reason_and_settles(observed: Observed) -> None:
+def test_plan_of_copies_sends_at_most_one_event_of_a_reason_and_settles(
+    observed: Observed, loads: dict[int, int]
+) -> None:
     with sharded.served():
         todo = plan(observed, make.NOW)
         events = [(each.name, each.reason) for each in todo.events]
@@ -93,6 +97,8 @@ def test_plan_of_copies_sends_at_most_one_event_of_a_reason_and_settles(observed
         assert not {reason for _, reason in events} & {*PROGRESS}
         after = world.settle(world.settle(replace(world.carry_out(observed, todo), scaling=observed.scaling)))
         assert plan(after, make.NOW).empty
+        others = Scaling(observed.scaling.decisions, loads)
+        assert plan(replace(after, scaling=others), make.NOW).empty, "a load moves nothing"
     for model in after.models:
         loaded, wanted = model.status.loaded_replicas, model.status.replicas
         assert loaded == wanted

@@ -11,10 +11,16 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from localcluster.paths import Cluster, binary
+from manyserve.api import names, routerenv
+from manyserve.api.inferenceservice import HETEROGENEOUS
+from manyserve.plan.children.router_pod import build_router_template
+from tests.support import make
 
 pytestmark = pytest.mark.cluster
 
@@ -75,9 +81,9 @@ def test_cluster_pod_resolves_services_and_reaches_store() -> None:
     kubectl("-n", "strict", "wait", "--for=condition=Ready", "pod/client", "--timeout=30s")
     url = "http://gcs.manyserve-store.svc.cluster.local/storage/v1/b/kfserving-examples/o"
     listed = json.loads(kubectl("-n", "strict", "exec", "client", "--", "wget", "-qO-", url))
-    names = {item["name"] for item in listed["items"]}
-    assert "models/torchscript/cifar10/1/model.onnx" in names
-    assert "models/tensorrt/simple_string/config.pbtxt" in names
+    objects = {item["name"] for item in listed["items"]}
+    assert "models/torchscript/cifar10/1/model.onnx" in objects
+    assert "models/tensorrt/simple_string/config.pbtxt" in objects
 
 
 def test_machine_reaches_ingress_and_uploads_to_store() -> None:
@@ -87,6 +93,36 @@ def test_machine_reaches_ingress_and_uploads_to_store() -> None:
     request = urllib.request.Request(upload, data=b"new", headers={"Host": "gcs.example.com"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["size"] == "3"
+
+
+def test_cluster_runs_the_routers_of_a_heterogeneous_host(tmp_path: Path) -> None:
+    images = localcluster("images", "manyserve", "envoy")
+    assert images.returncode == 0, images.stderr
+    own = ("-n", "routers")
+    kubectl("create", "namespace", "routers")
+    kubectl("label", "namespace", "routers", "pod-security.kubernetes.io/enforce=restricted")
+    kubectl(*own, "apply", "-f", str(MANIFESTS / "client.yaml"))
+    kubectl(*own, "create", "configmap", names.router("triton-mms"), f"--from-literal={routerenv.PODS_KEY}=[]")
+    (tmp_path / "router.json").write_text(json.dumps(router_pod()))
+    kubectl(*own, "apply", "-f", str(tmp_path / "router.json"))
+    kubectl(*own, "wait", "--for=condition=Ready", "pod/client", "pod/router", "--timeout=90s")
+    address = kubectl(*own, "get", "pod", "router", "-o", "jsonpath={.status.podIP}")
+    fetch = (*own, "exec", "client", "--", "wget", "-qO-")
+    status = json.loads(kubectl(*fetch, f"http://{address}:{routerenv.ROUTER_PORT}/status"))
+    assert (status["ready"], status["models"]) == (True, [])
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        kubectl(*fetch, f"http://{address}:{names.HTTP_PORT}/v2/models/unknown")
+    assert "404 Not Found" in refused.value.stderr
+
+
+def router_pod() -> dict[str, Any]:
+    """Return a pod of the routers, with the images in the values of the local cluster."""
+    values = yaml.safe_load((ROOT / "deploy" / "local" / "values.yaml").read_text())
+    image, router = values["image"], values["config"]["router"]
+    config = {"image": f"{image['repository']}:{image['tag']}", "envoyImage": router["envoyImage"]}
+    template = build_router_template(make.host(allocation=HETEROGENEOUS), make.config(router=config))
+    metadata = template["metadata"] | {"name": "router"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 def test_cluster_up_refuses_port_of_other_program_in_one_sentence() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from manyserve.api import names
 from manyserve.api.agentreport import AgentReport
+from manyserve.api.inferenceservice import HETEROGENEOUS
 from manyserve.api.names import Key
 from manyserve.cluster.state import ClusterState
 from manyserve.operator import metrics
 from manyserve.operator.agent_poller import AgentPoller
 from manyserve.operator.host_metrics import HostCollector, HostFigures, host_figures
+from manyserve.plan.observed import Child
 from manyserve.plan.status.model_state import WAITING, CountedState
 from tests.support import make
 from tests.support.figures import Figures
@@ -93,6 +96,16 @@ def test_figures_of_a_host_are_those_of_its_status_and_pods() -> None:
     assert figures.models == {"ready": 0.0, "loading": 0.0, "waiting": 3.0, "failed": 0.0}
     assert figures.waiting == {"MemoryResourceNotAvailable": 3.0}
     assert figures.memory == {"declared": int(1.03 * 2**30), "limit": 2 * 2**30}
+
+
+def test_figures_of_a_heterogeneous_host_are_the_sums_over_its_shards() -> None:
+    state, key = ClusterState(lambda _key: None), Key("default", "triton-mms")
+    state.update_host(None, make.host_object(allocation=HETEROGENEOUS, minReplicas=3, maxReplicas=3))
+    deployments = [*(names.shard_deployment(key.name, index) for index in range(3)), names.router(key.name)]
+    state.children[key] = {Child("Deployment", each): {"metadata": {}, "spec": {"replicas": 1}} for each in deployments}
+    (figures,) = host_figures(state, AgentPoller(state, lambda _key: None))
+    assert figures.replicas == {"desired": 3, "ready": 0}
+    assert figures.memory == {"declared": 0, "limit": 3 * 2 * 2**30}
 
 
 def test_agents_are_counted_by_host() -> None:

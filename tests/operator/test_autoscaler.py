@@ -44,7 +44,7 @@ class Env:
     def copies(self) -> int | None:
         """The decided copies in the snapshot."""
         seen = observe(self.state, HOST)
-        decision = seen.scaling.get("a") if seen is not None else None
+        decision = seen.scaling.decisions.get("a") if seen is not None else None
         return decision.copies if decision is not None else None
 
     async def run(self, seconds: int, in_flight: Callable[[float], float]) -> list[tuple[float, int | None]]:
@@ -100,6 +100,15 @@ async def test_decisions_are_the_same_in_a_thread(monkeypatch: pytest.MonkeyPatc
     env = Env()
     await env.run(10, lambda _: 6.0)
     assert env.copies == 6
+
+
+async def test_loads_of_shards_reach_the_snapshot_and_enqueue_nothing() -> None:
+    env = Env()
+    await env.run(60, lambda second: 0.2 if second < 30 else 0.4)
+    seen = observe(env.state, HOST)
+    assert seen is not None
+    assert seen.scaling.loads == {0: 300}
+    assert env.enqueued == []
 
 
 async def test_homogeneous_host_is_not_scaled() -> None:

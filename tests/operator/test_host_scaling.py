@@ -136,4 +136,4 @@ async def test_host_with_another_metric_of_traffic_begins_a_history() -> None:
     assert env.replicas == 6
     env.state.update_host(None, make.host_object(scaleMetric="rps", maxReplicas=8, scaleTarget=1))
     await env.run(TICK, lambda _: 60.0)
-    assert env.state.scaling[HOST][""].average == 4000, "two models with 10 requests in 5 s"
+    assert env.state.scaling[HOST].decisions[""].average == 4000, "two models with 10 requests in 5 s"

@@ -23,7 +23,8 @@ def application(agent: Agent, context: AgentContext) -> web.Application:
     app.router.add_get("/healthz", handlers.healthz)
     app.router.add_get("/metrics", handlers.metrics)
     settings = context.settings
-    traffic = TrafficPage(context.instance, settings.server_dialect, settings.server_metrics_url, context.clock)
+    server = (settings.server_dialect, settings.server_metrics_url)
+    traffic = TrafficPage(context.instance, *server, context.clock, lambda: context.state.answering)
     app.router.add_get("/traffic", traffic.get)
     if settings.routers:
         routes = RouteHandlers(context.routing)

@@ -116,6 +116,12 @@ class AgentState:
         listed = {name for name, model in (self.index or {}).items() if model.state is ServerState.LOADING}
         return sorted(self.loading | listed)
 
+    @property
+    def answering(self) -> list[str]:
+        """Models of `models.json` that the server has loaded."""
+        index = self.index or {}
+        return [name for name in self.desired if name in index and index[name].state is ServerState.READY]
+
     def stuck_loads(self, limit: int) -> list[str]:
         """Return the models with unfinished loads, while they keep all other loads away and no job waits for them.
 

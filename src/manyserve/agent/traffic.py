@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import aiohttp
 from aiohttp import web
@@ -28,13 +28,23 @@ class TrafficPage:
     ----------
     url
         URL of the server's metrics.
+    loaded
+        Returns the models that are loaded now.
     """
 
-    def __init__(self, instance: str, dialect: str, url: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        instance: str,
+        dialect: str,
+        url: str,
+        clock: Callable[[], float],
+        loaded: Callable[[], Collection[str]],
+    ) -> None:
         self._instance = instance
         self._names = COUNTERS.get(dialect)
         self._url = url
         self._clock = clock
+        self._loaded = loaded
         self._lock = asyncio.Lock()
         self._body = b""
         self._until = float("-inf")
@@ -55,17 +65,18 @@ class TrafficPage:
 
     async def _read(self, names: CounterNames) -> bytes:
         """Return the serialized counters. Raises `aiohttp.ClientError`, `OSError`, `ValueError`."""
+        loaded = self._loaded()
         async with aiohttp.ClientSession() as session, session.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ValueError(f"the page answered {answer.status}")
             page = await read_at_most(answer, MAX_PAGE)
             if page is None:
                 raise ValueError(f"the page has more than {MAX_PAGE} bytes")
-        return await in_thread(_parse, page, names, self._instance)
+        return await in_thread(_parse, page, names, loaded, self._instance)
 
 
-def _parse(page: bytes, names: CounterNames, instance: str) -> bytes:
-    models = read_counters(page.decode(errors="replace"), names)
+def _parse(page: bytes, names: CounterNames, loaded: Collection[str], instance: str) -> bytes:
+    models = read_counters(page.decode(errors="replace"), names, loaded)
     return Traffic(instance=instance, counted=True, models=models).model_dump_json(exclude_none=True).encode()
 
 

@@ -6,7 +6,7 @@ acknowledged. Both count only with the instance of the running agent. An answer 
 `DELETE /routes?router=ID` ends the router's part in acknowledgements.
 
 `GET /traffic` answers with counters since the start of the model server. A model without an entry has no counters,
-which is not the same as counters of 0.
+which is not the same as counters of 0. A loaded model of a server that counts from the first request on has 0 before.
 
 The answers may come from any process that holds a pod's address, so each reader bounds them.
 """

@@ -13,7 +13,7 @@ from manyserve.cluster.metadata_poller import ObjectRef
 from manyserve.cluster.state import ClusterState
 from manyserve.cluster.store import Manifest
 from manyserve.plan.model_config import entries_at_most
-from manyserve.plan.observed import Account, Child, ClaimRefusal, Observed
+from manyserve.plan.observed import Account, Child, ClaimRefusal, Observed, Scaling
 from manyserve.plan.storage.mounts import mounted_secrets
 
 Report = TypeVar("Report")
@@ -57,7 +57,7 @@ def observe(state: ClusterState, key: Key) -> Observed | None:
         children=dict(state.children.get(key, {})),
         pods=pods,
         agents=_of_pods(state.reports, pods),
-        scaling=state.scaling.get(key, {}),
+        scaling=state.scaling.get(key, Scaling()),
         router_pods=routers,
         router_reports=_of_pods(state.router_reports, routers),
         failures=dict(state.failures.get(key, {})),

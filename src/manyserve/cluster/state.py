@@ -36,7 +36,7 @@ from manyserve.cluster.service_accounts import Accounts, hosts_with
 from manyserve.cluster.store import Manifest, key_of, key_of_change
 from manyserve.plan import management
 from manyserve.plan.children.take_over import is_foreign
-from manyserve.plan.observed import CacheVersions, Child, Decisions
+from manyserve.plan.observed import CacheVersions, Child, Scaling
 from manyserve.plan.sharding.traffic import Interval
 
 USERS_IDLE = 0.3
@@ -89,7 +89,7 @@ class ClusterState:
         """By the uid of the agent's pod."""
         self.router_reports: dict[str, RouterReport] = {}
         self.traffic: dict[str, Interval] = {}
-        self.scaling: dict[Key, Decisions] = {}
+        self.scaling: dict[Key, Scaling] = {}
         self.written: defaultdict[Key, set[tuple[str, str]]] = defaultdict(set)
         """Objects, by kind and name, with statuses that were written since the last snapshot of their host."""
         self.failures: dict[Key, dict[Child, str]] = {}

@@ -1,24 +1,28 @@
 """Autoscaler: a decision about the copies of each model with traffic, every 5 s, on the leader only.
 
 A homogeneous host with a metric of traffic has one decision, about its replicas. A host is enqueued when a number
-changes. The traffic itself changes with each request.
+changes. The traffic itself changes with each request, and so do the loads of shards.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.names import Key
 from manyserve.api.names import deployment as deployment_name
+from manyserve.api.trainedmodel import TrainedModel
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.reconcile import IN_THREAD_FROM
 from manyserve.plan.children.replicas import bounded_replicas, replicas_number
-from manyserve.plan.observed import Child
+from manyserve.plan.observed import Child, Scaling
+from manyserve.plan.pods import shard_of
 from manyserve.plan.rules.allocation import serves_shards
 from manyserve.plan.sharding.autoscale import Scaled, needs_traffic, scaled, scaled_replicas, stored_copies
+from manyserve.plan.sharding.load import Samples, load_samples, loads_of
 from manyserve.plan.sharding.scaling import ALL_MODELS, TICK
 from manyserve.plan.sharding.traffic import Interval
 
@@ -40,7 +44,7 @@ class Autoscaler:
         self._state = state
         self._enqueue = enqueue
         self._clock = clock
-        self._scaled: dict[Key, Mapping[str, Scaled]] = {}
+        self._last: dict[Key, _Last] = {}
 
     async def run(self) -> None:
         """Decide once in each tick, until cancelled. A late tick does not move the later ones."""
@@ -51,23 +55,23 @@ class Autoscaler:
                 await asyncio.sleep(due - self._clock())
                 await self.tick()
         finally:
-            self._scaled.clear()
+            self._last.clear()
             self._state.scaling.clear()
 
     async def tick(self) -> None:
         """Decide about all hosts that are scaled on traffic."""
         hosts = {key: host for key, host in self._state.hosts.items() if _is_scaled(host)}
-        for gone in self._scaled.keys() - hosts.keys():
-            del self._scaled[gone]
+        for gone in self._last.keys() - hosts.keys():
+            del self._last[gone]
             self._state.scaling.pop(gone, None)
         for key, host in hosts.items():
             await (self._scale_models(key, host) if host.spec.predictor.is_heterogeneous else self._scale(key, host))
 
     async def _scale_models(self, key: Key, host: InferenceService) -> None:
         """Decide about the models of a host; about many in a thread, as plans are made."""
-        models, before = tuple(self._state.models.get(key, {}).values()), self._scaled.get(key, {})
-        arguments = (host, models, self._intervals(key), before, int(self._clock()))
-        after = await asyncio.to_thread(scaled, *arguments) if len(models) >= IN_THREAD_FROM else scaled(*arguments)
+        models, before = tuple(self._state.models.get(key, {}).values()), self._last.get(key, _FIRST)
+        arguments = (host, models, self._readings(key), before, int(self._clock()))
+        after = await asyncio.to_thread(_decided, *arguments) if len(models) >= IN_THREAD_FROM else _decided(*arguments)
         self._store(key, after, stored_copies(host, models) | _copies(before))
 
     async def _scale(self, key: Key, host: InferenceService) -> None:
@@ -75,18 +79,21 @@ class Autoscaler:
         deployment = self._state.children.get(key, {}).get(Child("Deployment", deployment_name(key.name)))
         if deployment is None:
             return
-        before, replicas = self._scaled.get(key, {}), bounded_replicas(host, replicas_number(deployment))
-        after = scaled_replicas(host, replicas, self._intervals(key), before, int(self._clock()))
-        self._store(key, after, {ALL_MODELS: replicas} | _copies(before))
+        before, replicas = self._last.get(key, _FIRST), bounded_replicas(host, replicas_number(deployment))
+        intervals = (interval for _, interval in self._readings(key))
+        after = scaled_replicas(host, replicas, intervals, before.scaled, int(self._clock()))
+        self._store(key, _Last(after, {}, {}), {ALL_MODELS: replicas} | _copies(before))
 
-    def _intervals(self, key: Key) -> list[Interval]:
-        uids = (pod["metadata"]["uid"] for pod in self._state.replicas(key))
-        return [self._state.traffic[uid] for uid in uids if uid in self._state.traffic]
+    def _readings(self, key: Key) -> list[tuple[int, Interval]]:
+        """Return the shard and the readings of each pod with known counters."""
+        traffic, pods = self._state.traffic, self._state.replicas(key)
+        return [(shard_of(pod) or 0, traffic[uid]) for pod in pods if (uid := pod["metadata"]["uid"]) in traffic]
 
-    def _store(self, key: Key, after: Mapping[str, Scaled], copies: Mapping[str, int]) -> None:
+    def _store(self, key: Key, after: _Last, copies: Mapping[str, int]) -> None:
         """Store the decisions about a host, and enqueue it if a number differs."""
-        self._scaled[key] = after
-        self._state.scaling[key] = {name: each.decision for name, each in after.items()}
+        self._last[key] = after
+        decisions = {name: each.decision for name, each in after.scaled.items()}
+        self._state.scaling[key] = Scaling(decisions, after.loads)
         if any(each != copies[name] for name, each in _copies(after).items()):
             self._enqueue(key)
 
@@ -95,5 +102,28 @@ def _is_scaled(host: InferenceService) -> bool:
     return needs_traffic(host) and (serves_shards() or not host.spec.predictor.is_heterogeneous)
 
 
-def _copies(decisions: Mapping[str, Scaled]) -> dict[str, int]:
-    return {name: each.decision.copies for name, each in decisions.items()}
+class _Last(NamedTuple):
+    """The last decisions about a host, with what the next ones need of the past."""
+
+    scaled: Mapping[str, Scaled]
+    samples: Samples
+    loads: Mapping[int, int]
+
+
+_FIRST = _Last({}, {}, {})
+
+
+def _decided(
+    host: InferenceService,
+    models: Iterable[TrainedModel],
+    readings: Sequence[tuple[int, Interval]],
+    before: _Last,
+    now: int,
+) -> _Last:
+    samples = load_samples(readings, before.samples, now)
+    intervals = (interval for _, interval in readings)
+    return _Last(scaled(host, models, intervals, before.scaled, now), samples, loads_of(samples, now))
+
+
+def _copies(last: _Last) -> dict[str, int]:
+    return {name: each.decision.copies for name, each in last.scaled.items()}

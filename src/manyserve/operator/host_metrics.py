@@ -20,7 +20,6 @@ from manyserve.cluster.kinds import DEPLOYMENT
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.agent_poller import AgentPoller
 from manyserve.plan.memory import memory_limit
-from manyserve.plan.observed import Child
 from manyserve.plan.pods import is_ready
 from manyserve.plan.status.model_state import CountedState, StateOfModel
 
@@ -64,7 +63,8 @@ class HostCollector(Collector):
             _family("manyserve_host_models", "Models of the host, by state.", "state", _of(hosts, "models")),
             _family(
                 "manyserve_host_memory_bytes",
-                "Memory that the placed models declare, as rounded in the status, and the limit of the server.",
+                "Memory that the placed models declare, as rounded in the status, and the limit of the server; "
+                "on a heterogeneous host the limits of all its servers.",
                 "kind",
                 _of(hosts, "memory"),
             ),
@@ -116,15 +116,15 @@ def host_figures(state: ClusterState, poller: AgentPoller) -> Iterator[HostFigur
     """Yield the figures of all hosts, and of the names of hosts for which models wait."""
     counts = state.model_counts.by_host
     for key, host in state.hosts.items():
-        pods = state.replicas(key)
+        pods, desired = state.replicas(key), _desired(state, key)
         reporting, silent = poller.count(key)
         yield HostFigures(
             key,
             is_ready=_is_host_ready(host),
             models=_by_state(counts.get(key, {})),
             waiting=_by_reason(counts.get(key, {})),
-            memory={"declared": _declared(host), "limit": memory_limit(host)},
-            replicas={"desired": _desired(state, key), "ready": sum(map(is_ready, pods))},
+            memory={"declared": _declared(host), "limit": memory_limit(host) * _shards(host, desired)},
+            replicas={"desired": desired, "ready": sum(map(is_ready, pods))},
             agents={"reporting": reporting, "silent": silent},
         )
     for key in counts.keys() - state.hosts.keys():
@@ -157,5 +157,15 @@ def _declared(host: InferenceService) -> int:
 
 
 def _desired(state: ClusterState, key: Key) -> int:
-    deployment = state.children.get(key, {}).get(Child(DEPLOYMENT.name, names.deployment(key.name)))
-    return int((deployment.get("spec") or {}).get("replicas", 1)) if deployment else 0
+    """Return the desired pods with models: those of all Deployments but that of the routers."""
+    routers = names.router(key.name)
+    return sum(
+        int((manifest.get("spec") or {}).get("replicas", 1))
+        for child, manifest in state.children.get(key, {}).items()
+        if child.kind == DEPLOYMENT.name and child.name != routers
+    )
+
+
+def _shards(host: InferenceService, desired: int) -> int:
+    """Return the number of pods that have models of their own."""
+    return max(desired, 1) if host.spec.predictor.is_heterogeneous else 1

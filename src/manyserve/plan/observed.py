@@ -29,6 +29,16 @@ Decisions = Mapping[str, Decision]
 """Decisions about the copies of models, by model."""
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Results of the autoscaler for one host."""
+
+    decisions: Decisions = field(default_factory=dict)
+    """The last decision about the copies of each model with traffic; of a homogeneous host by `ALL_MODELS`."""
+    loads: Mapping[int, int] = field(default_factory=dict)
+    """Requests in flight by shard, in thousandths."""
+
+
 S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
 """Prefixes of KServe's annotations with the settings of S3; the first one has precedence."""
 
@@ -126,9 +136,7 @@ class Observed:
     cache_versions: CacheVersions = CacheVersions()
     unparsable: frozenset[str] = frozenset()
     """Names of models that do not parse or are unmanaged. Their entries stay as they are, while they fit."""
-    scaling: Decisions = field(default_factory=dict)
-    """The last decision about the copies of each model with traffic, on a heterogeneous host; about the replicas of
-    another one, by `ALL_MODELS`."""
+    scaling: Scaling = Scaling()
     children: Mapping[Child, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     agents: Mapping[str, AgentReport] = field(default_factory=dict)
@@ -159,7 +167,7 @@ class Observed:
     @property
     def decided_replicas(self) -> int | None:
         """Replicas of a homogeneous host by the traffic of its models; None without a decision."""
-        decision = self.scaling.get(ALL_MODELS)
+        decision = self.scaling.decisions.get(ALL_MODELS)
         return decision.copies if decision is not None else None
 
     @cached_property

@@ -73,7 +73,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     status = with_shards(status, context, shards.kept, models)
     scaling = (
         *shards_events(host, status),
-        *copies_events(host, models, observed.scaling),
+        *copies_events(host, models, observed.scaling.decisions),
         *replicas_events(host, children.applies, observed),
     )
     leftovers = [child for child in observed.children.values() if not belongs_to(child, host)]

@@ -70,7 +70,8 @@ async def rig(
     build = _mlserver if request.param == "mlserver" else _kserve
     dialect, command, env = build(python, tmp_path, ports)
     urls = [f"http://127.0.0.1:{port}" for port in ports[:2]]
-    rig = Rig(tmp_path, command, env, urls[0], dialect, urls[1], bucket, lines)
+    settings = {"MANYSERVE_SERVER_METRICS_URL": f"http://127.0.0.1:{ports[3]}/metrics"}
+    rig = Rig(tmp_path, command, env, urls[0], dialect, urls[1], bucket, lines, settings)
     rig.config.write()
     await rig.start_server()
     await rig.start_agent()

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from manyserve.api.agentreport import AgentReport, ModelReport
+from manyserve.api.routes import Traffic
 from tests.agent.support import ConfigMount, FakeBucket
 from tests.support.eventually import eventually
 
@@ -113,6 +114,12 @@ class Rig:
             logs = [log.read_text()[-3000:] for log in sorted(self.folder.glob("*.log"))]
             raise AssertionError("\n".join(["report of the agent:", str(reports), *logs])) from error
         return reports
+
+    async def requests(self) -> dict[str, int]:
+        """Return the counted requests by model, from the traffic in the agent's answer."""
+        async with self.http.get(f"{self.agent_url}/traffic") as answer:
+            traffic = Traffic.model_validate_json(await answer.read())
+        return {name: each.requests for name, each in traffic.models.items()}
 
     async def answer(self, name: str) -> float | int:
         """Return the answer of a model to 1, its slope, or the status of an error."""

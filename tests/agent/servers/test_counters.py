@@ -46,6 +46,19 @@ def test_model_without_counters_is_absent() -> None:
     assert read_counters(MLSERVER_PAGE, TRITON) == {}
 
 
+def test_loaded_model_without_a_request_has_counters_of_0_where_they_begin_with_the_first_one() -> None:
+    zero = ModelTraffic(requests=0, busy_micros=0)
+    found = read_counters(MLSERVER_PAGE, MLSERVER, ("b", "new"))
+    assert (found["b"].requests, found["new"]) == (12, zero)
+    assert read_counters("", MLSERVER, ("new",)) == {"new": zero}
+    assert "new" not in read_counters(TRITON_PAGE, TRITON, ("a", "new"))
+
+
+def test_model_with_other_counters_alone_is_not_without_a_request() -> None:
+    half = 'model_infer_request_success_total{model="b"} 12.0\n'
+    assert read_counters(half, MLSERVER, ("b",)) == {}
+
+
 @pytest.mark.parametrize("value", ["NaN", "-1", "1e300", "+Inf"])
 def test_impossible_values_are_in_range(value: str) -> None:
     page = f'nv_inference_request_success{{model="a"}} {value}\nnv_inference_request_duration_us{{model="a"}} {value}\n'

@@ -122,6 +122,23 @@ async def test_mlserver_settings_with_another_name_are_corrected(rig: Rig) -> No
 
 
 @pytest.mark.parametrize("rig", ["mlserver"], indirect=True)
+async def test_mlserver_counts_a_model_from_its_first_request_on_and_the_agent_says_0_before(rig: Rig) -> None:
+    rig.put("two", 2)
+    rig.config.write(entry("a", "gs://bucket/models/two"), entry("b", "gs://bucket/models/two"))
+    await rig.shows(a="Loaded", b="Loaded")
+    assert await rig.requests() == {"a": 0, "b": 0}
+    assert await rig.answer("a") == 2
+
+    async def is_counted() -> bool:
+        return await rig.requests() == {"a": 1, "b": 0}
+
+    await eventually(is_counted, "the request is counted", START_SECONDS, POLL_SECONDS)
+    async with rig.http.get(rig.settings["MANYSERVE_SERVER_METRICS_URL"]) as page:
+        text = await page.text()
+    assert ('model="a"' in text, 'model="b"' in text) == (True, False)
+
+
+@pytest.mark.parametrize("rig", ["mlserver"], indirect=True)
 @pytest.mark.parametrize("folder", ["assets", "b", "deep/b"])
 async def test_mlserver_model_does_not_answer_in_place_of_another(rig: Rig, tenants: Figures, folder: str) -> None:
     """A model with settings in an inner folder, by the name of another model, leaves that one its content."""

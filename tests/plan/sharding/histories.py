@@ -1,5 +1,7 @@
 """Random histories of a heterogeneous host: users, scaling, drains, agents, routers, and operators that end anywhere.
 
+The loads of shards are others in each plan.
+
 A plan is written shard by shard, and the operator may end between any two writes. An agent loads late, its report may
 be lost, and a copy is routed after it was loaded.
 """
@@ -31,12 +33,12 @@ class Pod:
     routed: set[str] = field(default_factory=set)
     reports: bool = True
 
-    def observed(self) -> Shard:
-        """Return the shard as the operator sees it."""
+    def observed(self, load: int) -> Shard:
+        """Return the shard as the operator sees it, with a load in thousandths."""
         seen = (
             {name for name in self.routed if self.loaded.get(name) == self.entries[name].digest} if self.reports else ()
         )
-        return Shard(dict(self.entries), frozenset(seen))
+        return Shard(dict(self.entries), frozenset(seen), load)
 
 
 class History:
@@ -88,7 +90,7 @@ class History:
 
     def plan(self, *, drains: bool) -> tuple[Placement, int | None]:
         """Return a placement from the reports, and the shard that it drains."""
-        shards = {index: pod.observed() for index, pod in self.pods.items()}
+        shards = {index: pod.observed(self.random.choice((0, 0, 500, 9000))) for index, pod in self.pods.items()}
         models = list(self.models.values())
         demands = demands_of(self.host, models, shards, self.scaled)
         drain = next_drain(demands, shards, bounds_of(self.host), {}, make.NOW) if drains else None

@@ -9,7 +9,7 @@ import pytest
 
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus, placed_by
-from manyserve.plan.observed import Observed
+from manyserve.plan.observed import Observed, Scaling
 from manyserve.plan.plan import plan
 from manyserve.plan.sharding.autoscale import Scaled, scaled, stored_copies
 from manyserve.plan.sharding.scaling import SCALE_DOWN_STABILIZATION, TICK, Decision
@@ -103,15 +103,15 @@ def test_stored_copies_are_within_the_bounds_and_those_of_this_host(model: Train
 
 
 def scaled_to(copies: int) -> Observed:
-    start = replace(sharded.host(sharded.model("a", maxReplicas=4)), scaling={"a": Decision(copies, 3000)})
+    start = replace(sharded.host(sharded.model("a", maxReplicas=4)), scaling=Scaling({"a": Decision(copies, 3000)}))
     return world.settle(world.settle(start))
 
 
 def test_plan_without_decisions_keeps_the_copies_of_the_stored_status() -> None:
     three = scaled_to(3)
     assert three.models[0].status.loaded == "3/3"
-    assert plan(replace(three, scaling={}), make.NOW).empty
-    assert plan(replace(three, scaling={"a": Decision(1)}), make.NOW).changes_config
+    assert plan(replace(three, scaling=Scaling()), make.NOW).empty
+    assert plan(replace(three, scaling=Scaling({"a": Decision(1)})), make.NOW).changes_config
 
 
 def test_homogeneous_host_scales_no_model() -> None:

@@ -29,6 +29,18 @@ def test_placement_puts_copies_on_different_shards_with_the_least_load_first() -
     assert names(placed([twice], shards)) == {0: ["a"], 1: [], 2: ["a"]}
 
 
+def test_placement_compares_loads_in_whole_requests_and_then_the_free_memory() -> None:
+    twice = model("a", 2, minReplicas=2)
+    shards = {0: shard(twice), 1: shard(B, load=1100), 2: Shard(load=1900)}
+    assert names(placed([twice, B], shards)) == {0: ["a"], 1: ["b"], 2: ["a"]}
+
+
+def test_placement_moves_no_copy_for_the_loads() -> None:
+    twice = model("a", 2, minReplicas=2)
+    shards = {0: shard(twice, load=9000), 1: shard(twice, load=9000), 2: Shard()}
+    assert names(placed([twice], shards, host(least=3))) == {0: ["a"], 1: ["a"], 2: []}
+
+
 def test_placement_places_all_first_copies_before_further_ones() -> None:
     old, young = model("a", 8, minReplicas=2), model("b", 8)
     placement = placed([old, young], {}, host(least=2, most=2))

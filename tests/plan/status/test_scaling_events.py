@@ -11,7 +11,7 @@ import pytest
 from manyserve.api.agentreport import ModelState
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.actions import Event, Plan, by_subject
-from manyserve.plan.observed import Observed
+from manyserve.plan.observed import Observed, Scaling
 from manyserve.plan.plan import plan
 from manyserve.plan.sharding.drain import DRAIN_DELAY
 from manyserve.plan.sharding.scaling import Decision
@@ -32,7 +32,7 @@ def said(todo: Plan) -> list[tuple[str, str, str]]:
 
 
 def scaled(observed: Observed, decision: Decision) -> Observed:
-    return replace(observed, scaling={"a": decision})
+    return replace(observed, scaling=Scaling({"a": decision}))
 
 
 def test_scaled_up_event_has_the_copies_the_traffic_and_the_target() -> None:

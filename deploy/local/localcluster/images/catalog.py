@@ -75,6 +75,13 @@ IMAGES = {
             asked_for=True,
         ),
         Image(
+            "envoy",
+            "docker.io/manyserve/envoy:1",
+            plain.envoy,
+            _plain(helpers.REQUIREMENTS),
+            asked_for=True,
+        ),
+        Image(
             "tritonserver",
             "docker.io/manyserve/tritonserver:2.51.0-cpu",
             builder.making(HERE / "images" / "triton"),

@@ -3,12 +3,13 @@
 They run as the user 65532 without files of its own, so any of them passes Pod Security `restricted`.
 """
 
+import re
 import tempfile
 from pathlib import Path
 
 from localcluster import helpers
 from localcluster.images.archive import Layer, write
-from localcluster.paths import HERE
+from localcluster.paths import HERE, cache
 from localcluster.process import run
 from localcluster.say import Refusal
 from localcluster.tools import TOOLS, ensure
@@ -19,6 +20,7 @@ BUSYBOX = Path("/bin/busybox")
 GROUP = b"root:x:0:\nnonroot:x:65532:\n"
 MODELS = HERE / "images" / "models" / "make.py"
 STORE_PORT = 8080
+_LIBRARY = re.compile(r"(/\S+) \(0x")
 
 
 def pause(path: Path, reference: str) -> None:
@@ -59,6 +61,18 @@ def versitygw(path: Path, reference: str) -> None:
     layer.folder("/data")
     layer.file("/usr/bin/versitygw", tool("versitygw"), 0o755)
     write(path, reference, layer, {"Entrypoint": ["/usr/bin/versitygw", "posix", "/data"], "User": USER})
+
+
+def envoy(path: Path, reference: str) -> None:
+    """Hold Envoy from PyPI, with the C library of this machine, to which it is linked."""
+    helpers.ensure()
+    program = cache() / "bin" / "envoy"
+    layer = Layer()
+    layer.folder("/tmp", 0o1777)
+    layer.file("/usr/local/bin/envoy", program.read_bytes(), 0o755)
+    for library in _LIBRARY.findall(run(["ldd", program])):
+        layer.file(library, Path(library).read_bytes(), 0o755)
+    write(path, reference, layer, {"Entrypoint": ["/usr/local/bin/envoy"], "User": USER})
 
 
 def tool(name: str) -> bytes:

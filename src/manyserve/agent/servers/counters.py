@@ -6,7 +6,7 @@ A page has some 1.7 KB for each model of Triton. Only the lines of the counters 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +30,8 @@ class CounterNames:
     """Microseconds in one unit of `busy`."""
     pending: str = ""
     """Gauge of the requests that wait; empty where the server has none."""
+    from_first_request: bool = False
+    """A model has counters from its first request on. A loaded one without them has had no request."""
 
 
 TRITON = CounterNames(
@@ -42,19 +44,25 @@ MLSERVER = CounterNames(
     requests=("model_infer_request_success_total", "model_infer_request_failure_total"),
     busy="model_infer_request_duration_sum",
     micros=1_000_000,
+    from_first_request=True,
 )
 COUNTERS: Mapping[str, CounterNames] = {"v2": TRITON, "mlserver": MLSERVER}
 """Counters by dialect. Servers of the dialect `v1` have none."""
 
 
-def read_counters(text: str, names: CounterNames) -> dict[str, ModelTraffic]:
-    """Return the counters of each model that has both requests and durations. Raises `ValueError` for another text."""
+def read_counters(text: str, names: CounterNames, loaded: Iterable[str] = ()) -> dict[str, ModelTraffic]:
+    """Return the counters of each model that has both requests and durations. Raises `ValueError` for another text.
+
+    `loaded` names the loaded models: where counters begin with the first request, one without any has counters of 0.
+    """
     sums: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for sample in _samples(text, (*names.requests, names.busy, names.pending)):
         model = sample.labels.get("model", "")
         if 0 < len(model) <= LONGEST_NAME and (model in sums or len(sums) < MAX_ENTRIES):
             sums[model][sample.name] += sample.value
-    return {model: _traffic(each, names) for model, each in sums.items() if _is_whole(each, names)}
+    counted = {model: _traffic(each, names) for model, each in sums.items() if _is_whole(each, names)}
+    complete = loaded if names.from_first_request else ()
+    return counted | {model: ModelTraffic(requests=0, busy_micros=0) for model in complete if model not in sums}
 
 
 def _is_whole(sums: Mapping[str, float], names: CounterNames) -> bool:

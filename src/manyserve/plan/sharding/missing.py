@@ -1,8 +1,9 @@
 """Missing copies: first copies by age before any further copy, each into memory that is free now.
 
 A first copy goes to the shard with the least free memory that it fits into (best fit), so that large holes stay. A
-further copy goes to the shard with the fewest requests in flight. Without a hole a new shard is opened. Without that,
-one other copy moves to another shard, to make a hole for a further copy.
+further copy goes to the shard with the fewest requests in flight, in whole requests, then with the most free memory.
+Without a hole a new shard is opened. Without that, one other copy moves to another shard, to make a hole for a further
+copy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from manyserve.plan.sharding.packing import Packing
+from manyserve.plan.sharding.scaling import UNIT
 from manyserve.plan.sharding.surplus import Waiting
 
 Missing = list[tuple[int, tuple[int, str, str], str]]
@@ -56,7 +58,9 @@ def _best_fit(packing: Packing, name: str, memory: int) -> int | None:
 
 def _least_loaded(packing: Packing, name: str, memory: int) -> int | None:
     fitting = (index for index in packing.shards if packing.takes(index, name, memory))
-    return min(fitting, key=lambda index: (packing.shards[index].load, -packing.free(index), index), default=None)
+    order = ((packing.shards[index].load // UNIT, -packing.free(index), index) for index in fitting)
+    least = min(order, default=None)
+    return None if least is None else least[-1]
 
 
 def _may_open(packing: Packing, name: str) -> bool:

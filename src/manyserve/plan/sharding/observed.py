@@ -52,7 +52,8 @@ def _stored(host: InferenceService, observed: Observed, index: int) -> StoredSha
     replicas = tuple(each for each in observed.replicas if is_whole or each.shard == index)
     entries = {entry.model_name: entry for entry in MODEL_CONFIG_CACHE.entries(text)}
     routed = frozenset() if is_whole else _routed(entries, replicas)
-    return StoredShard(index, config_map, text, replicas, Shard(entries, routed, 0, not_unloaded(replicas).keys()))
+    load = observed.scaling.loads.get(index, 0)
+    return StoredShard(index, config_map, text, replicas, Shard(entries, routed, load, not_unloaded(replicas).keys()))
 
 
 def _routed(entries: Mapping[str, Entry], replicas: Sequence[Replica]) -> frozenset[str]:

@@ -57,7 +57,7 @@ def resize(host: InferenceService, observed: Observed, stored: Mapping[int, Stor
 
 def copies_by_scaling(host: InferenceService, observed: Observed) -> dict[str, int]:
     """Return the copies of each model that its traffic decides; those of the stored status before a decision."""
-    decided = {name: decision.copies for name, decision in observed.scaling.items()}
+    decided = {name: decision.copies for name, decision in observed.scaling.decisions.items()}
     return stored_copies(host, observed.models) | decided
 
 

@@ -104,7 +104,7 @@ def decide(history: History, now: int, metric: int | None, copies: int, scale: S
 
 def _recommended(history: History, now: int, copies: int, scale: Scale) -> tuple[History, Decision]:
     """Return the recommendation of the stable window, or of the panic window while there is a panic."""
-    stable, panic = _average(history.samples, now, STABLE_WINDOW), _average(history.samples, now, PANIC_WINDOW)
+    stable, panic = average(history.samples, now, STABLE_WINDOW), average(history.samples, now, PANIC_WINDOW)
     capacity = scale.target * copies
     if panic * 100 >= PANIC_THRESHOLD * capacity:
         history = replace(history, panic_until=now + STABLE_WINDOW)
@@ -123,7 +123,7 @@ def _stabilized(history: History, now: int, copies: int) -> int:
     return min(max(each.value for each in history.recommendations), copies)
 
 
-def _average(samples: tuple[Point, ...], now: int, window: int) -> int:
+def average(samples: tuple[Point, ...], now: int, window: int) -> int:
     """Return the average of the samples in a window, rounded up; 0 without any."""
     values = [each.value for each in samples if now - window < each.second <= now]
     return -(-sum(values) // len(values)) if values else 0

@@ -20,7 +20,7 @@ class Shard:
     routed: frozenset[str] = frozenset()
     """Models that answer here with the version of their entry, and to which the routers send requests."""
     load: int = 0
-    """Requests in flight on the shard, in thousandths."""
+    """Requests in flight on the shard, in thousandths, on average of a minute."""
     not_unloaded: Collection[str] = ()
     """Removed models that the server does not unload: their memory is not free, so the shard takes no new model."""
 

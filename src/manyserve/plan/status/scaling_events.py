@@ -60,7 +60,7 @@ def _sentence(host: InferenceService, model: TrainedModel, before: int, now: int
 
 def replicas_events(host: InferenceService, applies: Iterable[Apply], observed: Observed) -> Iterator[Event]:
     """Yield the event about replicas of a homogeneous host that its traffic changes."""
-    decision = observed.scaling.get(ALL_MODELS)
+    decision = observed.scaling.decisions.get(ALL_MODELS)
     for manifest in (each.manifest for each in applies if each.manifest["kind"] == "Deployment"):
         current = observed.child("Deployment", manifest["metadata"]["name"])
         before, now = current and replicas_number(current), manifest["spec"].get("replicas")
