@@ -25,6 +25,8 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
  && /tools/bin/pip --python /venv/bin/python install --no-deps --prefix=/project /wheel/*.whl
 
 FROM ${BASE}
+COPY --from=dependencies /venv /venv
+COPY --from=project /project /venv
 ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=""
@@ -36,8 +38,6 @@ LABEL org.opencontainers.image.title="manyserve" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="${BASE}"
-COPY --from=dependencies /venv /venv
-COPY --from=project /project /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp
 USER 65532:65532
 ENTRYPOINT ["manyserve"]

@@ -111,3 +111,13 @@ def test_dockerfile_copies_files_that_the_build_context_has() -> None:
     for source in " ".join(sources).split():
         assert (PROJECT / source).exists()
         assert f"!{Path(source).parts[0]}" in ignored
+
+
+def test_bake_file_gives_the_dockerfile_its_arguments_for_both_architectures() -> None:
+    text = (PROJECT / "docker-bake.hcl").read_text()
+    arguments = re.findall(r"^ARG (\w+)", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    given = dict(re.findall(r"^    (\w+) += (\w+)$", text, re.MULTILINE))
+    assert given == {name: name for name in arguments}
+    assert set(given) < set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+    assert '["linux/amd64", "linux/arm64"]' in text
+    assert "Rendered, not run" in text
