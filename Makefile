@@ -4,8 +4,9 @@
 # make generate   crds/ and webhooks/ from their sources          make bench, make agent-bench, make bench-heterogeneous   what our programs take
 # make unmanaged   what happens to objects that are not ours, to restores and migrations, in the long form
 # make metrics-test   alerts, and the real programs scraped by a real Prometheus, into reports/metrics-test.json
-# make chart-test   the chart's values and objects, and helm test's program, into reports/chart-test.json
+# make chart-test   the chart's values and objects, a release's files, and helm test's program, into reports/chart-test.json
 # make pictures   the same, and pictures of the dashboards into docs/pictures
+# make release VERSION=1.2.0   chart, install.yaml, CRDs, schemas, wheel and SBOM of the last commit, into dist/1.2.0
 # make tenants   attacks of one tenant on another and on the programs, in the long form
 # make field-long   restarts under requests, slow loads and models that end the server, in the long form
 # make tools   the programs that tests need        make format   style, where a program can correct it
@@ -19,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench prometheus metrics-test pictures chart-test
+.PHONY: help demo run test unit golden contract faults faults-short stores servers router walkthrough unmanaged tenants field-long lint format clean cluster cluster-down tools generate bench bench-short bench-heterogeneous agent-bench prometheus metrics-test pictures chart-test release
 
 CLUSTER ?= local
 PORT ?= 22000
@@ -180,8 +181,11 @@ metrics-test: tools prometheus ## alerts and dashboards with a real Prometheus, 
 chart-test: tools ## the chart's values and objects, and the program of helm test, into reports/chart-test.json
 	@echo "==> the chart with many values, and manyserve check against a real API server"
 	@rm -f reports/chart-test.json
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/chart tests/check tests/contract/test_check.py tests/contract/test_install.py
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/chart tests/check tests/release tests/contract/test_check.py tests/contract/test_install.py
 	@echo "    took $$SECONDS s"
+
+release: .venv/.installed ## files of a release with the same hashes each time; IMAGE=registry/name@sha256:... is its image
+	@PYTHONPATH=src $(BIN)/python -m scripts.release "$(VERSION)" "$(IMAGE)"
 
 pictures: ## docs/pictures, from the data that metrics-test scrapes
 	@METRICS=pictures $(MAKE) metrics-test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ def test_unreadable_service_account_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     with pytest.raises(StartupError, match="cannot be read"):
         find_cluster_config({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, folder=tmp_path)
+
+
+def test_kubeconfig_without_the_package_kubernetes_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes.client", None)
+    with pytest.raises(StartupError, match=r"needs the package kubernetes: pip install 'manyserve\[kubeconfig\]'$"):
+        find_cluster_config({"KUBECONFIG": str(tmp_path / "config")})
 
 
 @pytest.mark.parametrize("text", ["{: [", "just words", "[]", "clusters: 7", "", "current-context: x", "\0"])

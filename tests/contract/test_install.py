@@ -25,8 +25,8 @@ from tests.support.kubectl import Kubectl, Refused
 
 FIRST = Path(__file__).parents[1] / "data" / "first_crds"
 INSTALL = Path(__file__).parents[2] / "docs" / "install.md"
-WALKTHROUGH = Path(__file__).parents[1] / "walkthrough" / "test_zz_install.py"
-"""The tests of commands that need pods."""
+ELSEWHERE = ("walkthrough/test_zz_install.py", "release/test_install_alone.py", "release/test_registry.py")
+"""The tests of commands that need pods, or the files of a release."""
 TAKE = ("--take-ownership",)
 OTHER = "belongs to another controller, such as KServe, and this release would replace it"
 WAYS = "--set api.group=serving.manyserve.io, or migrate as docs/migrating-from-kserve.md says"
@@ -242,7 +242,8 @@ def test_install_document_commands_are_all_run_by_these_tests() -> None:
     text = INSTALL.read_text()
     headings = re.findall(r"\n## (.*)\n", text)
     with_commands = [each for each in headings if commands(INSTALL, each)]
-    source = Path(__file__).read_text() + WALKTHROUGH.read_text()
+    tests = Path(__file__).parents[1]
+    source = Path(__file__).read_text() + "".join((tests / name).read_text() for name in ELSEWHERE)
     assert [each for each in with_commands if f'"{each}"' not in source] == []
     assert text.count("```console\n") == text.count("```console")
 

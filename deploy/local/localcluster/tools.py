@@ -92,6 +92,10 @@ TOOLS = {
         Tool("vegeta", package="github.com/tsenart/vegeta/v12", note="first time: about a minute"),
         Tool("kube-score", package="github.com/zegl/kube-score/cmd/kube-score", note="first time: about a minute"),
         Tool("grafana-decode", note="first time: about 20 seconds"),
+        Tool("kubeconform", package="github.com/yannh/kubeconform/cmd/kubeconform", note="first time: about a minute"),
+        Tool(
+            "registry", package="github.com/google/go-containerregistry/cmd/registry", note="first time: some seconds"
+        ),
         Tool("pause"),
     )
 }

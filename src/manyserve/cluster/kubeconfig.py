@@ -2,8 +2,9 @@
 
 In a pod they come from the service account's folder. The token is read again each minute, since Kubernetes renews it.
 On a developer's machine the `kubernetes` package reads the kubeconfig with all its forms: certificates, tokens,
-programs that print tokens. It is imported only then. Measured on Python 3.11: this module with aiohttp takes 37 MB of
-memory, with `kubernetes.config` 58 MB. docs/decisions/0004-own-client-and-informers.md has the reasons.
+programs that print tokens. It is imported only then, and the image does not have it. Measured on Python 3.11: this
+module with aiohttp takes 37 MB of memory, with `kubernetes.config` 58 MB.
+docs/decisions/0004-own-client-and-informers.md has the reasons.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from manyserve.api.errors import StartupError
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
 """Age at which a token is read again."""
+NO_PACKAGE = "a kubeconfig needs the package kubernetes: pip install 'manyserve[kubeconfig]'"
+"""Reason in the image, which has no such package."""
 _PARSER_ERRORS = (OSError, TypeError, ValueError, AttributeError, LookupError)
 """Errors of the `kubernetes` package for a malformed kubeconfig, beside its own classes."""
 
@@ -77,10 +80,12 @@ def _in_cluster(host: str, port: str, folder: Path) -> ClusterConfig:
 
 
 def _from_kubeconfig(path: str | None) -> ClusterConfig:
-    from kubernetes.client import Configuration  # noqa: PLC0415  20 MB that no pod should pay for
-    from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
-    from yaml import YAMLError  # noqa: PLC0415
-
+    try:
+        from kubernetes.client import Configuration  # noqa: PLC0415  20 MB that no pod should pay for
+        from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
+        from yaml import YAMLError  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(f"no access to a cluster: not in a pod, and {NO_PACKAGE}") from error
     configuration = Configuration()
     try:
         load_kube_config(config_file=path, client_configuration=configuration)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Files of a release: `make release VERSION=x` writes them into dist/x, with the same bytes each time."""
