@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import aiohttp
 import pytest
 from prometheus_client import Counter
 
@@ -131,21 +132,29 @@ async def begun(running: RunningWebhook, length: int) -> tuple[asyncio.StreamRea
 
 @CASES.of("bodies above 32 KiB in memory")
 async def large_bodies() -> None:
-    assert SMALL_BODY == 32 * 1024
+    """One address has half of the permits, and a review below 32 KiB never waits."""
+    assert (SMALL_BODY, MAX_LARGE_READS) == (32 * 1024, 8)
     large = SMALL.ljust(2 * SMALL_BODY)
-    async with webhook() as running:
-        held = [await begun(running, len(large)) for _ in range(MAX_LARGE_READS - 1)]
+    async with webhook() as running, unlimited(OTHER) as other:
+        held = [await begun(running, len(large)) for _ in range(MAX_LARGE_READS // 2 - 1)]
         assert (await running.post(large))[0] == 200, "one permit is left"
         held.append(await begun(running, len(large)))
-        permits = running.handlers._bodies._large_reads
-        await eventually(permits.locked)
+        await eventually(partial(running.handlers._bodies._large_reads.locked, ADDRESS))
         waits = asyncio.create_task(running.post(large))
-        assert (await running.post(SMALL))[0] == 200, "a small one never waits"
+        assert (await running.post(SMALL))[0] == 200
+        assert await posted(running, other, large) == 200, "those of another address do not wait"
         assert not waits.done()
         held[0][1].close()
         assert (await waits)[0] == 200
         for _, writer in held:
             writer.close()
+
+
+async def posted(running: RunningWebhook, client: aiohttp.ClientSession, body: bytes) -> int:
+    """Send a review from another address, and return the status of the response."""
+    url, tls = f"https://{ADDRESS}:{running.port}/validate", trusting(ISSUED)
+    async with client.post(url, data=body, ssl=tls, server_hostname="localhost") as response:
+        return response.status
 
 
 @CASES.of("reviews of one address")
@@ -154,19 +163,14 @@ async def turns_of_an_address() -> None:
     costly = json.dumps(review_of(with_values((USUAL_SEPARATORS - 100) // 2)), separators=(",", ":")).encode()
     async with webhook() as running, unlimited(OTHER) as attacker:
         assert (await running.post(SMALL))[0] == 200
-        review, done, tls = running.handlers._review, list[int](), trusting(ISSUED)
+        review, done = running.handlers._review, list[int]()
 
         def counted(body: bytearray) -> Outcome:
             done.append(len(body))
             return review(body)
 
-        async def forged() -> int:
-            url = f"https://{ADDRESS}:{running.port}/validate"
-            async with attacker.post(url, data=costly, ssl=tls, server_hostname="localhost") as response:
-                return response.status
-
         running.handlers._review = counted  # type: ignore[method-assign]
-        flood = [asyncio.create_task(forged()) for _ in range(100)]
+        flood = [asyncio.create_task(posted(running, attacker, costly)) for _ in range(100)]
         waiting = partial(running.metrics.registry.get_sample_value, IN_FLIGHT, {"webhook": "/validate"})
         await eventually(lambda: (waiting() or 0) >= 40)
         before = len(done)
@@ -190,7 +194,7 @@ async def values_of_a_usual_review() -> None:
             body = json.dumps(review_of(with_values(number)), separators=(",", ":")).encode()
             assert len(body) < SMALL_BODY
             assert (await running.post(body))[0] == 200
-            assert running.handlers._bodies._costly.locked() is waits
+            assert running.handlers._bodies._costly.locked("another") is waits
 
 
 @CASES.of("time of reviews above 32 KiB, or of more brackets and commas")

@@ -154,6 +154,20 @@ async def test_body_of_another_address_waits_for_few_of_a_flood(rig: Rig, body: 
     assert number - before > number / 2, "the flood is long enough"
 
 
+async def test_slow_large_bodies_of_one_address_leave_turns_to_another(rig: Rig) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield LARGE
+        await asyncio.Event().wait()
+
+    async with unlimited(OTHER) as attacker:
+        flood = [asyncio.create_task(attacker.post(rig.url, data=slowly())) for _ in range(2 * MAX_LARGE_READS)]
+        await eventually(lambda: rig.arrived == len(flood))
+        assert set(await asyncio.gather(*(rig.post(LARGE) for _ in range(MAX_LARGE_READS)))) == {200}
+        assert not any(each.done() for each in flood)
+        for each in flood:
+            each.cancel()
+
+
 async def test_large_body_that_waits_for_its_turn_too_long_is_given_up(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

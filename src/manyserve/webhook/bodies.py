@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from manyserve.fair_semaphore import FairSemaphore
 from manyserve.json_size import separators
-from manyserve.webhook.fair_semaphore import FairSemaphore
 
 LIMIT = 7 * 1024**2
 """Bytes of a body, the limit of controller-runtime: an update carries the object twice."""
@@ -29,7 +29,8 @@ SMALL_BODY = 32 * 1024
 """Bytes of a body that is read without a permit."""
 USUAL_SEPARATORS = 1000
 """Opening brackets and commas of a body of usual cost, some 20 ms at most. An update of a host has some hundred."""
-MAX_LARGE_READS = 4
+MAX_LARGE_READS = 8
+"""Large bodies in memory; those of one address are half of them at most."""
 PAUSES = 9
 """Costly reviews take a tenth of the event loop at most, apart from the reading of their bodies."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from manyserve.webhook.fair_semaphore import FairSemaphore
+from manyserve.fair_semaphore import FairSemaphore
 
 
 @dataclass
@@ -44,12 +44,12 @@ def queue() -> Queue:
 
 
 async def test_semaphore_gives_the_permits_of_one_address_in_order_and_each_once(queue: Queue) -> None:
-    queue.semaphore = FairSemaphore(2)
+    queue.semaphore = FairSemaphore(4)
     first, second, third = await queue.wait("a", "a", "a")
     assert first.done()
     assert second.done()
     assert not third.done()
-    assert queue.semaphore.locked()
+    assert queue.semaphore.locked("a")
     await queue.release("a", 1)
     assert third.done()
 
@@ -99,5 +99,24 @@ async def test_semaphore_is_free_again_after_all_requests_and_keeps_no_address(q
     await queue.wait("a", "b", "c")
     for address in ("a", "b", "c"):
         await queue.release(address, 1)
-    assert not queue.semaphore.locked()
-    assert (queue.semaphore._used, queue.semaphore._waiting) == ({}, {})
+    assert not queue.semaphore.locked("a")
+    assert (queue.semaphore._used, queue.semaphore._waiting, queue.semaphore._held) == ({}, {}, {})
+
+
+async def test_semaphore_leaves_permits_to_other_addresses(queue: Queue) -> None:
+    queue.semaphore = FairSemaphore(8)
+    await queue.wait(*"aaaaaaaa", *"bbbbbbbb", *"cccccccc", *"dddddddd", *"eeeeeeee")
+    assert queue.order == [*"aaaa", *"bb", "c", "d"]
+
+
+async def test_semaphore_gives_a_permit_to_an_address_that_may_hold_more(queue: Queue) -> None:
+    """All permits are taken; `a` holds most, and waits although it used the least."""
+    queue.semaphore = FairSemaphore(8)
+    await queue.wait(*"aaaaaaaa", *"bbb", *"cc", *"dd")
+    queue.order.clear()
+    await queue.release("d", 1)
+    assert queue.order == ["d"]
+    await queue.release("a", 0)
+    assert queue.order == ["d"], "a, b, c and d hold as many as are free, or more"
+    await queue.release("b", 1)
+    assert queue.order == ["d", "c"], "b used more"
