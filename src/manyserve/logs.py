@@ -13,6 +13,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 from aiohttp.web import RequestPayloadError
 
+MAX_CLIENT_ERRORS = 10
+"""Lines of a second about requests that cannot be read."""
+MAX_CLIENT_ERROR = 256
+"""Characters of the reason in such a line."""
+
 
 def timestamp(seconds: float) -> str:
     """Format wall-clock seconds as RFC 3339 in UTC with milliseconds."""
@@ -48,15 +53,29 @@ class JsonLines(logging.Formatter):
 
 
 class ClientErrorFilter(logging.Filter):
-    """Shortens errors about malformed HTTP of a client to one line without a traceback, at level INFO."""
+    """Shortens errors about malformed HTTP of a client to one line without a traceback, at level INFO.
+
+    A client may send many, and each quotes the request. So the text is cut, and few lines of a second are logged.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._lines = 0
+        """Lines in that second."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change such a record, and pass all records."""
+        """Change such a record, and pass it within the limit. Pass all other records."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | RequestPayloadError):
-            record.msg, record.args = "a request cannot be read: %s", (" ".join(str(error).split()),)
-            record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
-        return True
+        if not isinstance(error, HttpProcessingError | RequestPayloadError):
+            return True
+        text = " ".join(str(error)[:MAX_CLIENT_ERROR].split())
+        record.msg, record.args = "a request cannot be read: %s", (text,)
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        if int(record.created) != self._second:
+            self._second, self._lines = int(record.created), 0
+        self._lines += 1
+        return self._lines <= MAX_CLIENT_ERRORS
 
 
 def _on_one_line(text: str) -> str:
