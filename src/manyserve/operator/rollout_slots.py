@@ -62,12 +62,17 @@ class RolloutSlots:
                 return planned
 
     def update(self, host: Key) -> None:
-        """Free the slot of a host that is gone, or has settled with its new template, and enqueue those that wait."""
+        """Free the slot of a host that is gone, or has settled with its new template, and enqueue those that wait.
+
+        A host that waits although it has begun stays known, so that it goes last.
+        """
         with self._lock:
-            if host not in self._state.hosts:
+            is_gone = host not in self._state.hosts
+            if is_gone:
                 self._unwritten.discard(host)
                 self._is_free |= self._waiting.pop(host, None) is not None
-            if host in self._begun and host not in self._unwritten and self._is_settled(host):
+            is_written = host not in self._unwritten and host not in self._waiting
+            if host in self._begun and is_written and (is_gone or self._is_settled(host)):
                 del self._begun[host]
                 self._is_free = True
             free, self._is_free = sorted(self._waiting) if self._is_free else (), False

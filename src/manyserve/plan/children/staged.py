@@ -15,6 +15,7 @@ from manyserve.api import names
 from manyserve.api.conditions import timestamp
 from manyserve.api.inferenceservice import InferenceService
 from manyserve.plan.children.common import belongs_to, digest
+from manyserve.plan.host_metadata import child_annotations, child_labels
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.staging import Turn, waits
 from manyserve.plan.storage.env import annotated
@@ -85,10 +86,10 @@ def staging_of(
 
 def inputs_of(host: InferenceService, observed: Observed, sources: Sources) -> str:
     """Return a hash of everything in a host's Deployments that users give: the host, its claims and its account."""
-    meta, account = host.metadata, observed.account
+    account, generation = observed.account, host.metadata.generation
     claims = sorted(folder.source for folder in sources.folders if folder.kind == "claim")
-    stores = [mounted_secrets(account), claims, annotated(account)[:2], account and account.pull_secrets]
-    return digest([meta.generation, meta.labels, meta.annotations, *stores])
+    stores = [mounted_secrets(account), claims, annotated(account)[:2]]
+    return digest([generation, child_labels(host), child_annotations(host), host.volume_size_limit, *stores])
 
 
 def annotations_of(deployment: Manifest | None) -> Mapping[str, str]:
