@@ -110,7 +110,7 @@ def test_waiting_host_sends_one_normal_event() -> None:
 
 def test_waiting_host_that_does_not_answer_keeps_its_reason_and_says_that_it_waits() -> None:
     broken = settled()
-    broken.children[DEPLOYMENT]["status"] = {"observedGeneration": 1, "conditions": []}  # type: ignore[index]
+    broken.children[DEPLOYMENT]["status"] = {"observedGeneration": 1, "conditions": []}
     found = conditions.find(plan(upgraded(broken), make.NOW).statuses[0].after.conditions, conditions.READY)
     assert found
     assert (found.status, found.reason) == ("False", "MinimumReplicasUnavailable")
