@@ -69,6 +69,9 @@ def placeholder(name: str) -> str:
         ({"rollout": '{"modelTimeout": "25h"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
         ({"rollout": '{"modelTimeout": "0s"}'}, "rollout.modelTimeout: must be a duration from 1s to 24h"),
         ({"rollout": '{"modelTimeout": 30}'}, "rollout.modelTimeout: Input should be a valid string"),
+        ({"rollout": '{"hostTimeout": "15"}'}, "rollout.hostTimeout: must be a duration from 1s to 24h, such as 90s"),
+        ({"rollout": '{"maxHosts": 0}'}, "rollout.maxHosts: Input should be greater than or equal to 1"),
+        ({"rollout": '{"maxHosts": "2"}'}, "rollout.maxHosts: Input should be a valid integer"),
         (
             {"agent": '{"volumeSizeLimit": "64Mi"}'},
             "agent.volumeSizeLimit: 64Mi is too small; it must be",

@@ -145,7 +145,7 @@ def test_config_map_defaults_match_the_walkthrough() -> None:
     assert config.agent.image == "manyserve/manyserve:0.1.0"
     assert config.agent.volume_bytes is None
     assert config.deploy.progress_deadline == 600
-    assert config.rollout == servingconfig.RolloutConfig(model_timeout="30m")
+    assert config.rollout == servingconfig.RolloutConfig(model_timeout="30m", max_hosts=1, host_timeout="15m")
     assert config.credentials == Credentials()
 
 
@@ -160,6 +160,8 @@ def test_config_map_has_the_values_that_are_set() -> None:
         "config.credentials.gcs.endpoint=http://gcs",
         "config.predictors.triton.image=own",
         "rollout.modelTimeout=1h30m",
+        "rollout.maxHosts=3",
+        "rollout.hostTimeout=5m",
     )
     config = servingconfig.parse(the("ConfigMap", "inferenceservice-config", *values)["data"])
     assert config.ingress.ingress_class_name == "contour"
@@ -168,6 +170,7 @@ def test_config_map_has_the_values_that_are_set() -> None:
     assert (config.agent.ephemeral_storage_request, config.agent.ephemeral_storage_limit) == ("10Gi", None)
     assert config.agent.volume_size_limit == "20Gi"
     assert config.rollout.model_seconds == 5400
+    assert (config.rollout.max_hosts, config.rollout.host_seconds) == (3, 300)
     assert config.credentials.gcs.endpoint == "http://gcs"
     assert config.predictors["triton"].image == "own"
 

@@ -24,6 +24,10 @@ TEMPLATE_HASH = f"{GROUP}/template-hash"
 APPLIED_HASH = f"{GROUP}/applied-hash"
 REVISION = f"{GROUP}/revision"
 REPLICAS = f"{GROUP}/replicas"
+HOST_INPUTS = f"{GROUP}/host-inputs"
+"""Annotation of a Deployment: a hash of everything in it that users give."""
+ROLLOUT_BEGAN = f"{GROUP}/rollout-began"
+"""Annotation of a Deployment: since when a change of the operator's own version or configuration replaces its pods."""
 AUTOSCALER_CLASSES = tuple(dict.fromkeys(f"{group}/autoscalerClass" for group in (GROUP, KSERVE_GROUP)))
 """The annotation of a host with the owner of its replicas, in either group; the first one has precedence."""
 VOLUME_SIZE_LIMITS = tuple(dict.fromkeys(f"{group}/models-volume-size-limit" for group in (GROUP, KSERVE_GROUP)))

@@ -123,7 +123,7 @@ class DeployConfig(KubeModel):
     """Longest time for the start of a pod; the wait for its models comes in addition."""
 
 
-def _model_timeout(text: str) -> str:
+def _timeout(text: str) -> str:
     try:
         is_valid = MIN_TIMEOUT <= parse_duration(text) <= LONGEST_HOLD
     except ValueError:
@@ -133,16 +133,28 @@ def _model_timeout(text: str) -> str:
     return text
 
 
-class RolloutConfig(KubeModel):
-    """Replacement of a host's pods."""
+Timeout = Annotated[str, AfterValidator(_timeout)]
 
-    model_timeout: Annotated[str, AfterValidator(_model_timeout)] = "30m"
+
+class RolloutConfig(KubeModel):
+    """Replacement of hosts' pods."""
+
+    model_timeout: Timeout = "30m"
     """Longest wait of a new pod for a model that answers on other pods and fails on this one."""
+    max_hosts: Annotated[int, Field(ge=1, strict=True)] = 1
+    """Hosts with pods that a change of the operator's version or configuration replaces at a time."""
+    host_timeout: Timeout = "15m"
+    """Longest time for which such a host keeps others waiting."""
 
     @property
     def model_seconds(self) -> float:
-        """The timeout in seconds."""
+        """The timeout of a model in seconds."""
         return parse_duration(self.model_timeout)
+
+    @property
+    def host_seconds(self) -> float:
+        """The timeout of a host in seconds."""
+        return parse_duration(self.host_timeout)
 
 
 class ServingConfig(KubeModel):

@@ -108,8 +108,8 @@ class ClusterState:
         self._enqueue(key)
 
     def enqueue_all(self) -> None:
-        """Enqueue every host, also unmanaged ones, and those that exist only as a name in a model."""
-        for key in self._named():
+        """Enqueue every host, sorted, also unmanaged ones, and those that exist only as a name in a model."""
+        for key in sorted(self._named()):
             self._enqueue(key)
 
     def enqueue_namespace(self, namespace: str) -> None:

@@ -33,6 +33,7 @@ from manyserve.operator.host_metrics import host_figures
 from manyserve.operator.leader_election import LeaderElector
 from manyserve.operator.reconcile import Planner, Reconciler
 from manyserve.operator.reconcile_metrics import ReconcileMetrics
+from manyserve.operator.rollout_slots import RolloutSlots
 from manyserve.operator.router_poller import RouterPoller
 from manyserve.operator.serving_config_watcher import ServingConfigWatcher
 from manyserve.operator.settings import OperatorSettings
@@ -78,7 +79,8 @@ class Operator:
         self._reporting = (self._agent_poller, RouterPoller(state, self._queue.add, port=settings.router_port))
         self._pollers = (*self._reporting, TrafficPoller(state, port=settings.agent_port))
         self._autoscaler = Autoscaler(state, self._queue.add)
-        state.on_replicas = self._update_polls
+        self._slots = RolloutSlots(state, self._queue.add)
+        state.on_replicas = self._on_replicas
         policies = settings.network_policies
         self._informers = Informers(client, state, settings.scope, network_policies=policies)
         self._metadata_poller = MetadataPoller(client, state.lookup_results, self._queue.add)
@@ -168,7 +170,8 @@ class Operator:
             for poller in self._pollers:
                 await poller.close()
 
-    def _update_polls(self, host: Key) -> None:
+    def _on_replicas(self, host: Key) -> None:
+        self._slots.update(host)
         for poller in self._pollers:
             poller.update_host(host)
 
@@ -179,7 +182,8 @@ class Operator:
 
     async def _run_queue(self) -> None:
         """Reconcile all hosts, and then those that change; write statuses in the background."""
-        planner = Planner()
+        planner = Planner(self._slots.decide)
+        self._slots.open(planner.now())
         reconciler = Reconciler(self._state, self._applier, self._metadata_poller, self._debouncer, planner)
         self._statuses.clear()
         self._state.enqueue_all()

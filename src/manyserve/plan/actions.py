@@ -12,6 +12,7 @@ from manyserve.api.conditions import merge_conditions
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModelStatus
 from manyserve.plan.observed import Child, Manifest
+from manyserve.plan.staging import Turn
 
 Status = InferenceServiceStatus | TrainedModelStatus
 
@@ -169,6 +170,8 @@ class Plan:
     departures: tuple[Depart, ...] = ()
     statuses: tuple[SetStatus, ...] = ()
     events: tuple[Event, ...] = ()
+    turn: Turn | None = None
+    """The turn of the host, while the operator's own version or configuration changes the template of its pods."""
     requeue_after: float | None = None
     """Seconds until the next plan, when time alone may change it."""
 

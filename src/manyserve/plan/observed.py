@@ -23,6 +23,7 @@ from manyserve.plan.routers import Router, led_by_all, routers_of
 from manyserve.plan.rules.fields import FieldError
 from manyserve.plan.rules.validation import host_problems
 from manyserve.plan.sharding.scaling import ALL_MODELS, Decision
+from manyserve.plan.staging import Rollouts
 
 Manifest = true_replicas.Manifest
 Decisions = Mapping[str, Decision]
@@ -161,6 +162,8 @@ class Observed:
     """Claims that exist and are not mounted for new models."""
     unverified_claims: frozenset[str] = frozenset()
     """Claims that may exist, since the operator is not allowed to get them. A mounted one stays mounted."""
+    rollouts: Rollouts = field(default_factory=Rollouts)
+    """The roll-outs of all hosts by the operator's own version or configuration."""
     lookups_pending: bool = False
     """The lookup of an object that the pods depend on is pending: the Deployment stays as it is."""
 

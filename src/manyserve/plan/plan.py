@@ -29,6 +29,7 @@ from manyserve.plan.placement import Placement, Sizing, keep_placed, place
 from manyserve.plan.sharding.observed import StoredShard, empty_shard, stored_shards
 from manyserve.plan.sharding.resize import Resize, copies_by_scaling, resize
 from manyserve.plan.sharding.shard import Shard
+from manyserve.plan.staging import waits
 from manyserve.plan.status.cache import STATUS_CACHE
 from manyserve.plan.status.context import HostContext
 from manyserve.plan.status.events import host_event, model_events
@@ -62,8 +63,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     resized = resize(host, observed, stored, now)
     placement = _placement(observed, host, {index: each.shard for index, each in stored.items()}, resized)
     shards = _shard_set(placement, resized, stored)
-    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement), shards)
-    status = host_status(host, observed, placement, children.deployment, now)
+    children = children_cache.CHILDREN_CACHE.of(host, observed, sources_of(observed, placement), shards, now)
+    status = host_status(host, observed, placement, children, now)
     kept = {index: placement.shards[index] for index in shards.kept}
     configs, refreshes, wait = _configs(host, observed, kept, stored, resized, now)
     pods_config, of_routers, router_wait = _pods_config(host, observed, now)
@@ -86,7 +87,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
         departures=departing.actions,
         statuses=(*host_update(host, status), *model_updates(models, now)),
         events=(*filter(None, (host_event(host, status),)), *model_events(models), *scaling),
+        turn=children.turn,
         requeue_after=_soonest(
+            observed.rollouts.seconds_left(now, observed.config.rollout) if waits(children.turn) else None,
             wait,
             router_wait,
             resized.wait(now),

@@ -23,12 +23,12 @@ Change = Callable[[Observed], Observed]
 
 def from_cache(cache: ChildrenCache, observed: Observed) -> Children:
     assert observed.host
-    return cache.of(observed.host, observed, sources_of(observed, Placement()), ShardSet())
+    return cache.of(observed.host, observed, sources_of(observed, Placement()), ShardSet(), make.NOW)
 
 
 def computed(observed: Observed) -> Children:
     assert observed.host
-    return children(observed.host, observed, sources_of(observed, Placement()), ShardSet())
+    return children(observed.host, observed, sources_of(observed, Placement()), ShardSet(), make.NOW)
 
 
 @pytest.fixture

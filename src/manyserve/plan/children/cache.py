@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from manyserve.api import names
@@ -27,10 +28,12 @@ from manyserve.plan.children.routers import (
 from manyserve.plan.children.routing import ROUTING, build_http_route, build_ingress, build_service
 from manyserve.plan.children.server_container import server_image
 from manyserve.plan.children.shards import build_budget_of_shards, build_shards, held_back, observed_deployments
+from manyserve.plan.children.staged import Staging, staging_of
 from manyserve.plan.host_cache import HostCache
 from manyserve.plan.host_metadata import with_host_metadata
 from manyserve.plan.hostname import hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
+from manyserve.plan.staging import Turn
 from manyserve.plan.status.predictor_ready import deployment_is_ready
 from manyserve.plan.storage.mounts import Sources
 
@@ -43,6 +46,8 @@ class Children:
     """None while it is refused, pending, or an earlier host has its name."""
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
+    turn: Turn | None = None
+    """None unless the operator's own version or configuration changes the template of the host's pods."""
 
 
 class ShardSet(NamedTuple):
@@ -83,10 +88,12 @@ class _Inputs:
 class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
     """Cache of the children of hosts that need no write, by the host's key."""
 
-    def of(self, host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> Children:
+    def of(
+        self, host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet, now: datetime
+    ) -> Children:
         """Return the children of a host, from the cache if their inputs are the same."""
         if observed.failures:
-            return children(host, observed, sources, shards)
+            return children(host, observed, sources, shards, now)
         manifests = {child: each for child, each in observed.children.items() if child.kind != "ConfigMap"}
         is_exposed = hostname_problem(observed) is None
         inputs = _Inputs(
@@ -103,8 +110,8 @@ class ChildrenCache(HostCache[tuple[_Inputs, Children]]):
         entry = self.get(observed.key)
         if entry is not None and entry[0].is_same(inputs):
             return entry[1]
-        computed = children(host, observed, sources, shards)
-        if not (computed.applies or computed.deletes):
+        computed = children(host, observed, sources, shards, now)
+        if not (computed.applies or computed.deletes or computed.turn):
             self.put(observed.key, (inputs, computed))
         return computed
 
@@ -123,16 +130,18 @@ def _of_drained(observed: Observed, host: InferenceService, index: int) -> Itera
             return
 
 
-def children(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> Children:
+def children(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet, now: datetime) -> Children:
     """Compute the children without the cache; those of a host with an invalid spec stay as they are."""
     if observed.host_problems:
         return Children(None)
-    desired = _desired(host, observed, sources, shards)
-    applies, deletes = _applies(desired, observed, host), _deletes(desired, observed, host, shards)
-    return Children(_deployment(desired, observed, host), tuple(applies), tuple(deletes))
+    newest = _newest(host, observed, sources, shards)
+    staging = staging_of(host, observed, sources, newest, now)
+    desired = tuple(staging.recorded(with_hash(staging.held(each))) for each in newest)
+    applies, deletes = _applies(desired, observed, host, staging), _deletes(desired, observed, host, shards)
+    return Children(_deployment(desired, observed, host), tuple(applies), tuple(deletes), staging.turn)
 
 
-def _desired(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> tuple[Manifest, ...]:
+def _newest(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> tuple[Manifest, ...]:
     """Return all children but the ConfigMap, which is written with a precondition; a pending Deployment is left out."""
     config = observed.config
     has_image = server_image(host, config) is not None and not lacks_router_image(host, config)
@@ -149,7 +158,7 @@ def _desired(host: InferenceService, observed: Observed, sources: Sources, shard
         build_http_route(host, config) if is_exposed else None,
     )
     given = (each for each in manifests if each is not None)
-    return tuple(with_hash(each | {"metadata": with_host_metadata(each["metadata"], host)}) for each in given)
+    return tuple(each | {"metadata": with_host_metadata(each["metadata"], host)} for each in given)
 
 
 def _deployments(host: InferenceService, observed: Observed, sources: Sources, shards: ShardSet) -> list[Manifest]:
@@ -176,7 +185,9 @@ def _with_models(desired: Iterable[Manifest], observed: Observed) -> Iterator[Ma
     yield from (each for each in desired if each["kind"] == "Deployment" and each["metadata"]["name"] != routers)
 
 
-def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Iterable[Apply]:
+def _applies(
+    desired: Iterable[Manifest], observed: Observed, host: InferenceService, staging: Staging
+) -> Iterable[Apply]:
     ready = deployment_is_ready(host, observed) and routers_answer(host, observed)
     waiting = _waiting(desired, observed, host) if host.spec.predictor.is_heterogeneous else ()
     for manifest in desired:
@@ -186,18 +197,20 @@ def _applies(desired: Iterable[Manifest], observed: Observed, host: InferenceSer
         reason = first_difference(manifest, current)
         if reason and (current is None or belongs_to(current, host)):
             take_over = ready or manifest["kind"] not in ROUTING
-            yield Apply(manifest, reason, take_over=take_over, resource_version=_precondition(manifest, current))
+            version = _precondition(manifest, current, staging)
+            yield Apply(manifest, reason, take_over=take_over, resource_version=version)
 
 
 def _waiting(desired: Iterable[Manifest], observed: Observed, host: InferenceService) -> Collection[str]:
     return held_back(_with_models(desired, observed), observed_deployments(host, observed))
 
 
-def _precondition(manifest: Manifest, current: Manifest | None) -> str | None:
-    """Return the resourceVersion of a Deployment with replicas that another owner has set until now."""
-    if manifest["kind"] != "Deployment" or current is None or not becomes_owned(manifest, current):
+def _precondition(manifest: Manifest, current: Manifest | None, staging: Staging) -> str | None:
+    """Return the resourceVersion of a Deployment with replicas, or a pod template, that were read from it."""
+    if manifest["kind"] != "Deployment" or current is None:
         return None
-    return str(current["metadata"]["resourceVersion"])
+    is_read = staging.is_held(manifest) or becomes_owned(manifest, current)
+    return str(current["metadata"]["resourceVersion"]) if is_read else None
 
 
 def _deletes(

@@ -79,16 +79,16 @@ def next_revision(host: InferenceService, observed: Sequence[Manifest], template
 
 def is_rolled_out(deployment: Manifest, desired: Manifest) -> bool:
     """Return whether all replicas have the desired revision and are available."""
-    if revision_number(deployment) != revision_number(desired):
-        return False
+    has_replicas = (deployment.get("spec") or {}).get("replicas", 1) != 0
+    return revision_number(deployment) == revision_number(desired) and has_replicas and is_settled(deployment)
+
+
+def is_settled(deployment: Manifest) -> bool:
+    """Return whether all replicas have the newest template of the Deployment and are available."""
     status, count = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas", 1)
     is_observed = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(
-        is_observed
-        and count
-        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == count
-        and status.get("availableReplicas", 0) == count
-    )
+    counts = {status.get(name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas")}
+    return bool(is_observed and counts == {count})
 
 
 def _revision_in_status(host: InferenceService) -> int:

@@ -15,7 +15,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.routes import MAX_PODS, Pod
 from manyserve.api.servingconfig import ServingConfig
 from manyserve.plan.actions import Apply
-from manyserve.plan.children.common import belongs_to, child, first_difference, with_hash
+from manyserve.plan.children.common import belongs_to, child, digest, first_difference, with_hash
 from manyserve.plan.children.router_pod import build_router_template
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.pods import is_ready, shard_of
@@ -41,15 +41,17 @@ def build_router_deployment(host: InferenceService, config: ServingConfig) -> Ma
     """Return the Deployment of the routers; None without their images, and for a homogeneous host."""
     if not host.spec.predictor.is_heterogeneous or lacks_router_image(host, config):
         return None
-    name = host.metadata.name
+    name, template = host.metadata.name, build_router_template(host, config)
     spec = {
         "replicas": config.router.replicas,
         "selector": {"matchLabels": names.router_selector(name)},
         "progressDeadlineSeconds": config.deploy.progress_deadline,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": build_router_template(host, config),
+        "template": template,
     }
-    return child(host, "apps/v1", "Deployment", names.router(name), spec=spec)
+    manifest = child(host, "apps/v1", "Deployment", names.router(name), spec=spec)
+    manifest["metadata"]["annotations"] = {names.TEMPLATE_HASH: digest(template)}
+    return manifest
 
 
 def build_router_budget(host: InferenceService, config: ServingConfig) -> Manifest | None:

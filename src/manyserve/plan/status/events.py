@@ -15,11 +15,12 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import InferenceServiceStatus
 from manyserve.api.trainedmodel import TrainedModel, TrainedModelStatus
 from manyserve.plan.actions import Event
+from manyserve.plan.status.rollout_wait import ROLLOUT_WAITS
 from manyserve.plan.status.slow_pod import CONTAINERS_NOT_READY
 
 PROGRESS = ("Pending", "Downloading", "Loading", "InferenceServiceNotReady")
 """Reasons of a model that only report progress; they send no event."""
-_NORMAL = (conditions.READY, "InferenceServiceNotFound", CONTAINERS_NOT_READY)
+_NORMAL = (conditions.READY, "InferenceServiceNotFound", CONTAINERS_NOT_READY, ROLLOUT_WAITS)
 
 
 def changes_copies_only(old: TrainedModelStatus, new: TrainedModelStatus) -> bool:

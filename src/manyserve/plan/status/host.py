@@ -14,6 +14,7 @@ from manyserve.api.inferenceservice import InferenceService
 from manyserve.api.inferenceservice_status import Components, ComponentStatus, InferenceServiceStatus, Traffic
 from manyserve.api.quantity import format_memory
 from manyserve.api.trainedmodel import Address
+from manyserve.plan.children.cache import Children
 from manyserve.plan.children.common import belongs_to
 from manyserve.plan.children.deployment import is_rolled_out, revision_number
 from manyserve.plan.children.routing import host_address, http_route_error, ingress_error
@@ -22,6 +23,7 @@ from manyserve.plan.children.take_over import pending_message
 from manyserve.plan.hostname import exposed_url, hostname_problem
 from manyserve.plan.observed import Child, Manifest, Observed
 from manyserve.plan.placement import Placement
+from manyserve.plan.staging import Turn
 from manyserve.plan.status.predictor_ready import (
     APPLY_FAILED,
     CREDENTIALS_NOT_USABLE,
@@ -34,6 +36,7 @@ from manyserve.plan.status.predictor_ready import (
 )
 from manyserve.plan.status.replicas import OTHER_AUTOSCALER, REPLICAS_KEPT, REPLICAS_MANAGED
 from manyserve.plan.status.rollout import MODEL_FAILS
+from manyserve.plan.status.rollout_wait import ROLLOUT_WAITS, with_rollout_wait
 from manyserve.plan.status.router_ready import ROUTER_NOT_CONFIGURED, ROUTER_NOT_READY, UPDATES_REFUSED, router_ready
 from manyserve.plan.status.transition import model_status
 from manyserve.plan.visibility import is_exposed
@@ -42,7 +45,7 @@ PODS_NOT_READY = "PodsNotReady"
 """Reason of a host that answers while further pods of it do not, in a roll-out or a scale-up."""
 _WITH_EVENT = (
     *(conditions.INVALID_SPEC, MODEL_FAILS, MODEL_NOT_UNLOADED, SERVER_STUCK, APPLY_FAILED),
-    *(ROUTER_NOT_READY, UPDATES_REFUSED),
+    *(ROUTER_NOT_READY, UPDATES_REFUSED, ROLLOUT_WAITS),
 )
 _WITHOUT_EVENT = (
     *(REPLICAS_MANAGED, OTHER_AUTOSCALER, REPLICAS_KEPT),
@@ -52,12 +55,12 @@ _WITHOUT_EVENT = (
 
 
 def host_status(
-    host: InferenceService, observed: Observed, placement: Placement, desired: Manifest | None, now: datetime
+    host: InferenceService, observed: Observed, placement: Placement, children: Children, now: datetime
 ) -> InferenceServiceStatus:
-    """Return the host's status; `desired` is the desired Deployment, or None without one."""
+    """Return the host's status, for its desired children."""
     url, address = exposed_url(observed), Address(url=host_address(observed.key))
-    new = _conditions(host, observed, placement, now)
-    deployment = deployment_of(host, observed)
+    new = _conditions(host, observed, placement, children.turn, now)
+    deployment, desired = deployment_of(host, observed), children.deployment
     rolled_out = None if desired is None else bool(deployment and is_rolled_out(deployment, desired))
     return InferenceServiceStatus(
         url=url,
@@ -73,9 +76,9 @@ def host_status(
 
 
 def _conditions(
-    host: InferenceService, observed: Observed, placement: Placement, now: datetime
+    host: InferenceService, observed: Observed, placement: Placement, turn: Turn | None, now: datetime
 ) -> tuple[Condition, ...]:
-    predictor = predictor_ready(host, observed, placement, now)
+    predictor = with_rollout_wait(predictor_ready(host, observed, placement, now), turn, observed.config.rollout)
     router = router_ready(host, observed, now)
     ingress = _ingress_ready(host, observed)
     checked = tuple(each for each in (predictor, router, ingress) if each is not None)
