@@ -31,7 +31,8 @@ class Env:
         self.now = 1000.0
         self.state = ClusterState(lambda _key: None)
         self.state.config = make.config()
-        self.state.update_host(None, make.host_object(**({"scaleMetric": "concurrency", "maxReplicas": 8} | predictor)))
+        fields: dict[str, Any] = {"scaleMetric": "concurrency", "maxReplicas": 8} | predictor
+        self.state.update_host(None, make.host_object(**fields))
         replicas.add_chain(self.state)
         self.state.update_pod(None, pod())
         self.follow()

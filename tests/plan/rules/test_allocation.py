@@ -75,7 +75,7 @@ def test_host_rules_refuse_metric_of_traffic_for_server_without_counters(protoco
         "spec.predictor.scaleMetric: 'rps' needs counters of requests, and a server with the protocol v1 has none; it "
         "must be cpu or memory"
     )
-    sklearn = {"triton": None, "sklearn": {"protocolVersion": protocol, "image": "server:1"}}
+    sklearn: dict[str, Any] = {"triton": None, "sklearn": {"protocolVersion": protocol, "image": "server:1"}}
     host = make.host_object(scaleMetric="rps", maxReplicas=2, **sklearn)
     assert sentences(host_problems(host)) == ([sentence] if refused else [])
 

@@ -63,8 +63,10 @@ def replicas_events(host: InferenceService, applies: Iterable[Apply], observed: 
     decision = observed.scaling.decisions.get(ALL_MODELS)
     for manifest in (each.manifest for each in applies if each.manifest["kind"] == "Deployment"):
         current = observed.child("Deployment", manifest["metadata"]["name"])
-        before, now = current and replicas_number(current), manifest["spec"].get("replicas")
-        if decision is None or before is None or before == now or decision.copies != now:
+        if decision is None or current is None:
+            continue
+        before, now = replicas_number(current), manifest["spec"].get("replicas")
+        if before == now or decision.copies != now:
             continue
         meta, reason = host.metadata, SCALED_UP if before < now else SCALED_DOWN
         message = scaled_sentence(before, decision, host_metric(host), host_scale(host), ("replica", "replicas"))
