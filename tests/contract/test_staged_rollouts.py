@@ -57,7 +57,7 @@ async def test_another_image_of_the_agents_replaces_the_pods_of_one_host_after_t
             await eventually_in_thread(lambda h=host, s=sentence: waits(stage, h) == s, f"{host} waits for {before}")  # type: ignore[misc]
         assert updated(stage) == ["a"]
         await writes_stop(stage.kubectl, "deployments,isvc", stage.operator)
-        assert ROLLOUT_WAITS in stage.kubectl("get", "isvc", "b", "-o", "wide")
+        assert f"its pods wait for the roll-out of {namespace}/a" in stage.kubectl("get", "isvc", "b", "-o", "wide")
 
         stage.apply(make.host_object("c", memory="3Gi"))
         await eventually_in_thread(lambda: updated(stage) == ["a", "c"], "the edit of a user waits for no other host")
