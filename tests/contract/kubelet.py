@@ -146,7 +146,9 @@ async def kubelet(
     server = TestServer(app, host=address, port=port)
     await server.start_server(shutdown_timeout=0.01)
     tasks = [asyncio.create_task(informer.run()) for informer in (fake.config, fake.pods, fake.ingresses)]
-    yield fake, server.port or 0
-    for task in tasks:
-        task.cancel()
-    await server.close()
+    try:
+        yield fake, server.port or 0
+    finally:
+        for task in tasks:
+            task.cancel()
+        await server.close()

@@ -92,7 +92,7 @@ def test_waiting_host_settles_and_is_up_to_date_for_argo_cd() -> None:
 
 @pytest.mark.parametrize(("limits", "number"), [({}, "1 host at a time"), ({"maxHosts": 3}, "3 hosts at a time")])
 def test_waiting_host_is_ready_and_names_the_host_before_it(limits: dict[str, int], number: str) -> None:
-    others = {Key("team-a", f"other-{index}"): make.NOW for index in range(limits.get("maxHosts", 1))}
+    others = {Key("default", f"other-{index}"): make.NOW for index in range(limits.get("maxHosts", 1))}
     config = make.config(agent={"image": "example/manyserve:2"}, rollout=limits)
     waiting = world.settle(replace(settled(), config=config, rollouts=Rollouts(others, {})))
     assert waiting.host
@@ -100,7 +100,7 @@ def test_waiting_host_is_ready_and_names_the_host_before_it(limits: dict[str, in
         found = conditions.find(waiting.host.status.conditions, kind)
         assert found
         assert (found.status, found.reason) == ("True", ROLLOUT_WAITS)
-        assert found.message == f"its pods wait for the roll-out of team-a/other-0, {number}"
+        assert found.message == f"its pods wait for the roll-out of default/other-0, {number}"
 
 
 def test_waiting_host_sends_one_normal_event() -> None:
@@ -115,7 +115,7 @@ def test_waiting_host_that_does_not_answer_keeps_its_reason_and_says_that_it_wai
     assert found
     assert (found.status, found.reason) == ("False", "MinimumReplicasUnavailable")
     assert found.message
-    assert found.message.endswith("; its pods wait for the roll-out of team-a/other, 1 host at a time")
+    assert found.message.endswith("; its pods wait for the roll-out of a host in another namespace, 1 host at a time")
 
 
 def test_waiting_host_gets_other_numbers_of_replicas_by_its_owner_of_them() -> None:

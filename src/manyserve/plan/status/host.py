@@ -78,7 +78,9 @@ def host_status(
 def _conditions(
     host: InferenceService, observed: Observed, placement: Placement, turn: Turn | None, now: datetime
 ) -> tuple[Condition, ...]:
-    predictor = with_rollout_wait(predictor_ready(host, observed, placement, now), turn, observed.config.rollout)
+    predictor = with_rollout_wait(
+        predictor_ready(host, observed, placement, now), turn, observed.config.rollout, host.metadata.namespace
+    )
     router = router_ready(host, observed, now)
     ingress = _ingress_ready(host, observed)
     checked = tuple(each for each in (predictor, router, ingress) if each is not None)
