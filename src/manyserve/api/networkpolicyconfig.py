@@ -44,7 +44,7 @@ class Peer(BaseModel):
 
     def to_wire(self) -> dict[str, Any]:
         """Serialize to the JSON form as the API server returns it, without empty fields in selectors."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class NetworkPolicyConfig(KubeModel):

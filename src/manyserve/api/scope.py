@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from manyserve.api.errors import SHOWN
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True)
+STRICT = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 """Configuration of the parts of a selector: an unknown field or a value of another type is an error."""
 
 
