@@ -55,7 +55,10 @@ def test_network_policy_peer_has_the_form_of_the_api_server(peer: Any, wire: Any
         ({"from": [OPERATOR, {"ipBlock": {"cidr": "::/0"}} | OPERATOR]}, "from.1: a peer must have podSelector"),
         ({"from": [{"podSelectr": {}}]}, "hosts.networkPolicy.from.0.podSelectr: Extra inputs are not permitted"),
         ({"metricsFrom": [{"podSelector": {"app": "x"}}]}, "metricsFrom.0.podSelector.app: Extra inputs"),
-        ({"from": [{"ipBlock": {"cidr": "10.0.0"}}]}, "from.0.ipBlock: '10.0.0' does not appear to be an IPv4"),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0"}}]}, "from.0.ipBlock: 10.0.0 is no network such as 10.0.0.0/8"),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "from.0.ipBlock: 10.0.0.1 is no network such as 10.0.0.0/8"),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/255.0.0.0"}}]}, "10.0.0.0/255.0.0.0 is no network"),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0/8"}}]}, "'10.0.0/8' does not appear to be an IPv4"),
         (
             {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["::/0"]}}]},
             "::/0 in except is no part of 10.0.0.0/8",

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from manyserve.api.names import Key
+from manyserve.api.names import Key, deployment
 from manyserve.cluster.observe import observe
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.autoscaler import Autoscaler
+from manyserve.plan.observed import Child
 from manyserve.plan.plan import plan
 from manyserve.plan.sharding.scaling import SCALE_DOWN_STABILIZATION, STABLE_WINDOW, TICK
 from tests.operator.test_agent_poller import pod
@@ -138,3 +139,32 @@ async def test_host_with_another_metric_of_traffic_begins_a_history() -> None:
     env.state.update_host(None, make.host_object(scaleMetric="rps", maxReplicas=8, scaleTarget=1))
     await env.run(TICK, lambda _: 60.0)
     assert env.state.scaling[HOST].decisions[""].average == 4000, "two models with 10 requests in 5 s"
+
+
+async def test_host_of_the_same_name_begins_without_the_decisions_of_the_earlier_one() -> None:
+    env = Env()
+    await env.run(60, lambda _: 6.0)
+    host = make.host_object(scaleMetric="concurrency", maxReplicas=8)
+    env.state.update_host(None, host | {"metadata": host["metadata"] | {"uid": "another"}})
+    observed = observe(env.state, HOST)
+    assert observed is not None
+    assert observed.decided_replicas is None, "before the next decision"
+    await env.autoscaler.tick()
+    assert env.state.scaling[HOST].decisions == {}, "its pods have no traffic yet"
+
+
+async def test_host_with_an_autoscaler_of_a_user_is_not_scaled_on_traffic() -> None:
+    env = Env()
+    await env.run(60, lambda _: 6.0)
+    env.state.autoscalers[HOST]["keda"] = None
+    await env.run(60, lambda _: 20.0)
+    assert env.state.scaling == {}
+
+
+async def test_refused_deployment_sends_no_event_about_its_replicas() -> None:
+    env = Env()
+    env.state.traffic["u1"] = interval(env.now, a=6.0)
+    await env.autoscaler.tick()
+    env.state.failures[HOST] = {Child("Deployment", deployment(HOST.name)): "quota"}
+    env.follow()
+    assert env.events == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import RolloutConfig
-from manyserve.plan.staging import Rollouts
+from manyserve.plan.staging import REFUSED, Rollouts
 from tests.support import make
 
 A, B, C, D = (Key("team", name) for name in "abcd")
@@ -54,11 +54,17 @@ def test_host_leaves_its_slot_after_the_timeout() -> None:
     assert rollouts(B, since=late + timedelta(seconds=1)).after(A, make.NOW, ONE) == B
 
 
-def test_host_that_had_a_slot_before_goes_last() -> None:
-    line = rollouts(A, waiting=(A, B), since=make.NOW - TIMEOUT)
+def test_host_with_a_refused_deployment_goes_last() -> None:
+    line = rollouts(A, waiting=(A, B), since=REFUSED)
     assert line.after(B, make.NOW, ONE) is None
     assert line.after(A, make.NOW, ONE) == B
-    assert rollouts(A, waiting=(A,), since=make.NOW - TIMEOUT).after(A, make.NOW, ONE) is None
+    assert rollouts(A, waiting=(A,), since=REFUSED).after(A, make.NOW, ONE) is None
+
+
+def test_host_that_did_not_become_ready_in_its_time_keeps_its_place_for_the_next_template() -> None:
+    line = rollouts(A, waiting=(A, B), since=make.NOW - TIMEOUT)
+    assert line.after(A, make.NOW, ONE) is None
+    assert line.after(B, make.NOW, ONE) == A
 
 
 def test_host_without_a_recent_plan_holds_up_no_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Any, Self
 
@@ -9,6 +10,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from manyserve.api.kube_model import KubeModel
 from manyserve.api.scope import STRICT, LabelSelector
+
+_CIDR = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}")
+"""Networks as Kubernetes accepts them: an address without a prefix, or with a mask, is refused."""
 
 
 class IPBlock(BaseModel):
@@ -20,6 +24,9 @@ class IPBlock(BaseModel):
 
     @model_validator(mode="after")
     def _parts_of_it(self) -> Self:
+        for text in (self.cidr, *self.exceptions):
+            if not _CIDR.fullmatch(text):
+                raise ValueError(f"{text:.100} is no network such as 10.0.0.0/8")
         network, *parts = (ip_network(text, strict=False) for text in (self.cidr, *self.exceptions))
         for part in parts:
             if part.version != network.version or part == network or not part.subnet_of(network):  # type: ignore[arg-type]

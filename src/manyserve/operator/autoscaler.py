@@ -60,16 +60,21 @@ class Autoscaler:
 
     async def tick(self) -> None:
         """Decide about all hosts that are scaled on traffic."""
-        hosts = {key: host for key, host in self._state.hosts.items() if _is_scaled(host)}
+        hosts = {key: host for key, host in self._state.hosts.items() if self._is_scaled(key, host)}
         for gone in self._last.keys() - hosts.keys():
             del self._last[gone]
             self._state.scaling.pop(gone, None)
         for key, host in hosts.items():
             await (self._scale_models(key, host) if host.spec.predictor.is_heterogeneous else self._scale(key, host))
 
+    def _is_scaled(self, key: Key, host: InferenceService) -> bool:
+        """Return whether a host is scaled on traffic. A homogeneous one may have the autoscaler of a user."""
+        is_allowed = serves_shards() if host.spec.predictor.is_heterogeneous else not self._state.autoscalers.get(key)
+        return is_allowed and needs_traffic(host)
+
     async def _scale_models(self, key: Key, host: InferenceService) -> None:
         """Decide about the models of a host; about many in a thread, as plans are made."""
-        models, before = tuple(self._state.models.get(key, {}).values()), self._last.get(key, _FIRST)
+        models, before = tuple(self._state.models.get(key, {}).values()), self._before(key, host)
         arguments = (host, models, self._readings(key), before, int(self._clock()))
         after = await asyncio.to_thread(_decided, *arguments) if len(models) >= IN_THREAD_FROM else _decided(*arguments)
         self._store(key, after, stored_copies(host, models) | _copies(before))
@@ -79,10 +84,15 @@ class Autoscaler:
         deployment = self._state.children.get(key, {}).get(Child("Deployment", deployment_name(key.name)))
         if deployment is None:
             return
-        before, replicas = self._last.get(key, _FIRST), bounded_replicas(host, replicas_number(deployment))
+        before, replicas = self._before(key, host), bounded_replicas(host, replicas_number(deployment))
         intervals = (interval for _, interval in self._readings(key))
         after = scaled_replicas(host, replicas, intervals, before.scaled, int(self._clock()))
-        self._store(key, _Last(after, {}, {}), {ALL_MODELS: replicas} | _copies(before))
+        self._store(key, _Last(host.metadata.uid, after, {}, {}), {ALL_MODELS: replicas} | _copies(before))
+
+    def _before(self, key: Key, host: InferenceService) -> _Last:
+        """Return the last decisions about a host; those of an earlier host of its name do not count."""
+        last = self._last.get(key)
+        return last if last is not None and last.uid == host.metadata.uid else _Last(host.metadata.uid, {}, {}, {})
 
     def _readings(self, key: Key) -> list[tuple[int, Interval]]:
         """Return the shard and the readings of each pod with known counters."""
@@ -93,24 +103,18 @@ class Autoscaler:
         """Store the decisions about a host, and enqueue it if a number differs."""
         self._last[key] = after
         decisions = {name: each.decision for name, each in after.scaled.items()}
-        self._state.scaling[key] = Scaling(decisions, after.loads)
+        self._state.scaling[key] = Scaling(decisions, after.loads, after.uid)
         if any(each != copies[name] for name, each in _copies(after).items()):
             self._enqueue(key)
-
-
-def _is_scaled(host: InferenceService) -> bool:
-    return needs_traffic(host) and (serves_shards() or not host.spec.predictor.is_heterogeneous)
 
 
 class _Last(NamedTuple):
     """The last decisions about a host, with what the next ones need of the past."""
 
+    uid: str
     scaled: Mapping[str, Scaled]
     samples: Samples
     loads: Mapping[int, int]
-
-
-_FIRST = _Last({}, {}, {})
 
 
 def _decided(
@@ -122,7 +126,8 @@ def _decided(
 ) -> _Last:
     samples = load_samples(readings, before.samples, now)
     intervals = (interval for _, interval in readings)
-    return _Last(scaled(host, models, intervals, before.scaled, now), samples, loads_of(samples, now))
+    after = scaled(host, models, intervals, before.scaled, now)
+    return _Last(before.uid, after, samples, loads_of(samples, now))
 
 
 def _copies(last: _Last) -> dict[str, int]:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from manyserve.api.names import ROLLOUT_BEGAN, Key
 from manyserve.api.servingconfig import RolloutConfig
@@ -21,10 +21,7 @@ from manyserve.plan.children.deployment import is_settled
 from manyserve.plan.children.staged import annotations_of
 from manyserve.plan.observed import Manifest, Observed
 from manyserve.plan.plan import plan
-from manyserve.plan.staging import Rollouts, Turn
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-"""Beginning of a roll-out that a refused write has ended: the host has no slot, and goes last."""
+from manyserve.plan.staging import REFUSED, Rollouts, Turn
 
 
 class RolloutSlots:
@@ -64,7 +61,7 @@ class RolloutSlots:
     def update(self, host: Key) -> None:
         """Free the slot of a host that is gone, or has settled with its new template, and enqueue those that wait.
 
-        A host that waits although it has begun stays known, so that it goes last.
+        A host that waits although it has begun stays known: it goes last if its Deployment was refused.
         """
         with self._lock:
             is_gone = host not in self._state.hosts
@@ -83,7 +80,7 @@ class RolloutSlots:
         """Return the roll-outs for a plan; a host with a refused Deployment has lost its slot."""
         with self._lock:
             if observed.key in self._unwritten and any(each.kind == "Deployment" for each in observed.failures):
-                self._begun[observed.key] = _LONG_AGO
+                self._begun[observed.key] = REFUSED
             return Rollouts(dict(self._begun), dict(self._waiting))
 
     def _keep(self, host: Key, turn: Turn | None, now: datetime, limits: RolloutConfig) -> bool:

@@ -38,6 +38,8 @@ class Scaling:
     """The last decision about the copies of each model with traffic; of a homogeneous host by `ALL_MODELS`."""
     loads: Mapping[int, int] = field(default_factory=dict)
     """Requests in flight by shard, in thousandths."""
+    host: str = ""
+    """Uid of the host."""
 
 
 S3_PREFIXES = tuple(f"{group}/s3-" for group in dict.fromkeys((GROUP, KSERVE_GROUP)))
@@ -171,7 +173,8 @@ class Observed:
     def decided_replicas(self) -> int | None:
         """Replicas of a homogeneous host by the traffic of its models; None without a decision."""
         decision = self.scaling.decisions.get(ALL_MODELS)
-        return decision.copies if decision is not None else None
+        is_of_host = self.host is not None and self.scaling.host == self.host.metadata.uid
+        return decision.copies if decision is not None and is_of_host else None
 
     @cached_property
     def host_problems(self) -> tuple[FieldError, ...]:

@@ -1,8 +1,7 @@
 """Staged roll-outs: the hosts that replace their pods now, by a change of the operator's version or configuration.
 
 `rollout.maxHosts` hosts have a slot at a time. A host leaves its slot when its new pods are ready, or after
-`rollout.hostTimeout`. The others wait in the order of namespace and name. A host that was in a slot before goes last:
-its Deployment was refused, or its time has ended.
+`rollout.hostTimeout`. The others wait in the order of namespace and name. A host with a refused Deployment goes last.
 docs/decisions/0016-staged-rollouts.md has the reasons.
 """
 
@@ -10,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from manyserve.api.names import Key
 from manyserve.api.servingconfig import RolloutConfig
+
+REFUSED = datetime.min.replace(tzinfo=UTC)
+"""Beginning of a roll-out that a refused write has ended: the host has no slot, and goes last."""
 
 
 class Turn(NamedTuple):
@@ -61,8 +63,11 @@ class Rollouts:
         return self._recent(self.begun, now, limits)
 
     def _place(self, host: Key) -> tuple[bool, Key]:
-        """Return the place of a host that waits: those that have begun before are last."""
-        return host in self.begun, host
+        """Return the place of a host that waits: those with a refused Deployment are last.
+
+        A host that did not become ready in its time keeps its place: the next template may be the correction.
+        """
+        return self.begun.get(host) == REFUSED, host
 
     @staticmethod
     def _recent(times: Mapping[Key, datetime], now: datetime, limits: RolloutConfig) -> set[Key]:

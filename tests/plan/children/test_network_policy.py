@@ -131,12 +131,26 @@ def test_policy_that_another_writer_changed_is_applied_again(change: Callable[[M
     assert "spec" in apply.reason or "ingress" in apply.reason
 
 
-@pytest.mark.parametrize("serving", [make.config(), config(enabled=False)])
-def test_policy_is_deleted_when_it_is_no_longer_enabled(serving: ServingConfig) -> None:
+def test_egress_rules_without_their_policy_type_are_no_change() -> None:
     observed = settled()
-    assert plan(replace(observed, config=serving), make.NOW).deletes == (
+    changed = deepcopy(observed.children[POLICY])
+    changed["spec"]["egress"] = [{}]
+    assert plan(replace(observed, children={**observed.children, POLICY: changed}), make.NOW).empty
+    changed = deepcopy(changed)
+    changed["spec"]["policyTypes"] = ["Ingress", "Egress"]
+    (apply,) = plan(replace(observed, children={**observed.children, POLICY: changed}), make.NOW).applies
+    assert "policyTypes" in apply.reason
+
+
+def test_policy_is_deleted_when_it_is_no_longer_enabled() -> None:
+    observed = settled()
+    assert plan(replace(observed, config=config(enabled=False)), make.NOW).deletes == (
         Delete(POLICY, observed.children[POLICY]["metadata"]["uid"], "no longer desired"),
     )
+
+
+def test_policy_stays_when_its_setting_is_absent() -> None:
+    assert plan(replace(settled(), config=make.config()), make.NOW).deletes == ()
 
 
 def test_policies_of_a_heterogeneous_host_are_planned(monkeypatch: pytest.MonkeyPatch) -> None:

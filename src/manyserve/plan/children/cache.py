@@ -218,12 +218,14 @@ def _deletes(
 ) -> Iterable[Delete]:
     """Yield the deletion of optional children that are no longer desired, and of shards that were drained.
 
-    No other Deployment or ConfigMap is deleted, since they hold the models.
+    No other Deployment or ConfigMap is deleted, since they hold the models. NetworkPolicies stay while their setting is
+    absent.
     """
     for index in shards.removed:
         yield from _of_drained(observed, host, index)
     keep = {Child(each["kind"], each["metadata"]["name"]) for each in desired}
-    optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Ingress", "HTTPRoute")
+    policies = ("NetworkPolicy",) if observed.config.hosts.network_policy is not None else ()
+    optional = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress", "HTTPRoute", *policies)
     for child, manifest in observed.children.items():
         if child.kind in optional and child not in keep and belongs_to(manifest, host):
             yield Delete(child, manifest["metadata"]["uid"], "no longer desired")

@@ -78,8 +78,17 @@ def first_difference(desired: Manifest, observed: Manifest | None) -> str | None
     """Return the first reason to apply the hashed manifest, or None when the observed object has all of it."""
     if observed is None:
         return "it does not exist"
-    is_exact = desired["kind"] not in EXACT or desired["spec"] == observed.get("spec")
+    is_exact = desired["kind"] not in EXACT or desired["spec"] == _without_inert(observed.get("spec") or {})
     return difference(desired, observed) or (None if is_exact else "spec has more than the desired fields")
+
+
+def _without_inert(spec: Manifest) -> Manifest:
+    """Return the spec of a NetworkPolicy without egress rules. Without the policy type they have no effect.
+
+    An apply does not remove rules that another manager has added.
+    """
+    inert = () if "Egress" in spec.get("policyTypes", ()) else ("egress",)
+    return {key: each for key, each in spec.items() if key not in inert}
 
 
 def difference(desired: Any, observed: Any, path: str = "") -> str | None:

@@ -15,7 +15,7 @@ from manyserve.plan.actions import Apply, Event
 from manyserve.plan.children.replicas import replicas_number
 from manyserve.plan.departure import host_uid
 from manyserve.plan.memory import most_pods
-from manyserve.plan.observed import Observed
+from manyserve.plan.observed import Child, Observed
 from manyserve.plan.sharding.bounds import bounds_of, host_metric, host_scale, metric_of, range_of, scale_of
 from manyserve.plan.sharding.scaling import ALL_MODELS, Decision, scaled_sentence
 from manyserve.plan.sharding.shard import shard_indices, shard_names
@@ -63,7 +63,8 @@ def replicas_events(host: InferenceService, applies: Iterable[Apply], observed: 
     decision = observed.scaling.decisions.get(ALL_MODELS)
     for manifest in (each.manifest for each in applies if each.manifest["kind"] == "Deployment"):
         current = observed.child("Deployment", manifest["metadata"]["name"])
-        if decision is None or current is None:
+        is_refused = Child("Deployment", manifest["metadata"]["name"]) in observed.failures
+        if decision is None or current is None or is_refused:
             continue
         before, now = replicas_number(current), manifest["spec"].get("replicas")
         if before == now or decision.copies != now:
