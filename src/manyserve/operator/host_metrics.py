@@ -19,6 +19,7 @@ from manyserve.api.quantity import parse_quantity
 from manyserve.cluster.kinds import DEPLOYMENT
 from manyserve.cluster.state import ClusterState
 from manyserve.operator.agent_poller import AgentPoller
+from manyserve.plan.children.replicas import replicas_number
 from manyserve.plan.memory import memory_limit
 from manyserve.plan.pods import is_ready
 from manyserve.plan.status.model_state import CountedState, StateOfModel
@@ -160,7 +161,7 @@ def _desired(state: ClusterState, key: Key) -> int:
     """Return the desired pods with models: those of all Deployments but that of the routers."""
     routers = names.router(key.name)
     return sum(
-        int((manifest.get("spec") or {}).get("replicas", 1))
+        replicas_number(manifest)
         for child, manifest in state.children.get(key, {}).items()
         if child.kind == DEPLOYMENT.name and child.name != routers
     )

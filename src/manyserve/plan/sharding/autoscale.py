@@ -16,7 +16,7 @@ from manyserve.api.trainedmodel import TrainedModel
 from manyserve.plan.children.replicas import is_scaled_on_traffic
 from manyserve.plan.departure import host_uid
 from manyserve.plan.sharding.bounds import host_metric, host_scale, metric_of, scale_of
-from manyserve.plan.sharding.scaling import ALL_MODELS, Decision, History, decide
+from manyserve.plan.sharding.scaling import ALL_MODELS, Decision, History, Scale, decide
 from manyserve.plan.sharding.traffic import Interval, total_traffic, traffic_of
 
 
@@ -69,9 +69,7 @@ def scaled_replicas(
     traffic = total_traffic(intervals, metric)
     if traffic is None and last is None:
         return {}
-    history = last.history if last is not None and last.metric == metric else History()
-    copies = last.decision.copies if last is not None else replicas
-    return {ALL_MODELS: Scaled(metric, *decide(history, now, traffic, copies, host_scale(host)))}
+    return {ALL_MODELS: _next(metric, traffic, last, replicas, host_scale(host), now)}
 
 
 def stored_copies(host: InferenceService, models: Iterable[TrainedModel]) -> dict[str, int]:
@@ -88,11 +86,14 @@ def _has_range(host: InferenceService, model: TrainedModel) -> bool:
 
 
 def _scaled(host: InferenceService, model: TrainedModel, traffic: int | None, last: Scaled | None, now: int) -> Scaled:
-    """Return the next decision. Another metric has another history."""
-    metric = metric_of(host, model)
-    copies = last.decision.copies if last is not None else _stored(host, model)
+    return _next(metric_of(host, model), traffic, last, _stored(host, model), scale_of(host, model), now)
+
+
+def _next(metric: str, traffic: int | None, last: Scaled | None, present: int, scale: Scale, now: int) -> Scaled:
+    """Return the next decision, from the present number without a last one. Another metric has another history."""
+    copies = last.decision.copies if last is not None else present
     history = last.history if last is not None and last.metric == metric else History()
-    return Scaled(metric, *decide(history, now, traffic, copies, scale_of(host, model)))
+    return Scaled(metric, *decide(history, now, traffic, copies, scale))
 
 
 def _stored(host: InferenceService, model: TrainedModel) -> int:
